@@ -1,0 +1,1 @@
+"""Datasets: one folder each, found by being there."""

@@ -1,0 +1,1 @@
+"""Writing our archives in other people's formats."""

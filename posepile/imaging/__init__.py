@@ -1,0 +1,1 @@
+"""Pixels in, pixels out: JPEG, video, warping, masks. Knows no dataset and no stage."""

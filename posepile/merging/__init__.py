@@ -1,0 +1,1 @@
+"""Merging datasets into one training set."""

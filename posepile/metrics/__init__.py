@@ -1,0 +1,1 @@
+"""Pose metrics in plain numpy."""

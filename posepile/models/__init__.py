@@ -1,0 +1,1 @@
+"""Person detectors and segmenters behind one small interface each."""

@@ -1,0 +1,173 @@
+"""What a dataset's ``main.py`` hands to the pipeline: units, sequences and tracks, as plain data.
+
+A recipe module (``posepile/ds/<name>/main.py``) defines
+
+* ``SPEC``: a :class:`DatasetSpec`, what is true of the whole dataset;
+* ``list_units(root, options) -> list[Unit]``: the independent units of work, found without opening
+  annotations or images;
+* ``load_unit(root, unit, options) -> list[Sequence]``: the annotations of one unit; no pixel is
+  read here;
+* optionally ``Options``: a pydantic model of the keys below ``dataset:`` in its configuration;
+* optionally ``calibrate(root, options) -> None``: whatever must be derived once from the raw files
+  before units can be loaded; idempotent and crash-safe.
+
+A recipe knows nothing of workers, parts or archives. Everything it leaves out it counts in
+``Sequence.dropped`` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import deltacamera
+
+    from posepile.joint_info import JointInfo
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Facts about a dataset, declared once; they travel with the data into the archive's metadata.
+
+    Attributes:
+        name: Folder name under ``posepile/ds``.
+        joint_info: Joints and edges; empty for datasets that carry body-model parameters only.
+        image_dir: First component of every ``image_path``. An interface: training code selects
+            datasets by it (e.g. ``aspset_downscaled``).
+        kind: ``3d``, ``2d`` (image coordinates only) or ``parametric`` (parameters only).
+        world_up: Unit vector pointing up in world coordinates, None where there is no world.
+        single_person: At most one person is visible per image.
+        synthetic: Rendered rather than photographed.
+        realistic_background: The background belongs to the scene and must not be replaced.
+        body_shape: How far body-model shape can be trusted.
+        n_valid_betas: Number of shape components that hold shape, None for all.
+        far_from_origin: World coordinates are too far from the origin for float32.
+        citation: BibTeX key and short reference.
+        licence: Licence name of the raw data.
+    """
+
+    name: str
+    joint_info: JointInfo
+    image_dir: str
+    kind: Literal["3d", "2d", "parametric"] = "3d"
+    world_up: tuple[float, float, float] | None = None
+    single_person: bool = False
+    synthetic: bool = False
+    realistic_background: bool = True
+    body_shape: Literal["exact", "fitted", "untrusted", "none"] = "none"
+    n_valid_betas: int | None = None
+    far_from_origin: bool = False
+    citation: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One independent piece of work: a video, or a chunk of stills.
+
+    Attributes:
+        id: Unique within the dataset, e.g. ``trainval/04ac/04ac-0001-left``. Parts are ordered by
+            (split, id) in the archive, whatever order they were made in.
+        split: ``train``, ``val`` or ``test``.
+        inputs: Every raw file the unit reads. Their content is part of the unit's cache key and of
+            the manifest.
+        args: What ``load_unit`` needs to know, JSON-serialisable.
+    """
+
+    id: str
+    split: str
+    inputs: tuple[Path, ...]
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of a video file.
+
+    Attributes:
+        path: The file.
+        n_frames: How many frames the annotations say there are; compared with the number the file
+            really holds. None: nothing to compare with.
+        mismatch_known: The count is known to differ (say why in the card); frames present in both
+            are used and the difference is reported.
+        rot90: Turn every decoded frame counter-clockwise by this many quarter turns.
+    """
+
+    path: Path
+    n_frames: int | None = None
+    mismatch_known: bool = False
+    rot90: int = 0
+
+
+@dataclass(frozen=True)
+class Stills:
+    """Frames that are image files; frame index = position in ``paths``."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(slots=True)
+class Track:
+    """One person over the frames in which they are annotated.
+
+    All arrays are over the ``n`` annotated frames; the callables take the position ``k`` in
+    ``range(n)``, not the frame index.
+
+    Attributes:
+        frames: Source frame index of each annotated frame, strictly increasing, int ``[n]``.
+        person: Index of the person within the sequence.
+        world_coords: ``[n, J, 3]`` millimetres, NaN = missing.
+        image_coords: ``[n, J, 2]`` pixels of the source image, NaN = missing (2D datasets).
+        bbox: ``[n, 4]`` x, y, width, height in source pixels; NaN rows where unknown.
+        mask: RLE dict of the person in source pixels, or None if there is no mask for that frame.
+        parameters: Body-model parameters as in CONTRACT.md section 4.4.
+        densepose: (imcoords ``[n,2]``, i_faces, barycoords ``[n,3]``) triple.
+        motion_coords: ``[n, J', 3]`` millimetres that motion-adaptive selection compares; None =
+            ``world_coords``.
+        activity: One label, or one per annotated frame.
+    """
+
+    frames: np.ndarray
+    person: int = 0
+    world_coords: np.ndarray | None = None
+    image_coords: np.ndarray | None = None
+    bbox: np.ndarray | None = None
+    mask: Callable[[int], dict | None] | None = None
+    parameters: Callable[[int], dict | None] | None = None
+    densepose: Callable[[int], tuple | None] | None = None
+    motion_coords: np.ndarray | None = None
+    activity: str | list[str] = "unknown"
+
+
+@dataclass(slots=True)
+class Sequence:
+    """One continuous recording seen by one camera, or a chunk of stills.
+
+    Attributes:
+        id: Unique within the dataset.
+        split: ``train``, ``val`` or ``test``.
+        frames: Where the pixels are.
+        camera: The camera of every frame (pixels of the frames as decoded), a function from frame
+            index to camera (None = no pose for that frame), or None for 2D datasets without one.
+        tracks: The annotated people.
+        image_name: ``(frame, person) -> path`` of the crop below ``SPEC.image_dir``.
+        scene: Scene name for ``Pose3DExample.scene_name``.
+        dropped: How many examples the recipe itself left out, by reason.
+    """
+
+    id: str
+    split: str
+    frames: Video | Stills
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera | None] | None
+    tracks: list[Track]
+    image_name: Callable[[int, int], str]
+    scene: str = "unknown"
+    dropped: Counter = field(default_factory=Counter)

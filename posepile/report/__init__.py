@@ -1,0 +1,1 @@
+"""The report page: contact sheets and counts, self-contained HTML."""
