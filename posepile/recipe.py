@@ -8,8 +8,12 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
 * ``load_unit(root, unit, options) -> list[Sequence]``: the annotations of one unit; no pixel is
   read here;
 * optionally ``Options``: a pydantic model of the keys below ``dataset:`` in its configuration;
-* optionally ``calibrate(root, options) -> None``: whatever must be derived once from the raw files
-  before units can be loaded; idempotent and crash-safe.
+* optionally ``RECIPE_VERSION``: an integer to raise when a change of the recipe changes results
+  (default 1); it is part of every unit's cache key;
+* optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
+  files before units can be loaded; idempotent and crash-safe; returns lines for the summary;
+* optionally ``plan(root, options) -> list[str]``, ``download(root, options) -> list[str]`` and
+  ``doctor(root, options) -> list[str]`` (problems found), where sources.yaml alone does not do.
 
 A recipe knows nothing of workers, parts or archives. Everything it leaves out it counts in
 ``Sequence.dropped`` with the reason.
@@ -161,6 +165,9 @@ class Sequence:
         image_name: ``(frame, person) -> path`` of the crop below ``SPEC.image_dir``.
         scene: Scene name for ``Pose3DExample.scene_name``.
         dropped: How many examples the recipe itself left out, by reason.
+        checks: Self-checks made while loading, name -> residual (e.g. ``{"reprojection_px": 0.1}``,
+            the largest seen). The run reports the largest and the mean over sequences. A residual
+            that means wrong data raises ``CorruptInput`` in the recipe instead.
     """
 
     id: str
@@ -171,3 +178,4 @@ class Sequence:
     image_name: Callable[[int, int], str]
     scene: str = "unknown"
     dropped: Counter = field(default_factory=Counter)
+    checks: dict[str, float] = field(default_factory=dict)
