@@ -1,0 +1,504 @@
+"""Running stages over units: keys, resume, quarantine, parallel workers, progress, summary.
+
+Every unit is independent: a worker loads its annotations, runs the stages asked for and leaves one
+finished folder per stage or nothing. What is finished and current under its key is not touched
+again, so a rerun continues where the last run stopped, however that ended, and any split of the
+units over processes or machines gives the same result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+from posepile import paths
+from posepile.config import Config, NoOptions, load_config
+from posepile.ds import dataset_dir, load_recipe
+from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
+from posepile.exclusions import Exclusion, load_exclusions, matching
+from posepile.recipe import SPLITS, Unit
+from posepile.tally import Tally
+from posepile.units import (
+    disk_error,
+    fingerprint_inputs,
+    is_disk_error,
+    read_result,
+    replacing,
+    result_dir,
+    stable_hash,
+    write_json,
+)
+
+# The stages of a unit, in order. ``select`` leaves a small report; the others leave data.
+UNIT_STAGES = ("select", "detect", "crop", "segment")
+STAGES = ("download", "calibrate", *UNIT_STAGES, "pack")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One invocation: a dataset under a configuration.
+
+    Attributes:
+        name: Dataset name.
+        config: Validated configuration.
+        jobs: Number of worker processes.
+        shard: This process's share of the units, (index, count).
+        only: Glob over unit ids; None = all.
+        quiet: No progress bar.
+    """
+
+    name: str
+    config: Config
+    jobs: int = 1
+    shard: tuple[int, int] = (0, 1)
+    only: str | None = None
+    quiet: bool = False
+
+    @property
+    def root(self) -> Path:
+        """Raw folder of the dataset."""
+        return paths.raw_dir(self.name)
+
+    @property
+    def work(self) -> Path:
+        """Folder of intermediate results."""
+        return paths.work_dir(self.name)
+
+
+@dataclass
+class Outcome:
+    """What became of one unit.
+
+    Attributes:
+        unit: Its id.
+        stages: Stage -> ``done``, ``kept`` (was current already) or ``failed``.
+        tally: Counts of the last stage that ran or was kept.
+        error: What stopped the unit.
+        fatal: The error concerns the run, not this unit: stop handing out work.
+        seconds: Wall-clock time spent.
+    """
+
+    unit: str
+    stages: dict[str, str] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    error: dict[str, Any] | None = None
+    fatal: str | None = None
+    seconds: float = 0.0
+
+
+def make_run(
+    name: str,
+    overrides: tuple[str, ...] = (),
+    jobs: int = 1,
+    shard: tuple[int, int] = (0, 1),
+    only: str | None = None,
+    quiet: bool = False,
+    config_path: Path | None = None,
+) -> Run:
+    """Loads recipe and configuration of a dataset; all mistakes of the caller show here."""
+    recipe = load_recipe(name)
+    config = load_config(name, getattr(recipe, "Options", NoOptions), overrides, config_path)
+    return Run(name, config, jobs, shard, only, quiet)
+
+
+def list_units(run: Run) -> list[Unit]:
+    """All units of the dataset in archive order: by split, then id.
+
+    Raises:
+        WorkError: No unit was found, or two have the same id.
+    """
+    recipe = load_recipe(run.name)
+    if not run.root.is_dir():
+        raise WorkError(
+            f"{run.root}: no raw data of {run.name}; run its download stage first "
+            f"(posepile plan {run.name} shows what is needed)"
+        )
+    units = recipe.list_units(run.root, run.config.dataset)
+    units = sorted(units, key=lambda u: (SPLITS.index(u.split), u.id))
+    ids = [u.id for u in units]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise WorkError(f"{run.name}: two units are called {twice!r}")
+    if not units:
+        raise WorkError(f"{run.root}: found no unit of {run.name}; posepile doctor {run.name}")
+    return units
+
+
+def my_units(run: Run) -> list[Unit]:
+    """The units this process shall work on: filtered by ``only``, every ``count``-th of them."""
+    import fnmatch
+
+    units = list_units(run)
+    if run.only is not None:
+        units = [u for u in units if fnmatch.fnmatchcase(u.id, run.only)]
+        if not units:
+            raise UsageError(f"--only {run.only}: no unit of {run.name} has such an id")
+    index, count = run.shard
+    return units[index::count]
+
+
+# --------------------------------------------------------------------------------------------------
+# Keys: what a stage's result depends on
+
+
+def stage_keys(run: Run, unit: Unit, inputs: list[dict]) -> dict[str, str]:
+    """Cache key of every stage of a unit: inputs, parameters and code version, chained."""
+    from posepile.models.params import identity
+    from posepile.stages import crop, detect, examples, segment
+
+    recipe = load_recipe(run.name)
+    config = run.config
+    base = stable_hash(
+        {
+            "dataset": run.name,
+            "recipe": getattr(recipe, "RECIPE_VERSION", 1),
+            "options": config.dataset,
+            "unit": [unit.id, unit.split, unit.args],
+            "inputs": [[i["path"], i["bytes"], i["hash"]] for i in inputs],
+        }
+    )
+    keys = {"select": stable_hash([base, examples.VERSION, config.select])}
+    keys["detect"] = stable_hash([keys["select"], detect.VERSION, identity(config.detect)])
+    uses_detector = detect.needs_detector(config)
+    before_crop = keys["detect"] if uses_detector else keys["select"]
+    matching_params = config.detect if config.box.source == "detect" else None
+    keys["crop"] = stable_hash(
+        [
+            before_crop,
+            crop.VERSION,
+            config.box,
+            config.crop,
+            None if matching_params is None else identity(matching_params),
+        ]
+    )
+    keys["segment"] = stable_hash([keys["crop"], segment.VERSION, identity(config.segment)])
+    return keys
+
+
+def is_current(result: dict | None, key: str, exclusions: list[Exclusion]) -> bool:
+    """Whether a stored result was made under this key and these exclusions."""
+    if result is None or result.get("key") != key:
+        return False
+    now = [e.model_dump(mode="json") for e in matching(exclusions, result["sequences"])]
+    return now == result["exclusions"]
+
+
+# --------------------------------------------------------------------------------------------------
+# One unit, in a worker
+
+
+def process_unit(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) -> Outcome:
+    """Runs the wanted stages of one unit; never raises for what is wrong with the unit's data."""
+    started = time.monotonic()
+    outcome = Outcome(unit.id)
+    quarantine = run.work / "quarantine" / f"{result_dir(run.work, 'q', unit).name}.json"
+    try:
+        _process(run, unit, wanted, threads, outcome)
+        quarantine.unlink(missing_ok=True)
+    except CorruptInput as e:
+        outcome.error = {"file": e.file, "frame": e.frame, "reason": e.reason, "hint": e.hint}
+        with contextlib.suppress(PosePileError):
+            write_json(quarantine, {"unit": unit.id, **outcome.error})
+    except PosePileError as e:
+        outcome.fatal = str(e)
+    except Exception as e:
+        if is_disk_error(e):
+            outcome.fatal = str(disk_error(e, run.work))
+            return outcome
+        # A fault of ours or of a recipe: the unit is named, the trace is kept for the report.
+        import traceback
+
+        outcome.error = {
+            "file": unit.id,
+            "frame": None,
+            "reason": f"unexpected {type(e).__name__}: {e}",
+            "hint": "this is a fault of the program; the trace is in the journal",
+        }
+        outcome.error["trace"] = traceback.format_exc()
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _process(
+    run: Run, unit: Unit, wanted: tuple[str, ...], threads: int, outcome: Outcome
+) -> None:
+    recipe = load_recipe(run.name)
+    exclusions = run_exclusions(run)
+    inputs_file = run.work / "inputs" / f"{result_dir(run.work, 'i', unit).name}.json"
+    known = json.loads(inputs_file.read_text()) if inputs_file.is_file() else []
+    inputs = fingerprint_inputs(unit, run.root, known)
+    if inputs != known:
+        write_json(inputs_file, inputs)
+    keys = stage_keys(run, unit, inputs)
+
+    loaded: list = []
+
+    def sequences():
+        if not loaded:
+            loaded.append(recipe.load_unit(run.root, unit, run.config.dataset))
+        return loaded[0]
+
+    for stage in wanted:
+        directory = result_dir(run.work, stage, unit)
+        result = read_result(directory)
+        if is_current(result, keys[stage], exclusions):
+            outcome.stages[stage] = "kept"
+            outcome.tally = Tally.from_json(result["tally"])
+            continue
+        outcome.stages[stage] = "failed"
+        tally = Tally()
+        with replacing(directory) as tmp:
+            STAGE_RUNNERS[stage](run, unit, keys, exclusions, sequences, tmp, tally, threads)
+            ids = (
+                [s.id for s in sequences()]
+                if stage != "segment"
+                else read_result(result_dir(run.work, "crop", unit))["sequences"]
+            )
+            write_json(
+                tmp / "result.json",
+                {
+                    "key": keys[stage],
+                    "unit": unit.id,
+                    "sequences": ids,
+                    "exclusions": [
+                        e.model_dump(mode="json") for e in matching(exclusions, ids)
+                    ],
+                    "tally": tally.to_json(),
+                },
+            )
+        outcome.stages[stage] = "done"
+        outcome.tally = tally
+
+
+def _select(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+    from posepile.stages.examples import wanted_examples
+
+    kept = {}
+    for sequence in sequences():
+        wanted = wanted_examples(sequence, run.config.select, exclusions, tally)
+        kept[sequence.id] = [[w.frame, w.track.person] for w in wanted]
+    write_json(tmp / "kept.json", kept)
+
+
+def _detect(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+    from posepile.models import load_detector
+    from posepile.stages import detect
+
+    detector = load_detector(run.config.detect)
+    found = detect.detect_unit(sequences(), run.config, exclusions, detector, tally, threads)
+    detect.save_detections(tmp / "detections.npz", found)
+
+
+def _crop(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+    from posepile.stages import crop, detect
+
+    recipe = load_recipe(run.name)
+    detector = detections = None
+    directory = result_dir(run.work, "detect", unit)
+    if detect.needs_detector(run.config):
+        if is_current(read_result(directory), keys["detect"], exclusions):
+            detections = detect.load_detections(directory / "detections.npz")
+        else:
+            from posepile.models import load_detector
+
+            detector = load_detector(run.config.detect)
+    crop.crop_unit(
+        recipe.SPEC,
+        sequences(),
+        run.config,
+        exclusions,
+        tmp,
+        tally,
+        detections,
+        detector,
+        threads,
+    )
+
+
+def _segment(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+    from posepile.stages import segment
+
+    recipe = load_recipe(run.name)
+    source = result_dir(run.work, "crop", unit)
+    before = read_result(source)
+    if before is None or before["key"] != keys["crop"]:
+        raise WorkError(f"{unit.id}: no current crops to segment; run the crop stage first")
+    tally.add(Tally.from_json(before["tally"]))
+    segment.segment_part(recipe.SPEC, source, run.config.segment, tmp, tally)
+
+
+STAGE_RUNNERS = {"select": _select, "detect": _detect, "crop": _crop, "segment": _segment}
+
+
+# --------------------------------------------------------------------------------------------------
+# All units
+
+
+def default_stages(config: Config) -> tuple[str, ...]:
+    """The unit stages of a plain run: detection happens in passing while cropping."""
+    return ("crop", "segment") if segments(config) else ("crop",)
+
+
+def segments(config: Config) -> bool:
+    """Whether a segmentation stage follows cropping."""
+    return config.segment.model not in ("none", "raw")
+
+
+def final_stage(config: Config) -> str:
+    """The stage whose parts are packed."""
+    return "segment" if segments(config) else "crop"
+
+
+def run_exclusions(run: Run) -> list[Exclusion]:
+    """The dataset's exclusions, none if switched off."""
+    if not run.config.run.exclusions:
+        return []
+    return load_exclusions(dataset_dir(run.name) / "exclusions.yaml")
+
+
+def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
+    """Runs stages over this process's units with joblib; ordered like the units.
+
+    Raises:
+        WorkError: The run as a whole cannot go on (e.g. full disk, missing weights).
+    """
+    units = my_units(run)
+    with lock(run), contextlib.closing(Journal(run)) as journal:
+        outcomes = {}
+        jobs = max(1, min(run.jobs, len(units)))
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        label = f"{run.name} {'+'.join(wanted)}"
+        bar = tqdm(total=len(units), desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
+        n_examples = 0
+        with bar:
+            for outcome in _map(run, units, wanted, jobs, threads):
+                outcomes[outcome.unit] = outcome
+                journal.write(outcome)
+                n_examples += outcome.tally.examples
+                bar.set_postfix_str(f"{n_examples} examples")
+                bar.update()
+                if outcome.error:
+                    bar.write(f"quarantined {outcome.unit}: {error_line(outcome.error)}", sys.stderr)
+                if outcome.fatal:
+                    raise WorkError(outcome.fatal)
+    return [outcomes[u.id] for u in units]
+
+
+def _map(
+    run: Run, units: list[Unit], wanted: tuple[str, ...], jobs: int, threads: int
+) -> Iterator[Outcome]:
+    if jobs == 1:
+        pin_threads(threads)
+        for unit in units:
+            yield process_unit(run, unit, wanted, threads)
+        return
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
+        parallel = joblib.Parallel(
+            n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
+        )
+        yield from parallel(joblib.delayed(_in_worker)(run, u, wanted, threads) for u in units)
+
+
+def _in_worker(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) -> Outcome:
+    pin_threads(threads)
+    return process_unit(run, unit, wanted, threads)
+
+
+def pin_threads(threads: int) -> None:
+    """Keeps the libraries of this process to so many threads, so that n workers use n cores."""
+    import cv2
+
+    cv2.setNumThreads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@contextlib.contextmanager
+def lock(run: Run, what: str = "units") -> Iterator[None]:
+    """Keeps a second process from working on the same share at the same time.
+
+    The lock belongs to the process: the system drops it when that ends, however it ends.
+    """
+    index, count = run.shard
+    run.work.mkdir(parents=True, exist_ok=True)
+    path = run.work / f".lock-{what}-{index}-of-{count}"
+    with open(path, "a+") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WorkError(f"{path}: another run of {run.name} is active on these units") from None
+        yield
+
+
+class Journal:
+    """Append-only record of what happened when, for people; no decision depends on it."""
+
+    def __init__(self, run: Run):
+        run.work.mkdir(parents=True, exist_ok=True)
+        self._file = open(run.work / "journal.jsonl", "a")  # noqa: SIM115
+
+    def write(self, outcome: Outcome) -> None:
+        """Appends one unit's outcome."""
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "unit": outcome.unit,
+            "stages": outcome.stages,
+            "examples": outcome.tally.examples,
+            "frames_read": outcome.tally.frames_read,
+            "seconds": round(outcome.seconds, 3),
+            "error": outcome.error or outcome.fatal,
+        }
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def error_line(error: dict[str, Any]) -> str:
+    """A quarantine entry as one line."""
+    where = error["file"] if error.get("frame") is None else f"{error['file']}, frame {error['frame']}"
+    return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
+
+
+def total(outcomes: list[Outcome]) -> Tally:
+    """Counts over all units."""
+    tally = Tally()
+    for outcome in outcomes:
+        tally.add(outcome.tally)
+    return tally
+
+
+def quarantined_share(failed_units: int, tallies: list[Tally]) -> float:
+    """Share of quarantined input: units weigh the same, m of n frames of a unit count m / n."""
+    n = failed_units + len(tallies)
+    partial = sum(len(t.quarantined) / max(1, t.frames_read) for t in tallies)
+    return (failed_units + partial) / max(1, n)
+
+
+def check_quarantine(run: Run, failed: int, tallies: list[Tally]) -> None:
+    """Fails the run above the tolerated share.
+
+    Raises:
+        WorkError: Names the share, the limit and where the list is.
+    """
+    share = quarantined_share(failed, tallies)
+    n_frames = sum(len(t.quarantined) for t in tallies)
+    if share > run.config.run.max_quarantined:
+        raise WorkError(
+            f"{run.name}: {failed} of {failed + len(tallies)} units and {n_frames} single frames "
+            f"are quarantined ({share:.2%} > run.max_quarantined = "
+            f"{run.config.run.max_quarantined:.2%}); nothing was packed. Repair the files listed "
+            f"in {run.work / 'quarantine'} and above and run again, or raise the limit"
+        )

@@ -1,0 +1,266 @@
+"""Cropping: every wanted person-frame becomes a JPEG and a record; a unit becomes one part."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import boxlib
+import numpy as np
+
+from posepile.archive import PartWriter
+from posepile.codec import Record
+from posepile.config import Config
+from posepile.errors import CorruptInput
+from posepile.exclusions import Exclusion
+from posepile.imaging import cropping, jpeg
+from posepile.imaging.frames import Frame, open_frames
+from posepile.recipe import DatasetSpec, Sequence, Stills
+from posepile.stages.associate import associate
+from posepile.stages.detect import (
+    Detections,
+    needs_detector,
+    read_frames,
+    with_detections,
+)
+from posepile.stages.examples import Wanted, by_frame, wanted_examples
+from posepile.tally import Tally
+
+VERSION = 1
+
+
+def crop_unit(
+    spec: DatasetSpec,
+    sequences: list[Sequence],
+    config: Config,
+    exclusions: list[Exclusion],
+    part_dir: Path,
+    tally: Tally,
+    detections: Detections | None = None,
+    detector=None,
+    threads: int = 1,
+) -> Detections | None:
+    """Crops all wanted examples of a unit into one part.
+
+    Args:
+        spec: The dataset.
+        sequences: The unit's sequences.
+        config: All parameters.
+        exclusions: What to leave out.
+        part_dir: An empty folder for the part.
+        tally: Counts are added here.
+        detections: Boxes made earlier, if any.
+        detector: Makes the boxes that are missing; needed if boxes come from detection.
+        threads: Decoder threads.
+
+    Returns:
+        The detections used, None where boxes do not come from a detector.
+    """
+    detections = {} if detections is None else detections
+    with PartWriter(part_dir) as writer:
+        for i, sequence in enumerate(sequences):
+            wanted = wanted_examples(sequence, config.select, exclusions, tally)
+            groups = dict(by_frame(wanted))
+            if not groups:
+                continue
+            tally.frames_read += len(groups)
+            with open_frames(sequence.frames, threads=threads) as reader:
+                frames = read_frames(reader, list(groups), sequence, tally)
+                if needs_detector(config):
+                    store = detections.setdefault(i, {})
+                    pairs = with_detections(frames, config, detector, store)
+                else:
+                    pairs = ((item, None) for item in frames)
+                for (index, frame), boxes in pairs:
+                    try:
+                        for record, data in crop_frame(
+                            spec, sequence, index, frame, groups[index], boxes, config, tally
+                        ):
+                            writer.add(record, data)
+                            tally.examples += 1
+                    except CorruptInput as e:
+                        if not isinstance(sequence.frames, Stills):
+                            raise
+                        tally.quarantine(e, index)
+    return detections if needs_detector(config) else None
+
+
+def crop_frame(
+    spec: DatasetSpec,
+    sequence: Sequence,
+    index: int,
+    frame: Frame,
+    group: list[Wanted],
+    detected: np.ndarray | None,
+    config: Config,
+    tally: Tally,
+) -> list[tuple[Record, bytes]]:
+    """Crops the wanted people of one frame; the frame is decoded once for all of them."""
+    camera = sequence.camera(index) if callable(sequence.camera) else sequence.camera
+    if camera is None and spec.kind != "2d":
+        tally.dropped["no camera pose for this frame"] += len(group)
+        return []
+    joints = [project_joints(w, camera) for w in group]
+    boxes = choose_boxes(group, joints, detected, frame.size, config, tally)
+
+    planned = []
+    for wanted, box in zip(group, boxes, strict=True):
+        if box is None:
+            continue
+        if max(box[2:]) < config.box.min_side:
+            tally.dropped[f"box smaller than {config.box.min_side:g} px"] += 1
+            continue
+        try:
+            plan = cropping.plan_crop(camera, box, frame.size, config.crop)
+        except cropping.CannotCrop as e:
+            tally.dropped[str(e)] += 1
+            continue
+        planned.append((wanted, plan))
+
+    images = cropping.render_many(frame, camera, [plan for _, plan in planned])
+    results = []
+    for (wanted, plan), image in zip(planned, images, strict=True):
+        data = jpeg.encode(image, config.crop.jpeg_quality)
+        results.append((make_record(spec, sequence, wanted, camera, frame, plan, tally), data))
+    return results
+
+
+def make_record(
+    spec: DatasetSpec,
+    sequence: Sequence,
+    wanted: Wanted,
+    camera,
+    frame: Frame,
+    plan: cropping.CropPlan,
+    tally: Tally,
+) -> Record:
+    """The annotations of one crop."""
+    track, k = wanted.track, wanted.k
+    mask = track.mask(k) if track.mask is not None else None
+    if mask is not None:
+        mask = cropping.warp_mask(mask, camera, plan)
+        tally.notes["mask from the raw data"] += 1
+    coords2d = None
+    if track.image_coords is not None:
+        coords2d = cropping.transform_points(track.image_coords[k], camera, plan)
+    activity = track.activity[k] if isinstance(track.activity, list) else track.activity
+    name = sequence.image_name(wanted.frame, track.person)
+    return Record(
+        image_path=f"{spec.image_dir}/{name}",
+        split=sequence.split,
+        bbox=plan.bbox,
+        imshape=(plan.size[1], plan.size[0]),
+        frame=wanted.frame,
+        person=0,
+        sequence=sequence.id,
+        world_coords=None if track.world_coords is None else track.world_coords[k],
+        coords2d=coords2d,
+        camera=plan.camera if camera is not None else None,
+        mask=mask,
+        valid_poly=cropping.valid_polygon(camera, frame.size, plan),
+        parameters=track.parameters(k) if track.parameters is not None else None,
+        densepose=crop_densepose(track.densepose(k), camera, plan) if track.densepose else None,
+        activity=activity,
+        scene=sequence.scene,
+    )
+
+
+def crop_densepose(densepose: tuple | None, camera, plan: cropping.CropPlan) -> tuple | None:
+    """DensePose correspondences with their image points moved into the crop."""
+    if densepose is None:
+        return None
+    points, faces, barycoords = densepose
+    return cropping.transform_points(points, camera, plan), faces, barycoords
+
+
+def project_joints(wanted: Wanted, camera) -> np.ndarray | None:
+    """Joints in source pixels ``[J, 2]``, NaN where missing or behind the camera; None without."""
+    if wanted.track.image_coords is not None:
+        return np.asarray(wanted.track.image_coords[wanted.k], np.float32)
+    if wanted.track.world_coords is None or camera is None:
+        return None
+    with warnings.catch_warnings():  # NaN rows are missing joints
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return camera.world_to_image(wanted.track.world_coords[wanted.k])
+
+
+def choose_boxes(
+    group: list[Wanted],
+    joints: list[np.ndarray | None],
+    detected: np.ndarray | None,
+    image_size: tuple[int, int],
+    config: Config,
+    tally: Tally,
+) -> list[np.ndarray | None]:
+    """The box of every wanted person ``[4]`` in source pixels; None = dropped, and counted."""
+    if detected is not None:
+        boxes = boxes_from_detection(joints, detected, image_size, config, tally, group)
+    elif config.box.source in ("joints", "detect"):
+        boxes = [joints_box(j, image_size, config, tally) for j in joints]
+    else:
+        boxes = [annotated_box(w, tally) for w in group]
+        boxes = [None if b is None else boxlib.expand(b, config.box.expand) for b in boxes]
+    return [None if b is None else np.asarray(b, np.float32) for b in boxes]
+
+
+def annotated_box(wanted: Wanted, tally: Tally) -> np.ndarray | None:
+    """The raw data's box."""
+    bbox = None if wanted.track.bbox is None else wanted.track.bbox[wanted.k]
+    if bbox is None or not np.all(np.isfinite(bbox)):
+        tally.dropped["no box in the annotations"] += 1
+        return None
+    if not (bbox[2] > 0 and bbox[3] > 0):
+        tally.dropped["empty box in the annotations"] += 1
+        return None
+    return bbox
+
+
+def joints_box(
+    joints: np.ndarray | None, image_size: tuple[int, int], config: Config, tally: Tally
+) -> np.ndarray | None:
+    """Box around the projected joints, expanded, then clipped to the image."""
+    valid = None if joints is None else joints[np.isfinite(joints).all(axis=-1)]
+    if valid is None or len(valid) < 2:
+        tally.dropped["fewer than two joints project into the camera"] += 1
+        return None
+    box = boxlib.expand(boxlib.bb_of_points(valid), config.box.expand)
+    box = boxlib.intersection(box, np.array([-0.5, -0.5, *image_size], np.float32))
+    if not (box[2] > 0 and box[3] > 0):
+        tally.dropped["joints outside the image"] += 1
+        return None
+    return box
+
+
+def boxes_from_detection(
+    joints: list[np.ndarray | None],
+    detected: np.ndarray,
+    image_size: tuple[int, int],
+    config: Config,
+    tally: Tally,
+    group: list[Wanted],
+) -> list[np.ndarray | None]:
+    """One detection per person; unmatched people are dropped or keep another box, by config."""
+    known = [j for j in joints if j is not None]
+    if len(known) < len(joints):
+        raise CorruptInput("detect", "associating detections needs the joints of every person")
+    if not known:
+        return []
+    result = associate(detected, np.stack(known), config.detect)
+    boxes = []
+    for wanted, points, choice, reason in zip(
+        group, joints, result.index, result.reasons, strict=True
+    ):
+        if choice >= 0:
+            tally.notes["box from detection"] += 1
+            boxes.append(boxlib.expand(detected[choice, :4], config.box.expand))
+        elif config.detect.unmatched == "joints":
+            tally.notes[f"box from joints ({reason})"] += 1
+            boxes.append(joints_box(points, image_size, config, tally))
+        elif config.detect.unmatched == "annotation":
+            tally.notes[f"box from annotation ({reason})"] += 1
+            box = annotated_box(wanted, tally)
+            boxes.append(None if box is None else boxlib.expand(box, config.box.expand))
+        else:
+            tally.dropped[reason] += 1
+            boxes.append(None)
+    return boxes

@@ -1,0 +1,103 @@
+"""From annotations to the list of wanted examples: exclusion, selection, order. No pixel is read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from posepile.errors import CorruptInput, UsageError
+from posepile.exclusions import Exclusion, matching
+from posepile.recipe import Sequence, Stills, Track, Video
+from posepile.stages.select import SelectParams, select_frames
+from posepile.tally import Tally
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One person in one frame that shall become an example; ``k`` indexes the track's arrays."""
+
+    frame: int
+    track: Track
+    k: int
+
+
+def wanted_examples(
+    sequence: Sequence, params: SelectParams, exclusions: list[Exclusion], tally: Tally
+) -> list[Wanted]:
+    """Decides which person-frames become examples, in order of (frame, person).
+
+    Exclusion comes before selection, so that a bad pose is never the one others are compared with.
+
+    Raises:
+        CorruptInput: Arrays of a track disagree in length or its frames are not increasing.
+        UsageError: Motion selection was asked of a track without joint coordinates.
+    """
+    tally.dropped.update(sequence.dropped)
+    for name, value in sequence.checks.items():
+        tally.checks.setdefault(name, []).append(float(value))
+    entries = matching(exclusions, [sequence.id])
+    wanted = []
+    for track in sequence.tracks:
+        check_track(sequence, track)
+        tally.annotated += len(track.frames)
+        positions = np.arange(len(track.frames))
+        if entries:
+            reasons = [
+                next((e.reason for e in entries if e.covers(int(f), track.person)), None)
+                for f in track.frames
+            ]
+            tally.excluded.update(r for r in reasons if r is not None)
+            positions = np.array([k for k, r in enumerate(reasons) if r is None], int)
+        if params.method != "none":
+            coords = track.motion_coords if track.motion_coords is not None else track.world_coords
+            if coords is None:
+                raise UsageError(
+                    f"select.method = {params.method} compares poses, but {sequence.id} has no "
+                    "joint coordinates; set select.method to none"
+                )
+            positions = positions[select_frames(coords[positions], params)]
+        tally.selected += len(positions)
+        wanted += [Wanted(int(track.frames[k]), track, int(k)) for k in positions]
+    wanted.sort(key=lambda w: (w.frame, w.track.person))
+    return wanted
+
+
+def by_frame(wanted: list[Wanted]) -> Iterator[tuple[int, list[Wanted]]]:
+    """Groups wanted examples by source frame."""
+    for frame, group in itertools.groupby(wanted, key=lambda w: w.frame):
+        yield frame, list(group)
+
+
+def check_track(sequence: Sequence, track: Track) -> None:
+    """Lengths agree and frames increase: what is cut silently elsewhere is an error here."""
+    n = len(track.frames)
+    where = source_name(sequence)
+    for name in ("world_coords", "image_coords", "bbox", "motion_coords"):
+        array = getattr(track, name)
+        if array is not None and len(array) != n:
+            raise CorruptInput(
+                where, f"{sequence.id}, person {track.person}: {len(array)} {name} for {n} frames"
+            )
+    if isinstance(track.activity, list) and len(track.activity) != n:
+        raise CorruptInput(
+            where, f"{sequence.id}: {len(track.activity)} activity labels for {n} frames"
+        )
+    if n and (np.any(np.diff(track.frames) <= 0) or track.frames[0] < 0):
+        raise CorruptInput(
+            where, f"{sequence.id}, person {track.person}: frame indices do not increase from 0"
+        )
+
+
+def source_name(sequence: Sequence, frame: int | None = None) -> str:
+    """The file to name in a message about a sequence (or one of its frames)."""
+    source = sequence.frames
+    if isinstance(source, Video):
+        return str(source.path)
+    if isinstance(source, Stills) and source.paths:
+        return str(source.paths[frame if frame is not None else 0])
+    return sequence.id

@@ -1,0 +1,173 @@
+"""Packing: finished parts become one archive, a manifest and a pickle. No image byte is copied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import posepile
+from posepile import archive, paths
+from posepile.ds import dataset_dir, load_recipe
+from posepile.errors import WorkError
+from posepile.exclusions import matching
+from posepile.pipeline import (
+    Run,
+    check_quarantine,
+    final_stage,
+    is_current,
+    list_units,
+    lock,
+    run_exclusions,
+    stage_keys,
+)
+from posepile.recipe import SPLITS, Unit
+from posepile.tally import Tally
+from posepile.units import fingerprint_inputs, read_result, result_dir, stable_hash, write_json
+
+VERSION = 1
+
+
+def pack(run: Run) -> tuple[dict[str, Any], bool]:
+    """Packs the dataset if anything changed since it was last packed.
+
+    Args:
+        run: The run; its shard does not matter, packing concerns all units.
+
+    Returns:
+        The manifest, and whether anything had to be done.
+
+    Raises:
+        WorkError: Units are unfinished, or too much input is quarantined.
+    """
+    with lock(run, "pack"):
+        parts, failed = collect_parts(run)
+        tallies = [Tally.from_json(p["result"]["tally"]) for p in parts]
+        check_quarantine(run, len(failed), tallies)
+        manifest = make_manifest(run, parts, failed)
+        target = paths.archive_path(run.name)
+        key = stable_hash([VERSION, manifest])
+        done = run.work / "pack.json"
+        if done.is_file() and target.is_file() and dataset_pickle(run).is_file():
+            if json.loads(done.read_text()) == {"key": key}:
+                return manifest, False
+        done.unlink(missing_ok=True)
+        spec = load_recipe(run.name).SPEC
+        archive.pack([p["dir"] for p in parts], target, spec, manifest)
+        archive.write_dataset_pickle(target, dataset_pickle(run))
+        write_json(target.with_name(target.name + ".manifest.json"), manifest)
+        write_json(done, {"key": key})
+        return manifest, True
+
+
+def dataset_pickle(run: Run) -> Path:
+    """Where the dataset's pickle lies."""
+    return paths.cache_dir() / f"{run.name}.pkl"
+
+
+def collect_parts(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The current part of every unit in archive order, and the quarantined units.
+
+    Raises:
+        WorkError: Some units have neither.
+    """
+    stage = final_stage(run.config)
+    exclusions = run_exclusions(run)
+    parts, failed, missing = [], [], []
+    for unit in list_units(run):
+        directory = result_dir(run.work, stage, unit)
+        quarantine = run.work / "quarantine" / f"{directory.name}.json"
+        result = read_result(directory)
+        inputs = recorded_inputs(run, unit)
+        if inputs is not None and is_current(
+            result, stage_keys(run, unit, inputs)[stage], exclusions
+        ):
+            parts.append({"dir": directory, "unit": unit, "result": result, "inputs": inputs})
+        elif quarantine.is_file():
+            failed.append(json.loads(quarantine.read_text()))
+        else:
+            missing.append(unit.id)
+    if missing:
+        raise WorkError(
+            f"{run.name}: {len(missing)} of {len(parts) + len(failed) + len(missing)} units are "
+            f"not finished under this configuration, e.g. {missing[0]}; run the {stage} stage"
+        )
+    return parts, failed
+
+
+def recorded_inputs(run: Run, unit: Unit) -> list[dict] | None:
+    """Fingerprints of a unit's inputs as of now; unchanged files are not read again."""
+    file = run.work / "inputs" / f"{result_dir(run.work, 'i', unit).name}.json"
+    if not file.is_file():
+        return None
+    try:
+        return fingerprint_inputs(unit, run.root, json.loads(file.read_text()))
+    except WorkError:
+        return None
+
+
+def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, Any]:
+    """Everything that answers "which exact files did you use, and what became of them?"."""
+    from posepile.models.params import identity
+
+    per_split = {}
+    for split in SPLITS:
+        tally = Tally()
+        units = [p for p in parts if p["unit"].split == split]
+        for part in units:
+            tally.add(Tally.from_json(part["result"]["tally"]))
+        per_split[split] = {
+            "units": len(units),
+            "frames_read": tally.frames_read,
+            "annotated": tally.annotated,
+            "selected": tally.selected,
+            "examples": tally.examples,
+            "dropped": dict(tally.dropped),
+            "excluded": dict(tally.excluded),
+            "notes": dict(tally.notes),
+            "quarantined": [q | {"file": shown(q["file"], run)} for q in tally.quarantined],
+            "checks": {
+                name: {"max": float(np.max(v)), "mean": float(np.mean(v)), "n": len(v)}
+                for name, v in sorted(tally.checks.items())
+            },
+        }
+    recipe = load_recipe(run.name)
+    ids = [s for p in parts for s in p["result"]["sequences"]]
+    lock_file = run.root / ".posepile" / "sources.lock.json"
+    inputs = {i["path"]: [i["bytes"], i["hash"]] for p in parts for i in p["inputs"]}
+    return {
+        "dataset": run.name,
+        "producer": {
+            "name": "posepile",
+            "version": posepile.__version__,
+            "recipe": getattr(recipe, "RECIPE_VERSION", 1),
+        },
+        "config": run.config.model_dump(mode="json") | {"dataset": dump(run.config.dataset)},
+        "models": {
+            "detect": identity(run.config.detect),
+            "segment": identity(run.config.segment),
+        },
+        "counts": {split: per_split[split]["examples"] for split in SPLITS},
+        "splits": per_split,
+        "exclusions": [
+            e.model_dump(mode="json") for e in matching(run_exclusions(run), ids)
+        ],
+        "quarantined_units": [f | {"file": shown(f["file"], run)} for f in failed],
+        "sources": json.loads(lock_file.read_text()) if lock_file.is_file() else None,
+        "miniature": (run.root / "miniature_truth.json").is_file(),
+        "inputs": [[path, *rest] for path, rest in sorted(inputs.items())],
+        "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
+    }
+
+
+def dump(options: Any) -> Any:
+    """A recipe's options as plain data."""
+    return options.model_dump(mode="json") if hasattr(options, "model_dump") else options
+
+
+def shown(file: str, run: Run) -> str:
+    """A file name without the part that differs from machine to machine."""
+    root = str(run.root) + "/"
+    return file[len(root) :] if file.startswith(root) else file

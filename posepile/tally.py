@@ -1,0 +1,72 @@
+"""Counting what happened to the data, so that nothing disappears without a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from posepile.errors import CorruptInput
+
+
+@dataclass
+class Tally:
+    """Counts of one unit of work, added up over units for the manifest.
+
+    Attributes:
+        annotated: Annotated person-frames offered by the recipe.
+        selected: Person-frames kept by selection.
+        examples: Examples written.
+        dropped: Person-frames left out, by reason.
+        excluded: Person-frames left out by exclusions.yaml, by reason.
+        quarantined: Corrupt input: ``{file, frame, reason}`` each.
+        frames_read: Frames whose pixels were wanted.
+        notes: What happened to examples that stayed in, by kind (e.g. box from joints).
+        checks: Residuals of the recipe's self-checks, name -> one value per sequence.
+    """
+
+    annotated: int = 0
+    selected: int = 0
+    examples: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    excluded: Counter = field(default_factory=Counter)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    frames_read: int = 0
+    notes: Counter = field(default_factory=Counter)
+    checks: dict[str, list[float]] = field(default_factory=dict)
+
+    def quarantine(self, error: CorruptInput, frame: int | None = None) -> None:
+        """Records one corrupt input."""
+        self.quarantined.append(
+            {
+                "file": error.file,
+                "frame": error.frame if error.frame is not None else frame,
+                "reason": error.reason,
+                "hint": error.hint,
+            }
+        )
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another unit."""
+        self.annotated += other.annotated
+        self.selected += other.selected
+        self.examples += other.examples
+        self.frames_read += other.frames_read
+        self.dropped.update(other.dropped)
+        self.excluded.update(other.excluded)
+        self.notes.update(other.notes)
+        self.quarantined.extend(other.quarantined)
+        for name, values in other.checks.items():
+            self.checks.setdefault(name, []).extend(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``result.json`` and the manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Tally:
+        """Inverse of :meth:`to_json`."""
+        tally = cls(**data)
+        for name in ("dropped", "excluded", "notes"):
+            setattr(tally, name, Counter(getattr(tally, name)))
+        return tally

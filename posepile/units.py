@@ -1,0 +1,186 @@
+"""Bookkeeping of units of work: file fingerprints, cache keys and where results lie.
+
+A unit leaves one folder per stage below ``<name>_work/<stage>/``, written beside and renamed, with
+a ``result.json`` that holds the key it was made under. A result is current if its key is the key
+asked for; nothing else (no date, no journal) decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posepile.errors import CorruptInput, WorkError
+from posepile.recipe import Unit
+
+# Files up to this size are hashed whole; of larger ones the first, middle and last MiB and the size.
+WHOLE_FILE_LIMIT = 16 << 20
+SAMPLE = 1 << 20
+
+
+def stable_hash(value: Any) -> str:
+    """Hex digest of JSON-serialisable data; equal data, equal digest, on any machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no stable form")
+
+
+def fingerprint(path: Path) -> str:
+    """Content fingerprint of a file, prefixed by how it was taken.
+
+    ``blake2b:`` covers every byte; ``blake2b-sampled:`` (files above 16 MiB) covers the size and
+    the first, middle and last MiB, because reading terabytes of video twice is not worth it.
+    """
+    size = path.stat().st_size
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as f:
+        if size <= WHOLE_FILE_LIMIT:
+            digest.update(f.read())
+            return "blake2b:" + digest.hexdigest()
+        digest.update(str(size).encode())
+        for start in (0, (size - SAMPLE) // 2, size - SAMPLE):
+            f.seek(start)
+            digest.update(f.read(SAMPLE))
+    return "blake2b-sampled:" + digest.hexdigest()
+
+
+def fingerprint_inputs(unit: Unit, root: Path, known: list[dict]) -> list[dict]:
+    """Fingerprints of all input files of a unit, in the unit's order.
+
+    Args:
+        unit: The unit.
+        root: Raw folder of the dataset; paths are reported relative to it where they lie below.
+        known: What was recorded last time; a file whose size and time are unchanged is not read.
+
+    Returns:
+        A list of ``{path, bytes, hash, mtime_ns}``.
+
+    Raises:
+        CorruptInput: A file is missing or unreadable.
+    """
+    by_path = {k["path"]: k for k in known}
+    result = []
+    for file in unit.inputs:
+        try:
+            stat = os.stat(file)
+            name = relative_name(file, root)
+            old = by_path.get(name)
+            unchanged = (
+                old and old["bytes"] == stat.st_size and old["mtime_ns"] == stat.st_mtime_ns
+            )
+            content = old["hash"] if unchanged else fingerprint(Path(file))
+        except FileNotFoundError:
+            raise CorruptInput(
+                file, "file is missing", hint="run the doctor command to see what else is"
+            ) from None
+        except OSError as e:
+            raise CorruptInput(file, f"cannot be read: {e.strerror}") from None
+        result.append(
+            {"path": name, "bytes": stat.st_size, "hash": content, "mtime_ns": stat.st_mtime_ns}
+        )
+    return result
+
+
+def relative_name(file: Path, root: Path) -> str:
+    """Path relative to ``root`` with forward slashes, or absolute if it lies elsewhere."""
+    try:
+        return Path(file).relative_to(root).as_posix()
+    except ValueError:
+        return Path(file).as_posix()
+
+
+def folder_name(unit_id: str) -> str:
+    """A readable, unique folder name for a unit id."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", unit_id).strip("-.")[:120]
+    return f"{readable}~{hashlib.blake2b(unit_id.encode(), digest_size=4).hexdigest()}"
+
+
+def result_dir(work: Path, stage: str, unit: Unit) -> Path:
+    """Where the result of a stage of a unit lies."""
+    return work / stage / folder_name(unit.id)
+
+
+def read_result(directory: Path) -> dict | None:
+    """The ``result.json`` of a finished stage, None if there is none (or it is unreadable)."""
+    try:
+        return json.loads((directory / "result.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """A folder to write a result into; it takes the place of ``directory`` when the block ends.
+
+    On an exception nothing is left. What a killed process left behind is removed the next time.
+
+    Raises:
+        WorkError: The disk is full.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for stale in directory.parent.glob(f".{directory.name}.*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    tmp = directory.parent / f".{directory.name}.{uuid.uuid4().hex[:8]}"
+    tmp.mkdir()
+    try:
+        yield tmp
+        if directory.exists():
+            # Renaming cannot replace a non-empty folder; the old result goes aside first.
+            aside = directory.parent / f".{directory.name}.{uuid.uuid4().hex[:8]}"
+            os.rename(directory, aside)
+            os.rename(tmp, directory)
+            shutil.rmtree(aside)
+        else:
+            os.rename(tmp, directory)
+    except BaseException as e:
+        shutil.rmtree(tmp, ignore_errors=True)
+        if is_disk_error(e):
+            raise disk_error(e, directory) from e
+        raise
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether the place to write to, rather than the input, is at fault."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in full
+
+
+def disk_error(error: OSError, path: Path) -> WorkError:
+    """One line for an operating-system error while writing."""
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
+    return WorkError(
+        f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
+        "make room and run again, finished units are not repeated"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON deterministically: beside, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        tmp.write_text(json.dumps(value, indent=1, sort_keys=True, default=_plain) + "\n")
+        os.replace(tmp, path)
+    except OSError as e:
+        tmp.unlink(missing_ok=True)
+        raise disk_error(e, path) from e

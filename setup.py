@@ -1,0 +1,8 @@
+"""Only what pyproject.toml cannot say: configs/ at the top travels in the wheel as posepile/configs."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["posepile", "posepile.*"]), "posepile.configs"],
+    package_dir={"posepile.configs": "configs"},
+)
