@@ -1,0 +1,135 @@
+"""What a user can set under ``detect:`` and ``segment:``; light enough to import anywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class DetectorFile(_Section):
+    """A user's own ONNX person detector.
+
+    Attributes:
+        path: The ONNX file.
+        decoder: How its output is read, see ``posepile/models/detectors.py``.
+        input_size: Height and width of the network's input; None: taken from the file.
+        channels: Channel order the network wants; None: as usual for the decoder.
+        scale: Multiplied onto the 0..255 pixel values; None: as usual for the decoder.
+        mean: Subtracted after scaling, in the network's channel order.
+        std: Divided by after that.
+        resize: ``letterbox`` (top-left, padded) or ``stretch``; None: as usual for the decoder.
+        person_class: Index of the person class in the network's output.
+    """
+
+    path: str
+    decoder: Literal["yolox", "detr"]
+    input_size: tuple[int, int] | None = None
+    channels: Literal["bgr", "rgb"] | None = None
+    scale: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    resize: Literal["letterbox", "stretch"] | None = None
+    person_class: int = Field(0, ge=0)
+
+
+class SegmenterFile(_Section):
+    """A user's own ONNX segmenter.
+
+    Attributes:
+        path: The ONNX file.
+        decoder: ``matting`` (image in, one alpha or class map out) or ``sam`` (image and point
+            prompts in, masks and their predicted quality out).
+        input_size: Height and width of the network's input; None: taken from the file.
+        channels: Channel order the network wants.
+        scale: Multiplied onto the 0..255 pixel values; ``max``: divide by the largest value of the
+            image instead.
+        mean: Subtracted after scaling.
+        std: Divided by after that.
+        threshold: Foreground threshold on the network's probability (``matting``).
+    """
+
+    path: str
+    decoder: Literal["matting", "sam"]
+    input_size: tuple[int, int] | None = None
+    channels: Literal["bgr", "rgb"] = "rgb"
+    scale: float | Literal["max"] = 1 / 255
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    threshold: float | None = Field(None, gt=0, lt=1)
+
+
+class DetectParams(_Section):
+    """Person detection and the association of boxes with annotated people.
+
+    Attributes:
+        model: ``none`` (no detection), ``joints`` (the box of the projected joints stands in for a
+            detection), the name of a detector in ``configs/models.yaml``, or a
+            :class:`DetectorFile`.
+        short_side: Decode images and video frames down to about this short side before detection;
+            None: full resolution. Boxes are in source pixels either way.
+        score: Lowest score of a detection.
+        nms: IoU above which the weaker of two boxes of the same class is suppressed (decoders
+            that need it).
+        iou: Lowest IoU between a detection and the box of the projected joints.
+        expand: Factor on width and height of that joint box about its centre.
+        min_joints_inside: A detection must hold at least this many of the person's joints (all of
+            them if the person has fewer).
+        unmatched: People without a detection are dropped, or keep the box of their projected
+            joints, or the box in the annotation; counted either way.
+        batch: Images per network call.
+        threads: Threads of one ONNX Runtime session; each worker process has its own session.
+        device: ``auto`` takes CUDA where ONNX Runtime has it.
+        cache_dir: Where weights are kept; None: ``$POSEPILE_MODELS``, else ``$DATA_ROOT/models``,
+            else the user's cache folder.
+    """
+
+    model: Literal["none", "joints"] | DetectorFile | Annotated[str, Field(min_length=1)] = "none"
+    short_side: int | None = Field(448, ge=32)
+    score: float = Field(0.5, ge=0, le=1)
+    nms: float = Field(0.45, gt=0, le=1)
+    iou: float = Field(0.2, ge=0, le=1)
+    expand: float = Field(1.25, ge=1, le=3)
+    min_joints_inside: int = Field(6, ge=0)
+    unmatched: Literal["drop", "joints", "annotation"] = "drop"
+    batch: int = Field(8, ge=1)
+    threads: int = Field(1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    cache_dir: str | None = None
+
+
+class SegmentParams(_Section):
+    """Person masks on crops. Masks that come with the raw data always win.
+
+    Attributes:
+        model: ``none``; ``raw`` (only masks of the raw data); ``grabcut`` (no network: colour
+            models seeded by the skeleton); the name of a segmenter in ``configs/models.yaml``; or
+            a :class:`SegmenterFile`.
+        threshold: Foreground threshold on the network's probability, None: as ``models.yaml`` says.
+        min_area: A mask with less than this share of the box area is no mask.
+        min_joints_covered: A mask must cover at least this share of the person's joints inside the
+            crop (tested with some pixels of tolerance).
+        threads: Threads of one ONNX Runtime session.
+        device: ``auto`` takes CUDA where ONNX Runtime has it.
+        cache_dir: As in :class:`DetectParams`.
+    """
+
+    model: (
+        Literal["none", "raw", "grabcut"] | SegmenterFile | Annotated[str, Field(min_length=1)]
+    ) = "raw"
+    threshold: float | None = Field(None, gt=0, lt=1)
+    min_area: float = Field(0.05, ge=0, le=1)
+    min_joints_covered: float = Field(0.3, ge=0, le=1)
+    threads: int = Field(1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    cache_dir: str | None = None
+
+    @model_validator(mode="after")
+    def _threshold_has_a_network(self) -> SegmentParams:
+        if self.threshold is not None and self.model in ("none", "raw", "grabcut"):
+            raise ValueError(f"threshold has no effect with segment.model = {self.model}")
+        return self
