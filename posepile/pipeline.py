@@ -33,6 +33,7 @@ from posepile.units import (
     disk_error,
     fingerprint_inputs,
     is_disk_error,
+    params_identity,
     read_result,
     replacing,
     result_dir,
@@ -154,7 +155,6 @@ def my_units(run: Run) -> list[Unit]:
 
 def stage_keys(run: Run, unit: Unit, inputs: list[dict]) -> dict[str, str]:
     """Cache key of every stage of a unit: inputs, parameters and code version, chained."""
-    from posepile.models.params import identity
     from posepile.stages import crop, detect, examples, segment
 
     recipe = load_recipe(run.name)
@@ -169,7 +169,7 @@ def stage_keys(run: Run, unit: Unit, inputs: list[dict]) -> dict[str, str]:
         }
     )
     keys = {"select": stable_hash([base, examples.VERSION, config.select])}
-    keys["detect"] = stable_hash([keys["select"], detect.VERSION, identity(config.detect)])
+    keys["detect"] = stable_hash([keys["select"], detect.VERSION, params_identity(config.detect)])
     uses_detector = detect.needs_detector(config)
     before_crop = keys["detect"] if uses_detector else keys["select"]
     matching_params = config.detect if config.box.source == "detect" else None
@@ -179,10 +179,10 @@ def stage_keys(run: Run, unit: Unit, inputs: list[dict]) -> dict[str, str]:
             crop.VERSION,
             config.box,
             config.crop,
-            None if matching_params is None else identity(matching_params),
+            None if matching_params is None else params_identity(matching_params),
         ]
     )
-    keys["segment"] = stable_hash([keys["crop"], segment.VERSION, identity(config.segment)])
+    keys["segment"] = stable_hash([keys["crop"], segment.VERSION, params_identity(config.segment)])
     return keys
 
 

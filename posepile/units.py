@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.recipe import Unit
 
 # Files up to this size are hashed whole; of larger ones the first, middle and last MiB and the size.
@@ -184,3 +184,24 @@ def write_json(path: Path, value: Any) -> None:
     except OSError as e:
         tmp.unlink(missing_ok=True)
         raise disk_error(e, path) from e
+
+
+def params_identity(params: Any) -> dict[str, Any]:
+    """What of a detection or segmentation section can change a result, as plain data.
+
+    Batch size, threads, device and cache folder cannot; which network it is, down to its bytes or
+    the checksum it is verified against, can.
+    """
+    data = params.model_dump(mode="json", exclude={"batch", "threads", "device", "cache_dir"})
+    model = data["model"]
+    if isinstance(model, dict):
+        try:
+            data["weights"] = fingerprint(Path(model["path"]).expanduser())
+        except OSError as e:
+            raise UsageError(f"model.path = {model['path']}: {e.strerror}") from None
+        del data["model"]["path"]
+    elif model not in ("none", "joints", "raw", "grabcut"):
+        from posepile.models.catalogue import catalogue_entry
+
+        data["weights"] = catalogue_entry(model)
+    return data

@@ -25,7 +25,14 @@ from posepile.pipeline import (
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.tally import Tally
-from posepile.units import fingerprint_inputs, read_result, result_dir, stable_hash, write_json
+from posepile.units import (
+    fingerprint_inputs,
+    params_identity,
+    read_result,
+    result_dir,
+    stable_hash,
+    write_json,
+)
 
 VERSION = 1
 
@@ -110,7 +117,6 @@ def recorded_inputs(run: Run, unit: Unit) -> list[dict] | None:
 
 def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, Any]:
     """Everything that answers "which exact files did you use, and what became of them?"."""
-    from posepile.models.params import identity
 
     per_split = {}
     for split in SPLITS:
@@ -146,8 +152,8 @@ def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, 
         },
         "config": run.config.model_dump(mode="json") | {"dataset": dump(run.config.dataset)},
         "models": {
-            "detect": identity(run.config.detect),
-            "segment": identity(run.config.segment),
+            "detect": params_identity(run.config.detect),
+            "segment": params_identity(run.config.segment),
         },
         "counts": {split: per_split[split]["examples"] for split in SPLITS},
         "splits": per_split,

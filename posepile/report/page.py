@@ -1,0 +1,193 @@
+"""Writing the report page and single overlay pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posepile import archive, paths
+from posepile.ds import load_recipe
+from posepile.errors import UsageError
+from posepile.imaging import jpeg
+from posepile.recipe import SPLITS
+from posepile.report.drawing import contact_sheet, draw_example
+
+COLUMNS = 4
+PER_SPLIT = 12
+
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1360px;padding:0 1em;
+color:#222;background:#fff}
+table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{border:1px solid #ccc;padding:.25em .7em;
+text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
+img{max-width:100%;border-radius:4px}h1{margin-bottom:.1em}.sub{color:#666;margin-top:0}
+.bad{color:#b00020;font-weight:600}code{background:#f3f3f3;padding:0 .25em}
+.key span{display:inline-block;width:1em;height:1em;margin:0 .3em 0 1em;vertical-align:-2px}
+@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}td,th{border-color:#444}
+code{background:#2a2a2a}}
+"""
+
+
+def open_dataset(name: str):
+    """The packed dataset, 2D or 3D."""
+    kind = load_recipe(name).SPEC.kind
+    if kind == "2d":
+        from posepile import datasets2d as module
+    else:
+        from posepile import datasets3d as module
+    return module.get_dataset(name)
+
+
+def write_report(name: str, out: Path) -> None:
+    """Writes the self-contained page of a packed dataset.
+
+    Args:
+        name: Dataset name.
+        out: The HTML file, replaced atomically.
+    """
+    manifest = archive.read_manifest(paths.archive_path(name))
+    dataset = open_dataset(name)
+    body = [
+        f"<h1>{html.escape(name)}</h1>",
+        f"<p class=sub>{html.escape(subtitle(name, manifest))}</p>",
+        counts_table(manifest),
+        reasons_table(manifest),
+        checks_table(manifest),
+        quarantine_list(manifest),
+        "<h2>Contact sheets</h2>",
+        legend(),
+    ]
+    for index, split in enumerate(SPLITS):
+        examples = dataset.examples[index]
+        if not len(examples):
+            continue
+        picks = np.unique(np.linspace(0, len(examples) - 1, PER_SPLIT).round().astype(int))
+        tiles = [draw_example(examples[int(i)].load(), dataset.joint_info) for i in picks]
+        sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)))
+        data = base64.b64encode(jpeg.encode(sheet, 88)).decode()
+        names = ", ".join(examples[int(i)].image_path for i in picks[:3])
+        body.append(
+            f"<h3>{split}: {len(picks)} of {len(examples)}, evenly spaced</h3>"
+            f"<p class=sub>{html.escape(names)} …</p>"
+            f"<img alt='{split} contact sheet' src='data:image/jpeg;base64,{data}'>"
+        )
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>PosePile: {html.escape(name)}"
+        f"</title><style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tmp = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    tmp.write_text(page)
+    os.replace(tmp, out)
+
+
+def subtitle(name: str, manifest: dict[str, Any]) -> str:
+    """One line under the title."""
+    spec = load_recipe(name).SPEC
+    made_up = "made-up miniature, not the real data · " if manifest.get("miniature") else ""
+    masks = manifest["models"]["segment"]["model"]
+    return (
+        f"{made_up}{spec.kind}, {spec.joint_info.n_joints} joints, world up {spec.world_up}, "
+        f"licence {spec.licence} · masks: {masks} · posepile {manifest['producer']['version']}"
+    )
+
+
+def counts_table(manifest: dict[str, Any]) -> str:
+    """Counts per split and stage."""
+    columns = ("units", "annotated", "selected", "frames_read", "examples")
+    rows = [
+        [split, *(manifest["splits"][split][c] for c in columns)]
+        for split in SPLITS
+    ]
+    return table(["split", *(c.replace("_", " ") for c in columns)], rows)
+
+
+def reasons_table(manifest: dict[str, Any]) -> str:
+    """What was left out, and why."""
+    rows = []
+    for split in SPLITS:
+        for what in ("dropped", "excluded", "notes"):
+            counts = sorted(manifest["splits"][split][what].items())
+            rows += [[split, what.removesuffix("s"), reason, n] for reason, n in counts]
+    if not rows:
+        return ""
+    return "<h2>Reasons</h2>" + table(["split", "what", "reason", "person-frames"], rows)
+
+
+def checks_table(manifest: dict[str, Any]) -> str:
+    """Residuals of the recipe's self-checks."""
+    rows = []
+    for split in SPLITS:
+        for name, value in manifest["splits"][split]["checks"].items():
+            figures = [f"{value['mean']:.4g}", f"{value['max']:.4g}"]
+            rows.append([split, name, *figures, value["n"]])
+    if not rows:
+        return ""
+    columns = ["split", "check", "mean", "largest", "sequences"]
+    return "<h2>Self-checks</h2>" + table(columns, rows)
+
+
+def quarantine_list(manifest: dict[str, Any]) -> str:
+    """Corrupt input."""
+    entries = list(manifest["quarantined_units"])
+    for split in SPLITS:
+        entries += manifest["splits"][split]["quarantined"]
+    if not entries:
+        return ""
+    rows = [[e["file"], "" if e.get("frame") is None else e["frame"], e["reason"]] for e in entries]
+    title = f"<h2 class=bad>Quarantined: {len(entries)}</h2>"
+    return title + table(["file", "frame", "reason"], rows)
+
+
+def legend() -> str:
+    """What the colours mean."""
+    items = (
+        ("#ff8c00", "the person's left"),
+        ("#00aaff", "the person's right"),
+        ("#5ae65a", "middle"),
+        ("#ffff00", "box"),
+        ("#ff00a0", "mask"),
+        ("#a0a0a0", "border of the valid region"),
+    )
+    spans = "".join(f"<span style='background:{c}'></span>{text}" for c, text in items)
+    return f"<p class=key>{spans}</p>"
+
+
+def table(header: list[str], rows: list[list[Any]]) -> str:
+    """An HTML table; numbers are aligned right."""
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
+    lines = []
+    for row in rows:
+        cells = "".join(
+            f"<td{' class=n' if isinstance(c, (int, float)) else ''}>{html.escape(str(c))}</td>"
+            for c in row
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
+    """Draws chosen examples into one PNG.
+
+    Raises:
+        UsageError: An index is outside the split.
+    """
+    import cv2
+
+    if not paths.archive_path(name).is_file():
+        raise UsageError(f"{paths.archive_path(name)}: not packed yet; posepile run {name}")
+    dataset = open_dataset(name)
+    examples = dataset.examples[SPLITS.index(split)]
+    for i in indices:
+        if not -len(examples) <= i < len(examples):
+            raise UsageError(f"--index {i}: {name} has {len(examples)} {split} examples")
+    tiles = [draw_example(examples[i].load(), dataset.joint_info, 512) for i in indices]
+    sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)), 512)
+    if not cv2.imwrite(str(out), sheet[..., ::-1]):
+        raise UsageError(f"--out {out}: cannot be written; name a .png in a folder that exists")
