@@ -179,6 +179,21 @@ def find_joints(
     return found
 
 
+def find_silhouette(image: np.ndarray) -> np.ndarray:
+    """Finds a figure drawn by :func:`draw_person` on :func:`background` again by its colours.
+
+    Args:
+        image: uint8 RGB crop.
+
+    Returns:
+        bool ``[h, w]``: pixels of figures and of joint discs.
+    """
+    smooth = cv2.medianBlur(image, 3).astype(int)
+    spread = smooth.max(axis=-1) - smooth.min(axis=-1)
+    figure = (smooth[..., 0] > 50) & (smooth[..., 0] < 81) & (spread < 40)
+    return figure | (spread > 70)
+
+
 def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:
     """Writes ``root/miniature_truth.json``, what the generic contract test compares with.
 
@@ -187,9 +202,9 @@ def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:
         counts: Number of packed examples expected per split under the dataset's default
             configuration, worked out from the card.
         **more: Optional facts: ``colors`` (``[J][3]`` of the drawn joints in the order of the
-            dataset's JointInfo; null rows are not drawn), ``silhouettes`` (``{image_path below the
-            image dir: {"file": png below root, "frame"...}}``) and whatever the dataset's own test
-            needs.
+            dataset's JointInfo; a null row is a joint that is not drawn as a disc),
+            ``raw_masks`` (true: the raw data has masks of the drawn silhouettes) and whatever the
+            dataset's own test needs.
     """
     text = json.dumps({"counts": counts, **more}, indent=1, sort_keys=True)
     (Path(root) / "miniature_truth.json").write_text(text + "\n")

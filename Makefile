@@ -1,0 +1,29 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Needs Python >= 3.10 with venv.
+
+PYTHON ?= python3
+DATA_ROOT ?= $(CURDIR)/data
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
+
+test: .venv/installed-tests
+	.venv/bin/python -m pytest
+
+lint: .venv/installed-tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+.venv/installed: pyproject.toml setup.py constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) -e .
+	touch $@
+
+.venv/installed-tests: .venv/installed
+	$(PIP) -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv data build *.egg-info

@@ -1,0 +1,55 @@
+"""Shared fixtures: the environment points nowhere unless a test says where."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_environment(monkeypatch):
+    for name in ("DATA_ROOT", "CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def run_main():
+    """Runs a dataset's main.sh the way a user does; returns the finished process."""
+
+    def run(name, data_root, *options, check=True):
+        env = os.environ | {"DATA_ROOT": str(data_root), "PYTHON": sys.executable}
+        for variable in ("CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"):
+            env.pop(variable, None)
+        script = ROOT / "posepile" / "ds" / name / "main.sh"
+        done = subprocess.run(
+            ["bash", str(script), *options, "--quiet"],
+            env=env,
+            cwd=data_root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{script} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def miniature(run_main, tmp_path_factory):
+    """DATA_ROOT of a dataset's processed miniature, made once per session and read only."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            root = tmp_path_factory.mktemp(f"data_{name}")
+            made[name] = root, run_main(name, root, "--miniature")
+        return made[name][0]
+
+    get.output = lambda name: made[name][1].stdout
+    return get
