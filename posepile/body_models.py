@@ -1,0 +1,300 @@
+"""Joints from body-model parameters, and AMASS motion files: thin over smplfitter.
+
+The model files are licensed and lie below ``$SMPLFITTER_BODY_MODELS``, else
+``$DATA_ROOT/body_models``, in smplfitter's layout (``smplx/SMPLX_NEUTRAL.npz``,
+``smplh16/neutral/model.npz``, ...). Lengths are in metres here, as in the parameters themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from posepile.errors import CorruptInput, UsageError, WorkError
+
+_BODY_NAMES = (
+    "pelv,lhip,rhip,bell,lkne,rkne,spin,lank,rank,thor,ltoe,rtoe,neck,lcla,rcla,head,"
+    "lsho,rsho,lelb,relb,lwri,rwri"
+).split(",")
+_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+_HANDS = [f"{side}{finger}{k}" for side in "lr" for finger in _FINGERS for k in (1, 2, 3)]
+
+SMPL_JOINT_NAMES = (*_BODY_NAMES, "lhan", "rhan")
+SMPLH_JOINT_NAMES = (*_BODY_NAMES, *_HANDS)
+SMPLX_JOINT_NAMES = (*_BODY_NAMES, "jaw", "leye", "reye", *_HANDS)
+
+_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+
+
+def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
+    return tuple(p for f in range(5) for p in (wrist, first + 3 * f, first + 3 * f + 1))
+
+
+SMPL_PARENTS = (*_BODY_PARENTS, 20, 21)
+SMPLH_PARENTS = (*_BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
+SMPLX_PARENTS = (*_BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
+
+_N_JOINTS = {"smpl": 24, "smplh": 52, "smplh16": 52, "smplx": 55, "smplxlh": 55, "smplxmoyo": 55}
+_GENDERS = {"f": "female", "m": "male", "n": "neutral"}
+
+
+def body_joints(
+    kind: str, gender: str, params: Mapping, *, models_root: str | os.PathLike | None = None
+) -> np.ndarray:
+    """Computes joint positions by forward kinematics of a body model.
+
+    Args:
+        kind: ``smpl``, ``smplh`` (taken from ``smplh16`` when neutral, when more than 10 betas are
+            given or when the 10-beta file is absent), ``smplh16``, ``smplx``, ``smplxlh``.
+        gender: ``male``, ``female`` or ``neutral``; only the first letter counts.
+        params: ``pose`` ``[T, 3J]`` rotation vectors in radians (``[3J]``: T = 1), full hands with
+            the mean already added; ``shape`` ``[n]`` or ``[T, n]``; ``trans`` ``[T, 3]`` or
+            ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
+            the joints after translation, absent: 1), as in CONTRACT.md section 4.4.
+        models_root: Folder that holds the model folders; default as in the module docstring.
+
+    Returns:
+        float32 ``[T, J, 3]`` metres.
+
+    Raises:
+        UsageError: smplfitter is not installed, or an unknown kind or gender.
+        WorkError: The model file is not on disk, or array shapes that do not fit.
+    """
+    pose = np.atleast_2d(np.asarray(params["pose"], np.float32))
+    n = len(pose)
+    if kind not in _N_JOINTS:
+        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(_N_JOINTS)}")
+    if pose.ndim != 2 or pose.shape[1] != 3 * _N_JOINTS[kind]:
+        raise WorkError(
+            f"{kind} pose has shape {np.shape(params['pose'])}; "
+            f"expected [T, {3 * _N_JOINTS[kind]}] rotation vectors"
+        )
+    shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
+    model = load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
+    if shape.shape[1] > model.num_betas:
+        raise WorkError(
+            f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
+            f"{model.num_betas}; get the model file with more components"
+        )
+    expression = params.get("expression")
+    if expression is not None and kind.startswith("smplx"):
+        shape = _with_expression(shape, np.atleast_2d(np.asarray(expression, np.float32)), model)
+    trans = np.atleast_2d(np.asarray(params.get("trans", np.zeros(3)), np.float32))
+    kid = np.ravel(np.asarray(params.get("kid_factor", 0.0), np.float32))
+    try:
+        shape = np.broadcast_to(shape, (n, shape.shape[1]))
+        trans = np.broadcast_to(trans, (n, 3))
+        kid = np.broadcast_to(kid, (n,))
+    except ValueError as e:
+        raise WorkError(f"{kind} parameters of {n} poses do not fit together: {e}") from e
+    joints = model(pose, shape, trans, kid, return_vertices=False)["joints"]
+    return (joints * np.float32(params.get("scale", 1.0))).astype(np.float32)
+
+
+def load_body_model(
+    kind: str,
+    gender: str,
+    *,
+    n_betas: int | None = None,
+    models_root: str | os.PathLike | None = None,
+):
+    """Returns the cached smplfitter ``BodyModel``; arguments and errors as :func:`body_joints`.
+
+    Args:
+        kind: As there.
+        gender: As there.
+        n_betas: Number of shape components that will be given; decides between the two SMPL-H
+            files.
+        models_root: As there.
+    """
+    path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
+    if path is None:
+        raise WorkError(
+            f"{kind} {gender} body model: {_model_file(kind, gender)} not found below "
+            f"{_models_root(models_root)}; get it as posepile's README says (licence needed), "
+            "or set SMPLFITTER_BODY_MODELS to the folder that holds the model folders"
+        )
+    # the same root cannot change its content during a run, so path and gender identify the model
+    name = path.relative_to(_models_root(models_root)).parts[0]
+    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name))
+
+
+def find_body_model(
+    kind: str,
+    gender: str,
+    *,
+    n_betas: int | None = None,
+    models_root: str | os.PathLike | None = None,
+) -> Path | None:
+    """Looks for the model file without reading it.
+
+    Args:
+        kind: As in :func:`body_joints`.
+        gender: As there.
+        n_betas: As in :func:`load_body_model`.
+        models_root: As there.
+
+    Returns:
+        The file, or None if it is not on disk.
+
+    Raises:
+        UsageError: Unknown kind or gender.
+    """
+    root = _models_root(models_root)
+    names = [kind]
+    if kind == "smplh":  # the 10-beta release has no neutral model and no 16 betas
+        ten_betas_do = not gender[:1].lower() == "n" and (n_betas is None or n_betas <= 10)
+        # betas of the two releases belong to different bases; AMASS and all synthetic sets use
+        # the 16-component one, so that one is preferred wherever it is present
+        names = ["smplh16", "smplh"] if ten_betas_do else ["smplh16"]
+    for name in names:
+        path = root / _model_file(name, gender)
+        if path.is_file():
+            return path
+    return None
+
+
+def _with_expression(shape: np.ndarray, expression: np.ndarray, model) -> np.ndarray:
+    """Appends expression columns where the v1.1 (300 + 100) or v1.0 (10 + 10) basis has them."""
+    start = 300 if model.num_betas >= 400 else 10
+    if shape.shape[1] > start or start + expression.shape[1] > model.num_betas:
+        raise WorkError(
+            f"{shape.shape[1]} betas and {expression.shape[1]} expression components do not fit "
+            f"the SMPL-X model on disk ({model.num_betas} columns)"
+        )
+    n = max(len(shape), len(expression))
+    out = np.zeros((n, start + expression.shape[1]), np.float32)
+    out[:, : shape.shape[1]] = shape
+    out[:, start:] = expression
+    return out
+
+
+def _models_root(models_root: str | os.PathLike | None) -> Path:
+    if models_root is not None:
+        return Path(models_root)
+    if os.environ.get("SMPLFITTER_BODY_MODELS"):
+        return Path(os.environ["SMPLFITTER_BODY_MODELS"])
+    if os.environ.get("DATA_ROOT"):
+        return Path(os.environ["DATA_ROOT"]) / "body_models"
+    return Path("body_models")
+
+
+def _model_file(kind: str, gender: str) -> Path:
+    letter = gender[:1].lower()
+    if kind not in _N_JOINTS:
+        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(_N_JOINTS)}")
+    if letter not in _GENDERS:
+        raise UsageError(f"body model gender {gender!r} is unknown; known: male, female, neutral")
+    word = _GENDERS[letter]
+    if kind == "smpl":
+        short = "neutral" if letter == "n" else letter
+        return Path(kind) / f"basicmodel_{short}_lbs_10_207_0_v1.1.0.pkl"
+    if kind == "smplh":
+        return Path(kind) / f"SMPLH_{word}.pkl"
+    if kind == "smplh16":
+        return Path(kind) / word / "model.npz"
+    return Path(kind) / f"SMPLX_{word.upper()}.npz"
+
+
+@functools.lru_cache(maxsize=8)
+def _load_model(name: str, letter: str, folder: str):
+    try:
+        from smplfitter.np import BodyModel
+    except ImportError as e:
+        raise UsageError(
+            "joints from body-model parameters need smplfitter; pip install 'posepile[bodies]'"
+        ) from e
+    try:
+        return BodyModel(name, _GENDERS[letter], model_root=folder)
+    except FileNotFoundError as e:
+        raise WorkError(" ".join(str(e).split("\n")[:1])) from e
+    except (ValueError, KeyError, OSError, EOFError) as e:
+        raise CorruptInput(folder, f"{name} model cannot be read: {e}") from e
+
+
+def read_amass(path: str | os.PathLike) -> AmassMotion:
+    """Reads an AMASS SMPL-H motion file.
+
+    Args:
+        path: ``.../<subject>/<name>_poses.npz``.
+
+    Raises:
+        CorruptInput: Damaged file, missing key or unexpected shape. Names what was found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            keys = set(f.files)
+            rate_key = "mocap_framerate" if "mocap_framerate" in keys else "mocap_frame_rate"
+            missing = {"poses", rate_key} - keys
+            if missing:
+                raise CorruptInput(
+                    path,
+                    f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(keys))})",
+                    hint="a motion file is needed, not shape.npz",
+                )
+            poses = np.asarray(f["poses"], np.float64)
+            trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
+            betas = np.asarray(f["betas"], np.float64).ravel() if "betas" in keys else None
+            gender = parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
+            framerate = float(f[rate_key])
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
+        raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
+    if poses.ndim != 2 or poses.shape[1] != 156:
+        raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
+    if trans is not None and trans.shape != (len(poses), 3):
+        raise CorruptInput(path, f"trans has shape {trans.shape}, expected ({len(poses)}, 3)")
+    if not (np.isfinite(framerate) and framerate > 0):
+        raise CorruptInput(path, f"mocap_framerate is {framerate}, expected a positive number")
+    if trans is None:
+        trans = np.full((len(poses), 3), np.nan)
+    return AmassMotion(poses, trans, np.zeros(0) if betas is None else betas, gender, framerate)
+
+
+def parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
+    """Gender of an AMASS file as ``male``, ``female`` or ``neutral``.
+
+    Args:
+        value: str, bytes (old files) or a zero-dimensional array of either. Also the text
+            ``"b'female'"`` that a careless writer left; female is tested first because the word
+            contains ``male``.
+        path: For the message.
+
+    Raises:
+        CorruptInput: None of the three.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else value.tolist()
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    for word in ("female", "male", "neutral"):
+        if word in text.lower():
+            return word
+    raise CorruptInput(path, f"gender is {value!r}, expected male, female or neutral")
+
+
+@dataclass(frozen=True)
+class AmassMotion:
+    """One AMASS motion: SMPL-H parameters over time, z up.
+
+    Attributes:
+        poses: float64 ``[T, 156]`` rotation vectors: root, 21 body joints, left and right hand
+            (full rotations, mean included).
+        trans: float64 ``[T, 3]`` metres, NaN if the file has none.
+        betas: float64 ``[16]`` (empty if the file has none).
+        gender: ``male``, ``female`` or ``neutral``.
+        framerate: Frames per second.
+    """
+
+    poses: np.ndarray
+    trans: np.ndarray
+    betas: np.ndarray
+    gender: str
+    framerate: float

@@ -1,0 +1,111 @@
+"""Tiny made-up body-model files in the official layouts, for tests and miniatures.
+
+The real files are licensed. These have the same keys, array layouts and kinematic trees with a few
+hundred vertices, a random skeleton per gender (so that a mix-up of genders shows), non-zero hand
+means and small pose blend shapes.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+_BODY = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]
+
+
+def _hand(wrist: int, first: int) -> list[int]:
+    return [p for f in range(5) for p in (wrist, first + 3 * f, first + 3 * f + 1)]
+
+
+_PARENTS = {
+    "smpl": [*_BODY, 20, 21],
+    "smplh": _BODY + _hand(20, 22) + _hand(21, 37),
+    "smplx": [*_BODY, 15, 15, 15, *_hand(20, 25), *_hand(21, 40)],
+}
+_SHAPE_COLUMNS = {"smpl": 10, "smplh": 10, "smplh16": 16, "smplx": 20}
+
+
+def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.ndarray]:
+    """Makes the arrays of a model file.
+
+    Args:
+        kind: ``smpl``, ``smplh``, ``smplh16`` or ``smplx``.
+        n_vertices: Number of vertices, at least the number of joints.
+        seed: Skeleton, shape space and skin are drawn from it.
+
+    Returns:
+        Arrays by the names and shapes of the official files; metres.
+    """
+    rng = np.random.default_rng(seed)
+    parents = _PARENTS["smplh" if kind == "smplh16" else kind]
+    n_joints = len(parents)
+    joints = np.zeros((n_joints, 3))
+    for j in range(1, n_joints):
+        joints[j] = joints[parents[j]] + rng.normal(0, 0.1, 3)
+    owner = np.arange(n_vertices) % n_joints
+    weights = np.zeros((n_vertices, n_joints))
+    weights[np.arange(n_vertices), owner] = 0.9
+    np.add.at(weights, (np.arange(n_vertices), np.maximum(np.array(parents)[owner], 0)), 0.1)
+    regressor = np.zeros((n_joints, n_vertices))
+    regressor[owner, np.arange(n_vertices)] = 1
+    regressor /= regressor.sum(axis=1, keepdims=True)
+    model = {
+        "v_template": joints[owner] + rng.normal(0, 0.03, (n_vertices, 3)),
+        "weights": weights,
+        "J_regressor": regressor,
+        "kintree_table": np.array([[2**32 - 1, *parents[1:]], range(n_joints)], np.uint32),
+        "f": np.stack([np.arange(n_vertices - 2) + k for k in range(3)], 1).astype(np.uint32),
+        "shapedirs": rng.normal(0, 0.01, (n_vertices, 3, _SHAPE_COLUMNS[kind])),
+        "posedirs": rng.normal(0, 1e-4, (n_vertices, 3, 9 * (n_joints - 1))),
+    }
+    if kind != "smpl":
+        for side in "lr":
+            model[f"hands_components{side}"] = np.linalg.qr(rng.normal(size=(45, 45)))[0]
+            model[f"hands_mean{side}"] = rng.normal(0, 0.1, 45)
+    if kind == "smplx":
+        model["lmk_faces_idx"] = np.arange(51)
+        model["lmk_bary_coords"] = np.full((51, 3), 1 / 3)
+        model["dynamic_lmk_faces_idx"] = np.zeros((79, 17), int)
+        model["dynamic_lmk_bary_coords"] = np.full((79, 17, 3), 1 / 3)
+    return {
+        k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in sorted(model.items())
+    }
+
+
+def write_body_models(root: Path, kinds: tuple[str, ...], n_vertices: int = 330) -> None:
+    """Writes model files of the given kinds, all genders, below ``root`` in smplfitter's layout.
+
+    Args:
+        root: The folder that will hold ``smpl/``, ``smplh/``, ``smplh16/``, ``smplx/``.
+        kinds: Which of those.
+        n_vertices: As in :func:`make_model`.
+    """
+    genders = {"neutral": 1, "male": 2, "female": 3}
+    for kind in kinds:
+        folder = Path(root) / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for gender, seed in genders.items():
+            model = make_model(kind, n_vertices, seed)
+            if kind == "smplh16":
+                (folder / gender).mkdir(exist_ok=True)
+                np.savez_compressed(folder / gender / "model.npz", **model)
+            elif kind == "smplx":
+                np.savez_compressed(folder / f"SMPLX_{gender.upper()}.npz", **model)
+            elif kind == "smplh":
+                if gender != "neutral":  # the 10-beta release has none
+                    _dump(folder / f"SMPLH_{gender}.pkl", model)
+            else:
+                letter = gender if gender == "neutral" else gender[0]
+                _dump(folder / f"basicmodel_{letter}_lbs_10_207_0_v1.1.0.pkl", model)
+            if gender == "neutral":
+                np.save(folder / "kid_template.npy", model["v_template"] * np.float32(0.7))
+
+
+def _dump(path: Path, model: dict) -> None:
+    from scipy.sparse import csc_matrix
+
+    path.write_bytes(
+        pickle.dumps({**model, "J_regressor": csc_matrix(model["J_regressor"])}, protocol=2)
+    )
