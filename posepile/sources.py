@@ -1,0 +1,610 @@
+"""What ``ds/<name>/sources.yaml`` may say, and the path patterns used in it.
+
+The file lists every raw file of a dataset: where it comes from, how big it is, where it must lie,
+or what a person has to do to get it. ``docs/SOURCES.md`` explains it key by key. A mistake in the
+file is reported as one line with file, key, value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import typing
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from posepile.errors import UsageError
+
+# Everything the download and doctor stages remember lies below this folder of the raw tree.
+STATE_DIR = ".posepile"
+
+
+# ---------------------------------------------------------------------------------------------
+# Path patterns
+
+
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """Translates a path pattern into a regular expression for whole relative paths.
+
+    ``*`` and ``?`` stay within one path component, ``**`` as a whole component stands for any
+    number of them (also none), ``[ab]`` is one character, ``{a,b}`` one of several words, and
+    ``<name>`` one component part that is captured under that name; the same name twice means the
+    same text twice.
+
+    Raises:
+        ValueError: Unbalanced brackets or an empty pattern.
+    """
+    if not pattern:
+        raise ValueError("empty pattern")
+    seen: set[str] = set()
+    out, components = "", pattern.split("/")
+    for i, component in enumerate(components):
+        last = i == len(components) - 1
+        if component == "**":
+            out += ".+" if last else "(?:[^/]+/)*"
+        else:
+            out += _component_regex(component, seen) + ("" if last else "/")
+    return re.compile(out, re.DOTALL)
+
+
+def _component_regex(component: str, seen: set[str]) -> str:
+    out, i = "", 0
+    while i < len(component):
+        c = component[i]
+        if c == "*":
+            out += "[^/]*"
+        elif c == "?":
+            out += "[^/]"
+        elif c in "[{<":
+            end = component.find({"[": "]", "{": "}", "<": ">"}[c], i + 1)
+            inside = component[i + 1 : end]
+            if end < 0 or not inside:
+                raise ValueError(
+                    f"{component!r}: {c} without its counterpart or with nothing inside"
+                )
+            if c == "[":
+                negated = inside[0] in "!^"
+                letters = inside[1:] if negated else inside
+                escaped = letters.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
+                out += ("[^/" if negated else "[") + escaped + "]"
+            elif c == "{":
+                words = (_component_regex(w, seen) for w in inside.split(","))
+                out += "(?:" + "|".join(words) + ")"
+            elif not inside.isidentifier():
+                raise ValueError(f"{component!r}: <{inside}> is not a plain name")
+            elif inside in seen:
+                out += f"(?P={inside})"
+            else:
+                seen.add(inside)
+                out += f"(?P<{inside}>[^/]+?)"
+            i = end
+        else:
+            out += re.escape(c)
+        i += 1
+    return out
+
+
+def is_literal(pattern: str) -> bool:
+    """Whether the pattern names exactly one path."""
+    return not re.search(r"[*?\[{<]", pattern)
+
+
+def find_matches(root: Path, pattern: str) -> Iterator[str]:
+    """Files below ``root`` that match a pattern, as sorted relative paths with forward slashes.
+
+    Only the folders that can hold a match are listed.
+    """
+    yield from _find(os.fspath(root), "", pattern.split("/"), glob_regex(pattern))
+
+
+def _find(root: str, at: str, components: list[str], whole: re.Pattern[str]) -> Iterator[str]:
+    head, rest = components[0], components[1:]
+    here = os.path.join(root, at)
+    if is_literal(head):
+        path = f"{at}{head}"
+        if rest:
+            yield from _find(root, f"{path}/", rest, whole)
+        elif os.path.isfile(os.path.join(root, path)):
+            yield path
+        return
+    try:
+        entries = sorted(os.scandir(here), key=lambda e: e.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if head == "**":
+        for parent, dirs, files in os.walk(here):
+            dirs[:] = sorted(d for d in dirs if d != STATE_DIR)
+            below = os.path.relpath(parent, root).replace(os.sep, "/")
+            below = "" if below == "." else f"{below}/"
+            yield from (below + f for f in sorted(files) if whole.fullmatch(below + f))
+        return
+    # A captured name may stand in several components, so one component alone is matched loosely
+    # and the whole path decides.
+    one = re.compile(re.sub(r"\(\?P=\w+\)", "[^/]+", _component_regex(head, set())))
+    for entry in entries:
+        if entry.name == STATE_DIR or not one.fullmatch(entry.name):
+            continue
+        path = f"{at}{entry.name}"
+        if rest and entry.is_dir():
+            yield from _find(root, f"{path}/", rest, whole)
+        elif not rest and entry.is_file() and whole.fullmatch(path):
+            yield path
+
+
+# ---------------------------------------------------------------------------------------------
+# Checked scalars
+
+
+def _relative(value: str) -> str:
+    parts = value.split("/")
+    if value.startswith("/") or "\\" in value or ".." in parts or re.match(r"[A-Za-z]:", value):
+        raise ValueError("must be a path relative to the raw folder, with / and without ..")
+    return value.removesuffix("/") if value != "/" else value
+
+
+def _pattern(value: str) -> str:
+    glob_regex(_relative(value))
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = urllib.parse.urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password; use login:")
+    return value
+
+
+def _hex_digest(length: int):
+    def check(value: str) -> str:
+        value = value.lower()
+        if not re.fullmatch(f"[0-9a-f]{{{length}}}", value):
+            raise ValueError(f"must be {length} hexadecimal digits")
+        return value
+
+    return check
+
+
+def _byte_count(value):
+    """``22GB`` and the like, for sizes that are only roughly known; exact sizes are integers."""
+    if isinstance(value, str):
+        m = re.fullmatch(r"\s*([\d.]+)\s*(B|[kK]B|MB|GB|TB)\s*", value)
+        if not m:
+            raise ValueError("must be a number of bytes, or like 3.1GB")
+        scale = {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[m[2]]
+        return int(float(m[1]) * scale)
+    return value
+
+
+def _one_or_more(value):
+    return [value] if isinstance(value, str | dict) else value
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Patterns = Annotated[list[Pattern], BeforeValidator(_one_or_more)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Lines = Annotated[list[str], BeforeValidator(_one_or_more)]
+Md5 = Annotated[str, AfterValidator(_hex_digest(32))]
+Sha256 = Annotated[str, AfterValidator(_hex_digest(64))]
+ExactSize = Annotated[int, Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_byte_count), Field(ge=0)]  # also 3.1GB
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+# ---------------------------------------------------------------------------------------------
+# The model
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Login(_Strict):
+    """How a server wants to be asked.
+
+    Attributes:
+        kind: ``mpi``: user name and password in the body of a POST, as the download server of the
+            Max Planck Institute for Intelligent Systems takes them; ``basic``: HTTP basic
+            authentication.
+        domain: The account's name at that server (``amass``, ``mano``, ``smpl``, ...).
+        service: Under which name the credentials are looked up; the domain if left out.
+    """
+
+    kind: Literal["mpi", "basic"]
+    domain: Name | None = None
+    service: Name | None = None
+
+    @model_validator(mode="after")
+    def _named(self):
+        if not (self.domain or self.service):
+            raise ValueError("login needs domain: (or service:) to know which account is meant")
+        return self
+
+    @property
+    def account(self) -> str:
+        """Name under which :mod:`posepile.credentials` knows the account."""
+        return self.service or self.domain or ""
+
+
+class Extract(_Strict):
+    """What happens with an archive once it is there.
+
+    Attributes:
+        to: Folder below the raw folder.
+        strip_prefix: Leading folders of the member names that are dropped; patterns allowed. A
+            member that is not below it is an error.
+        format: ``auto`` goes by the first bytes.
+        members: Only members matching one of these patterns (before the prefix is dropped).
+        password: Credential name of an encrypted archive's password.
+        keep: Keep the archive after extraction.
+        max_bytes: Upper limit of what may come out, against archive bombs; otherwise 200 times the
+            archive's size and at least 1 GB.
+        rewritten: Extracted files that a later stage is known to rewrite, so that their size says
+            nothing.
+    """
+
+    to: RelativePath = "."
+    strip_prefix: RelativePath = ""
+    format: Literal["auto", "tar", "zip"] = "auto"
+    members: Patterns = []
+    password: Name | None = None
+    keep: bool = True
+    max_bytes: Size | None = None
+    rewritten: Patterns = []
+
+
+class Place(_Strict):
+    """Where a file fetched by hand must lie.
+
+    Attributes:
+        path: Pattern below the raw folder.
+        min: Fewest files that must match.
+        bytes: Exact size of each.
+        md5: Checksum, for a single file.
+        sha256: Likewise.
+    """
+
+    path: Pattern
+    min: Annotated[int, Field(ge=1)] = 1
+    bytes: ExactSize | None = None
+    md5: Md5 | None = None
+    sha256: Sha256 | None = None
+
+
+def _place(value):
+    return {"path": value} if isinstance(value, str) else value
+
+
+Places = Annotated[
+    list[Annotated[Place, BeforeValidator(_place)]],
+    Field(min_length=1),
+    BeforeValidator(_one_or_more),
+]
+
+
+class Manual(_Strict):
+    """Steps that only a person can do: licence forms, accounts, links sent by mail.
+
+    Attributes:
+        steps: One sentence each, in order.
+        url: Where to begin.
+        places: Where the result must lie. The source counts as had when all are filled.
+    """
+
+    steps: Annotated[list[str], Field(min_length=1), BeforeValidator(_one_or_more)]
+    places: Places
+    url: WebAddress | None = None
+
+
+class Tool(_Strict):
+    """A download that only the dataset's own program can do.
+
+    Attributes:
+        command: Program and arguments; ``{root}`` becomes the raw folder. No shell is involved.
+        install: How to get the program.
+        on_failure: What to do when it fails, e.g. how expired keys are renewed.
+        places: As in :class:`Manual`.
+    """
+
+    command: Annotated[list[str], Field(min_length=1)]
+    install: str
+    places: Places
+    on_failure: str = ""
+
+
+class Source(_Strict):
+    """One file (or one set of files fetched together). Exactly one of url, manual, tool.
+
+    Attributes:
+        name: Unique; what ``--only`` takes.
+        url: Where it is fetched.
+        mirrors: Tried in order when ``url`` fails.
+        manual: Steps for a person.
+        tool: The dataset's own program.
+        bytes: Exact size.
+        approx_bytes: Rough size for the plan's totals, where the exact one is unknown.
+        md5: Published checksum.
+        sha256: Published checksum.
+        licence: Where it differs from the dataset's.
+        part: Group name, also taken by ``--only``.
+        optional: Fetched only when asked for by name or part.
+        to: Path below the raw folder; ``archives/<last part of the URL>`` if left out.
+        extract: What to do with an archive.
+        provides: Files that show that somebody has already extracted it by hand.
+        login: How the server wants to be asked.
+        note: Shown in the plan.
+    """
+
+    name: Name
+    url: WebAddress | None = None
+    mirrors: list[WebAddress] = []
+    manual: Manual | None = None
+    tool: Tool | None = None
+    bytes: ExactSize | None = None
+    approx_bytes: Size | None = None
+    md5: Md5 | None = None
+    sha256: Sha256 | None = None
+    licence: str = ""
+    part: str = ""
+    optional: bool = False
+    to: RelativePath | None = None
+    extract: Extract | None = None
+    provides: Patterns = []
+    login: Login | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if sum(x is not None for x in (self.url, self.manual, self.tool)) != 1:
+            raise ValueError("needs exactly one of url, manual, tool")
+        if self.url is None:
+            for key in ("mirrors", "md5", "sha256", "bytes", "login", "to"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} belongs to a url; for manual and tool use places")
+        elif self.to is None and not _last_part(self.url):
+            raise ValueError("the url does not end in a file name, so to: is needed")
+        for address in (self.url, *self.mirrors):
+            if self.login and address and not _is_private(address):
+                raise ValueError(f"a password is not sent to {address}: it must be https")
+        return self
+
+    @property
+    def path(self) -> str:
+        """Where the downloaded file lies below the raw folder."""
+        return self.to or f"archives/{_last_part(self.url or '')}"
+
+    @property
+    def places(self) -> list[Place]:
+        """Where the source's files lie, whichever way they come."""
+        if self.url is not None:
+            return [Place(path=_escape(self.path), bytes=self.bytes)]
+        return (self.manual or self.tool).places
+
+    @property
+    def size(self) -> int | None:
+        """Best known size in bytes."""
+        return self.bytes if self.bytes is not None else self.approx_bytes
+
+
+class Absent(_Strict):
+    """Something one would expect and that is known not to exist."""
+
+    what: str
+    reason: str
+    paths: Patterns = []
+
+
+class Expected(_Strict):
+    """One line of the expected tree.
+
+    Attributes:
+        path: Pattern below the raw folder.
+        count: Exact number of matching files.
+        min: Fewest; 1 if nothing else is said.
+        max: Most.
+        bytes: Exact size of each.
+        min_bytes: Smallest possible size of each.
+        optional: May be missing altogether.
+        for_each: Another pattern sharing ``<name>`` parts: for each file matching it the
+            corresponding ``path`` must exist, and a missing one is named.
+        note: Why.
+    """
+
+    path: Pattern
+    count: Annotated[int, Field(ge=0)] | None = None
+    min: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
+    bytes: ExactSize | None = None
+    min_bytes: ExactSize | None = None
+    optional: bool = False
+    for_each: Pattern | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.count is not None and (self.min is not None or self.max is not None):
+            raise ValueError("count excludes min and max")
+        if self.for_each is not None:
+            names = re.findall(r"<(\w+)>", self.path)
+            known = re.findall(r"<(\w+)>", self.for_each)
+            if not names or set(names) - set(known):
+                raise ValueError("path must be made of <names> that for_each has too")
+            if not is_literal(re.sub(r"<\w+>", "x", self.path)):
+                raise ValueError("with for_each the path may hold <names> but no other wildcard")
+        return self
+
+
+def _expected(value):
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Service(_Strict):
+    """An account that some sources need."""
+
+    url: WebAddress | None = None
+    steps: Lines = []
+
+
+class Sources(_Strict):
+    """The whole of ``sources.yaml``.
+
+    Attributes:
+        dataset: Folder name below ``posepile/ds``.
+        page: The dataset's home page.
+        licence: Licence of everything that does not say otherwise.
+        services: Accounts by credential name: where to register and what to accept.
+        sources: The files.
+        absent: What is known not to exist.
+        layout: The expected tree once everything is in place.
+        ignore: Files that may lie there and are nobody's business.
+    """
+
+    dataset: Name
+    page: WebAddress | None = None
+    licence: str = ""
+    services: dict[Name, Service] = {}
+    sources: list[Source] = []
+    absent: list[Absent] = []
+    layout: list[Annotated[Expected, BeforeValidator(_expected)]] = []
+    ignore: Patterns = []
+
+    @model_validator(mode="after")
+    def _distinct(self):
+        for what, values in (
+            ("name", [s.name for s in self.sources]),
+            ("destination", [s.path for s in self.sources if s.url]),
+        ):
+            twice = sorted({v for v in values if values.count(v) > 1})
+            if twice:
+                raise ValueError(f"two sources have the {what} {twice[0]!r}")
+        return self
+
+    def select(self, only: typing.Iterable[str] | None = None) -> list[Source]:
+        """The sources that are wanted: by name or part, or all that are not optional.
+
+        Raises:
+            UsageError: A word that is neither a name nor a part.
+        """
+        if only is None:
+            return [s for s in self.sources if not s.optional]
+        wanted = [only] if isinstance(only, str) else list(only)
+        known = {s.name for s in self.sources} | {s.part for s in self.sources if s.part}
+        for word in wanted:
+            if word not in known:
+                close = difflib.get_close_matches(word, known, 1)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise UsageError(
+                    f"{self.dataset}: no source or part named {word!r}{hint}; "
+                    f"there are: {', '.join(sorted(known)) or 'none'}"
+                )
+        return [s for s in self.sources if s.name in wanted or s.part in wanted]
+
+
+def load_sources(path: str | os.PathLike) -> Sources:
+    """Reads and validates a ``sources.yaml``.
+
+    Raises:
+        UsageError: No such file, not YAML, or something in it that is not allowed; the message
+            names the file, the key, the value found and what is allowed.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: expected a mapping with the key dataset, found {raw!r:.60}")
+    try:
+        return Sources.model_validate(raw)
+    except pydantic.ValidationError as e:
+        raise UsageError(_describe(e, path, raw)) from None
+
+
+def _loader() -> type:
+    class Loader(yaml.SafeLoader):
+        """Refuses a key given twice, of which plain YAML silently keeps the last."""
+
+        def construct_mapping(self, node, deep=False):
+            seen = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if isinstance(key, str) and key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} stands twice", key_node.start_mark
+                    )
+                seen.add(key)
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _describe(error: pydantic.ValidationError, path: Path, raw: dict) -> str:
+    first = error.errors()[0]
+    node, model, shown = raw, Sources, ""
+    for step in first["loc"]:
+        if isinstance(step, int):
+            name = node[step].get("name") if isinstance(node[step], dict) else None
+            shown += f"[{name if isinstance(name, str) else step}]"
+            node = node[step]
+        else:
+            shown += f".{step}" if shown else str(step)
+            inner = _model_of(model, step)
+            model = inner or model
+            node = node.get(step) if isinstance(node, dict) else None
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        allowed = sorted(model.model_fields)
+        close = difflib.get_close_matches(key, allowed, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"{path}: unknown key {shown}{hint}; allowed here: {', '.join(allowed)}"
+    if first["type"] == "missing":
+        return f"{path}: {shown} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = first.get("input")
+    if isinstance(value, dict | list):
+        return f"{path}: {shown or 'file'}: {message}"
+    return f"{path}: {shown} = {value!r} is not allowed: {message}"
+
+
+def _model_of(model: type[BaseModel], field: str) -> type[BaseModel] | None:
+    """The model that a field holds, alone, optional, or as elements of a list or mapping."""
+    if field not in model.model_fields:
+        return None
+    waiting = [model.model_fields[field].annotation]
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        waiting += [a for a in typing.get_args(annotation) if not isinstance(a, str)]
+    return None
+
+
+def _last_part(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    # Download scripts carry the file name in a parameter.
+    query = urllib.parse.parse_qs(parts.query)
+    path = query.get("sfile", [parts.path])[0]
+    name = urllib.parse.unquote(path).rstrip("/").rsplit("/", 1)[-1]
+    return name if re.fullmatch(r"[\w.,+@=-][\w .,+@=-]*", name) and name != ".." else ""
+
+
+def _is_private(url: str) -> bool:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _escape(path: str) -> str:
+    """A literal path as a pattern."""
+    return re.sub(r"([*?\[{<])", r"[\1]", path)
