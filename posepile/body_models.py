@@ -47,7 +47,20 @@ _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
 def body_joints(
     kind: str, gender: str, params: Mapping, *, models_root: str | os.PathLike | None = None
 ) -> np.ndarray:
-    """Computes joint positions by forward kinematics of a body model.
+    """Computes joint positions by forward kinematics: ``joints`` of :func:`body_forward`."""
+    result = body_forward(kind, gender, params, vertices=False, models_root=models_root)
+    return result["joints"]
+
+
+def body_forward(
+    kind: str,
+    gender: str,
+    params: Mapping,
+    *,
+    vertices: bool = True,
+    models_root: str | os.PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """Computes joint positions, and vertices if wanted, of a posed and shaped body.
 
     Args:
         kind: ``smpl``, ``smplh`` (taken from ``smplh16`` when neutral, when more than 10 betas are
@@ -56,11 +69,12 @@ def body_joints(
         params: ``pose`` ``[T, 3J]`` rotation vectors in radians (``[3J]``: T = 1), full hands with
             the mean already added; ``shape`` ``[n]`` or ``[T, n]``; ``trans`` ``[T, 3]`` or
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
-            the joints after translation, absent: 1), as in CONTRACT.md section 4.4.
+            everything after translation, absent: 1), as in CONTRACT.md section 4.4.
+        vertices: Compute vertices, too (much slower).
         models_root: Folder that holds the model folders; default as in the module docstring.
 
     Returns:
-        float32 ``[T, J, 3]`` metres.
+        ``joints`` float32 ``[T, J, 3]`` and perhaps ``vertices`` ``[T, V, 3]``, metres.
 
     Raises:
         UsageError: smplfitter is not installed, or an unknown kind or gender.
@@ -93,8 +107,10 @@ def body_joints(
         kid = np.broadcast_to(kid, (n,))
     except ValueError as e:
         raise WorkError(f"{kind} parameters of {n} poses do not fit together: {e}") from e
-    joints = model(pose, shape, trans, kid, return_vertices=False)["joints"]
-    return (joints * np.float32(params.get("scale", 1.0))).astype(np.float32)
+    result = model(pose, shape, trans, kid, return_vertices=vertices)
+    scale = np.reshape(np.asarray(params.get("scale", 1.0), np.float32), (-1, 1, 1))
+    names = ("joints", "vertices") if vertices else ("joints",)
+    return {name: (result[name] * scale).astype(np.float32) for name in names}
 
 
 def load_body_model(

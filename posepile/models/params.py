@@ -18,6 +18,7 @@ class DetectorFile(_Section):
         path: The ONNX file.
         decoder: How its output is read, see ``posepile/models/detectors.py``.
         input_size: Height and width of the network's input; None: taken from the file.
+        layout: Order of the input's dimensions.
         channels: Channel order the network wants; None: as usual for the decoder.
         scale: Multiplied onto the 0..255 pixel values; None: as usual for the decoder.
         mean: Subtracted after scaling, in the network's channel order.
@@ -29,6 +30,7 @@ class DetectorFile(_Section):
     path: str
     decoder: Literal["yolox", "detr"]
     input_size: tuple[int, int] | None = None
+    layout: Literal["nchw", "nhwc"] = "nchw"
     channels: Literal["bgr", "rgb"] | None = None
     scale: float | None = None
     mean: tuple[float, float, float] | None = None
@@ -45,22 +47,28 @@ class SegmenterFile(_Section):
         decoder: ``matting`` (image in, one alpha or class map out) or ``sam`` (image and point
             prompts in, masks and their predicted quality out).
         input_size: Height and width of the network's input; None: taken from the file.
+        layout: Order of the input's dimensions.
         channels: Channel order the network wants.
         scale: Multiplied onto the 0..255 pixel values; ``max``: divide by the largest value of the
             image instead.
         mean: Subtracted after scaling.
         std: Divided by after that.
         threshold: Foreground threshold on the network's probability (``matting``).
+        max_points: Largest number of point prompts (``sam``).
+        negatives: The network understands background points, label 0 (``sam``).
     """
 
     path: str
     decoder: Literal["matting", "sam"]
     input_size: tuple[int, int] | None = None
+    layout: Literal["nchw", "nhwc"] = "nchw"
     channels: Literal["bgr", "rgb"] = "rgb"
     scale: float | Literal["max"] = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    threshold: float | None = Field(None, gt=0, lt=1)
+    threshold: float = Field(0.5, gt=0, lt=1)
+    max_points: int = Field(6, ge=3)
+    negatives: bool = False
 
 
 class DetectParams(_Section):
@@ -109,7 +117,7 @@ class SegmentParams(_Section):
         model: ``none``; ``raw`` (only masks of the raw data); ``grabcut`` (no network: colour
             models seeded by the skeleton); the name of a segmenter in ``configs/models.yaml``; or
             a :class:`SegmenterFile`.
-        threshold: Foreground threshold on the network's probability, None: as ``models.yaml`` says.
+        threshold: Foreground threshold on the network's probability; None: of ``models.yaml``.
         min_area: A mask with less than this share of the box area is no mask.
         min_joints_covered: A mask must cover at least this share of the person's joints inside the
             crop (tested with some pixels of tolerance).

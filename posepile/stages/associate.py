@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from posepile.models.boxes import iou_matrix
+
 if TYPE_CHECKING:
     from posepile.models.params import DetectParams
 
@@ -30,7 +32,7 @@ class AssociateResult:
     Attributes:
         index: Row of ``boxes`` for each person, -1 = none; int ``[P]``.
         reasons: Why a person has none, None where there is one; ``P`` entries.
-        iou: IoU of the joint box with the assigned detection, 0 where there is none; float ``[P]``.
+        iou: IoU of the joint box with the assigned detection, 0 where none; float ``[P]``.
     """
 
     index: np.ndarray
@@ -57,26 +59,6 @@ def joint_boxes(joints2d: np.ndarray, expand: float = 1.0) -> np.ndarray:
             center, size = (low + high) / 2, (high - low) * expand
             boxes[p] = [*(center - size / 2), *size]
     return boxes
-
-
-def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of ``a`` with every box of ``b``.
-
-    Args:
-        a: ``[n, 4]`` x, y, w, h; NaN rows overlap nothing.
-        b: ``[m, 4]``.
-
-    Returns:
-        float64 ``[n, m]``.
-    """
-    a = np.asarray(a, np.float64).reshape(-1, 4)[:, None]
-    b = np.asarray(b, np.float64).reshape(-1, 4)[None]
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    common = np.clip(high - low, 0, None).prod(axis=-1)
-    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - common
-    good = np.isfinite(union) & (union > 0)
-    return np.where(good, common / np.where(good, union, 1), 0.0)
 
 
 def joints_inside(boxes: np.ndarray, joints2d: np.ndarray) -> np.ndarray:

@@ -1,0 +1,185 @@
+"""Pose labels of a take: reading the JSON files and joining body, hands, manual and automatic.
+
+Four files can exist per take (body or hand, manual or automatic); each is of use alone. All give
+the joints of one person, the wearer of the Aria glasses, in the world of the capture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+
+BODY_KEYS = (
+    *("nose", "left-eye", "right-eye", "left-ear", "right-ear", "left-shoulder"),
+    *("right-shoulder", "left-elbow", "right-elbow", "left-wrist", "right-wrist", "left-hip"),
+    *("right-hip", "left-knee", "right-knee", "left-ankle", "right-ankle"),
+)
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+HAND_SUFFIXES = ("wrist", *(f"{finger}_{i}" for finger in FINGERS for i in range(1, 5)))
+
+BODY_JOINTS = "neck,nose,pelv,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,leye,lear,reye,rear"
+JOINT_NAMES = (
+    *BODY_JOINTS.split(","),
+    *(f"lhan{i}" for i in range(1, 22)),
+    *(f"rhan{i}" for i in range(1, 22)),
+)
+EDGES = (
+    "nose-neck-pelv,rwri-relb-rsho-neck,rank-rkne-rhip-pelv,nose-reye-rear,"
+    "rhan1-rhan2-rhan3-rhan4-rhan5,rhan1-rhan6-rhan7-rhan8-rhan9,"
+    "rhan1-rhan10-rhan11-rhan12-rhan13,rhan1-rhan14-rhan15-rhan16-rhan17,"
+    "rhan1-rhan18-rhan19-rhan20-rhan21"
+)
+
+# What a label source decides about as a whole: where manual and automatic labels both have a part,
+# its joints come from one of them, never mixed.
+PARTS = {"body": slice(0, 19), "left_hand": slice(19, 40), "right_hand": slice(40, 61)}
+
+
+def _joint_of_key(key: str) -> str:
+    """``left-shoulder`` -> ``lsho``."""
+    side, _, rest = key.rpartition("-")
+    return (side[:1] + rest)[:4] if side else key
+
+
+# Position in JOINT_NAMES of every key of the files.
+KEY_TO_INDEX = {k: JOINT_NAMES.index(_joint_of_key(k)) for k in BODY_KEYS} | {
+    f"{side}_{suffix}": PARTS[f"{side}_hand"].start + i
+    for side in ("left", "right")
+    for i, suffix in enumerate(HAND_SUFFIXES)
+}
+BODY_INDICES = [KEY_TO_INDEX[k] for k in BODY_KEYS]  # the benchmark's order of the 17
+
+
+@dataclass(slots=True)
+class Labels:
+    """The content of one label file.
+
+    Attributes:
+        frames: Annotated frames, ascending, int ``[n]``.
+        coords: ``[n, 61, 3]`` world millimetres, NaN = missing.
+        views: ``[n, 61]`` number of views each point was triangulated from, 0 = missing.
+        image: Camera key -> ``[n, 61, 2]`` pixels of the undistorted image, NaN = missing.
+        dropped: Frames left out while reading, by reason.
+    """
+
+    frames: np.ndarray
+    coords: np.ndarray
+    views: np.ndarray
+    image: dict[str, np.ndarray] = field(default_factory=dict)
+    dropped: Counter = field(default_factory=Counter)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+        CorruptInput: Missing, cut short or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CorruptInput(path, "no such file", hint="posepile doctor egoexo4d") from None
+    except (ValueError, UnicodeDecodeError) as e:
+        raise CorruptInput(
+            path, f"not valid JSON ({e})", hint="delete it and run the download stage again"
+        ) from None
+
+
+def read_labels(path: Path, camera: str | None = None) -> Labels:
+    """Reads one file of ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}``.
+
+    Args:
+        path: The file.
+        camera: Also read the 2D labels of this camera.
+
+    Returns:
+        The frames with at least one joint.
+
+    Raises:
+        CorruptInput: Not of the released form; the message says where.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise CorruptInput(path, f"expected a map from frame to poses, found {_kind(content)}")
+    dropped: Counter = Counter()
+    rows = {}
+    for key, poses in content.items():
+        if not (key.isascii() and key.isdigit()):
+            raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
+        if not isinstance(poses, list):
+            raise CorruptInput(path, f"expected a list, found {_kind(poses)}", frame=int(key))
+        if len(poses) != 1:
+            dropped["no pose in the labels" if not poses else "more than one pose in a frame"] += 1
+        elif not poses[0].get("annotation3D"):
+            dropped["no 3D joint in the labels"] += 1
+        else:
+            rows[int(key)] = poses[0]
+
+    frames = np.array(sorted(rows), np.int64)
+    labels = Labels(
+        frames,
+        np.full((len(frames), len(JOINT_NAMES), 3), np.nan),
+        np.zeros((len(frames), len(JOINT_NAMES)), np.int64),
+        dropped=dropped,
+    )
+    image = np.full((len(frames), len(JOINT_NAMES), 2), np.nan)
+    for k, frame in enumerate(frames):
+        for name, joint in rows[frame]["annotation3D"].items():
+            j = _index(path, frame, name)
+            labels.coords[k, j] = 1000 * _numbers(path, frame, name, joint, "xyz")
+            labels.views[k, j] = joint.get("num_views_for_3d") or 0
+        for name, joint in ((rows[frame].get("annotation2D") or {}).get(camera) or {}).items():
+            image[k, _index(path, frame, name)] = _numbers(path, frame, name, joint, "xy")
+    if camera is not None:
+        labels.image[camera] = image
+    return labels
+
+
+def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:
+    """Joins label files; frame by frame and part by part the first file that has the part wins.
+
+    Args:
+        files: In order of preference.
+
+    Returns:
+        frames ``[n]``, ascending, and coords ``[n, 61, 3]``.
+    """
+    frames = np.unique(np.concatenate([f.frames for f in files] or [np.empty(0, np.int64)]))
+    coords = np.full((len(frames), len(JOINT_NAMES), 3), np.nan)
+    for labels in reversed(files):
+        rows = np.searchsorted(frames, labels.frames)
+        for part in PARTS.values():
+            has = np.isfinite(labels.coords[:, part]).all(axis=-1).any(axis=-1)
+            coords[rows[has], part] = labels.coords[has, part]
+    return frames, coords
+
+
+def _index(path: Path, frame: int, name: str) -> int:
+    if name not in KEY_TO_INDEX:
+        raise CorruptInput(
+            path,
+            f"unknown joint {name!r}; expected one of the 17 body or 42 hand joints "
+            "(e.g. left-shoulder, right_index_2)",
+            frame=int(frame),
+        )
+    return KEY_TO_INDEX[name]
+
+
+def _numbers(path: Path, frame: int, name: str, joint: Any, axes: str) -> np.ndarray:
+    try:
+        return np.array([joint[a] for a in axes], np.float64)  # null becomes NaN
+    except (KeyError, TypeError, ValueError):
+        raise CorruptInput(
+            path, f"joint {name!r} has no numbers {', '.join(axes)}", frame=int(frame)
+        ) from None
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)

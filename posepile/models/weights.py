@@ -1,0 +1,322 @@
+"""The register of networks (``configs/models.yaml``) and their weight files in the local cache.
+
+A weight file is fetched when a model is first loaded, never at import. It is written to
+``<file>.part``, resumed from there after an interruption, checked, and only then renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from posepile.errors import CorruptInput, UsageError, WorkError
+
+CHUNK = 1 << 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KnownCopy(_Strict):
+    """A file with the same weights but other bytes."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int
+    note: str
+
+
+class WeightSpec(_Strict):
+    """One entry of ``configs/models.yaml``; the keys are explained there."""
+
+    name: str
+    url: str
+    sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
+    sha256_note: str | None = None
+    bytes: int | None
+    copies: tuple[KnownCopy, ...] = ()
+    file: str | None = None
+    licence: str
+    source: str
+    decoder: Literal["yolox", "detr", "matting", "sam"]
+    input_size: tuple[int, int]
+    layout: Literal["nchw", "nhwc"]
+    channels: Literal["bgr", "rgb"]
+    scale: float | Literal["max"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: Literal["letterbox", "stretch"] = "stretch"
+    person_class: int = 0
+    threshold: float = 0.5
+    max_points: int = 6
+    negatives: bool = False
+    good_for: str
+    cost: str
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in the cache."""
+        return self.file or self.url.rsplit("/", 1)[-1]
+
+    def accepts(self, digest: str) -> bool:
+        """Whether a file with this sha256 is this network."""
+        return digest == self.sha256 or any(digest == copy.sha256 for copy in self.copies)
+
+
+def registry_path() -> Path:
+    """``configs/models.yaml`` of the checkout, or its copy in the wheel."""
+    package = Path(__file__).parent.parent
+    packaged = package / "configs" / "models.yaml"
+    return packaged if packaged.is_file() else package.parent / "configs" / "models.yaml"
+
+
+def load_registry(path: Path | None = None) -> dict[str, dict[str, WeightSpec]]:
+    """Reads the register of networks.
+
+    Returns:
+        ``{"detectors": {name: spec}, "segmenters": {name: spec}}``.
+
+    Raises:
+        UsageError: Unreadable or wrong file, naming the entry and key.
+    """
+    path = path or registry_path()
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as e:
+        raise UsageError(f"{path}: not readable: {' '.join(str(e).split())}") from None
+    registry: dict[str, dict[str, WeightSpec]] = {}
+    for kind in ("detectors", "segmenters"):
+        registry[kind] = {}
+        for name, entry in raw[kind].items():
+            try:
+                registry[kind][name] = WeightSpec(name=name, **entry)
+            except pydantic.ValidationError as e:
+                first = e.errors()[0]
+                where = ".".join([kind, name, *map(str, first["loc"])])
+                raise UsageError(f"{path}: {where}: {first['msg']}") from None
+    return registry
+
+
+def find_spec(kind: Literal["detectors", "segmenters"], name: str) -> WeightSpec:
+    """Looks a network up by name.
+
+    Raises:
+        UsageError: Unknown name; lists the known ones.
+    """
+    known = load_registry()[kind]
+    if name not in known:
+        raise UsageError(
+            f"unknown model {name!r}; configs/models.yaml has the {kind} {', '.join(known)}"
+        )
+    return known[name]
+
+
+def default_cache_dir() -> Path:
+    """``$POSEPILE_MODELS``, else ``$DATA_ROOT/models``, else the user's cache folder."""
+    if os.environ.get("POSEPILE_MODELS"):
+        return Path(os.environ["POSEPILE_MODELS"])
+    if os.environ.get("DATA_ROOT"):
+        return Path(os.environ["DATA_ROOT"]) / "models"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "posepile" / "models"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest() if _HAS_DIGEST else _sha256(f)
+
+
+_HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
+
+
+def _sha256(f) -> str:
+    digest = hashlib.sha256()
+    while block := f.read(CHUNK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def ensure_weights(spec: WeightSpec, cache_dir: Path | str | None = None) -> tuple[Path, str]:
+    """Returns the verified weight file, fetching it if it is not in the cache.
+
+    Args:
+        spec: Which network.
+        cache_dir: Default :func:`default_cache_dir`.
+
+    Returns:
+        Path of the file and its sha256.
+
+    Raises:
+        CorruptInput: The cached file is not the one the register (or the lock) names.
+        WorkError: It cannot be fetched, or what arrived is wrong.
+    """
+    folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    path = folder / spec.file_name
+    if path.is_file():
+        return path, _check_cached(spec, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(
+            f"{folder}: cannot hold the weights of {spec.name} ({e.strerror}); "
+            f"set POSEPILE_MODELS to a writable folder"
+        ) from None
+    part = path.with_name(path.name + ".part")
+    with _exclusive(path.with_name(path.name + ".fetching")):
+        if path.is_file():  # another process was faster
+            return path, _check_cached(spec, path)
+        _download(spec, path, part)
+        with open(part, "rb") as f:
+            if f.read(64).lstrip().startswith(b"<"):
+                part.unlink()
+                raise WorkError(_html_message(spec))
+        digest = file_sha256(part)
+        if spec.sha256 is None:
+            _record_first_use(spec, path, digest)
+        elif not spec.accepts(digest):
+            part.unlink()
+            raise WorkError(
+                f"{spec.url}: the file that arrived has sha256 {digest}, expected {spec.sha256} "
+                f"(configs/models.yaml, {spec.name}); nothing was kept, try again or report it"
+            )
+        os.replace(part, path)
+    return path, digest
+
+
+def _check_cached(spec: WeightSpec, path: Path) -> str:
+    digest = file_sha256(path)
+    if spec.sha256 is not None:
+        expected, origin, ok = spec.sha256, "configs/models.yaml", spec.accepts(digest)
+    elif _lock_path(path).is_file():
+        try:
+            expected = json.loads(_lock_path(path).read_text())["sha256"]
+        except (ValueError, KeyError, TypeError):
+            raise CorruptInput(
+                _lock_path(path), "not a lock file", hint="delete it to trust the weight anew"
+            ) from None
+        origin, ok = _lock_path(path).name, digest == expected
+    else:
+        _record_first_use(spec, path, digest)
+        return digest
+    if not ok:
+        size = path.stat().st_size
+        raise CorruptInput(
+            path,
+            f"sha256 is {digest} ({size} bytes), expected {expected} "
+            f"({spec.bytes if spec.bytes is not None else 'unknown'} bytes, from {origin})",
+            hint="delete it and it is fetched again",
+        )
+    return digest
+
+
+def _record_first_use(spec: WeightSpec, path: Path, digest: str) -> None:
+    lock = {"file": path.name, "sha256": digest, "url": spec.url}
+    _write_atomic(_lock_path(path), json.dumps(lock, indent=1, sort_keys=True) + "\n")
+    print(
+        f"{path}: sha256 {digest}, trusted on first use and recorded in {_lock_path(path).name}",
+        file=sys.stderr,
+    )
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock.json")
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    temp = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temp.write_text(text)
+    os.replace(temp, path)
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Lets one process at a time fetch a file; where the system has no flock, all may."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _download(spec: WeightSpec, path: Path, part: Path) -> None:
+    """Fetches into ``part``, continuing what is there, as long as every attempt brings more."""
+    while True:
+        have = _size(part)
+        if have and have == spec.bytes:
+            return
+        try:
+            if _request(spec, part, have):
+                return
+            reason = f"the connection ended after {_size(part)} bytes"
+        except urllib.error.HTTPError as e:
+            if e.code == 416 and have:  # nothing follows: what is here is not part of this file
+                part.unlink()
+                continue
+            reason = f"HTTP status {e.code}"
+        except (OSError, http.client.HTTPException) as e:
+            reason = str(getattr(e, "reason", None) or e)
+        if _size(part) <= have:
+            raise WorkError(_offline_message(spec, path, reason))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _request(spec: WeightSpec, part: Path, start: int) -> bool:
+    """One request for everything from byte ``start`` on; returns whether the file is complete."""
+    headers = {"User-Agent": "posepile"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    request = urllib.request.Request(spec.url, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        if response.headers.get_content_type() == "text/html":
+            raise WorkError(_html_message(spec))
+        resumed = response.status == 206 and _range_start(response) == start
+        length = response.headers.get("Content-Length")
+        expected = spec.bytes if length is None else int(length) + (start if resumed else 0)
+        with open(part, "ab" if resumed else "wb") as f:
+            while block := response.read(CHUNK):
+                f.write(block)
+    return expected is None or _size(part) >= expected
+
+
+def _range_start(response) -> int:
+    text = response.headers.get("Content-Range", "")
+    try:
+        return int(text.removeprefix("bytes ").split("-")[0])
+    except ValueError:
+        return -1
+
+
+def _html_message(spec: WeightSpec) -> str:
+    return (
+        f"{spec.url}: a web page (text/html) came instead of the file; fetch {spec.file_name} by "
+        f"hand from {spec.source}"
+    )
+
+
+def _offline_message(spec: WeightSpec, path: Path, reason: str) -> str:
+    size = "" if spec.bytes is None else f", {spec.bytes} bytes"
+    digest = spec.sha256 or "unknown"
+    return (
+        f"{path}: not in the cache and not to be had from {spec.url} ({reason}); fetch that URL "
+        f"where there is a network and put the file (sha256 {digest}{size}) at {path}"
+    )

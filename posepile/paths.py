@@ -1,0 +1,138 @@
+"""Where data lives: ``$DATA_ROOT`` and ``$CACHE_DIR``, read when used and never at import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from posepile.errors import UsageError
+
+__all__ = [
+    "CACHE_DIR",
+    "DATA_ROOT",
+    "archive_path",
+    "cache_dir",
+    "data_root",
+    "ensure_absolute",
+    "raw_dir",
+    "relative_to_root",
+    "work_dir",
+]
+
+
+def data_root() -> Path:
+    """Returns the root of all data.
+
+    Raises:
+        UsageError: ``DATA_ROOT`` is not set.
+    """
+    value = os.environ.get("DATA_ROOT")
+    if not value:
+        raise UsageError(
+            "environment variable DATA_ROOT: not set, expected the folder that holds the "
+            "datasets; set it, e.g. export DATA_ROOT=/data"
+        )
+    return Path(value)
+
+
+def cache_dir() -> Path:
+    """Returns the folder of dataset pickles: ``$CACHE_DIR``, else ``$DATA_ROOT/cache``."""
+    value = os.environ.get("CACHE_DIR")
+    return Path(value) if value else data_root() / "cache"
+
+
+def raw_dir(name: str) -> Path:
+    """Returns ``$DATA_ROOT/<name>``, where the raw files of a dataset lie."""
+    return data_root() / name
+
+
+def work_dir(name: str) -> Path:
+    """Returns ``$DATA_ROOT/<name>_work``, parts, journal and reports of one dataset."""
+    return data_root() / f"{name}_work"
+
+
+def archive_path(name: str) -> Path:
+    """Returns ``$DATA_ROOT/<name>.barecat``, the finished dataset."""
+    return data_root() / f"{name}.barecat"
+
+
+def ensure_absolute(path: str | os.PathLike) -> Path:
+    """Interprets a relative path as relative to ``DATA_ROOT``."""
+    path = Path(os.fspath(path))
+    return path if path.is_absolute() else data_root() / path
+
+
+def relative_to_root(path: str | os.PathLike) -> str:
+    """Writes a path relative to ``DATA_ROOT`` where it lies below it, else absolute.
+
+    What is stored in pickles, so that a data folder can be moved.
+    """
+    path = Path(os.path.abspath(path))
+    root = os.environ.get("DATA_ROOT")
+    if root:
+        try:
+            return path.relative_to(os.path.abspath(root)).as_posix()
+        except ValueError:
+            pass
+    return path.as_posix()
+
+
+class _LazyPath:
+    """Behaves like the ``str`` that ``resolve`` gives at the moment of use.
+
+    A subclass of ``str`` cannot do this (C code reads its content without asking), so this is
+    not one; it works in f-strings, ``os.path`` and ``open``, with ``+`` and all ``str`` methods.
+    """
+
+    __slots__ = ("_name", "_resolve")
+
+    def __init__(self, name, resolve):
+        self._name = name
+        self._resolve = resolve
+
+    def __str__(self):
+        return str(self._resolve())
+
+    __fspath__ = __str__
+
+    def __repr__(self):
+        return f"<posepile.paths.{self._name}>"
+
+    def __format__(self, spec):
+        return format(str(self), spec)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(str(self), name)
+
+    def __add__(self, other):
+        return str(self) + str(other)
+
+    def __radd__(self, other):
+        return str(other) + str(self)
+
+    def __truediv__(self, other):
+        return Path(str(self)) / other
+
+    def __contains__(self, item):
+        return item in str(self)
+
+    def __len__(self):
+        return len(str(self))
+
+    def __getitem__(self, key):
+        return str(self)[key]
+
+    def __eq__(self, other):
+        return str(self) == (str(other) if isinstance(other, _LazyPath) else other)
+
+    def __hash__(self):
+        return hash(str(self))
+
+    def __reduce__(self):
+        return self._name  # pickled as a reference to the module's global
+
+
+DATA_ROOT = _LazyPath("DATA_ROOT", data_root)
+CACHE_DIR = _LazyPath("CACHE_DIR", cache_dir)
