@@ -26,6 +26,9 @@ from posepile.recipe import Unit
 WHOLE_FILE_LIMIT = 16 << 20
 SAMPLE = 1 << 20
 
+# Keys of configs/models.yaml that say something about a network without changing its results.
+PROSE = {"url", "copies", "licence", "source", "good_for", "cost", "sha256_note"}
+
 
 def stable_hash(value: Any) -> str:
     """Hex digest of JSON-serialisable data; equal data, equal digest, on any machine."""
@@ -201,7 +204,9 @@ def params_identity(params: Any) -> dict[str, Any]:
             raise UsageError(f"model.path = {model['path']}: {e.strerror}") from None
         del data["model"]["path"]
     elif model not in ("none", "joints", "raw", "grabcut"):
-        from posepile.models.catalogue import catalogue_entry
+        from posepile.models.params import DetectParams
+        from posepile.models.weights import find_spec
 
-        data["weights"] = catalogue_entry(model)
+        kind = "detectors" if isinstance(params, DetectParams) else "segmenters"
+        data["weights"] = find_spec(kind, model).model_dump(mode="json", exclude=PROSE)
     return data
