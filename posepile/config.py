@@ -154,9 +154,7 @@ def _describe(
         hint = f" (did you mean {close[0]}?)" if close else ""
         return f"{where}: unknown key {key}{hint}; allowed here: {', '.join(allowed) or 'none'}"
     value = first.get("input")
-    return (
-        f"{where}: {key} = {value!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
-    )
+    return f"{where}: {key} = {value!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def _allowed_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:

@@ -122,7 +122,9 @@ def draw_person(
                 )
     for j in np.flatnonzero(ok):
         for target, color in ((image, (70, 70, 80)), (mask, 1)):
-            cv2.circle(target, point(joints[j]), round(radius * one), color, -1, cv2.LINE_8, shift)
+            cv2.circle(
+                target, point(joints[j]), round(radius * one), color, -1, cv2.LINE_8, shift
+            )
     if discs:
         for j in np.flatnonzero(ok):
             color = tuple(int(c) for c in colors[j])

@@ -130,13 +130,16 @@ class Track:
         person: Index of the person within the sequence.
         world_coords: ``[n, J, 3]`` millimetres, NaN = missing.
         image_coords: ``[n, J, 2]`` pixels of the source image, NaN = missing (2D datasets).
-        bbox: ``[n, 4]`` x, y, width, height in source pixels; NaN rows where unknown.
+        bbox: ``[n, 4]`` x, y, width, height in source pixels; NaN rows where unknown. May be any
+            object with a length that gives row ``k`` when indexed, e.g. one that reads it then.
         mask: RLE dict of the person in source pixels, or None if there is no mask for that frame.
         parameters: Body-model parameters as in CONTRACT.md section 4.4.
         densepose: (imcoords ``[n,2]``, i_faces, barycoords ``[n,3]``) triple.
         motion_coords: ``[n, J', 3]`` millimetres that motion-adaptive selection compares; None =
             ``world_coords``.
         activity: One label, or one per annotated frame.
+        unusable: Why a selected frame gives no example all the same (no image in this view, empty
+            mask), or None. Asked after selection, so that all cameras keep the same poses.
     """
 
     frames: np.ndarray
@@ -149,6 +152,7 @@ class Track:
     densepose: Callable[[int], tuple | None] | None = None
     motion_coords: np.ndarray | None = None
     activity: str | list[str] = "unknown"
+    unusable: Callable[[int], str | None] | None = None
 
 
 @dataclass(slots=True)

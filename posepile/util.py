@@ -16,7 +16,7 @@ def get_cached_reader(path: str | os.PathLike, auto_codec: bool = True) -> Any:
 
     Args:
         path: The archive; relative paths are below ``DATA_ROOT``.
-        auto_codec: Decode entries by their extension (``.msgpack``, ``.jpg``, ``.json``, ``.npy``).
+        auto_codec: Decode entries by their extension (``.msgpack``, ``.jpg``, ``.json``).
 
     Returns:
         A read-only mapping from key to value, safe to use from several threads and after a fork.

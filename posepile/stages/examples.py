@@ -62,7 +62,12 @@ def wanted_examples(
                 )
             positions = positions[select_frames(coords[positions], params)]
         tally.selected += len(positions)
-        wanted += [Wanted(int(track.frames[k]), track, int(k)) for k in positions]
+        for k in map(int, positions):
+            reason = None if track.unusable is None else track.unusable(k)
+            if reason is None:
+                wanted.append(Wanted(int(track.frames[k]), track, k))
+            else:
+                tally.dropped[reason] += 1
     wanted.sort(key=lambda w: (w.frame, w.track.person))
     return wanted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,6 +119,80 @@ def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = Tru
         "hands_mean_included": bool(hands is not None or not add_mean),
     }
     return Body(parameters, _keypoints(content, path))
+
+
+def read_bodies(
+    paths: list[Path],
+    gender: str,
+    *,
+    hands: Hands | None,
+    add_mean: bool,
+    need_keypoints: bool,
+    dropped: Counter,
+) -> list[Body | None]:
+    """Fits of all frames, None (and counted) where one cannot be completed.
+
+    Args:
+        paths: Parameter files.
+        gender: As in :func:`read_body`.
+        hands: As there.
+        add_mean: As there.
+        need_keypoints: If some frames have stored key points, those without are left out.
+        dropped: Counts by reason are added here.
+    """
+    results = [read_body(path, gender, hands, add_mean) for path in paths]
+    good = [r for r in results if isinstance(r, Body)]
+    need_keypoints &= any(body.keypoints is not None for body in good)
+    bodies: list[Body | None] = []
+    for result in results:
+        if isinstance(result, str):
+            dropped[result] += 1
+            bodies.append(None)
+        elif need_keypoints and result.keypoints is None:
+            dropped["no keypoints3d in the parameter file"] += 1
+            bodies.append(None)
+        else:
+            bodies.append(result)
+    return bodies
+
+
+def world_joints(
+    source: str, gender: str, bodies: list[Body], models_root: Path | None, where: Path
+) -> tuple[np.ndarray | None, dict[str, float]]:
+    """The 55 SMPL-X joints ``[n, 55, 3]`` in mm, float32.
+
+    Args:
+        source: ``model``, ``keypoints`` or ``none``.
+        gender: Of the body model.
+        bodies: One per frame; either all or none have key points if the source is those.
+        models_root: Folder of the body models.
+        where: For messages.
+
+    Returns:
+        The joints, None if there are none; and the mean distance between model and stored key
+        points (``keypoints_mm``) where both exist.
+    """
+    stored = [body.keypoints for body in bodies]
+    known = [k for k, points in enumerate(stored) if points is not None]
+    if source == "none" or not bodies or (source == "keypoints" and not known):
+        return None, {}
+    if source == "keypoints":
+        joints = np.stack(stored).astype(np.float32)
+        size = float(np.median(np.ptp(joints, axis=1).max(axis=-1)))
+        if not 400 < size < 3000:
+            raise CorruptInput(
+                where,
+                f"keypoints3d extend over {size / 1000:.3g} units; expected a body in metres",
+            )
+        return joints, {}
+    try:
+        joints = forward("joints", gender, stack(bodies), models_root)
+    except ValueError as e:
+        raise CorruptInput(where, f"frames differ in their number of shape components: {e}") from e
+    if not known:
+        return joints, {}
+    off = np.linalg.norm(joints[known] - np.stack([stored[k] for k in known]), axis=-1)
+    return joints, {"keypoints_mm": float(off.mean())}
 
 
 def _vector(

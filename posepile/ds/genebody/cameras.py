@@ -94,9 +94,7 @@ def parse_annots(
     return {view: parse_camera(cam, path, view) for view, cam in sorted(cams.items())}, notes
 
 
-def parse_camera(
-    cam: object, path: Path, view: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def parse_camera(cam: object, path: Path, view: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checks the matrices of one camera; ``D`` may have the shape (5,) or (1, 5)."""
     try:
         k, c2w, d = (np.asarray(cam[key], np.float64) for key in ("K", "c2w", "D"))

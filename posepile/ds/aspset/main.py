@@ -1,0 +1,306 @@
+"""ASPset-510: outdoor sport clips of single people, three static 4K cameras, 17 joints at 50 fps.
+
+Read beside README.md. One unit is one clip seen by one camera: its video, its boxes, the camera of
+that subject and view, and the joints of the clip, which all views share. Frame ``i`` of the video,
+of the joints and of the boxes belong together.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from posepile.errors import CorruptInput
+from posepile.joint_info import JointInfo
+from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
+
+if TYPE_CHECKING:
+    import deltacamera
+
+VIEWS = ("left", "mid", "right")  # what camera id "all" stands for, in this order
+RATE = 50.0
+SKELETON = "aspset_17j"
+LABELS = (
+    "right_ankle right_knee right_hip right_wrist right_elbow right_shoulder left_ankle left_knee "
+    "left_hip left_wrist left_elbow left_shoulder head_top head neck spine pelvis"
+).split()
+
+SPEC = DatasetSpec(
+    name="aspset",
+    joint_info=JointInfo(
+        "rank,rkne,rhip,rwri,relb,rsho,lank,lkne,lhip,lwri,lelb,lsho,htop,head,neck,spin,pelv",
+        "htop-head-neck-rsho-relb-rwri,neck-spin-pelv-rhip-rkne-rank",
+    ),
+    image_dir="aspset_downscaled",
+    # The world is the frame of the left camera, so this is up only as far as that camera is level.
+    world_up=(0.0, -1.0, 0.0),
+    single_person=True,
+    citation="nibali2021aspset: Nibali et al., ASPset: An Outdoor Sports Pose Video Dataset With "
+    "3D Keypoint Annotations, Image and Vision Computing 2021",
+    licence="CC0 1.0",
+)
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:``.
+
+    Attributes:
+        splits: Splits to pack.
+        views: Cameras to pack (a test clip has one view only, whichever that is).
+        missing_joints: No missing joint is known in this dataset, so one is an error; ``accept``
+            takes NaN in a joint file as a missing joint.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    splits: list[Literal["train", "val", "test"]] = Field(["train", "val", "test"], min_length=1)
+    views: list[Literal["left", "mid", "right"]] = Field(list(VIEWS), min_length=1)
+    missing_joints: Literal["error", "accept"] = "error"
+
+
+def list_units(root: Path, options: Options) -> list[Unit]:
+    """One unit per (subject, clip, view) that splits.csv names."""
+    data = data_dir(root)
+    units = []
+    splits = dict(zip(("train", "val", "test"), load_split(data / "splits.csv"), strict=True))
+    for split in options.splits:
+        part = "test" if split == "test" else "trainval"  # train and val share a folder
+        for subject, clip, view in splits[split]:
+            if view not in options.views:
+                continue
+            name = f"{subject}-{clip}-{view}"
+            files = {
+                "video": data / part / "videos" / subject / f"{name}.mkv",
+                "joints": data / part / "joints_3d" / subject / f"{subject}-{clip}.c3d",
+                "camera": data / part / "cameras" / subject / f"{subject}-{view}.json",
+                "boxes": data / part / "boxes" / subject / f"{name}.csv",
+            }
+            units.append(Unit(f"{part}/{subject}/{name}", split, tuple(files.values())))
+    return units
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """Annotations of one clip in one view."""
+    video, joints_file, camera_file, boxes_file = unit.inputs
+    joints = load_joints(joints_file, options.missing_joints)
+    boxes = load_boxes(boxes_file, expand=1.0)  # enlarged by 1.1 later, see configs/aspset.yaml
+    camera = load_camera(camera_file)
+    if len(boxes) != len(joints):
+        raise CorruptInput(
+            boxes_file,
+            f"{len(boxes)} boxes, but {joints_file.name} has {len(joints)} frames; expected one "
+            "box per frame",
+            hint="fetch the boxes and joints_3d archives again",
+        )
+    part, subject, _ = unit.id.split("/")
+    return [
+        Sequence(
+            id=unit.id,
+            split=unit.split,
+            frames=Video(video, n_frames=len(joints)),
+            camera=camera,
+            tracks=[Track(np.arange(len(joints)), world_coords=joints, bbox=boxes)],
+            image_name=lambda frame, person: (
+                f"{part}/videos/{subject}/{video.name}/{frame:06d}.jpg"
+            ),
+            checks={"joints_outside_box_px": overhang(joints, boxes, camera)},
+        )
+    ]
+
+
+def data_dir(root: Path) -> Path:
+    """The folder that holds splits.csv.
+
+    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
+    places are in use on people's disks.
+    """
+    for folder in (root / "data", root / "ASPset-510", root):
+        if (folder / "splits.csv").is_file():
+            return folder
+    raise CorruptInput(
+        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
+    )
+
+
+def load_split(path: Path | str) -> tuple[list, list, list]:
+    """Lists of (subject, clip, view) for train, val and test, in file order.
+
+    ``splits.csv`` has no header; its columns are subject, clip, split and camera, where camera
+    ``all`` means left, mid and right.
+    """
+    splits = {"train": [], "val": [], "test": []}
+    for number, row in enumerate(read_csv(Path(path)), 1):
+        place = f"line {number} is {','.join(row)!r}"
+        if len(row) != 4:
+            raise CorruptInput(path, f"{place}; expected subject,clip,split,camera")
+        subject, clip, split, view = row
+        if split not in splits or view not in ("all", *VIEWS):
+            raise CorruptInput(
+                path, f"{place}; expected split train, val or test, camera all, left, mid or right"
+            )
+        splits[split] += [(subject, clip, v) for v in (VIEWS if view == "all" else (view,))]
+    keys = [key for triples in splits.values() for key in triples]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise CorruptInput(path, f"{'-'.join(twice)} is listed twice")
+    return splits["train"], splits["val"], splits["test"]
+
+
+def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
+    """Person boxes, one per frame: float32 ``[n, 4]`` x, y, width, height in pixels.
+
+    Args:
+        path: CSV of left, top, right, bottom below one header row.
+        expand: Factor on width and height about the centre.
+    """
+    rows = read_csv(Path(path))
+    if not rows or is_box(rows[0]):
+        raise CorruptInput(path, "no header row; expected one above the boxes")
+    for number, row in enumerate(rows[1:], 2):
+        if not is_box(row):
+            raise CorruptInput(
+                path, f"line {number} is {','.join(row)!r}; expected left,top,right,bottom"
+            )
+    ltrb = np.array(rows[1:], np.float64).reshape(-1, 4)
+    center, size = (ltrb[:, :2] + ltrb[:, 2:]) / 2, (ltrb[:, 2:] - ltrb[:, :2]) * expand
+    return np.concatenate([center - size / 2, size], axis=1).astype(np.float32)
+
+
+def load_camera(path: Path | str) -> deltacamera.Camera:
+    """Camera of a subject and view: pinhole, millimetres, world = frame of the left camera."""
+    import deltacamera
+
+    try:
+        content = json.loads(Path(path).read_text())
+        intrinsic = np.array(content["intrinsic_matrix"], np.float64).reshape(3, 4)
+        extrinsic = np.array(content["extrinsic_matrix"], np.float64).reshape(4, 4)
+    except OSError as e:
+        raise CorruptInput(path, f"cannot be read: {e.strerror}") from None
+    except (ValueError, TypeError, KeyError) as e:
+        raise CorruptInput(
+            path,
+            f"not a camera file ({type(e).__name__}: {e}); expected JSON with intrinsic_matrix "
+            "(3x4) and extrinsic_matrix (4x4)",
+        ) from None
+    rotation = extrinsic[:3, :3]
+    if not (
+        np.isfinite(intrinsic).all()
+        and intrinsic[0, 0] > 0
+        and intrinsic[1, 1] > 0
+        and np.allclose(intrinsic[[1, 2, 2], [0, 0, 1]], 0)
+        and np.allclose(intrinsic[:, 3], 0)
+        and np.isclose(intrinsic[2, 2], 1)
+    ):
+        raise CorruptInput(path, f"intrinsic_matrix {intrinsic.tolist()} is not a pinhole camera")
+    if not (
+        np.isfinite(extrinsic).all()
+        and np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+        and np.linalg.det(rotation) > 0
+        and np.allclose(extrinsic[3], [0, 0, 0, 1])
+    ):
+        raise CorruptInput(path, f"extrinsic_matrix {extrinsic.tolist()} is not a rigid motion")
+    return deltacamera.Camera(
+        intrinsic_matrix=intrinsic[:, :3], extrinsic_matrix=extrinsic, world_up=SPEC.world_up
+    )
+
+
+def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
+    """Joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
+    mocap = read_c3d(Path(path))
+    expected = C3d(mocap.points, RATE, "mm", LABELS, SKELETON)
+    for name in ("rate", "units", "labels", "skeleton"):
+        found, wanted = getattr(mocap, name), getattr(expected, name)
+        if found != wanted:
+            raise CorruptInput(path, f"{name} is {found!r}; expected {wanted!r}")
+    bad = ~np.isfinite(mocap.points).all(axis=2)
+    if np.isinf(mocap.points).any() or (bad.all() and bad.size):
+        frame = int(np.argmax(bad.any(axis=1)))
+        raise CorruptInput(path, "infinite or no joint positions at all", frame=frame)
+    if missing == "error" and bad.any():
+        frame, joint = (int(i[0]) for i in np.nonzero(bad))
+        raise CorruptInput(
+            path,
+            f"{LABELS[joint]} is NaN ({bad.sum()} such positions in {len(bad)} frames); expected "
+            "every joint in every frame",
+            frame=frame,
+            hint="set dataset.missing_joints=accept to take them as missing joints",
+        )
+    return mocap.points.astype(np.float32)
+
+
+def read_c3d(path: Path) -> C3d:
+    """Reads a c3d file; what is in it is judged by the caller."""
+    import ezc3d
+
+    try:
+        content = ezc3d.c3d(str(path))
+        point = content["parameters"]["POINT"]
+        points = content["data"]["points"][:3].transpose(2, 1, 0)
+        floats = float(point["SCALE"]["value"][0]) < 0
+        start = (int(point["DATA_START"]["value"][0]) - 1) * 512
+        result = C3d(
+            points,
+            float(point["RATE"]["value"][0]),
+            point["UNITS"]["value"][0].strip(),
+            [label.strip() for label in point["LABELS"]["value"]],
+            point["SKEL"]["value"][0].strip(),
+        )
+    except (RuntimeError, OSError, ValueError, KeyError, IndexError) as e:
+        reason = " ".join(str(e).split())
+        raise CorruptInput(
+            path, f"not a readable c3d file ({type(e).__name__}: {reason})"
+        ) from None
+    # The library fills the frames that a truncated file lacks with the last values it has read.
+    needed = start + points.shape[0] * points.shape[1] * (16 if floats else 8)
+    if path.stat().st_size < needed:
+        raise CorruptInput(
+            path, f"{path.stat().st_size} bytes; expected at least {needed}: truncated"
+        )
+    return result
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Rows of a CSV file without trailing blank lines."""
+    try:
+        with path.open(newline="") as f:
+            rows = list(csv.reader(f))
+    except OSError as e:
+        raise CorruptInput(path, f"cannot be read: {e.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise CorruptInput(path, f"not a CSV file: {e}") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    return rows
+
+
+def is_box(row: list[str]) -> bool:
+    """Whether a CSV row holds four numbers."""
+    try:
+        return len([float(value) for value in row]) == 4
+    except ValueError:
+        return False
+
+
+def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
+    """How far, in pixels, any joint projects outside the supplied box of its frame."""
+    points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
+    outside = np.maximum(
+        boxes[:, None, :2] - points, points - boxes[:, None, :2] - boxes[:, None, 2:]
+    )
+    known = np.isfinite(outside)
+    return float(outside[known].max(initial=0.0))
+
+
+class C3d(NamedTuple):
+    """Content of a c3d file: positions ``[n, J, 3]`` float64, frames per second, and names."""
+
+    points: np.ndarray
+    rate: float
+    units: str
+    labels: list[str]
+    skeleton: str

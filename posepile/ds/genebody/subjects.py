@@ -1,0 +1,116 @@
+"""Who is in GeneBody: folders, splits, genders, and which body model to use."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from posepile import body_models
+from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.safe_numpy import load_npy
+
+if TYPE_CHECKING:
+    from posepile.ds.genebody.main import Options
+
+PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
+
+
+def subject_folders(root: Path, options: Options) -> list[tuple[str, Path]]:
+    """(split, folder) of the wanted performers, in order of the split file.
+
+    Raises:
+        WorkError: A performer of the split file has no folder.
+        UsageError: ``dataset.subjects`` names somebody who is in no wanted split.
+    """
+    wanted = options.subjects
+    found, known = [], []
+    for split in ("train", "test") if options.test10 else ("train",):
+        part = root / PARTS[split]
+        for name in read_split(root)[split]:
+            known.append(name)
+            if wanted is None or name in wanted:
+                found.append((split, part / name))
+    unknown = sorted(set(wanted or ()) - set(known))
+    if unknown:
+        raise UsageError(
+            f"dataset.subjects: {', '.join(unknown)} not in {'/'.join(PARTS)} of the split file; "
+            f"there are: {', '.join(sorted(known))}"
+        )
+    missing = [folder for _, folder in found if not folder.is_dir()]
+    if missing:
+        raise WorkError(
+            f"{missing[0]}: folder is missing ({len(missing)} of {len(found)} performers are); "
+            "extract their archives there, or set dataset.subjects to those you have"
+        )
+    return found
+
+
+def read_split(root: Path) -> dict[str, list[str]]:
+    """The lists ``train`` and ``test`` of genebody_split.npy."""
+    candidates = [root / part / "genebody_split.npy" for part in PARTS.values()]
+    path = next((p for p in candidates if p.is_file()), candidates[0])
+    if not path.is_file():
+        raise CorruptInput(path, "split file is missing", hint="put genebody_split.npy there")
+    split = load_npy(path)
+    if not isinstance(split, dict) or not {"train", "test"} <= split.keys():
+        raise CorruptInput(path, "expected a dictionary with the lists train and test")
+    return {key: [str(name) for name in split[key]] for key in ("train", "test")}
+
+
+def gender_of(subject: str, options: Options) -> str:
+    """Gender of the body model that a performer was fitted with."""
+    if options.gender != "map":
+        return options.gender
+    gender = _gender_map().get(subject)
+    if gender is None:
+        raise UsageError(
+            f"{subject} is not in genders.yaml of posepile/ds/genebody; add the name, or set "
+            "dataset.gender"
+        )
+    return gender
+
+
+@cache
+def _gender_map() -> dict[str, str]:
+    table = yaml.safe_load(Path(__file__).with_name("genders.yaml").read_text())
+    return {name: gender for gender, names in table.items() for name in names}
+
+
+def models_root(root: Path, options: Options) -> Path | None:
+    """Folder of the body models; None = where smplfitter looks."""
+    if options.body_models is not None:
+        return Path(options.body_models)
+    inside = root / "body_models"
+    return inside if inside.is_dir() else None
+
+
+def find_model(root: Path, gender: str, options: Options) -> Path | None:
+    """The SMPL-X model file of a gender, None if it is not on disk."""
+    return body_models.find_body_model("smplx", gender, models_root=models_root(root, options))
+
+
+def joint_source(model: Path | None, options: Options) -> str:
+    """``model``, ``keypoints`` or ``none``, as options and disk allow.
+
+    Raises:
+        UsageError: The model was asked for and is not there.
+    """
+    if options.joints not in {"auto", "model"}:
+        return options.joints
+    possible = model is not None and has_smplfitter()
+    if options.joints == "model" and not possible:
+        why = "the SMPL-X file is not on disk" if model is None else "smplfitter is not installed"
+        raise UsageError(
+            f"dataset.joints=model, but {why}; see posepile plan genebody, or use "
+            "dataset.joints=auto"
+        )
+    return "model" if possible else "keypoints"
+
+
+def has_smplfitter() -> bool:
+    """Whether the forward pass of body models is available."""
+    return importlib.util.find_spec("smplfitter") is not None

@@ -1,0 +1,452 @@
+"""Person segmenters: a crop with one wanted person in, that person's mask out.
+
+Three kinds share one interface. Matting networks mark every person in the crop; promptable ones
+are asked for one by box and joints; GrabCut needs no network. Whatever marks the foreground, the
+same steps then cut it down to the wanted person: pixels nearer to another person's skeleton go to
+that person, and only connected parts that the wanted person's own skeleton runs through are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from posepile.errors import CorruptInput, UsageError
+from posepile.models import onnx, weights
+from posepile.models.params import SegmenterFile, SegmentParams
+
+Edges = Sequence[tuple[int, int]]
+
+BOX_MARGIN = 0.2  # share of the box side by which a mask may stick out of the box in total
+LIMB_SHARE = 0.05  # share of the skeleton that must run through a part for the part to be kept
+
+
+def load_segmenter(params: SegmentParams) -> Segmenter | None:
+    """Loads the segmenter of ``params.model``; None for ``none`` and ``raw``, which need none.
+
+    Raises:
+        UsageError: Unknown name, missing file or missing ONNX Runtime.
+        CorruptInput: A weight file that is not what it should be.
+        WorkError: Weights that cannot be fetched.
+    """
+    if params.model in ("none", "raw"):
+        return None
+    if params.model == "grabcut":
+        return Segmenter(grabcut_foreground, params, "grabcut")
+    if isinstance(params.model, SegmenterFile):
+        spec = params.model
+        path = Path(spec.path)
+        if not path.is_file():
+            raise UsageError(f"{path}: no such ONNX file (segment.model.path)")
+        label = f"{path.name}@{weights.file_sha256(path)[:12]}"
+    else:
+        spec = weights.find_spec("segmenters", params.model)
+        path, digest = weights.ensure_weights(spec, params.cache_dir)
+        label = f"{spec.name}@{digest[:12]}"
+    keys = ("input_size", "layout", "channels", "scale", "mean", "std")
+    network = onnx.ImageNetwork(
+        path,
+        threads=params.threads,
+        device=params.device,
+        **{k: getattr(spec, k) for k in keys},
+    )
+    if spec.decoder == "matting":
+        threshold = params.threshold if params.threshold is not None else spec.threshold
+        return Segmenter(Matting(network, threshold), params, label)
+    if params.threshold is not None:
+        raise UsageError(
+            f"segment.threshold has no effect with {label}: promptable networks give masks, "
+            f"not probabilities; leave it out"
+        )
+    return Segmenter(Promptable(network, spec.max_points, spec.negatives), params, label)
+
+
+def limbs(joints: np.ndarray, edges: Edges | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The line segments of a skeleton in an image.
+
+    Args:
+        joints: ``[J, 2]`` pixels, NaN = missing.
+        edges: Pairs of joint indices; None: the shortest tree that connects the joints, which
+            stays within the body for any usual skeleton definition.
+
+    Returns:
+        Pairs of end points; a lone joint is a segment of length 0.
+    """
+    ok = np.isfinite(joints).all(axis=-1)
+    found = np.flatnonzero(ok)
+    if edges is None:
+        from scipy.sparse.csgraph import minimum_spanning_tree
+
+        points = joints[found]
+        # Coinciding joints would be missing edges to the sparse solver, hence the offset.
+        lengths = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e-3
+        np.fill_diagonal(lengths, 0)
+        rows, columns = minimum_spanning_tree(lengths).nonzero()
+        edges = list(zip(found[rows], found[columns], strict=True))
+    segments = [(joints[a], joints[b]) for a, b in edges if ok[a] and ok[b]]
+    return segments + [(joints[j], joints[j]) for j in found]
+
+
+def draw_skeleton(
+    shape: tuple[int, int], joints: np.ndarray, edges: Edges | None, thickness: float
+) -> np.ndarray:
+    """Pixels of a skeleton drawn with lines of ``thickness`` pixels, bool ``[h, w]``."""
+    canvas = np.zeros(shape, np.uint8)
+    limit = 8.0 * max(shape)  # far-away ends only matter by their direction
+    for a, b in limbs(np.asarray(joints, np.float64), edges):
+        ends = [tuple(np.clip(p, -limit, limit).round().astype(int).tolist()) for p in (a, b)]
+        cv2.line(canvas, ends[0], ends[1], 1, max(1, round(thickness)))
+    return canvas.astype(bool)
+
+
+def box_region(
+    shape: tuple[int, int], box: np.ndarray, margin: float = 0.0
+) -> tuple[slice, slice]:
+    """Rows and columns of an image that lie in a box enlarged by a share of its sides."""
+    x, y, w, h = (float(v) for v in box[:4])
+    x0, y0 = x - w * margin / 2, y - h * margin / 2
+    x1, y1 = x + w * (1 + margin / 2), y + h * (1 + margin / 2)
+    rows = slice(int(np.clip(np.floor(y0), 0, shape[0])), int(np.clip(np.ceil(y1), 0, shape[0])))
+    columns = slice(
+        int(np.clip(np.floor(x0), 0, shape[1])), int(np.clip(np.ceil(x1), 0, shape[1]))
+    )
+    return rows, columns
+
+
+def nearest_to(
+    shape: tuple[int, int], own: np.ndarray, others: list[np.ndarray], edges: Edges | None
+) -> np.ndarray:
+    """Pixels nearer to one skeleton than to all others, bool ``[h, w]``.
+
+    Distances are counted relative to the size of each person, since a large person's outline lies
+    further from the bones than a small one's.
+
+    Args:
+        shape: ``(h, w)``.
+        own: ``[J, 2]`` joints of the wanted person.
+        others: Joints of the others; those without a limb in the image have no say.
+        edges: As for :func:`limbs`.
+    """
+
+    def distance(joints: np.ndarray) -> np.ndarray | None:
+        drawn = draw_skeleton(shape, joints, edges, 1)
+        if not drawn.any():
+            return None
+        size = np.linalg.norm(np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0))
+        return cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, 5) / max(1.0, size)
+
+    own_distance = distance(own)
+    if own_distance is None:
+        return np.ones(shape, bool)
+    nearest = np.ones(shape, bool)
+    for joints in others:
+        joints = np.asarray(joints, np.float64)  # noqa: PLW2901
+        other = distance(joints) if np.isfinite(joints).all(axis=-1).any() else None
+        if other is not None:
+            nearest &= own_distance <= other
+    return nearest
+
+
+def stand_in_joints(box: np.ndarray) -> np.ndarray:
+    """Two points on the middle line of a box, for a person without joints."""
+    x, y, w, h = (float(v) for v in box[:4])
+    return np.array([[x + w / 2, y + 0.25 * h], [x + w / 2, y + 0.75 * h]])
+
+
+def select_person(
+    foreground: np.ndarray,
+    box: np.ndarray,
+    joints: np.ndarray | None,
+    others: list[np.ndarray],
+    *,
+    params: SegmentParams,
+    edges: Edges | None = None,
+) -> np.ndarray | None:
+    """Cuts a foreground mask down to the wanted person.
+
+    Args:
+        foreground: bool ``[h, w]``, may show several people.
+        box: x, y, w, h of the wanted person in the same pixels.
+        joints: ``[J, 2]``, NaN = missing, or None.
+        others: Joints of the other people in the image.
+        params: Acceptance thresholds.
+        edges: Pairs of joint indices, None: see :func:`limbs`.
+
+    Returns:
+        bool ``[h, w]``, or None if what remains does not agree with box and joints.
+    """
+    shape = foreground.shape
+    known = joints is not None and np.isfinite(joints).all(axis=-1).any()
+    bones = np.asarray(joints, np.float64) if known else stand_in_joints(box)
+    region = box_region(shape, box, BOX_MARGIN)
+    own = np.zeros(shape, bool)
+    own[region] = foreground[region]
+    own &= nearest_to(shape, bones, others, edges if known else [(0, 1)])
+
+    size = float(np.hypot(box[2], box[3]))
+    skeleton = draw_skeleton(shape, bones, edges if known else [(0, 1)], 0.02 * size)
+    _, labels = cv2.connectedComponents(own.astype(np.uint8), connectivity=8)
+    counts = np.bincount(labels[skeleton], minlength=labels.max() + 1)
+    keep = counts >= max(1.0, LIMB_SHARE * skeleton.sum())
+    keep[0] = False
+    mask = keep[labels]
+
+    rows, columns = box_region(shape, box)
+    box_area = max(1, (rows.stop - rows.start) * (columns.stop - columns.start))
+    if not mask.any() or mask.sum() < params.min_area * box_area:
+        return None
+    if known:
+        x, y = bones[np.isfinite(bones).all(axis=-1)].T
+        inside = (x >= -0.5) & (x < shape[1] - 0.5) & (y >= -0.5) & (y < shape[0] - 0.5)
+        if not inside.any():
+            return None
+        radius = max(2, round(0.02 * size))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        near = cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
+        covered = near[y[inside].round().astype(int), x[inside].round().astype(int)]
+        if covered.mean() < params.min_joints_covered:
+            return None
+    return mask
+
+
+def grabcut_foreground(
+    crop: np.ndarray,
+    box: np.ndarray,
+    joints: np.ndarray | None,
+    others: list[np.ndarray],
+    edges: Edges | None,
+) -> np.ndarray:
+    """Foreground by colour models, without a network: bones are surely the person.
+
+    What is outside the box is surely background, and so are the bones of the others; a band around
+    the bones is probably the person.
+    """
+    shape = crop.shape[:2]
+    size = float(np.hypot(box[2], box[3]))
+    seeds = np.full(shape, cv2.GC_BGD, np.uint8)
+    seeds[box_region(shape, box, BOX_MARGIN)] = cv2.GC_PR_BGD
+    bones = stand_in_joints(box)
+    used_edges: Edges | None = [(0, 1)]
+    if joints is not None and np.isfinite(joints).all(axis=-1).any():
+        bones, used_edges = np.asarray(joints, np.float64), edges
+    inside = seeds == cv2.GC_PR_BGD
+    seeds[inside & draw_skeleton(shape, bones, used_edges, 0.12 * size)] = cv2.GC_PR_FGD
+    for other in others:
+        seeds[draw_skeleton(shape, other, edges, 0.03 * size)] = cv2.GC_BGD
+    seeds[inside & draw_skeleton(shape, bones, used_edges, 0.025 * size)] = cv2.GC_FGD
+    foreground = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
+    if not foreground.any() or foreground.all():
+        return foreground
+    if not (seeds == cv2.GC_BGD).any():
+        # The box fills the crop: its rim has to stand for the background.
+        rim = np.ones(shape, bool)
+        rim[1:-1, 1:-1] = False
+        seeds[rim & ~foreground] = cv2.GC_BGD
+    cv2.setRNGSeed(0)  # its clustering starts from random centres
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(
+        np.ascontiguousarray(crop[..., ::-1]), seeds, None, *models, 4, cv2.GC_INIT_WITH_MASK
+    )
+    return (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
+
+
+def foreground_probability(output: np.ndarray, path: Path) -> np.ndarray:
+    """Reads the output of a matting or two-class network for one image.
+
+    Args:
+        output: ``[h, w]``, ``[1, h, w]`` (alpha or logit) or ``[2, h, w]`` (background, person, as
+            probabilities or scores).
+        path: For the error message.
+
+    Returns:
+        float32 ``[h, w]`` in 0..1.
+    """
+    output = np.asarray(output, np.float32)
+    if output.ndim == 3 and output.shape[0] == 2:
+        if output.min() < 0 or abs(float(output.sum(axis=0).mean()) - 1) > 1e-2:
+            return 1 / (1 + np.exp(output[0] - output[1]))
+        return output[1]
+    if output.ndim == 3 and output.shape[0] == 1:
+        output = output[0]
+    if output.ndim != 2:
+        raise CorruptInput(
+            path,
+            f"output is {list(output.shape)} per image, expected [1, h, w] or [2, h, w]",
+            hint="choose another decoder or another export",
+        )
+    if output.min() < -1e-3 or output.max() > 1 + 1e-3:
+        return 1 / (1 + np.exp(-output))
+    return output
+
+
+def prompt_joints(joints: np.ndarray, shape: tuple[int, int], n: int) -> np.ndarray:
+    """Chooses up to ``n`` joints inside the image that are spread widely, ``[m, 2]``.
+
+    The first is the one nearest to the middle of all, the others follow by farthest distance.
+    """
+    joints = np.asarray(joints, np.float64)
+    inside = np.isfinite(joints).all(axis=-1)
+    inside[inside] &= (
+        (joints[inside] >= 0) & (joints[inside] <= [shape[1] - 1, shape[0] - 1])
+    ).all(axis=-1)
+    points = joints[inside]
+    if not len(points) or n <= 0:
+        return np.zeros((0, 2))
+    chosen = [int(np.argmin(np.linalg.norm(points - np.median(points, axis=0), axis=1)))]
+    away = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < min(n, len(points)) and away.max() > 0:
+        chosen.append(int(np.argmax(away)))
+        away = np.minimum(away, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return points[chosen]
+
+
+class Matting:
+    """A network that marks all people, with a threshold on its probability."""
+
+    def __init__(self, network: onnx.ImageNetwork, threshold: float):
+        self.network = network
+        self.threshold = threshold
+
+    def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
+        """Foreground of the crop, bool ``[h, w]``; only the pixels are looked at."""
+        output = self.network.run(self.network.preprocess([crop]))[0][0]
+        probability = foreground_probability(output, self.network.path)
+        size = (crop.shape[1], crop.shape[0])
+        return cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) > self.threshold
+
+
+class Promptable:
+    """A network asked with points: the joints, and the corners of the box.
+
+    Labels are those of the Segment Anything family: 1 point on the object, 0 point beside it
+    (where the network knows it), 2 and 3 top-left and bottom-right corner of its box, -1 padding.
+    """
+
+    def __init__(self, network: onnx.ImageNetwork, max_points: int, negatives: bool):
+        self.network = network
+        self.max_points = max_points
+        self.negatives = negatives
+        inputs = network.session.get_inputs()
+        if len(inputs) != 3:
+            names = ", ".join(f"{node.name} {node.shape}" for node in inputs)
+            raise CorruptInput(
+                network.path,
+                f"inputs are {names}, expected images, point coordinates and point labels",
+                hint="choose another decoder or another export",
+            )
+        self.points, self.labels = inputs[1], inputs[2]
+
+    def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
+        """The answer to the prompt that covers the joints best, bool ``[h, w]``."""
+        shape = crop.shape[:2]
+        points, labels = self._prompt(shape, box, joints, others)
+        h, w = self.network.input_size
+        points = (points + 0.5) * [w / shape[1], h / shape[0]] - 0.5
+        feeds = {
+            self.points.name: _lift(points.astype(np.float32), len(self.points.shape)),
+            self.labels.name: _lift(labels.astype(np.float32), len(self.labels.shape), 1),
+        }
+        outputs = self.network.run(self.network.preprocess([crop]), **feeds)
+        masks, quality = self._read(outputs)
+        resized = [cv2.resize(m, shape[::-1], interpolation=cv2.INTER_LINEAR) > 0 for m in masks]
+        wanted = prompt_joints(joints, shape, 1000) if joints is not None else np.zeros((0, 2))
+        if not len(wanted):
+            return resized[int(np.argmax(quality))]
+        x, y = wanted.round().astype(int).T
+        # A part of a person can be a perfect answer to a point; a person covers the joints.
+        return max(
+            zip(resized, quality, strict=True), key=lambda mq: mq[0][y, x].mean() + 0.1 * mq[1]
+        )[0]
+
+    def _prompt(self, shape, box, joints, others) -> tuple[np.ndarray, np.ndarray]:
+        x, y, w, h = (float(v) for v in box[:4])
+        corners = np.clip([[x, y], [x + w, y + h]], 0, [shape[1] - 1, shape[0] - 1])
+        free = self.max_points - 2
+        against = np.zeros((0, 2))
+        if self.negatives and others:
+            near = [prompt_joints(other, shape, 1) for other in others]
+            against = np.concatenate(near)[: free // 2]
+        given = joints if joints is not None else stand_in_joints(box)
+        on = prompt_joints(given, shape, free - len(against))
+        pad = np.zeros((self.max_points - 2 - len(on) - len(against), 2))
+        labels = [2, 3, *[1] * len(on), *[0] * len(against), *[-1] * len(pad)]
+        return np.concatenate([corners, on, against, pad]), np.array(labels)
+
+    def _read(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        masks = [o for o in outputs if o.ndim >= 4]
+        if not masks:
+            shapes = ", ".join(
+                f"{name} {list(o.shape)}"
+                for name, o in zip(self.network.outputs, outputs, strict=True)
+            )
+            raise CorruptInput(
+                self.network.path,
+                f"outputs are {shapes}, expected masks [1, ..., n, h, w] and their quality",
+                hint="choose another decoder or another export",
+            )
+        found = masks[0].reshape(-1, *masks[0].shape[-2:]).astype(np.float32)
+        quality = [o for o in outputs if o is not masks[0] and o.size == len(found)]
+        return found, quality[0].ravel() if quality else np.zeros(len(found), np.float32)
+
+
+def _lift(values: np.ndarray, rank: int, inner: int = 2) -> np.ndarray:
+    """Adds the leading dimensions of size 1 (batch, queries) a network's prompt input has."""
+    if inner == 1 and rank == 4:
+        values = values[:, None]
+    return values.reshape((1,) * (rank - values.ndim) + values.shape)
+
+
+class Segmenter:
+    """Segments the wanted person of a crop.
+
+    Attributes:
+        label: Method, and for networks the abbreviated checksum, for the manifest.
+    """
+
+    def __init__(self, foreground, params: SegmentParams, label: str):
+        self.foreground = foreground
+        self.params = params
+        self.label = label
+
+    def __call__(
+        self,
+        crop: np.ndarray,
+        box: np.ndarray,
+        joints: np.ndarray | None = None,
+        others: Sequence[np.ndarray] = (),
+        edges: Edges | None = None,
+    ) -> dict | None:
+        """Makes the mask of one person.
+
+        Args:
+            crop: uint8 RGB ``[h, w, 3]`` or grey.
+            box: x, y, w, h of the person in crop pixels.
+            joints: ``[J, 2]`` of the person in crop pixels, NaN = missing; None without joints.
+            others: Joints of the other people, in the same pixels and order.
+            edges: Pairs of joint indices that bones connect; None: guessed from distances.
+
+        Returns:
+            RLE dict ``{"size": [h, w], "counts": bytes}``, or None where no mask agrees with box
+            and joints.
+
+        Raises:
+            UsageError: A crop that is not 8-bit RGB or grey, or a box that is not finite.
+        """
+        crop = onnx.as_rgb(crop)
+        box = np.asarray(box, np.float64)
+        if not np.isfinite(box[:4]).all():
+            raise UsageError(f"box {box[:4].tolist()}: finite x, y, w, h expected")
+        rows, columns = box_region(crop.shape[:2], box)
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return None
+        people = [np.asarray(o, np.float64) for o in others]
+        foreground = self.foreground(crop, box, joints, people, edges)
+        mask = select_person(foreground, box, joints, people, params=self.params, edges=edges)
+        if mask is None:
+            return None
+        import rlemasklib
+
+        return rlemasklib.encode(mask.astype(np.uint8))
