@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.aspset.main import LABELS, SKELETON, data_dir, load_split, read_c3d, read_csv
+from posepile.ds.aspset.files import read_c3d, read_csv
+from posepile.ds.aspset.main import LABELS, SKELETON, data_dir, load_split
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.metrics import similarity_transform
 
@@ -187,7 +188,7 @@ def find_prediction(pred_path: Path, name: str, clip_name: str | None) -> Path:
 
 
 def load_mocap(path: Path) -> tuple[np.ndarray, float]:
-    """Positions ``[n, 17, 3]`` float64 in millimetres and rate in Hz of a c3d, json or csv file."""
+    """Positions ``[n, 17, 3]`` float64 in mm and rate in Hz of a c3d, json or csv file."""
     readers = {".c3d": _load_c3d, ".json": _load_json, ".csv": _load_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:

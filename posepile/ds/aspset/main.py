@@ -7,14 +7,13 @@ of the joints and of the boxes belong together.
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile.ds.aspset.files import is_box, read_c3d, read_camera, read_csv
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
@@ -175,46 +174,18 @@ def load_camera(path: Path | str) -> deltacamera.Camera:
     """Camera of a subject and view: pinhole, millimetres, world = frame of the left camera."""
     import deltacamera
 
-    try:
-        content = json.loads(Path(path).read_text())
-        intrinsic = np.array(content["intrinsic_matrix"], np.float64).reshape(3, 4)
-        extrinsic = np.array(content["extrinsic_matrix"], np.float64).reshape(4, 4)
-    except OSError as e:
-        raise CorruptInput(path, f"cannot be read: {e.strerror}") from None
-    except (ValueError, TypeError, KeyError) as e:
-        raise CorruptInput(
-            path,
-            f"not a camera file ({type(e).__name__}: {e}); expected JSON with intrinsic_matrix "
-            "(3x4) and extrinsic_matrix (4x4)",
-        ) from None
-    rotation = extrinsic[:3, :3]
-    if not (
-        np.isfinite(intrinsic).all()
-        and intrinsic[0, 0] > 0
-        and intrinsic[1, 1] > 0
-        and np.allclose(intrinsic[[1, 2, 2], [0, 0, 1]], 0)
-        and np.allclose(intrinsic[:, 3], 0)
-        and np.isclose(intrinsic[2, 2], 1)
-    ):
-        raise CorruptInput(path, f"intrinsic_matrix {intrinsic.tolist()} is not a pinhole camera")
-    if not (
-        np.isfinite(extrinsic).all()
-        and np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
-        and np.linalg.det(rotation) > 0
-        and np.allclose(extrinsic[3], [0, 0, 0, 1])
-    ):
-        raise CorruptInput(path, f"extrinsic_matrix {extrinsic.tolist()} is not a rigid motion")
+    intrinsic, extrinsic = read_camera(Path(path))
     return deltacamera.Camera(
-        intrinsic_matrix=intrinsic[:, :3], extrinsic_matrix=extrinsic, world_up=SPEC.world_up
+        intrinsic_matrix=intrinsic, extrinsic_matrix=extrinsic, world_up=SPEC.world_up
     )
 
 
 def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
     """Joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
     mocap = read_c3d(Path(path))
-    expected = C3d(mocap.points, RATE, "mm", LABELS, SKELETON)
-    for name in ("rate", "units", "labels", "skeleton"):
-        found, wanted = getattr(mocap, name), getattr(expected, name)
+    expected = {"rate": RATE, "units": "mm", "labels": LABELS, "skeleton": SKELETON}
+    for name, wanted in expected.items():
+        found = getattr(mocap, name)
         if found != wanted:
             raise CorruptInput(path, f"{name} is {found!r}; expected {wanted!r}")
     bad = ~np.isfinite(mocap.points).all(axis=2)
@@ -233,59 +204,6 @@ def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
     return mocap.points.astype(np.float32)
 
 
-def read_c3d(path: Path) -> C3d:
-    """Reads a c3d file; what is in it is judged by the caller."""
-    import ezc3d
-
-    try:
-        content = ezc3d.c3d(str(path))
-        point = content["parameters"]["POINT"]
-        points = content["data"]["points"][:3].transpose(2, 1, 0)
-        floats = float(point["SCALE"]["value"][0]) < 0
-        start = (int(point["DATA_START"]["value"][0]) - 1) * 512
-        result = C3d(
-            points,
-            float(point["RATE"]["value"][0]),
-            point["UNITS"]["value"][0].strip(),
-            [label.strip() for label in point["LABELS"]["value"]],
-            point["SKEL"]["value"][0].strip(),
-        )
-    except (RuntimeError, OSError, ValueError, KeyError, IndexError) as e:
-        reason = " ".join(str(e).split())
-        raise CorruptInput(
-            path, f"not a readable c3d file ({type(e).__name__}: {reason})"
-        ) from None
-    # The library fills the frames that a truncated file lacks with the last values it has read.
-    needed = start + points.shape[0] * points.shape[1] * (16 if floats else 8)
-    if path.stat().st_size < needed:
-        raise CorruptInput(
-            path, f"{path.stat().st_size} bytes; expected at least {needed}: truncated"
-        )
-    return result
-
-
-def read_csv(path: Path) -> list[list[str]]:
-    """Rows of a CSV file without trailing blank lines."""
-    try:
-        with path.open(newline="") as f:
-            rows = list(csv.reader(f))
-    except OSError as e:
-        raise CorruptInput(path, f"cannot be read: {e.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise CorruptInput(path, f"not a CSV file: {e}") from None
-    while rows and not rows[-1]:
-        rows.pop()
-    return rows
-
-
-def is_box(row: list[str]) -> bool:
-    """Whether a CSV row holds four numbers."""
-    try:
-        return len([float(value) for value in row]) == 4
-    except ValueError:
-        return False
-
-
 def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
     """How far, in pixels, any joint projects outside the supplied box of its frame."""
     points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
@@ -294,13 +212,3 @@ def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) 
     )
     known = np.isfinite(outside)
     return float(outside[known].max(initial=0.0))
-
-
-class C3d(NamedTuple):
-    """Content of a c3d file: positions ``[n, J, 3]`` float64, frames per second, and names."""
-
-    points: np.ndarray
-    rate: float
-    units: str
-    labels: list[str]
-    skeleton: str

@@ -40,9 +40,8 @@ def build(root: Path, seed: int = 0) -> None:
     root = Path(root)
     data = root / "data"
     rng = np.random.default_rng(seed)
-    scenes = {
-        v: background(WIDTH, HEIGHT, seed + i) for i, v in enumerate(("left", "mid", "right"))
-    }
+    scene = background(WIDTH, HEIGHT, seed)
+    scenes = {"left": scene, "mid": scene[:, ::-1], "right": scene[::-1]}
     counts, clips = {"train": 0, "val": 0, "test": 0}, {}
     write_rows(data / "splits.csv", [clip[:4] for clip in CLIPS])
     for subject, clip, split, which, n in CLIPS:
@@ -61,16 +60,12 @@ def build(root: Path, seed: int = 0) -> None:
             write_video(part / "videos" / subject / f"{name}.mkv", frames)
             header = ["left", "top", "right", "bottom"]
             write_rows(part / "boxes" / subject / f"{name}.csv", [header, *frames.boxes])
-            silhouette = root / "truth" / f"{name}.png"
-            silhouette.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(silhouette), frames.first_silhouette * np.uint8(255))
             counts[split] += len(kept)
             clips[name] = {
                 "split": split,
                 "frames": n,
                 "kept": kept,
                 "board": [round(float(v), 3) for v in board],
-                "first_silhouette": silhouette.relative_to(root).as_posix(),
                 "first_pose": joints[0].round(3).tolist(),
             }
     write_truth(root, counts=counts, colors=joint_colors(len(JOINTS)).tolist(), clips=clips)
@@ -117,7 +112,7 @@ def move(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def direction(sideways: float, forwards: float) -> np.ndarray:
-    """Unit vector that hangs down, turned sideways (to the person's left) and forwards, radians."""
+    """Unit vector that hangs down, turned to the person's left and forwards, radians."""
     down = np.array([np.sin(sideways), np.cos(sideways) * np.cos(forwards), 0])
     down[2] = -np.cos(sideways) * np.sin(forwards)
     return down
@@ -167,40 +162,50 @@ def frames_kept(joints: np.ndarray) -> list[int]:
 
 
 class Drawn:
-    """The frames of one video, drawn as they are asked for."""
+    """The frames of one video, drawn as they are asked for, as I420 (8-bit YUV 4:2:0) arrays."""
 
     def __init__(self, scene: np.ndarray, points: np.ndarray, board: np.ndarray):
-        self.scene, self.points, self.board = scene, points, board
+        self.scene, self.points, self.board = np.ascontiguousarray(scene), points, board
         self.boxes: list[list[str]] = []
-        self.first_silhouette: np.ndarray | None = None
 
     def __iter__(self):
-        canvas = self.scene.copy()
+        clean = to_i420(self.scene)
+        canvas = clean.copy()
         for points in self.points:
-            x0, y0 = np.floor(points.min(axis=0)).astype(int) - 40
-            x1, y1 = np.ceil(points.max(axis=0)).astype(int) + 40
+            # Only the window round the person is drawn and converted; even for the chroma planes.
+            x0, y0 = (np.floor(points.min(axis=0)).astype(int) - 40) // 2 * 2
+            x1, y1 = (np.ceil(points.max(axis=0)).astype(int) + 40) // 2 * 2
             window = np.ascontiguousarray(self.scene[y0:y1, x0:x1])
-            mask = draw_person(window, points - (x0, y0), EDGES, RADIUS)
-            ys, xs = np.nonzero(mask)
+            ys, xs = np.nonzero(draw_person(window, points - (x0, y0), EDGES, RADIUS))
             # Edges of the outermost pixels, whose centres are at integers.
-            box = (
-                xs.min() + x0 - 0.5,
-                ys.min() + y0 - 0.5,
-                xs.max() + x0 + 0.5,
-                ys.max() + y0 + 0.5,
-            )
-            self.boxes.append([f"{v:.1f}" for v in box])
-            (bx0, by0), (bx1, by1) = (
-                np.round(self.board + d).astype(int) - (x0, y0) for d in ((-14, -30), (14, 30))
-            )
-            for target, color in ((window, (60, 45, 30)), (mask, 0)):
-                target[max(by0, 0) : max(by1, 0), max(bx0, 0) : max(bx1, 0)] = color
-            if self.first_silhouette is None:
-                self.first_silhouette = np.zeros(self.scene.shape[:2], bool)
-                self.first_silhouette[y0:y1, x0:x1] = mask
-            canvas[y0:y1, x0:x1] = window
+            first, last = (xs.min() + x0, ys.min() + y0), (xs.max() + x0, ys.max() + y0)
+            self.boxes.append([f"{v - 0.5:.1f}" for v in first] + [f"{v + 0.5:.1f}" for v in last])
+            # What is in front of the person hides it, wherever it stands.
+            left, right = np.clip(np.round(self.board[0] + [-14, 14]).astype(int) - x0, 0, None)
+            top, bottom = np.clip(np.round(self.board[1] + [-30, 30]).astype(int) - y0, 0, None)
+            window[top:bottom, left:right] = (60, 45, 30)
+            drawn = planes(to_i420(window))
+            for target, patch, k in zip(planes(canvas), drawn, (1, 2, 2), strict=True):
+                target[y0 // k : y1 // k, x0 // k : x1 // k] = patch
             yield canvas
-            canvas[y0:y1, x0:x1] = self.scene[y0:y1, x0:x1]
+            for target, source, k in zip(planes(canvas), planes(clean), (1, 2, 2), strict=True):
+                part = np.s_[y0 // k : y1 // k, x0 // k : x1 // k]
+                target[part] = source[part]
+
+
+def to_i420(image: np.ndarray) -> np.ndarray:
+    """RGB to I420 with chroma averaged over its 2x2 pixels (OpenCV would take one of the four)."""
+    import av
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    return frame.reformat(format="yuv420p").to_ndarray()
+
+
+def planes(i420: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of the Y, U and V planes of an I420 array ``[3 h / 2, w]``."""
+    h, w = i420.shape[0] * 2 // 3, i420.shape[1]
+    u, v = i420[h:].reshape(2, h // 2, w // 2)
+    return i420[:h], u, v
 
 
 def write_video(path: Path, images) -> None:
@@ -219,7 +224,7 @@ def write_video(path: Path, images) -> None:
             "x264-params": "bframes=2:b-adapt=0:keyint=10:scenecut=0:threads=1",
         }
         for i, image in enumerate(images):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format="yuv420p")
             frame.pts, frame.time_base = i, Fraction(1, 50)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
