@@ -73,7 +73,9 @@ def test_thresholds_are_inclusive_and_expand_enlarges_the_joint_box():
 coordinate = st.integers(0, 30)
 box_rows = st.lists(st.tuples(coordinate, coordinate, *[st.integers(1, 20)] * 2), max_size=5)
 people = st.lists(
-    st.lists(st.one_of(st.just((NAN, NAN)), st.tuples(coordinate, coordinate)), min_size=4, max_size=4),
+    st.lists(
+        st.one_of(st.just((NAN, NAN)), st.tuples(coordinate, coordinate)), min_size=4, max_size=4
+    ),
     max_size=4,
 )
 

@@ -48,7 +48,11 @@ SIZES = [(512, 60), (60, 512), (427, 291), (291, 427), (256, 256), (257, 255), (
 def test_drawn_box_comes_back_within_a_pixel(nets, size, name):
     detector = load(nets, name, name)
     w, h = size
-    for box in [(w // 3, h // 2, w // 2, h // 3), (0, 0, w, h), (w - w // 3, h - h // 3, w // 3, h // 3)]:
+    for box in [
+        (w // 3, h // 2, w // 2, h // 3),
+        (0, 0, w, h),
+        (w - w // 3, h - h // 3, w // 3, h // 3),
+    ]:
         (found,) = detector([drawn(w, h, box)])
         assert found.dtype == np.float32
         assert found.shape == (1, 5)
@@ -96,7 +100,7 @@ def test_grey_is_repeated_and_other_types_are_refused(nets):
 
 
 def test_channel_order_and_normalisation_reach_the_network(nets):
-    """Only the network's first channel counts in the tiny network: blue for YOLOX, red for DETR."""
+    """The tiny networks look at their first channel only: blue for YOLOX, red for DETR."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, :32, 0] = 255  # red on the left
     image[:, 32:, 2] = 255  # blue on the right
@@ -113,7 +117,7 @@ def test_wrong_networks_are_explained(nets, tmp_path):
         load(nets, "nhwc")
     with pytest.raises(CorruptInput, match=r"expected an input size of \[640, 640\]"):
         load(nets, "yolox", input_size=(640, 640))
-    with pytest.raises(CorruptInput, match="expected .*5 \\+ classes.* from a YOLOX network"):
+    with pytest.raises(CorruptInput, match=r"expected .*5 \+ classes.* from a YOLOX network"):
         load(nets, "matting")([np.zeros((9, 9, 3), np.uint8)])
     with pytest.raises(CorruptInput, match="from a DETR-like network"):
         load(nets, "matting", "detr")([np.zeros((9, 9, 3), np.uint8)])

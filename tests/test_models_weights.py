@@ -215,6 +215,8 @@ def test_register_is_complete():
 
 def test_mistakes_in_the_register_name_the_entry(tmp_path):
     path = tmp_path / "models.yaml"
-    path.write_text("detectors: {mine: {url: 'https://example.org/a.onnx', sha: 1}}\nsegmenters: {}\n")
+    path.write_text(
+        "detectors: {mine: {url: 'https://example.org/a.onnx', sha: 1}}\nsegmenters: {}\n"
+    )
     with pytest.raises(UsageError, match=r"models\.yaml: detectors\.mine"):
         weights.load_registry(path)

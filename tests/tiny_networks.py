@@ -55,7 +55,9 @@ def _bright_bounds(size, level):
             helper.make_node("Mul", [profile, ramp], [f"{name}_up"]),
             helper.make_node("ReduceMax", [f"{name}_up"], [f"{name}1"], axes=[2], keepdims=1),
             helper.make_node("Mul", [profile, back], [f"{name}_down"]),
-            helper.make_node("ReduceMax", [f"{name}_down"], [f"{name}_last"], axes=[2], keepdims=1),
+            helper.make_node(
+                "ReduceMax", [f"{name}_down"], [f"{name}_last"], axes=[2], keepdims=1
+            ),
             helper.make_node("Sub", [length, f"{name}_last"], [f"{name}0"]),
             helper.make_node("Add", [f"{name}0", f"{name}1"], [f"{name}_sum"]),
             helper.make_node("Sub", [f"{name}1", f"{name}0"], [f"{name}_size"]),
@@ -89,7 +91,9 @@ def yolox(path: Path, size=(64, 64), batch=1, level=200.0, classes=3) -> Path:
         # 1 where there is anything bright: objectness and the score of class 0
         helper.make_node("Max", ["x_size", "zero"], ["x_positive"]),
         helper.make_node("Sign", ["x_positive"], ["score"]),
-        helper.make_node("Concat", ["cx", "cy", "x_log", "y_log", "score", "score"], ["row"], axis=2),
+        helper.make_node(
+            "Concat", ["cx", "cy", "x_log", "y_log", "score", "score"], ["row"], axis=2
+        ),
         helper.make_node("Pad", ["row", "pad_classes"], ["row_all"]),
         helper.make_node("Pad", ["row_all", "pads"], ["output"]),
     ]
@@ -98,7 +102,7 @@ def yolox(path: Path, size=(64, 64), batch=1, level=200.0, classes=3) -> Path:
     return _save(path, nodes, [image], [out], constants)
 
 
-def detr(path: Path, size=(64, 64), batch="n", level=0.75, queries=4, classes=7) -> Path:
+def detr(path: Path, size=(64, 64), *, batch="n", level=0.75, queries=4, classes=7) -> Path:
     """A DETR-like output whose first query holds the box of what is brighter than ``level``."""
     nodes, constants = _bright_bounds(size, level)
     constants |= {
