@@ -23,14 +23,19 @@ def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns:
         float64 ``[n, m]``.
     """
-    a = np.asarray(a, np.float64).reshape(len(a), -1)[:, None, :4]
-    b = np.asarray(b, np.float64).reshape(len(b), -1)[None, :, :4]
+    a = _four(a)[:, None]
+    b = _four(b)[None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
     union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - common
     good = np.isfinite(union) & (union > 0)
     return np.where(good, common / np.where(good, union, 1), 0.0)
+
+
+def _four(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes, np.float64)
+    return boxes[:, :4] if boxes.size else np.zeros((0, 4))
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou: float) -> np.ndarray:

@@ -176,7 +176,7 @@ class Detector:
                 boxes = decode_detr(logits[k], shares[k], self.person_class, p.score)
                 boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
                 boxes = scale_boxes(boxes, (1, 1), size)
-            found.append(clip_boxes(boxes.astype(np.float32), size))
+            found.append(clip_boxes(boxes, size).astype(np.float32))
         return found
 
     def _yolox_output(self, outputs: list[np.ndarray]) -> np.ndarray:

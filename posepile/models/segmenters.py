@@ -352,14 +352,19 @@ class Promptable:
         outputs = self.network.run(self.network.preprocess([crop]), **feeds)
         masks, quality = self._read(outputs)
         resized = [cv2.resize(m, shape[::-1], interpolation=cv2.INTER_LINEAR) > 0 for m in masks]
-        wanted = prompt_joints(joints, shape, 1000) if joints is not None else np.zeros((0, 2))
+        wanted = prompt_joints(stand_in_joints(box) if joints is None else joints, shape, 1000)
         if not len(wanted):
             return resized[int(np.argmax(quality))]
         x, y = wanted.round().astype(int).T
-        # A part of a person can be a perfect answer to a point; a person covers the joints.
-        return max(
-            zip(resized, quality, strict=True), key=lambda mq: mq[0][y, x].mean() + 0.1 * mq[1]
-        )[0]
+        rows, columns = box_region(shape, box, BOX_MARGIN)
+
+        def agreement(k: int) -> float:
+            # A part of a person can be the best answer to a point, and so can the whole scene; the
+            # person covers the joints and stays in the box.
+            within = resized[k][rows, columns].sum() / max(1, resized[k].sum())
+            return resized[k][y, x].mean() * within + 0.1 * quality[k]
+
+        return resized[max(range(len(resized)), key=agreement)]
 
     def _prompt(self, shape, box, joints, others) -> tuple[np.ndarray, np.ndarray]:
         x, y, w, h = (float(v) for v in box[:4])

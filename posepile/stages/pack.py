@@ -63,7 +63,7 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         done.unlink(missing_ok=True)
         spec = load_recipe(run.name).SPEC
         archive.pack([p["dir"] for p in parts], target, spec, manifest)
-        archive.write_dataset_pickle(target, dataset_pickle(run))
+        archive.write_pickle(target, dataset_pickle(run))
         write_json(target.with_name(target.name + ".manifest.json"), manifest)
         write_json(done, {"key": key})
         return manifest, True

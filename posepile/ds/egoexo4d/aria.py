@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,6 @@ class AriaCameras:
     """
 
     def __init__(self, extrinsics: dict, matrix, coefficients, size: tuple[int, int], where: str):
-        self.frames = {int(k) for k in extrinsics}
         self._extrinsics = extrinsics
         self._matrix = matrix
         self._coefficients = coefficients
@@ -56,9 +56,10 @@ class AriaCameras:
         import deltacamera
         from deltacamera.distortion_models import BrownConradyEx
 
-        if frame not in self.frames:
+        pose = self.pose(frame)
+        if pose is None:
             return None
-        rotation, translation = self.pose(frame)
+        rotation, translation = pose
         return deltacamera.Camera(
             optical_center=-rotation.T @ translation * 1000,
             rot_world_to_cam=rotation,
@@ -68,8 +69,10 @@ class AriaCameras:
             image_size=self._size,
         )
 
-    def pose(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """World-to-camera rotation and translation in metres."""
+    def pose(self, frame: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """World-to-camera rotation and translation in metres, None in a gap."""
+        if str(frame) not in self._extrinsics:
+            return None
         return split_extrinsics(self._extrinsics[str(frame)], f"{self._where}, frame {frame}")
 
 
@@ -85,17 +88,37 @@ def aria_key(cameras: dict) -> str | None:
     return next((k for k in cameras if "aria" in k), None)
 
 
-def make_cameras(
-    entry: dict, calibration: Path, where: str, image_size: tuple[int, int] = IMAGE_SIZE
-) -> tuple[AriaCameras, float]:
-    """Cameras of the ego view and the residual of the lens fit in pixels of the 1408 image."""
+def load_cameras(
+    entry: dict, calibration: Path | None, where: str, downscaled: bool, take_name: str
+) -> tuple[AriaCameras, Callable, float]:
+    """Cameras of the ego view, their poses (metres) and how well the lens is matched.
+
+    Args:
+        entry: Entry of the glasses in ``camera_pose``.
+        calibration: File with the factory calibration.
+        where: File and camera, for messages.
+        downscaled: For the 448x448 copy of the video.
+        take_name: For messages.
+
+    Returns:
+        The cameras by frame, the pose by frame (None in gaps), and the residual of the lens fit in
+        pixels of the 1408 image.
+    """
+    if calibration is None:
+        raise CorruptInput(
+            where,
+            "no factory calibration of the glasses",
+            hint="download the part take_vrs_noimagestream or put the benchmark's JSON at "
+            f"aria_calib_json/takes/{take_name}.json",
+        )
     extrinsics = entry.get("camera_extrinsics")
     if not isinstance(extrinsics, dict):
         raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
     params = to_recorded(read_calibration(calibration), str(calibration))
     matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
-    matrix, size = resize_matrix(matrix, IMAGE_SIZE, image_size)
-    return AriaCameras(extrinsics, matrix, coefficients, size, where), residual
+    matrix, size = resize_matrix(matrix, IMAGE_SIZE, (448, 448) if downscaled else IMAGE_SIZE)
+    cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
+    return cameras, cameras.pose, residual
 
 
 def find_calibration(root: Path, take_name: str, take_dir: Path, key: str) -> Path | None:

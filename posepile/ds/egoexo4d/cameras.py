@@ -10,13 +10,15 @@ it is recovered here by inverting the function above.
 from __future__ import annotations
 
 import csv
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d.annotations import read_json
+from posepile.ds.egoexo4d.annotations import Labels, read_json
 from posepile.errors import CorruptInput
 
 if TYPE_CHECKING:
@@ -79,6 +81,16 @@ def read_camera_pose(path: Path) -> dict:
                 hint="the released files have one entry per camera, not per frame",
             )
     return cameras
+
+
+def load_camera(
+    entry: dict, csv_file: Path | None, key: str, where: str, downscaled: bool
+) -> tuple[deltacamera.Camera, Callable]:
+    """The static camera of a GoPro and its pose (metres) as a function of the frame."""
+    rows = read_gopro_calibs(csv_file) if csv_file else {}
+    lens = exo_lens(entry, rows.get(key, []), where, str(csv_file or ""))
+    size = downscaled_size(lens.size) if downscaled else lens.size
+    return make_camera(lens, size), lambda _: (lens.rotation, lens.translation)
 
 
 def exo_lens(entry: dict, calibs: list[GoproCalib], where: str, csv_name: str = "") -> Lens:
@@ -290,6 +302,31 @@ def project_undistorted(
     with np.errstate(invalid="ignore", divide="ignore"):
         cam = np.where(cam[..., 2:] > 0, cam, np.nan)
         return (cam @ released.T)[..., :2] / cam[..., 2:]
+
+
+def project(camera: deltacamera.Camera, coords: np.ndarray) -> np.ndarray:
+    """World millimetres to pixels; NaN where missing, behind the camera or outside the lens."""
+    with warnings.catch_warnings():  # NaN rows are missing joints
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.array(camera.world_to_image(coords.astype(np.float32)), np.float64)
+
+
+def reprojection_residuals(
+    files: list[Labels],
+    key: str,
+    released: np.ndarray,
+    pose_of_frame: Callable[[int], tuple[np.ndarray, np.ndarray] | None],
+) -> np.ndarray:
+    """Distance of every 2D label from its projected 3D label, in undistorted pixels ``[n]``."""
+    residuals = []
+    for labels in files:
+        for k, frame in enumerate(labels.frames):
+            pose = pose_of_frame(int(frame))
+            if pose is not None:
+                points = project_undistorted(labels.coords[k], released, *pose)
+                off = np.linalg.norm(points - labels.image[key][k], axis=-1)
+                residuals.append(off[np.isfinite(off)])
+    return np.concatenate(residuals) if residuals else np.empty(0)
 
 
 def _calib_of_row(row: dict[str, str]) -> GoproCalib:

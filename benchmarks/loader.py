@@ -1,0 +1,169 @@
+"""Shuffled random access to crops with decoding: PosePile's loader against its peers.
+
+    python benchmarks/loader.py [--crops 4000] [--workers 2]
+
+All read the same JPEG crops and decode them with the same decoder in the workers; what is compared
+is how an example is found, read and handed over. Peers that are not installed are left out.
+Needs the extra ``torch``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from common import emit, make_crops, pack_crops
+
+
+def measure(loader, n: int, repeats: int = 3) -> float:
+    """Best rate of several passes, crops per second."""
+    best = 0.0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        seen = sum(len(batch) for batch in loader)
+        assert seen == n, f"{seen} of {n} crops"
+        best = max(best, n / (time.perf_counter() - start))
+    return best
+
+
+def decode(data: bytes) -> np.ndarray:
+    """The decoder all of them use."""
+    return simplejpeg.decode_jpeg(data, "RGB")
+
+
+class BareDecoding:
+    """The floor: bytes are in memory already, nothing but decoding happens."""
+
+    def __init__(self, jpegs):
+        self.jpegs = jpegs
+
+    def __len__(self):
+        return len(self.jpegs)
+
+    def __getitem__(self, i):
+        return decode(self.jpegs[i])
+
+
+class PlainFiles(BareDecoding):
+    """One file per crop."""
+
+    def __getitem__(self, i):
+        return decode(Path(self.jpegs[i]).read_bytes())
+
+
+def only_image(example):
+    """What is handed over, the same for all: the pixels."""
+    return example.image
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--crops", type=int, default=4000)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    import torch
+    from torch.utils.data import DataLoader
+
+    torch.set_num_threads(1)
+    jpegs = make_crops(args.crops)
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = Path(tmp)
+        os.environ["DATA_ROOT"] = str(tmp)
+        options = {
+            "batch_size": 32,
+            "num_workers": args.workers,
+            "collate_fn": list,
+            "persistent_workers": args.workers > 0,
+        }
+
+        def map_style(dataset, sampler=None):
+            return DataLoader(dataset, sampler=sampler, shuffle=sampler is None, **options)
+
+        from posepile.torch import CropDataset, ShardShuffleSampler
+
+        examples = pack_crops(jpegs, tmp / "crops.barecat")
+        cases = {"bare decoding": map_style(BareDecoding(jpegs))}
+        dataset = CropDataset(examples, transform=only_image)
+        cases["posepile full shuffle"] = map_style(
+            dataset, ShardShuffleSampler(examples, block=1)
+        )
+        cases["posepile blocks"] = map_style(dataset, ShardShuffleSampler(examples))
+        cases["plain files"] = map_style(PlainFiles(write_files(jpegs, tmp / "files")))
+        cases |= webdataset_case(jpegs, tmp / "wds", options)
+        cases |= litdata_case(jpegs, tmp / "litdata", options)
+        for loader in cases.values():
+            measure(loader, len(jpegs), 1)  # warm
+        rates = {name: 0.0 for name in cases}
+        for _ in range(3):  # interleaved, so that all see the same machine
+            for name, loader in cases.items():
+                rates[name] = max(rates[name], measure(loader, len(jpegs), 1))
+    floor = rates["bare decoding"]
+    for name, rate in rates.items():
+        case = f"{name}, {args.workers} workers, {args.crops} crops"
+        emit("loader", case, "crops/s", rate, floor)
+    ours = max(rates["posepile full shuffle"], rates["posepile blocks"])
+    for name in set(rates) - {"bare decoding", "posepile full shuffle", "posepile blocks"}:
+        emit("loader", f"posepile vs {name}", "crops/s", ours, rates[name])
+
+
+def write_files(jpegs, folder):
+    """One file per crop, in subfolders as datasets come."""
+    paths = []
+    for i, data in enumerate(jpegs):
+        path = folder / f"{i // 500:04d}" / f"{i:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        paths.append(str(path))
+    return paths
+
+
+def webdataset_case(jpegs, folder, options):
+    """Tar shards read in sequence, shuffled in a buffer: not random access, its best mode."""
+    try:
+        import webdataset
+    except ImportError:
+        return {}
+    folder.mkdir()
+    with webdataset.ShardWriter(f"{folder}/%04d.tar", maxcount=500, verbose=0) as writer:
+        for i, data in enumerate(jpegs):
+            writer.write({"__key__": f"{i:06d}", "jpg": data})
+    shards = sorted(str(p) for p in folder.glob("*.tar"))
+    dataset = (
+        webdataset.WebDataset(shards, shardshuffle=len(shards), empty_check=False)
+        .shuffle(1000)
+        .map(lambda sample: decode(sample["jpg"]))
+    )
+    from torch.utils.data import DataLoader
+
+    return {"webdataset": DataLoader(dataset, **options)}
+
+
+def litdata_case(jpegs, folder, options):
+    """Chunks with an index, shuffled."""
+    try:
+        import litdata
+        from litdata.streaming import StreamingDataset
+        from litdata.streaming.writer import BinaryWriter
+    except ImportError:
+        return {}
+    folder.mkdir()
+    writer = BinaryWriter(str(folder), chunk_bytes="64MB")
+    for i, data in enumerate(jpegs):
+        writer[i] = data
+    writer.done()
+    writer.merge()
+
+    class Decoded(StreamingDataset):
+        def __getitem__(self, index):
+            return decode(bytes(super().__getitem__(index)))
+
+    return {"litdata": litdata.StreamingDataLoader(Decoded(str(folder), shuffle=True), **options)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Ego-Exo4D: the wearer of Aria glasses, filmed by static GoPros; 17 body and 42 hand joints.
+
+Frame ``i`` of the frame-aligned videos is the same instant in all cameras, and the key ``"i"`` of
+the label files. Labels are in the world of the capture: metres, z up. A unit is one video.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import boxlib
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from posepile.ds.egoexo4d import aria, cameras, takes
+from posepile.ds.egoexo4d.annotations import (
+    EDGES,
+    JOINT_NAMES,
+    merge_labels,
+    read_json,
+    read_labels,
+)
+from posepile.ds.egoexo4d.download import DownloadOptions, doctor, download, plan
+from posepile.errors import CorruptInput
+from posepile.joint_info import JointInfo
+from posepile.recipe import SPLITS, DatasetSpec, Sequence, Track, Unit, Video
+
+__all__ = ["SPEC", "Options", "doctor", "download", "list_units", "load_unit", "plan"]
+
+SPEC = DatasetSpec(
+    name="egoexo4d",
+    joint_info=JointInfo(list(JOINT_NAMES), EDGES),
+    image_dir="egoexo4d_downscaled",
+    world_up=(0, 0, 1),
+    citation='grauman2023ego: Grauman et al., "Ego-Exo4D: Understanding Skilled Human Activity '
+    'from First- and Third-Person Perspectives", CVPR 2024',
+    licence="Ego-Exo4D licence agreement (signed; no redistribution)",
+)
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:``.
+
+    Attributes:
+        parts: Which labels to read; a take with only one of them is used all the same.
+        labels: Label sources to read.
+        prefer: Whose joints are taken where both sources have the body (or a hand) in a frame.
+        min_joints: Fewest joints a frame needs, valid and inside the image.
+        video: ``full`` 3840x2160 videos or the copies with a short side of ``448`` pixels.
+        ego: Also make examples from the glasses' RGB camera.
+        test: Also pack images and cameras of the test split, which has no labels.
+        test_stride: Every so-manieth frame of a test video is taken.
+        bouldering: Include bouldering takes; the benchmark's own code leaves them out.
+        max_reprojection_px: A video whose 2D labels lie further than this from the projected 3D
+            labels in the median (pixels of the undistorted full-size image) is refused.
+        frame_count: What to do if a video has more or fewer frames than ``takes.json`` says:
+            refuse it, or report it and use the frames there are.
+        download: What to download.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    parts: list[Literal["body", "hand"]] = Field(["body", "hand"], min_length=1)
+    labels: list[Literal["manual", "automatic"]] = Field(["manual", "automatic"], min_length=1)
+    prefer: Literal["manual", "automatic"] = "manual"
+    min_joints: int = Field(6, ge=1)
+    video: Literal["full", "448"] = "full"
+    ego: bool = False
+    test: bool = True
+    test_stride: int = Field(30, ge=1)
+    bouldering: bool = False
+    max_reprojection_px: float = Field(40.0, gt=0)
+    frame_count: Literal["strict", "report"] = "strict"
+    # Says nothing about results, so it stays out of the key that they are stored under.
+    download: DownloadOptions = Field(default_factory=DownloadOptions, exclude=True)
+
+
+def list_units(root: Path, options: Options) -> list[Unit]:
+    """One unit per video that is on disk and has labels (test: has calibrated cameras)."""
+    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    units = []
+    for take in read_json(root / "takes.json"):
+        split = split_of.get(take["take_uid"])
+        if split not in SPLITS or (split == "test" and not options.test):
+            continue
+        labels = label_files(root, split, take["take_uid"], options)
+        camera_pose = takes.camera_pose_file(root, split, take["take_uid"])
+        if not labels and (split != "test" or not camera_pose.is_file()):
+            continue
+        skip = ""
+        if take.get("is_dropped"):
+            skip = "take is marked is_dropped"
+        elif "bouldering" in take["take_name"].lower() and not options.bouldering:
+            skip = "bouldering take"
+        elif not camera_pose.is_file():
+            skip = "take without camera_pose"
+        downscaled = options.video == "448"
+        for camera, video in takes.videos(take, ego=options.ego, downscaled=downscaled):
+            path = root / take["root_dir"] / video
+            if not path.is_file():
+                continue  # downloads are selective; posepile doctor counts what is not here
+            calib = takes.calibration_file(root, take, camera)
+            used = [] if skip else [camera_pose, *labels, *([calib] if calib else [])]
+            args = {"take": takes.facts(take), "camera": camera, "skip": skip}
+            args["video"] = path.relative_to(root).as_posix()
+            args["calibration"] = calib and calib.relative_to(root).as_posix()
+            unit_id = f"{split}/{take['take_name']}/{camera}"
+            units.append(Unit(unit_id, split, (path, *used), args))
+    return units
+
+
+def label_files(root: Path, split: str, uid: str, options: Options) -> list[Path]:
+    """The label files to read for a take, the preferred source first."""
+    if split == "test":
+        return []
+    return takes.label_files(root, split, uid, options.parts, options.labels, options.prefer)
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """The labels and the camera of one video."""
+    take, name = unit.args["take"], unit.args["camera"]
+    is_ego = name.endswith(aria.RGB_STREAM)
+    video = Video(
+        root / unit.args["video"],
+        n_frames=take["n_frames"],
+        mismatch_known=options.frame_count == "report",
+        rot90=aria.QUARTER_TURNS if is_ego else 0,
+    )
+    sequence = Sequence(
+        unit.id,
+        unit.split,
+        video,
+        None,
+        [],
+        image_name=lambda frame, _: f"{take['name']}/{name}/{frame:06d}.jpg",
+        scene=take["scene"],
+    )
+    if unit.args["skip"]:
+        sequence.dropped[unit.args["skip"]] += take["n_frames"] or 1
+        return [sequence]
+
+    key = name.removesuffix(f"_{aria.RGB_STREAM}")
+    files = [read_labels(p, key) for p in label_files(root, unit.split, take["uid"], options)]
+    frames, coords = merge_labels(files)
+    for labels in files:
+        sequence.dropped.update(labels.dropped)
+    if unit.split == "test":
+        frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
+        coords = np.full((len(frames), len(JOINT_NAMES), 3), np.nan)
+
+    camera_pose = takes.camera_pose_file(root, unit.split, take["uid"])
+    entry = cameras.read_camera_pose(camera_pose).get(key)
+    if entry is None:
+        sequence.dropped["camera is not localized in camera_pose"] += len(frames)
+        return [sequence]
+    where = f"{camera_pose}, {key}"
+    calib = unit.args["calibration"] and root / unit.args["calibration"]
+    downscaled = options.video == "448"
+    if is_ego:
+        loaded = aria.load_cameras(entry, calib, where, downscaled, take["name"])
+        sequence.camera, pose_of_frame, sequence.checks["aria_lens_fit_px"] = loaded
+    else:
+        loaded = cameras.load_camera(entry, calib, key, where, downscaled)
+        sequence.camera, pose_of_frame = loaded
+    released = np.array(entry["camera_intrinsics"], np.float64)
+    residuals = cameras.reprojection_residuals(files, key, released, pose_of_frame)
+    if len(residuals):
+        sequence.checks["reprojection_px"] = float(np.median(residuals))
+        if np.median(residuals) > options.max_reprojection_px:
+            raise CorruptInput(
+                where,
+                f"2D labels lie {np.median(residuals):.1f} px (median) from the projected 3D "
+                f"labels, allowed {options.max_reprojection_px:g}",
+                hint="raise dataset.max_reprojection_px or exclude the take",
+            )
+    track = make_track(sequence, frames, coords, options)
+    track.activity = take["activity"]
+    sequence.tracks = [track]
+    return [sequence]
+
+
+def make_track(sequence: Sequence, frames, coords, options: Options) -> Track:
+    """The usable frames with box and camera-frame joints; counts the others in ``dropped``."""
+    is_test = sequence.split == "test"
+    kept, boxes, motion = [], [], []
+    for k, frame in enumerate(frames):
+        static = not callable(sequence.camera)
+        camera = sequence.camera if static else sequence.camera(int(frame))
+        if camera is None:
+            sequence.dropped["no pose of the glasses in this frame"] += 1
+            continue
+        h, w = camera.image_shape
+        full = np.array([-0.5, -0.5, w, h], np.float32)
+        if is_test:
+            kept.append(k)
+            boxes.append(full)
+            motion.append(np.full_like(coords[k], 1e6 * k))  # nothing to compare: always new
+            continue
+        in_camera = (coords[k] - camera.t) @ np.array(camera.R, np.float64).T
+        points = cameras.project(camera, coords[k])
+        if not static:
+            points[~aria.in_field(in_camera)] = np.nan
+        inside = ((points >= -0.5) & (points <= [w - 0.5, h - 0.5])).all(axis=-1)
+        if np.isfinite(coords[k]).all(axis=-1).sum() < options.min_joints:
+            sequence.dropped[f"fewer than {options.min_joints} joints"] += 1
+        elif inside.sum() < options.min_joints:
+            sequence.dropped[f"fewer than {options.min_joints} joints in the image"] += 1
+        else:
+            seen = points[inside] if not static else points[np.isfinite(points).all(axis=-1)]
+            box = boxlib.expand(boxlib.bb_of_points(seen.astype(np.float32)), 1.05)
+            kept.append(k)
+            boxes.append(boxlib.intersection(box, full))
+            motion.append(in_camera)
+    return Track(
+        np.asarray(frames)[kept],
+        world_coords=coords[kept].astype(np.float32),
+        bbox=np.array(boxes, np.float32).reshape(-1, 4),
+        motion_coords=np.array(motion).reshape(-1, len(JOINT_NAMES), 3),
+    )

@@ -1,0 +1,114 @@
+"""What ``takes.json`` says about a take, and where its files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posepile.ds.egoexo4d import aria
+
+# Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
+PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
+LABEL_FOLDERS = {"manual": "annotation", "automatic": "automatic"}
+SCENARIOS = {
+    **{1: "Cooking", 2: "Health", 3: "Campsite", 4: "Bike repair", 5: "Music"},
+    **{6: "Basketball", 7: "Bouldering", 8: "Soccer", 9: "Dance"},
+}
+
+
+def facts(take: dict) -> dict[str, Any]:
+    """The facts that examples carry; JSON-serialisable."""
+    return {
+        "uid": take["take_uid"],
+        "name": take["take_name"],
+        "n_frames": n_frames(take),
+        "activity": take.get("task_name") or scenario(take),
+        "scene": str(take.get("physical_setting_uid") or take.get("university_name") or "unknown"),
+    }
+
+
+def n_frames(take: dict) -> int | None:
+    """Frames of the aligned videos; the end of the synchronized range is exclusive."""
+    start, end = take.get("timesync_start_idx"), take.get("timesync_end_idx")
+    if start is not None and end is not None:
+        return int(end) - int(start)
+    seconds = take.get("duration_sec")
+    return None if seconds is None else round(30 * float(seconds))
+
+
+def scenario(take: dict) -> str:
+    """Scenario by the first digit of the task."""
+    digit = str(take.get("task_id") or "0")[0]
+    return SCENARIOS.get(int(digit) if digit.isdigit() else 0, "unknown")
+
+
+def videos(take: dict, *, ego: bool, downscaled: bool) -> Iterator[tuple[str, str]]:
+    """Cameras of a take with their aligned video, sorted.
+
+    Args:
+        take: Entry of ``takes.json``.
+        ego: Also the RGB camera of the glasses.
+        downscaled: The copies with a short side of 448 pixels.
+
+    Yields:
+        Camera name (``cam01``; ``aria01_214-1``) and path below the take's folder. Left out are
+        the pseudo cameras, GoPros worn on the head, eye and SLAM cameras, and what has no video.
+    """
+    worn = {
+        str(c.get("cam_id"))
+        for c in (take.get("capture") or {}).get("cameras") or []
+        if str(c.get("is_ego")).lower() == "true"
+    }
+    for camera, streams in sorted((take.get("frame_aligned_videos") or {}).items()):
+        if camera.lower() in PSEUDO_CAMERAS or not isinstance(streams, dict):
+            continue
+        is_aria = "aria" in camera
+        if camera in worn and not is_aria:
+            continue  # a GoPro on the wearer's head has no static pose
+        for stream, video in sorted(streams.items()):
+            path = video.get("relative_path")
+            if not path or video.get("is_collage"):
+                continue
+            if is_aria:
+                wanted = ego and (stream == "rgb" or video.get("stream_id") == aria.RGB_STREAM)
+                name = f"{camera}_{aria.RGB_STREAM}"
+            else:
+                wanted, name = True, camera
+            if wanted:
+                yield name, _downscaled(path) if downscaled else path
+
+
+def label_files(
+    root: Path, split: str, uid: str, parts: list[str], labels: list[str], prefer: str
+) -> list[Path]:
+    """The label files of a take that exist, the preferred source first."""
+    sources = sorted(labels, key=lambda s: s != prefer)
+    folder = root / "annotations" / "ego_pose" / split
+    files = (folder / p / LABEL_FOLDERS[s] / f"{uid}.json" for s in sources for p in parts)
+    return [f for f in files if f.is_file()]
+
+
+def camera_pose_file(root: Path, split: str, uid: str) -> Path:
+    """The calibration of a take's cameras."""
+    return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
+
+
+def calibration_file(root: Path, take: dict, camera: str) -> Path | None:
+    """Source of the lens: ``gopro_calibs.csv``, or the factory calibration of the glasses."""
+    take_dir = root / take["root_dir"]
+    if camera.endswith(aria.RGB_STREAM):
+        return aria.find_calibration(
+            root, take["take_name"], take_dir, camera.removesuffix(f"_{aria.RGB_STREAM}")
+        )
+    folders = [take_dir]
+    capture = take.get("capture") or {}
+    if capture.get("root_dir") or capture.get("capture_name"):
+        folders.append(root / (capture.get("root_dir") or f"captures/{capture['capture_name']}"))
+    files = (f / "trajectory" / "gopro_calibs.csv" for f in folders)
+    return next((f for f in files if f.is_file()), None)
+
+
+def _downscaled(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/downscaled/448/{name}"

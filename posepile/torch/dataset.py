@@ -1,0 +1,62 @@
+"""A map-style dataset over a list of examples; crops are read and decoded in the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from posepile.table import ExampleList
+
+
+class CropDataset:
+    """Loaded examples by index, for ``torch.utils.data.DataLoader``.
+
+    Annotations stay in the memory-mapped table, which all workers share through the page cache. The
+    index array of a reordered list lies in shared memory, so that spawned workers do not copy it
+    either. Open archives are per process and never travel.
+
+    Crops differ in size: either ``transform`` brings them to one, or pass ``collate_fn=list``.
+
+    Args:
+        examples: E.g. ``dataset.examples[TRAIN]``; taken as it is now, later changes to the list
+            are not seen.
+        transform: Applied to the loaded example; its result is what the dataset returns.
+        load_image: Decode the crop.
+    """
+
+    def __init__(
+        self,
+        examples: ExampleList,
+        transform: Callable[[Any], Any] | None = None,
+        load_image: bool = True,
+    ):
+        self._examples = examples[:]
+        self._transform = transform
+        self._load_image = load_image
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Any:
+        example = self._examples[int(index)].load(load_image=self._load_image)
+        return example if self._transform is None else self._transform(example)
+
+    def __getstate__(self) -> dict[str, Any]:
+        import torch
+
+        state = dict(self.__dict__)
+        rebuild, (sources, codes, objects) = self._examples.__reduce__()
+        if isinstance(codes, np.ndarray):
+            # Pickled by torch's own workers, a shared tensor travels as a handle.
+            codes = torch.from_numpy(codes).share_memory_()
+        state["_examples"] = (rebuild, sources, codes, objects)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        rebuild, sources, codes, objects = state["_examples"]
+        if hasattr(codes, "numpy"):
+            codes = codes.numpy()
+        self.__dict__.update(state)
+        self._examples = rebuild(sources, codes, objects)
