@@ -388,7 +388,7 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
                 n_examples += outcome.tally.examples
                 bar.set_postfix_str(f"{n_examples} examples")
                 bar.update()
-                if outcome.error:
+                if outcome.error and not run.quiet:
                     bar.write(f"quarantined {outcome.unit}: {error_line(outcome.error)}", sys.stderr)
                 if outcome.fatal:
                     raise WorkError(outcome.fatal)

@@ -271,9 +271,10 @@ class FixedDetector:
     def __call__(self, batch):
         result = []
         for image in batch:
-            ys, xs = np.nonzero(miniature.find_silhouette(image))
-            box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1, 0.9]
-            result.append(np.array([box], np.float32))
+            figure = miniature.find_silhouette(image).astype(np.uint8)
+            _, _, stats, _ = cv2.connectedComponentsWithStats(figure)
+            x, y, w, h, _ = stats[1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])]
+            result.append(np.array([[x, y, w, h, 0.9]], np.float32))
         return result
 
 
