@@ -1,3 +1,15 @@
 """PosePile: every pose dataset from raw files to one training format."""
 
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
 __version__ = "0.1.0"
+
+
+def load(file: str | os.PathLike | BinaryIO) -> Any:
+    """Reads a dataset pickle through an allow-list; see :func:`posepile.unpickling.load`."""
+    from posepile import unpickling
+
+    return unpickling.load(file)

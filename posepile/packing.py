@@ -1,0 +1,788 @@
+"""Writing archives: parts left by units of work, packed under one Barecat index.
+
+A *part* is a folder with ``shard`` (the images one after another), ``columns`` (the rows of the
+example table) and, written last, ``part.json``. Packing links the shards of parts into the
+archive, so the bytes of images are written once, and writes the merged columns and the index.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import io
+import itertools
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import crc32c as crc32c_lib
+import numpy as np
+
+import posepile
+from posepile import codec, table
+from posepile.errors import CorruptInput, WorkError
+
+if TYPE_CHECKING:
+    from posepile.recipe import DatasetSpec
+
+FORMAT_VERSION = 1
+PART_VERSION = 1
+
+# Readers of the format open every shard at once, and a process may open 1024 files by default.
+MAX_SHARDS = 500
+
+TABLE_PREFIX = "table"
+_ALIGN = 64
+_CHUNK = 8 << 20
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file beside its place and renames it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+# ---------------------------------------------------------------- parts
+
+
+class PartWriter:
+    """Writes the part of one unit of work.
+
+    ``part.json`` is written last; a folder without it is not a part. Same records and images give
+    the same bytes.
+
+    Args:
+        directory: Folder to write to; made if needed. What an earlier attempt left is overwritten.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "part.json").unlink(missing_ok=True)
+        self._columns = table.ColumnBuilder()
+        self._images: dict[str, tuple[int, int, int]] = {}
+        self._keys: set[tuple[str, int]] = set()
+        self._counts = dict.fromkeys(table.SPLITS, 0)
+        self._offset = 0
+        self._digest = hashlib.sha256()
+        self._file = open(self.directory / "shard", "wb", buffering=1 << 20)
+
+    def add(self, record: codec.Record, jpeg: bytes | None) -> None:
+        """Adds one example.
+
+        Args:
+            record: The annotations.
+            jpeg: The crop. Several people in one crop: the first brings the image, the others
+                bring the same bytes again or None.
+
+        Raises:
+            WorkError: The record cannot be stored; the message names it. The part is as before.
+        """
+        image_path = _checked_image_path(record.image_path)
+        if (image_path, record.person) in self._keys:
+            raise WorkError(f"{image_path}, person {record.person}: added twice")
+        known = self._images.get(image_path)
+        if known is None:
+            if not jpeg:
+                raise WorkError(f"{image_path}: no image was given")
+            place = (self._offset, len(jpeg), crc32c_lib.crc32c(jpeg))
+        else:
+            place = known
+            if jpeg is not None and (len(jpeg), crc32c_lib.crc32c(jpeg)) != known[1:]:
+                raise WorkError(f"{image_path}: two different images under one name")
+        offset, size, crc = place
+        self._columns.add(record, offset=offset, size=size, crc32c=crc, new_image=known is None)
+        self._keys.add((image_path, record.person))
+        self._counts[record.split] += 1
+        if known is None:
+            self._images[image_path] = place
+            self._file.write(jpeg)
+            self._digest.update(jpeg)
+            self._offset += size
+
+    def close(self) -> dict[str, Any]:
+        """Completes the part.
+
+        Returns:
+            Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits`` (examples per
+            split), ``sha256`` of shard and columns.
+        """
+        self._file.close()
+        columns = self._columns.finish()
+        directory = {}
+        columns_digest = hashlib.sha256()
+        with open(self.directory / "columns", "wb") as f:
+            for name in sorted(columns):
+                array = np.ascontiguousarray(columns[name])
+                position = f.tell()
+                padding = b"\0" * (-position % _ALIGN)
+                data = array.tobytes()
+                f.write(padding + data)
+                columns_digest.update(padding + data)
+                directory[name] = [position + len(padding), array.dtype.str, list(array.shape)]
+        summary = {
+            "n_examples": self._columns.n_rows,
+            "n_images": len(self._images),
+            "image_bytes": self._offset,
+            "splits": self._counts,
+            "sha256": {"shard": self._digest.hexdigest(), "columns": columns_digest.hexdigest()},
+        }
+        part = {
+            "version": PART_VERSION,
+            "n_joints": self._columns.n_joints,
+            "columns": directory,
+            **summary,
+        }
+        write_atomically(self.directory / "part.json", _json_bytes(part))
+        return summary
+
+    def abort(self) -> None:
+        """Gives up; what was written stays without ``part.json``."""
+        self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        if exc_type is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _checked_image_path(path):
+    pieces = path.split("/")
+    if (
+        len(pieces) < 2
+        or any(p in ("", ".", "..") for p in pieces)
+        or "\\" in path
+        or "\0" in path
+    ):
+        raise WorkError(
+            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
+            "or '..' component"
+        )
+    return path
+
+
+def _json_bytes(obj):
+    return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+class _Part:
+    """A finished part, as packing sees it."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        try:
+            info = json.loads((self.directory / "part.json").read_bytes())
+        except FileNotFoundError:
+            raise WorkError(
+                f"{self.directory}: no part.json; the part was not finished, run its unit again"
+            ) from None
+        except ValueError as e:
+            raise CorruptInput(self.directory / "part.json", f"not readable as JSON: {e}") from e
+        if info.get("version") != PART_VERSION:
+            raise WorkError(
+                f"{self.directory}: part version {info.get('version')}, expected {PART_VERSION}; "
+                "run its unit again"
+            )
+        self.n_rows = info["n_examples"]
+        self.n_joints = info["n_joints"]
+        self.image_bytes = info["image_bytes"]
+        self.n_images = info["n_images"]
+        self.splits = info["splits"]
+        self.columns = info["columns"]
+        size = (self.directory / "shard").stat().st_size
+        if size != self.image_bytes:
+            raise CorruptInput(
+                self.directory / "shard", f"{size} bytes, expected {self.image_bytes}"
+            )
+
+    def dtype(self, name):
+        return np.dtype(self.columns[name][1])
+
+    def shape(self, name):
+        return tuple(self.columns[name][2])
+
+    def read(self, name, start=0, stop=None):
+        """Reads rows of a column."""
+        offset, dtype, shape = self.columns[name]
+        dtype = np.dtype(dtype)
+        stop = shape[0] if stop is None else min(stop, shape[0])
+        row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+        n_bytes = (stop - start) * row_bytes
+        with open(self.directory / "columns", "rb", buffering=0) as f:
+            f.seek(offset + start * row_bytes)
+            data = bytearray(n_bytes)
+            view, got = memoryview(data), 0
+            while got < n_bytes:
+                n = f.readinto(view[got:])
+                if not n:
+                    raise CorruptInput(self.directory / "columns", f"column {name!r} is cut short")
+                got += n
+        return np.frombuffer(data, dtype).reshape(stop - start, *shape[1:])
+
+    def iter_chunks(self, name):
+        """Iterates over a column in pieces of some megabytes."""
+        _, dtype, shape = self.columns[name]
+        row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64)))
+        step = max(1, _CHUNK // row_bytes)
+        for start in range(0, shape[0], step):
+            yield self.read(name, start, start + step)
+
+
+# ---------------------------------------------------------------- packing
+
+
+def pack(
+    part_dirs: Iterable[str | os.PathLike],
+    archive_path: str | os.PathLike,
+    spec: DatasetSpec,
+    manifest: dict[str, Any],
+    max_shards: int = MAX_SHARDS,
+) -> dict[str, Any]:
+    """Makes an archive of parts.
+
+    The shards of parts become shards of the archive as hard links, without copying (a copy is
+    made where linking is impossible, and for parts that share a shard because there are more than
+    ``max_shards``). The index is written last and renamed into place; an old one is removed
+    first, so an archive that exists is complete. Equal parts in equal order give equal bytes.
+
+    Args:
+        part_dirs: Folders written by :class:`PartWriter`, in the order of the archive, all
+            examples of a split together.
+        archive_path: The index file to make; shards lie beside it.
+        spec: Facts about the dataset, stored as metadata.
+        manifest: Stored as ``manifest.json`` in the archive and beside it.
+        max_shards: Largest number of image shards.
+
+    Returns:
+        Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits``, ``n_shards``,
+        ``copied_bytes``.
+
+    Raises:
+        WorkError: Parts are missing, unfinished or disagree, or two have the same image path.
+    """
+    archive_path = Path(archive_path)
+    archive_path.parent.mkdir(parents=True, exist_ok=True)
+    parts = [_Part(d) for d in part_dirs]
+    filled = [p for p in parts if p.n_rows]
+    split_ranges = _check_parts(filled, spec)
+    remove_index(archive_path)
+
+    placement, n_shards, copied = _place_shards(filled, archive_path, max_shards)
+    table_shard = n_shards
+    metadata = _metadata(filled, spec, manifest, split_ranges)
+    with _ShardFile(archive_path, table_shard) as shard:
+        shard.add("metadata.msgpack", [codec.pack_msgpack(metadata)])
+        shard.add("manifest.json", [_json_bytes(manifest)])
+        for name, dtype, shape, chunks in _merged_columns(filled, placement):
+            shard.add(f"{TABLE_PREFIX}/{name}.npy", _npy_chunks(dtype, shape, chunks))
+    n_images = write_index(
+        archive_path,
+        [*_image_blocks(filled, placement), *shard.blocks()],
+        (str(p.directory) for p in filled),
+    )
+    remove_shards_from(archive_path, table_shard + 1)
+    write_atomically(manifest_path(archive_path), _json_bytes(manifest))
+    return {
+        "n_examples": sum(p.n_rows for p in filled),
+        "n_images": n_images - len(shard.entries),
+        "image_bytes": sum(p.image_bytes for p in filled),
+        "splits": metadata["counts"],
+        "n_shards": table_shard + 1,
+        "copied_bytes": copied,
+    }
+
+
+def manifest_path(archive_path: str | os.PathLike) -> Path:
+    """Returns where the copy of the manifest lies beside an archive."""
+    return Path(f"{os.fspath(archive_path)}.manifest.json")
+
+
+def _check_parts(parts, spec):
+    n_joints = spec.joint_info.n_joints
+    order, position, ranges = [], 0, {}
+    for part in parts:
+        if part.n_joints not in (None, n_joints):
+            raise WorkError(
+                f"{part.directory}: {part.n_joints} joints, the dataset has {n_joints}"
+            )
+        splits = [name for name in table.SPLITS if part.splits[name]]
+        if len(splits) > 1:
+            raise WorkError(
+                f"{part.directory}: examples of {' and '.join(splits)}, expected one split"
+            )
+        split = splits[0]
+        if split in order and order[-1] != split:
+            raise WorkError(f"{part.directory}: parts of split {split!r} do not lie together")
+        if split not in order:
+            order.append(split)
+            ranges[split] = [position, position]
+        position += part.n_rows
+        ranges[split][1] = position
+    return {name: ranges.get(name, [0, 0]) for name in table.SPLITS}
+
+
+def _metadata(parts, spec, manifest, split_ranges):
+    bones = _bone_lengths(parts, spec)
+    sources = json.dumps(manifest.get("sources", manifest), sort_keys=True, default=str)
+    return {
+        "joint_names": list(spec.joint_info.names),
+        "joint_edges": [[int(i), int(j)] for i, j in spec.joint_info.stick_figure_edges],
+        "train_bone_lengths": bones[0],
+        "trainval_bone_lengths": bones[1],
+        "format_version": FORMAT_VERSION,
+        "producer": f"posepile {posepile.__version__}",
+        "name": spec.name,
+        "kind": spec.kind,
+        "image_dir": spec.image_dir,
+        "units": "mm",
+        "world_up": None if spec.world_up is None else list(spec.world_up),
+        "single_person": spec.single_person,
+        "synthetic": spec.synthetic,
+        "realistic_background": spec.realistic_background,
+        "body_shape": spec.body_shape,
+        "n_valid_betas": spec.n_valid_betas,
+        "far_from_origin": spec.far_from_origin,
+        "citation": spec.citation,
+        "licence": spec.licence,
+        "counts": {name: stop - start for name, (start, stop) in split_ranges.items()},
+        "split_ranges": split_ranges,
+        "sources_sha256": hashlib.sha256(sources.encode()).hexdigest(),
+    }
+
+
+def _bone_lengths(parts, spec):
+    """Returns mean bone lengths over train, and over train and val; None where unknown."""
+    edges = np.asarray(spec.joint_info.stick_figure_edges, np.int64).reshape(-1, 2)
+    if not len(edges):
+        return None, None
+    sums = {name: [np.zeros(len(edges)), np.zeros(len(edges), np.int64)] for name in table.SPLITS}
+    for part in parts:
+        split = next(name for name in table.SPLITS if part.splits[name])
+        if split == "test":
+            continue
+        for coords in _part_coords(part):
+            vectors = coords[:, edges[:, 0]] - coords[:, edges[:, 1]]
+            lengths = np.sqrt(np.einsum("nek,nek->ne", vectors, vectors))
+            valid = np.isfinite(lengths)
+            sums[split][0] += np.where(valid, lengths, 0).sum(axis=0, dtype=np.float64)
+            sums[split][1] += np.count_nonzero(valid, axis=0)
+
+    def mean(*splits):
+        total = sum(sums[s][0] for s in splits)
+        count = sum(sums[s][1] for s in splits)
+        if not count.any():
+            return None
+        with np.errstate(invalid="ignore"):
+            return (total / count).astype(np.float32)
+
+    return mean("train"), mean("train", "val")
+
+
+def _part_coords(part):
+    if "world_coords" in part.columns:
+        yield from part.iter_chunks("world_coords")
+    elif "joint_rows" in part.columns:
+        ptr, ids = part.read("joint_rows_ptr"), part.read("joint_ids")
+        rows = part.read("joint_rows")
+        for a, b in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+            coords = np.full((1, part.n_joints, 3), np.nan, rows.dtype)
+            coords[0, ids[a:b]] = rows[a:b]
+            yield coords
+
+
+def remove_index(archive_path: Path) -> None:
+    """Removes an index, so that its shards are no longer an archive."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        Path(f"{archive_path}{suffix}").unlink(missing_ok=True)
+
+
+def shard_path(archive_path: Path, number: int) -> Path:
+    """Returns the path of a shard."""
+    return Path(f"{archive_path}-shard-{number:05d}")
+
+
+def remove_shards_from(archive_path: Path, number: int) -> None:
+    """Removes shards of a larger archive that was there before, from the given number on."""
+    prefix = f"{archive_path.name}-shard-"
+    for path in archive_path.parent.glob(f"{glob.escape(prefix)}*"):
+        tail = path.name.removeprefix(prefix)
+        if not tail.isdigit() or int(tail) >= number:
+            path.unlink()
+
+
+def _place_shards(parts, archive_path, max_shards):
+    """Puts the shards of parts in place; returns (shard, base offset) of each part."""
+    n_shards = min(len(parts), max_shards)
+    groups = [[] for _ in range(n_shards)]
+    for k, part in enumerate(parts):
+        groups[k * n_shards // len(parts)].append(part)
+    placement, copied = [], 0
+    for number, group in enumerate(groups):
+        target = shard_path(archive_path, number)
+        base = 0
+        for part in group:
+            placement.append((number, base))
+            base += part.image_bytes
+        source = group[0].directory / "shard"
+        if len(group) == 1:
+            copied += _link(source, target)
+        else:
+            copied += _concatenate([p.directory / "shard" for p in group], target)
+    return placement, n_shards, copied
+
+
+def _link(source, target):
+    """Links a file; copies where the file system cannot link. Returns the bytes copied."""
+    if target.exists() and os.path.samefile(source, target):
+        return 0
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    copied = 0
+    try:
+        os.link(source, temporary)
+    except OSError as e:
+        if e.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+            raise
+        shutil.copyfile(source, temporary)
+        copied = temporary.stat().st_size
+    os.replace(temporary, target)
+    return copied
+
+
+def _concatenate(sources, target):
+    temporary = target.with_name(f".{target.name}.tmp")
+    copied = 0
+    with open(temporary, "wb") as out:
+        for source in sources:
+            with open(source, "rb") as f:
+                copied += _append(f, out)
+    os.replace(temporary, target)
+    return copied
+
+
+def _append(source, out):
+    size = os.fstat(source.fileno()).st_size
+    done = 0
+    out.flush()
+    try:
+        while done < size:  # within the kernel; shares blocks on file systems that can
+            n = os.copy_file_range(source.fileno(), out.fileno(), size - done, done)
+            if not n:
+                break
+            done += n
+    except (OSError, AttributeError):
+        done = 0 if done == 0 else done
+    if done < size:
+        source.seek(done)
+        out.seek(0, os.SEEK_END)
+        shutil.copyfileobj(source, out, _CHUNK)
+        out.flush()
+    else:
+        out.seek(0, os.SEEK_END)
+    return size
+
+
+class _ShardFile:
+    """Writes entries into a shard, aligned, beside its place; renamed when complete."""
+
+    def __init__(self, archive_path, number):
+        self.target = shard_path(archive_path, number)
+        self.number = number
+        self.entries: list[tuple[str, int, int, int]] = []
+        self._temporary = self.target.with_name(f".{self.target.name}.tmp")
+        self._temporary.unlink(missing_ok=True)
+        self._file = open(self._temporary, "wb", buffering=1 << 20)
+        self._position = 0
+
+    def add(self, key, chunks):
+        padding = -self._position % _ALIGN
+        self._file.write(b"\0" * padding)
+        offset = self._position + padding
+        size, crc = 0, 0
+        for chunk in chunks:
+            data = (
+                memoryview(np.ascontiguousarray(chunk).reshape(-1)).cast("B")
+                if isinstance(chunk, np.ndarray)
+                else chunk
+            )
+            if len(data):
+                self._file.write(data)
+                crc = crc32c_lib.crc32c(data, crc)
+                size += len(data)
+        self.entries.append((key, offset, size, crc))
+        self._position = offset + size
+
+    def blocks(self):
+        keys, offsets, sizes, crcs = zip(*self.entries, strict=True)
+        yield IndexBlock(list(keys), self.number, offsets, sizes, crcs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        if exc_type is None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._file.close()
+        if exc_type is None:
+            os.replace(self._temporary, self.target)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _npy_chunks(dtype, shape, chunks):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    )
+    yield head.getvalue()
+    yield from chunks
+
+
+def _merged_columns(parts, placement):
+    """Iterates over (name, dtype, shape, chunks) of the columns of all parts together."""
+    names = {name for part in parts for name in part.columns} - set(table.PART_ONLY)
+    if not parts:  # an empty archive is still one that opens
+        columns = table.write_columns([])
+        names = set(columns) - set(table.PART_ONLY)
+        for name in sorted(names):
+            yield name, columns[name].dtype, columns[name].shape, iter([columns[name]])
+        return
+    for name in sorted(names):
+        having = [p for p in parts if name in p.columns]
+        dtype = np.result_type(*[p.dtype(name) for p in having])
+        row_shape = having[0].shape(name)[1:]
+        if name.endswith("_ptr"):
+            n_rows = sum(p.shape(name)[0] - 1 if name in p.columns else p.n_rows for p in parts)
+            n_rows += 1
+        elif name in table.FIXED:
+            n_rows = sum(p.n_rows for p in parts)
+        else:
+            n_rows = sum(p.shape(name)[0] for p in having)
+        chunks = _column_chunks(name, dtype, row_shape, parts, placement)
+        yield name, dtype, (n_rows, *row_shape), chunks
+
+
+def _column_chunks(name, dtype, row_shape, parts, placement):
+    base = 0
+    if name.endswith("_ptr"):
+        yield np.zeros(1, dtype)
+    for part, (shard, shard_offset) in zip(parts, placement, strict=True):
+        if name.endswith("_ptr"):
+            if name in part.columns:
+                ptr = part.read(name) + np.uint64(base)
+                base = int(ptr[-1])
+                yield ptr[1:].astype(dtype, copy=False)
+            else:
+                yield np.full(part.n_rows, base, dtype)
+        elif name == "shard":
+            yield np.full(part.n_rows, shard, dtype)
+        elif name in table.FIXED and name not in part.columns:
+            yield np.full((part.n_rows, *row_shape), np.nan, dtype)
+        elif name in part.columns:
+            for chunk in part.iter_chunks(name):
+                if name == "offset" and shard_offset:
+                    chunk = chunk + np.uint64(shard_offset)  # noqa: PLW2901
+                elif name in table.STRINGS and base:
+                    chunk = chunk + chunk.dtype.type(base)  # noqa: PLW2901
+                yield chunk.astype(dtype, copy=False)
+            if name in table.STRINGS:
+                base += part.shape(f"{name}_strings_ptr")[0] - 1
+
+
+# ---------------------------------------------------------------- the index
+
+
+class IndexBlock:
+    """Entries of one shard, to be written into an index.
+
+    Args:
+        keys: Their keys.
+        shard: Number of the shard.
+        offsets: Places in the shard.
+        sizes: Sizes in bytes.
+        crcs: CRC32C checksums.
+    """
+
+    __slots__ = ("crcs", "keys", "offsets", "shard", "sizes")
+
+    def __init__(self, keys: list[str], shard: int, offsets: Any, sizes: Any, crcs: Any):
+        self.keys, self.shard = keys, shard
+        self.offsets, self.sizes, self.crcs = offsets, sizes, crcs
+
+
+def _image_blocks(parts, placement):
+    return [_LazyBlock(part, *place) for part, place in zip(parts, placement, strict=True)]
+
+
+class _LazyBlock:
+    """The images of a part; what an IndexBlock holds is read when asked for."""
+
+    def __init__(self, part, shard, base):
+        self._part, self._shard, self._base = part, shard, base
+
+    def load(self):
+        part = self._part
+        new = part.read("new_image").astype(bool)
+        ptr = part.read("name_ptr")
+        starts, stops = ptr[:-1][new].tolist(), ptr[1:][new].tolist()
+        blob = part.read("name").tobytes()
+        folder_ptr = part.read("dir_strings_ptr").tolist()
+        folder_blob = part.read("dir_strings").tobytes()
+        folders = [folder_blob[a:b].decode() + "/" for a, b in itertools.pairwise(folder_ptr)]
+        dirs = part.read("dir")[new].tolist()
+        if blob.isascii():
+            text = blob.decode()
+            keys = [folders[d] + text[a:b] for d, a, b in zip(dirs, starts, stops, strict=True)]
+        else:
+            keys = [
+                folders[d] + blob[a:b].decode()
+                for d, a, b in zip(dirs, starts, stops, strict=True)
+            ]
+        offsets = part.read("offset")[new] + np.uint64(self._base)
+        return IndexBlock(
+            keys,
+            self._shard,
+            offsets.tolist(),
+            part.read("size")[new].tolist(),
+            part.read("crc32c")[new].tolist(),
+        )
+
+
+def write_index(
+    archive_path: str | os.PathLike,
+    blocks: Iterable[Any],
+    origins: Iterable[str] = (),
+) -> int:
+    """Writes an index in the Barecat 0.3 schema, without times and owners; renamed in place.
+
+    Args:
+        archive_path: The index file.
+        blocks: What it shall list.
+        origins: Where the entries come from, named in the message about a key that exists twice.
+
+    Returns:
+        Number of entries.
+
+    Raises:
+        WorkError: A key exists twice.
+    """
+    from importlib import resources
+
+    archive_path = Path(archive_path)
+    temporary = archive_path.with_name(f".{archive_path.name}.tmp")
+    for suffix in ("", "-journal"):
+        Path(f"{temporary}{suffix}").unlink(missing_ok=True)
+    sql = resources.files("barecat") / "sql"
+    connection = sqlite3.connect(temporary, isolation_level=None)
+    count = 0
+    try:
+        for pragma in (
+            "page_size=4096",
+            "journal_mode=OFF",  # the file is thrown away if anything goes wrong
+            "synchronous=OFF",
+            "locking_mode=EXCLUSIVE",
+            "cache_size=-131072",
+            "threads=2",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.executescript((sql / "schema.sql").read_text())
+        connection.execute("BEGIN")
+        folders: dict[str, list[int]] = {}
+        for lazy_block in blocks:
+            block = lazy_block.load() if hasattr(lazy_block, "load") else lazy_block
+            connection.executemany(
+                "INSERT INTO files (path, shard, offset, size, crc32c) VALUES (?, ?, ?, ?, ?)",
+                zip(
+                    block.keys,
+                    itertools.repeat(block.shard),
+                    block.offsets,
+                    block.sizes,
+                    block.crcs,
+                ),
+            )
+            count += len(block.keys)
+            _count_folders(block, folders)
+        connection.executemany(
+            "INSERT INTO dirs (path, num_subdirs, num_files, num_files_tree, size_tree) "
+            "VALUES (?, ?, ?, ?, ?)",
+            _folder_rows(folders),
+        )
+        connection.execute("COMMIT")
+        try:
+            connection.executescript((sql / "indexes.sql").read_text())
+        except sqlite3.IntegrityError:
+            raise WorkError(_describe_duplicate(connection, archive_path, origins)) from None
+        connection.executescript((sql / "triggers.sql").read_text())
+        connection.close()
+        with open(temporary, "rb") as f:
+            os.fsync(f.fileno())
+        os.replace(temporary, archive_path)
+    finally:
+        connection.close()
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _count_folders(block, folders):
+    """Adds a block's files to [number, bytes] of the folder that each lies in."""
+    last, entry = None, None
+    for key, size in zip(block.keys, block.sizes, strict=True):
+        folder = key.rpartition("/")[0]
+        if folder != last:
+            last, entry = folder, folders.setdefault(folder, [0, 0])
+        entry[0] += 1
+        entry[1] += size
+
+
+def _folder_rows(folders):
+    """Returns rows of the table of folders, with statistics summed up towards the root."""
+    stats = {"": [0, 0, 0, 0]}  # subfolders, files, files in tree, bytes in tree
+    for folder in folders:
+        for ancestor in _upwards(folder):
+            stats.setdefault(ancestor, [0, 0, 0, 0])
+    for folder in stats:
+        if folder:
+            stats[folder.rpartition("/")[0]][0] += 1
+    for folder, (n_files, size) in folders.items():
+        stats[folder][1] = n_files
+        for ancestor in _upwards(folder):
+            stats[ancestor][2] += n_files
+            stats[ancestor][3] += size
+    return [(path, *stats[path]) for path in sorted(stats)]
+
+
+def _upwards(folder):
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+    yield ""
+
+
+def _describe_duplicate(connection, archive_path, origins):
+    row = connection.execute(
+        "SELECT path, count(*) FROM files GROUP BY path HAVING count(*) > 1 ORDER BY path LIMIT 1"
+    ).fetchone()
+    shards = [
+        shard
+        for (shard,) in connection.execute("SELECT shard FROM files WHERE path = ?", (row[0],))
+    ]
+    origins = list(origins)
+    named = [origins[s] if s < len(origins) else f"shard {s}" for s in shards]
+    return (
+        f"{archive_path}: image path {row[0]!r} found {row[1]} times, expected once "
+        f"(in {' and '.join(dict.fromkeys(named))})"
+    )
