@@ -1,0 +1,521 @@
+"""Crops: where a person's virtual camera looks, and what it sees.
+
+:func:`plan_crop` is pure geometry; :func:`render`, :func:`warp_mask`, :func:`valid_polygon` and
+:func:`transform_points` carry pixels, masks, the picture's outline and points into the crop that
+was planned.
+
+The virtual camera stands where the source camera stands, looks at the centre of the person's box,
+is upright with respect to ``world_up``, has square pixels and no lens distortion. Scale and region
+follow the reference implementation: the longer side of the reprojected box becomes 1.5 x 256
+pixels (but no enlargement beyond 1.2), and the region around it is large enough for rotation by
+up to 30 degrees, shift and zoom in training. Sizes are rounded down to whole pixels around the
+centre of the region, never the scale, so that a crop never sticks out of the picture by rounding.
+
+Pixel centres are at integers: a picture ``w`` pixels wide reaches from -0.5 to ``w - 0.5``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from posepile.errors import WorkError
+
+if TYPE_CHECKING:
+    import deltacamera
+
+    from posepile.imaging.frames import Frame
+
+_GRID_ERROR = 0.02  # crop pixels: how far the interpolated map may be off
+_NEAR = 1e-3  # how close to the plane of the virtual camera rays may come, as z of a unit ray
+
+
+class CropParams(BaseModel):
+    """Parameters of cropping; the defaults are those of the reference implementation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: float = Field(256, gt=0, description="Person size that training will use, pixels")
+    margin: float = Field(1.5, gt=0, description="Stored resolution over training resolution")
+    max_scale: float = Field(1.2, gt=0, description="No crop is enlarged by more than this")
+    rotation: float = Field(
+        30, ge=0, le=45, description="Later rotation to make room for, degrees"
+    )
+    enlarge: float = Field(1.1 / 0.85**2, ge=1, description="Room for later shift and zoom-out")
+    jpeg_quality: int = Field(95, ge=1, le=100)
+    extreme_perspective: bool = Field(
+        False, description="Do not clip the region to the reprojected picture"
+    )
+    min_box: float = Field(0, ge=0, description="Boxes with a shorter side than this are refused")
+
+
+class CannotCrop(WorkError):
+    """A box that has no crop; the text is the reason under which it is counted."""
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """Geometry of one crop.
+
+    Attributes:
+        camera: The crop's camera; None where the source has none.
+        size: Width and height in pixels.
+        bbox: The person's box in crop pixels, float32 ``[4]``; not clipped, so it may reach
+            beyond the crop.
+        scale: Crop pixels per source pixel, at the box centre.
+        offset: Where source pixel (0, 0) lies in the crop; used where there is no camera:
+            ``x_crop = scale * x_source + offset``.
+        image_size: Width and height of the source picture.
+    """
+
+    camera: deltacamera.Camera | None
+    size: tuple[int, int]
+    bbox: np.ndarray
+    scale: float
+    offset: tuple[float, float]
+    image_size: tuple[int, int]
+
+
+def plan_crop(
+    camera: deltacamera.Camera | None,
+    bbox: np.ndarray,
+    image_size: tuple[int, int],
+    params: CropParams | None = None,
+) -> CropPlan:
+    """Decides the crop of one person.
+
+    Args:
+        camera: The source camera; None scales and cuts only.
+        bbox: x, y, width, height in source pixels.
+        image_size: Width and height of the source picture.
+        params: Default: the reference implementation's.
+
+    Raises:
+        CannotCrop: No crop is possible, with the reason.
+    """
+    params = params or CropParams()
+    bbox = np.asarray(bbox, np.float64)
+    if not np.all(np.isfinite(bbox)):
+        raise CannotCrop("box is not finite")
+    if not (bbox[2] > 0 and bbox[3] > 0):
+        raise CannotCrop("box is empty")
+    if min(bbox[2:]) < params.min_box:
+        raise CannotCrop(f"box smaller than crop.min_box = {params.min_box:g} px")
+    if np.any(bbox[:2] > np.array(image_size) - 0.5) or np.any(bbox[:2] + bbox[2:] < -0.5):
+        raise CannotCrop("box outside the image")
+    if camera is None:
+        # p = x + 0.5, so that the picture reaches from 0 to its width
+        box = np.array([bbox[0] + 0.5, bbox[1] + 0.5, bbox[2], bbox[3]])
+        outline = np.array([[0, 0], [image_size[0], image_size[1]]], np.float64)
+    else:
+        rotation, focal = _look_at(camera, bbox)
+        box = _reproject_box(camera, bbox, image_size, rotation) * focal
+        outline = _outline_seen(camera, image_size, rotation) * focal
+
+    scale = min(params.max_scale, params.margin * params.target / max(box[2:]))
+    region = _region(box, params)
+    if not params.extreme_perspective:
+        if len(outline) == 0:
+            raise CannotCrop("box outside the image")
+        low = np.maximum(region[:2], outline.min(axis=0))
+        high = np.minimum(region[:2] + region[2:], outline.max(axis=0))
+        if np.any(high <= low):
+            raise CannotCrop("box outside the image")
+        region = np.concatenate([low, high - low])
+
+    size = np.maximum(np.floor(region[2:] * scale + 1e-4), 1)
+    start = region[:2] + region[2:] / 2 - size / scale / 2
+    plan_box = np.concatenate([(box[:2] - start) * scale - 0.5, box[2:] * scale])
+    plan_camera = None
+    shift = (0.5 - start) * scale - 0.5
+    if camera is not None:
+        k = scale * focal
+        cx, cy = -start * scale - 0.5
+        plan_camera = camera.copy(
+            intrinsic_matrix=np.array([[k, 0, cx], [0, k, cy], [0, 0, 1]], np.float32),
+            rot_world_to_cam=rotation @ np.asarray(camera.R, np.float64),
+            distortion_model=None,
+            image_shape=(int(size[1]), int(size[0])),
+        )
+    return CropPlan(
+        camera=plan_camera,
+        size=(int(size[0]), int(size[1])),
+        bbox=plan_box.astype(np.float32),
+        scale=float(scale),
+        offset=(float(shift[0]), float(shift[1])),
+        image_size=(int(image_size[0]), int(image_size[1])),
+    )
+
+
+def render(frame: Frame, camera: deltacamera.Camera | None, plan: CropPlan) -> np.ndarray:
+    """The crop, uint8 RGB ``[h, w, 3]``; black where the source picture does not reach."""
+    return render_many(frame, camera, [plan])[0]
+
+
+def render_many(
+    frame: Frame, camera: deltacamera.Camera | None, plans: list[CropPlan]
+) -> list[np.ndarray]:
+    """All crops of one frame, from one decode at the largest scale that any of them needs."""
+    maps = [_Map.of(camera, plan, frame.size) for plan in plans]
+    if maps:
+        frame.expect(min(m.finest for m in maps))
+    return [m.render(frame) for m in maps]
+
+
+def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> dict:
+    """A mask in source pixels, seen by the crop.
+
+    Args:
+        rle: RLE dict, compressed or not, of the source picture's size.
+        camera: The source camera or None.
+        plan: The crop.
+
+    Returns:
+        RLE dict ``{'size': [h, w], 'counts': bytes}`` in crop pixels.
+
+    Raises:
+        WorkError: The mask has another size than the picture.
+    """
+    import deltacamera
+    from rlemasklib import RLEMask
+
+    w, h = plan.image_size
+    if tuple(rle["size"]) != (h, w):
+        raise WorkError(
+            f"mask of {rle['size'][1]}x{rle['size'][0]} pixels for a picture of {w}x{h}: "
+            "check the reader of the masks"
+        )
+    mask = RLEMask.from_dict(rle)
+    shape = (plan.size[1], plan.size[0])
+    if camera is None:
+        s, (x, y) = plan.scale, plan.offset
+        warped = mask.warp_affine(np.array([[s, 0, x], [0, s, y]]), shape)
+    else:
+        warped = deltacamera.reproject_rle_mask(
+            mask, camera.copy(image_shape=(h, w)), plan.camera, warp_in_rle=True
+        )
+    return warped.to_dict()
+
+
+def valid_polygon(
+    camera: deltacamera.Camera | None, image_size: tuple[int, int], plan: CropPlan
+) -> np.ndarray:
+    """Outline of the part of the crop that the source picture covers.
+
+    Returns:
+        float32 ``[K, 2]`` vertices in crop pixels, within -0.5 to size - 0.5; ``K = 0`` where all
+        of the crop is covered.
+    """
+    if camera is None:
+        corners = np.array([[-0.5, -0.5], [1, -0.5], [1, 1], [-0.5, 1]], np.float64)
+        w, h = image_size
+        corners = np.where(corners > 0, np.array([w, h]) - 0.5, corners)
+        outline = corners * plan.scale + plan.offset
+    else:
+        rotation = np.asarray(plan.camera.R, np.float64) @ np.asarray(camera.R, np.float64).T
+        k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
+        outline = _outline_seen(camera, image_size, rotation) * k[0, 0] + k[:2, 2]
+    w, h = plan.size
+    for axis, bound, side in ((0, -0.5, 1), (0, w - 0.5, -1), (1, -0.5, 1), (1, h - 0.5, -1)):
+        outline = _clip(outline, side * (outline[:, axis] - bound))
+    if len(outline) < 3:
+        # Nothing of the picture is seen: a polygon without area, as distinct from "all valid"
+        return np.full((3, 2), -0.5, np.float32)
+    if _area(outline) > w * h - 0.25 * min(w, h):
+        return np.zeros((0, 2), np.float32)
+    return _simplify(outline).astype(np.float32)
+
+
+def transform_points(
+    points: np.ndarray, camera: deltacamera.Camera | None, plan: CropPlan
+) -> np.ndarray:
+    """Points ``[..., 2]`` from source pixels to crop pixels, float32; NaN stays NaN.
+
+    Points that the virtual camera has behind it become NaN.
+    """
+    points = np.asarray(points, np.float32)
+    if camera is None:
+        return (points * plan.scale + plan.offset).astype(np.float32)
+    flat = points.reshape(-1, 2)
+    out = np.full(flat.shape, np.nan, np.float32)
+    known = np.isfinite(flat).all(axis=1)
+    if known.any():
+        rays = _rays(camera, flat[known])
+        rotation = np.asarray(plan.camera.R, np.float64) @ np.asarray(camera.R, np.float64).T
+        k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
+        out[known] = _project(rays @ rotation.T) * k[0, 0] + k[:2, 2]
+    return out.reshape(points.shape)
+
+
+@dataclass
+class _Map:
+    """The map from crop to source pixels on a coarse grid, cut by pyramid level.
+
+    Attributes:
+        plan: The crop.
+        grid: float64 ``[gh, gw, 2]`` source pixels at crop pixels ``(i, j) * stride``.
+        stride: Grid spacing.
+        ratio: ``[gh - 1, gw - 1, 2]`` source pixels per crop pixel in x and y, per cell.
+        level: ``[gh - 1, gw - 1]`` pyramid level of each cell, -1 where the cell sees nothing.
+        finest: Smallest level used.
+    """
+
+    plan: CropPlan
+    grid: np.ndarray
+    stride: int
+    ratio: np.ndarray
+    level: np.ndarray
+    finest: int
+
+    @staticmethod
+    def of(camera, plan: CropPlan, image_size: tuple[int, int]) -> _Map:
+        grid, stride = _coarse_grid(camera, plan)
+        along_x = np.diff(grid, axis=1) / stride
+        along_y = np.diff(grid, axis=0) / stride
+        du = (along_x[:-1] + along_x[1:]) / 2
+        dv = (along_y[:, :-1] + along_y[:, 1:]) / 2
+        ratio = np.sqrt(du**2 + dv**2)
+        corners = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]])
+        bound = np.array(image_size) - 0.5
+        seen = (corners.min(axis=0) <= bound).all(-1) & (corners.max(axis=0) >= -0.5).all(-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            level = np.floor(np.log2(np.sqrt(ratio[..., 0] * ratio[..., 1])) + 1e-6)
+        level = np.where(seen, np.maximum(np.nan_to_num(level), 0), -1).astype(int)
+        finest = int(level[level >= 0].min()) if (level >= 0).any() else 0
+        return _Map(plan, grid, stride, ratio, level, finest)
+
+    def render(self, frame: Frame) -> np.ndarray:
+        from posepile.imaging import warp
+
+        out = np.zeros((self.plan.size[1], self.plan.size[0], 3), np.uint8)
+        for level in range(self.finest, int(self.level.max()) + 1):
+            cells = self.level == level
+            if not cells.any():
+                continue
+            k = 1 << level
+            grid = (self.grid + 0.5) / k - 0.5  # in pixels of the level
+            used = np.zeros(grid.shape[:2], bool)
+            for a in (slice(None, -1), slice(1, None)):
+                for b in (slice(None, -1), slice(1, None)):
+                    used[a, b] |= cells
+            # Whole level pixels that positions inside the picture can touch
+            low = 0.5 / k - 0.5 - 0.5 / k
+            high = (np.array(frame.size) - 0.5 + 0.5) / k - 0.5
+            positions = np.clip(grid[used], low, high)
+            x0, y0 = (np.floor(positions.min(axis=0)) - warp.MARGIN).astype(int)
+            x1, y1 = (np.ceil(positions.max(axis=0)) + warp.MARGIN + 1).astype(int)
+            light = frame.light((int(x0), int(y0), int(x1), int(y1)), level)
+            bounds = (low - x0, high[0] - x0, low - y0, high[1] - y0)
+            mesh = (
+                (grid - [x0, y0]).astype(np.float32),
+                self.stride,
+                warp.bank_of(self.ratio / k),
+                cells,
+            )
+            warp.sample(light, mesh, bounds, out)
+        return out
+
+
+def _coarse_grid(camera, plan: CropPlan) -> tuple[np.ndarray, int]:
+    """Source positions on a grid so fine that bilinear interpolation stays within the bound."""
+    w, h = plan.size
+    stride = 16
+    while True:
+        nx, ny = -(-w // stride) + 1, -(-h // stride) + 1
+        xs, ys = np.meshgrid(np.arange(nx) * stride, np.arange(ny) * stride)
+        points = np.stack([xs, ys], axis=-1).astype(np.float64)
+        grid = _to_source(points, camera, plan)
+        if stride == 1:
+            return grid, stride
+        if np.isfinite(grid).all():
+            # Bilinear interpolation is off by at most an eighth of the second difference
+            bend = sum(np.abs(np.diff(grid, 2, axis=axis)).max(initial=0) for axis in (0, 1))
+            if min(nx, ny) > 2 or camera is None:
+                ratio = np.linalg.norm(np.diff(grid, axis=1), axis=-1).min() / stride
+                if bend / 8 <= _GRID_ERROR * min(max(ratio, 0.1), 1e9):
+                    return grid, stride
+            stride //= 2
+        else:
+            stride = 1
+
+
+def _to_source(points: np.ndarray, camera, plan: CropPlan) -> np.ndarray:
+    """Crop pixels ``[..., 2]`` to source pixels, float64; NaN where the source cannot see."""
+    if camera is None:
+        return (points - plan.offset) / plan.scale
+    k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
+    rotation = np.asarray(camera.R, np.float64) @ np.asarray(plan.camera.R, np.float64).T
+    flat = points.reshape(-1, 2)
+    rays = np.column_stack([(flat - k[:2, 2]) / k[0, 0], np.ones(len(flat))]) @ rotation.T
+    rays[rays[:, 2] <= _NEAR * np.linalg.norm(rays, axis=1)] = np.nan
+    normalized = rays[:, :2] / rays[:, 2:]
+    if camera.has_distortion():
+        image = np.full(flat.shape, np.nan)
+        known = np.isfinite(normalized).all(axis=1)
+        image[known] = camera.camera_to_image(np.ascontiguousarray(normalized[known], np.float32))
+    else:
+        source = np.asarray(camera.intrinsic_matrix, np.float64)
+        image = normalized @ source[:2, :2].T + source[:2, 2]
+    return image.reshape(points.shape)
+
+
+def _look_at(camera, bbox: np.ndarray) -> tuple[np.ndarray, float]:
+    """Rotation from source to virtual camera, and the focal length at scale 1."""
+    ray = _rays(camera, (bbox[:2] + bbox[2:] / 2)[None])[0]
+    if not np.all(np.isfinite(ray)):
+        raise CannotCrop("box centre outside what the lens model can see")
+    to_camera = np.asarray(camera.R, np.float64)
+    forward = to_camera.T @ ray
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, np.asarray(camera.world_up, np.float64))
+    if np.linalg.norm(right) < 1e-3:
+        # Looking straight up or down: upright has no meaning, keep the source's horizontal
+        right = to_camera[0] - forward * (to_camera[0] @ forward)
+    right /= np.linalg.norm(right)
+    world_to_virtual = np.stack([right, np.cross(forward, right), forward])
+    intrinsics = np.asarray(camera.intrinsic_matrix, np.float64)
+    # What is stored is float32; plan with what is stored
+    world_to_virtual = world_to_virtual.astype(np.float32).astype(np.float64)
+    return world_to_virtual @ to_camera.T, float(intrinsics[0, 0] + intrinsics[1, 1]) / 2
+
+
+def _rays(camera, points: np.ndarray) -> np.ndarray:
+    """Rays ``[n, 3]`` in camera coordinates, z = 1; NaN where the lens model ends."""
+    if camera.has_distortion():
+        points = np.ascontiguousarray(points, np.float32)
+        return np.asarray(camera.image_to_camera(points), np.float64)
+    k = np.asarray(camera.intrinsic_matrix, np.float64)
+    y = (points[:, 1] - k[1, 2]) / k[1, 1]
+    x = (points[:, 0] - k[0, 2] - k[0, 1] * y) / k[0, 0]
+    return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+
+def _project(rays: np.ndarray) -> np.ndarray:
+    """Rays ``[n, 3]`` to the plane z = 1, NaN for those not in front."""
+    length = np.linalg.norm(rays, axis=1)
+    z = np.where(rays[:, 2] > _NEAR * length, rays[:, 2], np.nan)
+    return rays[:, :2] / z[:, None]
+
+
+def _reproject_box(camera, bbox: np.ndarray, image_size, rotation: np.ndarray) -> np.ndarray:
+    """Box around the reprojected middles of the box's sides, x, y, w, h on the plane z = 1.
+
+    Middles rather than corners, because people seldom fill the corners of their box.
+    """
+    for limit in (False, True):  # a box may reach to where the lens model ends
+        low, high = bbox[:2], bbox[:2] + bbox[2:]
+        if limit:
+            low = np.maximum(low, -0.5)
+            high = np.minimum(high, np.array(image_size) - 0.5)
+        mid = (low + high) / 2
+        sides = np.array(
+            [[low[0], mid[1]], [mid[0], low[1]], [high[0], mid[1]], [mid[0], high[1]]]
+        )
+        rays = _rays(camera, sides)
+        seen = _project(rays @ rotation.T)
+        if np.all(np.isfinite(seen)):
+            start = seen.min(axis=0)
+            extent = seen.max(axis=0) - start
+            if np.all(extent > 0):
+                return np.concatenate([start, extent])
+    if np.any(np.isnan(rays)):
+        raise CannotCrop("box reaches beyond what the lens model can see")
+    raise CannotCrop("box reaches behind the virtual camera")
+
+
+def _region(box: np.ndarray, params: CropParams) -> np.ndarray:
+    """Square around the box that holds it in any rotation up to the given one, enlarged."""
+    angle = math.radians(params.rotation)
+    s, c = math.sin(angle), math.cos(angle)
+    w, h = box[2:]
+    side = max(c * w + s * h, c * h + s * w) * params.enlarge
+    return np.concatenate([box[:2] + box[2:] / 2 - side / 2, [side, side]])
+
+
+def _outline_seen(camera, image_size: tuple[int, int], rotation: np.ndarray) -> np.ndarray:
+    """Outline of the source picture on the virtual camera's plane z = 1, ``[n, 2]``."""
+    rays = _outline_rays(camera, tuple(int(v) for v in image_size)) @ rotation.T
+    rays = _clip(rays, rays[:, 2] - 2 * _NEAR * np.linalg.norm(rays, axis=1))
+    return rays[:, :2] / rays[:, 2:]
+
+
+def _outline_rays(camera, image_size: tuple[int, int]) -> np.ndarray:
+    model = camera.distortion_model
+    return _outline_rays_cached(
+        np.asarray(camera.intrinsic_matrix).tobytes(),
+        None if model is None else type(model),
+        None if model is None else model.coeffs.tobytes(),
+        image_size,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _outline_rays_cached(intrinsics: bytes, model: type | None, coeffs: bytes | None, size):
+    """Unit rays ``[n, 3]`` along the outline of what a camera sees, in camera coordinates."""
+    import deltacamera
+
+    k = np.frombuffer(intrinsics, np.float32).reshape(3, 3)
+    lens = None if model is None else model(np.frombuffer(coeffs, np.float32))
+    camera = deltacamera.Camera(intrinsic_matrix=k, distortion_model=lens)
+    w, h = size
+    n = 1 if lens is None else 48
+    t = np.arange(n) / n
+    one, zero = np.ones(n), np.zeros(n)
+    unit = np.concatenate(
+        [np.stack(p, -1) for p in ((t, zero), (one, t), (1 - t, one), (zero, 1 - t))]
+    )
+    rays = _rays(camera, unit * [w, h] - 0.5)
+    if not np.all(np.isfinite(rays)):
+        rays = _rays(camera, _lens_limit(camera, size))
+        rays = rays[np.isfinite(rays).all(axis=1)]
+    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
+
+def _lens_limit(camera, size: tuple[int, int]) -> np.ndarray:
+    """Outline in pixels of the part of the picture where the lens model is one-to-one."""
+    import shapely
+    from deltacamera import validity
+
+    w, h = size
+    # The library counts the picture from 0 to w, we count it from -0.5
+    shifted = camera.image_shifted((0.5, 0.5))
+    polygon = validity.get_valid_poly(shifted, (h, w))
+    if polygon.geom_type == "MultiPolygon":
+        polygon = max(polygon.geoms, key=lambda p: p.area)
+    if polygon.is_empty:
+        return np.zeros((0, 2))
+    polygon = shapely.segmentize(polygon.buffer(-0.5), max_segment_length=max(w, h) / 48)
+    return np.array(polygon.exterior.coords)[:-1] - 0.5
+
+
+def _clip(polygon: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Part of a polygon ``[n, d]`` where a linear function, given at the vertices, is >= 0."""
+    if len(polygon) == 0 or np.all(inside >= 0):
+        return polygon
+    following, after = np.roll(polygon, -1, axis=0), np.roll(inside, -1)
+    crossing = (inside >= 0) != (after >= 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = inside / (inside - after)
+        cut = polygon + t[:, None] * (following - polygon)
+    pairs = np.stack([polygon, cut], axis=1)
+    keep = np.stack([inside >= 0, crossing], axis=1)
+    return pairs[keep]
+
+
+def _area(polygon: np.ndarray) -> float:
+    x, y = polygon[:, 0], polygon[:, 1]
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _simplify(polygon: np.ndarray) -> np.ndarray:
+    """Drops vertices that change the outline by less than a quarter of a pixel."""
+    import cv2
+
+    points = polygon.astype(np.float32).reshape(-1, 1, 2)
+    simple = cv2.approxPolyDP(points, 0.25, closed=True).reshape(-1, 2)
+    return simple if len(simple) >= 3 else polygon
