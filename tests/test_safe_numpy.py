@@ -1,8 +1,10 @@
+import base64
 import collections
 import os
 import pickle
 import struct
 import subprocess
+import zlib
 
 import numpy as np
 import pytest
@@ -260,3 +262,78 @@ def test_npz_that_is_not_one(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(CorruptInput, match="not a complete npz"):
         safe_numpy.load_npz(path)
+
+
+# Made by PyTorch 1.13 from {'p': a view with strides, 'i': int64, 'bf': bfloat16}.
+TORCH_PICKLE = (
+    "c-qyH%Wl&^6o$uRhteS}0m`N2qArb)qBb}Xui8ea8*?=qZ_p^Qr?rvs<k;g%MMCn%73CRNu;elFC~SFzN?mXqI}(+e"
+    "2dL$Ljy&`GoHO4{p??EndKw{Q0-CR6>W5vPt0>MGPsKQo;(#lWWHRMPJqFZlJQ;@3p<q0gqktcz@(UjyE0HnKhtDuw"
+    "L4UCL{OA7J=I7t<*SiIM^H;}lR;^Q2OQn*&jQNpBvq&bOp}||hl{iu=7F;AjG)jPe_ZUv9<B8x|^i^bl9UG?C!pSU@"
+    "se+b6JsrQIM8P%3@Qf;lOb%hmG4dR1n%+`nt{VnYZ-DJ%<LYCx3(&k(^w`#Odtmps2G+~|z=ArjKgmIN+HVyYA28b|"
+    "AeVWyQMXP0e~KL(cJW0Os9&fl>JN(S5z;|zqPF(HD52$6y*t#QCsp57xPIy*pIG<`@nq~>8i-T`uOeSDSbpjPQ*gtD"
+    "_U!B;SP7{a>cfqzfc`aFE+=no_bl7)T_A5PAV2pad81*jHIX(^Z{mC%R!g|)LdPLB>021I6S#dERzUA4Saad7SN%Oc"
+    "fO|DjdKHKcXSaF##X_omt9S7})5TP0UZgswINjNu!u=8+xUgQ4D`CUYN_bdPd!*p83s3UyKmNTNLI"
+)
+
+
+def torch_pickle():
+    return zlib.decompress(base64.b85decode(TORCH_PICKLE))
+
+
+def test_torch_tensors_become_arrays_without_torch():
+    loaded = safe_numpy.loads(torch_pickle())
+    expected = {
+        "p": np.array([[4, 6], [8, 10]], np.float32),
+        "i": np.array([[1, 2], [3, 4]]),
+        "bf": np.array([1.5, -3], np.float32),
+    }
+    assert_same(loaded, expected)
+
+
+def tensor(storage, offset=0, size=(2,), stride=(1,)):
+    """A tensor's pickle by hand, with an arbitrary storage."""
+    build = global_("torch._utils", "_rebuild_tensor_v2")
+    load = global_("torch.storage", "_load_from_bytes")
+    held = b"B" + struct.pack("<I", len(storage)) + storage
+    numbers = b"".join(pickle.dumps(n, 2)[2:-1] for n in (offset, size, stride))
+    return build + b"(" + load + b"(" + held + b"tR" + numbers + b"tR."
+
+
+def storage(values, n=None, hostile=b""):
+    values = np.asarray(values, np.float32)
+    n = len(values) if n is None else n
+    reference = (
+        b"\x80\x02(X\x07\x00\x00\x00storage"
+        + global_("torch", "FloatStorage")
+        + b"X\x01\x00\x00\x00kX\x03\x00\x00\x00cpu"
+        + pickle.dumps(n, 2)[2:-1]
+        + b"NtQ."
+    )
+    parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    head = b"".join(pickle.dumps(p, 2) for p in parts)
+    keys = pickle.dumps(["k"], 2)
+    return head + (hostile or reference) + keys + struct.pack("<q", n) + values.tobytes()
+
+
+def test_torch_pickles_that_lie():
+    np.testing.assert_array_equal(safe_numpy.loads(tensor(storage([1, 2, 3]), 1)), [2, 3])
+    for bad in (
+        tensor(storage([1, 2, 3]), 2),
+        tensor(storage([1, 2, 3]), 0, (2,), (3,)),
+        tensor(storage([1, 2, 3]), -1),
+        tensor(storage([1, 2, 3]), 0, (2, 2), (1,)),
+        tensor(storage([1, 2, 3], n=4)),
+        tensor(storage([1, 2, 3], n=-1)),
+        tensor(storage([1, 2, 3])[:-1]),
+        tensor(b"PK\x03\x04"),
+    ):
+        with pytest.raises(CorruptInput, match="damaged pickle"):
+            safe_numpy.loads(bad)
+
+
+def test_hostile_code_inside_a_tensor_is_refused(tmp_path):
+    victim = tmp_path / "victim"
+    inner = storage([1.0], hostile=pickle.dumps(Call(open, str(victim), "w"), 2))
+    with pytest.raises(CorruptInput, match="refused"):
+        safe_numpy.loads(tensor(inner, 0, (1,)))
+    assert not victim.exists()
