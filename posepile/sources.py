@@ -8,6 +8,7 @@ file is reported as one line with file, key, value and what is allowed.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import typing
@@ -30,6 +31,7 @@ STATE_DIR = ".posepile"
 # Path patterns
 
 
+@functools.lru_cache(maxsize=1024)
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """Translates a path pattern into a regular expression for whole relative paths.
 
