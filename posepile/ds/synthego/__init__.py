@@ -1,0 +1,1 @@
+"""SynthEgo (SimpleEgo, 3DV 2024): synthetic head-mounted stereo views."""

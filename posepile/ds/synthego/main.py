@@ -1,0 +1,224 @@
+"""SynthEgo: what a head-mounted stereo camera sees of its wearer, rendered.
+
+60,000 stereo pairs of single, unrelated poses (6,000 identities with 10 poses each). Two examples
+per pair, one for each pinhole camera, with the same world coordinates and SMPL-H parameters.
+``calibrate`` puts the AMASS and MANO poses into the metadata (splice.py); what is not documented
+about the landmarks is checked on the data while loading (landmarks.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from posepile.body_models import SMPLH_JOINT_NAMES
+from posepile.ds.synthego import landmarks as marks
+from posepile.ds.synthego import splice
+from posepile.ds.synthego.metadata import (
+    EYES,
+    MIN_LANDMARKS,
+    group_by_identity,
+    image_path,
+    landmark_box,
+    make_camera,
+    read_metadata,
+    self_check,
+)
+from posepile.errors import CorruptInput
+from posepile.joint_info import JointInfo
+from posepile.recipe import SPLITS, DatasetSpec, Sequence, Stills, Track, Unit
+
+# Nowhere stated; SMPL's own direction is assumed, and compared with the data at calibration.
+WORLD_UP = (0.0, 1.0, 0.0)
+
+FINGERS = ",".join(
+    f"rwri-r{finger}1-r{finger}2-r{finger}3"
+    for finger in ("thumb", "index", "middle", "ring", "pinky")
+)
+SPEC = DatasetSpec(
+    name="synthego",
+    joint_info=JointInfo(
+        [*SMPLH_JOINT_NAMES, "leye", "reye"],
+        "reye-head-neck-thor-spin-bell-pelv-rhip-rkne-rank-rtoe,thor-rcla-rsho-relb-rwri,"
+        + FINGERS,
+    ),
+    image_dir="synthego_downscaled",
+    world_up=WORLD_UP,
+    single_person=True,
+    synthetic=True,
+    body_shape="exact",
+    n_valid_betas=10,
+    citation="cuevas2024simpleego",
+    licence="Microsoft Research Use of Data Agreement v1.0; AMASS and MANO (MPI) for poses",
+)
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:`` in configs/synthego.yaml.
+
+    Attributes:
+        split_of_digit: Split of the identities by their number modulo 10; no split is published.
+        identities_per_unit: Width of the range of identity numbers that makes one unit of work.
+        max_reprojection_px: Largest difference allowed between our projection and the file's.
+        max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
+        calibrate_identities: How many identities the check at calibration looks at.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    split_of_digit: dict[int, str] = {8: "val", 9: "test"}
+    identities_per_unit: int = Field(30, ge=1)
+    max_reprojection_px: float = Field(0.5, gt=0)
+    max_pose_mm: float = Field(20.0, gt=0)
+    calibrate_identities: int = Field(100, ge=1)
+
+    @field_validator("split_of_digit")
+    @classmethod
+    def _known(cls, value):
+        if not all(0 <= k <= 9 and v in SPLITS for k, v in value.items()):
+            raise ValueError("must map digits 0..9 to train, val or test")
+        return value
+
+
+def calibrate(root: Path, options: Options) -> list[str]:
+    """Splices the poses, then checks joint order, eyes and the up direction on a sample."""
+    counts = splice.splice_tree(root)
+    lines = [", ".join(f"{n} metadata files {what}" for what, n in sorted(counts.items()))]
+    groups = group_by_identity(splice.find_metadata(root))
+    step = max(1, len(groups) // options.calibrate_identities)
+    sample = [load_identity(groups[i], options) for i in sorted(groups)[::step]]
+    points = [s["landmarks"] for s in sample]
+    share = marks.check_up(points, WORLD_UP, str(root / "SynthEgo"))
+    lines.append(
+        f"{len(sample)} identities: bone lengths vary by at most "
+        f"{1000 * max(s['bone_spread'] for s in sample):.2g} mm, landmarks follow the pose to "
+        f"{1000 * max(s['pose_residual'] for s in sample):.2g} mm, mean of (neck - ankles) along "
+        f"{WORLD_UP}: {share:.2f}"
+    )
+    found = Counter(s["eyes_text"] for s in sample)
+    lines += [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(found.items())]
+    return lines
+
+
+def list_units(root: Path, options: Options) -> list[Unit]:
+    """Ranges of identity numbers, one unit for each split in a range."""
+    chunks = defaultdict(list)
+    for identity, paths in group_by_identity(splice.find_metadata(root)).items():
+        low = identity - identity % options.identities_per_unit
+        split = options.split_of_digit.get(identity % 10, "train")
+        chunks[split, low] += paths
+    units = []
+    for (split, low), paths in sorted(chunks.items()):
+        images = [image_path(p, eye) for p in paths for eye in EYES]
+        name = f"{split}/{low:07d}-{low + options.identities_per_unit - 1:07d}"
+        files = [str(p.relative_to(root)) for p in paths]
+        units.append(Unit(name, split, (*paths, *images), {"metadata": files}))
+    return units
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """One sequence per identity and eye; frame = pose number in the file name."""
+    groups = group_by_identity([root / p for p in unit.args["metadata"]])
+    identities = {i: load_identity(paths, options) for i, paths in sorted(groups.items())}
+    points = [s["landmarks"] for s in identities.values()]
+    marks.check_up(points, WORLD_UP, unit.id)
+    return [
+        make_sequence(identity, eye, data, unit.split, options)
+        for identity, data in identities.items()
+        for eye in EYES
+    ]
+
+
+def load_identity(paths: list[Path], options: Options) -> dict:
+    """Reads all poses of one identity and checks what can be checked between them."""
+    files = [read_metadata(p) for p in paths]
+    points = np.stack([f["3D_world"] for f in files])
+    rotations = marks.global_rotations(np.stack([f["pose"] for f in files]))
+    spread = marks.check_bones(points, str(paths[0]))
+    residual, child = marks.pose_residual(points, rotations)
+    if 1000 * residual > options.max_pose_mm:
+        raise CorruptInput(
+            paths[0],
+            f"the pose puts joint {SMPLH_JOINT_NAMES[child]} {1000 * residual:.1f} mm from its "
+            f"landmark in some frame of this identity (allowed: {options.max_pose_mm:g} mm)",
+            hint="the AMASS or MANO files spliced in are probably not of the right release",
+        )
+    order, text = marks.find_eyes(points, rotations)
+    world = np.full((len(files), SPEC.joint_info.n_joints, 3), np.nan, np.float32)
+    world[:, : marks.N_JOINTS] = 1000 * points[:, : marks.N_JOINTS]
+    if order is not None:
+        world[:, marks.N_JOINTS :] = 1000 * points[:, order]
+    return {
+        "paths": paths,
+        "frames": np.array([int(p.stem.rsplit("_", 1)[1]) for p in paths]),
+        "files": files,
+        "landmarks": points,
+        "world_coords": world,
+        "bone_spread": spread,
+        "pose_residual": residual,
+        "eyes_text": text,
+    }
+
+
+def make_sequence(identity: int, eye: str, data: dict, split: str, options: Options) -> Sequence:
+    """The poses of one identity as seen by one camera; each pose has a camera of its own."""
+    cameras, boxes, kept = {}, [], []
+    checks = {
+        "bone_length_mm": 1000 * data["bone_spread"],
+        "pose_mm": 1000 * data["pose_residual"],
+        "camera_mm": 0.0,
+        "reprojection_px": 0.0,
+    }
+    dropped: Counter = Counter()
+    for k, (path, frame, file) in enumerate(
+        zip(data["paths"], data["frames"].tolist(), data["files"], strict=True)
+    ):
+        camera = make_camera(file, eye, path, WORLD_UP)
+        off_mm, off_px = self_check(file, eye, camera, path, options.max_reprojection_px)
+        checks["camera_mm"] = max(checks["camera_mm"], off_mm)
+        checks["reprojection_px"] = max(checks["reprojection_px"], off_px)
+        box = landmark_box(file, eye)
+        if box is None:
+            dropped[f"fewer than {MIN_LANDMARKS} landmarks in view"] += 1
+            continue
+        cameras[frame] = camera
+        boxes.append(box)
+        kept.append(k)
+
+    def parameters(i: int) -> dict:
+        file = data["files"][kept[i]]
+        return {
+            "type": "smplh",
+            "gender": "neutral",
+            "pose": file["pose"].reshape(156).astype(np.float32),
+            "shape": file["identity"].astype(np.float32),
+            "trans": file["translation"].astype(np.float32),
+        }
+
+    # The frame index is the pose number, so that it stays the same where some files are absent.
+    first = data["paths"][0]
+    paths = [
+        image_path(first.with_name(f"metadata_{identity:07d}_{f:04d}.json"), eye)
+        for f in range(int(data["frames"].max()) + 1)
+    ]
+    for frame, path in zip(data["frames"].tolist(), data["paths"], strict=True):
+        paths[frame] = image_path(path, eye)
+    track = Track(
+        frames=data["frames"][kept],
+        world_coords=data["world_coords"][kept],
+        bbox=np.array(boxes, np.float32).reshape(-1, 4),
+        parameters=parameters,
+    )
+    return Sequence(
+        id=f"{identity:07d}/{eye}",
+        split=split,
+        frames=Stills(tuple(paths)),
+        camera=cameras.get,
+        tracks=[track],
+        image_name=lambda frame, person: f"{identity:07d}/{paths[frame].name}",
+        dropped=dropped,
+        checks=checks,
+    )
