@@ -401,7 +401,9 @@ def takes_json(frames: dict[str, int]) -> list[dict]:
                 ("et", "211-1"),
             )
         }
-        videos["collage"] = {"0": {**aligned("collage", "0", "ego_preview.mp4"), "is_collage": True}}
+        videos["collage"] = {
+            "0": {**aligned("collage", "0", "ego_preview.mp4"), "is_collage": True}
+        }
         best = f"{exo[name][0]}.mp4" if name != DANCE else None
         videos["best_exo"] = {"0": aligned("best_exo", "0", best)}
         cameras = [device(c, False, "hero10") for c in exo[name]]
