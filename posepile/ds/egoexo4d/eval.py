@@ -1,7 +1,7 @@
 """The ego-pose benchmarks of Ego-Exo4D: body (MPJPE, MPJVE) and hands (MPJPE, PA-MPJPE).
 
     python -m posepile.ds.egoexo4d.eval body --pred-path pred.json --split val
-    python -m posepile.ds.egoexo4d.eval body --pred-path pred.npz --split test --submission sub.json
+    python -m posepile.ds.egoexo4d.eval body --pred-path pred.npz --split test --submission s.json
     python -m posepile.ds.egoexo4d.eval hand --pred-path pred.json --split val [--offset]
 
 Predictions are the challenge's JSON, or an ``.npz`` with ``image_path`` (of our archives) and
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Body
 
 
@@ -244,7 +244,7 @@ def body_submission(
     return submission
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Hands
 
 
@@ -257,7 +257,7 @@ def run_hand(root: Path, args: argparse.Namespace) -> tuple[list[str], dict]:
             raise UsageError("the test split has no labels here: give --truth FILE")
         truth, left_out = hand_truth(root, args.split, args.labels, use_mask=args.mask)
     if args.write_truth:
-        write_json(args.write_truth, truth)
+        write_json(args.write_truth, truth, nan=True)  # as the official tools have it
     pred = load_hand_predictions(root, args.pred_path, args.split)
     result = {
         "benchmark": "hand",
@@ -318,8 +318,8 @@ def hand_truth(
     """Prepares truth from the labels by the benchmark's validity rules.
 
     Returns:
-        take_uid -> frame -> ``{left,right}_hand_{3d,valid_3d,bbox}`` and ``metadata``; and what was
-        left out, by reason.
+        take_uid -> frame -> ``{left,right}_hand_{3d,valid_3d,bbox}`` and ``metadata``; and what
+        was left out, by reason.
 
     Raises:
         WorkError: A take has no factory calibration, which the mask of the rectified image needs.
@@ -350,7 +350,9 @@ def hand_truth(
             if int(frame) not in poses:
                 left_out["frames without a pose of the glasses"] += 1
                 continue
-            entry = frame_truth(content, k, key, poses[int(frame)], labels, mask)
+            entry = frame_truth(
+                content, k, key=key, pose=poses[int(frame)], labels=labels, mask=mask
+            )
             if entry:
                 entry["metadata"] = {
                     "take_uid": uid,
@@ -364,7 +366,7 @@ def hand_truth(
 
 
 def frame_truth(
-    content: Labels, k: int, key: str, pose: tuple, labels: str, mask: np.ndarray | None
+    content: Labels, k: int, *, key: str, pose: tuple, labels: str, mask: np.ndarray | None
 ) -> dict:
     """Both hands of one frame, empty if neither is valid."""
     entry, any_valid = {}, False
@@ -425,7 +427,7 @@ def hand_validity(
 
 
 def implausible_joints(world: np.ndarray) -> np.ndarray:
-    """Joints whose bone length or angle no hand has, bool ``[21]``; missing ones are not judged."""
+    """Joints whose bone length or angle no hand has, bool ``[21]``; not the missing ones."""
     bad = np.zeros(21, bool)
     with np.errstate(invalid="ignore", divide="ignore"):
         for j in range(1, 21):
@@ -459,7 +461,7 @@ def load_hand_predictions(root: Path, path: Path, split: str) -> dict:
     return result
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Shared
 
 
@@ -499,12 +501,12 @@ def load_npz(root: Path, path: Path) -> dict[str, dict[int, np.ndarray]]:
     }
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Writes JSON beside and renames; NaN becomes null."""
+def write_json(path: Path, content: dict, nan: bool = False) -> None:
+    """Writes JSON beside and renames; NaN becomes null unless ``nan``."""
     path = Path(path)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        tmp.write_text(json.dumps(_without_nan(content), indent=1) + "\n")
+        tmp.write_text(json.dumps(content if nan else _without_nan(content), indent=1) + "\n")
         tmp.replace(path)
     except OSError as e:
         tmp.unlink(missing_ok=True)
