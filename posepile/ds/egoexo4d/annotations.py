@@ -24,7 +24,10 @@ BODY_KEYS = (
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 HAND_SUFFIXES = ("wrist", *(f"{finger}_{i}" for finger in FINGERS for i in range(1, 5)))
 
-BODY_JOINTS = "neck,nose,pelv,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,leye,lear,reye,rear"
+BODY_JOINTS = (
+    "neck,nose,pelv,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,"
+    "leye,lear,reye,rear"
+)
 JOINT_NAMES = (
     *BODY_JOINTS.split(","),
     *(f"lhan{i}" for i in range(1, 22)),

@@ -1,11 +1,11 @@
 """The ego view: camera of the Aria glasses, from the factory calibration and the poses per frame.
 
-The RGB camera is a FISHEYE624 lens (six radial, two tangential, four thin-prism coefficients on the
-angle), which is not a model the crops can be taken through. It is fitted once per take by the
+The RGB camera is a FISHEYE624 lens (six radial, two tangential, four thin-prism coefficients on
+the angle), which is not a model the crops can be taken through. It is fitted once per take by the
 rational Brown-Conrady model of twelve coefficients, which holds the same kinds of terms; over the
-nominal field of view of 110 degrees the two agree to about 0.1 px. Four Kannala-Brandt coefficients
-would not do (0.6 px): they have no tangential terms. The worst difference is measured at every fit,
-and a fit above ``MAX_RESIDUAL`` is refused.
+nominal field of view of 110 degrees the two agree to about 0.1 px. Four Kannala-Brandt
+coefficients would not do (0.6 px): they have no tangential terms. The worst difference is measured
+at every fit, and a fit above ``MAX_RESIDUAL`` is refused.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def _brown_conrady(q: np.ndarray, rays: np.ndarray) -> np.ndarray:
 
 
 def _json_of_vrs(path: Path) -> object:
-    """The ``calib_json`` tag of a VRS file: its text follows the key, with its length before it."""
+    """The ``calib_json`` tag of a VRS file: the key, the length of the text, the text."""
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = -1
         while (at := data.find(b"calib_json", at + 1)) >= 0:

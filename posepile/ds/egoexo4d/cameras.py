@@ -201,7 +201,7 @@ def recover_lens(
 def released_matrix(
     matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """The matrix of the undistorted image, made from the lens as the release made it ``[3, 3]``."""
+    """The matrix ``[3, 3]`` of the undistorted image, as the release made it from the lens."""
     import cv2
 
     return cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -375,7 +375,7 @@ def _pose_difference(calib: GoproCalib, rotation: np.ndarray, translation: np.nd
 
 
 def _largest_distorted_angle(distortion: np.ndarray) -> float:
-    """Largest theta_d that an angle below 89 degrees can reach before the polynomial turns back."""
+    """Largest theta_d of angles below 89 degrees, before the polynomial turns back."""
     t = np.radians(np.linspace(0, 89, 891))
     t2 = t * t
     d = t * (1 + t2 * np.polyval(distortion[::-1], t2))

@@ -1,8 +1,9 @@
 """Selective download through the official ``egoexo`` program, and what it would cost.
 
 All of Ego-Exo4D is 38 TB; poses need a small part. The download runs in two steps: labels and
-metadata first, then, with ``takes.json`` at hand, the videos of the chosen takes. The program skips
-files that are there with the right size, so that a second run goes on where the first stopped.
+metadata first, then, with ``takes.json`` at hand, the videos of the chosen takes. The program
+skips files that are there with the right size, so that a second run goes on where the first
+stopped.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def command(root: Path, step: Step, wanted: DownloadOptions) -> list[str]:
     return [*call, "--num_workers", str(wanted.workers), "-y"]
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Hooks of the recipe
 
 
@@ -265,7 +266,9 @@ def doctor(root: Path, options: Any) -> list[str]:
         uid, split = take["take_uid"], split_of.get(take["take_uid"])
         if split is None or take.get("is_dropped"):
             continue
-        labels = takes.label_files(root, split, uid, options.parts, options.labels, "manual")
+        labels = takes.label_files(
+            root, split, uid, parts=options.parts, labels=options.labels, prefer=options.prefer
+        )
         posed = takes.camera_pose_file(root, split, uid).is_file()
         if not labels and not (split == "test" and posed):
             continue
@@ -292,7 +295,7 @@ def doctor(root: Path, options: Any) -> list[str]:
     return problems
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Programs and manifests
 
 

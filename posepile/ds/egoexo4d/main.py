@@ -114,7 +114,8 @@ def label_files(root: Path, split: str, uid: str, options: Options) -> list[Path
     """The label files to read for a take, the preferred source first."""
     if split == "test":
         return []
-    return takes.label_files(root, split, uid, options.parts, options.labels, options.prefer)
+    kinds = {"parts": options.parts, "labels": options.labels, "prefer": options.prefer}
+    return takes.label_files(root, split, uid, **kinds)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:

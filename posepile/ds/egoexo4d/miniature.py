@@ -1,9 +1,9 @@
 """A made-up Ego-Exo4D of five takes in the released layout, written from the card.
 
-Takes: ``repair`` (train: landscape and portrait GoPro, glasses, all four kinds of labels but manual
-hands), ``dance`` (val: manual body labels only, cameras named as at UPenn, one of them worn on the
-head, one not localized), ``cook`` (test: cameras without labels), a dropped take and a take without
-pose labels. Nothing here is shared with the reader.
+Takes: ``repair`` (train: landscape and portrait GoPro, glasses, all four kinds of labels but
+manual hands), ``dance`` (val: manual body labels only, cameras named as at UPenn, one of them worn
+on the head, one not localized), ``cook`` (test: cameras without labels), a dropped take and a take
+without pose labels. Nothing here is shared with the reader.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ LENS_F = 1764.3
 LENS_D = np.array([0.0361, -0.0094, 0.0087, -0.0041])
 # FISHEYE624 for the 2880 sensor: f, cx, cy, k0..k5, p0, p1, s0..s3.
 ARIA = np.array(
-    [1216.7, 1462.3, 1446.1, 0.4035, -0.4851, 0.1722, 1.1215, -1.6903, 0.6468]
-    + [2.1e-4, -2.6e-4, -7e-4, -1e-4, 6e-4, 1e-4]
+    [
+        *(1216.7, 1462.3, 1446.1, 0.4035, -0.4851, 0.1722, 1.1215, -1.6903, 0.6468),
+        *(2.1e-4, -2.6e-4, -7e-4, -1e-4, 6e-4, 1e-4),
+    ]
 )
 ARIA_FRAME_WITHOUT_POSE = 5
 
@@ -152,7 +154,7 @@ def build(root: Path, seed: int = 0) -> None:
     )
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The person
 
 
@@ -181,7 +183,7 @@ def hands_at(frame: int) -> dict[str, np.ndarray]:
     return joints
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Cameras
 
 
@@ -211,7 +213,7 @@ def gopro(azimuth: float, distance: float, height: float, portrait: bool = False
 def aria_pose(frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Pose of the glasses' camera as its sensor lies: a quarter turn from upright."""
     head = np.array([WALK[frame] - 0.5, -0.1, 1.66])
-    upright, _ = look_at(head, head + [0.02 * frame, -0.64, -0.77])
+    upright, _ = look_at(head, head + np.array([0.02 * frame, -0.64, -0.77]))
     sensor = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) @ upright
     return sensor, -sensor @ head
 
@@ -278,7 +280,7 @@ def write_gopro_calibs(path: Path, exo: dict) -> None:
             writer.writerow([row[0], *(f" {value}" for value in row[1:])])
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Labels
 
 
@@ -342,8 +344,8 @@ def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None 
 def count_examples(labels: dict, cams: dict) -> dict[str, int]:
     """Examples per split under the default configuration, by a plain loop over the labels.
 
-    The rule of the card: kept if a joint became valid since the last kept pose, or if against every
-    kept pose some joint is 100 mm or more away; missing joints count as not moved.
+    The rule of the card: kept if a joint became valid since the last kept pose, or if against
+    every kept pose some joint is 100 mm or more away; missing joints count as not moved.
     """
     counts = {"train": 0, "val": 0, "test": 0}
     for take in (REPAIR, DANCE):
@@ -375,7 +377,7 @@ def count_examples(labels: dict, cams: dict) -> dict[str, int]:
     return counts
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Metadata
 
 
@@ -401,7 +403,9 @@ def takes_json(frames: dict[str, int]) -> list[dict]:
                 ("et", "211-1"),
             )
         }
-        videos["collage"] = {"0": {**aligned("collage", "0", "ego_preview.mp4"), "is_collage": True}}
+        videos["collage"] = {
+            "0": {**aligned("collage", "0", "ego_preview.mp4"), "is_collage": True}
+        }
         best = f"{exo[name][0]}.mp4" if name != DANCE else None
         videos["best_exo"] = {"0": aligned("best_exo", "0", best)}
         cameras = [device(c, False, "hero10") for c in exo[name]]
@@ -493,7 +497,7 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content))
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Pixels
 
 

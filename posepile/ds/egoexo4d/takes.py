@@ -80,7 +80,7 @@ def videos(take: dict, *, ego: bool, downscaled: bool) -> Iterator[tuple[str, st
 
 
 def label_files(
-    root: Path, split: str, uid: str, parts: list[str], labels: list[str], prefer: str
+    root: Path, split: str, uid: str, *, parts: list[str], labels: list[str], prefer: str
 ) -> list[Path]:
     """The label files of a take that exist, the preferred source first."""
     sources = sorted(labels, key=lambda s: s != prefer)
