@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from posepile.errors import CorruptInput
@@ -61,7 +61,9 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``result.json`` and the manifest."""
-        return asdict(self)
+        # Not asdict(): before Python 3.12 it turns a Counter into the count of its (key, n) pairs.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: dict(v) if isinstance(v, Counter) else v for k, v in values.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:

@@ -116,8 +116,8 @@ def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = Tru
         "shape": _vector(smplx, "betas", None, path).astype(np.float32),
         "expression": _vector(smplx, "expression", None, path, optional=True).astype(np.float32),
         "trans": parts["transl"].astype(np.float32),
-        "scale": np.float32(scale[0]),
-        "kid_factor": np.float32(0),
+        "scale": float(scale[0]),
+        "kid_factor": 0.0,
         "hands_mean_included": bool(hands is not None or not add_mean),
     }
     return Body(parameters, _keypoints(content, path), hands is not None and add_mean)
