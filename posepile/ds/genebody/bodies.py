@@ -38,10 +38,12 @@ class Body:
     Attributes:
         parameters: As in CONTRACT.md section 4.4, with the further key ``hands_mean_included``.
         keypoints: ``[55, 3]`` millimetres as stored in the file, None if it has none.
+        mean_added: The mean hand was added on reading (to both hands).
     """
 
     parameters: dict
     keypoints: np.ndarray | None
+    mean_added: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -114,11 +116,11 @@ def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = Tru
         "shape": _vector(smplx, "betas", None, path).astype(np.float32),
         "expression": _vector(smplx, "expression", None, path, optional=True).astype(np.float32),
         "trans": parts["transl"].astype(np.float32),
-        "scale": np.float32(scale[0]),
-        "kid_factor": np.float32(0),
+        "scale": float(scale[0]),
+        "kid_factor": 0.0,
         "hands_mean_included": bool(hands is not None or not add_mean),
     }
-    return Body(parameters, _keypoints(content, path))
+    return Body(parameters, _keypoints(content, path), hands is not None and add_mean)
 
 
 def read_bodies(
@@ -278,20 +280,17 @@ def mesh_error(path: Path, body: Body, models_root: Path | None, limit_mm: float
     worst, mean = distance(gender, params)
     if worst <= limit_mm:
         return worst
+    own_mean = _mean_hands(gender, models_root)
     suspects = {}
-    for other in {"male", "female", "neutral"} - {gender}:
+    for other in sorted({"male", "female", "neutral"} - {gender}):
         if body_models.find_body_model("smplx", other, models_root=models_root) is not None:
-            suspects[f"the {other} model (dataset.gender)"] = (other, params)
-    suspects["smplx_scale not applied"] = (
-        gender,
-        params | {"scale": np.ones_like(params["scale"])},
-    )
-    hands = _model_hands(gender, models_root)
-    for sign, label in ((-1, "dataset.hand_mean=none"), (1, "dataset.hand_mean=add")):
-        pose = params["pose"].copy()
-        pose[:, -90:] += sign * hands.mean.reshape(-1)
-        suspects[label] = (gender, params | {"pose": pose.astype(np.float32)})
-    fits = {label: distance(*args)[0] for label, args in sorted(suspects.items())}
+            change = _mean_hands(other, models_root) - own_mean if body.mean_added else 0
+            suspects[f"the {other} model (dataset.gender)"] = other, _with_hands(params, change)
+    unscaled = params | {"scale": np.ones_like(params["scale"])}
+    suspects["smplx_scale not applied"] = gender, unscaled
+    option, sign = ("none", -1) if body.mean_added else ("add", 1)
+    suspects[f"dataset.hand_mean={option}"] = gender, _with_hands(params, sign * own_mean)
+    fits = {label: distance(*args)[0] for label, args in suspects.items()}
     best = min(fits, key=fits.get)
     reason = (
         f"it agrees to {fits[best]:.2f} mm with: {best}"
@@ -306,8 +305,15 @@ def mesh_error(path: Path, body: Body, models_root: Path | None, limit_mm: float
     )
 
 
-def _model_hands(gender: str, models_root: Path | None) -> Hands:
+def _mean_hands(gender: str, models_root: Path | None) -> np.ndarray:
     path = body_models.find_body_model("smplx", gender, models_root=models_root)
     if path is None:
         raise WorkError(f"SMPL-X {gender} model file not found")
-    return load_hands(path)
+    return load_hands(path).mean.reshape(-1)
+
+
+def _with_hands(params: dict, change: np.ndarray | float) -> dict:
+    """Parameters with something added to the hand poses, the last 90 numbers."""
+    pose = params["pose"].copy()
+    pose[:, -90:] += np.float32(change)
+    return params | {"pose": pose}

@@ -34,6 +34,8 @@ def read_cameras(path: Path, views: list[str]) -> tuple[dict[str, deltacamera.Ca
     """
     import deltacamera
 
+    if not path.is_file():
+        raise CorruptInput(path, "file is missing", hint="extract the subject's archive again")
     matrices, notes = parse_annots(load_npy(path), path, views)
     scale = metres_per_unit(path, {v: c2w for v, (_, c2w, _) in matrices.items()})
     if scale != 1:
@@ -43,7 +45,7 @@ def read_cameras(path: Path, views: list[str]) -> tuple[dict[str, deltacamera.Ca
             intrinsic_matrix=k,
             rot_world_to_cam=c2w[:3, :3].T,
             optical_center=c2w[:3, 3] * scale * 1000,
-            distortion_coeffs=d,
+            distortion_model=deltacamera.BrownConradyEx(d),
             world_up=(0, -1, 0),
         )
         for view, (k, c2w, d) in matrices.items()

@@ -1,4 +1,4 @@
-"""Self-checks. GeneBody has no 2D annotations, so other things must tell whether all fits together.
+"""Self-checks: GeneBody has no 2D annotations, so other things tell whether all fits together.
 
 Recomputed against published meshes (gender, scale, hands), stored key points against the model,
 and projected joints against the masks (calibration, numbering of views).
@@ -159,8 +159,8 @@ def find_problems(root: Path, options: Options) -> list[str]:
     if no_model:
         problems.append(
             f"SMPL-X model files not found for: {', '.join(sorted(no_model))}; put SMPLX_*.npz "
-            f"and kid_template.npy into {root / 'body_models' / 'smplx'} (or set dataset.body_models, "
-            "or SMPLFITTER_BODY_MODELS); without them joints come from keypoints3d and hand poses "
-            "lack the mean hand"
+            f"and kid_template.npy into {root / 'body_models' / 'smplx'} (or set "
+            "dataset.body_models or SMPLFITTER_BODY_MODELS); without them joints come from "
+            "keypoints3d and hand poses lack the mean hand"
         )
     return problems

@@ -1,0 +1,543 @@
+"""GeneBody: both annotation forms, the oddities of the files, hands, scale, self-checks."""
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rlemasklib
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posepile.ds.genebody import checks, main, miniature
+from posepile.ds.genebody.bodies import load_hands, mesh_error, read_body, world_joints
+from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
+from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
+from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.recipe import Unit
+
+TRAIN = "GeneBody-Train40"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = tmp_path_factory.mktemp("genebody")
+    miniature.build(root)
+    return root
+
+
+@pytest.fixture
+def raw(built, tmp_path):
+    """A copy to spoil; files are links, so every change replaces the file."""
+    root = tmp_path / "genebody"
+    shutil.copytree(built, root, copy_function=os.link)
+    return root
+
+
+def save(path, content):
+    path.unlink(missing_ok=True)
+    np.save(path, np.array(content, dtype=object))
+
+
+def param_of(path):
+    return np.load(path, allow_pickle=True).item()  # written by this test's own miniature
+
+
+def unit_named(root, name, **options):
+    options = main.Options(**options)
+    return next(u for u in main.list_units(root, options) if u.id == name), options
+
+
+def load(root, name, **options):
+    unit, options = unit_named(root, name, **options)
+    return main.load_unit(root, unit, options)[0]
+
+
+# ---------------------------------------------------------------------------------------------
+# Cameras
+
+
+def make_annots(n=6, form="dict", unit=1.0, d_shape=(5,)):
+    rng = np.random.default_rng(3)
+    names = [f"{8 * i:02d}" for i in range(n)]
+    cams = {v: miniature.make_camera(int(v), rng) for v in names}
+    for cam in cams.values():
+        cam["D"] = cam["D"].reshape(d_shape)
+        cam["c2w"] = miniature._in_unit(cam["c2w"], unit)
+    if form == "list":
+        columns = {"K": "K", "RT": "c2w", "D": "D"}
+        return names, {"cams": {k: [c[v] for c in cams.values()] for k, v in columns.items()}}
+    return names, {"cams": cams}
+
+
+@given(
+    st.sampled_from(["dict", "list"]),
+    st.sampled_from([1.0, OLD_SCALE]),
+    st.sampled_from([(5,), (1, 5), (5, 1)]),
+    st.integers(2, 6),
+)
+@settings(max_examples=25, deadline=None)
+def test_all_forms_of_annotations_give_the_same_cameras(tmp_path_factory, form, unit, shape, n):
+    path = tmp_path_factory.mktemp("annots") / "annots.npy"
+    _, truth = make_annots(n)
+    views, annots = make_annots(n, form, unit, shape)
+    save(path, annots)
+    cameras, notes = read_cameras(path, views)
+    assert list(cameras) == views
+    assert len(notes) == (form == "list") + (unit != 1)
+    points = np.random.default_rng(0).normal(0, 0.4, (20, 3))
+    for view, camera in cameras.items():
+        cam = truth["cams"][view]
+        rotation = cam["c2w"][:3, :3].T
+        expected = miniature.kit.project(
+            points, cam["K"], rotation, -rotation @ cam["c2w"][:3, 3], cam["D"]
+        )
+        np.testing.assert_allclose(camera.world_to_image(points * 1000), expected, atol=0.02)
+        np.testing.assert_allclose(camera.world_up, (0, -1, 0))
+
+
+def test_views_must_be_in_folder_and_file(tmp_path):
+    views, annots = make_annots(6)
+    del annots["cams"][views[2]]
+    save(tmp_path / "annots.npy", annots)
+    cameras, _ = read_cameras(tmp_path / "annots.npy", [*views[1:], "47"])
+    assert list(cameras) == [views[1], *views[3:]]
+
+
+def test_cameras_that_need_guessing_are_refused(tmp_path):
+    path = tmp_path / "annots.npy"
+
+    def expect(annots, views, *words):
+        save(path, annots)
+        with pytest.raises(CorruptInput) as e:
+            read_cameras(path, views)
+        assert str(path) in str(e.value)
+        for word in words:
+            assert word in str(e.value)
+
+    views, annots = make_annots(5, "list")
+    expect(annots, [*views, "47"], "5 cameras for 6 image folders", "2022-09-01")
+    views, annots = make_annots(5)
+    by_position = {f"{i:02d}": c for i, c in enumerate(annots["cams"].values())}
+    expect({"cams": by_position}, ["00", "01", "02", "04", "05"], "by position", "no folder 03")
+    for factor in (0.1, 1000):
+        views, annots = make_annots(5, unit=1 / factor)
+        expect(annots, views, "units from the point they look at", "2.9")
+    views, annots = make_annots(3)
+    annots["cams"]["08"]["D"] = np.zeros(4)
+    expect(annots, views, "camera 08", "(4,)", "(5,)")
+    views, annots = make_annots(3)
+    annots["cams"]["08"]["c2w"][:3, :3] *= 2
+    expect(annots, views, "camera 08", "not a rotation")
+    views, annots = make_annots(3)
+    del annots["cams"]["16"]["c2w"]
+    expect(annots, views, "camera 16", "c2w")
+    views, annots = make_annots(3)
+    for cam in annots["cams"].values():
+        cam["c2w"] = np.diag([1.0, -1, -1, 1]) @ cam["c2w"]
+    expect(annots, views, "images point down")
+    expect({"cameras": {}}, views, "'cams'", "cameras")
+    path.unlink()
+    with pytest.raises(CorruptInput, match=r"annots\.npy: file is missing"):
+        read_cameras(path, views)
+
+
+# ---------------------------------------------------------------------------------------------
+# Parameter files
+
+
+class Hostile:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def test_hostile_pickles_are_not_run(raw, tmp_path):
+    mark = tmp_path / "was_run"
+    evil = np.array({"smplx": Hostile(mark), "cams": Hostile(mark)}, dtype=object)
+    pickle.loads(pickle.dumps(Hostile(mark)))
+    assert mark.exists(), "the bait must work"
+    mark.unlink()
+    files = [
+        raw / TRAIN / "dannier" / "param" / "0046.npy",
+        raw / TRAIN / "zhuna2" / "annots.npy",
+    ]
+    for file, name in zip(files, ("dannier/00", "zhuna2/00"), strict=True):
+        file.unlink()
+        np.save(file, evil)
+        with pytest.raises(CorruptInput, match=r"refused.*touch|refused.*Path") as e:
+            load(raw, name)
+        assert str(file) in str(e.value)
+    split = raw / TRAIN / "genebody_split.npy"
+    split.unlink()
+    np.save(split, evil)
+    with pytest.raises(CorruptInput, match="refused"):
+        main.list_units(raw, main.Options())
+    assert not mark.exists()
+
+
+@pytest.fixture
+def body_file(raw):
+    path = raw / TRAIN / "dannier" / "param" / "0045.npy"
+    return path, param_of(path), load_hands(raw / "body_models" / "smplx" / "SMPLX_MALE.npz")
+
+
+@pytest.mark.parametrize("shape", [(1, 45), (15, 3), (1, 15, 3), (45,)])
+def test_hands_get_the_mean_whatever_their_shape(body_file, shape):
+    path, param, hands = body_file
+    stored = param["smplx"]["left_hand_pose"].ravel().copy()
+    param["smplx"]["left_hand_pose"] = stored.reshape(shape)
+    save(path, param)
+    whole = read_body(path, "male", hands).parameters
+    assert whole["pose"].shape == (165,) and whole["pose"].dtype == np.float32
+    np.testing.assert_allclose(whole["pose"][75:120], stored + hands.mean[0], atol=1e-6)
+    assert whole["hands_mean_included"] is True
+    bare = read_body(path, "male", None).parameters
+    np.testing.assert_allclose(bare["pose"][75:120], stored, atol=1e-6)
+    assert bare["hands_mean_included"] is False
+    full = read_body(path, "male", hands, add_mean=False).parameters
+    np.testing.assert_allclose(full["pose"][75:120], stored, atol=1e-6)
+    assert full["hands_mean_included"] is True
+
+
+@pytest.mark.parametrize("n", [6, 12])
+def test_pca_hands_are_told_by_their_length(body_file, n):
+    path, param, hands = body_file
+    coefficients = np.linspace(-1, 1, n).astype(np.float32)
+    param["smplx"]["right_hand_pose"] = coefficients[None]
+    save(path, param)
+    expected = hands.mean[1] + sum(c * hands.components[1, i] for i, c in enumerate(coefficients))
+    got = read_body(path, "male", hands).parameters["pose"][120:]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert f"{n} PCA numbers" in read_body(path, "male", None)
+
+
+def test_frames_with_pca_hands_are_dropped_in_all_views_alike_without_the_model(raw):
+    for frame in ("098", "100"):
+        path = raw / TRAIN / "zhuna2" / "param" / f"{frame}.npy"
+        param = param_of(path)
+        param["smplx"]["left_hand_pose"] = np.zeros((1, 6))
+        save(path, param)
+    shutil.rmtree(raw / "body_models")
+    for view in ("00", "37"):
+        sequence = load(raw, f"zhuna2/{view}", body_models=str(raw / "nowhere"))
+        assert [p.name for p in sequence.frames.paths] == ["099.jpg", "101.jpg"]
+        assert sequence.dropped == {
+            "hand pose of 6 PCA numbers needs the SMPL-X model file": 2,
+        }
+
+
+def test_parameter_files_of_another_form_are_named_with_what_to_do(body_file):
+    path, param, hands = body_file
+
+    def expect(match, **changes):
+        changed = {"smplx": dict(param["smplx"]), "smplx_scale": param["smplx_scale"]}
+        for key, value in changes.items():
+            target = changed if key in changed else changed["smplx"]
+            target[key] = value
+        save(path, changed)
+        with pytest.raises(CorruptInput, match=match) as e:
+            read_body(path, "male", hands)
+        assert str(path) in str(e.value)
+
+    expect(r"body_pose has shape \(1, 69\), expected 63", body_pose=np.zeros((1, 69)))
+    expect(r"left_hand_pose has 30 numbers, expected 45", left_hand_pose=np.zeros(30))
+    expect(r"has no transl", transl=None)
+    expect(r"betas is not finite", betas=np.full((1, 10), np.nan))
+    expect(r"smplx_scale is 970", smplx_scale=970.0)
+    expect(r"jaw_pose does not consist of numbers", jaw_pose="open")
+    save(path, {"pose": np.zeros((66, 1)), "keypoints": np.zeros((135, 3))})
+    with pytest.raises(CorruptInput, match=r"no 'smplx'.*keypoints.*2022-09-01"):
+        read_body(path, "male", hands)
+    path.unlink()
+    path.write_bytes(b"\x93NUMPY\x01\x00")
+    with pytest.raises(CorruptInput, match=r"0045\.npy"):
+        read_body(path, "male", hands)
+
+
+def test_scale_applies_after_translation(raw):
+    """Joints equal those that the miniature's own kinematics gave, in millimetres."""
+    truth = json.loads((raw / "miniature_truth.json").read_text())["joints_mm"]
+    for name, scale in (("dannier", 1.0), ("zhuna2", 0.71), ("anastasia", 1.04)):
+        sequence = load(raw, f"{name}/00")
+        track = sequence.tracks[0]
+        frames = [str(int(p.stem)) for p in sequence.frames.paths]
+        expected = np.array([truth[name][f] for f in frames])
+        assert track.world_coords.dtype == np.float32
+        np.testing.assert_allclose(track.world_coords, expected, atol=0.02)
+        parameters = track.parameters(0)
+        assert parameters["scale"] == np.float32(scale)
+        assert parameters["gender"] == ("male" if name == "dannier" else "female")
+        raw_transl = param_of(
+            raw / TRAIN / name / "param" / f"{sequence.frames.paths[0].stem}.npy"
+        )
+        np.testing.assert_array_equal(parameters["trans"], raw_transl["smplx"]["transl"][0])
+
+
+def test_joints_come_from_the_best_source_there_is(raw, monkeypatch):
+    by_model = load(raw, "zhuna2/00")
+    assert by_model.checks["keypoints_mm"] < 0.01
+    by_points = load(raw, "zhuna2/00", joints="keypoints")
+    np.testing.assert_allclose(
+        by_model.tracks[0].world_coords, by_points.tracks[0].world_coords, atol=0.02
+    )
+    none = load(raw, "zhuna2/00", joints="none").tracks[0]
+    assert none.world_coords is None and none.parameters(0)["type"] == "smplx"
+
+    shutil.rmtree(raw / "body_models")
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    assert unit_named(raw, "zhuna2/00")[0].args["joints"] == "keypoints"
+    without_model = load(raw, "zhuna2/00").tracks[0]
+    np.testing.assert_array_equal(without_model.world_coords, by_points.tracks[0].world_coords)
+    assert without_model.parameters(0)["hands_mean_included"] is False
+    with pytest.raises(UsageError, match=r"joints=model, but the SMPL-X file is not on disk"):
+        main.list_units(raw, main.Options(joints="model"))
+
+    for path in (raw / TRAIN / "zhuna2" / "param").iterdir():
+        param = param_of(path)
+        del param["keypoints3d"]
+        save(path, param)
+    assert load(raw, "zhuna2/00").tracks[0].world_coords is None
+    with pytest.raises(CorruptInput, match=r"no keypoints.*select\.method=none"):
+        load(raw, "zhuna2/00", joints="keypoints")
+
+
+def test_stored_key_points_are_checked(body_file, tmp_path):
+    path, param, hands = body_file
+    param["keypoints3d"] = np.zeros((55, 4))
+    save(path, param)
+    with pytest.raises(CorruptInput, match=r"\(55, 4\), expected \(55, 3\)"):
+        read_body(path, "male", hands)
+    points = np.random.default_rng(0).normal(0, 0.5, (1, 70, 3))
+    param["smplx"]["keypoints3d"] = points  # place in the file is not documented
+    del param["keypoints3d"]
+    save(path, param)
+    body = read_body(path, "male", hands)
+    np.testing.assert_allclose(body.keypoints, points[0, :55] * 1000)
+    param["smplx"]["keypoints3d"] = points * 1000
+    save(path, param)
+    bodies = [read_body(path, "male", hands)]
+    with pytest.raises(CorruptInput, match="expected a body in metres"):
+        world_joints("keypoints", "male", bodies, None, tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------
+# The published mesh
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gender": "neutral"}, r"neutral SMPL-X mesh.*agrees to 0\.0. mm with: the male model"),
+        ({"hand_mean": "none"}, r"agrees to 0\.0. mm with: dataset\.hand_mean=add"),
+    ],
+)
+def test_a_wrong_assumption_about_the_body_is_named(raw, options, message):
+    assert load(raw, "dannier/00").checks["mesh_mm"] < 0.01
+    with pytest.raises(CorruptInput, match=message) as e:
+        load(raw, "dannier/00", **options)
+    assert "0045.obj" in str(e.value)
+    assert "allowed are 5" in str(e.value)
+    assert load(raw, "dannier/00", max_mesh_error_mm=2000, **options).checks["mesh_mm"] > 5
+
+
+def rewrite_mesh(path, change):
+    text = path.read_text().splitlines()
+    rows = np.array([line.split()[1:] for line in text if line.startswith("v ")], float)
+    path.unlink()
+    path.write_text("\n".join(f"v {x} {y} {z}" for x, y, z in change(rows)) + "\nf 1 2 3\n")
+
+
+def test_mesh_without_scale_and_mesh_of_another_body(raw):
+    mesh = raw / TRAIN / "zhuna2" / "smpl" / "098.obj"
+    rewrite_mesh(mesh, lambda v: v / 0.71)
+    with pytest.raises(CorruptInput, match=r"with: smplx_scale not applied"):
+        load(raw, "zhuna2/00")
+    rewrite_mesh(mesh, lambda v: v + 0.3)
+    with pytest.raises(CorruptInput, match=r"neither another gender, nor the scale, nor the mean"):
+        load(raw, "zhuna2/00")
+    assert any("098.obj" in line for line in main.calibrate(raw, main.Options()))
+    rewrite_mesh(mesh, lambda v: v[:-1])
+    with pytest.raises(CorruptInput, match=r"mesh of 439 vertices.*has 440"):
+        load(raw, "zhuna2/00")
+    mesh.unlink()
+    mesh.write_text("v 1 2 three\n")
+    with pytest.raises(CorruptInput, match=r"098\.obj: not a mesh"):
+        load(raw, "zhuna2/00")
+
+
+def test_mesh_error_is_in_millimetres(raw):
+    mesh = raw / TRAIN / "zhuna2" / "smpl" / "099.obj"
+    models = raw / "body_models"
+    hands = load_hands(models / "smplx" / "SMPLX_FEMALE.npz")
+    body = read_body(raw / TRAIN / "zhuna2" / "param" / "099.npy", "female", hands)
+    assert mesh_error(mesh, body, models, 1) < 0.01
+    rewrite_mesh(mesh, lambda v: v + np.array([0.003, 0, 0.004]))
+    assert abs(mesh_error(mesh, body, models, 10) - 5) < 0.01
+
+
+# ---------------------------------------------------------------------------------------------
+# Images and masks
+
+
+def test_files_are_matched_by_number(tmp_path):
+    for name in ("mask0045.png", "mask0046.png", "mask00046.png", "Thumbs.db", ".hidden"):
+        (tmp_path / name).touch()
+    frames, unknown = list_frames(tmp_path, "mask")
+    assert {k: p.name for k, p in frames.items()} == {45: "mask0045.png", 46: "mask0046.png"}
+    assert unknown == ["Thumbs.db"]
+    assert list_frames(tmp_path / "absent", "mask") == ({}, [])
+
+
+def test_names_of_zhuna(raw):
+    sequence = load(raw, "zhuna2/37")
+    assert sequence.frames.paths[0].name == "098.jpg"
+    assert sequence.tracks[0].unusable(0) is None
+    assert rlemasklib.area(sequence.tracks[0].mask(0)) > 1000
+    assert sequence.image_name(0, 0) == "zhuna2/image/37/098.jpg"
+
+
+def test_missing_pieces_keep_the_poses_of_all_views_alike(raw):
+    folder = raw / TRAIN / "dannier"
+    (folder / "image" / "13" / "0046.jpg").unlink()
+    (folder / "mask" / "13" / "mask0047.png").unlink()
+    (folder / "param" / "0048.npy").unlink()
+    other, view = load(raw, "dannier/00"), load(raw, "dannier/13")
+    np.testing.assert_array_equal(other.tracks[0].world_coords, view.tracks[0].world_coords)
+    assert len(view.tracks[0].frames) == 5  # 45 46 47 49 50; 51 never had parameters
+    reasons = [view.tracks[0].unusable(k) for k in range(5)]
+    assert reasons == ["empty mask", "no image in this view", "no mask in this view", None, None]
+    assert view.dropped == {"image without parameters": 2}
+    for v in list_views(folder):
+        (folder / "image" / v / "0050.jpg").unlink()
+    frames, _, unseen = pose_frames(folder, list_views(folder))
+    assert (frames, unseen) == ([45, 46, 47, 49], 1)
+    assert load(raw, "dannier/00").dropped["parameters without any picture"] == 1
+
+
+def test_black_pictures(raw):
+    sequence = load(raw, "dannier/25")
+    reasons = [sequence.tracks[0].unusable(k) for k in range(len(sequence.frames.paths))]
+    assert reasons == [None, None, "black image", None, None, None]
+
+
+def test_mask_threshold_and_box(tmp_path):
+    matte = np.zeros((60, 50), np.uint8)
+    matte[10:30, 20:25] = 128
+    matte[5, 5] = 127
+    cv2.imwrite(str(tmp_path / "mask7.png"), matte)
+    files = ViewFrames([7], {}, {7: tmp_path / "mask7.png"})
+    assert rlemasklib.area(read_mask(tmp_path / "mask7.png")) == 100
+    np.testing.assert_array_equal(files[0], [20, 10, 5, 20])
+    assert files[0].dtype == np.float32
+    (tmp_path / "mask8.png").write_bytes(b"\x89PNG")
+    with pytest.raises(CorruptInput, match=r"mask8\.png: not a readable PNG"):
+        read_mask(tmp_path / "mask8.png")
+
+
+def test_cameras_of_other_views_are_noticed(raw):
+    path = raw / TRAIN / "dannier" / "annots.npy"
+    cams = param_of(path)["cams"]
+    assert load(raw, "dannier/00").checks["joints_outside_mask"] < 0.1
+    save(path, {"cams": cams | {"00": cams["13"]}})
+    with pytest.raises(CorruptInput, match=r"of the body joints project outside the mask"):
+        load(raw, "dannier/00")
+    del cams["00"]
+    save(path, {"cams": cams})
+    sequence = load(raw, "dannier/00")
+    assert sequence.tracks == []
+    assert sequence.dropped == {"view without a camera in annots.npy": 7}
+
+
+# ---------------------------------------------------------------------------------------------
+# Units
+
+
+def test_units_list_what_they_read(raw):
+    units = main.list_units(raw, main.Options())
+    assert len(units) == 13 and {u.split for u in units} == {"train"}
+    assert all(isinstance(u, Unit) and f.is_file() for u in units for f in u.inputs)
+    unit = next(u for u in units if u.id == "dannier/13")
+    names = {f.relative_to(raw).as_posix() for f in unit.inputs}
+    assert {
+        f"{TRAIN}/dannier/annots.npy",
+        f"{TRAIN}/dannier/param/0045.npy",
+        f"{TRAIN}/dannier/image/13/0045.jpg",
+        f"{TRAIN}/dannier/mask/13/mask0045.png",
+        f"{TRAIN}/dannier/smpl/0045.obj",
+        "body_models/smplx/SMPLX_MALE.npz",
+    } <= names
+    assert not any("/01/" in name for name in names)
+
+
+def test_subjects_and_splits(raw):
+    units = main.list_units(raw, main.Options(test10=True))
+    assert {u.id.split("/")[0] for u in units if u.split == "test"} == {"natacha"}
+    units = main.list_units(raw, main.Options(subjects=["zhuna2"]))
+    assert len(units) == 5
+    with pytest.raises(UsageError, match=r"amanda not in train.*dannier"):
+        main.list_units(raw, main.Options(subjects=["amanda"]))
+    shutil.rmtree(raw / TRAIN / "zhuna2")
+    with pytest.raises(WorkError, match=r"zhuna2: folder is missing \(1 of 3.*dataset\.subjects"):
+        main.list_units(raw, main.Options())
+    assert "zhuna2" in main.doctor(raw, main.Options())[0]
+    assert len(main.list_units(raw, main.Options(subjects=["dannier"]))) == 5
+    os.rename(raw / TRAIN / "dannier", raw / TRAIN / "nobody")
+    save(raw / TRAIN / "genebody_split.npy", {"train": ["nobody"], "test": []})
+    with pytest.raises(UsageError, match=r"nobody is not in genders\.yaml.*dataset\.gender"):
+        main.list_units(raw, main.Options())
+    assert len(main.list_units(raw, main.Options(gender="male"))) == 5
+    (raw / TRAIN / "genebody_split.npy").unlink()
+    (raw / "GeneBody-Test10" / "genebody_split.npy").unlink()
+    with pytest.raises(CorruptInput, match=r"genebody_split\.npy: split file is missing"):
+        main.list_units(raw, main.Options())
+
+
+def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
+    lines = main.calibrate(raw, main.Options())
+    assert lines[0] == "world joints of 3 subjects: 3 x SMPL-X forward pass"
+    assert "anastasia: calibration in old units, multiplied by 2.87" in lines
+    assert sum("published meshes to 0.00" in line for line in lines) == 3
+    assert main.doctor(raw, main.Options()) == []
+    (raw / TRAIN / "dannier" / "annots.npy").unlink()
+    (raw / TRAIN / "zhuna2" / "image" / "00" / "notes.txt").touch()
+    (raw / TRAIN / "zhuna2" / "mask" / "01" / "mask0099.png").unlink()
+    shutil.rmtree(raw / "body_models")
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    problems = "\n".join(main.doctor(raw, main.Options()))
+    assert "annots.npy: file is missing" in problems
+    assert "zhuna2/00: unexpected file notes.txt" in problems
+    assert "1 of 4 frames with parameters have no mask" in problems
+    assert "SMPL-X model files not found for: female, male" in problems
+    assert "keypoints3d" in main.calibrate(raw, main.Options())[0]
+
+
+def test_everybody_has_a_gender_once():
+    from posepile.ds.genebody.subjects import _gender_map
+
+    table = _gender_map()
+    assert set(table.values()) == {"male", "female"}
+    text = (Path(main.__file__).with_name("genders.yaml")).read_text()
+    names = [n for n in text.replace("[", ",").replace("]", ",").split(",") if n.strip().isalnum()]
+    assert len(names) == len(set(names))
+    # Train40 and Test10 are 50 performers; ivan has two further spellings.
+    assert len(table) == 52
+
+
+def test_motion_figures_are_those_of_the_miniature(raw):
+    """The self-check looks at body joints only: fingers stick out of mattes on real data."""
+    sequence = load(raw, "zhuna2/13")
+    track = sequence.tracks[0]
+    moved = track.world_coords.copy()
+    moved[:, checks.N_BODY :] += 5000
+    files = track.bbox
+    assert checks.joints_outside_mask(files, moved, sequence.camera, 0.4) < 0.1
+    moved[:, : checks.N_BODY] += 5000
+    with pytest.raises(CorruptInput, match=r"100% of the body joints"):
+        checks.joints_outside_mask(files, moved, sequence.camera, 0.4)
