@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +239,20 @@ class _Part:
         step = max(1, _CHUNK // row_bytes)
         for start in range(0, shape[0], step):
             yield self.read(name, start, start + step)
+
+
+def read_part(directory: str | os.PathLike) -> Iterator[tuple[codec.Record, bytes]]:
+    """Iterates over the examples of a finished part and their images, in the order written."""
+    part = _Part(directory)
+    if not part.n_rows:
+        return
+    columns = {name: part.read(name) for name in part.columns}
+    rows = table.ExampleTable(columns, part.n_joints or 0)
+    with open(part.directory / "shard", "rb") as f:
+        for row in range(part.n_rows):
+            _, offset, size = rows.image_address(row)
+            f.seek(offset)
+            yield rows.record(row), f.read(size)
 
 
 # ---------------------------------------------------------------- packing
