@@ -1,6 +1,6 @@
 """Packing: entries per second into one index, beside writing them with the Barecat library.
 
-    python benchmarks/pack.py [--n 100000 300000 1000000] [--dir FOLDER]
+python benchmarks/pack.py [--n 100000 300000 1000000] [--dir FOLDER]
 """
 
 from __future__ import annotations
