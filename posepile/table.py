@@ -486,6 +486,9 @@ class ExampleTable:
         return codec.unpack_msgpack(self._ragged_value("extras", row).tobytes())
 
     def _ragged_value(self, name, row):
+        if name not in self._ragged:  # no row of the whole table has a value
+            dtype, shape = RAGGED[name]
+            return np.zeros((0, *shape), dtype)
         values, ptr = self._ragged[name]
         return values[ptr[row] : ptr[row + 1]]
 

@@ -1,0 +1,97 @@
+"""Made-up parts of any number of examples, for the benchmarks of packing and opening."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import deltacamera
+import numpy as np
+
+from posepile.archive import PartWriter
+from posepile.codec import Record
+from posepile.joint_info import JointInfo
+from posepile.recipe import DatasetSpec
+
+JOINTS = JointInfo(
+    "pelv,lhip,rhip,lkne,rkne,lank,rank,spin,neck,head,lsho,rsho,lelb,relb,lwri,rwri,htop",
+    "pelv-lhip-lkne-lank,pelv-spin-neck-head-htop,neck-lsho-lelb-lwri",
+)
+SPEC = DatasetSpec("bench", JOINTS, "bench_downscaled", world_up=(0, 0, 1), citation="none")
+
+
+def jpeg(side: int = 96, quality: int = 85) -> bytes:
+    """A small JPEG of noise."""
+    image = np.random.default_rng(0).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
+    image = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def records(n: int, sequence: str = "seq00000"):
+    """Iterates over records of one sequence: 17 joints, camera, mask."""
+    rng = np.random.default_rng(0)
+    coords = rng.normal(0, 500, (n, 17, 3)).astype(np.float32)
+    mask = {"size": [96, 96], "counts": bytes(rng.integers(48, 112, 60, np.uint8))}
+    camera = deltacamera.Camera(
+        intrinsic_matrix=[[900, 0, 48], [0, 900, 48], [0, 0, 1]],
+        rot_world_to_cam=cv2.Rodrigues(np.array([0.1, 1.2, 0.3]))[0],
+        optical_center=[1000, -3000, 1500],
+        image_shape=(96, 96),
+    )
+    for i in range(n):
+        yield Record(
+            image_path=f"{SPEC.image_dir}/{sequence}/{i:06d}.jpg",
+            split="train",
+            bbox=np.array([10, 5, 70, 90], np.float32),
+            imshape=(96, 96),
+            frame=i,
+            person=0,
+            sequence=sequence,
+            world_coords=coords[i],
+            camera=camera,
+            mask=mask,
+            activity="walking",
+        )
+
+
+def make_parts(root: Path, n_examples: int, part_size: int) -> list[Path]:
+    """Writes parts: the first through PartWriter, the others as its copies under another name."""
+    root.mkdir(parents=True, exist_ok=True)
+    image = jpeg()
+    first = root / "part00000"
+    with PartWriter(first) as writer:
+        for record in records(part_size):
+            writer.add(record, image)
+    columns = (first / "columns").read_bytes()
+    places = json.loads((first / "part.json").read_text())["columns"]
+    directories = [first]
+    for k in range(1, n_examples // part_size):
+        directory = root / f"part{k:05d}"
+        directory.mkdir(exist_ok=True)
+        shutil.copyfile(first / "part.json", directory / "part.json")
+        (directory / "shard").unlink(missing_ok=True)
+        (directory / "shard").hardlink_to(first / "shard")
+        with open(directory / "columns", "wb") as f:
+            f.write(columns)
+            for name in ("dir_strings", "sequence_strings"):
+                offset, _, (size,) = places[name]
+                text = columns[offset : offset + size].replace(b"seq00000", b"seq%05d" % k)
+                f.seek(offset)
+                f.write(text)
+        directories.append(directory)
+    return directories
+
+
+def report(benchmark: str, case: str, unit: str, ours: float, baseline: float | None, **more):
+    """Prints one JSON line; the ratio is how many times better ours is."""
+    line = {"benchmark": benchmark, "case": case, "unit": unit, "ours": round(ours, 4)}
+    if baseline is None:
+        line.update(baseline=None, ratio=None)
+    else:
+        smaller_is_better = unit in ("s", "MB")
+        ratio = baseline / ours if smaller_is_better else ours / baseline
+        line.update(baseline=round(baseline, 4), ratio=round(ratio, 2))
+    line.update(more)
+    print(json.dumps(line), flush=True)
