@@ -1,6 +1,8 @@
 """The detector on real photographs with the official nano weights, where both are at hand."""
 
 import json
+import re
+import shutil
 
 import cv2
 import numpy as np
@@ -179,3 +181,59 @@ def test_network_free_segmentation_is_near_the_annotated_masks(photos):
         stolen.append(max(foreign, default=0))
     assert np.median(scores) > 0.6
     assert max(stolen) < 0.5
+
+
+def test_video_frames_are_detected_on_a_downscaled_decode():
+    """A person doing tai chi: found in the kept frames, boxes in pixels of the full frame."""
+    frames = pytest.importorskip("posepile.imaging.frames")
+    from posepile.models.boxes import scale_boxes
+    from posepile.recipe import Video
+
+    root = real_data()
+    video, weights = root / "video" / "ta_chi.mp4", root / "models" / "yolox_nano.onnx"
+    if not (video.is_file() and weights.is_file()):
+        pytest.skip(f"no {video} or no {weights}")
+    detector = nano(weights, score=0.3)
+    with frames.open_frames(Video(video)) as reader:
+        kept = [0, 40, 80]
+        for index, frame in reader.read(kept):
+            full, small = frame.rgb(), frame.rgb(short_side=240)
+            (reference,), (boxes,) = detector([full]), detector([small])
+            boxes = scale_boxes(boxes, small.shape[1::-1], frame.size)
+            assert len(reference) >= 1, index
+            best = max(overlap(corners(reference[0]), corners(b)) for b in boxes)
+            assert best > 0.7, index
+
+
+def test_the_main_job_on_real_photographs(run_main, tmp_path, monkeypatch):
+    """Photographs in, packed dataset out, with boxes from the detector next to the annotated."""
+    source = real_data()
+    if not (source / "models" / "yolox_nano.onnx").is_file():
+        pytest.skip("no yolox_nano.onnx")
+    shutil.copytree(source / "coco", tmp_path / "coco")
+    monkeypatch.setenv("POSEPILE_MODELS", str(source / "models"))
+    options = ["--set", "box.source=detect", "--set", "detect.model=yolox_nano"]
+    run_main("coco", tmp_path, "--from", "calibrate", *options)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    from posepile.datasets2d import get_dataset
+
+    examples = [e.load() for e in get_dataset("coco").examples[1]]
+    assert len(examples) == 8
+    manifest = json.loads((tmp_path / "coco.barecat.manifest.json").read_text())
+    assert "8" in re.findall(r'"box from detection": (\d+)', json.dumps(manifest))
+    assert (tmp_path / "coco_work" / "report.html").stat().st_size > 10_000
+    import rlemasklib
+
+    for example in examples:
+        assert example.image_path.startswith("coco_downscaled/val2017/")
+        mask = rlemasklib.decode(example.mask).astype(bool)
+        assert mask.shape == example.get_image().shape[:2]
+        ys, xs = np.nonzero(mask)
+        around_mask = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        assert overlap(corners(example.bbox), around_mask) > 0.6
+        joints = example.coords[np.isfinite(example.coords).all(axis=1)]
+        x, y, w, h = example.bbox
+        inside = (joints >= [x - 8, y - 8]).all(axis=1) & (joints <= [x + w + 8, y + h + 8]).all(
+            axis=1
+        )
+        assert inside.mean() > 0.8

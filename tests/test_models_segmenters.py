@@ -215,6 +215,23 @@ def test_guessed_limbs_connect_all_joints_with_least_length(rows):
     assert sum(np.linalg.norm(a - b) for a, b in lines) == pytest.approx(total)
 
 
+def test_given_edges_are_kept_and_their_parts_connected():
+    joints = np.array([[0, 0], [0, 10], [20, 0], [20, 10], [NAN, NAN]], float)
+    lines = {
+        frozenset([tuple(a), tuple(b)])
+        for a, b in limbs(joints, [(0, 1), (2, 3), (0, 3), (1, 4)])
+        if not np.array_equal(a, b)
+    }
+    assert lines == {
+        frozenset([(0.0, 0.0), (0.0, 10.0)]),
+        frozenset([(20.0, 0.0), (20.0, 10.0)]),
+        frozenset([(0.0, 0.0), (20.0, 10.0)]),
+    }
+    apart = limbs(joints, [(0, 1), (2, 3)])
+    between = [a for a, b in apart if a[0] != b[0]]
+    assert len(between) == 1  # one line of length 20 connects the two parts
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
 def test_each_pixel_goes_to_exactly_one_or_is_shared_on_the_border(seed):

@@ -163,7 +163,7 @@ class ImageNetwork:
         h, w = self.input_size
         shape = (len(images), 3, h, w)
         pad = float(self.PAD) if self.resize == "letterbox" else 0.0
-        batch = np.full(shape, pad, np.float32)
+        batch = np.empty(shape, np.float32)
         for out, image in zip(batch, images, strict=True):
             size = self.resized_size((image.shape[1], image.shape[0]))
             # Linear is what the letterboxed networks were trained and are deployed with; the
@@ -173,9 +173,13 @@ class ImageNetwork:
             small = cv2.resize(
                 image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
             )
-            for c in range(3):
-                source = 2 - c if self.channels == "bgr" else c
-                out[c, : size[1], : size[0]] = small[..., source]
+            planes = cv2.split(small)
+            for plane, source in zip(
+                out, planes[:: -1 if self.channels == "bgr" else 1], strict=True
+            ):
+                plane[: size[1], : size[0]] = source
+                plane[size[1] :] = pad
+                plane[: size[1], size[0] :] = pad
             if not self.plain:
                 scale = 1 / max(1.0, float(out.max())) if self.scale == "max" else self.scale
                 mean, std = self.mean[:, None, None], self.std[:, None, None]

@@ -71,25 +71,27 @@ def limbs(joints: np.ndarray, edges: Edges | None) -> list[tuple[np.ndarray, np.
 
     Args:
         joints: ``[J, 2]`` pixels, NaN = missing.
-        edges: Pairs of joint indices; None: the shortest tree that connects the joints, which
-            stays within the body for any usual skeleton definition.
+        edges: Pairs of joint indices. Parts they leave apart (no edge between shoulder and hip,
+            a joint in between missing) are connected by the shortest lines, which stay within the
+            body for any usual skeleton definition; None: all lines are found that way.
 
     Returns:
         Pairs of end points; a lone joint is a segment of length 0.
     """
-    ok = np.isfinite(joints).all(axis=-1)
-    found = np.flatnonzero(ok)
-    if edges is None:
-        from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.sparse.csgraph import minimum_spanning_tree
 
-        points = joints[found]
-        # Coinciding joints would be missing edges to the sparse solver, hence the offset.
-        lengths = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e-3
-        np.fill_diagonal(lengths, 0)
-        rows, columns = minimum_spanning_tree(lengths).nonzero()
-        edges = list(zip(found[rows], found[columns], strict=True))
-    segments = [(joints[a], joints[b]) for a, b in edges if ok[a] and ok[b]]
-    return segments + [(joints[j], joints[j]) for j in found]
+    found = np.flatnonzero(np.isfinite(joints).all(axis=-1))
+    place = {int(j): i for i, j in enumerate(found)}
+    points = joints[found]
+    pairs = [(place[a], place[b]) for a, b in edges or () if a in place and b in place]
+    # The sparse solver takes 0 for "no edge"; given edges must be shorter than all others.
+    lengths = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e-3
+    for a, b in pairs:
+        lengths[a, b] = lengths[b, a] = 1e-6
+    np.fill_diagonal(lengths, 0)
+    tree = zip(*minimum_spanning_tree(lengths).nonzero(), strict=True)
+    segments = [(points[a], points[b]) for a, b in dict.fromkeys([*pairs, *tree])]
+    return segments + [(p, p) for p in points]
 
 
 def draw_skeleton(

@@ -1,0 +1,1 @@
+"""COCO: people in web photographs, 17 key points."""

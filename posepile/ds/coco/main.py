@@ -1,0 +1,197 @@
+"""COCO key points: people in web photographs, 17 joints in the image plane, no cameras.
+
+Read beside README.md. One unit is some hundred photographs of one phase (train or val) in order of
+image id; frame ``i`` of a unit is its i-th photograph. The person index is the rank of the
+person's annotation within the photograph, counting also those that are left out, so that names do
+not change with the options.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from posepile.ds.coco import annotations
+from posepile.errors import CorruptInput
+from posepile.joint_info import JointInfo
+from posepile.models.boxes import iou_matrix
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+
+SPEC = DatasetSpec(
+    name="coco",
+    joint_info=JointInfo(
+        "nose,leye,reye,lear,rear,lsho,rsho,lelb,relb,lwri,rwri,lhip,rhip,lkne,rkne,lank,rank",
+        "rsho-relb-rwri,rhip-rkne-rank,nose-reye-rear",
+    ),
+    image_dir="coco_downscaled",
+    kind="2d",
+    citation="lin2014coco: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
+    licence="annotations CC BY 4.0, photographs under their Flickr licences",
+)
+
+JOINT_BOX_FACTOR = 1.25  # enlargement of the joints' box before its size is judged
+FEW_VISIBLE = "fewer visible joints than dataset.visible_share asks for"
+FEW_LABELLED = "fewer labelled joints than dataset.labelled_share asks for"
+SMALL = "box of the joints smaller than dataset.min_size"
+OVERLAPPING = "box overlaps another person's (dataset.people: single)"
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:``.
+
+    Attributes:
+        year: 2017 or 2014: the same photographs, divided differently into train and val.
+        phases: ``present``: those whose photographs are in place; or a list, all of which must be.
+        people: ``multi``: everyone who passes the tests; ``single``: in addition the box must not
+            overlap another person's.
+        max_overlap: IoU that counts as overlapping.
+        visible_share: At least this share of the 17 joints must be visible.
+        labelled_share: At least this share must be labelled (visible or hidden).
+        min_size: Longer side of the box of the labelled joints, enlarged by 1.25, in pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    year: Literal[2014, 2017] = 2017
+    phases: Literal["present"] | list[Literal["train", "val"]] = "present"
+    people: Literal["multi", "single"] = "multi"
+    max_overlap: float = Field(0.1, gt=0, le=1)
+    visible_share: float = Field(1 / 3, ge=0, le=1)
+    labelled_share: float = Field(0.5, ge=0, le=1)
+    min_size: float = Field(200.0, ge=0)
+
+
+def list_units(root: Path, options: Options) -> list[Unit]:
+    """Some hundred photographs with labelled people each, in order of image id."""
+    units = []
+    for split in present_phases(root, options):
+        phase = f"{split}{options.year}"
+        for chunk in annotations.read_index(root, phase):
+            images = [root / phase / name for name in chunk["images"]]
+            inputs = (annotations.annotation_file(root, phase), *images)
+            args = {"phase": phase, "chunk": chunk["name"]}
+            units.append(Unit(f"{phase}/{chunk['name']}", split, inputs, args))
+    return units
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """The people of a unit's photographs who pass the tests."""
+    phase = unit.args["phase"]
+    chunk = annotations.read_chunk(root, phase, unit.args["chunk"])
+    images = chunk["images"]
+    dropped = Counter(chunk["elsewhere"])
+    kept: dict[int, list[tuple[int, dict]]] = {}  # person index -> (frame, annotation)
+    for frame, image in enumerate(images):
+        boxes = np.array([p["bbox"] for p in image["people"]], np.float64)
+        for index, person in enumerate(image["people"]):
+            reason = why_not(person, np.delete(boxes, index, axis=0), options)
+            if reason:
+                dropped[reason] += 1
+            else:
+                kept.setdefault(index, []).append((frame, person))
+    source = annotations.annotation_file(root, phase)
+    stems = [Path(image["file_name"]).stem for image in images]
+    return [
+        Sequence(
+            id=unit.id,
+            split=unit.split,
+            frames=Stills(tuple(root / phase / image["file_name"] for image in images)),
+            camera=None,
+            tracks=[make_track(i, people, images, source) for i, people in sorted(kept.items())],
+            image_name=lambda frame, person: f"{phase}/{stems[frame]}_{person:02d}.jpg",
+            dropped=dropped,
+        )
+    ]
+
+
+def make_track(
+    index: int, people: list[tuple[int, dict]], images: list[dict], source: Path
+) -> Track:
+    """The ``index``-th people of all photographs, which have nothing else in common."""
+    return Track(
+        frames=np.array([frame for frame, _ in people]),
+        person=index,
+        image_coords=np.stack([joint_coords(person) for _, person in people]),
+        bbox=np.array([person["bbox"] for _, person in people], np.float32),
+        mask=partial(load_mask, people, images, source),
+    )
+
+
+def load_mask(
+    people: list[tuple[int, dict]], images: list[dict], source: Path, k: int
+) -> dict | None:
+    """Mask of the k-th person of a track in source pixels."""
+    frame, person = people[k]
+    image = images[frame]
+    try:
+        return annotations.decode_mask(person["segmentation"], image["width"], image["height"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise CorruptInput(source, f"annotation {person['id']}: {e}", frame=frame) from None
+
+
+def joint_coords(person: dict) -> np.ndarray:
+    """float32 ``[17, 2]`` pixels, NaN where not labelled (those are stored as 0, 0)."""
+    points = np.array(person["keypoints"], np.float32).reshape(-1, 3)
+    return np.where(points[:, 2:] > 0, points[:, :2], np.float32(np.nan))
+
+
+def why_not(person: dict, other_boxes: np.ndarray, options: Options) -> str | None:
+    """Reason to leave a person out, None to keep them."""
+    if person["iscrowd"]:
+        return annotations.CROWD
+    visibility = np.array(person["keypoints"][2::3])
+    if not visibility.any():
+        return annotations.UNLABELLED
+    if (visibility == 2).mean() < options.visible_share - 1e-9:
+        return FEW_VISIBLE
+    if (visibility > 0).mean() < options.labelled_share - 1e-9:
+        return FEW_LABELLED
+    joints = joint_coords(person)
+    extent = np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
+    if extent.max() * JOINT_BOX_FACTOR < options.min_size:
+        return SMALL
+    if options.people == "single":
+        overlap = iou_matrix(np.array([person["bbox"]]), other_boxes)
+        if (overlap >= options.max_overlap).any():
+            return OVERLAPPING
+    return None
+
+
+def present_phases(root: Path, options: Options) -> list[str]:
+    """The phases to read; what is asked for by name must be there."""
+    wanted = ["train", "val"] if options.phases == "present" else options.phases
+    found = [split for split in wanted if (root / f"{split}{options.year}").is_dir()]
+    if options.phases != "present" and len(found) < len(wanted):
+        missing = next(s for s in wanted if s not in found)
+        raise CorruptInput(
+            root / f"{missing}{options.year}",
+            "folder is missing",
+            hint=f"posepile stage coco download --only {missing}{options.year}",
+        )
+    if not found:
+        raise CorruptInput(
+            root,
+            f"holds neither train{options.year} nor val{options.year}",
+            hint="posepile plan coco shows what to fetch",
+        )
+    return found
+
+
+def calibrate(root: Path, options: Options) -> list[str]:
+    """Cuts the annotation files into pieces; says what is there and what is not."""
+    lines = []
+    found = present_phases(root, options)
+    for split in ("train", "val"):
+        phase = f"{split}{options.year}"
+        if split in found:
+            units = annotations.read_index(root, phase)
+            n = sum(len(unit["images"]) for unit in units)
+            lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
+        else:
+            lines.append(f"{phase}: left out (posepile stage coco download --only {phase})")
+    return lines

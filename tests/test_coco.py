@@ -1,0 +1,237 @@
+import json
+
+import numpy as np
+import pytest
+import rlemasklib
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from posepile.ds.coco import annotations, main, miniature
+from posepile.ds.coco.main import Options
+from posepile.errors import CorruptInput
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "coco"
+    miniature.build(path)
+    return path
+
+
+def load(root, **options):
+    options = Options(**options)
+    units = main.list_units(root, options)
+    return {unit.id: main.load_unit(root, unit, options)[0] for unit in units}
+
+
+def people(sequence):
+    """(photograph, person index) of everyone kept."""
+    return sorted(
+        (sequence.frames.paths[frame].stem, track.person)
+        for track in sequence.tracks
+        for frame in track.frames
+    )
+
+
+def edited(root, tmp_path, change):
+    """A copy of the miniature with a changed validation file."""
+    copy = tmp_path / "coco"
+    (copy / "annotations").mkdir(parents=True)
+    (copy / "val2017").symlink_to(root / "val2017")
+    name = "person_keypoints_val2017.json"
+    data = json.loads((root / "annotations" / name).read_text())
+    change(data)
+    (copy / "annotations" / name).write_text(json.dumps(data))
+    return copy
+
+
+def test_the_right_people_are_kept_and_the_rest_counted(root):
+    sequences = load(root)
+    assert list(sequences) == ["train2017/000000000007", "val2017/000000000285"]
+    train, val = sequences.values()
+    assert people(train) == [("000000000007", 0), ("000000000007", 2)]
+    assert people(val) == [("000000000285", 0), ("000000000285", 3)]
+    assert train.dropped == {main.SMALL: 1, main.FEW_LABELLED: 1, main.FEW_VISIBLE: 1}
+    assert val.dropped == {annotations.CROWD: 1, annotations.UNLABELLED: 1}
+    assert train.split == "train"
+    assert train.image_name(0, 2) == "train2017/000000000007_02.jpg"
+    truth = json.loads((root / "miniature_truth.json").read_text())
+    assert truth["counts"] == {"train": 2, "val": 2}
+
+
+def test_joints_boxes_and_every_mask_form(root):
+    forms = set()
+    for phase in ("train2017", "val2017"):
+        data = json.loads((root / f"annotations/person_keypoints_{phase}.json").read_text())
+        by_id = {i["id"]: i for i in data["images"]}
+        (sequence,) = [s for name, s in load(root).items() if name.startswith(phase)]
+        for track in sequence.tracks:
+            for k, frame in enumerate(track.frames):
+                image_id = int(sequence.frames.paths[frame].stem)
+                group = [a for a in data["annotations"] if a["image_id"] == image_id]
+                person = sorted(group, key=lambda a: a["id"])[track.person]
+                np.testing.assert_allclose(track.bbox[k], person["bbox"])
+                for j, (x, y, v) in enumerate(np.reshape(person["keypoints"], (-1, 3))):
+                    got = track.image_coords[k, j]
+                    assert np.isnan(got).all() if v == 0 else got.tolist() == [x, y]
+                segmentation = person["segmentation"]
+                forms.add(type(segmentation["counts"] if isinstance(segmentation, dict) else []))
+                mask = rlemasklib.decode(track.mask(k))
+                image = by_id[image_id]
+                assert mask.shape == (image["height"], image["width"])
+                assert int(mask.sum()) == pytest.approx(person["area"], rel=0.05)
+                x, y, w, h = person["bbox"]
+                assert mask[y : y + h, x : x + w].sum() == mask.sum()
+    assert forms == {list, str}
+
+
+def test_single_leaves_out_who_overlaps(root, tmp_path):
+    assert people(load(root, people="single")["val2017/000000000285"]) == [
+        ("000000000285", 0),
+        ("000000000285", 3),
+    ]
+
+    def move_together(data):
+        first, last = (a for a in data["annotations"] if a["num_keypoints"] == 17)
+        last["bbox"] = [v + 5 for v in first["bbox"]]
+
+    copy = edited(root, tmp_path, move_together)
+    sequence = load(copy, people="single")["val2017/000000000285"]
+    assert people(sequence) == []
+    assert sequence.dropped[main.OVERLAPPING] == 2
+    assert len(people(load(copy)["val2017/000000000285"])) == 2
+
+
+def test_options_move_the_limits(root):
+    everyone = load(root, visible_share=0, labelled_share=0, min_size=0)
+    assert len(people(everyone["train2017/000000000007"])) == 5
+    assert len(load(root, phases=["val"])) == 1
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.sampled_from([0, 1, 2]), min_size=17, max_size=17),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), min_size=17, max_size=17),
+)
+def test_keep_rule_is_that_of_the_card(visibility, points):
+    keypoints = [
+        x for p, v in zip(points, visibility, strict=True) for x in ((*p, v) if v else (0, 0, 0))
+    ]
+    person = {"iscrowd": 0, "keypoints": keypoints, "bbox": [0, 0, 400, 400]}
+    labelled = [p for p, v in zip(points, visibility, strict=True) if v]
+    sides = [max(c) - min(c) for c in zip(*labelled, strict=True)] or [0, 0]
+    expected = (
+        visibility.count(2) >= 17 / 3 and len(labelled) >= 17 / 2 and max(sides) * 1.25 >= 200
+    )
+    assert (main.why_not(person, np.zeros((0, 4)), Options()) is None) == expected
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**20), st.booleans())
+def test_rle_forms_agree(height, width, seed, nearly_empty):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((height, width)) < (0.05 if nearly_empty else 0.5)
+    for form in ("plain", "compressed"):
+        rle = annotations.decode_mask(miniature.encode_mask(mask, form), width, height)
+        assert isinstance(rle["counts"], bytes)
+        np.testing.assert_array_equal(coco_mask.decode(rle).astype(bool), mask)
+
+
+def test_degenerate_polygons_are_ignored():
+    assert annotations.decode_mask([[1, 1, 5, 5]], 9, 9) is None
+    assert annotations.decode_mask([], 9, 9) is None
+    square = [1, 1, 5, 1, 5, 5, 1, 5]
+    rle = annotations.decode_mask([[1, 1, 5, 5], square], 9, 9)
+    assert coco_mask.area(rle) == 16
+
+
+def test_missing_phases_are_named(root, tmp_path):
+    copy = edited(root, tmp_path, lambda data: None)
+    assert [u.split for u in main.list_units(copy, Options())] == ["val"]
+    lines = main.calibrate(copy, Options())
+    assert lines[0].startswith("train2017: left out")
+    assert lines[1] == "val2017: 1 photographs with labelled people, 1 units"
+    with pytest.raises(CorruptInput, match=r"train2017: folder is missing.*--only train2017"):
+        main.list_units(copy, Options(phases=["train", "val"]))
+    with pytest.raises(CorruptInput, match="neither train2014 nor val2014"):
+        main.list_units(copy, Options(year=2014))
+    (copy / "annotations" / "person_keypoints_val2017.json").unlink()
+    with pytest.raises(CorruptInput, match=r"person_keypoints_val2017\.json: cannot be read"):
+        main.list_units(copy, Options())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["annotations"][0].pop("bbox"), "annotation 1203 lacks bbox"),
+        (lambda d: d["annotations"][0]["keypoints"].pop(), "has 50 key point values, expected 51"),
+        (lambda d: d["annotations"][0].update(image_id=4), "image 4, which is not listed"),
+        (lambda d: d["annotations"][0]["keypoints"].__setitem__(2, 7), "visibility other than"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"has the box \[1, 2, 3\]"),
+        (lambda d: d.pop("images"), "no list 'images'"),
+    ],
+)
+def test_broken_annotations_are_explained(root, tmp_path, change, message):
+    copy = edited(root, tmp_path, change)
+    with pytest.raises(CorruptInput, match=message) as e:
+        main.list_units(copy, Options())
+    assert "person_keypoints_val2017.json" in str(e.value)
+
+
+def test_mask_for_another_image_size_is_refused(root, tmp_path):
+    def shrink(data):
+        for a in data["annotations"]:
+            if isinstance(a["segmentation"], dict):
+                a["segmentation"]["size"] = [10, 10]
+
+    sequence = load(edited(root, tmp_path, shrink))["val2017/000000000285"]
+    with pytest.raises(CorruptInput, match=r"annotation 1200: mask of size \[10, 10\]"):
+        sequence.tracks[0].mask(0)
+
+
+def test_pieces_are_cut_once_and_anew_when_the_file_changes(root, tmp_path):
+    copy = edited(root, tmp_path, lambda data: None)
+    main.list_units(copy, Options())
+    work = tmp_path / "coco_work" / "annotations"
+    (folder,) = work.iterdir()
+    before = [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
+    main.list_units(copy, Options())
+    assert before == [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
+    path = copy / "annotations" / "person_keypoints_val2017.json"
+    data = json.loads(path.read_text())
+    data["annotations"] = [a for a in data["annotations"] if a["num_keypoints"]]
+    path.write_text(json.dumps(data))
+    assert not load(copy)["val2017/000000000285"].dropped
+    assert len(list(work.iterdir())) == 2
+
+
+def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
+    def many(data):
+        image, person = data["images"][0], data["annotations"][0]
+        rng = np.random.default_rng(0)
+        data["images"] = [
+            {**image, "id": int(i), "file_name": f"{i:012d}.jpg"} for i in rng.permutation(50)
+        ]
+        data["annotations"] = [
+            {**person, "id": int(i), "image_id": int(i)} for i in rng.permutation(50)
+        ]
+
+    copy = edited(root, tmp_path, many)
+    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", 20)
+    units = main.list_units(copy, Options())
+    assert [u.id for u in units] == [f"val2017/{i:012d}" for i in (0, 20, 40)]
+    names = [path.stem for unit in units for path in unit.inputs[1:]]
+    assert names == [f"{i:012d}" for i in range(50)]
+
+
+def test_the_miniature_is_what_pycocotools_reads(root, capsys):
+    from pycocotools.coco import COCO
+
+    for phase in ("train2017", "val2017"):
+        coco = COCO(str(root / "annotations" / f"person_keypoints_{phase}.json"))
+        for image_id in coco.getImgIds():
+            for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[image_id])):
+                assert int(coco.annToMask(annotation).sum()) == pytest.approx(
+                    annotation["area"], rel=0.05
+                )
