@@ -110,6 +110,13 @@ def test_a_level_left_out_is_recognised(case):
     assert report.misplaced == ["cams/list.json: belongs at deep/cams/list.json"]
 
 
+def test_tree_may_stand_below_another_folder(case):
+    files = {f"Set-1.0/{k}": v for k, v in GOOD.items() if k != "videos/a/2.txt"}
+    report = case(files, roots=["data", "Set-1.0", "."])
+    assert report.missing == ["Set-1.0/videos/a/2.txt"]
+    assert not report.misplaced and not report.unexpected
+
+
 def test_unexpected_alone_is_no_fault(case):
     report = case(GOOD | {"notes.txt": b"mine"})
     assert report.ok and report.counts["unexpected"] == 1

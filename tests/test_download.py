@@ -17,7 +17,7 @@ import yaml
 from posepile.errors import UsageError, WorkError
 from posepile.sources import find_matches, glob_regex, load_sources
 from posepile.stages import download
-from posepile.stages.download import plan, read_lock, run_download
+from posepile.stages.download import format_plan, plan, read_lock, run_download
 
 DATA = os.urandom(1_500_000)
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -119,7 +119,12 @@ class Case:
 
     def run(self, **kwargs):
         return run_download(
-            "x", self.path, self.root, log=self.lines.append, sleep=self.waits.append, **kwargs
+            "x",
+            self.path,
+            self.root,
+            log=self.lines.append,
+            sleep=self.waits.append,
+            **{"strict": False, **kwargs},
         )
 
     def actions(self):
@@ -264,7 +269,7 @@ def test_wrong_checksum_everywhere(tmp_path, server):
     assert report.fetched == ["b"]  # the other one is not kept from coming
     assert not (case.root / "a.bin").exists() and not (case.root / "a.bin.part").exists()
     with pytest.raises(WorkError, match="x: download incomplete: a: "):
-        report.raise_for_rest()
+        case.run(strict=True)
 
 
 def test_other_size_than_published(tmp_path, server):
@@ -417,6 +422,17 @@ def test_extracted_by_hand_counts(tmp_path, server):
     assert case.run().ok and not server.requests
 
 
+def test_extracted_by_hand_below_another_folder_counts(tmp_path, server):
+    source = simple(server, extract={"to": "data"}, provides=["splits.csv", "videos/*.mkv"])
+    case = Case(tmp_path, source, roots=["data", "Set-1.0", "."])
+    (case.root / "Set-1.0/videos").mkdir(parents=True)
+    (case.root / "splits.csv").write_bytes(b"x")
+    (case.root / "Set-1.0/videos/1.mkv").write_bytes(b"x")
+    assert case.actions() == ["fetch"]
+    (case.root / "Set-1.0/splits.csv").write_bytes(b"x")
+    assert case.actions() == ["have"]
+
+
 def test_file_put_there_by_hand_is_checked(tmp_path, server):
     case = Case(tmp_path, simple(server, md5=MD5, bytes=len(DATA)))
     case.root.mkdir()
@@ -513,6 +529,7 @@ def test_dry_run_touches_nothing_and_tells_everything(tmp_path, server):
     )
     report = case.run(dry_run=True)
     text = "\n".join(report.lines)
+    assert text == format_plan("x", case.path, case.root)
     assert not case.root.exists() and not server.requests and not report.ok
     assert "2 sources, 0 on disk, 2.5 GB to get" in text
     assert "by hand  m" in text and "1.5 MB" in text

@@ -22,6 +22,7 @@ from posepile.sources import (
     STATE_DIR,
     Expected,
     Sources,
+    below,
     glob_regex,
     is_literal,
     load_sources,
@@ -31,6 +32,7 @@ from posepile.stages import download, extract
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
 _EXAMPLES = 5
 _MINIATURE = "miniature_truth.json"
+_OF_MINIATURE = [_MINIATURE, ".miniature.json"]
 
 
 @dataclass
@@ -121,6 +123,7 @@ def run_doctor(
     report.n_files = len(files)
     miniature = _MINIATURE in files
     records = _records(root)
+    sources = _standing(sources, files)
     if miniature:
         report.notes.append("a miniature: numbers of files are not judged, archives not needed")
     else:
@@ -157,6 +160,28 @@ def _walk(root: Path) -> dict[str, int]:
                     except FileNotFoundError:  # a link to nothing
                         sizes[path] = -1
     return dict(sorted(sizes.items()))
+
+
+def _standing(sources: Sources, files: dict[str, int]) -> Sources:
+    """The sources with all patterns for the one of ``roots`` that is in use."""
+    found = sources.roots[0]
+    for folder in sources.roots:
+        if any(_matches([below(folder, e.path) for e in sources.layout], files)):
+            found = folder
+            break
+    layout = [
+        e.model_copy(
+            update={
+                "path": below(found, e.path),
+                "for_each": e.for_each and below(found, e.for_each),
+            }
+        )
+        for e in sources.layout
+    ]
+    absent = [
+        a.model_copy(update={"paths": [below(found, p) for p in a.paths]}) for a in sources.absent
+    ]
+    return sources.model_copy(update={"layout": layout, "absent": absent})
 
 
 def _records(root: Path) -> dict[str, dict]:
@@ -242,8 +267,8 @@ def _judge_layout(
     known = {path for found in matches for path in found}
     known |= {path for record in records.values() for path in record["files"]}
     places = [p.path for s in sources.sources for p in s.places]
-    places += [p for s in sources.sources for p in s.provides]
-    places += [*sources.ignore, _MINIATURE]
+    places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
+    places += [*sources.ignore, *_OF_MINIATURE]
     known |= {path for found in _matches(places, files) for path in found}
     known |= {f"{s.path}.part" for s in sources.sources if s.url}
     known |= {f"{s.path}.part.json" for s in sources.sources if s.url}

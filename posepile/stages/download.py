@@ -39,7 +39,15 @@ from posepile.credentials import (
     variable_names,
 )
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
-from posepile.sources import STATE_DIR, Place, Source, Sources, find_matches, load_sources
+from posepile.sources import (
+    STATE_DIR,
+    Place,
+    Source,
+    Sources,
+    below,
+    find_matches,
+    load_sources,
+)
 from posepile.stages import extract as _extract
 
 _CHUNK = 1 << 18
@@ -136,12 +144,12 @@ def plan(sources: Sources, root: Path, only: Iterable[str] | None = None) -> lis
     """
     root = Path(root)
     lock = read_lock(root)
-    return [_decide(source, root, lock) for source in sources.select(only)]
+    return [_decide(source, sources.roots, root, lock) for source in sources.select(only)]
 
 
-def _decide(source: Source, root: Path, lock: dict[str, dict]) -> Decision:
+def _decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) -> Decision:
     if source.url is None:
-        return _decide_places(source, root, lock)
+        return _decide_places(source, roots, root, lock)
     size, target = source.size, root / source.path
     if source.extract and _extract.is_extracted(root, source.name, source.extract):
         return Decision(source, "have", "extracted", size)
@@ -156,7 +164,7 @@ def _decide(source: Source, root: Path, lock: dict[str, dict]) -> Decision:
         suspicious = (
             f"{source.path} has {found} bytes instead of {source.bytes}: it will be replaced"
         )
-    elif source.provides and _all_provided(source, root):
+    elif source.provides and _all_provided(source, roots, root):
         return Decision(source, "have", "found extracted on disk; not verified", size)
     part = _part_path(target)
     offset = part.stat().st_size if part.is_file() else 0
@@ -173,8 +181,10 @@ def _decide(source: Source, root: Path, lock: dict[str, dict]) -> Decision:
     return Decision(source, "resume" if offset else "fetch", reason, size, offset)
 
 
-def _decide_places(source: Source, root: Path, lock: dict[str, dict]) -> Decision:
-    if source.provides and _all_provided(source, root):
+def _decide_places(
+    source: Source, roots: list[str], root: Path, lock: dict[str, dict]
+) -> Decision:
+    if source.provides and _all_provided(source, roots, root):
         return Decision(source, "have", "found on disk", source.size)
     if source.extract and _hand_archives_extracted(source, root):
         return Decision(source, "have", "extracted", source.size)
@@ -212,12 +222,15 @@ def _is_verified(
     )
 
 
-def _all_provided(source: Source, root: Path) -> bool:
+def _all_provided(source: Source, roots: list[str], root: Path) -> bool:
     record = _extract.read_record(root, source.name)
     if record is not None:
         # We extracted it ourselves, in another way or not to the end, or files have been lost.
         return False
-    return all(next(find_matches(root, p), None) is not None for p in source.provides)
+    return any(
+        all(next(find_matches(root, below(r, p)), None) is not None for p in source.provides)
+        for r in roots
+    )
 
 
 def _hand_archives(source: Source, root: Path) -> list[str]:
@@ -251,8 +264,29 @@ def _can_log_in(source: Source) -> bool:
 # Telling
 
 
-def format_plan(sources: Sources, decisions: list[Decision], root: Path) -> str:
-    """The plan as text: one line per source, the steps for a person, and the sums."""
+def format_plan(
+    name: str,
+    sources_path: str | os.PathLike,
+    root: str | os.PathLike,
+    only: Iterable[str] | None = None,
+) -> str:
+    """The plan as text: one line per source, the steps for a person, and the sums.
+
+    Raises:
+        UsageError: Something is wrong with the request or with ``sources.yaml``.
+    """
+    sources = _load(name, sources_path)
+    return _plan_text(sources, plan(sources, Path(root), only), Path(root))
+
+
+def _load(name: str, sources_path: str | os.PathLike) -> Sources:
+    sources = load_sources(sources_path)
+    if sources.dataset != name:
+        raise UsageError(f"{sources_path}: is about {sources.dataset}, not {name}")
+    return sources
+
+
+def _plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     head = [f"{sources.dataset}: {root}"]
     head += [f"  page     {sources.page}"] if sources.page else []
     head += [f"  licence  {sources.licence}"] if sources.licence else []
@@ -323,6 +357,7 @@ def run_download(
     only: Iterable[str] | None = None,
     dry_run: bool = False,
     log: Log = print,
+    strict: bool = True,
     passwords: Mapping[str, Password] | None = None,
     attempts: int = 5,
     sleep: Callable[[float], None] = time.sleep,
@@ -339,6 +374,7 @@ def run_download(
         only: Names or parts of sources; everything that is not optional if left out.
         dry_run: Decide and tell, do nothing.
         log: Called with lines of text.
+        strict: Raise if anything is left at the end that was asked for.
         passwords: Passwords of encrypted archives by their credential name, or functions that work
             them out when they are needed.
         attempts: How often in a row an address may fail without a byte gained.
@@ -346,13 +382,12 @@ def run_download(
 
     Raises:
         UsageError: Something is wrong with the request or with ``sources.yaml``.
-        WorkError: The disk is too small, or another download into the folder is running.
+        WorkError: The disk is too small, another download into the folder is running, or (with
+            ``strict``) something is left.
     """
-    sources, root = load_sources(sources_path), Path(root)
-    if sources.dataset != name:
-        raise UsageError(f"{sources_path}: is about {sources.dataset}, not {name}")
+    sources, root = _load(name, sources_path), Path(root)
     decisions = plan(sources, root, only)
-    report = Report(name, decisions, lines=format_plan(sources, decisions, root).split("\n"))
+    report = Report(name, decisions, lines=_plan_text(sources, decisions, root).split("\n"))
     if dry_run:
         report.left = [f"{d.source.name}: {d.action}" for d in decisions if d.action != "have"]
         return report
@@ -368,6 +403,8 @@ def run_download(
                 _do(job, decision)
     for line in report.left:
         log(f"left to do: {line}")
+    if strict:
+        report.raise_for_rest()
     return report
 
 
@@ -445,7 +482,7 @@ def _run_tool(job: _Job, source: Source) -> None:
         raise UsageError(f"{command[0]} is not installed: {tool.install}")
     job.log(f"{source.name}: running {' '.join(command)}")
     code = subprocess.run(command, cwd=job.root, check=False).returncode
-    after = _decide(source, job.root, read_lock(job.root))
+    after = _decide(source, job.sources.roots, job.root, read_lock(job.root))
     if code != 0 or after.action == "tool":
         what = f"ended with exit status {code}" if code else f"ran, but {after.reason}"
         advice = f"; {tool.on_failure}" if tool.on_failure else ""
