@@ -57,6 +57,17 @@ def load_npy(path: Path, *, extra: Mapping[str, Callable] | None = None) -> Any:
         return _read_npy(f, os.path.getsize(path), path, extra)
 
 
+def npy_size(path: Path) -> int:
+    """Least size in bytes that an ``.npy`` file must have, going by its header.
+
+    Raises:
+        CorruptInput: The header itself is damaged or cut off.
+    """
+    with open(path, "rb") as f:
+        shape, _, dtype = _read_header(f, path)
+        return f.tell() + (1 if dtype.hasobject else _count(shape) * dtype.itemsize)
+
+
 def load_npz(path: Path, *, extra: Mapping[str, Callable] | None = None) -> dict[str, Any]:
     """Loads all members of an ``.npz`` file as by :func:`load_npy`.
 
@@ -118,10 +129,7 @@ def _read_npy(f: BinaryIO, size: int, where: Path, extra: Mapping[str, Callable]
             found = getattr(array, "shape", type(array).__name__)
             raise CorruptInput(where, f"header announces shape {shape}, the content is {found}")
         return array.item() if array.ndim == 0 else array
-    # Exact integers: NumPy's own products wrap around.
-    count = 1
-    for side in shape:
-        count *= side
+    count = _count(shape)
     expected = f.tell() + count * dtype.itemsize
     if size < expected:
         raise CorruptInput(
@@ -131,6 +139,14 @@ def _read_npy(f: BinaryIO, size: int, where: Path, extra: Mapping[str, Callable]
         )
     flat = np.frombuffer(f.read(count * dtype.itemsize), dtype, count).copy()
     return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    """Product in exact integers; NumPy's own would wrap around."""
+    count = 1
+    for side in shape:
+        count *= side
+    return count
 
 
 def _read_header(f: BinaryIO, where: Path) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -466,6 +466,8 @@ class Sources(_Strict):
         services: Accounts by credential name: where to register and what to accept.
         sources: The files.
         absent: What is known not to exist.
+        roots: Folders below which the tree may stand; ``layout``, ``provides`` and the paths of
+            ``absent`` are relative to the first of them that holds any of it.
         layout: The expected tree once everything is in place.
         ignore: Files that may lie there and are nobody's business.
     """
@@ -476,6 +478,7 @@ class Sources(_Strict):
     services: dict[Name, Service] = {}
     sources: list[Source] = []
     absent: list[Absent] = []
+    roots: Annotated[list[RelativePath], Field(min_length=1)] = ["."]
     layout: list[Annotated[Expected, BeforeValidator(_expected)]] = []
     ignore: Patterns = []
 
@@ -509,6 +512,11 @@ class Sources(_Strict):
                     f"there are: {', '.join(sorted(known)) or 'none'}"
                 )
         return [s for s in self.sources if s.name in wanted or s.part in wanted]
+
+
+def below(folder: str, pattern: str) -> str:
+    """The pattern for the tree standing in ``folder``."""
+    return pattern if folder in (".", "") else f"{folder}/{pattern}"
 
 
 def load_sources(path: str | os.PathLike) -> Sources:

@@ -1,0 +1,529 @@
+"""Comparing a raw folder with what should be in it.
+
+Four kinds of trouble are told apart, because each asks for something else: *missing* files are
+fetched, *truncated* ones are fetched again, *misplaced* ones are moved, *unexpected* ones are only
+mentioned. Expected is what ``sources.yaml`` says under ``layout`` and ``sources``, and every
+file that an extraction has recorded with its size.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from posepile.errors import CorruptInput
+from posepile.safe_numpy import npy_size
+from posepile.sources import (
+    STATE_DIR,
+    Expected,
+    Sources,
+    below,
+    glob_regex,
+    is_literal,
+    load_sources,
+)
+from posepile.stages import download, extract
+
+KINDS = ("missing", "truncated", "misplaced", "unexpected")
+_EXAMPLES = 5
+_MINIATURE = "miniature_truth.json"
+_OF_MINIATURE = [_MINIATURE, ".miniature.json"]
+
+
+@dataclass
+class DoctorReport:
+    """What is wrong with a raw folder.
+
+    Attributes:
+        name: Dataset.
+        root: Its raw folder.
+        missing: What is not there, one phrase each.
+        truncated: Files of the wrong size or cut off, or (with checksums) of other content.
+        misplaced: Files that belong elsewhere, with the place.
+        unexpected: Files that belong nowhere; a remark, not a fault.
+        notes: Other things worth saying.
+        n_files: How many files were looked at.
+    """
+
+    name: str
+    root: Path
+    missing: list[str] = field(default_factory=list)
+    truncated: list[str] = field(default_factory=list)
+    misplaced: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    n_files: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that is needed is there and whole."""
+        return not (self.missing or self.truncated or self.misplaced)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much of each kind of trouble."""
+        return {kind: len(getattr(self, kind)) for kind in KINDS}
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line should return."""
+        return 0 if self.ok else 1
+
+    @property
+    def lines(self) -> list[str]:
+        """The report as text, with the first few examples of each kind."""
+        lines = [f"{self.name}: {self.root}: {self.n_files} files"]
+        for kind in KINDS:
+            found = getattr(self, kind)
+            if found:
+                lines.append(f"  {kind}: {len(found)}")
+                lines += [f"    {text}" for text in found[:_EXAMPLES]]
+                if len(found) > _EXAMPLES:
+                    lines.append(f"    ... and {len(found) - _EXAMPLES} more")
+        lines += [f"  note: {text}" for text in self.notes]
+        lines.append("  ok" if self.ok else "  not ok")
+        return lines
+
+
+def run_doctor(
+    name: str,
+    sources_path: str | os.PathLike,
+    root: str | os.PathLike,
+    *,
+    checksums: bool = False,
+    only: Iterable[str] | None = None,
+) -> DoctorReport:
+    """Examines a dataset's raw folder.
+
+    Args:
+        name: Dataset.
+        sources_path: Its ``sources.yaml``.
+        root: Its raw folder. A folder with ``miniature_truth.json`` is a miniature: it is held to
+            the kinds of files but not to their numbers, and needs no archives.
+        checksums: Also hash every downloaded file again and look at the end of every image; reads
+            everything once.
+        only: Names or parts of the sources to ask for; all that are not optional if left out.
+
+    Raises:
+        UsageError: Something is wrong with ``sources.yaml``.
+    """
+    sources, root = load_sources(sources_path), Path(root)
+    report = DoctorReport(name, root)
+    if not root.is_dir():
+        report.missing.append(
+            f"{root}: no such folder; `posepile plan {name}` says how to fill it"
+        )
+        return report
+    files = _walk(root)
+    report.n_files = len(files)
+    miniature = _MINIATURE in files
+    records = _records(root)
+    sources = _standing(sources, files)
+    if miniature:
+        report.notes.append("a miniature: numbers of files are not judged, archives not needed")
+    else:
+        _judge_sources(sources, root, only, report)
+    _judge_records(sources, files, records, report)
+    strays = _judge_layout(sources, files, records, miniature, report)
+    _judge_strays(sources, files, strays, report)
+    _judge_content(root, files, report, checksums)
+    if checksums:
+        _judge_checksums(sources, root, report)
+    for a in sources.absent:
+        report.notes.append(f"known to be absent: {a.what} ({a.reason})")
+    for kind in KINDS:
+        setattr(report, kind, sorted(set(getattr(report, kind))))
+    return report
+
+
+def _walk(root: Path) -> dict[str, int]:
+    """Size of every file by relative path; our own state left out."""
+    sizes: dict[str, int] = {}
+    waiting = [""]
+    while waiting:
+        at = waiting.pop()
+        with os.scandir(os.path.join(root, at)) as entries:
+            for entry in entries:
+                path = f"{at}{entry.name}"
+                if path == STATE_DIR:
+                    continue
+                if entry.is_dir():
+                    waiting.append(f"{path}/")
+                else:
+                    try:
+                        sizes[path] = entry.stat().st_size
+                    except FileNotFoundError:  # a link to nothing
+                        sizes[path] = -1
+    return dict(sorted(sizes.items()))
+
+
+def _standing(sources: Sources, files: dict[str, int]) -> Sources:
+    """The sources with all patterns for the one of ``roots`` that is in use."""
+    found = sources.roots[0]
+    for folder in sources.roots:
+        if any(_matches([below(folder, e.path) for e in sources.layout], files)):
+            found = folder
+            break
+    layout = [
+        e.model_copy(
+            update={
+                "path": below(found, e.path),
+                "for_each": e.for_each and below(found, e.for_each),
+            }
+        )
+        for e in sources.layout
+    ]
+    absent = [
+        a.model_copy(update={"paths": [below(found, p) for p in a.paths]}) for a in sources.absent
+    ]
+    return sources.model_copy(update={"layout": layout, "absent": absent})
+
+
+def _records(root: Path) -> dict[str, dict]:
+    folder = root / STATE_DIR / "extract"
+    names = sorted(p.name.removesuffix(".json") for p in folder.glob("*.json"))
+    found = {name: extract.read_record(root, name) for name in names}
+    return {name: r for name, r in found.items() if r and r["state"] == "done"}
+
+
+def _judge_sources(
+    sources: Sources, root: Path, only: Iterable[str] | None, report: DoctorReport
+) -> None:
+    for d in download.plan(sources, root, only):
+        source = d.source
+        if d.action in ("fetch", "resume", "blocked") and source.bytes is not None:
+            target = root / source.path
+            if target.is_file():
+                size = target.stat().st_size
+                report.truncated.append(f"{source.path}: {size} bytes instead of {source.bytes}")
+                continue
+        record = extract.read_record(root, source.name)
+        if record and record["state"] == "done":
+            continue  # the archive may be gone; its files are judged one by one
+        if d.action in ("fetch", "blocked"):
+            report.missing.append(f"{source.path}: not downloaded ({source.name})")
+        elif d.action == "resume":
+            of = "" if d.total is None else f" of {d.total}"
+            report.missing.append(
+                f"{source.path}: download unfinished, {d.offset}{of} bytes ({source.name})"
+            )
+        elif d.action in ("manual", "tool"):
+            how = "to be put there by hand" if source.manual else f"by {source.tool.command[0]}"
+            report.missing.append(f"{d.reason} ({source.name}: {how})")
+        elif d.action in ("extract", "verify") and source.extract:
+            report.missing.append(f"{source.name}: downloaded but not extracted")
+        elif d.action == "verify":
+            report.notes.append(f"{source.name}: on disk but never checked")
+        elif d.reason.endswith("not verified"):
+            report.notes.append(f"{source.name}: {d.reason}")
+
+
+def _judge_records(
+    sources: Sources, files: dict[str, int], records: dict[str, dict], report: DoctorReport
+) -> None:
+    """Every single file that came out of an archive is known with its size."""
+    rewritten = {
+        s.name: [glob_regex(p) for p in s.extract.rewritten] for s in sources.sources if s.extract
+    }
+    for name, record in records.items():
+        free = rewritten.get(name.split("--")[0], [])
+        for path, size in record["files"].items():
+            if path not in files:
+                report.missing.append(f"{path}: was extracted from {name}, has disappeared")
+            elif files[path] != size and not any(r.fullmatch(path) for r in free):
+                report.truncated.append(f"{path}: {files[path]} bytes instead of {size}")
+
+
+def _judge_layout(
+    sources: Sources,
+    files: dict[str, int],
+    records: dict[str, dict],
+    miniature: bool,
+    report: DoctorReport,
+) -> list[str]:
+    """Holds the files to the expected tree; returns those that have no place in it."""
+    absent = [glob_regex(p) for a in sources.absent for p in a.paths]
+    matches = _matches([e.path for e in sources.layout], files)
+    for expected, found in zip(sources.layout, matches, strict=True):
+        _judge_number(expected, found, miniature, report)
+        for path in found:
+            size = files[path]
+            if expected.bytes is not None and size != expected.bytes and not miniature:
+                report.truncated.append(f"{path}: {size} bytes instead of {expected.bytes}")
+            elif expected.min_bytes is not None and size < expected.min_bytes and not miniature:
+                report.truncated.append(
+                    f"{path}: {size} bytes, at least {expected.min_bytes} expected"
+                )
+        if expected.for_each:
+            for path in _counterparts(expected, files):
+                if path not in files and not any(r.fullmatch(path) for r in absent):
+                    report.missing.append(path)
+
+    known = {path for found in matches for path in found}
+    known |= {path for record in records.values() for path in record["files"]}
+    places = [p.path for s in sources.sources for p in s.places]
+    places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
+    places += [*sources.ignore, *_OF_MINIATURE]
+    known |= {path for found in _matches(places, files) for path in found}
+    known |= {f"{s.path}.part" for s in sources.sources if s.url}
+    known |= {f"{s.path}.part.json" for s in sources.sources if s.url}
+    return [path for path in files if path not in known]
+
+
+def _judge_number(
+    expected: Expected, found: list[str], miniature: bool, report: DoctorReport
+) -> None:
+    if expected.optional and not found:
+        return
+    low, high = expected.min, expected.max
+    if expected.count is not None:
+        low = high = expected.count
+    if low is None:
+        low = 0 if expected.for_each else 1
+    if miniature:
+        low, high = min(low, 1), None
+    n = len(found)
+    if n < low:
+        if is_literal(expected.path):
+            report.missing.append(expected.path)
+        elif expected.for_each is None or n == 0:
+            least = "" if expected.count is not None else "at least "
+            report.missing.append(f"{expected.path}: {n} files, {least}{low} expected")
+    elif high is not None and n > high:
+        most = "" if expected.count is not None else "at most "
+        report.unexpected.append(f"{expected.path}: {n} files, {most}{high} expected")
+
+
+def _counterparts(expected: Expected, files: dict[str, int]) -> list[str]:
+    """Paths that must exist because of the files matching ``for_each``."""
+    regex = glob_regex(expected.for_each)
+    result = set()
+    for path in _matches([expected.for_each], files)[0]:
+        words = regex.fullmatch(path).groupdict()
+        result.add(re.sub(r"<(\w+)>", lambda m, words=words: words[m[1]], expected.path))
+    return sorted(result)
+
+
+def _matches(patterns: list[str], files: dict[str, int]) -> list[list[str]]:
+    """The files matching each pattern.
+
+    Folder by folder, so that a pattern is not tried on the millions of files below folders that it
+    cannot match.
+    """
+    regexes = [glob_regex(p) for p in patterns]
+    folders = [_folder_regex(p) for p in patterns]
+    result: list[list[str]] = [[] for _ in patterns]
+    last, candidates = None, []
+    for path in files:
+        folder = path.rpartition("/")[0]
+        if folder != last:
+            last = folder
+            candidates = [i for i, r in enumerate(folders) if r is None or r.fullmatch(folder)]
+        for i in candidates:
+            if regexes[i].fullmatch(path):
+                result[i].append(path)
+    return result
+
+
+def _folder_regex(pattern: str) -> re.Pattern | None:
+    folder = pattern.rpartition("/")[0]
+    if "**" in pattern:
+        return None
+    return glob_regex(folder) if folder else re.compile("")
+
+
+def _judge_strays(
+    sources: Sources, files: dict[str, int], strays: list[str], report: DoctorReport
+) -> None:
+    """Tells files that lie in the wrong place from files that belong nowhere."""
+    expected = [e.path for e in sources.layout]
+    expected += [p.path for s in sources.sources for p in s.places]
+    tails = [t for pattern in dict.fromkeys(expected) for t in _tails(pattern)]
+    tails.sort(key=lambda t: -t.length)
+    for path in strays:
+        belongs = _belongs_at(path, tails)
+        if belongs in files:
+            report.unexpected.append(f"{path}: a second {belongs}")
+        elif belongs:
+            report.misplaced.append(f"{path}: belongs at {belongs}")
+        else:
+            report.unexpected.append(path)
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """The last components of a pattern, by which a file can be recognised in another place."""
+
+    length: int
+    regex: re.Pattern
+    head: list[str]
+    pattern: str
+
+
+def _tails(pattern: str) -> list[_Tail]:
+    parts = pattern.split("/")
+    tails = []
+    for i in range(len(parts)):
+        tail = parts[i:]
+        # Without any fixed word (``*/*.json``) too much would be recognised.
+        if "**" not in tail and any(is_literal(p) for p in tail):
+            tails.append(_Tail(len(tail), glob_regex("/".join(tail)), parts[:i], pattern))
+    return tails
+
+
+def _belongs_at(path: str, tails: list[_Tail]) -> str | None:
+    parts = path.split("/")
+    for t in tails:
+        end = parts[-t.length :]
+        if t.length <= len(parts) and t.regex.fullmatch("/".join(end)):
+            known = all(is_literal(p) for p in t.head)
+            return "/".join([*t.head, *end]) if known else t.pattern
+    return None
+
+
+# ---------------------------------------------------------------------------------------------
+# Files cut off, as their own format shows it
+
+
+def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep: bool) -> None:
+    for path, size in files.items():
+        if path.endswith((".part", ".part.json")):
+            continue
+        if size == -1:
+            report.missing.append(f"{path}: a link to a file that does not exist")
+            continue
+        fault = content_fault(root / path, deep=deep)
+        if fault:
+            report.truncated.append(f"{path}: {fault}")
+
+
+def content_fault(path: Path, *, deep: bool = False) -> str | None:
+    """Why a file must be cut off, from its own structure; None if nothing shows.
+
+    A few hundred bytes of videos, archives and arrays are read; of images only if ``deep``.
+    """
+    check = _CHECKS.get(path.suffix.lower())
+    if check is None and deep:
+        check = _DEEP_CHECKS.get(path.suffix.lower())
+    if check is None:
+        return None
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            return "empty"
+        return check(path, size)
+    except (OSError, struct.error) as e:
+        return f"not readable ({e})"
+
+
+def _zip_fault(path: Path, size: int) -> str | None:
+    try:
+        with zipfile.ZipFile(path):
+            return None
+    except zipfile.BadZipFile:
+        return "cut off: no directory at its end"
+
+
+def _npy_fault(path: Path, size: int) -> str | None:
+    try:
+        needed = npy_size(path)
+    except CorruptInput as e:
+        return e.reason
+    return None if size >= needed else f"cut off: {size} bytes, its header announces {needed}"
+
+
+def _mp4_fault(path: Path, size: int) -> str | None:
+    """Boxes follow each other: length, kind, content."""
+    kinds = []
+    with open(path, "rb") as f:
+        at = 0
+        while at < size:
+            f.seek(at)
+            head = f.read(16)
+            if len(head) < 8:
+                return f"cut off within a box header at byte {at}"
+            length, kind = struct.unpack(">I4s", head[:8])
+            if length == 1 and len(head) == 16:
+                (length,) = struct.unpack(">Q", head[8:])
+            if length == 0:  # until the end of the file
+                length = size - at
+            if length < 8 or not kind.isascii():
+                return f"damaged: no box at byte {at}"
+            if at + length > size:
+                return f"cut off: {size} bytes, its last box ends at {at + length}"
+            kinds.append(kind)
+            at += length
+    return None if b"moov" in kinds else "cut off: no index (moov) in it"
+
+
+def _mkv_fault(path: Path, size: int) -> str | None:
+    """Two EBML elements: a header and the segment, each with its length unless streamed."""
+    with open(path, "rb") as f:
+        head = f.read(4096)
+    at = 0
+    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+        if head[at : at + 4] != identifier:
+            return "not a Matroska file" if at == 0 else "damaged: no segment after the header"
+        at += 4
+        if at >= len(head) or head[at] == 0:
+            return "damaged header"
+        width = 9 - head[at].bit_length()
+        if at + width > len(head):
+            return "cut off within its header"
+        raw = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
+        at += width
+        if raw == (1 << 7 * width) - 1:  # length unknown
+            return None
+        at += raw
+    return None if at <= size else f"cut off: {size} bytes, its segment ends at {at}"
+
+
+def _jpeg_fault(path: Path, size: int) -> str | None:
+    with open(path, "rb") as f:
+        begin = f.read(2)
+        f.seek(max(size - 1024, 0))
+        end = f.read()
+    if begin != b"\xff\xd8":
+        return "not a JPEG file"
+    return None if b"\xff\xd9" in end else "cut off: no end mark"
+
+
+def _png_fault(path: Path, size: int) -> str | None:
+    with open(path, "rb") as f:
+        begin = f.read(8)
+        f.seek(max(size - 1024, 0))
+        end = f.read()
+    if begin != b"\x89PNG\r\n\x1a\n":
+        return "not a PNG file"
+    return None if b"IEND\xae\x42\x60\x82" in end else "cut off: no end mark"
+
+
+_CHECKS = {
+    ".zip": _zip_fault,
+    ".npz": _zip_fault,
+    ".npy": _npy_fault,
+    ".mp4": _mp4_fault,
+    ".m4v": _mp4_fault,
+    ".mov": _mp4_fault,
+    ".mkv": _mkv_fault,
+    ".webm": _mkv_fault,
+}
+_DEEP_CHECKS = {".jpg": _jpeg_fault, ".jpeg": _jpeg_fault, ".png": _png_fault}
+
+
+def _judge_checksums(sources: Sources, root: Path, report: DoctorReport) -> None:
+    published = {s.path: (s.md5, s.sha256) for s in sources.sources if s.url}
+    for path, entry in download.read_lock(root).items():
+        if not (root / path).is_file():
+            continue
+        found = download.file_digests(root / path, md5=True)
+        md5, sha256 = published.get(path, (None, None))
+        if found["sha256"] != entry["sha256"]:
+            report.truncated.append(f"{path}: its content has changed since it was fetched")
+        elif md5 not in (None, found["md5"]) or sha256 not in (None, found["sha256"]):
+            report.truncated.append(f"{path}: its checksum is not the published one")
