@@ -1,7 +1,7 @@
 """The layout manifest: where things lie in the released archive and how they are meant.
 
-The released file layout of AMARV is documented nowhere public. A person who has the archive writes
-down once, in ``configs/amarv_layout.yaml``, what they see there; everything is read through it, and
+The released file layout of AMARV is documented nowhere public. A person who has the archive
+writes down once, in ``configs/amarv_layout.yaml``, what they see; everything is read through it, and
 validate.py compares it with the files before anything else happens.
 """
 
