@@ -47,6 +47,7 @@ JOINT_NAMES = {
     "smplx55": SMPLX_JOINT_NAMES,
 }
 N_JOINTS = len(SMPLH_JOINT_NAMES)
+MAX_AMASS_MM = 50.0  # beyond this a clip does not show the AMASS frames that the manifest says
 
 
 @dataclass
@@ -60,7 +61,10 @@ class ClipData:
         cameras: View -> camera, or function from frame to camera.
         image_sizes: View -> (width, height).
         boxes: View -> float32 ``[T, 4]`` x, y, width, height; None without boxes.
-        parameters: Frame -> SMPL-H parameters; None where the AMASS frame is not known.
+        parameters: Frame -> SMPL-H parameters; None where there are none to trust.
+        parameters_note: Where they come from, or why there are none.
+        amass_mm: Largest distance between stored joints and those of the AMASS parameters, where
+            the body model is on disk to tell.
         joints_by_view: World joints of each view where they are stored in camera coordinates.
     """
 
@@ -71,6 +75,8 @@ class ClipData:
     image_sizes: dict[int, tuple[int, int]]
     boxes: dict[int, np.ndarray] | None
     parameters: Callable[[int], dict | None] | None
+    parameters_note: str
+    amass_mm: float | None = None
     joints_by_view: dict[int, np.ndarray] | None = None
 
     def camera_at(self, view: int, frame: int) -> deltacamera.Camera:
@@ -102,9 +108,14 @@ def load_clip(
         )
         for v in clip.views
     }
-    motion = None
-    if layout.body is not None and amass_path is not None and amass is not None:
-        motion = load_motion(root, layout, clip, amass_path, amass, fps)
+    motion, note = None, "none: the layout manifest has no body"
+    if layout.body is not None:
+        note = "none: clip is not in name_map" if amass_path is None else "none: AMASS not found"
+        if amass_path is not None and amass is not None:
+            motion, note = (
+                load_motion(root, layout, clip, amass_path, amass=amass, fps=fps),
+                "from AMASS",
+            )
     by_view = None
     if layout.pose is not None:
         by_view = {v: load_joints(root, layout, clip, v, fps) for v in clip.views}
@@ -122,10 +133,17 @@ def load_clip(
             hint="add the clip to name_map and set dataset.amass_root, or describe pose",
         )
     n = len(joints)
+    off = None
+    if motion is not None:
+        off = None if layout.pose is None else amass_distance(motion, joints)
+        if off is not None and off > MAX_AMASS_MM:
+            motion, note = None, f"left out: AMASS joints are {off:.0f} mm from the clip's joints"
     for v, camera in cameras.items():
         if isinstance(camera, MovingCamera) and len(camera) != n:
             path = layout.path(layout.camera, root, clip, v)
-            raise CorruptInput(path, f"{len(camera)} cameras in view {v}, but {n} frames of joints")
+            raise CorruptInput(
+                path, f"{len(camera)} cameras in view {v}, but {n} frames of joints"
+            )
     return ClipData(
         clip=clip,
         fps=fps,
@@ -134,6 +152,8 @@ def load_clip(
         image_sizes=sizes,
         boxes=load_boxes(root, layout, clip, n),
         parameters=None if motion is None else motion.parameters,
+        parameters_note=note,
+        amass_mm=off,
         joints_by_view=by_view if layout.pose and layout.pose.frame == "camera" else None,
     )
 
@@ -143,7 +163,9 @@ def load_joints(root: Path, layout: Layout, clip: Clip, view: int, fps: float) -
     pose = layout.pose
     path = layout.path(pose, root, clip, view)
     joints = numbers(read_data(path), fill(pose.joints_key, clip, view), path)
-    names = JOINT_NAMES[pose.joint_names] if isinstance(pose.joint_names, str) else pose.joint_names
+    names = (
+        JOINT_NAMES[pose.joint_names] if isinstance(pose.joint_names, str) else pose.joint_names
+    )
     if joints.ndim != 3 or joints.shape[2] != 3:
         raise CorruptInput(path, f"joints of shape {joints.shape}, expected {pose.shape}")
     if pose.shape == "JT3":
@@ -196,12 +218,22 @@ def load_boxes(
     return result
 
 
-# --------------------------------------------------------------------------------------------------
+def project(data: ClipData, view: int, frame: int) -> np.ndarray:
+    """Joints of a frame in a view, pixels, NaN where missing or behind."""
+    camera = data.camera_at(view, frame)
+    joints = data.world_coords[frame]
+    valid = np.isfinite(joints).all(axis=-1)
+    points = np.full((len(joints), 2), np.nan)
+    points[valid] = camera.world_to_image(joints[valid])
+    return points
+
+
+# -------------------------------------------------------------------------------------------------
 # AMASS
 
 
 def load_motion(
-    root: Path, layout: Layout, clip: Clip, amass_path: str, amass: AmassIndex, fps: float
+    root: Path, layout: Layout, clip: Clip, amass_path: str, *, amass: AmassIndex, fps: float
 ) -> ClipMotion:
     """The AMASS motion of a clip, indexed by video frame."""
     path = amass.find(amass_path)
@@ -223,13 +255,28 @@ def load_motion(
             transform = numbers(data, body.root_transform_key, data_path)
             if transform.shape != (4, 4):
                 raise CorruptInput(
-                    data_path, f"{body.root_transform_key} of shape {transform.shape}, expected 4x4"
+                    data_path,
+                    f"{body.root_transform_key} of shape {transform.shape}, expected 4x4",
                 )
             up = np.eye(4)
             up[:3, :3] = world_rotation(layout.camera.world_up)
             transform = up @ transform
     step = body.step or motion.framerate / fps
     return ClipMotion(motion, path, start, step, transform)
+
+
+def amass_distance(motion: ClipMotion, joints: np.ndarray) -> float | None:
+    """How far AMASS's joints are from the stored ones, mm; None without the body model.
+
+    Args:
+        motion: The motion.
+        joints: ``[T, 52, 3]`` millimetres; the first and last frames are compared.
+    """
+    if find_body_model("smplh", motion.motion.gender, n_betas=16) is None:
+        return None
+    frames = np.unique([0, len(joints) - 1])
+    off = np.linalg.norm(motion.joints(frames) - joints[frames], axis=-1)
+    return float(np.nanmax(off)) if np.isfinite(off).any() else None
 
 
 @dataclass
@@ -306,7 +353,7 @@ class ClipMotion:
         return (1000 * moved).astype(np.float32)
 
 
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Pixels
 
 
@@ -400,6 +447,7 @@ class MaskReader:
         self._known: dict[int, dict] = {}
 
     def __call__(self, frame: int) -> dict | None:
+        """Mask of a frame."""
         if frame not in self._known:
             self._read(range(frame, frame + 32))
         return self._known[frame]
@@ -410,7 +458,10 @@ class MaskReader:
             inside = [i for i in wanted if i < frames.n_frames]
             if not inside:
                 raise CorruptInput(
-                    self.path, f"has {frames.n_frames} masks", frame=wanted[0], hint="extract again"
+                    self.path,
+                    f"has {frames.n_frames} masks",
+                    frame=wanted[0],
+                    hint="extract again",
                 )
             for i, image in frames.read(inside):
                 pixels = person_pixels(image.rgb(), self.layout.mask)
@@ -431,7 +482,11 @@ def count_depth(layout: Layout, path: Path, clip: Clip, view: int) -> int:
 def depth_array(depth: Depth, path: Path, clip: Clip, view: int) -> np.ndarray:
     """The array of an npy or npz file."""
     data = read_data(path)
-    return data if depth.kind == "npy" else np.asarray(lookup(data, fill(depth.key, clip, view), path))
+    return (
+        data
+        if depth.kind == "npy"
+        else np.asarray(lookup(data, fill(depth.key, clip, view), path))
+    )
 
 
 def read_depth(
@@ -454,10 +509,10 @@ def read_depth(
     else:
         stored = depth_array(depth, path, clip, view)
         maps = [(i, stored[i]) for i in frames]
-    for i, values in maps:
-        if values is None:
+    for i, stored_values in maps:
+        if stored_values is None:
             raise CorruptInput(path, "depth image cannot be read", frame=i, hint="extract again")
-        values = values[..., 0] if values.ndim == 3 else values
+        values = stored_values[..., 0] if stored_values.ndim == 3 else stored_values
         if depth.kind == "png16" and values.dtype != np.uint16:
             raise CorruptInput(path, f"depth image is {values.dtype}, not 16 bit", frame=i)
         millimetres = values.astype(np.float64) * depth.scale_to_mm

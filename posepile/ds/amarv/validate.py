@@ -24,19 +24,20 @@ from posepile.ds.amarv.clips import (
     count_frames,
     frame_source,
     load_clip,
+    project,
     read_depth,
 )
 from posepile.ds.amarv.layout import Clip, Layout, find_clips
-from posepile.errors import CorruptInput, PosePileError, WorkError
+from posepile.errors import PosePileError, WorkError
 from posepile.imaging.frames import open_frames
 
 JOINTS_SHARE = 0.8  # of the joints of a frame, inside mask and box
 FRAMES_SHARE = 0.8  # of the frames with that
 UP_SHARE = 0.7  # of the frames, head above feet
-STEREO_MM = 500.0
+STEREO_MM = 300.0
 CAMERA_JOINTS_MM = 10.0
 FRAMES_PER_CLIP = 5
-HEAD, FEET = 15, (7, 8)
+HEAD, FEET, N_BODY = 15, (7, 8), 22
 
 
 @dataclass
@@ -62,6 +63,8 @@ class Geometry:
     along_axes: list[np.ndarray] = field(default_factory=list)
     stereo_mm: list[float] = field(default_factory=list)
     camera_joints_mm: list[float] = field(default_factory=list)
+    amass_mm: list[float] = field(default_factory=list)
+    parameters: Counter = field(default_factory=Counter)
     depth_ratio: dict[str, list[float]] = field(default_factory=lambda: {"z": [], "ray": []})
 
 
@@ -85,7 +88,9 @@ def validate(root: Path, layout: Layout, context, n_clips: int = 12) -> Findings
         f"{len(clips)} clips of {len(sources)} sources, {sum(len(c.views) for c in clips)} views"
     )
     missing = count_patterns(root, layout, clips, findings)
-    complete = [c for c in clips if sorted(c.views) == sorted(layout.views) and c.id not in missing]
+    complete = [
+        c for c in clips if sorted(c.views) == sorted(layout.views) and c.id not in missing
+    ]
     if not complete:
         findings.problems.append(f"{layout.base(root)}: no clip is complete; nothing to test")
         return findings
@@ -102,9 +107,7 @@ def validate(root: Path, layout: Layout, context, n_clips: int = 12) -> Findings
     return findings
 
 
-def count_patterns(
-    root: Path, layout: Layout, clips: list[Clip], findings: Findings
-) -> set[str]:
+def count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Findings) -> set[str]:
     """Files per pattern; returns the ids of clips that lack one."""
     incomplete: set[str] = set()
     for name in ("rgb", "depth", "normals", "mask", "bbox", "camera", "pose", "body"):
@@ -113,8 +116,7 @@ def count_patterns(
             findings.lines.append(f"{name}: not in the manifest")
             continue
         expected = {
-            layout.base(root)
-            / part.path.format(source=c.source, clip=c.name, view=v): c.id
+            layout.base(root) / part.path.format(source=c.source, clip=c.name, view=v): c.id
             for c in clips
             for v in c.views
         }
@@ -141,8 +143,8 @@ def check_counts(root: Path, layout: Layout, data: ClipData, findings: Findings)
                 with open_frames(source) as frames:
                     counts[f"{name} {v}"] = frames.n_frames
         if layout.depth is not None:
-            path = layout.path(layout.depth, root, data.clip, v)
-            counts[f"depth {v}"] = count_depth(layout, path, data.clip, v)
+            folder = layout.path(layout.depth, root, data.clip, v)
+            counts[f"depth {v}"] = count_depth(layout, folder, data.clip, v)
     same = len(set(counts.values())) == 1
     if not same:
         listed = ", ".join(f"{k}: {n}" for k, n in counts.items())
@@ -184,9 +186,12 @@ def check_geometry(root: Path, layout: Layout, data: ClipData, geometry: Geometr
             if center is not None:
                 centers[v] = center
             if depth:
-                add_depth(data, v, t, pixels[v], depth[v][t], geometry)
+                add_depth(data, v, t, pixels=pixels[v], depth=depth[v][t], geometry=geometry)
         if len(centers) > 1:
             geometry.stereo_mm.append(stereo_residual(data, t, centers))
+    geometry.parameters[data.parameters_note] += 1
+    if data.amass_mm is not None:
+        geometry.amass_mm.append(data.amass_mm)
     if data.joints_by_view is not None:
         stacked = np.stack(list(data.joints_by_view.values()))
         geometry.camera_joints_mm.append(float(np.nanmax(np.ptp(stacked, axis=0))))
@@ -199,7 +204,9 @@ def joints_inside(
     points = project(data, view, frame)
     w, h = data.image_sizes[view]
     in_image = np.isfinite(points).all(axis=-1)
-    in_image &= np.all((np.nan_to_num(points) > -0.5) & (np.nan_to_num(points) < (w - 0.5, h - 0.5)), -1)
+    in_image &= np.all(
+        (np.nan_to_num(points) > -0.5) & (np.nan_to_num(points) < (w - 0.5, h - 0.5)), -1
+    )
     if in_image.sum() < 4:
         return None
     points = points[in_image]
@@ -213,16 +220,6 @@ def joints_inside(
         margin = 0.03 * box[2:].max()
         good &= np.all((points >= box[:2] - margin) & (points <= box[:2] + box[2:] + margin), -1)
     return float(good.mean())
-
-
-def project(data: ClipData, view: int, frame: int) -> np.ndarray:
-    """Joints of a frame in a view, pixels, NaN where missing or behind."""
-    camera = data.camera_at(view, frame)
-    joints = data.world_coords[frame]
-    valid = np.isfinite(joints).all(axis=-1)
-    points = np.full((len(joints), 2), np.nan)
-    points[valid] = camera.world_to_image(joints[valid])
-    return points
 
 
 def silhouette_center(pixels: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
@@ -240,7 +237,7 @@ def stereo_residual(data: ClipData, frame: int, centers: dict[int, np.ndarray]) 
 
     Catches swapped views and clocks that do not run together, which one view alone may not show.
     """
-    middle = np.nanmean(data.world_coords[frame], axis=0)
+    middle = np.nanmean(data.world_coords[frame, :N_BODY], axis=0)
     residuals = []
     for view, center in centers.items():
         camera = data.camera_at(view, frame)
@@ -256,6 +253,7 @@ def add_depth(
     data: ClipData,
     view: int,
     frame: int,
+    *,
     pixels: np.ndarray | None,
     depth: np.ndarray,
     geometry: Geometry,
@@ -303,12 +301,14 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
         )
     if geometry.stereo_mm:
         worst = float(np.median(geometry.stereo_mm))
-        findings.lines.append(f"stereo: rays through the silhouettes pass the body at {worst:.0f} mm")
+        findings.lines.append(
+            f"stereo: rays through the silhouettes pass the body at {worst:.0f} mm"
+        )
         if worst > STEREO_MM:
             findings.problems.append(
                 f"stereo test: rays through the silhouettes of the views pass the body at "
-                f"{worst:.0f} mm (allowed: {STEREO_MM:.0f}); the views are swapped, not in step or "
-                "not in one world: check the view numbers and camera keys in the layout manifest"
+                f"{worst:.0f} mm (allowed: {STEREO_MM:.0f}); the views are swapped, not in "
+                "step or not in one world: check the view numbers and camera keys in the layout manifest"
             )
     if geometry.camera_joints_mm:
         worst = max(geometry.camera_joints_mm)
@@ -320,7 +320,9 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
             )
     if geometry.upright:
         share = float(np.mean(np.array(geometry.upright) > 0))
-        findings.lines.append(f"up: head above feet in {share:.0%} of {len(geometry.upright)} frames")
+        findings.lines.append(
+            f"up: head above feet in {share:.0%} of {len(geometry.upright)} frames"
+        )
         if share < UP_SHARE:
             rise = np.mean(geometry.along_axes, axis=0).round()
             findings.problems.append(
@@ -328,6 +330,12 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
                 f"{len(geometry.upright)} frames (needed: {UP_SHARE:.0%}; mean rise with the "
                 f"declared up as z: {rise.tolist()} mm); correct camera.world_up"
             )
+    for note, n in sorted(geometry.parameters.items()):
+        findings.lines.append(f"body parameters: {note} ({n} of {n_clips} clips)")
+    if geometry.amass_mm:
+        findings.lines.append(
+            f"AMASS joints: {max(geometry.amass_mm):.0f} mm from the clips' joints"
+        )
     judge_depth(layout, geometry, findings)
 
 
