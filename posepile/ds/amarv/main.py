@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.body_models import SMPLH_JOINT_NAMES
-from posepile.ds.amarv import amass, assemble, validate
+from posepile.ds.amarv import amass, assemble, unlock, validate
 from posepile.ds.amarv.cameras import WORLD_UP
 from posepile.ds.amarv.clips import load_clip
 from posepile.ds.amarv.layout import Clip, Layout, find_clips, load_layout
@@ -74,6 +74,11 @@ def calibrate(root: Path, options: Options) -> list[str]:
     labelled = sum(entries.get(c.id) is not None for c in clips)
     sides = ", ".join(f"{n} {s}" for s, n in sorted(Counter(splits.values()).items()))
     return [*findings.lines, f"clips: {sides}; {labelled} with BABEL labels", *conflicts]
+
+
+def download(root: Path, options: Options) -> list[str]:
+    """Unlocks archives that were put below ``archives/``."""
+    return unlock.unlock(root, options.amass_root)
 
 
 def doctor(root: Path, options: Options) -> list[str]:

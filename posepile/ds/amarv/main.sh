@@ -21,7 +21,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
-posepile step amarv download  "$@"   # checks what was put in place by hand
+posepile step amarv download  "$@"   # unlocks the archives that were put in place by hand
 posepile step amarv calibrate "$@"   # validates the layout manifest against the files
 posepile step amarv process   "$@"   # per clip and view: select by motion, crop, warp the mask
 posepile step amarv pack      "$@"   # one archive, a pickle, a manifest and a report
