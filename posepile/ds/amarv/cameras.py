@@ -77,7 +77,7 @@ def to_world_to_camera(
 
 
 def intrinsics(
-    data, part: CameraPart, clip: Clip, view: int, image_size: tuple[int, int], file: Path
+    data, part: CameraPart, clip: Clip, view: int, *, image_size: tuple[int, int], file: Path
 ) -> np.ndarray:
     """Intrinsic matrix ``[3, 3]`` in pixels, pixel centres at integers."""
     width, height = image_size
@@ -106,7 +106,7 @@ def load_camera(
         CorruptInput: Missing keys or matrices that are no camera.
     """
     data = read_data(path)
-    matrix = intrinsics(data, part, clip, view, image_size, path)
+    matrix = intrinsics(data, part, clip, view, image_size=image_size, file=path)
     extrinsics = numbers(data, fill(part.extrinsic_key, clip, view), path)
     if extrinsics.ndim != (3 if part.per_frame else 2):
         raise CorruptInput(
@@ -137,7 +137,9 @@ class MovingCamera:
         self.cameras = cameras
 
     def __call__(self, frame: int) -> deltacamera.Camera | None:
+        """Camera of a frame."""
         return self.cameras[frame] if 0 <= frame < len(self.cameras) else None
 
     def __len__(self) -> int:
+        """Number of frames."""
         return len(self.cameras)

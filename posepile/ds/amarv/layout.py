@@ -1,8 +1,8 @@
 """The layout manifest: where things lie in the released archive and how they are meant.
 
-The released file layout of AMARV is documented nowhere public. A person who has the archive writes
-down once, in ``configs/amarv_layout.yaml``, what they see there; everything is read through it, and
-validate.py compares it with the files before anything else happens.
+The released file layout of AMARV is documented nowhere public. A person who has the archive
+writes down once, in ``configs/amarv_layout.yaml``, what they see; everything is read through it,
+and validate.py compares it with the files before anything else happens.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
         )
     clips = []
     for (source, name), views in sorted(found.items()):
-        clips.append(Clip(source, name, views))
+        relative = {v: p.relative_to(base).as_posix() for v, p in views.items()}
+        clips.append(Clip(source, name, views, relative))
         if sorted(views) != sorted(layout.views):
             problems.append(
                 f"{base}: clip {clips[-1].id} has the views {sorted(views)}, expected "
@@ -159,11 +160,13 @@ class Clip:
         source: Group ``source`` of the manifest's expression, e.g. the AMASS part.
         name: Group ``clip``.
         views: View number -> RGB file or folder.
+        relative: The same, relative to the manifest's root, with forward slashes.
     """
 
     source: str
     name: str
     views: dict[int, Path] = field(hash=False)
+    relative: dict[int, str] = field(hash=False, default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -90,8 +90,7 @@ def calibrate(root: Path, options: Options) -> list[str]:
     groups = group_by_identity(splice.find_metadata(root))
     step = max(1, len(groups) // options.calibrate_identities)
     sample = [load_identity(groups[i], options) for i in sorted(groups)[::step]]
-    points = [s["landmarks"] for s in sample]
-    share = marks.check_up(points, WORLD_UP, str(root / "SynthEgo"))
+    share = marks.check_up([s["landmarks"] for s in sample], WORLD_UP, str(root / "SynthEgo"))
     lines.append(
         f"{len(sample)} identities: bone lengths vary by at most "
         f"{1000 * max(s['bone_spread'] for s in sample):.2g} mm, landmarks follow the pose to "
@@ -123,8 +122,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """One sequence per identity and eye; frame = pose number in the file name."""
     groups = group_by_identity([root / p for p in unit.args["metadata"]])
     identities = {i: load_identity(paths, options) for i, paths in sorted(groups.items())}
-    points = [s["landmarks"] for s in identities.values()]
-    marks.check_up(points, WORLD_UP, unit.id)
+    marks.check_up([s["landmarks"] for s in identities.values()], WORLD_UP, unit.id)
     return [
         make_sequence(identity, eye, data, unit.split, options)
         for identity, data in identities.items()
@@ -146,7 +144,7 @@ def load_identity(paths: list[Path], options: Options) -> dict:
             f"landmark in some frame of this identity (allowed: {options.max_pose_mm:g} mm)",
             hint="the AMASS or MANO files spliced in are probably not of the right release",
         )
-    order, text = marks.find_eyes(points, rotations)
+    order, eyes_text = marks.find_eyes(points, rotations)
     world = np.full((len(files), SPEC.joint_info.n_joints, 3), np.nan, np.float32)
     world[:, : marks.N_JOINTS] = 1000 * points[:, : marks.N_JOINTS]
     if order is not None:
@@ -159,16 +157,18 @@ def load_identity(paths: list[Path], options: Options) -> dict:
         "world_coords": world,
         "bone_spread": spread,
         "pose_residual": residual,
-        "eyes_text": text,
+        "eyes_text": eyes_text,
+        "eyes_missing": float(order is None),
     }
 
 
 def make_sequence(identity: int, eye: str, data: dict, split: str, options: Options) -> Sequence:
-    """The poses of one identity as seen by one camera; each pose has a camera of its own."""
+    """The poses of one identity as seen by one eye; each pose has a camera of its own."""
     cameras, boxes, kept = {}, [], []
     checks = {
         "bone_length_mm": 1000 * data["bone_spread"],
         "pose_mm": 1000 * data["pose_residual"],
+        "eyes_missing": data["eyes_missing"],
         "camera_mm": 0.0,
         "reprojection_px": 0.0,
     }
@@ -198,12 +198,9 @@ def make_sequence(identity: int, eye: str, data: dict, split: str, options: Opti
             "trans": file["translation"].astype(np.float32),
         }
 
-    # The frame index is the pose number, so that it stays the same where some files are absent.
-    first = data["paths"][0]
-    paths = [
-        image_path(first.with_name(f"metadata_{identity:07d}_{f:04d}.json"), eye)
-        for f in range(int(data["frames"].max()) + 1)
-    ]
+    # The frame index is the pose number, so that it stays the same where some files are absent;
+    # a place without a file repeats the first one and is never read.
+    paths = [image_path(data["paths"][0], eye)] * (int(data["frames"].max()) + 1)
     for frame, path in zip(data["frames"].tolist(), data["paths"], strict=True):
         paths[frame] = image_path(path, eye)
     track = Track(

@@ -73,9 +73,14 @@ def build(root: Path, seed: int = 0) -> None:
                 rows[first : first + 15] = [f"mano_{choice}_{side}"] * 15
         name = f"{identity:07d}_{frame:04d}"
         final_poses[name] = pose.tolist()
-        translation = rng.uniform(-0.2, 0.2, 3) + (0, 1.0, 0)
+        translation = rng.uniform(-0.2, 0.2, 3) + np.array([0, 1.0, 0])
         points = forward_kinematics(rest_joints(shapes[identity]), pose) + translation
-        write_pair(folder, (identity, frame), rows, points, translation, shapes[identity], rng)
+        labels = {
+            "pose": rows,
+            "translation": translation.tolist(),
+            "identity": shapes[identity].tolist(),
+        }
+        write_pair(folder, (identity, frame), labels, points, rng)
     write_truth(
         root,
         counts={"train": 6, "val": 5, "test": 6},
@@ -164,10 +169,8 @@ def forward_kinematics(rest: np.ndarray, pose: np.ndarray) -> np.ndarray:
 def write_pair(
     folder: Path,
     key: tuple[int, int],
-    rows: list,
+    labels: dict,
     points: np.ndarray,
-    translation: np.ndarray,
-    shape: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
     """Writes the metadata file and the two images of one sample."""
@@ -199,13 +202,7 @@ def write_pair(
         draw_person(image, joints, edges, radius=14.0)
         path = folder / f"img_{eye}_{name}.jpg"
         cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    metadata = {
-        "pose": rows,
-        "translation": translation.tolist(),
-        "identity": shape.tolist(),
-        "cameras": cameras,
-        "landmarks": landmarks,
-    }
+    metadata = {**labels, "cameras": cameras, "landmarks": landmarks}
     (folder / f"metadata_{name}.json").write_text(json.dumps(metadata))
 
 

@@ -1,0 +1,154 @@
+"""What a clip becomes: its split and labels, its input files, its sequences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from posepile.ds.amarv import amass, babel
+from posepile.ds.amarv.clips import ClipData, MaskReader, frame_source, project
+from posepile.ds.amarv.layout import Clip, Layout, NameEntry, fill
+from posepile.recipe import Sequence, Track
+
+MIN_IN_BOX = 4
+MIN_SHARE_IN_IMAGE = 0.3
+
+
+def make_sequence(
+    root: Path, layout: Layout, data: ClipData, view: int, *, split: str, activity: list[str]
+) -> Sequence:
+    """One view of a clip; leaves out frames in which the person is hardly in view."""
+    n = len(data.world_coords)
+    dropped: Counter = Counter()
+    kept, outside = [], []
+    boxes = np.zeros((n, 4), np.float32)
+    for t in range(n):
+        points = project(data, view, t)
+        boxes[t] = data.boxes[view][t] if data.boxes is not None else joint_box(points)
+        size = np.array(data.image_sizes[view])
+        valid = np.isfinite(data.world_coords[t]).all(axis=-1)
+        low, high = boxes[t, :2], boxes[t, :2] + boxes[t, 2:]
+        with np.errstate(invalid="ignore"):
+            in_image = np.all((points > -0.5) & (points < size - 0.5), axis=-1)
+            in_box = np.all((points >= low) & (points <= high), axis=-1)
+        if in_image.sum() < MIN_SHARE_IN_IMAGE * valid.sum() or not valid.any():
+            dropped["less than 30 % of the joints in the image"] += 1
+        elif in_box.sum() < MIN_IN_BOX:
+            dropped["fewer than 4 joints in the box"] += 1
+        else:
+            kept.append(t)
+            outside.append(1 - (in_box & in_image).sum() / max(1, in_image.sum()))
+    path = data.clip.views[view]
+    mask = None
+    if layout.mask is not None:
+        mask = MaskReader(layout, layout.path(layout.mask, root, data.clip, view))
+    return Sequence(
+        id=f"{data.clip.id}/v{view}",
+        split=split,
+        frames=frame_source(layout, layout.rgb.kind, path, n),
+        camera=data.cameras[view],
+        tracks=[
+            Track(
+                frames=np.array(kept, int),
+                world_coords=data.world_coords[kept],
+                bbox=boxes[kept],
+                mask=None if mask is None else (lambda k: mask(kept[k])),
+                parameters=None if data.parameters is None else lambda k: data.parameters(kept[k]),
+                activity=[activity[t] for t in kept],
+            )
+        ],
+        image_name=lambda frame, person: f"{data.clip.id}/v{view}/{frame:06d}.jpg",
+        dropped=dropped,
+        checks={"joints_outside_box_share": float(max(outside, default=0.0))},
+    )
+
+
+def joint_box(points: np.ndarray) -> np.ndarray:
+    """Box around the projected joints, where the release has none."""
+    valid = points[np.isfinite(points).all(axis=-1)]
+    if not len(valid):
+        return np.full(4, np.nan, np.float32)
+    low, high = valid.min(axis=0), valid.max(axis=0)
+    return np.concatenate([low, high - low]).astype(np.float32)
+
+
+def label_clips(
+    root: Path, layout: Layout, clips: list[Clip], babel_root: str | None
+) -> tuple[dict[str, str], dict[str, babel.BabelEntry], list[str]]:
+    """(clip id -> split, clip id -> BABEL entry, subjects that BABEL has on several sides)."""
+    names = layout.load_name_map(root)
+    entries = {}
+    if layout.labels is not None:
+        entries = babel.load_babel(babel_folder(root, babel_root), layout.labels.split_files)
+    # A clip whose motion is not known is a subject of its own name: its source.
+    paths = {
+        c.id: names[c.id].amass_path if c.id in names else f"{c.source}/{c.name}" for c in clips
+    }
+    splits, conflicts = babel.assign_splits(paths, entries)
+    return splits, {c: entries[p] for c, p in paths.items() if p in entries}, conflicts
+
+
+def babel_folder(root: Path, babel_root: str | None) -> Path:
+    """Where the BABEL files are: configured, or in one of the usual places."""
+    if babel_root is not None:
+        return Path(babel_root)
+    tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
+    places = [base / tail for base in (root, root.parent) for tail in tails]
+    return next((p for p in places if p.is_dir()), places[0])
+
+
+def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None) -> dict:
+    """All that load_unit must know of a clip, as JSON; so labels count for the cache key."""
+    return {
+        "source": clip.source,
+        "name": clip.name,
+        "views": {str(v): clip.relative[v] for v in sorted(clip.views)},
+        "amass_path": None if name is None else name.amass_path,
+        "start_t": 0.0 if name is None else name.start_t,
+        "babel": None if entry is None else [entry.sid, entry.split, entry.duration],
+        "segments": [] if entry is None else [list(s) for s in entry.segments],
+        "whole": [] if entry is None else list(entry.whole),
+    }
+
+
+def activities(data: ClipData, args: dict) -> list[str]:
+    """Activity of every frame, by the time it has in the AMASS motion."""
+    if args["babel"] is None:
+        return ["unknown"] * len(data.world_coords)
+    segments = tuple((name, start, end) for name, start, end in args["segments"])
+    entry = babel.BabelEntry(*args["babel"], segments, tuple(args["whole"]))
+    times = args["start_t"] + np.arange(len(data.world_coords)) / data.fps
+    return [babel.activity_at(entry, float(t)) for t in times]
+
+
+def input_files(
+    root: Path,
+    layout: Layout,
+    clip: Clip,
+    name: NameEntry | None,
+    index: amass.AmassIndex | None,
+) -> list[Path]:
+    """Every file a clip's result depends on; depth and normals are not read."""
+    files = []
+    parts = [p for p in (layout.rgb, layout.mask, layout.bbox, layout.camera, layout.pose) if p]
+    for view in sorted(clip.views):
+        for part in parts:
+            path = layout.path(part, root, clip, view)
+            files += sorted(path.iterdir()) if path.is_dir() else [path]
+    if layout.body is not None and layout.body.path is not None:
+        files.append(layout.base(root) / fill(layout.body.path, clip, None))
+    if layout.body is not None and name is not None and index is not None:
+        motion = index.find(name.amass_path)
+        files += [] if motion is None else [motion]
+    return files
+
+
+def state_of(root: Path, layout: Layout, clips: list[Clip]) -> str:
+    """Digest of the manifest and the list of clips, by which a passed validation is known."""
+    listed = [[c.id, sorted(c.relative.items())] for c in clips]
+    text = json.dumps([layout.model_dump(mode="json"), listed])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
