@@ -205,8 +205,8 @@ def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndar
     from scipy.optimize import least_squares
 
     params = np.array(params)
-    angles = np.radians(np.linspace(1, MAX_ANGLE, 40))
-    around = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    angles = np.radians(np.linspace(1, MAX_ANGLE, 24))
+    around = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     a, b = (g.ravel() for g in np.meshgrid(angles, around))
     rays = np.stack([np.tan(a) * np.cos(b), np.tan(a) * np.sin(b), np.ones_like(a)], axis=1)
     target = project_fisheye624(params, rays)
@@ -215,12 +215,13 @@ def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndar
 
     # Reweighting by the error turns least squares towards the smallest worst error.
     q, weights = np.concatenate([params[:3], np.zeros(12)]), np.ones((len(rays), 1))
-    for _ in range(6):
+    for _ in range(4):
         q = least_squares(
             lambda q, w=weights: (w * (_brown_conrady(q, rays) - target)).ravel(),
             q,
             x_scale="jac",
-            max_nfev=300,
+            method="lm",
+            max_nfev=3000,
         ).x
         off = np.linalg.norm(_brown_conrady(q, rays) - target, axis=1, keepdims=True)
         weights = weights * (1 + off / max(off.max(), 1e-12))

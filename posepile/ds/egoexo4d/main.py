@@ -95,8 +95,8 @@ def list_units(root: Path, options: Options) -> list[Unit]:
             skip = "bouldering take"
         elif not camera_pose.is_file():
             skip = "take without camera_pose"
-        downscaled = options.video == "448"
-        for camera, video in takes.videos(take, ego=options.ego, downscaled=downscaled):
+        small = options.video == "448"
+        for camera, video in takes.videos(take, ego=options.ego, downscaled=small):
             path = root / take["root_dir"] / video
             if not path.is_file():
                 continue  # downloads are selective; posepile doctor counts what is not here
@@ -157,13 +157,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         return [sequence]
     where = f"{camera_pose}, {key}"
     calib = unit.args["calibration"] and root / unit.args["calibration"]
-    downscaled = options.video == "448"
+    small = options.video == "448"
     if is_ego:
-        loaded = aria.load_cameras(entry, calib, where, downscaled, take["name"])
-        sequence.camera, pose_of_frame, sequence.checks["aria_lens_fit_px"] = loaded
+        camera, pose_of_frame, fit = aria.load_cameras(entry, calib, where, small, take["name"])
+        sequence.checks["aria_lens_fit_px"] = fit
     else:
-        loaded = cameras.load_camera(entry, calib, key, where, downscaled)
-        sequence.camera, pose_of_frame = loaded
+        camera, pose_of_frame = cameras.load_camera(entry, calib, key, where, small)
+    sequence.camera = camera
     released = np.array(entry["camera_intrinsics"], np.float64)
     residuals = cameras.reprojection_residuals(files, key, released, pose_of_frame)
     if len(residuals):
@@ -175,9 +175,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
                 f"labels, allowed {options.max_reprojection_px:g}",
                 hint="raise dataset.max_reprojection_px or exclude the take",
             )
-    track = make_track(sequence, frames, coords, options)
-    track.activity = take["activity"]
-    sequence.tracks = [track]
+    sequence.tracks = [make_track(sequence, frames, coords, options)]
+    sequence.tracks[0].activity = take["activity"]
     return [sequence]
 
 

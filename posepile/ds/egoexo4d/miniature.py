@@ -42,8 +42,8 @@ BODY = {
     "right-shoulder": (0.24, 0, 1.38),
     "left-elbow": (-0.47, 0.15, 1.22),
     "right-elbow": (0.47, 0.15, 1.22),
-    "left-wrist": (-0.62, 0.45, 1.28),
-    "right-wrist": (0.62, 0.45, 1.28),
+    "left-wrist": (-0.5, 0.42, 1.2),
+    "right-wrist": (0.5, 0.42, 1.2),
     "left-hip": (-0.14, 0, 0.92),
     "right-hip": (0.14, 0, 0.92),
     "left-knee": (-0.2, 0.08, 0.5),
@@ -213,7 +213,7 @@ def gopro(azimuth: float, distance: float, height: float, portrait: bool = False
 def aria_pose(frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Pose of the glasses' camera as its sensor lies: a quarter turn from upright."""
     head = np.array([WALK[frame] - 0.5, -0.1, 1.66])
-    upright, _ = look_at(head, head + np.array([0.02 * frame, -0.64, -0.77]))
+    upright, _ = look_at(head, head + np.array([0.005 * frame, -0.64, -0.77]))
     sensor = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) @ upright
     return sensor, -sensor @ head
 
