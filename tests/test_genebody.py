@@ -19,6 +19,9 @@ from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
 from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.recipe import Unit
+from posepile.stages.examples import wanted_examples
+from posepile.stages.select import SelectParams
+from posepile.tally import Tally
 
 TRAIN = "GeneBody-Train40"
 
@@ -304,6 +307,8 @@ def test_joints_come_from_the_best_source_there_is(raw, monkeypatch):
         del param["keypoints3d"]
         save(path, param)
     assert load(raw, "zhuna2/00").tracks[0].world_coords is None
+    lines = main.calibrate(raw, main.Options())
+    assert [line.split(":")[0] for line in lines if "parameters only" in line] == ["zhuna2"]
     with pytest.raises(CorruptInput, match=r"no keypoints.*select\.method=none"):
         load(raw, "zhuna2/00", joints="keypoints")
 
@@ -419,6 +424,27 @@ def test_missing_pieces_keep_the_poses_of_all_views_alike(raw):
     frames, _, unseen = pose_frames(folder, list_views(folder))
     assert (frames, unseen) == ([45, 46, 47, 49], 1)
     assert load(raw, "dannier/00").dropped["parameters without any picture"] == 1
+
+
+def test_a_damaged_mask_costs_one_frame(raw):
+    path = raw / TRAIN / "zhuna2" / "mask" / "00" / "mask0100.png"
+    path.unlink()
+    path.write_bytes(b"")
+    (raw / TRAIN / "zhuna2" / "image" / "00" / "098.jpg").unlink()
+    (raw / TRAIN / "zhuna2" / "image" / "00" / "098.jpg").write_bytes(b"")
+    sequence = load(raw, "zhuna2/00")
+    assert sequence.tracks[0].unusable(0) is None  # for the reader of frames to refuse
+    tally = Tally()
+    wanted = wanted_examples(sequence, SelectParams(method="none"), [], tally)
+    assert [w.frame for w in wanted] == [0, 1, 3]
+    assert tally.quarantined == [
+        {
+            "file": str(path),
+            "frame": 2,
+            "reason": "not a readable PNG",
+            "hint": "extract it again",
+        }
+    ]
 
 
 def test_black_pictures(raw):

@@ -63,7 +63,11 @@ def wanted_examples(
             positions = positions[select_frames(coords[positions], params)]
         tally.selected += len(positions)
         for k in map(int, positions):
-            reason = None if track.unusable is None else track.unusable(k)
+            try:
+                reason = None if track.unusable is None else track.unusable(k)
+            except CorruptInput as e:
+                tally.quarantine(e, int(track.frames[k]))
+                continue
             if reason is None:
                 wanted.append(Wanted(int(track.frames[k]), track, k))
             else:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 N_BODY = 22  # SMPL-X joints before jaw, eyes and fingers
 JOINT_SOURCES = {
     "model": "SMPL-X forward pass",
-    "keypoints": "keypoints3d of the parameter files (SMPL-X model or smplfitter not at hand)",
+    "keypoints": "keypoints3d of the parameter files",
     "none": "none, parameters only",
 }
 
@@ -77,7 +77,10 @@ def joints_outside_mask(
     usable = [k for k, f in enumerate(files.frames) if f in files.images and f in files.masks]
     shares = []
     for k in sorted({*usable[:1], *usable[len(usable) // 2 :][:1], *usable[-1:]}):
-        mask = rlemasklib.decode(files.mask(k))
+        try:
+            mask = rlemasklib.decode(files.mask(k))
+        except CorruptInput:
+            continue  # quarantined as a single frame, should it be selected
         if mask.any():
             points = camera.world_to_image(joints[k, :N_BODY])
             points = np.where(np.isfinite(points), np.round(points), -1).astype(int)
@@ -109,11 +112,18 @@ def describe_subject(root: Path, folder: Path, model: Path | None, options: Opti
         if set(cameras) < set(views):
             lines.append(f"{folder.name}: no camera for views {sorted(set(views) - set(cameras))}")
         frames, params, _ = pose_frames(folder, views)
+        gender, models = gender_of(folder.name, options), models_root(root, options)
+        if frames and joint_source(model, options) == "keypoints":
+            body = read_body(params[frames[0]], gender, None)
+            if isinstance(body, Body) and body.keypoints is None:
+                lines.append(
+                    f"{folder.name}: no body model at hand and no keypoints3d in the parameter "
+                    "files: parameters only, which needs select.method=none"
+                )
         meshes, _ = list_frames(folder / "smpl", "smpl")
         both = [f for f in frames if f in meshes]
         if not both or not can_compare(model):
             return lines
-        gender, models = gender_of(folder.name, options), models_root(root, options)
         errors = []
         for frame in sorted({both[0], both[len(both) // 2], both[-1]}):
             hands = load_hands(model)

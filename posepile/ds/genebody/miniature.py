@@ -304,18 +304,19 @@ def draw(  # noqa: PLR0917
     depth = (joints @ rotation.T + translation)[:, 2]
     image = kit.background(WIDTH, HEIGHT, seed)
     edges = [(p, j) for j, p in enumerate(PARENTS) if p >= 0 and j < 25]
-    radius = 20 * scale * 2.9 / depth[0]
+    radius = 28 * scale * 2.9 / depth[0]
+    disc = 0.43 * radius
     silhouette = kit.draw_person(image, points, edges, radius, discs=False)
     # A disc that another one would touch is left out: it could not be found whole.
     shown: list[int] = []
     for j in sorted(DRAWN, key=lambda j: depth[j]):
         apart = [np.linalg.norm(points[j] - points[i]) for i in DRAWN if i != j]
-        if min(apart) > 2.2 * radius:
+        if min(apart) > 3.5 * disc:
             shown.append(j)
     for j in shown:
         center = tuple(round(float(v) * 256) for v in points[j])
         color = disc_colors()[DRAWN.index(j)].tolist()
-        cv2.circle(image, center, round(0.6 * radius * 256), color, -1, cv2.LINE_AA, 8)
+        cv2.circle(image, center, round(disc * 256), color, -1, cv2.LINE_AA, 8)
     # A matte: soft outside of the figure, but below the threshold there.
     matte = np.where(silhouette, 255, cv2.GaussianBlur(silhouette * 200.0, (0, 0), 3).clip(0, 127))
     for kind in ("image", "mask"):

@@ -72,20 +72,10 @@ def read_mask(path: Path) -> dict:
     Raises:
         CorruptInput: Not a readable image.
     """
-    matte = cv2.imdecode(_bytes(path), cv2.IMREAD_GRAYSCALE)
+    matte = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if matte is None:
         raise CorruptInput(path, "not a readable PNG", hint="extract it again")
     return rlemasklib.encode(matte > 127)
-
-
-def _bytes(path: Path) -> np.ndarray:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as e:
-        raise CorruptInput(path, f"cannot be read: {e.strerror}") from None
-    if not len(data):
-        raise CorruptInput(path, "file is empty", hint="extract it again")
-    return data
 
 
 @dataclass
@@ -132,10 +122,9 @@ class ViewFrames:
 
     def is_black(self, k: int) -> bool:
         """Whether nothing is to be seen of the person; decided at an eighth of the size."""
-        path = self.images[self.frames[k]]
-        small = cv2.imdecode(_bytes(path), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        small = cv2.imread(str(self.images[self.frames[k]]), cv2.IMREAD_REDUCED_GRAYSCALE_8)
         if small is None:
-            return False  # unreadable: let the reader of frames say so
+            return False  # unreadable: that is for the reader of frames to say
         mask = rlemasklib.decode(self.mask(k))
         inside = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
         return bool(small[inside].mean() <= self.dark) if inside.any() else False
