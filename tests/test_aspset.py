@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,6 +62,20 @@ def plain_c3d(path):
     n = last - first + 1
     values = np.frombuffer(data, "<f4", n * n_points * 4, (start - 1) * 512)
     return values.reshape(n, n_points, 4)[..., :3]
+
+
+def plain_rgb(frame):
+    """BT.709 limited range to RGB; chroma samples lie at even columns, between two rows."""
+    planes = frame.to_ndarray(format="yuv420p")
+    h, w = frame.height, frame.width
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    u, v = (
+        cv2.remap(plane, x / 2, (y - 0.5) / 2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for plane in planes[h:].reshape(2, h // 2, w // 2)
+    )
+    luma, u, v = (planes[:h] - 16.0) / 219, (u - 128.0) / 224, (v - 128.0) / 224
+    rgb = np.stack([luma + 1.5748 * v, luma - 0.1873 * u - 0.4681 * v, luma + 1.8556 * u], -1)
+    return (rgb * 255).round().clip(0, 255).astype(np.uint8)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -125,7 +140,7 @@ def test_joints_land_on_the_drawn_discs(root, truth):
             for k, frame in enumerate(container.decode(video=0)):
                 if k not in (0, middle, len(track.frames) - 1):
                     continue
-                image = frame.to_ndarray(format="rgb24")
+                image = plain_rgb(frame)
                 assert image.shape == (2160, 3840, 3)
                 points = sequence.camera.world_to_image(track.world_coords[k]).astype(float)
                 x, y, w, h = track.bbox[k]

@@ -41,7 +41,11 @@ def build(root: Path, seed: int = 0) -> None:
     data = root / "data"
     rng = np.random.default_rng(seed)
     scene = background(WIDTH, HEIGHT, seed)
-    scenes = {"left": scene, "mid": scene[:, ::-1], "right": scene[::-1]}
+    scenes = {"left": scene, "mid": scene[:, ::-1].copy(), "right": scene[::-1].copy()}
+    clean = {
+        view: np.concatenate([p.reshape(-1, WIDTH) for p in to_yuv420(image)])
+        for view, image in scenes.items()
+    }
     counts, clips = {"train": 0, "val": 0, "test": 0}, {}
     write_rows(data / "splits.csv", [clip[:4] for clip in CLIPS])
     for subject, clip, split, which, n in CLIPS:
@@ -56,7 +60,7 @@ def build(root: Path, seed: int = 0) -> None:
             write_camera(part / "cameras" / subject / f"{subject}-{view}.json", *cameras[view])
             points = project(joints, intrinsics, rotation, translation)
             board = points[n // 2, JOINTS.index("left_wrist")]
-            frames = Drawn(scenes[view], points, board)
+            frames = Drawn(scenes[view], clean[view], points, board)
             write_video(part / "videos" / subject / f"{name}.mkv", frames)
             header = ["left", "top", "right", "bottom"]
             write_rows(part / "boxes" / subject / f"{name}.csv", [header, *frames.boxes])
@@ -164,13 +168,14 @@ def frames_kept(joints: np.ndarray) -> list[int]:
 class Drawn:
     """The frames of one video, drawn as they are asked for, as I420 (8-bit YUV 4:2:0) arrays."""
 
-    def __init__(self, scene: np.ndarray, points: np.ndarray, board: np.ndarray):
-        self.scene, self.points, self.board = np.ascontiguousarray(scene), points, board
+    def __init__(
+        self, scene: np.ndarray, clean: np.ndarray, points: np.ndarray, board: np.ndarray
+    ):
+        self.scene, self.clean, self.points, self.board = scene, clean, points, board
         self.boxes: list[list[str]] = []
 
     def __iter__(self):
-        clean = to_i420(self.scene)
-        canvas = clean.copy()
+        canvas = self.clean.copy()
         for points in self.points:
             # Only the window round the person is drawn and converted; even for the chroma planes.
             x0, y0 = (np.floor(points.min(axis=0)).astype(int) - 40) // 2 * 2
@@ -184,21 +189,30 @@ class Drawn:
             left, right = np.clip(np.round(self.board[0] + [-14, 14]).astype(int) - x0, 0, None)
             top, bottom = np.clip(np.round(self.board[1] + [-30, 30]).astype(int) - y0, 0, None)
             window[top:bottom, left:right] = (60, 45, 30)
-            drawn = planes(to_i420(window))
+            drawn = to_yuv420(window)
             for target, patch, k in zip(planes(canvas), drawn, (1, 2, 2), strict=True):
                 target[y0 // k : y1 // k, x0 // k : x1 // k] = patch
             yield canvas
-            for target, source, k in zip(planes(canvas), planes(clean), (1, 2, 2), strict=True):
+            for target, source, k in zip(
+                planes(canvas), planes(self.clean), (1, 2, 2), strict=True
+            ):
                 part = np.s_[y0 // k : y1 // k, x0 // k : x1 // k]
                 target[part] = source[part]
 
 
-def to_i420(image: np.ndarray) -> np.ndarray:
-    """RGB to I420 with chroma averaged over its 2x2 pixels (OpenCV would take one of the four)."""
-    import av
+def to_yuv420(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RGB to Y, U and V planes as cameras write it: BT.709, limited range, MPEG-2 chroma siting.
 
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    return frame.reformat(format="yuv420p").to_ndarray()
+    A chroma sample lies at an even column, between two rows: 1-2-1 filter across, mean down.
+    """
+    matrix = np.array(
+        [[0.1826, 0.6142, 0.0620], [-0.1006, -0.3386, 0.4392], [0.4392, -0.3989, -0.0403]]
+    )
+    yuv = image.astype(np.float32) @ matrix.T.astype(np.float32) + np.float32([16, 128, 128])
+    chroma = (yuv[::2, :, 1:] + yuv[1::2, :, 1:]) / 2
+    before = chroma[:, np.maximum(np.arange(0, image.shape[1], 2) - 1, 0)]
+    chroma = (before + 2 * chroma[:, ::2] + chroma[:, 1::2]) / 4
+    return tuple(p.round().astype(np.uint8) for p in (yuv[..., 0], chroma[..., 0], chroma[..., 1]))
 
 
 def planes(i420: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -218,6 +232,8 @@ def write_video(path: Path, images) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 50)
         stream.codec_context.thread_count = 1
+        stream.codec_context.colorspace = 1  # BT.709
+        stream.codec_context.color_range = 1  # limited
         stream.options = {
             "preset": "ultrafast",
             "crf": "20",
