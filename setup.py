@@ -1,4 +1,4 @@
-"""Only what pyproject.toml cannot say: configs/ at the top travels in the wheel as posepile/configs."""
+"""Only what pyproject.toml cannot say: configs/ travels in the wheel as posepile/configs."""
 
 from setuptools import find_packages, setup
 

@@ -71,8 +71,8 @@ def main():
 
     torch.set_num_threads(1)
     jpegs = make_crops(args.crops)
-    with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = Path(folder)
         os.environ["DATA_ROOT"] = str(tmp)
         options = {
             "batch_size": 32,
@@ -89,9 +89,7 @@ def main():
         examples = pack_crops(jpegs, tmp / "crops.barecat")
         cases = {"bare decoding": map_style(BareDecoding(jpegs))}
         dataset = CropDataset(examples, transform=only_image)
-        cases["posepile full shuffle"] = map_style(
-            dataset, ShardShuffleSampler(examples, block=1)
-        )
+        cases["posepile full shuffle"] = map_style(dataset, ShardShuffleSampler(examples, block=1))
         cases["posepile blocks"] = map_style(dataset, ShardShuffleSampler(examples))
         cases["plain files"] = map_style(PlainFiles(write_files(jpegs, tmp / "files")))
         cases |= webdataset_case(jpegs, tmp / "wds", options)

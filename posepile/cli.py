@@ -1,4 +1,4 @@
-"""The ``posepile`` command: thin over the pipeline; exit 0 done, 1 failed work, 2 wrong request."""
+"""The ``posepile`` command: thin over the pipeline. Exit 0 done, 1 failed, 2 wrong request."""
 
 from __future__ import annotations
 
@@ -137,16 +137,16 @@ def slurm_shard() -> tuple[int, int] | None:
     count = os.environ.get("SLURM_ARRAY_TASK_COUNT")
     if not count:
         raise UsageError("SLURM_ARRAY_TASK_ID is set but SLURM_ARRAY_TASK_COUNT is not")
-    index = int(task) - int(os.environ.get("SLURM_ARRAY_TASK_MIN", 0))
+    index = int(task) - int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
     if not 0 <= index < int(count):
         raise UsageError(
-            f"SLURM_ARRAY_TASK_ID = {task} with SLURM_ARRAY_TASK_COUNT = {count}: number the array "
-            "tasks 0..N-1, or from SLURM_ARRAY_TASK_MIN on without gaps"
+            f"SLURM_ARRAY_TASK_ID = {task} with SLURM_ARRAY_TASK_COUNT = {count}: number the "
+            "array tasks 0..N-1, or from SLURM_ARRAY_TASK_MIN on without gaps"
         )
     return index, int(count)
 
 
-# --------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 # Running
 
 
@@ -162,7 +162,8 @@ def cmd_step(args: argparse.Namespace) -> int:
 
 def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     """Runs those stages of the steps that the options ask for."""
-    from posepile import pipeline, steps as actions
+    from posepile import pipeline
+    from posepile import steps as actions
 
     stages = chosen_stages(args)
     share = args.shard or slurm_shard()
@@ -204,7 +205,7 @@ def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:
     return STAGES[STAGES.index(args.start) :] if args.start else STAGES
 
 
-# --------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 # Looking
 
 
@@ -220,7 +221,8 @@ def cmd_list(args: argparse.Namespace) -> int:
 
 def cmd_plan(args: argparse.Namespace) -> int:
     """Prints the download plan."""
-    from posepile import pipeline, steps as actions
+    from posepile import pipeline
+    from posepile import steps as actions
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     print("\n".join(actions.plan(run)))
@@ -229,7 +231,8 @@ def cmd_plan(args: argparse.Namespace) -> int:
 
 def cmd_doctor(args: argparse.Namespace) -> int:
     """Prints what is wrong with the raw files; exit 1 if anything is."""
-    from posepile import pipeline, steps as actions
+    from posepile import pipeline
+    from posepile import steps as actions
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     ok, lines = actions.doctor(run, args.checksums)
@@ -239,7 +242,8 @@ def cmd_doctor(args: argparse.Namespace) -> int:
 
 def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
-    from posepile import pipeline, steps as actions
+    from posepile import pipeline
+    from posepile import steps as actions
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     print("\n".join(actions.status(run)))
@@ -279,7 +283,8 @@ def cmd_verify(args: argparse.Namespace) -> int:
     problems = archive.verify(packed_archive(args.name))
     for problem in problems:
         print(problem)
-    print(f"{paths.archive_path(args.name)}: " + (f"{len(problems)} problems" if problems else "ok"))
+    state = f"{len(problems)} problems" if problems else "ok"
+    print(f"{paths.archive_path(args.name)}: {state}")
     return 1 if problems else 0
 
 

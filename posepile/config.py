@@ -153,8 +153,8 @@ def _describe(
         close = difflib.get_close_matches(loc[-1], allowed, 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         return f"{where}: unknown key {key}{hint}; allowed here: {', '.join(allowed) or 'none'}"
-    value = first.get("input")
-    return f"{where}: {key} = {value!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
+    value, message = first.get("input"), first["msg"]
+    return f"{where}: {key} = {value!r} is not allowed: {message[0].lower()}{message[1:]}"
 
 
 def _allowed_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:

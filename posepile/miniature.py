@@ -1,8 +1,8 @@
 """Kit for writing miniatures: drawn people with known joints, in any raw format.
 
 A miniature is made from a dataset's card and knows nothing of the reader under test. For the same
-reason projection is written out here in plain numpy from the textbook formulas instead of using the
-camera library that the pipeline uses.
+reason projection is written out here in plain numpy from the textbook formulas instead of using
+the camera library that the pipeline uses.
 
 A drawn person is a grey articulated figure on a textured background. Each joint is a disc of its
 own colour with a dark ring, so that a test can find it again in the final crop, whatever
@@ -76,7 +76,7 @@ def project(
 
 
 def background(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """A soft greyish texture, uint8 RGB ``[height, width, 3]``: compressible, never a joint colour."""
+    """A soft greyish texture, uint8 RGB ``[height, width, 3]``; never of a joint's colour."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 150, (max(2, height // 120), max(2, width // 120), 1), np.uint8)
     grey = cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
@@ -110,7 +110,7 @@ def draw_person(
     mask = np.zeros(image.shape[:2], np.uint8)
 
     def point(p):
-        return tuple(int(round(float(v) * one)) for v in p)
+        return tuple(round(float(v) * one) for v in p)
 
     ok = np.isfinite(joints).all(axis=-1)
     thickness = max(1, round(2 * radius))
@@ -122,9 +122,7 @@ def draw_person(
                 )
     for j in np.flatnonzero(ok):
         for target, color in ((image, (70, 70, 80)), (mask, 1)):
-            cv2.circle(
-                target, point(joints[j]), round(radius * one), color, -1, cv2.LINE_8, shift
-            )
+            cv2.circle(target, point(joints[j]), round(radius * one), color, -1, cv2.LINE_8, shift)
     if discs:
         for j in np.flatnonzero(ok):
             color = tuple(int(c) for c in colors[j])
@@ -165,7 +163,7 @@ def find_joints(
         hue_off = np.abs(hsv[..., 0] - int(hsv_colors[j, 0]))
         hue_off = np.minimum(hue_off, 180 - hue_off)
         hit = ((hue_off <= 6) & (hsv[..., 1] > 110) & (hsv[..., 2] > 80)).astype(np.uint8)
-        n, labels, stats, centroids = cv2.connectedComponentsWithStats(hit, connectivity=8)
+        n, labels, stats, _ = cv2.connectedComponentsWithStats(hit, connectivity=8)
         if n < 2:
             continue
         best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))

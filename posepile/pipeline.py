@@ -149,7 +149,7 @@ def my_units(run: Run) -> list[Unit]:
     return units[index::count]
 
 
-# --------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 # Keys: what a stage's result depends on
 
 
@@ -194,7 +194,7 @@ def is_current(result: dict | None, key: str, exclusions: list[Exclusion]) -> bo
     return now == result["exclusions"]
 
 
-# --------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 # One unit, in a worker
 
 
@@ -271,9 +271,7 @@ def _process(
                     "key": keys[stage],
                     "unit": unit.id,
                     "sequences": ids,
-                    "exclusions": [
-                        e.model_dump(mode="json") for e in matching(exclusions, ids)
-                    ],
+                    "exclusions": [e.model_dump(mode="json") for e in matching(exclusions, ids)],
                     "tally": tally.to_json(),
                 },
             )
@@ -341,7 +339,7 @@ def _segment(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> Non
 STAGE_RUNNERS = {"select": _select, "detect": _detect, "crop": _crop, "segment": _segment}
 
 
-# --------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 # All units
 
 
@@ -389,7 +387,8 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
                 bar.set_postfix_str(f"{n_examples} examples")
                 bar.update()
                 if outcome.error and not run.quiet:
-                    bar.write(f"quarantined {outcome.unit}: {error_line(outcome.error)}", sys.stderr)
+                    line = f"quarantined {outcome.unit}: {error_line(outcome.error)}"
+                    bar.write(line, sys.stderr)
                 if outcome.fatal:
                     raise WorkError(outcome.fatal)
     return [outcomes[u.id] for u in units]
@@ -436,7 +435,8 @@ def lock(run: Run, what: str = "units") -> Iterator[None]:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise WorkError(f"{path}: another run of {run.name} is active on these units") from None
+            message = f"{path}: another run of {run.name} is active on these units"
+            raise WorkError(message) from None
         yield
 
 
@@ -445,7 +445,7 @@ class Journal:
 
     def __init__(self, run: Run):
         run.work.mkdir(parents=True, exist_ok=True)
-        self._file = open(run.work / "journal.jsonl", "a")  # noqa: SIM115
+        self._file = open(run.work / "journal.jsonl", "a")
 
     def write(self, outcome: Outcome) -> None:
         """Appends one unit's outcome."""
@@ -468,7 +468,9 @@ class Journal:
 
 def error_line(error: dict[str, Any]) -> str:
     """A quarantine entry as one line."""
-    where = error["file"] if error.get("frame") is None else f"{error['file']}, frame {error['frame']}"
+    where = error["file"]
+    if error.get("frame") is not None:
+        where += f", frame {error['frame']}"
     return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
 
 

@@ -169,9 +169,9 @@ class Sequence:
         image_name: ``(frame, person) -> path`` of the crop below ``SPEC.image_dir``.
         scene: Scene name for ``Pose3DExample.scene_name``.
         dropped: How many examples the recipe itself left out, by reason.
-        checks: Self-checks made while loading, name -> residual (e.g. ``{"reprojection_px": 0.1}``,
-            the largest seen). The run reports the largest and the mean over sequences. A residual
-            that means wrong data raises ``CorruptInput`` in the recipe instead.
+        checks: Self-checks made while loading, name -> largest residual seen, e.g.
+            ``{"reprojection_px": 0.1}``. The run reports the largest and the mean over sequences.
+            A residual that means wrong data raises ``CorruptInput`` in the recipe instead.
     """
 
     id: str

@@ -22,7 +22,7 @@ from typing import Any
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.recipe import Unit
 
-# Files up to this size are hashed whole; of larger ones the first, middle and last MiB and the size.
+# Files up to this size are hashed whole; of larger ones the size and the first, middle, last MiB.
 WHOLE_FILE_LIMIT = 16 << 20
 SAMPLE = 1 << 20
 

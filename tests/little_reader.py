@@ -36,13 +36,14 @@ def array(value):
 
     if not (isinstance(value, dict) and value.get(b"nd", value.get("nd"))):
         return value
-    get = lambda key: value.get(key.encode(), value.get(key))  # noqa: E731
+    get = lambda key: value.get(key.encode(), value.get(key))
     kind = get("type")
     kind = kind.decode() if isinstance(kind, bytes) else kind
     code = {"f2": "e", "f4": "f", "f8": "d", "u1": "B", "u2": "H", "i2": "h", "i4": "i", "u4": "I"}
     data = get("data")
     size = int(kind[2:])
-    flat = list(struct.unpack(f"{kind[0].replace('|', '<')}{len(data) // size}{code[kind[1:]]}", data))
+    order = kind[0].replace("|", "<")
+    flat = list(struct.unpack(f"{order}{len(data) // size}{code[kind[1:]]}", data))
     for n in reversed(get("shape")[1:]):
         flat = [flat[i : i + n] for i in range(0, len(flat), n)]
     return flat

@@ -69,8 +69,9 @@ def load_unit(root, unit, options):
     camera = deltacamera.Camera(
         intrinsic_matrix=[[FOCAL, 0, 319.5], [0, FOCAL, 239.5], [0, 0, 1]], world_up=(0, -1, 0)
     )
-    low, high = ((world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).min(1) - 15), (
-        (world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).max(1) + 15
+    low, high = (
+        ((world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).min(1) - 15),
+        ((world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).max(1) + 15),
     )
     track = Track(
         frames=np.arange(0, len(world), options.stride),

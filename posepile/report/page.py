@@ -101,10 +101,7 @@ def subtitle(name: str, manifest: dict[str, Any]) -> str:
 def counts_table(manifest: dict[str, Any]) -> str:
     """Counts per split and stage."""
     columns = ("units", "annotated", "selected", "frames_read", "examples")
-    rows = [
-        [split, *(manifest["splits"][split][c] for c in columns)]
-        for split in SPLITS
-    ]
+    rows = [[split, *(manifest["splits"][split][c] for c in columns)] for split in SPLITS]
     return table(["split", *(c.replace("_", " ") for c in columns)], rows)
 
 
@@ -140,7 +137,9 @@ def quarantine_list(manifest: dict[str, Any]) -> str:
         entries += manifest["splits"][split]["quarantined"]
     if not entries:
         return ""
-    rows = [[e["file"], "" if e.get("frame") is None else e["frame"], e["reason"]] for e in entries]
+    rows = [
+        [e["file"], "" if e.get("frame") is None else e["frame"], e["reason"]] for e in entries
+    ]
     title = f"<h2 class=bad>Quarantined: {len(entries)}</h2>"
     return title + table(["file", "frame", "reason"], rows)
 

@@ -1,4 +1,4 @@
-"""Person detection on the kept frames; results stored per unit, so that they can be made elsewhere.
+"""Person detection on the kept frames; stored per unit, so that it can be done elsewhere.
 
 Detections of a unit are one small file: for every sequence and every kept frame the boxes with
 their scores in pixels of the full source frame. Cropping takes them from there, or makes them in

@@ -1,4 +1,4 @@
-"""From annotations to the list of wanted examples: exclusion, selection, order. No pixel is read."""
+"""From annotations to the list of wanted examples: exclusion, selection, order; no pixel read."""
 
 from __future__ import annotations
 

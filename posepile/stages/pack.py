@@ -117,7 +117,6 @@ def recorded_inputs(run: Run, unit: Unit) -> list[dict] | None:
 
 def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, Any]:
     """Everything that answers "which exact files did you use, and what became of them?"."""
-
     per_split = {}
     for split in SPLITS:
         tally = Tally()
@@ -157,9 +156,7 @@ def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, 
         },
         "counts": {split: per_split[split]["examples"] for split in SPLITS},
         "splits": per_split,
-        "exclusions": [
-            e.model_dump(mode="json") for e in matching(run_exclusions(run), ids)
-        ],
+        "exclusions": [e.model_dump(mode="json") for e in matching(run_exclusions(run), ids)],
         "quarantined_units": [f | {"file": shown(f["file"], run)} for f in failed],
         "sources": json.loads(lock_file.read_text()) if lock_file.is_file() else None,
         "miniature": (run.root / "miniature_truth.json").is_file(),

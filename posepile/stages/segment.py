@@ -1,7 +1,7 @@
 """Segmentation of crops: fills in the masks that the raw data does not give.
 
-It looks at the crop as stored, JPEG and all, so that running it in one go with cropping or later on
-another machine gives the same bytes. Masks of the raw data always win.
+It looks at the crop as stored, JPEG and all, so that running it in one go with cropping or later
+on another machine gives the same bytes. Masks of the raw data always win.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def segment_part(
     with PartWriter(target) as writer:
         for i, (record, data) in enumerate(examples):
             if record.mask is None:
-                others = [examples[k][0] for k in together[record.sequence, record.frame] if k != i]
+                same_frame = together[record.sequence, record.frame]
+                others = [examples[k][0] for k in same_frame if k != i]
                 record.mask = segmenter(
                     jpeg.decode(data, name=record.image_path),
                     record.bbox,

@@ -13,9 +13,9 @@ from posepile.table import ExampleList
 class CropDataset:
     """Loaded examples by index, for ``torch.utils.data.DataLoader``.
 
-    Annotations stay in the memory-mapped table, which all workers share through the page cache. The
-    index array of a reordered list lies in shared memory, so that spawned workers do not copy it
-    either. Open archives are per process and never travel.
+    Annotations stay in the memory-mapped table, which all workers share through the page cache.
+    The index array of a reordered list lies in shared memory, so that spawned workers do not copy
+    it either. Open archives are per process and never travel.
 
     Crops differ in size: either ``transform`` brings them to one, or pass ``collate_fn=list``.
 

@@ -12,10 +12,10 @@ from posepile.table import ExampleList
 class ShardShuffleSampler:
     """Indices of a list of examples in a random order that storage can follow.
 
-    Fully random reads are cheap from memory or flash and slow from spinning or network disks. Here
-    examples that lie together in a shard form blocks; the order of blocks is random, and a window
-    of blocks is shuffled through, so that at any time reads fall into ``window`` short stretches of
-    the shards. ``block=1`` is a full shuffle.
+    Fully random reads are cheap from memory or flash and slow from spinning or network disks.
+    Here examples that lie together in a shard form blocks; the order of blocks is random, and a
+    window of blocks is shuffled through, so that at any time reads fall into ``window`` short
+    stretches of the shards. ``block=1`` is a full shuffle.
 
     With several processes each gets a disjoint share of every pass: the first ``len`` are equal in
     number on all ranks; the few left over are dropped for the epoch, others in the next.
