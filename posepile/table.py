@@ -799,6 +799,16 @@ class ExampleList(MutableSequence):
         self._codes = self._codes[: self._n][indices]
         self._n = len(self._codes)
 
+    def storage_order(self) -> np.ndarray | None:
+        """Returns the positions of the list in the order their images are stored.
+
+        Rows of a table are in the order of its shards. None if the list is in that order already.
+        """
+        if isinstance(self._codes, range) and self._codes.step > 0:
+            return None
+        self._own()
+        return np.argsort(self._codes[: self._n], kind="stable")
+
     def iter_coord_chunks(self, size: int = 4096) -> Iterator[np.ndarray]:
         """Iterates over dense ``[n, J, 3]`` world coordinates, in any order of the examples."""
         for rows, source in self.rows_by_source():

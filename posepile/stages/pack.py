@@ -64,7 +64,6 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         spec = load_recipe(run.name).SPEC
         archive.pack([p["dir"] for p in parts], target, spec, manifest)
         archive.write_pickle(target, dataset_pickle(run))
-        write_json(target.with_name(target.name + ".manifest.json"), manifest)
         write_json(done, {"key": key})
         return manifest, True
 

@@ -35,6 +35,7 @@ class CropDataset:
         self._examples = examples[:]
         self._transform = transform
         self._load_image = load_image
+        self._shared: Any = None
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -46,11 +47,14 @@ class CropDataset:
     def __getstate__(self) -> dict[str, Any]:
         import torch
 
-        state = dict(self.__dict__)
+        state = dict(self.__dict__, _shared=None)
         rebuild, (sources, codes, objects) = self._examples.__reduce__()
         if isinstance(codes, np.ndarray):
-            # Pickled by torch's own workers, a shared tensor travels as a handle.
-            codes = torch.from_numpy(codes).share_memory_()
+            # When torch starts workers, a shared tensor travels as a handle; it has to live
+            # until they have opened it.
+            if self._shared is None:
+                self._shared = torch.from_numpy(codes).share_memory_()
+            codes = self._shared
         state["_examples"] = (rebuild, sources, codes, objects)
         return state
 
