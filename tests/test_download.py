@@ -225,6 +225,13 @@ def test_server_without_ranges_that_always_breaks_off_ends(tmp_path, server):
     assert len(server.requests) < 8
 
 
+def test_server_that_breaks_off_now_earlier_now_later_ends(tmp_path, server):
+    server.ranges = False
+    server.cut_after = [500_000, 900_000] * 50
+    report = Case(tmp_path, simple(server, md5=MD5)).run(attempts=3)
+    assert not report.ok and len(server.requests) < 8
+
+
 @pytest.mark.parametrize("same_size", [True, False])
 def test_file_changed_on_the_server_is_not_glued_together(tmp_path, server, same_size):
     case = Case(tmp_path, simple(server))

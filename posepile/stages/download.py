@@ -592,8 +592,8 @@ def _fetch_source(job: _Job, source: Source) -> None:
 
 def _fetch_from(transfer: _Transfer, url: str, job: _Job) -> dict[str, Any]:
     failures, from_scratch = 0, False
+    farthest = _size_of(transfer.part)
     while True:
-        before = _size_of(transfer.part)
         try:
             digests = _transfer_once(transfer, url)
             fault = _fault(transfer, digests)
@@ -603,10 +603,13 @@ def _fetch_from(transfer: _Transfer, url: str, job: _Job) -> dict[str, Any]:
             # A wrong beginning may have been left by an earlier version of the file on the server.
             if not transfer.resumed or from_scratch:
                 raise _TryNext(fault)
-            transfer.resumed, from_scratch = False, True
+            transfer.resumed, from_scratch, farthest = False, True, 0
             transfer.log(f"{transfer.source.name}: {fault}; once more from the beginning")
         except _Transient as e:
-            failures = 0 if _size_of(transfer.part) > before else failures + 1
+            # Compared with the best so far, or a server that starts over each time and breaks off
+            # now earlier, now later would be asked forever.
+            failures = 0 if _size_of(transfer.part) > farthest else failures + 1
+            farthest = max(farthest, _size_of(transfer.part))
             if failures >= job.attempts:
                 raise _TryNext(f"{e} ({failures} attempts)") from None
             wait = min(2.0**failures, _LONGEST_WAIT_SECONDS) if e.wait is None else e.wait
