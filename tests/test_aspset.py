@@ -65,7 +65,7 @@ def plain_c3d(path):
 
 
 def plain_rgb(frame, left, top, width, height):
-    """A window in RGB from BT.709 limited; chroma samples lie at even columns, between two rows."""
+    """A window in RGB, from BT.709; chroma samples lie at even columns, between two rows."""
     planes = frame.to_ndarray(format="yuv420p")
     h, w = frame.height, frame.width
     x = np.arange(left, left + width, dtype=np.float32)
