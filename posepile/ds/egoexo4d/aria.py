@@ -91,13 +91,13 @@ def wearer_outline(cameras: dict, where: str) -> Callable[[int], np.ndarray | No
         where: The file, for messages.
 
     Returns:
-        Frame -> corners ``[8, 3]`` in world millimetres of an upright column 0.9 m wide from 0.2 m
+        Frame -> corners ``[8, 3]`` in world millimetres of an upright column 1.2 m wide from 0.2 m
         above the glasses to 1.75 m below them, None in a gap.
     """
     key = aria_key(cameras)
     extrinsics = cameras[key].get("camera_extrinsics") if key else None
     poses = AriaCameras(extrinsics or {}, None, None, IMAGE_SIZE, f"{where}, {key}")
-    corners = np.array([[x, y, z] for x in (-450, 450) for y in (-450, 450) for z in (200, -1750)])
+    corners = np.array([[x, y, z] for x in (-600, 600) for y in (-600, 600) for z in (200, -1750)])
 
     def outline(frame: int) -> np.ndarray | None:
         pose = poses.pose(frame)
