@@ -389,12 +389,27 @@ def test_broken_label_files_are_named(tmp_path, content, message):
         annotations.read_labels(path)
 
 
+def test_a_test_frame_without_a_pose_of_the_glasses_is_counted(copy):
+    pose = copy / f"annotations/ego_pose/test/camera_pose/{miniature.UIDS[miniature.COOK]}.json"
+    edit(pose, lambda c: c["aria01"]["camera_extrinsics"].pop("2"))
+    sequence = load(copy, f"test/{miniature.COOK}/cam01", test_stride=2)
+    assert list(sequence.tracks[0].frames) == [0]
+    assert sequence.dropped == {"no pose of the glasses in this frame": 1}
+    edit(pose, lambda c: c.pop("aria01"))
+    assert len(load(copy, f"test/{miniature.COOK}/cam01").tracks[0].frames) == 0
+
+
 def test_the_test_split_is_packed_for_prediction(raw):
     sequence = load(raw, f"test/{miniature.COOK}/cam01", test_stride=2)
     track = sequence.tracks[0]
     assert list(track.frames) == [0, 2]
     assert np.isnan(track.world_coords).all() and track.world_coords.shape == (2, 61, 3)
-    np.testing.assert_array_equal(track.bbox, [[-0.5, -0.5, 3840, 2160]] * 2)
+    # The glasses say where the wearer is: the box holds them and is not the whole image.
+    for frame, (x, y, w, h) in zip(track.frames, track.bbox, strict=True):
+        joints = 1000 * np.array(list(miniature.body_at(frame).values()))
+        points = cameras.project(sequence.camera, joints)
+        assert (points > [x, y]).all() and (points < [x + w, y + h]).all()
+        assert h < 1.5 * np.ptp(points[:, 1]) and w < 700
     for params in (SELECT, SelectParams(method="last")):
         assert len(select_frames(track.motion_coords, params)) == 2
 
@@ -687,8 +702,8 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
     assert any(
         "takes: 4 files" in x and total in x and "1 files of unknown size" in x for x in lines
     )
-    assert any("known total" in x and total in x for x in lines)
-    assert any("ego_pose_pseudo_gt: 138.6 GB" in x and "no manifest" in x for x in lines)
+    assert any("total:" in x and total in x for x in lines)
+    assert any("ego_pose_pseudo_gt: about 138.6 GB" in x and "aws s3 cp" in x for x in lines)
 
     path.write_text("<html>")
     with pytest.raises(CorruptInput, match="not valid JSON"):

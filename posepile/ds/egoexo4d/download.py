@@ -225,28 +225,34 @@ def plan(root: Path, options: Any) -> list[str]:
             f"  at most {PART_GB[part] * share:,.0f} GB for {share:.0%} of all takes; about half "
             "of the takes have pose labels"
         )
-    total = 0
+    total = estimated = 0.0
     for step in steps:
+        share = 1.0
+        if step.uids is not None:
+            n_takes = len(read_json(root / "takes.json"))
+            share = len(step.uids) / max(1, n_takes)
+            lines.append(f"For {len(step.uids)} of {n_takes} takes:")
         for part in step.parts:
             entries = load_manifest(root, part, options.download)
             if entries is None:
+                estimated += share * PART_GB[part]
                 lines.append(
-                    f"  {part}: {PART_GB[part]:,.1f} GB as a whole (no manifest; "
-                    f"{'for all takes, ' if step.uids else ''}put it at "
-                    f"{manifest_path(root, part, options.download.release)} with: "
-                    f"aws s3 cp {manifest_url(part, options.download.release)} FILE)"
+                    f"  {part}: about {share * PART_GB[part]:,.4g} GB, by the published size of "
+                    "the part; for exact figures put its manifest at "
+                    f"{manifest_path(root, part, options.download.release)}: aws s3 cp "
+                    f"{manifest_url(part, options.download.release)} FILE"
                 )
                 continue
             cost = cost_of(root, entries, step, options.download)
-            total += cost.size
+            total += cost.size / 1e9
             lines.append(
                 f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
                 f"{cost.present / 1e9:,.3f} GB are here"
                 + (f"; {cost.unsized} files of unknown size" if cost.unsized else "")
             )
-        if step.uids is not None:
-            lines.append(f"  (for {len(step.uids)} takes)")
-    lines.append(f"  known total: {total / 1e9:,.3f} GB into {root}")
+    lines.append(
+        f"  total: {total:,.3f} GB by manifests, about {estimated:,.4g} GB estimated, into {root}"
+    )
     return lines
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import boxlib
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.ds.egoexo4d import aria, cameras, takes
+from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import (
     EDGES,
     JOINT_NAMES,
@@ -24,7 +23,7 @@ from posepile.ds.egoexo4d.annotations import (
 from posepile.ds.egoexo4d.download import DownloadOptions, doctor, download, plan
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.recipe import SPLITS, DatasetSpec, Sequence, Track, Unit, Video
+from posepile.recipe import SPLITS, DatasetSpec, Sequence, Unit, Video
 
 __all__ = ["SPEC", "Options", "doctor", "download", "list_units", "load_unit", "plan"]
 
@@ -148,10 +147,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         sequence.dropped.update(labels.dropped)
     if unit.split == "test":
         frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
-        coords = np.full((len(frames), len(JOINT_NAMES), 3), np.nan)
 
     camera_pose = takes.camera_pose_file(root, unit.split, take["uid"])
-    entry = cameras.read_camera_pose(camera_pose).get(key)
+    entries = cameras.read_camera_pose(camera_pose)
+    entry = entries.get(key)
     if entry is None:
         sequence.dropped["camera is not localized in camera_pose"] += len(frames)
         return [sequence]
@@ -175,46 +174,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
                 f"labels, allowed {options.max_reprojection_px:g}",
                 hint="raise dataset.max_reprojection_px or exclude the take",
             )
-    sequence.tracks = [make_track(sequence, frames, coords, options)]
-    sequence.tracks[0].activity = take["activity"]
+    if unit.split == "test":
+        wearer = None if is_ego else aria.wearer_outline(entries, str(camera_pose))
+        track = tracks.prediction_track(frames, camera, wearer, sequence.dropped)
+    else:
+        track = tracks.labelled_track(frames, coords, camera, sequence.dropped, options.min_joints)
+    track.activity = take["activity"]
+    sequence.tracks = [track]
     return [sequence]
-
-
-def make_track(sequence: Sequence, frames, coords, options: Options) -> Track:
-    """The usable frames with box and camera-frame joints; counts the others in ``dropped``."""
-    is_test = sequence.split == "test"
-    kept, boxes, motion = [], [], []
-    for k, frame in enumerate(frames):
-        static = not callable(sequence.camera)
-        camera = sequence.camera if static else sequence.camera(int(frame))
-        if camera is None:
-            sequence.dropped["no pose of the glasses in this frame"] += 1
-            continue
-        h, w = camera.image_shape
-        full = np.array([-0.5, -0.5, w, h], np.float32)
-        if is_test:
-            kept.append(k)
-            boxes.append(full)
-            motion.append(np.full_like(coords[k], 1e6 * k))  # nothing to compare: always new
-            continue
-        in_camera = (coords[k] - camera.t) @ np.array(camera.R, np.float64).T
-        points = cameras.project(camera, coords[k])
-        if not static:
-            points[~aria.in_field(in_camera)] = np.nan
-        inside = ((points >= -0.5) & (points <= [w - 0.5, h - 0.5])).all(axis=-1)
-        if np.isfinite(coords[k]).all(axis=-1).sum() < options.min_joints:
-            sequence.dropped[f"fewer than {options.min_joints} joints"] += 1
-        elif inside.sum() < options.min_joints:
-            sequence.dropped[f"fewer than {options.min_joints} joints in the image"] += 1
-        else:
-            seen = points[inside] if not static else points[np.isfinite(points).all(axis=-1)]
-            box = boxlib.expand(boxlib.bb_of_points(seen.astype(np.float32)), 1.05)
-            kept.append(k)
-            boxes.append(boxlib.intersection(box, full))
-            motion.append(in_camera)
-    return Track(
-        np.asarray(frames)[kept],
-        world_coords=coords[kept].astype(np.float32),
-        bbox=np.array(boxes, np.float32).reshape(-1, 4),
-        motion_coords=np.array(motion).reshape(-1, len(JOINT_NAMES), 3),
-    )
