@@ -97,7 +97,7 @@ def _compiled_scan():
     return numba.njit(cache=True)(_scan)
 
 
-def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchanged):  # noqa: PLR0917
+def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchanged):
     """Walks over the frames in order, with a ring buffer of kept poses.
 
     Args:

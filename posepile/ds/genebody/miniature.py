@@ -194,7 +194,7 @@ def pose_body(model: dict, smplx: dict, scale: float) -> tuple[np.ndarray, np.nd
     return (joints + offset) * scale, (vertices + offset) * scale
 
 
-def write_performer(  # noqa: PLR0917
+def write_performer(
     folder: Path,
     model: dict,
     views: list[str],
@@ -294,7 +294,7 @@ def make_camera(view: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"K": k, "c2w": c2w, "D": LENS * rng.uniform(0.9, 1.1)}
 
 
-def draw(  # noqa: PLR0917
+def draw(
     folder: Path, view: str, stem: str, joints: np.ndarray, camera: dict, scale: float, seed: int
 ) -> None:
     """Writes one image and its matte; masks of zhuna2 have four digits whatever the image has."""
