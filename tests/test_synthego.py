@@ -161,7 +161,7 @@ def test_what_cannot_be_spliced_is_named_and_the_rest_is_done(root, change, mess
 def test_damaged_json_is_named(root):
     path = root / "SynthEgo" / "metadata_0000008_0001.json"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(WorkError, match="metadata_0000008_0001.json: not valid JSON.*extract"):
+    with pytest.raises(WorkError, match=r"metadata_0000008_0001.json: not valid JSON.*extract"):
         splice.splice_tree(root)
 
 
@@ -265,7 +265,7 @@ def test_wrong_joint_order_fails_loudly(spliced):
             rows = data["landmarks"][key]
             rows[18], rows[4] = rows[4], rows[18]
         path.write_text(json.dumps(data))
-    with pytest.raises(CorruptInput, match="landmark .* from its parent .* changes by"):
+    with pytest.raises(CorruptInput, match=r"landmark .* from its parent .* changes by"):
         main.calibrate(spliced, main.Options())
 
 
@@ -274,7 +274,7 @@ def test_wrong_pose_fails_loudly(spliced):
         data["pose"][4][0] += 0.8  # as from another frame of the motion
 
     edit(spliced, "0000003_0001", turn_knee)
-    with pytest.raises(CorruptInput, match="joint lank.*not of the right release"):
+    with pytest.raises(CorruptInput, match=r"joint lank.*not of the right release"):
         load_all(spliced)
 
 
@@ -286,7 +286,7 @@ def test_wrong_camera_fails_loudly(spliced):
         ).tolist()
 
     edit(spliced, "0000019_0002", flip)
-    with pytest.raises(CorruptInput, match="metadata_0000019_0002.*px from 2D_camera_L"):
+    with pytest.raises(CorruptInput, match=r"metadata_0000019_0002.*px from 2D_camera_L"):
         load_all(spliced)
 
 
