@@ -8,7 +8,15 @@ from pathlib import Path
 import deltacamera
 import numpy as np
 
-from posepile.ds.amarv.layout import LENGTH_UNITS, CameraPart, Clip, fill, numbers, read_data
+from posepile.ds.amarv.layout import (
+    LENGTH_UNITS,
+    CameraPart,
+    Clip,
+    fill,
+    number,
+    numbers,
+    read_data,
+)
 from posepile.errors import CorruptInput
 
 WORLD_UP = (0.0, 0.0, 1.0)
@@ -87,10 +95,10 @@ def intrinsics(
             raise CorruptInput(file, f"intrinsics {matrix.tolist()}, expected a 3x3 matrix")
         return matrix
     if part.fov_key is not None:
-        fov = float(numbers(data, fill(part.fov_key, clip, view), file))
+        fov = number(data, fill(part.fov_key, clip, view), file)
         focal = width / 2 / np.tan(np.deg2rad(fov) / 2)
     else:
-        focal_mm = float(numbers(data, fill(part.focal_key, clip, view), file))
+        focal_mm = number(data, fill(part.focal_key, clip, view), file)
         focal = focal_mm / part.sensor_width_mm * width
     if not (np.isfinite(focal) and focal > 0):
         raise CorruptInput(file, f"focal length of {focal} pixels for view {view}")

@@ -33,6 +33,7 @@ from posepile.ds.amarv.layout import (
     Mask,
     fill,
     lookup,
+    number,
     numbers,
     parse_person_rule,
     read_data,
@@ -250,7 +251,7 @@ def load_motion(
         data_path = layout.base(root) / fill(body.path, clip, None)
         data = read_data(data_path)
         if body.start_frame_key is not None:
-            start = float(numbers(data, body.start_frame_key, data_path))
+            start = number(data, body.start_frame_key, data_path)
         if body.root_transform_key is not None:
             transform = numbers(data, body.root_transform_key, data_path)
             if transform.shape != (4, 4):

@@ -152,6 +152,18 @@ def numbers(data: Any, key: str, file: Path) -> np.ndarray:
         raise CorruptInput(file, f"{key} is not an array of numbers: {e}") from e
 
 
+def number(data: Any, key: str, file: Path) -> float:
+    """The single finite number below a dotted key; errors as :func:`numbers`."""
+    value = numbers(data, key, file)
+    if value.size != 1 or not np.isfinite(value).all():
+        raise CorruptInput(
+            file,
+            f"{key} has shape {value.shape}, expected one number",
+            hint="correct the key in the layout manifest",
+        )
+    return float(value.ravel()[0])
+
+
 @dataclass(frozen=True)
 class Clip:
     """One motion rendered from several views.

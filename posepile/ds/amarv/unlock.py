@@ -43,7 +43,7 @@ def unlock(root: Path, amass_root: str | None) -> list[str]:
     for archive in archives:
         if not opens_here(archive):
             raise WorkError(
-                f"{archive}: 7z, or a zip with AES encryption, is not opened here; extract it with "
+                f"{archive}: 7z or a zip with AES encryption is not opened here; extract it by "
                 f"7z x -o{root} {archive}, which asks for the password that "
                 f"python -m posepile.ds.amarv.amass {found} prints, then move it out of "
                 f"{archive.parent}"

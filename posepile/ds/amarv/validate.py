@@ -308,7 +308,7 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
             findings.problems.append(
                 f"stereo test: rays through the silhouettes of the views pass the body at "
                 f"{worst:.0f} mm (allowed: {STEREO_MM:.0f}); the views are swapped, not in "
-                "step or not in one world: check view numbers and camera keys in the layout manifest"
+                "step or not in one world: check view numbers and camera keys in the manifest"
             )
     if geometry.camera_joints_mm:
         worst = max(geometry.camera_joints_mm)

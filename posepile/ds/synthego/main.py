@@ -97,9 +97,8 @@ def calibrate(root: Path, options: Options) -> list[str]:
         f"{1000 * max(s['pose_residual'] for s in sample):.2g} mm, mean of (neck - ankles) along "
         f"{WORLD_UP}: {share:.2f}"
     )
-    found = Counter(s["eyes_text"] for s in sample)
-    lines += [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(found.items())]
-    return lines
+    eyes = Counter(s["eyes_text"] for s in sample)
+    return lines + [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(eyes.items())]
 
 
 def list_units(root: Path, options: Options) -> list[Unit]:

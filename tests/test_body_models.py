@@ -1,0 +1,142 @@
+"""Joints from body-model parameters against a plain chain of rotations, and AMASS files."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from posepile import body_models, miniature_bodies
+from posepile.errors import CorruptInput, UsageError, WorkError
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    root = tmp_path_factory.mktemp("body_models")
+    miniature_bodies.write_body_models(root, ("smpl", "smplh", "smplh16", "smplx"))
+    return root
+
+
+def chain(model, parents, pose, shape, trans):
+    """Forward kinematics by the textbook: joints of the shaped template, rotated down the tree."""
+    rest = model["J_regressor"] @ (
+        model["v_template"] + model["shapedirs"][..., : len(shape)] @ shape
+    )
+    rotations, points = [], []
+    for j, parent in enumerate(parents):
+        local = Rotation.from_rotvec(pose[3 * j : 3 * j + 3]).as_matrix()
+        if parent < 0:
+            rotations.append(local)
+            points.append(rest[0])
+        else:
+            rotations.append(rotations[parent] @ local)
+            points.append(points[parent] + rotations[parent] @ (rest[j] - rest[parent]))
+    return np.array(points) + trans
+
+
+@pytest.mark.parametrize(
+    ("kind", "gender", "model_of", "n_shape"),
+    [
+        ("smpl", "female", ("smpl", 3), 10),
+        ("smplh", "male", ("smplh16", 2), 16),
+        ("smplh", "neutral", ("smplh16", 1), 10),
+        ("smplh16", "f", ("smplh16", 3), 4),
+        ("smplx", "NEUTRAL", ("smplx", 1), 10),
+    ],
+)
+def test_joints_are_those_of_the_chain(models, kind, gender, model_of, n_shape):
+    file, seed = model_of
+    rng = np.random.default_rng(0)
+    names = {"smpl": body_models.SMPL_PARENTS, "smplx": body_models.SMPLX_PARENTS}
+    parents = names.get(kind, body_models.SMPLH_PARENTS)
+    pose, trans = rng.normal(0, 0.5, (2, 3 * len(parents))), rng.normal(0, 1, (2, 3))
+    shape = rng.normal(0, 1, n_shape)
+    params = {"pose": pose, "shape": shape, "trans": trans}
+    joints = body_models.body_joints(kind, gender, params, models_root=models)
+    model = miniature_bodies.make_model(file, seed=seed)
+    expected = [chain(model, parents, p, shape, t) for p, t in zip(pose, trans, strict=True)]
+    np.testing.assert_allclose(joints, expected, atol=1e-5)
+    scaled = body_models.body_joints(kind, gender, params | {"scale": 2.0}, models_root=models)
+    np.testing.assert_allclose(scaled, 2 * joints, atol=1e-5)
+
+
+def test_names_and_parents_agree():
+    for names, parents in (
+        (body_models.SMPL_JOINT_NAMES, body_models.SMPL_PARENTS),
+        (body_models.SMPLH_JOINT_NAMES, body_models.SMPLH_PARENTS),
+        (body_models.SMPLX_JOINT_NAMES, body_models.SMPLX_PARENTS),
+    ):
+        assert len(names) == len(parents) == len(set(names))
+        for name, parent in zip(names, parents, strict=True):
+            if name.endswith("index2"):
+                assert names[parent] == name[0] + "index1"
+            if name.endswith("index1"):
+                assert names[parent] == name[0] + "wri"
+
+
+def test_what_is_missing_or_wrong_is_said(models, tmp_path):
+    params = {"pose": np.zeros((1, 165)), "shape": np.zeros(10)}
+    with pytest.raises(WorkError, match=r"SMPLX_MALE\.npz not found"):
+        body_models.body_joints("smplx", "male", params, models_root=tmp_path)
+    assert body_models.find_body_model("smplx", "male", models_root=tmp_path) is None
+    with pytest.raises(UsageError, match="kind"):
+        body_models.body_joints("smplz", "male", params, models_root=models)
+    with pytest.raises(UsageError, match="gender"):
+        body_models.body_joints("smplx", "x", params, models_root=models)
+    with pytest.raises(WorkError, match="expected"):
+        body_models.body_joints("smpl", "male", params, models_root=models)
+    with pytest.raises(WorkError, match="shape components"):
+        many = params | {"shape": np.zeros(30)}
+        body_models.body_joints("smplx", "male", many, models_root=models)
+
+
+def write_motion(path, **changes):
+    data = {
+        "poses": np.zeros((5, 156)),
+        "trans": np.zeros((5, 3)),
+        "betas": np.zeros(16),
+        "gender": np.array("male"),
+        "mocap_framerate": np.array(120.0),
+    }
+    data = {k: v for k, v in (data | changes).items() if v is not None}
+    np.savez(path, **data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stored", "gender"),
+    [
+        (np.array("male"), "male"),
+        (np.array("Female"), "female"),
+        (np.array(b"female"), "female"),
+        (np.array(str(b"female")), "female"),
+        (np.array([b"neutral"]), "neutral"),
+    ],
+)
+def test_gender_of_all_forms(tmp_path, stored, gender):
+    motion = body_models.read_amass(write_motion(tmp_path / "m.npz", gender=stored))
+    assert (motion.gender, motion.framerate, motion.poses.shape) == (gender, 120.0, (5, 156))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gender": np.array(b"x")}, "gender"),
+        ({"gender": np.array({"a": 1}, object)}, "cannot be read"),
+        ({"poses": None}, "has no poses"),
+        ({"poses": np.zeros((5, 72))}, "expected \\(T, 156\\)"),
+        ({"trans": np.zeros((4, 3))}, "trans"),
+        ({"mocap_framerate": np.array(0.0)}, "mocap_framerate"),
+    ],
+)
+def test_unusable_motions_are_named(tmp_path, changes, message):
+    path = write_motion(tmp_path / "m.npz", **changes)
+    with pytest.raises(CorruptInput, match=message):
+        body_models.read_amass(path)
+
+
+def test_damaged_and_missing_motions(tmp_path):
+    path = write_motion(tmp_path / "m.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CorruptInput, match="cannot be read"):
+        body_models.read_amass(path)
+    with pytest.raises(CorruptInput, match="missing"):
+        body_models.read_amass(tmp_path / "none.npz")

@@ -1,0 +1,339 @@
+"""SynthEgo: the splice against the card's rules, and the checks that settle what is unknown."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posepile.ds.synthego import landmarks, main, metadata, miniature, splice
+from posepile.errors import CorruptInput, WorkError
+from posepile.sources import load_sources
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("made") / "synthego"
+    miniature.build(root)
+    return root
+
+
+@pytest.fixture
+def root(made, tmp_path):
+    """A copy that may be changed; images are left out where nobody looks at them."""
+    target = tmp_path / "synthego"
+    shutil.copytree(made, target, ignore=shutil.ignore_patterns("*.jpg"))
+    return target
+
+
+def official_splice(root):
+    """The release's procedure as the card describes it, in its own simple words: the oracle."""
+    hands = {
+        s: np.load(
+            root
+            / "manoposesv10"
+            / "mano_poses_v1_0"
+            / f"handsOnly_REGISTRATIONS_r_lm___POSES___{s}.npy"
+        )
+        for s in "LR"
+    }
+    result = {}
+    for file in sorted((root / "SynthEgo").glob("*.json")):
+        pose = json.loads(file.read_text())["pose"]
+        if isinstance(pose[1], str):
+            text = pose[1]
+            frame = int(text.split("_")[-2])
+            path = "/".join(text.split("/")[1:])
+            path = ".".join(path.split(".")[:-1]) + ".npz"
+            if text.startswith("MoSh_MPI_MoSh"):
+                top, inner = "MoSh", "MPI_mosh"
+            elif text.startswith("MoSh_MPI_PoseLimits"):
+                top, inner = "PosePrior", "MPI_Limits"
+            else:
+                raise ValueError(text)
+            path = path.replace("Data/moshpp_fits_SMPL", inner).replace(".npz", "_poses.npz")
+            if not (root / top / path).exists():
+                path = path.replace(".npz", "_poses.npz")
+            data = np.load(root / top / path)
+            step = math.floor(data["mocap_framerate"] / 30)
+            pose[1:22] = data["poses"][::step][frame].reshape(52, 3)[1:22].tolist()
+        if isinstance(pose[22], str):
+            pose[22:37] = hands["L"][int(pose[22].split("_")[1])].reshape(15, 3).tolist()
+        if isinstance(pose[37], str):
+            pose[37:52] = hands["R"][int(pose[37].split("_")[1])].reshape(15, 3).tolist()
+        result[file.name] = pose
+    return result
+
+
+def test_splice_equals_the_official_procedure(root):
+    expected = official_splice(root)
+    truth = json.loads((root / "miniature_truth.json").read_text())["poses"]
+    before = {p.name: json.loads(p.read_text()) for p in splice.find_metadata(root)}
+    counts = splice.splice_tree(root)
+    assert counts == {"spliced": 7, "complete already": 2}
+    for path in splice.find_metadata(root):
+        after = json.loads(path.read_text())
+        assert after["pose"] == expected[path.name]
+        np.testing.assert_array_equal(after["pose"], truth[path.stem.removeprefix("metadata_")])
+        assert {k: v for k, v in after.items() if k != "pose"} == {
+            k: v for k, v in before[path.name].items() if k != "pose"
+        }
+    assert not list(root.rglob("*.partial"))
+
+
+def test_splicing_again_touches_nothing(root):
+    splice.splice_tree(root)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in splice.find_metadata(root)}
+    assert splice.splice_tree(root) == {"complete already": 9}
+    assert before == {
+        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in splice.find_metadata(root)
+    }
+
+
+def test_an_interrupted_splice_goes_on(root, monkeypatch):
+    whole = official_splice(root)
+    real, calls = splice.os.replace, []
+
+    def killed(a, b):
+        calls.append(b)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(a, b)
+
+    monkeypatch.setattr(splice.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        splice.splice_tree(root)
+    monkeypatch.undo()
+    # a killed process leaves the file it was writing beside the whole one
+    (root / "SynthEgo" / "metadata_0000003_0001.json.partial").write_text('{"pose": [')
+    for path in splice.find_metadata(root):
+        json.loads(path.read_text())
+    assert splice.splice_tree(root) == {"spliced": 4, "complete already": 5}
+    for path in splice.find_metadata(root):
+        assert json.loads(path.read_text())["pose"] == whole[path.name]
+    assert not list(root.rglob("*.partial"))
+
+
+def edit(root, name, change):
+    path = root / "SynthEgo" / f"metadata_{name}.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def body(text):
+    def change(data):
+        data["pose"][1:22] = [text] * 21
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_7_1"), "mirrored"),
+        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_10_0"), "frame 10 of 10"),
+        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00009/misc.pkl_1_0"), "AMASS part MoSh"),
+        (body("KIT_x/Data/moshpp_fits_SMPL/3/misc.pkl_1_0"), "no known form"),
+        (body("MoSh_MPI_MoSh_s/../../../etc/passwd.pkl_1_0"), "no known form"),
+        (body("MoSh_MPI_MoSh"), "does not end in"),
+        (lambda d: d["pose"].__setitem__(slice(22, 37), ["mano_12_L"] * 15), "pose 12 of 12"),
+        (lambda d: d["pose"].__setitem__(slice(37, 52), ["mano"] * 15), "no number"),
+        (lambda d: d["pose"].__setitem__(5, "x"), "pose row 5"),
+        (lambda d: d["pose"].__setitem__(0, "root"), "pose row 0"),
+        (lambda d: d["pose"].pop(), "51 rows"),
+    ],
+)
+def test_what_cannot_be_spliced_is_named_and_the_rest_is_done(root, change, message):
+    path = edit(root, "0000003_0000", change)
+    before = path.read_bytes()
+    with pytest.raises(WorkError, match=message) as e:
+        splice.splice_tree(root)
+    assert path.name in str(e.value) and "1 of 9" in str(e.value)
+    assert path.read_bytes() == before
+    assert splice.is_numeric((root / "SynthEgo" / "metadata_0000019_0000.json").read_bytes())
+
+
+def test_damaged_json_is_named(root):
+    path = root / "SynthEgo" / "metadata_0000008_0001.json"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(WorkError, match=r"metadata_0000008_0001.json: not valid JSON.*extract"):
+        splice.splice_tree(root)
+
+
+def test_missing_mano_says_where_to_get_it(root):
+    shutil.rmtree(root / "manoposesv10")
+    splice._load_hand_poses.cache_clear()
+    with pytest.raises(WorkError, match=r"manoposesv10\.zip"):
+        splice.splice_tree(root)
+
+
+def test_unknown_gender_bytes_are_an_error_and_known_ones_are_not(root):
+    path = root / "MoSh" / "MPI_mosh" / "00008" / "misc_poses.npz"  # its gender is b'female'
+    data = dict(np.load(path))
+    assert data["gender"].dtype.kind == "S"
+    np.savez(path, **{**data, "gender": np.array(b"\xff\x00")})
+    splice._load_motion.cache_clear()
+    with pytest.raises(WorkError, match=r"misc_poses\.npz: gender"):
+        splice.splice_tree(root)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.booleans(), min_size=3, max_size=3), st.integers(0, 60), st.booleans())
+def test_quick_look_agrees_with_parsing(blocks, indent, pose_last):
+    pose = [[0.5, 1e-7, -3.0] for _ in range(52)]
+    for wanted, (a, b) in zip(blocks, ((1, 22), (22, 37), (37, 52)), strict=True):
+        if wanted:
+            pose[a:b] = ["A/b.c_1_0"] * (b - a)
+    items = [("pose", pose), ("translation", [0, 0, 0])]
+    text = json.dumps(dict(reversed(items) if pose_last else items), indent=indent % 5 or None)
+    assert splice.is_numeric(text.encode()) == (not any(blocks))
+    assert not splice.is_numeric(text.encode()[:-1])
+
+
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spliced(root):
+    splice.splice_tree(root)
+    return root
+
+
+def load_all(root, **options):
+    options = main.Options(**options)
+    units = main.list_units(root, options)
+    return {s.id: s for u in units for s in main.load_unit(root, u, options)}
+
+
+def test_sequences(spliced):
+    sequences = load_all(spliced)
+    assert sorted(sequences) == [f"{i:07d}/{e}" for i in (3, 8, 19) for e in "LR"]
+    gap = sequences["0000008/L"]
+    assert gap.tracks[0].frames.tolist() == [0, 1, 3]
+    assert gap.frames.paths[3].name == "img_L_0000008_0003.jpg"
+    assert sequences["0000008/R"].dropped == {"fewer than 4 landmarks in view": 1}
+    assert [sequences[f"{i:07d}/L"].split for i in (3, 8, 19)] == ["train", "val", "test"]
+    raw = json.loads((spliced / "SynthEgo" / "metadata_0000003_0001.json").read_text())
+    track = sequences["0000003/R"].tracks[0]
+    world = 1000 * np.array(raw["landmarks"]["3D_world"])
+    np.testing.assert_allclose(track.world_coords[1], world, atol=1e-3)
+    image = sequences["0000003/R"].camera(1).world_to_image(track.world_coords[1])
+    np.testing.assert_allclose(image, raw["landmarks"]["2D_camera_R"], atol=0.01)
+    parameters = track.parameters(1)
+    np.testing.assert_allclose(parameters["pose"].reshape(52, 3), raw["pose"], atol=1e-6)
+    assert parameters["shape"].shape == (10,) and parameters["trans"].dtype == np.float32
+    assert all(s.checks["reprojection_px"] < 0.01 for s in sequences.values())
+
+
+def test_left_and_right_eye_are_seen_from_the_data(spliced):
+    for path in splice.find_metadata(spliced):
+        data = json.loads(path.read_text())
+        for key in data["landmarks"]:
+            rows = data["landmarks"][key]
+            rows[52], rows[53] = rows[53], rows[52]
+        path.write_text(json.dumps(data))
+    truth = miniature.rest_joints(np.zeros(10))
+    assert truth[52, 0] > 0  # the left side is +x
+    track = load_all(spliced)["0000003/L"].tracks[0]
+    names = main.SPEC.joint_info.ids
+    left, right = track.world_coords[0, names["leye"]], track.world_coords[0, names["reye"]]
+    assert left[0] > right[0]
+
+
+def test_extra_landmarks_that_are_no_eyes_stay_missing(spliced):
+    for path in splice.find_metadata(spliced):
+        data = json.loads(path.read_text())
+        for key in data["landmarks"]:
+            data["landmarks"][key][53] = data["landmarks"][key][52]
+        path.write_text(json.dumps(data))
+    sequence = load_all(spliced)["0000003/L"]
+    assert np.isnan(sequence.tracks[0].world_coords[:, 52:]).all()
+    assert np.isfinite(sequence.tracks[0].world_coords[:, :52]).all()
+    assert sequence.checks["eyes_missing"] == 1
+    assert "no mirrored pair" in "\n".join(main.calibrate(spliced, main.Options()))
+
+
+def test_wrong_joint_order_fails_loudly(spliced):
+    for path in splice.find_metadata(spliced):
+        data = json.loads(path.read_text())
+        for key in data["landmarks"]:
+            rows = data["landmarks"][key]
+            rows[18], rows[4] = rows[4], rows[18]
+        path.write_text(json.dumps(data))
+    with pytest.raises(CorruptInput, match=r"landmark .* from its parent .* changes by"):
+        main.calibrate(spliced, main.Options())
+
+
+def test_wrong_pose_fails_loudly(spliced):
+    def turn_knee(data):
+        data["pose"][4][0] += 0.8  # as from another frame of the motion
+
+    edit(spliced, "0000003_0001", turn_knee)
+    with pytest.raises(CorruptInput, match=r"joint lank.*not of the right release"):
+        load_all(spliced)
+
+
+def test_wrong_camera_fails_loudly(spliced):
+    def flip(data):
+        matrix = data["cameras"]["camera_L"]["world_to_camera"]
+        data["cameras"]["camera_L"]["world_to_camera"] = (
+            np.diag([1, -1, -1, 1]) @ np.array(matrix)
+        ).tolist()
+
+    edit(spliced, "0000019_0002", flip)
+    with pytest.raises(CorruptInput, match=r"metadata_0000019_0002.*px from 2D_camera_L"):
+        load_all(spliced)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["landmarks"].pop("2D_camera_R"), "2D_camera_R"),
+        (lambda d: d["cameras"].pop("camera_L"), "camera_L"),
+        (lambda d: d.__setitem__("identity", [0] * 9), "identity"),
+        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_7_0"), "calibrate"),
+    ],
+)
+def test_malformed_metadata_is_named(spliced, change, message):
+    path = edit(spliced, "0000003_0002", change)
+    with pytest.raises(CorruptInput, match=message) as e:
+        load_all(spliced)
+    assert path.name in str(e.value)
+
+
+def test_up_is_compared_with_the_data():
+    rng = np.random.default_rng(0)
+    people = []
+    for _ in range(10):
+        points = miniature.rest_joints(rng.normal(0, 1, 10))[None].repeat(3, axis=0)
+        people.append(points + rng.normal(0, 0.05, points.shape))
+    assert landmarks.check_up(people, (0, 1, 0), "here") > 0.9
+    lying = [p[..., [0, 2, 1]] * (1, -1, 1) for p in people]
+    assert landmarks.estimate_up(lying)[0] == (0, 0, 1)
+    with pytest.raises(CorruptInput, match="WORLD_UP"):
+        landmarks.check_up(lying, (0, 1, 0), "here")
+
+
+def test_landmarks_close_to_the_camera_plane_do_not_count_for_the_box():
+    file = {
+        "2D_camera_L": np.array([[100.0, 100], [300, 200], [200, 400], [250, 300], [1200, 700]]),
+        "3D_camera_L": np.array([[0, 0, 1.0], [0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 0.04]]),
+    }
+    box = metadata.landmark_box(file, "L")
+    np.testing.assert_allclose(box, [90, 85, 220, 330])
+    file["3D_camera_L"][0, 2] = -1
+    assert metadata.landmark_box(file, "L") is None
+
+
+def test_sources_and_splits():
+    sources = load_sources(main.Path(main.__file__).parent / "sources.yaml")
+    zips = [s for s in sources.sources if s.name.startswith("synth_ego_")]
+    assert len(zips) == 10 and all(s.extract.to == "SynthEgo" for s in zips)
+    assert {s.login.domain for s in sources.sources if s.login} == {"amass", "mano"}
+    with pytest.raises(ValueError, match="digits"):
+        main.Options(split_of_digit={12: "val"})
