@@ -171,7 +171,7 @@ def present_phases(root: Path, options: Options) -> list[str]:
         raise CorruptInput(
             root / f"{missing}{options.year}",
             "folder is missing",
-            hint=f"posepile stage coco download --only {missing}{options.year}",
+            hint=f"posepile step coco download --parts {missing}{options.year}",
         )
     if not found:
         raise CorruptInput(
@@ -193,5 +193,5 @@ def calibrate(root: Path, options: Options) -> list[str]:
             n = sum(len(unit["images"]) for unit in units)
             lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
         else:
-            lines.append(f"{phase}: left out (posepile stage coco download --only {phase})")
+            lines.append(f"{phase}: left out (posepile step coco download --parts {phase})")
     return lines
