@@ -70,6 +70,15 @@ def test_thresholds_are_inclusive_and_expand_enlarges_the_joint_box():
     np.testing.assert_allclose(joint_boxes(joints, 1.2), [[-1, -1, 12, 12]])
 
 
+def test_two_matches_are_better_than_one_good_one():
+    """The second person overlaps both boxes, the first only one of them, which they then get."""
+    joints = np.stack([person(0, 0, 100, 100), person(60, 0, 100, 100)])
+    boxes = np.array([[50, 0, 100, 100], [120, 0, 100, 100]])  # IoUs 1/3 and 0.82, 0.25
+    loose = params(min_joints_inside=0, iou=0.2)
+    assert associate(boxes, joints[1:], loose).index.tolist() == [0]
+    assert associate(boxes, joints, loose).index.tolist() == [0, 1]
+
+
 coordinate = st.integers(0, 30)
 box_rows = st.lists(st.tuples(coordinate, coordinate, *[st.integers(1, 20)] * 2), max_size=5)
 people = st.lists(

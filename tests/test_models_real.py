@@ -213,7 +213,7 @@ def test_the_main_job_on_real_photographs(run_main, tmp_path, monkeypatch):
     shutil.copytree(source / "coco", tmp_path / "coco")
     monkeypatch.setenv("POSEPILE_MODELS", str(source / "models"))
     options = ["--set", "box.source=detect", "--set", "detect.model=yolox_nano"]
-    run_main("coco", tmp_path, "--from", "calibrate", *options)
+    run_main("coco", tmp_path, *options)
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     from posepile.datasets2d import get_dataset
 

@@ -115,6 +115,22 @@ def test_nobody_gets_the_others_mask(nets, name, gap):
         assert (found[k] & masks[k]).sum() >= 0.75 * masks[k].sum()
 
 
+@pytest.mark.parametrize("name", ["sam", "sam3"])
+def test_prompts_reach_the_network_in_its_own_pixels(nets, name):
+    """The tiny network answers with what is bright left of the prompted box's right edge."""
+    left, right = figure(50, 30), figure(150, 30)
+    image, masks = scene(left, right)
+    segmenter = load(nets, name, "sam")
+    found = segmenter.foreground(image, box_of(left), left, [], None)
+    assert not (found & masks[1]).any()
+    assert (found & masks[0]).sum() > 0.85 * masks[0].sum()
+    edge = box_of(left)[0] + box_of(left)[2]
+    wide = np.zeros_like(image)
+    wide[20:140] = 255
+    reach = np.flatnonzero(segmenter.foreground(wide, box_of(left), left, [], None).any(axis=0))
+    assert abs(reach.max() - edge) <= image.shape[1] / segmenter.foreground.network.input_size[1]
+
+
 def test_only_the_part_on_the_skeleton_is_kept(nets):
     joints = figure(90, 30)
     image, (mask,) = scene(joints)

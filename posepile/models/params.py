@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+
+def _name_or_file(value: Any) -> str:
+    """Tells the two forms of ``model:`` apart, so that a mistake is reported for the right one."""
+    return "name" if isinstance(value, str) else "file"
+
+
+Name = Annotated[str, Field(min_length=1), Tag("name")]
 
 
 class _Section(BaseModel):
@@ -96,7 +104,9 @@ class DetectParams(_Section):
             else the user's cache folder.
     """
 
-    model: Literal["none", "joints"] | DetectorFile | Annotated[str, Field(min_length=1)] = "none"
+    model: Annotated[Name | Annotated[DetectorFile, Tag("file")], Discriminator(_name_or_file)] = (
+        "none"
+    )
     short_side: int | None = Field(448, ge=32)
     score: float = Field(0.5, ge=0, le=1)
     nms: float = Field(0.45, gt=0, le=1)
@@ -126,9 +136,9 @@ class SegmentParams(_Section):
         cache_dir: As in :class:`DetectParams`.
     """
 
-    model: (
-        Literal["none", "raw", "grabcut"] | SegmenterFile | Annotated[str, Field(min_length=1)]
-    ) = "raw"
+    model: Annotated[
+        Name | Annotated[SegmenterFile, Tag("file")], Discriminator(_name_or_file)
+    ] = "raw"
     threshold: float | None = Field(None, gt=0, lt=1)
     min_area: float = Field(0.05, ge=0, le=1)
     min_joints_covered: float = Field(0.3, ge=0, le=1)

@@ -46,7 +46,8 @@ class Options(BaseModel):
 
     Attributes:
         year: 2017 or 2014: the same photographs, divided differently into train and val.
-        phases: ``present``: those whose photographs are in place; or a list, all of which must be.
+        phases: ``present``: those whose photographs are in place; ``train``, ``val`` or
+            ``trainval``: these, which must be there.
         people: ``multi``: everyone who passes the tests; ``single``: in addition the box must not
             overlap another person's.
         max_overlap: IoU that counts as overlapping.
@@ -58,7 +59,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     year: Literal[2014, 2017] = 2017
-    phases: Literal["present"] | list[Literal["train", "val"]] = "present"
+    phases: Literal["present", "train", "val", "trainval"] = "present"
     people: Literal["multi", "single"] = "multi"
     max_overlap: float = Field(0.1, gt=0, le=1)
     visible_share: float = Field(1 / 3, ge=0, le=1)
@@ -164,14 +165,14 @@ def why_not(person: dict, other_boxes: np.ndarray, options: Options) -> str | No
 
 def present_phases(root: Path, options: Options) -> list[str]:
     """The phases to read; what is asked for by name must be there."""
-    wanted = ["train", "val"] if options.phases == "present" else options.phases
+    wanted = [s for s in ("train", "val") if s in options.phases or options.phases == "present"]
     found = [split for split in wanted if (root / f"{split}{options.year}").is_dir()]
     if options.phases != "present" and len(found) < len(wanted):
         missing = next(s for s in wanted if s not in found)
         raise CorruptInput(
             root / f"{missing}{options.year}",
             "folder is missing",
-            hint=f"posepile stage coco download --only {missing}{options.year}",
+            hint=f"posepile step coco download --parts {missing}{options.year}",
         )
     if not found:
         raise CorruptInput(
@@ -193,5 +194,5 @@ def calibrate(root: Path, options: Options) -> list[str]:
             n = sum(len(unit["images"]) for unit in units)
             lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
         else:
-            lines.append(f"{phase}: left out (posepile stage coco download --only {phase})")
+            lines.append(f"{phase}: left out (posepile step coco download --parts {phase})")
     return lines

@@ -6,7 +6,7 @@
 #   https://cocodataset.org                       val 2017: 1 GB, train 2017: 19 GB, no login
 #
 # The validation photographs are fetched; the training ones once they are asked for:
-#   posepile stage coco download --only train2017
+#   posepile step coco download --parts train2017
 # Run it again and it goes on where it stopped. Options, passed through to every step:
 #   --miniature        on a tiny made-up copy in the official layout, offline
 #   --stage crop       one stage only: download calibrate select detect crop segment pack
