@@ -3,8 +3,8 @@
     python benchmarks/open.py [--n 1000000 13000000] [--dir FOLDER] [--workers 8]
 
 Every figure is measured in a process of its own, times without importing the libraries, rates in
-seconds of processor time of one core. The baseline is a pickle of plain example objects,
-and entries read one by one with the Barecat library, as earlier versions of the format did; both at
+seconds of processor time of one core. The baseline is a pickle of plain objects, and
+entries read one by one with the Barecat library, as earlier versions of the format did; both at
 --baseline-n examples, times and memory scaled to the number of examples of the case.
 """
 
@@ -139,7 +139,7 @@ def make_baseline(root: Path, n: int) -> Path:
 
 
 def evict(root: Path) -> None:
-    """Drops the archive's pages from the page cache, as far as the system allows without rights."""
+    """Drops the archive's pages from the page cache, as far as an ordinary user can."""
     for path in root.glob("bench.barecat*"):
         fd = os.open(path, os.O_RDONLY)
         os.fsync(fd)
@@ -153,8 +153,8 @@ def memory() -> dict[str, float]:
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
         key, value = line.split(":")
         values[key] = int(value.split()[0]) / 1024
-    # Pss counts a page that k processes share as 1/k: summed over processes, every page counts once.
-    # Anonymous pages only: those of the archive belong to the page cache, whoever reads them.
+    # Pss counts a page that k processes share as 1/k: summed over them, every page counts once.
+    # Anonymous pages only; those of the archive belong to the page cache, whoever reads them.
     return {"rss": values["Rss"], "unique": values["Pss_Anon"]}
 
 
@@ -255,10 +255,14 @@ def child_access(name):
         for field in fields:
             getattr(ex, field)
 
+    def image_bytes(i):
+        ex = examples[i]
+        ex._source.image_bytes(ex._row)
+
     result = {}
     for case, function in (
         ("examples with camera", complete),
-        ("image bytes", lambda i: (lambda ex: ex._source.image_bytes(ex._row))(examples[i])),
+        ("image bytes", image_bytes),
         ("lazy list access", lambda i: examples[i]),
     ):
         best = 0.0
