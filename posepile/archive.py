@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import crc32c as crc32c_lib
 import numpy as np
@@ -163,7 +163,9 @@ class Archive:
 
     def read(self, shard: int, offset: int, size: int) -> bytes:
         """Reads bytes at a known place."""
-        descriptor = self._shards.get(shard) or self._open_shard(shard)
+        descriptor = self._shards.get(shard)
+        if descriptor is None:
+            descriptor = self._open_shard(shard)
         data = os.pread(descriptor.number, size, offset)
         if len(data) != size:
             raise WorkError(
@@ -240,6 +242,9 @@ class Archive:
 
     def __len__(self):
         return self._connection().execute("SELECT count(*) FROM files").fetchone()[0]
+
+    def __bool__(self):
+        return True  # without counting the entries
 
     def __iter__(self):
         yield from (key for key, *_ in self.entries())
@@ -425,6 +430,7 @@ class TableSource:
     Attributes:
         annotation_path: The archive, relative to ``DATA_ROOT`` where possible.
         image_archive_path: The same.
+        getters: Field of an example -> function of the row, once the archive is open.
     """
 
     def __init__(self, path: str, kind: str, n_rows: int | None = None):
@@ -432,7 +438,7 @@ class TableSource:
         self.kind = kind
         self._n_rows = n_rows
         self._archive: Archive | None = None
-        self._getters: dict[str, Any] = {}
+        self.getters: dict[str, Any] = {}
         self._class = _example_class(kind)
 
     def archive(self) -> Archive:
@@ -444,11 +450,10 @@ class TableSource:
                     f"{archive.index_path}: {archive.table.n_rows} examples, the reference to it "
                     f"was made when it had {self._n_rows}; pack or merge again"
                 )
-            self._getters = {
-                name: getattr(archive.table, name)
-                for name in set(self._class.FETCHED.values()) | {"image_path", "path"}
-            }
             self._archive = archive
+            self.getters = {
+                name: getattr(archive.table, field) for name, field in self._class.FETCHED.items()
+            }
         return self._archive
 
     def is_stale(self) -> bool:
@@ -478,21 +483,19 @@ class TableSource:
 
     def fetch(self, row: int, name: str) -> Any:
         """Returns one field of a row."""
-        if self._archive is None:
-            self.archive()
-        return self._getters[name](row)
+        return getattr(self.table(), name)(row)
 
     def image_path(self, row: int) -> str:
         """Returns the image path of a row."""
-        return self.fetch(row, "image_path")
+        return self.table().image_path(row)
 
     def path(self, row: int) -> str:
         """Returns the entry key of a row."""
-        return self.fetch(row, "path")
+        return self.table().path(row)
 
     def image_bytes(self, row: int) -> bytes:
         """Returns the stored image file of a row, without asking the index."""
-        archive = self._archive or self.archive()
+        archive = self._archive if self._archive is not None else self.archive()
         return archive.read(*archive.table.image_address(row))
 
     def image(self, row: int) -> np.ndarray:
@@ -525,6 +528,8 @@ class EntrySource:
         n_joints: Number of joints of the skeleton.
         keys: Keys of the rows; None if rows are given as keys.
     """
+
+    getters: ClassVar[dict[str, Any]] = {}  # no field can be had without decoding the entry
 
     def __init__(
         self,

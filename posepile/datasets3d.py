@@ -31,6 +31,8 @@ from posepile.util import SPLIT_NAMES, TEST, TRAIN, VALID, read_image
 if TYPE_CHECKING:
     import deltacamera
 
+_set = object.__setattr__
+
 __all__ = [
     "TEST",
     "TRAIN",
@@ -385,7 +387,14 @@ class LazyPose3DExample(Pose3DExample):
     )
 
     def __getattr__(self, name):
-        return fetch_field(self, name)
+        # Called for fields that are not set yet. Getters are there once the archive is open.
+        getter = self._source.getters.get(name)
+        if getter is None:
+            return fetch_field(self, name)
+        value = getter(self._row)
+        _set(self, name, value)
+        _set(self, "_touched", True)
+        return value
 
     def __setattr__(self, name, value):
         set_touched(self, name, value)

@@ -45,8 +45,14 @@ def set_touched(example: Any, name: str, value: Any) -> None:
 
 def load_lazy(example: Any, load_image: bool) -> Any:
     """Fetches all fields of an example."""
-    for name in example.FETCHED:
-        getattr(example, name)
+    source, row = example._source, example._row
+    if not example._touched and source.getters:
+        for name, getter in source.getters.items():
+            _set(example, name, getter(row))
+        _set(example, "_touched", True)
+    else:
+        for name in example.FETCHED:
+            getattr(example, name)
     if load_image and example.image is None:
         _set(example, "image", example._source.image(example._row))
     return example

@@ -149,7 +149,8 @@ class PartWriter:
 
     def abort(self) -> None:
         """Gives up; what was written stays without ``part.json``."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk fails a second time when flushing
+            self._file.close()
 
     def __enter__(self):
         return self
