@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import joblib
 from tqdm import tqdm
 
 from posepile import paths
@@ -402,6 +401,8 @@ def _map(
         for unit in units:
             yield process_unit(run, unit, wanted, threads)
         return
+    import joblib
+
     with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
         parallel = joblib.Parallel(
             n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1

@@ -121,12 +121,8 @@ def tally_lines(tally: Tally) -> list[str]:
         ("note", tally.notes),
     ):
         lines += [f"  {title}: {n} x {reason}" for reason, n in sorted(counts.items())]
-    for name, values in sorted(tally.checks.items()):
-        mean = sum(values) / len(values)
-        lines.append(
-            f"  self-check {name}: mean {mean:.4g}, largest {max(values):.4g} "
-            f"({len(values)} sequences)"
-        )
+    for name, (n, total, largest) in sorted(tally.checks.items()):
+        lines.append(f"  self-check {name}: mean {total / n:.4g}, largest {largest:.4g} (of {n})")
     return lines
 
 

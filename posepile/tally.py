@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -22,7 +23,7 @@ class Tally:
         quarantined: Corrupt input: ``{file, frame, reason}`` each.
         frames_read: Frames whose pixels were wanted.
         notes: What happened to examples that stayed in, by kind (e.g. box from joints).
-        checks: Residuals of the recipe's self-checks, name -> one value per sequence.
+        checks: Residuals of self-checks, name -> number, sum and maximum of the values.
     """
 
     annotated: int = 0
@@ -33,7 +34,7 @@ class Tally:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     frames_read: int = 0
     notes: Counter = field(default_factory=Counter)
-    checks: dict[str, list[float]] = field(default_factory=dict)
+    checks: dict[str, list] = field(default_factory=dict)
 
     def quarantine(self, error: CorruptInput, frame: int | None = None) -> None:
         """Records one corrupt input."""
@@ -46,6 +47,11 @@ class Tally:
             }
         )
 
+    def check(self, name: str, value: float) -> None:
+        """Takes in one residual of a self-check."""
+        n, total, largest = self.checks.get(name, (0, 0.0, -math.inf))
+        self.checks[name] = [n + 1, total + value, max(largest, value)]
+
     def add(self, other: Tally) -> None:
         """Adds the counts of another unit."""
         self.annotated += other.annotated
@@ -56,8 +62,9 @@ class Tally:
         self.excluded.update(other.excluded)
         self.notes.update(other.notes)
         self.quarantined.extend(other.quarantined)
-        for name, values in other.checks.items():
-            self.checks.setdefault(name, []).extend(values)
+        for name, (n, total, largest) in other.checks.items():
+            own = self.checks.get(name, (0, 0.0, -math.inf))
+            self.checks[name] = [own[0] + n, own[1] + total, max(own[2], largest)]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``result.json`` and the manifest."""

@@ -296,7 +296,7 @@ def test_detection_in_passing_or_apart_gives_the_same_bytes(fake, monkeypatch, s
     steps.process(run, ("crop",))
     packing.pack(run)
     streamed = packed_bytes(fake)
-    assert pipeline.total(pipeline.run_units(run, ("crop",))).notes["box from detection"] == 12
+    assert pipeline.total(pipeline.run_units(run, ("crop",))).notes["box by fixed"] == 12
     shutil.rmtree(run.work)
     steps.process(run, ("detect",))
     monkeypatch.setattr(posepile.models, "load_detector", lambda params: pytest.fail("again"))
@@ -308,21 +308,15 @@ def test_detection_in_passing_or_apart_gives_the_same_bytes(fake, monkeypatch, s
 def test_detections_survive_their_file(tmp_path):
     boxes = np.arange(10, dtype=np.float32).reshape(2, 5)
     before = {0: {3: boxes, 7: boxes[:0], 9: boxes[:1]}, 2: {}}
-    detect.save_detections(tmp_path / "d.npz", before)
-    after = detect.load_detections(tmp_path / "d.npz")
+    detect.save_detections(tmp_path / "d.npz", detect.Detections("net@1234", before))
+    loaded = detect.load_detections(tmp_path / "d.npz")
+    after = loaded.boxes
+    assert loaded.label == "net@1234"
     assert after.keys() == before.keys()
     for i, frames in before.items():
         assert after[i].keys() == frames.keys()
         for f, value in frames.items():
             np.testing.assert_array_equal(after[i][f], value)
-
-
-def test_scaled_boxes_keep_pixel_centres():
-    # A box from pixel centre 0 to 9 of a 10 px image covers, at ten times the size, 4.5 to 94.5.
-    box = np.array([[0, 0, 9, 9, 0.5]], np.float32)
-    np.testing.assert_allclose(
-        detect.scale_boxes(box, (10, 10), (100, 100)), [[4.5, 4.5, 90, 90, 0.5]]
-    )
 
 
 def test_lengths_that_disagree_are_an_error(fake):

@@ -88,7 +88,7 @@ def halve(light):
 
 
 @intrinsic
-def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):  # noqa: PLR0917
+def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):
     """Weighted sum over 4x4 pixels of four uint16 channels, as three int32 in 0..65535.
 
     Written as vector instructions because the compiler does not find them by itself: a row of

@@ -126,7 +126,7 @@ def checks_table(manifest: dict[str, Any]) -> str:
             rows.append([split, name, *figures, value["n"]])
     if not rows:
         return ""
-    columns = ["split", "check", "mean", "largest", "sequences"]
+    columns = ["split", "check", "mean", "largest", "values"]
     return "<h2>Self-checks</h2>" + table(columns, rows)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from posepile.models.boxes import iou_matrix
 
@@ -96,6 +95,8 @@ def associate(boxes: np.ndarray, joints2d: np.ndarray, params: DetectParams) -> 
     needed = np.minimum(params.min_joints_inside, n_joints)[:, None]
     overlaps = (iou >= params.iou) & (iou > 0)
     allowed = overlaps & (joints_inside(boxes, joints2d) >= needed)
+
+    from scipy.optimize import linear_sum_assignment  # slow to import, so not for everyone
 
     # Every allowed pair gains more than all IoUs together could, so no pair is given up for a
     # better sum; pairs that are not allowed gain nothing and are removed afterwards.

@@ -15,6 +15,7 @@ from posepile.errors import CorruptInput
 from posepile.exclusions import Exclusion
 from posepile.imaging import cropping, jpeg
 from posepile.imaging.frames import Frame, open_frames
+from posepile.models.boxes import iou_matrix
 from posepile.recipe import DatasetSpec, Sequence, Stills
 from posepile.stages.associate import associate
 from posepile.stages.detect import (
@@ -56,7 +57,9 @@ def crop_unit(
     Returns:
         The detections used, None where boxes do not come from a detector.
     """
-    detections = {} if detections is None else detections
+    uses_detector = needs_detector(config)
+    if uses_detector and detections is None:
+        detections = Detections(detector.label)
     with PartWriter(part_dir) as writer:
         for i, sequence in enumerate(sequences):
             wanted = wanted_examples(sequence, config.select, exclusions, tally)
@@ -66,8 +69,8 @@ def crop_unit(
             tally.frames_read += len(groups)
             with open_frames(sequence.frames, threads=threads) as reader:
                 frames = read_frames(reader, list(groups), sequence, tally)
-                if needs_detector(config):
-                    store = detections.setdefault(i, {})
+                if uses_detector:
+                    store = detections.boxes.setdefault(i, {})
                     pairs = with_detections(frames, config, detector, store)
                 else:
                     pairs = ((item, None) for item in frames)
@@ -82,7 +85,9 @@ def crop_unit(
                         if not isinstance(sequence.frames, Stills):
                             raise
                         tally.quarantine(e, index)
-    return detections if needs_detector(config) else None
+    if uses_detector and tally.notes["box from detection"]:
+        tally.notes[f"box by {detections.label}"] = tally.notes.pop("box from detection")
+    return detections
 
 
 def crop_frame(
@@ -231,6 +236,14 @@ def joints_box(
     return box
 
 
+def compare_boxes(wanted: Wanted, detected: np.ndarray, tally: Tally) -> None:
+    """Counts how far a detection is from the raw data's box, where there is one."""
+    bbox = None if wanted.track.bbox is None else np.asarray(wanted.track.bbox[wanted.k])
+    if bbox is not None and np.all(np.isfinite(bbox)) and bbox[2] > 0 and bbox[3] > 0:
+        overlap = float(iou_matrix(bbox[None, :4], detected[None, :4])[0, 0])
+        tally.check("1 - IoU of detected and annotated box", 1 - overlap)
+
+
 def boxes_from_detection(
     joints: list[np.ndarray | None],
     detected: np.ndarray,
@@ -252,6 +265,7 @@ def boxes_from_detection(
     ):
         if choice >= 0:
             tally.notes["box from detection"] += 1
+            compare_boxes(wanted, detected[choice, :4], tally)
             boxes.append(boxlib.expand(detected[choice, :4], config.box.expand))
         elif config.detect.unmatched == "joints":
             tally.notes[f"box from joints ({reason})"] += 1

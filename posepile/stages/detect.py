@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,27 @@ from posepile.config import Config
 from posepile.errors import CorruptInput
 from posepile.exclusions import Exclusion
 from posepile.imaging.frames import Frame, open_frames
+from posepile.models.boxes import scale_boxes
 from posepile.recipe import Sequence, Stills
 from posepile.stages.examples import by_frame, wanted_examples
 from posepile.tally import Tally
 
 VERSION = 1
 
-# sequence index -> frame index -> float32 [n, 5] x, y, w, h, score
-Detections = dict[int, dict[int, np.ndarray]]
+
+@dataclass
+class Detections:
+    """Boxes of a unit.
+
+    Attributes:
+        label: Which network made them, down to the checksum of its weights.
+        boxes: Sequence index -> frame index -> float32 ``[n, 5]`` x, y, w, h, score in pixels of
+            the full source frame, the picture reaching from 0 to its width.
+    """
+
+    label: str = ""
+    boxes: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+
 
 
 def needs_detector(config: Config) -> bool:
@@ -41,16 +55,16 @@ def detect_unit(
     threads: int = 1,
 ) -> Detections:
     """Runs the detector over every wanted frame of a unit."""
-    detections: Detections = {}
+    detections = Detections(detector.label)
     for i, sequence in enumerate(sequences):
         wanted = wanted_examples(sequence, config.select, exclusions, tally)
         frames = [frame for frame, _ in by_frame(wanted)]
-        detections[i] = {}
+        store = detections.boxes.setdefault(i, {})
         if not frames:
             continue
         with open_frames(sequence.frames, threads=threads) as reader:
             for _, boxes in with_detections(
-                read_frames(reader, frames, sequence, tally), config, detector, detections[i]
+                read_frames(reader, frames, sequence, tally), config, detector, store
             ):
                 tally.notes["person detected"] += len(boxes)
         tally.frames_read += len(frames)
@@ -69,17 +83,6 @@ def with_detections(
                 store[index] = scale_boxes(boxes, image.shape[1::-1], frame.size)
         for index, frame in batch:
             yield (index, frame), store[index]
-
-
-def scale_boxes(
-    boxes: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]
-) -> np.ndarray:
-    """Boxes ``[n, 5]`` of a scaled image in pixels of the full one (pixel centres at integers)."""
-    scale = np.array(to_size, np.float64) / np.array(from_size, np.float64)
-    result = np.array(boxes, np.float64).reshape(-1, 5)
-    result[:, :2] = (result[:, :2] + 0.5) * scale - 0.5
-    result[:, 2:4] *= scale
-    return result.astype(np.float32)
 
 
 def read_frames(
@@ -110,8 +113,8 @@ def batched(items: Iterable, n: int) -> Iterator[list]:
 
 def save_detections(path: Path, detections: Detections) -> None:
     """Writes a unit's detections as one ``.npz`` with deterministic content."""
-    arrays = {}
-    for i, per_frame in detections.items():
+    arrays = {"label": np.array(detections.label)}
+    for i, per_frame in detections.boxes.items():
         frames = sorted(per_frame)
         arrays[f"{i}_frames"] = np.array(frames, np.int64)
         arrays[f"{i}_counts"] = np.array([len(per_frame[f]) for f in frames], np.int64)
@@ -123,13 +126,13 @@ def save_detections(path: Path, detections: Detections) -> None:
 
 def load_detections(path: Path) -> Detections:
     """Reads what :func:`save_detections` wrote."""
-    detections: Detections = {}
     with np.load(path) as data:
+        detections = Detections(str(data["label"]))
         for key in data.files:
             i, _, what = key.partition("_")
             if what == "frames":
                 boxes = np.split(data[f"{i}_boxes"], np.cumsum(data[f"{i}_counts"])[:-1])
                 frames = data[key].tolist()
                 boxes = boxes if frames else []
-                detections[int(i)] = dict(zip(frames, boxes, strict=True))
+                detections.boxes[int(i)] = dict(zip(frames, boxes, strict=True))
     return detections

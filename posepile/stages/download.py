@@ -715,7 +715,7 @@ def _request(
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: PLR0917
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise _TryNext("redirects from https to an unprotected address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

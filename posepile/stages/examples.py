@@ -39,7 +39,7 @@ def wanted_examples(
     """
     tally.dropped.update(sequence.dropped)
     for name, value in sequence.checks.items():
-        tally.checks.setdefault(name, []).append(float(value))
+        tally.check(name, float(value))
     entries = matching(exclusions, [sequence.id])
     wanted = []
     for track in sequence.tracks:

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import posepile
 from posepile import archive, paths
 from posepile.ds import dataset_dir, load_recipe
@@ -133,8 +131,8 @@ def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, 
             "notes": dict(tally.notes),
             "quarantined": [q | {"file": shown(q["file"], run)} for q in tally.quarantined],
             "checks": {
-                name: {"max": float(np.max(v)), "mean": float(np.mean(v)), "n": len(v)}
-                for name, v in sorted(tally.checks.items())
+                name: {"n": n, "mean": total / n, "max": largest}
+                for name, (n, total, largest) in sorted(tally.checks.items())
             },
         }
     recipe = load_recipe(run.name)
