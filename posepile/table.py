@@ -794,6 +794,18 @@ class ExampleList(MutableSequence):
         result._reorder(np.asarray(indices))
         return result
 
+    def mapped(self, source: Callable[[Any], Any], example: Callable[[Any], Any]) -> ExampleList:
+        """Returns the list with each source, and each example from no source, replaced.
+
+        Args:
+            source: Returns the source to put in place of one; of equal length.
+            example: Returns the example to put in place of one.
+        """
+        result = self[:]
+        result._sources = [source(s) for s in self._sources]
+        result._objects = [example(ex) for ex in self._objects]
+        return result
+
     def _reorder(self, indices):
         self._own()
         self._codes = self._codes[: self._n][indices]

@@ -32,6 +32,7 @@ _POSEPILE = {
         "_entry_example",
         "_rebuild_entry_source",
     },
+    "posepile.merging.merge": {"MappedSource", "_mapped_example"},
 }
 _NUMPY = {
     "numpy": {"ndarray", "dtype"},

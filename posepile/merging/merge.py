@@ -1,0 +1,202 @@
+"""Several datasets as one, without writing anything: the joints of each keep apart by a suffix.
+
+The skeleton of the merged dataset has the joints of all skeletons, ``lwri_h36m`` beside
+``lwri_coco``; an example has those of its own dataset and none of the others. Nothing is read:
+lists refer to the archives of the datasets, so merging takes as long as opening them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from posepile.datasets3d import (
+    LazyPose3DExample,
+    Pose3DDataset,
+    SparseCoords,
+    compute_mean_bones,
+)
+from posepile.errors import UsageError
+from posepile.joint_info import JointInfo
+from posepile.table import ExampleList
+from posepile.util import SPLIT_NAMES
+
+
+def merge_datasets(
+    datasets: Mapping[str, Pose3DDataset], skeletons: Mapping[str, str] | None = None
+) -> Pose3DDataset:
+    """Merges 3D datasets.
+
+    Args:
+        datasets: Datasets by name, in the order of the merged lists.
+        skeletons: Name of the skeleton of a dataset where it is not the dataset's own name.
+            Datasets that name the same skeleton must have the same joints and share them.
+
+    Returns:
+        A dataset with the joints ``<joint>_<skeleton>``. Coordinates are
+        :class:`posepile.datasets3d.SparseCoords`. Bone lengths are those of each skeleton.
+
+    Raises:
+        UsageError: Names that would be ambiguous, or different joints under one skeleton name.
+    """
+    skeletons = {name: (skeletons or {}).get(name, name) for name in datasets}
+    members: dict[str, list[str]] = {}
+    for name, skeleton in skeletons.items():
+        if "_" in skeleton or not skeleton:
+            raise UsageError(
+                f"skeleton {skeleton!r}: must not be empty or hold '_', which separates it from "
+                "the joint's name; give another name in `skeletons`"
+            )
+        members.setdefault(skeleton, []).append(name)
+        first = members[skeleton][0]
+        if datasets[name].joint_info != datasets[first].joint_info:
+            raise UsageError(
+                f"skeleton {skeleton!r}: {first} and {name} have different joints; give them "
+                "different names in `skeletons`"
+            )
+    names, edges, first_joint = [], [], {}
+    for skeleton, users in members.items():
+        info = datasets[users[0]].joint_info
+        first_joint[skeleton] = len(names)
+        edges += [(i + len(names), j + len(names)) for i, j in info.stick_figure_edges]
+        names += [f"{joint}_{skeleton}" for joint in info.names]
+    joint_info = JointInfo(names, edges, strict=False)
+    lists = {split: ExampleList() for split in SPLIT_NAMES}
+    for name, dataset in datasets.items():
+        for split, merged in lists.items():
+            merged.extend(
+                _with_joints(dataset.examples[split], first_joint[skeletons[name]], len(names))
+            )
+    result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
+    for attribute, splits in (("train_bones", (0,)), ("trainval_bones", (0, 1))):
+        bones = [
+            _bones([datasets[name] for name in users], attribute, splits)
+            for users in members.values()
+        ]
+        if any(np.isfinite(b).any() for b in bones):
+            setattr(result, attribute, np.concatenate(bones).astype(np.float32))
+    return result
+
+
+def _bones(datasets, attribute, splits):
+    info = datasets[0].joint_info
+    if len(datasets) == 1:
+        bones = getattr(datasets[0], attribute)
+    else:
+        examples = ExampleList()
+        for dataset in datasets:
+            for split in splits:
+                examples.extend(dataset.examples[split])
+        bones = compute_mean_bones(examples, info)
+    return np.full(len(info.stick_figure_edges), np.nan) if bones is None else bones
+
+
+def _with_joints(examples, first_joint, n_joints):
+    if not isinstance(examples, ExampleList):
+        return [_with_joints_object(ex, first_joint, n_joints) for ex in examples]
+    return examples.mapped(
+        lambda source: MappedSource(source, first_joint, n_joints),
+        lambda ex: _with_joints_object(ex, first_joint, n_joints),
+    )
+
+
+def _with_joints_object(example, first_joint, n_joints):
+    result = copy.copy(example)
+    result.world_coords = _place(example.world_coords, first_joint, n_joints)
+    return result
+
+
+def _place(coords, first_joint, n_joints):
+    """Returns coordinates as part of a larger skeleton."""
+    if coords is None:
+        return None
+    sparse = SparseCoords(coords) if not isinstance(coords, SparseCoords) else copy.copy(coords)
+    sparse.shape = (n_joints, 3)
+    sparse.i_valid_joints = (sparse.i_valid_joints + first_joint).astype(np.uint16)
+    return sparse
+
+
+def _mapped_example(source, first_joint, n_joints, row):
+    return LazyPose3DExample(MappedSource(source, first_joint, n_joints), row)
+
+
+class MappedSource:
+    """The examples of another source with their joints placed in a larger skeleton.
+
+    Args:
+        source: The other source.
+        first_joint: Index that its first joint gets.
+        n_joints: Number of joints of the larger skeleton.
+    """
+
+    def __init__(self, source: Any, first_joint: int, n_joints: int):
+        self.source = source
+        self.first_joint = first_joint
+        self.n_joints = n_joints
+        self.getters: dict[str, Any] = {}
+
+    @property
+    def annotation_path(self) -> str:
+        """Path of the annotation archive."""
+        return self.source.annotation_path
+
+    @property
+    def image_archive_path(self) -> str:
+        """Path of the image archive."""
+        return self.source.image_archive_path
+
+    def __len__(self):
+        return len(self.source)
+
+    def example(self, row: Any) -> LazyPose3DExample:
+        """Returns the lazy example of a row."""
+        return LazyPose3DExample(self, row)
+
+    def fetch(self, row: Any, name: str) -> Any:
+        """Returns one field of a row."""
+        value = self.source.fetch(row, name)
+        if name == "world_coords":
+            return _place(value, self.first_joint, self.n_joints)
+        if name == "coords2d" and value is not None:
+            placed = np.full((self.n_joints, 2), np.nan, value.dtype)
+            placed[self.first_joint : self.first_joint + len(value)] = value
+            return placed
+        return value
+
+    def image_path(self, row: Any) -> str:
+        """Returns the image path of a row."""
+        return self.source.image_path(row)
+
+    def path(self, row: Any) -> str:
+        """Returns the entry key of a row."""
+        return self.source.path(row)
+
+    def image_bytes(self, row: Any) -> bytes:
+        """Returns the stored image file of a row."""
+        return self.source.image_bytes(row)
+
+    def image(self, row: Any) -> np.ndarray:
+        """Returns the decoded image of a row."""
+        return self.source.image(row)
+
+    def reduce_example(self, row: Any) -> tuple:
+        """Returns how to make the example in another process."""
+        return _mapped_example, (self.source, self.first_joint, self.n_joints, row)
+
+    def __eq__(self, other):
+        if not isinstance(other, MappedSource):
+            return NotImplemented
+        return (self.source, self.first_joint, self.n_joints) == (
+            other.source,
+            other.first_joint,
+            other.n_joints,
+        )
+
+    def __hash__(self):
+        return hash((self.source, self.first_joint))
+
+    def __reduce__(self):
+        return MappedSource, (self.source, self.first_joint, self.n_joints)
