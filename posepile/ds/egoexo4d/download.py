@@ -146,7 +146,7 @@ def choose_takes(root: Path, wanted: DownloadOptions) -> list[str]:
         UsageError: A uid that is not in ``takes.json``.
     """
     all_takes = read_json(root / "takes.json")
-    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    split_of = takes.split_of_takes(root)
     known = [t["take_uid"] for t in all_takes]
     if wanted.uids:
         missing = sorted(set(wanted.uids) - set(known))
@@ -266,7 +266,7 @@ def doctor(root: Path, options: Any) -> list[str]:
         if shutil.which("egoexo") is None:
             problems.append(f"the program egoexo is missing: {INSTALL}")
         return problems
-    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    split_of = takes.split_of_takes(root)
     n_videos = missing = unposed = uncalibrated = 0
     for take in read_json(root / "takes.json"):
         uid, split = take["take_uid"], split_of.get(take["take_uid"])
