@@ -214,11 +214,13 @@ def plan(root: Path, options: Any) -> list[str]:
         f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}",
     ]
     steps = [label_step(options)]
-    try:
+    needed = [root / "takes.json", root / "annotations" / "splits.json"]
+    missing = [str(f) for f in needed if not f.is_file()]
+    if not missing:
         video = video_step(root, options)
         steps += [video] if video else []
-    except CorruptInput as e:
-        lines.append(f"Videos are planned once the labels are there ({e.file} is missing).")
+    elif options.download.every or options.download.uids:
+        lines.append(f"Videos are planned once the labels are there ({missing[0]} is missing).")
         share = 1 / options.download.every if options.download.every else 0
         part = "downscaled_takes/448" if options.video == "448" else "takes"
         lines.append(
