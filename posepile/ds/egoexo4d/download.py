@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -355,17 +356,7 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
     """A part's manifest: from disk, else through the ``aws`` program, else None."""
     path = manifest_path(root, part, wanted.release)
     if not path.is_file() and shutil.which("aws"):
-        beside = path.with_suffix(".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
-        call += [manifest_url(part, wanted.release), str(beside)]
-        try:
-            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            return None
-        if done.returncode:
-            return None
-        beside.replace(path)
+        fetch_manifest(path, part, wanted)
     if not path.is_file():
         return None
     try:
@@ -375,6 +366,24 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise CorruptInput(path, "expected a list of entries with uid and paths")
     return entries
+
+
+def fetch_manifest(path: Path, part: str, wanted: DownloadOptions) -> None:
+    """Fetches a manifest with ``aws``; leaves nothing behind where that does not succeed."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = Path(folder) / "manifest.json"
+        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
+        call += [manifest_url(part, wanted.release), str(fetched)]
+        try:
+            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
+        except (subprocess.TimeoutExpired, OSError):
+            return
+        if done.returncode or not fetched.is_file():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".partial")
+        shutil.copyfile(fetched, beside)
+        beside.replace(path)
 
 
 def cost_of(root: Path, entries: list[dict], step: Step, wanted: DownloadOptions) -> Cost:
