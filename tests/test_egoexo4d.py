@@ -356,6 +356,15 @@ def test_bouldering_takes_are_an_option(copy):
     assert load(copy, unit_id, bouldering=True).tracks
 
 
+def test_broken_metadata_is_named(copy):
+    (copy / "annotations/splits.json").write_text("{}")
+    with pytest.raises(CorruptInput, match="splits.json: no key take_uid_to_split"):
+        unit_ids(copy)
+    (copy / "annotations/splits.json").unlink()
+    with pytest.raises(CorruptInput, match="posepile doctor egoexo4d"):
+        unit_ids(copy)
+
+
 def test_a_frame_with_two_poses_is_not_guessed(copy):
     edit(
         label_path(copy, miniature.REPAIR, "body/automatic"), lambda c: c.update({"2": c["2"] * 2})
@@ -714,7 +723,7 @@ def test_manifests_are_fetched_whole_or_not_at_all(tmp_path, bin_dir):
     root = tmp_path / "raw"
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; exit 1')
     assert download.load_manifest(root, "takes", download.DownloadOptions()) is None
-    assert not download.manifest_path(root, "takes", "v2").exists()
+    assert not root.exists()
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[]" > "$f"')
     assert download.load_manifest(root, "takes", download.DownloadOptions()) == []
     assert download.manifest_path(root, "takes", "v2").is_file()

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ def choose_takes(root: Path, wanted: DownloadOptions) -> list[str]:
         UsageError: A uid that is not in ``takes.json``.
     """
     all_takes = read_json(root / "takes.json")
-    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    split_of = takes.split_of_takes(root)
     known = [t["take_uid"] for t in all_takes]
     if wanted.uids:
         missing = sorted(set(wanted.uids) - set(known))
@@ -214,11 +215,13 @@ def plan(root: Path, options: Any) -> list[str]:
         f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}",
     ]
     steps = [label_step(options)]
-    try:
+    needed = [root / "takes.json", root / "annotations" / "splits.json"]
+    missing = [str(f) for f in needed if not f.is_file()]
+    if not missing:
         video = video_step(root, options)
         steps += [video] if video else []
-    except CorruptInput as e:
-        lines.append(f"Videos are planned once the labels are there ({e.file} is missing).")
+    elif options.download.every or options.download.uids:
+        lines.append(f"Videos are planned once the labels are there ({missing[0]} is missing).")
         share = 1 / options.download.every if options.download.every else 0
         part = "downscaled_takes/448" if options.video == "448" else "takes"
         lines.append(
@@ -266,7 +269,7 @@ def doctor(root: Path, options: Any) -> list[str]:
         if shutil.which("egoexo") is None:
             problems.append(f"the program egoexo is missing: {INSTALL}")
         return problems
-    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    split_of = takes.split_of_takes(root)
     n_videos = missing = unposed = uncalibrated = 0
     for take in read_json(root / "takes.json"):
         uid, split = take["take_uid"], split_of.get(take["take_uid"])
@@ -353,17 +356,7 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
     """A part's manifest: from disk, else through the ``aws`` program, else None."""
     path = manifest_path(root, part, wanted.release)
     if not path.is_file() and shutil.which("aws"):
-        beside = path.with_suffix(".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
-        call += [manifest_url(part, wanted.release), str(beside)]
-        try:
-            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            return None
-        if done.returncode:
-            return None
-        beside.replace(path)
+        fetch_manifest(path, part, wanted)
     if not path.is_file():
         return None
     try:
@@ -373,6 +366,24 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise CorruptInput(path, "expected a list of entries with uid and paths")
     return entries
+
+
+def fetch_manifest(path: Path, part: str, wanted: DownloadOptions) -> None:
+    """Fetches a manifest with ``aws``; leaves nothing behind where that does not succeed."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = Path(folder) / "manifest.json"
+        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
+        call += [manifest_url(part, wanted.release), str(fetched)]
+        try:
+            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
+        except (subprocess.TimeoutExpired, OSError):
+            return
+        if done.returncode or not fetched.is_file():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".partial")
+        shutil.copyfile(fetched, beside)
+        beside.replace(path)
 
 
 def cost_of(root: Path, entries: list[dict], step: Step, wanted: DownloadOptions) -> Cost:

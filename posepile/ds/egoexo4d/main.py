@@ -77,7 +77,7 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> list[Unit]:
     """One unit per video that is on disk and has labels (test: has calibrated cameras)."""
-    split_of = read_json(root / "annotations" / "splits.json")["take_uid_to_split"]
+    split_of = takes.split_of_takes(root)
     units = []
     for take in read_json(root / "takes.json"):
         split = split_of.get(take["take_uid"])

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from posepile.ds.egoexo4d import aria
+from posepile.ds.egoexo4d.annotations import read_json
+from posepile.errors import CorruptInput
 
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
 PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
@@ -15,6 +17,15 @@ SCENARIOS = {
     **{1: "Cooking", 2: "Health", 3: "Campsite", 4: "Bike repair", 5: "Music"},
     **{6: "Basketball", 7: "Bouldering", 8: "Soccer", 9: "Dance"},
 }
+
+
+def split_of_takes(root: Path) -> dict[str, str]:
+    """take_uid -> train, val or test, from ``annotations/splits.json``."""
+    path = root / "annotations" / "splits.json"
+    content = read_json(path)
+    if not isinstance(content, dict) or "take_uid_to_split" not in content:
+        raise CorruptInput(path, "no key take_uid_to_split", hint="download annotations again")
+    return content["take_uid_to_split"]
 
 
 def facts(take: dict) -> dict[str, Any]:
