@@ -189,7 +189,9 @@ def find_silhouette(image: np.ndarray) -> np.ndarray:
     smooth = cv2.medianBlur(image, 3).astype(int)
     spread = smooth.max(axis=-1) - smooth.min(axis=-1)
     figure = (smooth[..., 0] > 50) & (smooth[..., 0] < 81) & (spread < 40)
-    return figure | (spread > 70)
+    found = (figure | (spread > 70)).astype(np.uint8)
+    # the rim of a disc is a blend of its colour and grey, which is neither
+    return cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool)
 
 
 def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:

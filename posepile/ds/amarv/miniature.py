@@ -82,7 +82,7 @@ def write_clip(root: Path, clip: str, number: int, rng: np.random.Generator) -> 
             pixels = project(points, intrinsics, rotation, translation)
             z = (points @ rotation.T + translation)[:, 2]
             image = backdrop.copy()
-            silhouette = draw_person(image, pixels[:22], edges, radius=13.0)
+            silhouette = draw_person(image, pixels[:22], edges, radius=22.0)
             images.append(image)
             silhouettes.append(np.repeat(np.uint8(255 * silhouette)[..., None], 3, axis=-1))
             ys, xs = np.nonzero(silhouette)
@@ -149,14 +149,14 @@ def write_cameras(stem: Path, cameras: dict) -> None:
 
 
 def draw_depth(pixels: np.ndarray, z: np.ndarray, edges: list) -> np.ndarray:
-    """16-bit millimetres: a wall at 4 m with the limbs 80 mm in front of their joints."""
+    """16-bit millimetres: a wall at 4 m with the limbs 90 mm in front of their joints."""
     scale = DEPTH_SIZE[0] / SIZE[0]
     depth = np.full(DEPTH_SIZE[::-1], 4000.0, np.float32)
     small = (pixels + 0.5) * scale - 0.5
     for a, b in sorted(edges, key=lambda e: -z[list(e)].mean()):
         ends = [tuple(round(float(c)) for c in small[i]) for i in (a, b)]
-        value = 1000 * float(z[[a, b]].mean()) - 80
-        cv2.line(depth, *ends, value, max(1, round(26 * scale)))
+        value = 1000 * float(z[[a, b]].mean()) - 90
+        cv2.line(depth, *ends, value, max(1, round(44 * scale)))
     return depth.astype(np.uint16)
 
 
