@@ -9,12 +9,12 @@ from posepile.imaging import jpeg
 
 def smooth_image(width, height, seed=0):
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 255, (height // 16 + 2, width // 16 + 2, 3), np.uint8)
+    coarse = rng.integers(0, 255, (height // 48 + 2, width // 48 + 2, 3), np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def psnr(a, b):
-    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+    return 10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9))
 
 
 def test_round_trip_keeps_the_picture_and_the_bytes_are_the_same_each_time():
@@ -53,13 +53,13 @@ def test_grey_and_cmyk_come_back_as_colour():
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.99])
 def test_truncated_file_is_an_error_that_names_the_file(share):
     data = jpeg.encode(smooth_image(200, 100))
-    with pytest.raises(CorruptInput, match="img_7.jpg"):
+    with pytest.raises(CorruptInput, match="img_7"):
         jpeg.decode(data[: int(len(data) * share)], name="img_7.jpg")
 
 
 def test_something_else_is_an_error():
-    with pytest.raises(CorruptInput, match="x.jpg"):
-        jpeg.read_size(b"GIF89a not a jpeg", name="x.jpg")
+    with pytest.raises(CorruptInput, match="some_name"):
+        jpeg.read_size(b"GIF89a not a jpeg", name="some_name")
 
 
 def with_orientation(data, value, order):

@@ -274,6 +274,8 @@ class _Map:
 
     @staticmethod
     def of(camera, plan: CropPlan, image_size: tuple[int, int]) -> _Map:
+        from posepile.imaging import warp
+
         grid, stride = _coarse_grid(camera, plan)
         along_x = np.diff(grid, axis=1) / stride
         along_y = np.diff(grid, axis=0) / stride
@@ -283,9 +285,8 @@ class _Map:
         corners = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]])
         bound = np.array(image_size) - 0.5
         seen = (corners.min(axis=0) <= bound).all(-1) & (corners.max(axis=0) >= -0.5).all(-1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            level = np.floor(np.log2(np.sqrt(ratio[..., 0] * ratio[..., 1])) + 1e-6)
-        level = np.where(seen, np.maximum(np.nan_to_num(level), 0), -1).astype(int)
+        level = warp.level_of(np.sqrt(ratio[..., 0] * ratio[..., 1]))
+        level = np.where(seen, np.nan_to_num(level), -1).astype(int)
         finest = int(level[level >= 0].min()) if (level >= 0).any() else 0
         return _Map(plan, grid, stride, ratio, level, finest)
 
@@ -312,7 +313,7 @@ class _Map:
             light = frame.light((int(x0), int(y0), int(x1), int(y1)), level)
             bounds = (low - x0, high[0] - x0, low - y0, high[1] - y0)
             mesh = (
-                (grid - [x0, y0]).astype(np.float32),
+                grid - [x0, y0],
                 self.stride,
                 warp.bank_of(self.ratio / k),
                 cells,

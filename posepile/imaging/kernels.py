@@ -13,7 +13,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-PHASES = 64  # sub-pixel steps of the tap tables
+PHASE_BITS = 6  # 64 sub-pixel steps in the tap tables
+FRACTION = 20  # bits after the point of source positions
+YUV_SHIFT = 12  # bits after the point in the sums of luma and chroma
 ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
 
 
@@ -151,86 +153,102 @@ def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sample(light, mesh, bounds, tables, out):
-    """Weighted 4x4 sums at mapped positions; see ``warp.sample``."""
+    """Weighted 4x4 sums at mapped positions; see ``warp.sample``. Positions are fixed-point."""
     grid, stride, banks, cells = mesh
     taps_y, taps_x, encode = tables
     height, width, _ = out.shape
     pitch = np.int64(light.shape[1] * 4)
     x_low, x_high, y_low, y_high = bounds
-    per_bank = taps_y.shape[1]
-    step = np.float32(1.0 / stride)
-    phases = np.float32(PHASES)
+    per_bank = np.int64(taps_y.shape[1])
+    half = np.int64(1 << (FRACTION - PHASE_BITS - 1))  # rounds to the nearest phase
+    mask = np.int64((1 << FRACTION) - 1)
     for gi in range(cells.shape[0]):
         for i in range(gi * stride, min((gi + 1) * stride, height)):
-            s = np.float32(i - gi * stride) * step
+            s = np.int64(i - gi * stride)
+            line = out[i]
             for gj in range(cells.shape[1]):
                 if not cells[gi, gj]:
                     continue
-                xa = grid[gi, gj, 0] + s * (grid[gi + 1, gj, 0] - grid[gi, gj, 0])
-                xb = grid[gi, gj + 1, 0] + s * (grid[gi + 1, gj + 1, 0] - grid[gi, gj + 1, 0])
-                ya = grid[gi, gj, 1] + s * (grid[gi + 1, gj, 1] - grid[gi, gj, 1])
-                yb = grid[gi, gj + 1, 1] + s * (grid[gi + 1, gj + 1, 1] - grid[gi, gj + 1, 1])
-                dx = (xb - xa) * step
-                dy = (yb - ya) * step
+                x = grid[gi, gj, 0] + (grid[gi + 1, gj, 0] - grid[gi, gj, 0]) * s // stride
+                y = grid[gi, gj, 1] + (grid[gi + 1, gj, 1] - grid[gi, gj, 1]) * s // stride
+                xb = grid[gi, gj + 1, 0]
+                xb += (grid[gi + 1, gj + 1, 0] - grid[gi, gj + 1, 0]) * s // stride
+                yb = grid[gi, gj + 1, 1]
+                yb += (grid[gi + 1, gj + 1, 1] - grid[gi, gj + 1, 1]) * s // stride
+                dx = (xb - x) // stride
+                dy = (yb - y) // stride
                 base_x = np.int64(banks[gi, gj, 0]) * per_bank
                 base_y = np.int64(banks[gi, gj, 1]) * per_bank
                 j0 = gj * stride
                 for j in range(j0, min(j0 + stride, width)):
-                    k = np.float32(j - j0)
-                    x = xa + k * dx
-                    y = ya + k * dy
                     if x >= x_low and x <= x_high and y >= y_low and y <= y_high:
-                        ix = np.int64(x)  # positions inside the bounds are positive
-                        iy = np.int64(y)
-                        px = np.int64((x - np.float32(ix)) * phases + np.float32(0.5))
-                        py = np.int64((y - np.float32(iy)) * phases + np.float32(0.5))
+                        px = ((x & mask) + half) >> (FRACTION - PHASE_BITS)
+                        py = ((y & mask) + half) >> (FRACTION - PHASE_BITS)
                         r, g, b = weigh(
                             light,
-                            (iy - 1) * pitch + (ix - 1) * 4,
+                            ((y >> FRACTION) - 1) * pitch + ((x >> FRACTION) - 1) * 4,
                             pitch,
                             taps_y,
                             (base_y + py) * 4,
                             taps_x,
                             (base_x + px) * 16,
                         )
-                        out[i, j, 0] = encode[r >> ENCODE_SHIFT]
-                        out[i, j, 1] = encode[g >> ENCODE_SHIFT]
-                        out[i, j, 2] = encode[b >> ENCODE_SHIFT]
+                        k = np.uint64(j)
+                        line[k, 0] = encode[np.uint64(r >> ENCODE_SHIFT)]
+                        line[k, 1] = encode[np.uint64(g >> ENCODE_SHIFT)]
+                        line[k, 2] = encode[np.uint64(b >> ENCODE_SHIFT)]
+                    x += dx
+                    y += dy
 
 
 @njit(cache=True, nogil=True)
 def planes_to_light(planes, m, table, region):
-    """YUV 4:2:0 to 16-bit light; see ``warp.planes_to_light``."""
+    """YUV 4:2:0 to 16-bit light; see ``warp.planes_to_light``. ``m`` is fixed-point."""
+    # Chroma samples lie at even columns and between two rows (the MPEG-2 siting)
     luma, blue, red = planes
     x0, y0, x1, y1 = region
-    # Chroma samples lie at even columns and between two rows (the MPEG-2 siting)
     h, w = luma.shape
     ch, cw = blue.shape
     out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
-    top, half = np.int32(len(table) - 1), np.float32(0.5)
-    us = np.empty(cw, np.float32)
-    vs = np.empty(cw, np.float32)
+    left, right = min(max(x0, 0), w - 1), max(min(x1, w), 1)
+    c0, c1 = left >> 1, ((right - 1) >> 1) + 1
+    n = c1 - c0
+    share_r = np.empty(n + 1, np.int32)
+    share_g = np.empty(n + 1, np.int32)
+    share_b = np.empty(n + 1, np.int32)
+    pairs = np.zeros((2 * n, 4), np.uint16)
+    gain = m[0, 0]  # luma counts alike in all three
     for i in range(y1 - y0):
         y = min(max(y0 + i, 0), h - 1)
         near = min(y >> 1, ch - 1)
         far = min(max(near + (1 if y & 1 else -1), 0), ch - 1)
-        a, b = np.float32(0.75), np.float32(0.25)
-        first = max(min(x0 >> 1, cw - 1), 0)
-        last = max(min((x1 >> 1) + 2, cw), first + 1)
-        for c in range(first, last):
-            us[c] = a * blue[near, c] + b * blue[far, c]
-            vs[c] = a * red[near, c] + b * red[far, c]
+        u_near, u_far, v_near, v_far = blue[near], blue[far], red[near], red[far]
+        for q in range(n + 1):
+            c = min(c0 + q, cw - 1)
+            u = (3 * np.int32(u_near[c]) + np.int32(u_far[c]) + 2) >> 2
+            v = (3 * np.int32(v_near[c]) + np.int32(v_far[c]) + 2) >> 2
+            share_r[q] = m[0, 1] * u + m[0, 2] * v + m[0, 3]
+            share_g[q] = m[1, 1] * u + m[1, 2] * v + m[1, 3]
+            share_b[q] = m[2, 1] * u + m[2, 2] * v + m[2, 3]
         row = luma[y]
-        for j in range(x1 - x0):
-            x = min(max(x0 + j, 0), w - 1)
-            c = min(x >> 1, cw - 1)
-            d = min(c + (x & 1), cw - 1)
-            u = half * (us[c] + us[d])
-            v = half * (vs[c] + vs[d])
-            for k in range(3):
-                value = m[k, 0] * row[x] + m[k, 1] * u + m[k, 2] * v + m[k, 3]
-                out[i, j, k] = table[min(max(np.int32(value + half), np.int32(0)), top)]
-            out[i, j, 3] = 0
+        for q in range(n):
+            even = gain * np.int32(row[2 * (c0 + q)])
+            odd = gain * np.int32(row[min(2 * (c0 + q) + 1, w - 1)])
+            pairs[2 * q, 0] = table[np.uint32((even + share_r[q]) >> YUV_SHIFT)]
+            pairs[2 * q, 1] = table[np.uint32((even + share_g[q]) >> YUV_SHIFT)]
+            pairs[2 * q, 2] = table[np.uint32((even + share_b[q]) >> YUV_SHIFT)]
+            r = (share_r[q] + share_r[q + 1]) >> 1
+            g = (share_g[q] + share_g[q + 1]) >> 1
+            b = (share_b[q] + share_b[q + 1]) >> 1
+            pairs[2 * q + 1, 0] = table[np.uint32((odd + r) >> YUV_SHIFT)]
+            pairs[2 * q + 1, 1] = table[np.uint32((odd + g) >> YUV_SHIFT)]
+            pairs[2 * q + 1, 2] = table[np.uint32((odd + b) >> YUV_SHIFT)]
+        line = out[i]
+        line[left - x0 : right - x0] = pairs[left - 2 * c0 : right - 2 * c0]
+        for j in range(left - x0):
+            line[j] = line[left - x0]
+        for j in range(right - x0, x1 - x0):
+            line[j] = line[right - 1 - x0]
     return out
 
 
@@ -242,25 +260,26 @@ def planes_to_half(planes, m, table, region):
     h, w = luma.shape
     ch, cw = blue.shape
     out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
-    top, half = np.int32(len(table) - 1), np.float32(0.5)
+    gain = m[0, 0]
     for i in range(y1 - y0):
         y = min(max(y0 + i, 0), ch - 1)
-        ya = min(2 * y, h - 1)
-        yb = min(2 * y + 1, h - 1)
+        upper, lower = luma[min(2 * y, h - 1)], luma[min(2 * y + 1, h - 1)]
         for j in range(x1 - x0):
             x = min(max(x0 + j, 0), cw - 1)
             xa = min(2 * x, w - 1)
             xb = min(2 * x + 1, w - 1)
             d = min(x + 1, cw - 1)
-            u = np.float32(0.75) * blue[y, x] + np.float32(0.25) * blue[y, d]
-            v = np.float32(0.75) * red[y, x] + np.float32(0.25) * red[y, d]
+            u = (3 * np.int32(blue[y, x]) + np.int32(blue[y, d]) + 2) >> 2
+            v = (3 * np.int32(red[y, x]) + np.int32(red[y, d]) + 2) >> 2
+            ya, yb = gain * np.int32(upper[xa]), gain * np.int32(upper[xb])
+            yc, yd = gain * np.int32(lower[xa]), gain * np.int32(lower[xb])
             for k in range(3):
-                chroma = m[k, 1] * u + m[k, 2] * v + m[k, 3] + half
-                p = table[min(max(np.int32(m[k, 0] * luma[ya, xa] + chroma), np.int32(0)), top)]
-                q = table[min(max(np.int32(m[k, 0] * luma[ya, xb] + chroma), np.int32(0)), top)]
-                r = table[min(max(np.int32(m[k, 0] * luma[yb, xa] + chroma), np.int32(0)), top)]
-                s = table[min(max(np.int32(m[k, 0] * luma[yb, xb] + chroma), np.int32(0)), top)]
-                total = np.uint32(p) + np.uint32(q) + np.uint32(r) + np.uint32(s)
-                out[i, j, k] = (total + 2) >> 2
+                share = m[k, 1] * u + m[k, 2] * v + m[k, 3]
+                total = np.uint32(2)
+                total += table[np.uint32((ya + share) >> YUV_SHIFT)]
+                total += table[np.uint32((yb + share) >> YUV_SHIFT)]
+                total += table[np.uint32((yc + share) >> YUV_SHIFT)]
+                total += table[np.uint32((yd + share) >> YUV_SHIFT)]
+                out[i, j, k] = total >> 2
             out[i, j, 3] = 0
     return out

@@ -6,8 +6,8 @@ How a crop is made:
    between; the grid is refined until the interpolation error is below 0.02 crop pixels.
 2. The touched region of the source is brought to linear light once, 16 bit, four channels, at the
    pyramid level (1, 1/2, 1/4, ... of the size, each by averaging 2x2 light values) at which one
-   crop pixel spans one to two source pixels. The level is chosen per grid cell, so strong
-   perspective and fisheye views are neither aliased nor blurred.
+   crop pixel spans at most 4.2 pixels. The level is chosen per grid cell, so strong perspective
+   and fisheye views are neither aliased nor blurred.
 3. Each crop pixel is a 4x4-tap weighted sum of that level. The taps are the least-squares optimal
    estimate of what a sensor pixel of the crop's size would have collected, given the source
    pixels (see :func:`optimal_taps`); they depend on the sub-pixel phase and on the local
@@ -26,7 +26,10 @@ import numpy as np
 
 MARGIN = 3  # source pixels needed around a position: 4x4 taps and rounding
 PHASES = 64  # sub-pixel steps of the tap tables, as in kernels
-RATIOS = np.linspace(1.0, 2.25, 11)  # downscalings for which tap tables are kept
+_ONE = 1 << 20  # fixed-point one of positions, as in kernels
+_YUV_ONE = 1 << 12  # fixed-point one of sums of luma and chroma, as in kernels
+RATIOS = np.linspace(1.0, 4.25, 27)  # downscalings for which tap tables are kept
+_LEVEL_RATIO = 2.1  # finest level on which a crop pixel spans at most twice this
 _ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table, as in kernels
 
 
@@ -49,9 +52,15 @@ def light_table() -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
-def fine_light_table() -> np.ndarray:
-    """Linear light of 10-bit sRGB values, uint16 ``[1024]``."""
-    return np.round(srgb_to_light(np.arange(1024) / 1023) * 65535).astype(np.uint16)
+def fine_light_table() -> tuple[np.ndarray, int, int]:
+    """Linear light of sRGB values in steps of 1/1023, clipped, for sums that overshoot.
+
+    Returns:
+        uint16 table over values from -1.5 to 3.5; its steps per unit; the index of black.
+    """
+    unit, zero = 1023, 1536
+    values = np.clip((np.arange(5 * 1024) - zero) / unit, 0, 1)
+    return np.round(srgb_to_light(values) * 65535).astype(np.uint16), unit, zero
 
 
 @functools.lru_cache(maxsize=1)
@@ -78,13 +87,13 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
         float32 ``[phases + 1, 4]``: weights of the source pixels at -1, 0, 1, 2 relative to the
         floor of the position, for the fractional part ``i / phases``.
     """
-    f = (np.arange(4096) + 0.5) * (8 / 4096)  # cycles per source pixel
+    f = (np.arange(2048) + 0.5) * (8 / 2048)  # cycles per source pixel
     power = 1 / (f**2 + 0.02**2)
     source, output = np.sinc(f), np.sinc(max(ratio, 1.0) * f)
     offsets = np.arange(4)
     lag = np.cos(2 * np.pi * f * np.arange(4)[:, None]) @ (power * source**2)
     gram = lag[np.abs(offsets[:, None] - offsets)]
-    gram = gram + np.eye(4) * 2e-4 * lag[0]
+    gram = gram + np.eye(4) * 2e-3 * lag[0]
     t = np.arange(phases + 1) / phases
     distance = t[:, None] - (offsets - 1)
     cross = np.cos(2 * np.pi * distance[..., None] * f) @ (power * source * output)
@@ -100,6 +109,11 @@ def _tap_tables() -> tuple[np.ndarray, np.ndarray]:
     """Tables ``[ratios, phases + 1, 4]`` for y and ``[ratios, phases + 1, 16]`` for x."""
     taps = np.stack([optimal_taps(r) for r in RATIOS])
     return np.ascontiguousarray(taps), np.ascontiguousarray(np.repeat(taps, 4, axis=-1))
+
+
+def level_of(ratio: np.ndarray) -> np.ndarray:
+    """Pyramid level to sample for each downscaling ratio; NaN where the ratio is."""
+    return np.maximum(np.floor(np.log2(np.maximum(ratio, 1e-9) / _LEVEL_RATIO)), 0)
 
 
 def bank_of(ratio: np.ndarray) -> np.ndarray:
@@ -149,12 +163,13 @@ def planes_to_light(
     """
     from posepile.imaging import kernels
 
-    table = fine_light_table()
-    to_rgb = to_rgb * np.float32(len(table) - 1)
+    table, unit, zero = fine_light_table()
+    fixed = np.rint(to_rgb * (unit * _YUV_ONE)).astype(np.int32)
+    fixed[:, 3] += zero * _YUV_ONE + _YUV_ONE // 2
     if level == 0:
-        return kernels.planes_to_light(planes, to_rgb, table, region)
+        return kernels.planes_to_light(planes, fixed, table, region)
     region = tuple(v << (level - 1) for v in region)
-    half = kernels.planes_to_half(planes, to_rgb, table, region)
+    half = kernels.planes_to_half(planes, fixed, table, region)
     return halve(half, level - 1)
 
 
@@ -177,7 +192,7 @@ def sample(
 
     Args:
         light: uint16 ``[h, w, 4]`` from :func:`linearize`.
-        mesh: ``(grid, stride, banks, cells)``: grid float32 ``[gh, gw, 2]``, the position in
+        mesh: ``(grid, stride, banks, cells)``: grid float ``[gh, gw, 2]``, the position in
             pixels of ``light`` of the crop pixels ``(i * stride, j * stride)``, NaN = nothing
             there; tap tables for x and y, uint8 ``[gh - 1, gw - 1, 2]``; which cells to fill,
             bool ``[gh - 1, gw - 1]``.
@@ -188,4 +203,8 @@ def sample(
     from posepile.imaging import kernels
 
     tables = (*_tap_tables(), srgb_table())
-    kernels.sample(light, mesh, np.array(bounds, np.float32), tables, out)
+    grid, stride, banks, cells = mesh
+    # A position that does not exist lies outside any bounds
+    fixed = np.rint(np.nan_to_num(grid, nan=-(2.0**20)) * _ONE).astype(np.int64)
+    low_high = np.rint(np.array(bounds) * _ONE).astype(np.int64)
+    kernels.sample(light, (fixed, stride, banks, cells), low_high, tables, out)
