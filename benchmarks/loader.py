@@ -15,9 +15,59 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import simplejpeg
-from common import emit, make_crops, pack_crops
+from common import report
+
+
+def make_crops(n: int) -> list[bytes]:
+    """JPEGs of about the size and detail of packed crops."""
+    rng = np.random.default_rng(0)
+    jpegs = []
+    for _ in range(n):
+        h, w = rng.integers(450, 750, 2)
+        image = np.zeros((h, w, 3))
+        for cell, strength in ((120, 60), (30, 30), (8, 14), (2, 8)):
+            shape = (h // cell + 2, w // cell + 2, 3)
+            noise = rng.normal(0, strength, shape).astype(np.float32)
+            image += cv2.resize(noise, (w, h), interpolation=cv2.INTER_CUBIC)
+        pixels = np.clip(image + 128, 0, 255).astype(np.uint8)
+        jpegs.append(simplejpeg.encode_jpeg(pixels, 95, "RGB", "420"))
+    return jpegs
+
+
+def pack_crops(jpegs: list[bytes], archive_path: Path):
+    """The crops as the train split of a packed dataset of 17 joints."""
+    import deltacamera
+
+    from posepile import archive
+    from posepile.codec import Record
+    from posepile.joint_info import JointInfo
+    from posepile.recipe import DatasetSpec
+
+    names = [f"a{i}" for i in range(17)]
+    spec = DatasetSpec("crops", JointInfo(names), "crops_downscaled", world_up=(0, -1, 0))
+    camera = deltacamera.Camera(intrinsic_matrix=np.diag([800.0, 800.0, 1.0]))
+    joints = np.random.default_rng(1).normal(0, 500, (len(jpegs), 17, 3)).astype(np.float32)
+    part = archive_path.parent / "part"
+    with archive.PartWriter(part) as writer:
+        for i, data in enumerate(jpegs):
+            h, w, *_ = simplejpeg.decode_jpeg_header(data)
+            record = Record(
+                image_path=f"crops_downscaled/{i // 500:04d}/{i:06d}.jpg",
+                split="train",
+                bbox=np.array([100, 100, 200, 300], np.float32),
+                imshape=(h, w),
+                frame=i,
+                person=0,
+                sequence=f"{i // 500:04d}",
+                world_coords=joints[i],
+                camera=camera,
+            )
+            writer.add(record, data)
+    archive.pack([part], archive_path, spec, {"counts": {"train": len(jpegs)}})
+    return archive.open_dataset(archive_path).examples[0]
 
 
 def measure(loader, n: int, repeats: int = 3) -> float:
@@ -103,10 +153,10 @@ def main():
     floor = rates["bare decoding"]
     for name, rate in rates.items():
         case = f"{name}, {args.workers} workers, {args.crops} crops"
-        emit("loader", case, "crops/s", rate, floor)
+        report("loader", case, "crops/s", rate, floor)
     ours = max(rates["posepile full shuffle"], rates["posepile blocks"])
     for name in set(rates) - {"bare decoding", "posepile full shuffle", "posepile blocks"}:
-        emit("loader", f"posepile vs {name}", "crops/s", ours, rates[name])
+        report("loader", f"posepile vs {name}", "crops/s", ours, rates[name])
 
 
 def write_files(jpegs, folder):
