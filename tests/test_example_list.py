@@ -49,6 +49,7 @@ steps = st.lists(
         st.tuples(st.just("extend"), st.integers(0, 2)),
         st.tuples(st.just("add"), st.integers(0, 2)),
         st.tuples(st.just("radd"), st.integers(0, 2)),
+        st.tuples(st.just("add changed"), index),
         st.tuples(st.just("shuffle"), index),
         st.tuples(st.just("reverse"), index),
         st.tuples(st.just("sort"), st.booleans()),
@@ -77,6 +78,10 @@ def apply(step, examples, sources):
         examples.extend(sources[arg])
     elif what == "add":
         examples = examples + sources[arg]
+    elif what == "add changed":
+        more = sources[2][:2]
+        more.insert(1, made(arg))
+        examples = examples + more
     elif what == "radd":
         examples = list(sources[arg][:2]) + examples
     elif what == "shuffle":
