@@ -19,11 +19,11 @@ from posepile.table import ExampleList
 def lists(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATA_ROOT", str(root))
+        patch.delenv("DATA_ROOT", raising=False)  # references are absolute then
         kit.make_archive(root)
         kit.make_archive(root, "tuy", n=5)
-        a, b = datasets3d.get_dataset("toy"), datasets3d.get_dataset("tuy")
-        yield a.examples[TRAIN], a.examples[VALID], b.examples[TRAIN]
+        a, b = (datasets3d.get_dataset(str(root / f"{n}.barecat")) for n in ("toy", "tuy"))
+    return a.examples[TRAIN], a.examples[VALID], b.examples[TRAIN]
 
 
 def names(examples):
@@ -49,6 +49,7 @@ steps = st.lists(
         st.tuples(st.just("extend"), st.integers(0, 2)),
         st.tuples(st.just("add"), st.integers(0, 2)),
         st.tuples(st.just("radd"), st.integers(0, 2)),
+        st.tuples(st.just("add changed"), index),
         st.tuples(st.just("shuffle"), index),
         st.tuples(st.just("reverse"), index),
         st.tuples(st.just("sort"), st.booleans()),
@@ -77,6 +78,10 @@ def apply(step, examples, sources):
         examples.extend(sources[arg])
     elif what == "add":
         examples = examples + sources[arg]
+    elif what == "add changed":
+        more = sources[2][:2]
+        more.insert(1, made(arg))
+        examples = examples + more
     elif what == "radd":
         examples = list(sources[arg][:2]) + examples
     elif what == "shuffle":
