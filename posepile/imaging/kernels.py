@@ -174,10 +174,10 @@ def sample(light, mesh, bounds, tables, out):
             xc, yc = grid[gi + 1, gj]
             xd, yd = grid[gi + 1, gj + 1]
             inside = (
-                min(min(xa, xb), min(xc, xd)) >= x_low
-                and max(max(xa, xb), max(xc, xd)) <= x_high
-                and min(min(ya, yb), min(yc, yd)) >= y_low
-                and max(max(ya, yb), max(yc, yd)) <= y_high
+                min(xa, xb, xc, xd) >= x_low
+                and max(xa, xb, xc, xd) <= x_high
+                and min(ya, yb, yc, yd) >= y_low
+                and max(ya, yb, yc, yd) <= y_high
             )
             base_x = np.int64(banks[gi, gj, 0]) * per_bank
             base_y = np.int64(banks[gi, gj, 1]) * per_bank
