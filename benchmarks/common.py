@@ -6,6 +6,7 @@ import functools
 import json
 import time
 
+import deltacamera
 import numpy as np
 from numba import njit
 
@@ -45,7 +46,7 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
 
 @functools.lru_cache(maxsize=4)
 def waves(finest: float, n: int = 24, seed: int = 0):
-    """Plane waves in ray space with amplitude falling as 1/f, in linear light.
+    """Plane waves in ray space with a 1/f^2 power spectrum, in linear light.
 
     Args:
         finest: Cycles per radian of the finest one.
@@ -56,32 +57,33 @@ def waves(finest: float, n: int = 24, seed: int = 0):
     frequency = np.geomspace(finest / 256, finest, n)
     direction = rng.normal(size=(n, 3)) * [1, 1, 0.3]
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    amplitude = rng.uniform(0.6, 1, (n, 3)) / frequency[:, None]
-    # Natural images: as much contrast in each octave; colour mostly in the coarse ones
-    amplitude = np.full((n, 3), 1.0) * rng.uniform(0.5, 1, (n, 1)) + rng.normal(size=(n, 3)) * 0.1
+    # Natural images: as much contrast in each octave, less in colour than in brightness
+    amplitude = rng.uniform(0.5, 1, (n, 1)) + rng.normal(size=(n, 3)) * 0.1
     amplitude *= 0.13 / np.sqrt((amplitude**2).sum(axis=0) / 2)
     return direction * frequency[:, None], rng.uniform(0, 1, n), amplitude
 
 
 def photograph(
-    scene,
-    intrinsics: np.ndarray,
-    rotation: np.ndarray,
-    size: tuple[int, int],
-    distortion: np.ndarray | None = None,
-    samples: int = 3,
+    scene: tuple, camera: deltacamera.Camera, size: tuple[int, int], samples: int = 3
 ) -> np.ndarray:
-    """The picture a sensor makes whose pixels collect light over their area; uint8 sRGB."""
-    d = np.zeros(5) if distortion is None else np.asarray(distortion, np.float64)
-    light = _photograph(
-        *scene, np.asarray(intrinsics, float), np.asarray(rotation, float), size, d, samples
-    )
+    """The picture a sensor makes whose pixels collect light over their area; uint8 sRGB.
+
+    Only the numbers of the camera are used (pinhole or Brown-Conrady with five coefficients);
+    pixels are turned into rays here.
+    """
+    lens = np.zeros(5)
+    if camera.has_distortion():
+        lens = camera.distortion_model.coeffs
+    numbers = tuple(np.array(a, np.float64) for a in (camera.intrinsic_matrix, camera.R, lens))
+    light = _photograph(scene, numbers, size, samples)
     value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.round(255 * value).astype(np.uint8)
 
 
 @njit(cache=True, fastmath=True)
-def _photograph(vectors, phases, amplitudes, k, rotation, size, d, samples):
+def _photograph(scene, camera, size, samples):
+    vectors, phases, amplitudes = scene
+    k, rotation, d = camera
     w, h = size
     out = np.zeros((h, w, 3), np.float32)
     for i in range(h):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.spatial
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class TextbookCamera:
             if self.kannala_brandt:
                 p *= 1 + 0.3 * np.minimum((target**2).sum(-1, keepdims=True), 1)
             step = 1e-6
-            for _ in range(12):
+            for _ in range(20):
                 value = self.distort(p)
-                jx = (self.distort(p + [step, 0]) - value) / step
-                jy = (self.distort(p + [0, step]) - value) / step
                 miss = target - value
+                if np.abs(miss).max() < 1e-9:
+                    break
+                jx = (self.distort(p + np.array([step, 0])) - value) / step
+                jy = (self.distort(p + np.array([0, step])) - value) / step
                 det = jx[:, 0] * jy[:, 1] - jx[:, 1] * jy[:, 0]
                 p[:, 0] += (miss[:, 0] * jy[:, 1] - miss[:, 1] * jy[:, 0]) / det
                 p[:, 1] += (miss[:, 1] * jx[:, 0] - miss[:, 0] * jx[:, 1]) / det
@@ -104,7 +107,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class Dots:
-    """Bright Gaussian dots at known directions on grey.
+    """Bright Gaussian dots at known directions on grey, at least 12 radii apart.
 
     Attributes:
         centers: Unit rays ``[n, 3]``.
@@ -117,10 +120,11 @@ class Dots:
     def light(self, rays: np.ndarray) -> np.ndarray:
         """Linear light ``[n, 3]`` in 0..1."""
         total = np.full(len(rays), 0.1)
-        for center in self.centers:
-            near = rays @ center > np.cos(6 * self.radius)
-            distance2 = ((rays[near] - center) ** 2).sum(axis=1)
-            total[near] += 0.8 * np.exp(-distance2 / (2 * self.radius**2))
+        distance, nearest = scipy.spatial.cKDTree(self.centers).query(
+            rays, distance_upper_bound=6 * self.radius
+        )
+        near = nearest < len(self.centers)
+        total[near] += 0.8 * np.exp(-((distance[near] / self.radius) ** 2) / 2)
         return np.repeat(total[:, None], 3, axis=1)
 
 
@@ -152,7 +156,9 @@ def to_light(image: np.ndarray) -> np.ndarray:
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
     """Peak signal-to-noise ratio in dB of 8-bit pictures, over the pixels of ``where``."""
     error = (np.asarray(a, np.float64) - b) ** 2
-    return float(10 * np.log10(255**2 / max((error if where is None else error[where]).mean(), 1e-9)))
+    return float(
+        10 * np.log10(255**2 / max((error if where is None else error[where]).mean(), 1e-9))
+    )
 
 
 def find_dots(image: np.ndarray, expected: np.ndarray, window: int) -> np.ndarray:

@@ -81,9 +81,9 @@ def test_pattern_matches_its_direct_rendering(pictured, box, record_property):
 def test_markers_are_found_where_they_project(lens):
     source, camera = cameras(lens)
     rng = np.random.default_rng(1)
-    grid = np.stack(np.meshgrid(np.arange(30, 460, 40), np.arange(30, 340, 40)), -1).reshape(-1, 2)
-    dots = Dots(source.rays(grid + rng.uniform(-5, 5, grid.shape)), radius=2.0 / 300)
-    frame = ArrayFrame(photograph(dots, source, SIZE, 4))
+    grid = np.stack(np.meshgrid(np.arange(30, 460, 36), np.arange(30, 340, 36)), -1).reshape(-1, 2)
+    dots = Dots(source.rays(grid + rng.uniform(-3, 3, grid.shape)), radius=2.0 / 300)
+    frame = ArrayFrame(photograph(dots, source, SIZE, 2))
     errors = []
     for box in BOXES.values():
         plan = cropping.plan_crop(camera, box, SIZE)
@@ -103,13 +103,13 @@ def test_downscaling_does_not_alias():
     # Waves near the source's limit are finer than the crop can hold: they must vanish, not fold
     source, camera = cameras("pinhole", roll=0.0)
     waves = Waves(np.array([[120.0, 20, 0]]), np.zeros(1), np.full((1, 3), 0.4))
-    frame = ArrayFrame(photograph(waves, source, SIZE, 3))
+    frame = ArrayFrame(photograph(waves, source, SIZE, 2))
     plan = cropping.plan_crop(
         camera, (100, 20, 200, 320), SIZE, cropping.CropParams(target=40, margin=1.5)
     )
     crop = cropping.render(frame, camera, plan)
     where = seen(plan, textbook(plan.camera), source)
-    assert np.asarray(crop, float)[where].std() < 6
+    assert np.asarray(crop, float)[where].std() < 7.5
 
 
 @pytest.mark.parametrize("target", [20, 47, 100, 256])
@@ -117,9 +117,7 @@ def test_flat_colours_come_through_unchanged(target):
     source, camera = cameras("brown-conrady")
     for colour in ((0, 0, 0), (255, 255, 255), (1, 130, 254), (17, 3, 90)):
         frame = ArrayFrame(np.full((SIZE[1], SIZE[0], 3), colour, np.uint8))
-        plan = cropping.plan_crop(
-            camera, BOXES["large"], SIZE, cropping.CropParams(target=target)
-        )
+        plan = cropping.plan_crop(camera, BOXES["large"], SIZE, cropping.CropParams(target=target))
         crop = cropping.render(frame, camera, plan)
         where = seen(plan, textbook(plan.camera), source)
         assert np.abs(crop[where].astype(int) - colour).max() <= 1
@@ -137,7 +135,9 @@ def test_without_a_camera_the_crop_is_scaled_and_cut_only():
     # The edge of the square lies half a pixel before its first pixel's centre
     left = cropping.transform_points(np.array([[49.5, 99.5]]), None, plan)[0]
     row = warp.srgb_to_light(crop[round(y + h / 2), :, 0] / 255)
-    assert row[: round(x + w / 2)].sum() == pytest.approx(round(x + w / 2) - left[0] - 0.5, abs=0.05)
+    assert row[: round(x + w / 2)].sum() == pytest.approx(
+        round(x + w / 2) - left[0] - 0.5, abs=0.05
+    )
 
 
 def test_the_same_bytes_from_any_thread():

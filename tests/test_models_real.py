@@ -220,7 +220,7 @@ def test_the_main_job_on_real_photographs(run_main, tmp_path, monkeypatch):
     examples = [e.load() for e in get_dataset("coco").examples[1]]
     assert len(examples) == 8
     manifest = json.loads((tmp_path / "coco.barecat.manifest.json").read_text())
-    assert "8" in re.findall(r'"box from detection": (\d+)', json.dumps(manifest))
+    assert "8" in re.findall(r'"box by yolox_nano@\w+": (\d+)', json.dumps(manifest))
     assert (tmp_path / "coco_work" / "report.html").stat().st_size > 10_000
     import rlemasklib
 

@@ -324,25 +324,26 @@ class _Map:
 
 def _coarse_grid(camera, plan: CropPlan) -> tuple[np.ndarray, int]:
     """Source positions on a grid so fine that bilinear interpolation stays within the bound."""
-    w, h = plan.size
-    stride = 16
+    stride = 32 if camera is not None else 16
     while True:
-        nx, ny = -(-w // stride) + 1, -(-h // stride) + 1
+        w, h = plan.size
+        nx, ny = max(-(-w // stride), 2) + 1, max(-(-h // stride), 2) + 1
         xs, ys = np.meshgrid(np.arange(nx) * stride, np.arange(ny) * stride)
-        points = np.stack([xs, ys], axis=-1).astype(np.float64)
-        grid = _to_source(points, camera, plan)
+        grid = _to_source(np.stack([xs, ys], axis=-1).astype(np.float64), camera, plan)
         if stride == 1:
+            return grid[: h + 1, : w + 1], stride
+        if not np.isfinite(grid).all():
+            stride = 1  # the lens model or the front half-space ends somewhere in the crop
+            continue
+        # Bilinear interpolation is off by at most an eighth of the second difference, which
+        # shrinks with the square of the spacing
+        bend = sum(np.abs(np.diff(grid, 2, axis=axis)).max() for axis in (0, 1)) / 8
+        steps = np.abs(np.diff(grid, axis=1)).max(axis=-1)
+        allowed = _GRID_ERROR * max(steps.min() / stride, 0.1)
+        if bend <= allowed:
             return grid, stride
-        if np.isfinite(grid).all():
-            # Bilinear interpolation is off by at most an eighth of the second difference
-            bend = sum(np.abs(np.diff(grid, 2, axis=axis)).max(initial=0) for axis in (0, 1))
-            if min(nx, ny) > 2 or camera is None:
-                ratio = np.linalg.norm(np.diff(grid, axis=1), axis=-1).min() / stride
-                if bend / 8 <= _GRID_ERROR * min(max(ratio, 0.1), 1e9):
-                    return grid, stride
-            stride //= 2
-        else:
-            stride = 1
+        finer = stride * math.sqrt(allowed / bend)
+        stride = max(1, min(stride // 2, 1 << math.floor(math.log2(max(finer, 1)))))
 
 
 def _to_source(points: np.ndarray, camera, plan: CropPlan) -> np.ndarray:

@@ -313,7 +313,9 @@ def _index_packets(path: Path) -> _PacketIndex:
                 keys.append(packet.is_keyframe)
                 shown.append(not packet.is_discard)
         except av.FFmpegError as e:
-            raise CorruptInput(path, f"cannot be read on: {e.strerror}", frame=len(pts), hint=_FETCH) from e
+            raise CorruptInput(
+                path, f"cannot be read on: {e.strerror}", frame=len(pts), hint=_FETCH
+            ) from e
         _check_complete(path, container, stream, pts)
     if True not in keys:
         raise CorruptInput(path, "holds no key frame, so no decodable frame", hint=_FETCH)

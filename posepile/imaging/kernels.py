@@ -21,29 +21,26 @@ ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
 
 @njit(cache=True, nogil=True)
 def linearize(image, region, table):
-    """8-bit sRGB to 16-bit light; see ``warp.linearize``."""
+    """8-bit sRGB to 16-bit light, four channels packed in uint64; see ``warp.linearize``."""
     x0, y0, x1, y1 = region
     h, w, _ = image.shape
-    out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
+    out = np.empty((y1 - y0, x1 - x0), np.uint64)
     left = min(max(-x0, 0), x1 - x0)
     right = max(min(w - x0, x1 - x0), left)
+    s16, s32 = np.uint64(16), np.uint64(32)
     for i in range(y1 - y0):
         row = image[min(max(y0 + i, 0), h - 1)]
         line = out[i]
         for j in range(left, right):
             x = x0 + j
-            line[j, 0] = table[row[x, 0]]
-            line[j, 1] = table[row[x, 1]]
-            line[j, 2] = table[row[x, 2]]
-            line[j, 3] = 0
+            line[j] = table[row[x, 0]] | (table[row[x, 1]] << s16) | (table[row[x, 2]] << s32)
+        first = table[row[0, 0]] | (table[row[0, 1]] << s16) | (table[row[0, 2]] << s32)
+        x = w - 1
+        last = table[row[x, 0]] | (table[row[x, 1]] << s16) | (table[row[x, 2]] << s32)
         for j in range(left):
-            for c in range(3):
-                line[j, c] = table[row[0, c]]
-            line[j, 3] = 0
+            line[j] = first
         for j in range(right, x1 - x0):
-            for c in range(3):
-                line[j, c] = table[row[w - 1, c]]
-            line[j, 3] = 0
+            line[j] = last
     return out
 
 
@@ -90,17 +87,24 @@ def halve(light):
 
 
 @intrinsic
+<<<<<<< HEAD
 def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):
     """Weighted sum over 4x4 pixels of four uint16 channels, as three int32 in 0..65535.
+=======
+def weigh(  # noqa: PLR0917
+    typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place
+):
+    """Weighted sum over 4x4 pixels of four uint16 channels, stored as four uint16.
+>>>>>>> imaging
 
     Written as vector instructions because the compiler does not find them by itself: a row of
-    four pixels is sixteen numbers. ``offset`` and ``pitch`` count uint16 elements.
+    four pixels is sixteen numbers. ``offset``, ``pitch``, ``place`` and the starts count elements.
     """
-    result = types.UniTuple(types.int32, 3)
-    args = (light, types.int64, types.int64, taps_y, types.int64, taps_x, types.int64)
+    i64 = types.int64
+    args = (light, i64, i64, taps_y, i64, taps_x, i64, target, i64)
 
     def codegen(context, builder, signature, values):
-        _, offset, pitch, _, start_y, _, start_x = values
+        _, offset, pitch, _, start_y, _, start_x, _, place = values
         f32, i16, i32 = ir.FloatType(), ir.IntType(16), ir.IntType(32)
         row_type, sum_type = ir.VectorType(i16, 16), ir.VectorType(f32, 16)
 
@@ -138,17 +142,17 @@ def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):
 
         total = builder.fadd(part(total, 0, 8), part(total, 8, 8))
         total = builder.fadd(part(total, 0, 4), part(total, 4, 4))
-        integers = builder.fptosi(
-            builder.fadd(total, ir.Constant(total.type, [0.5] * 4)), ir.VectorType(i32, 4)
-        )
+        integers = builder.fptosi(total, ir.VectorType(i32, 4))
         low = ir.Constant(integers.type, [0] * 4)
         high = ir.Constant(integers.type, [65535] * 4)
         integers = builder.select(builder.icmp_signed("<", integers, low), low, integers)
         integers = builder.select(builder.icmp_signed(">", integers, high), high, integers)
-        channels = [builder.extract_element(integers, ir.Constant(i32, c)) for c in range(3)]
-        return context.make_tuple(builder, signature.return_type, channels)
+        short = builder.trunc(integers, ir.VectorType(i16, 4))
+        address = builder.gep(pointer(7), [place])
+        builder.store(short, builder.bitcast(address, ir.PointerType(short.type)), align=2)
+        return context.get_dummy_value()
 
-    return result(*args), codegen
+    return types.void(*args), codegen
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -160,45 +164,59 @@ def sample(light, mesh, bounds, tables, out):
     pitch = np.int64(light.shape[1] * 4)
     x_low, x_high, y_low, y_high = bounds
     per_bank = np.int64(taps_y.shape[1])
-    half = np.int64(1 << (FRACTION - PHASE_BITS - 1))  # rounds to the nearest phase
-    mask = np.int64((1 << FRACTION) - 1)
+    to_phase = FRACTION - PHASE_BITS
+    rounding = np.int64(1 << (to_phase - 1))
+    phase_mask = np.int64((1 << PHASE_BITS) - 1)
+    sums = np.empty((stride, 4), np.uint16)
+    start = pitch + 4  # the first of the four taps lies one row up and one pixel left
     for gi in range(cells.shape[0]):
-        for i in range(gi * stride, min((gi + 1) * stride, height)):
-            s = np.int64(i - gi * stride)
-            line = out[i]
-            for gj in range(cells.shape[1]):
-                if not cells[gi, gj]:
-                    continue
-                x = grid[gi, gj, 0] + (grid[gi + 1, gj, 0] - grid[gi, gj, 0]) * s // stride
-                y = grid[gi, gj, 1] + (grid[gi + 1, gj, 1] - grid[gi, gj, 1]) * s // stride
-                xb = grid[gi, gj + 1, 0]
-                xb += (grid[gi + 1, gj + 1, 0] - grid[gi, gj + 1, 0]) * s // stride
-                yb = grid[gi, gj + 1, 1]
-                yb += (grid[gi + 1, gj + 1, 1] - grid[gi, gj + 1, 1]) * s // stride
-                dx = (xb - x) // stride
-                dy = (yb - y) // stride
-                base_x = np.int64(banks[gi, gj, 0]) * per_bank
-                base_y = np.int64(banks[gi, gj, 1]) * per_bank
-                j0 = gj * stride
-                for j in range(j0, min(j0 + stride, width)):
-                    if x >= x_low and x <= x_high and y >= y_low and y <= y_high:
-                        px = ((x & mask) + half) >> (FRACTION - PHASE_BITS)
-                        py = ((y & mask) + half) >> (FRACTION - PHASE_BITS)
-                        r, g, b = weigh(
+        n_rows = min(stride, height - gi * stride)
+        for gj in range(cells.shape[1]):
+            if not cells[gi, gj]:
+                continue
+            xa, ya = grid[gi, gj]
+            xb, yb = grid[gi, gj + 1]
+            xc, yc = grid[gi + 1, gj]
+            xd, yd = grid[gi + 1, gj + 1]
+            inside = (
+                min(xa, xb, xc, xd) >= x_low
+                and max(xa, xb, xc, xd) <= x_high
+                and min(ya, yb, yc, yd) >= y_low
+                and max(ya, yb, yc, yd) <= y_high
+            )
+            base_x = np.int64(banks[gi, gj, 0]) * per_bank
+            base_y = np.int64(banks[gi, gj, 1]) * per_bank
+            j0 = gj * stride
+            n = min(stride, width - j0)
+            for s in range(n_rows):
+                line = out[gi * stride + s]
+                x = xa + (xc - xa) * s // stride
+                y = ya + (yc - ya) * s // stride
+                dx = (xb + (xd - xb) * s // stride - x) // stride
+                dy = (yb + (yd - yb) * s // stride - y) // stride
+                for k in range(n):
+                    if inside or (x >= x_low and x <= x_high and y >= y_low and y <= y_high):
+                        px = (x + rounding) >> to_phase
+                        py = (y + rounding) >> to_phase
+                        weigh(
                             light,
-                            ((y >> FRACTION) - 1) * pitch + ((x >> FRACTION) - 1) * 4,
+                            (py >> PHASE_BITS) * pitch + (px >> PHASE_BITS) * 4 - start,
                             pitch,
                             taps_y,
-                            (base_y + py) * 4,
+                            (base_y + (py & phase_mask)) * 4,
                             taps_x,
-                            (base_x + px) * 16,
+                            (base_x + (px & phase_mask)) * 16,
+                            sums,
+                            k * 4,
                         )
-                        k = np.uint64(j)
-                        line[k, 0] = encode[np.uint64(r >> ENCODE_SHIFT)]
-                        line[k, 1] = encode[np.uint64(g >> ENCODE_SHIFT)]
-                        line[k, 2] = encode[np.uint64(b >> ENCODE_SHIFT)]
+                    else:
+                        sums[k] = 0
                     x += dx
                     y += dy
+                for k in range(n):
+                    line[j0 + k, 0] = encode[sums[k, 0] >> ENCODE_SHIFT]
+                    line[j0 + k, 1] = encode[sums[k, 1] >> ENCODE_SHIFT]
+                    line[j0 + k, 2] = encode[sums[k, 2] >> ENCODE_SHIFT]
 
 
 @njit(cache=True, nogil=True)

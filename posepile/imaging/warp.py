@@ -84,8 +84,8 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
         phases: Number of steps per source pixel.
 
     Returns:
-        float32 ``[phases + 1, 4]``: weights of the source pixels at -1, 0, 1, 2 relative to the
-        floor of the position, for the fractional part ``i / phases``.
+        float32 ``[phases, 4]``: weights of the source pixels at -1, 0, 1, 2 relative to the floor
+        of the position, for the fractional part ``i / phases``.
     """
     f = (np.arange(2048) + 0.5) * (8 / 2048)  # cycles per source pixel
     power = 1 / (f**2 + 0.02**2)
@@ -94,7 +94,7 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
     lag = np.cos(2 * np.pi * f * np.arange(4)[:, None]) @ (power * source**2)
     gram = lag[np.abs(offsets[:, None] - offsets)]
     gram = gram + np.eye(4) * 2e-3 * lag[0]
-    t = np.arange(phases + 1) / phases
+    t = np.arange(phases) / phases
     distance = t[:, None] - (offsets - 1)
     cross = np.cos(2 * np.pi * distance[..., None] * f) @ (power * source * output)
     # Lagrange multiplier for the sum
@@ -106,7 +106,7 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _tap_tables() -> tuple[np.ndarray, np.ndarray]:
-    """Tables ``[ratios, phases + 1, 4]`` for y and ``[ratios, phases + 1, 16]`` for x."""
+    """Tables ``[ratios, phases, 4]`` for y and ``[ratios, phases, 16]`` for x."""
     taps = np.stack([optimal_taps(r) for r in RATIOS])
     return np.ascontiguousarray(taps), np.ascontiguousarray(np.repeat(taps, 4, axis=-1))
 
@@ -137,7 +137,8 @@ def linearize(image: np.ndarray, region: tuple[int, int, int, int], level: int =
     from posepile.imaging import kernels
 
     if level == 0:
-        return kernels.linearize(image, region, light_table())
+        packed = kernels.linearize(image, region, light_table().astype(np.uint64))
+        return packed.view(np.uint16).reshape(*packed.shape, 4)
     region = tuple(v << (level - 1) for v in region)
     light = kernels.linearize_half(image, region, light_table())
     return halve(light, level - 1)

@@ -92,8 +92,9 @@ def subtitle(name: str, manifest: dict[str, Any]) -> str:
     spec = load_recipe(name).SPEC
     made_up = "made-up miniature, not the real data · " if manifest.get("miniature") else ""
     masks = manifest["models"]["segment"]["model"]
+    up = "" if spec.world_up is None else f"world up {spec.world_up}, "
     return (
-        f"{made_up}{spec.kind}, {spec.joint_info.n_joints} joints, world up {spec.world_up}, "
+        f"{made_up}{spec.kind}, {spec.joint_info.n_joints} joints, {up}"
         f"licence {spec.licence} · masks: {masks} · posepile {manifest['producer']['version']}"
     )
 

@@ -35,8 +35,14 @@ CLIPS = (
 )
 
 
-def build(root: Path, seed: int = 0) -> None:
-    """Writes the miniature below ``root``."""
+def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
+    """Writes the miniature below ``root``.
+
+    Args:
+        root: An empty folder.
+        seed: Of poses and scene.
+        list_of_clips: Subject, clip, split, camera id and number of frames of each.
+    """
     root = Path(root)
     data = root / "data"
     rng = np.random.default_rng(seed)
@@ -47,8 +53,8 @@ def build(root: Path, seed: int = 0) -> None:
         for view, image in scenes.items()
     }
     counts, clips = {"train": 0, "val": 0, "test": 0}, {}
-    write_rows(data / "splits.csv", [clip[:4] for clip in CLIPS])
-    for subject, clip, split, which, n in CLIPS:
+    write_rows(data / "splits.csv", [clip[:4] for clip in list_of_clips])
+    for subject, clip, split, which, n in list_of_clips:
         part = data / ("test" if split == "test" else "trainval")
         joints = move(n, rng)
         write_c3d(part / "joints_3d" / subject / f"{subject}-{clip}.c3d", joints)
