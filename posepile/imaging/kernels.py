@@ -87,15 +87,10 @@ def halve(light):
 
 
 @intrinsic
-<<<<<<< HEAD
-def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x):
-    """Weighted sum over 4x4 pixels of four uint16 channels, as three int32 in 0..65535.
-=======
 def weigh(  # noqa: PLR0917
     typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place
 ):
     """Weighted sum over 4x4 pixels of four uint16 channels, stored as four uint16.
->>>>>>> imaging
 
     Written as vector instructions because the compiler does not find them by itself: a row of
     four pixels is sixteen numbers. ``offset``, ``pitch``, ``place`` and the starts count elements.
