@@ -170,7 +170,7 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     run = pipeline.make_run(
         args.name,
         tuple(args.set),
-        jobs=args.jobs or os.cpu_count() or 1,
+        jobs=args.jobs or pipeline.n_cores(),
         shard=share or (0, 1),
         only=args.only,
         quiet=args.quiet,

@@ -56,24 +56,20 @@ class Run:
         shard: This process's share of the units, (index, count).
         only: Glob over unit ids; None = all.
         quiet: No progress bar.
+        root: Raw folder of the dataset.
+        work: Folder of intermediate results.
+        data_root: Root of all data, handed on to workers, which may outlive a change of it.
     """
 
     name: str
     config: Config
-    jobs: int = 1
-    shard: tuple[int, int] = (0, 1)
-    only: str | None = None
-    quiet: bool = False
-
-    @property
-    def root(self) -> Path:
-        """Raw folder of the dataset."""
-        return paths.raw_dir(self.name)
-
-    @property
-    def work(self) -> Path:
-        """Folder of intermediate results."""
-        return paths.work_dir(self.name)
+    jobs: int
+    shard: tuple[int, int]
+    only: str | None
+    quiet: bool
+    root: Path
+    work: Path
+    data_root: Path
 
 
 @dataclass
@@ -109,7 +105,24 @@ def make_run(
     """Loads recipe and configuration of a dataset; all mistakes of the caller show here."""
     recipe = load_recipe(name)
     config = load_config(name, getattr(recipe, "Options", NoOptions), overrides, config_path)
-    return Run(name, config, jobs, shard, only, quiet)
+    return Run(
+        name,
+        config,
+        jobs,
+        shard,
+        only,
+        quiet,
+        root=paths.raw_dir(name),
+        work=paths.work_dir(name),
+        data_root=paths.data_root(),
+    )
+
+
+def n_cores() -> int:
+    """Cores this process may use, which on a cluster are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def list_units(run: Run) -> list[Unit]:
@@ -374,7 +387,7 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
     with lock(run), contextlib.closing(Journal(run)) as journal:
         outcomes = {}
         jobs = max(1, min(run.jobs, len(units)))
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+        threads = max(1, n_cores() // jobs)
         label = f"{run.name} {'+'.join(wanted)}"
         bar = tqdm(total=len(units), desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
         n_examples = 0
@@ -411,6 +424,7 @@ def _map(
 
 
 def _in_worker(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) -> Outcome:
+    os.environ["DATA_ROOT"] = str(run.data_root)
     pin_threads(threads)
     return process_unit(run, unit, wanted, threads)
 
