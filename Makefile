@@ -4,6 +4,11 @@ PYTHON ?= python3
 DATA_ROOT ?= $(CURDIR)/data
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# opencv-python wants libGL from the system; where that is missing its headless twin takes its place.
+CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
+	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
+	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
+
 .PHONY: demo test lint clean
 
 demo: .venv/installed
@@ -19,10 +24,12 @@ lint: .venv/installed-tests
 .venv/installed: pyproject.toml setup.py constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(PIP) -e .
+	$(CV2)
 	touch $@
 
 .venv/installed-tests: .venv/installed
 	$(PIP) -e '.[test]'
+	$(CV2)
 	touch $@
 
 clean:
