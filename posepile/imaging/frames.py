@@ -129,8 +129,8 @@ class JpegFrame:
     """
 
     def __init__(self, data: bytes, name: str | os.PathLike, index: int | None = None):
-        self.size = jpeg.read_size(data, name=name)
-        self._data, self._name = data, name
+        self.size = jpeg.read_size(data, name=name, frame=index)
+        self._data, self._name, self._index = data, name, index
         self._expected = 0
         self._level, self._image = None, None
 
@@ -141,7 +141,7 @@ class JpegFrame:
     def _decoded(self, level: int) -> tuple[np.ndarray, int]:
         if self._image is None or self._level > level:
             self._level = min(level, self._expected)
-            self._image = jpeg.decode(self._data, self._level, name=self._name)
+            self._image = jpeg.decode(self._data, self._level, name=self._name, frame=self._index)
         return self._image, self._level
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:

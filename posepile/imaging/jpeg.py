@@ -24,12 +24,15 @@ def is_jpeg(data: bytes) -> bool:
     return data[:3] == b"\xff\xd8\xff"
 
 
-def read_size(data: bytes, *, name: str | os.PathLike = "<jpeg>") -> tuple[int, int]:
+def read_size(
+    data: bytes, *, name: str | os.PathLike = "<jpeg>", frame: int | None = None
+) -> tuple[int, int]:
     """Width and height of the stored image, from the header alone.
 
     Args:
         data: The whole file or at least its header.
         name: File named in errors.
+        frame: Frame index named in errors.
 
     Raises:
         CorruptInput: No readable JPEG header.
@@ -37,12 +40,17 @@ def read_size(data: bytes, *, name: str | os.PathLike = "<jpeg>") -> tuple[int, 
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     except ValueError as e:
-        raise CorruptInput(name, f"not a readable JPEG: {e}", hint=_HINT) from e
+        raise CorruptInput(name, f"not a readable JPEG: {e}", frame=frame, hint=_HINT) from e
     return width, height
 
 
 def decode(
-    data: bytes, level: int = 0, *, colors: str = "RGB", name: str | os.PathLike = "<jpeg>"
+    data: bytes,
+    level: int = 0,
+    *,
+    colors: str = "RGB",
+    name: str | os.PathLike = "<jpeg>",
+    frame: int | None = None,
 ) -> np.ndarray:
     """Decodes to uint8 colour, optionally at a half, a quarter or an eighth of the size.
 
@@ -53,6 +61,7 @@ def decode(
         level: The result has ``ceil(side / 2**level)`` pixels per side, 0 to 3.
         colors: ``RGB``, or ``RGBX`` with an unused fourth byte (pixels aligned to four bytes).
         name: File named in errors.
+        frame: Frame index named in errors.
 
     Returns:
         uint8 ``[h, w, len(colors)]``.
@@ -72,7 +81,7 @@ def decode(
             min_width=-(-width >> level) if level else 0,
         )
     except ValueError as e:
-        raise CorruptInput(name, f"damaged or truncated JPEG: {e}", hint=_HINT) from e
+        raise CorruptInput(name, f"damaged or truncated JPEG: {e}", frame=frame, hint=_HINT) from e
     return image
 
 
