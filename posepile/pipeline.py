@@ -9,10 +9,12 @@ units over processes or machines gives the same result.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -436,7 +438,9 @@ def _map(
             n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
         )
         try:
-            yield from parallel(joblib.delayed(_in_worker)(run, u, wanted, threads) for u in units)
+            yield from parallel(
+                joblib.delayed(_in_worker)(os.getpid(), run, u, wanted, threads) for u in units
+            )
         except BrokenProcessPool:
             raise WorkError(
                 f"{run.name}: a worker process was killed, most likely because memory ran out; "
@@ -444,11 +448,26 @@ def _map(
             ) from None
 
 
-def _in_worker(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) -> Outcome:
+def _in_worker(
+    parent: int, run: Run, unit: Unit, wanted: tuple[str, ...], threads: int
+) -> Outcome:
     # Ctrl-C reaches the whole process group: the run decides, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
     pin_threads(threads)
     return process_unit(run, unit, wanted, threads)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """Ends this worker soon after its run was killed; else it would stay, idle, for minutes."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def cpu_count() -> int:
