@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -20,18 +21,32 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; turns our errors into one line on stderr and the exit code."""
     parser = make_parser()
     args = parser.parse_args(argv)
+    # Batch systems ask with SIGTERM before they kill.
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = args.function(args)
     except PosePileError as e:
         print(f"posepile: {e}", file=sys.stderr)
         code = e.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
         print("posepile: interrupted; run again to go on where it stopped", file=sys.stderr)
-        code = 130
+        code = 143 if isinstance(e, Terminated) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as e:  # a full or read-only disk, a folder that is not ours
+        place = f"{e.filename}: " if e.filename else ""
+        print(f"posepile: {place}{e.strerror or e}", file=sys.stderr)
+        code = 1
     sys.exit(code)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run like Ctrl-C does."""
+
+
+def _terminate(number, frame):
+    raise Terminated
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -170,12 +185,13 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     run = pipeline.make_run(
         args.name,
         tuple(args.set),
-        jobs=args.jobs or pipeline.n_cores(),
+        jobs=args.jobs or pipeline.cpu_count(),
         shard=share or (0, 1),
         only=args.only,
         quiet=args.quiet,
         config_path=args.config,
     )
+    prepare_data_root(create="download" in stages)
     if "download" in steps and "download" in stages:
         actions.download(run, args.miniature, args.parts)
     elif args.miniature:
@@ -194,6 +210,27 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
         else:
             actions.pack(run)
     return 0
+
+
+def prepare_data_root(create: bool) -> None:
+    """Makes DATA_ROOT if it is only the last folder of its path that is missing.
+
+    Raises:
+        UsageError: The folder does not exist or cannot be written to.
+    """
+    from posepile import paths
+
+    root = paths.data_root()
+    if create and not root.exists() and root.absolute().parent.is_dir():
+        try:
+            root.mkdir(exist_ok=True)
+        except OSError as e:
+            raise UsageError(f"DATA_ROOT = {root}: cannot be made: {e.strerror}") from None
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "no such folder; make it or set another"
+        raise UsageError(f"DATA_ROOT = {root}: {what}")
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UsageError(f"DATA_ROOT = {root}: not writable")
 
 
 def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:

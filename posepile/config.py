@@ -103,9 +103,13 @@ def load_config(
         raise UsageError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from None
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read: {e.strerror}") from None
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
+    # A section whose keys are all commented out is an empty one.
+    raw = {str(section): {} if keys is None else keys for section, keys in raw.items()}
     for override in overrides:
         _apply_override(raw, override)
 

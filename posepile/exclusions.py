@@ -49,9 +49,14 @@ def load_exclusions(path: Path) -> list[Exclusion]:
     """
     if not path.is_file():
         return []
-    entries = yaml.safe_load(path.read_text()) or []
+    try:
+        entries = yaml.safe_load(path.read_text()) or []
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as e:
+        raise UsageError(f"{path}: not readable YAML: {' '.join(str(e).split())}") from None
     if isinstance(entries, dict):
         entries = entries.get("exclusions") or []
+    if not isinstance(entries, list):
+        raise UsageError(f"{path}: expected a list of exclusions, found {entries!r}")
     try:
         return [Exclusion.model_validate(entry) for entry in entries]
     except pydantic.ValidationError as e:

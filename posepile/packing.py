@@ -46,11 +46,15 @@ _CHUNK = 8 << 20
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file beside its place and renames it."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 # ---------------------------------------------------------------- parts

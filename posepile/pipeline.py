@@ -9,10 +9,12 @@ units over processes or machines gives the same result.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import functools
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,11 +34,15 @@ from posepile.units import (
     disk_error,
     fingerprint_inputs,
     is_disk_error,
+    locked,
     params_identity,
+    read_json,
     read_result,
+    remove_unfinished,
     replacing,
     result_dir,
     stable_hash,
+    unit_lock,
     write_json,
 )
 
@@ -82,6 +88,8 @@ class Outcome:
         tally: Counts of the last stage that ran or was kept.
         error: What stopped the unit.
         fatal: The error concerns the run, not this unit: stop handing out work.
+        usage: The fatal error is a wrong request.
+        key: Identity of inputs, parameters and code; None if the inputs could not be read.
         seconds: Wall-clock time spent.
     """
 
@@ -90,6 +98,8 @@ class Outcome:
     tally: Tally = field(default_factory=Tally)
     error: dict[str, Any] | None = None
     fatal: str | None = None
+    usage: bool = False
+    key: str | None = None
     seconds: float = 0.0
 
 
@@ -116,13 +126,6 @@ def make_run(
         work=paths.work_dir(name),
         data_root=paths.data_root(),
     )
-
-
-def n_cores() -> int:
-    """Cores this process may use, which on a cluster are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def list_units(run: Run) -> list[Unit]:
@@ -214,16 +217,20 @@ def process_unit(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) ->
     """Runs the wanted stages of one unit; never raises for what is wrong with the unit's data."""
     started = time.monotonic()
     outcome = Outcome(unit.id)
-    quarantine = run.work / "quarantine" / f"{result_dir(run.work, 'q', unit).name}.json"
+    quarantine = quarantine_file(run, unit)
     try:
-        _process(run, unit, wanted, threads, outcome)
-        quarantine.unlink(missing_ok=True)
+        with unit_lock(run.work, unit):
+            _process(run, unit, wanted, threads, outcome)
+            quarantine.unlink(missing_ok=True)
     except CorruptInput as e:
         outcome.error = {"file": e.file, "frame": e.frame, "reason": e.reason, "hint": e.hint}
-        with contextlib.suppress(PosePileError):
-            write_json(quarantine, {"unit": unit.id, **outcome.error})
+        with contextlib.suppress(PosePileError, OSError):
+            write_json(quarantine, {"unit": unit.id, "key": outcome.key, **outcome.error})
     except PosePileError as e:
         outcome.fatal = str(e)
+        outcome.usage = isinstance(e, UsageError)
+    except MemoryError:
+        outcome.fatal = f"{unit.id}: out of memory; run again with fewer --jobs"
     except Exception as e:
         if is_disk_error(e):
             outcome.fatal = str(disk_error(e, run.work))
@@ -242,17 +249,23 @@ def process_unit(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) ->
     return outcome
 
 
+def quarantine_file(run: Run, unit: Unit) -> Path:
+    """Where it says why a unit could not be used, and with which inputs and parameters."""
+    return run.work / "quarantine" / f"{result_dir(run.work, 'q', unit).name}.json"
+
+
 def _process(
     run: Run, unit: Unit, wanted: tuple[str, ...], threads: int, outcome: Outcome
 ) -> None:
     recipe = load_recipe(run.name)
     exclusions = run_exclusions(run)
     inputs_file = run.work / "inputs" / f"{result_dir(run.work, 'i', unit).name}.json"
-    known = json.loads(inputs_file.read_text()) if inputs_file.is_file() else []
+    known = read_json(inputs_file) or []
     inputs = fingerprint_inputs(unit, run.root, known)
     if inputs != known:
         write_json(inputs_file, inputs)
     keys = stage_keys(run, unit, inputs)
+    outcome.key = keys[UNIT_STAGES[-1]]
 
     loaded: list = []
 
@@ -264,7 +277,7 @@ def _process(
     for stage in wanted:
         directory = result_dir(run.work, stage, unit)
         result = read_result(directory)
-        if is_current(result, keys[stage], exclusions):
+        if is_current(result, keys[stage], exclusions) and not try_again(run, result):
             outcome.stages[stage] = "kept"
             outcome.tally = Tally.from_json(result["tally"])
             continue
@@ -289,6 +302,14 @@ def _process(
             )
         outcome.stages[stage] = "done"
         outcome.tally = tally
+
+
+def try_again(run: Run, result: dict) -> bool:
+    """Whether single frames are missing that the run will not do without.
+
+    The reason may have been a passing fault of the disk, of which the file shows no trace.
+    """
+    return bool(result["tally"]["quarantined"]) and run.config.run.max_quarantined == 0
 
 
 def _select(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
@@ -384,10 +405,10 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
         WorkError: The run as a whole cannot go on (e.g. full disk, missing weights).
     """
     units = my_units(run)
-    with lock(run), contextlib.closing(Journal(run)) as journal:
+    with lock(run), sweeping(run, units, wanted), Journal(run) as journal:
         outcomes = {}
         jobs = max(1, min(run.jobs, len(units)))
-        threads = max(1, n_cores() // jobs)
+        threads = max(1, cpu_count() // jobs)
         label = f"{run.name} {'+'.join(wanted)}"
         bar = tqdm(total=len(units), desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
         n_examples = 0
@@ -402,7 +423,7 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
                     line = f"quarantined {outcome.unit}: {error_line(outcome.error)}"
                     bar.write(line, sys.stderr)
                 if outcome.fatal:
-                    raise WorkError(outcome.fatal)
+                    raise UsageError(outcome.fatal) if outcome.usage else WorkError(outcome.fatal)
     return [outcomes[u.id] for u in units]
 
 
@@ -414,19 +435,53 @@ def _map(
         for unit in units:
             yield process_unit(run, unit, wanted, threads)
         return
+    from concurrent.futures.process import BrokenProcessPool
+
     import joblib
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
         parallel = joblib.Parallel(
             n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
         )
-        yield from parallel(joblib.delayed(_in_worker)(run, u, wanted, threads) for u in units)
+        try:
+            yield from parallel(
+                joblib.delayed(_in_worker)(os.getpid(), run, u, wanted, threads) for u in units
+            )
+        except BrokenProcessPool:
+            raise WorkError(
+                f"{run.name}: a worker process was killed, most likely because memory ran out; "
+                f"run again with fewer than --jobs {jobs}, finished units are not repeated"
+            ) from None
 
 
-def _in_worker(run: Run, unit: Unit, wanted: tuple[str, ...], threads: int) -> Outcome:
+def _in_worker(
+    parent: int, run: Run, unit: Unit, wanted: tuple[str, ...], threads: int
+) -> Outcome:
+    # Ctrl-C reaches the whole process group: the run decides, and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
     os.environ["DATA_ROOT"] = str(run.data_root)
     pin_threads(threads)
     return process_unit(run, unit, wanted, threads)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """Ends this worker soon after its run was killed; else it would stay, idle, for minutes."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def cpu_count() -> int:
+    """Number of processors this process may use, which in a batch job are not all there are."""
+    import joblib
+
+    return joblib.cpu_count()
 
 
 def pin_threads(threads: int) -> None:
@@ -439,20 +494,47 @@ def pin_threads(threads: int) -> None:
 
 @contextlib.contextmanager
 def lock(run: Run, what: str = "units") -> Iterator[None]:
-    """Keeps a second process from working on the same share at the same time.
+    """Keeps a second process from the same work at the same time.
 
-    The lock belongs to the process: the system drops it when that ends, however it ends.
+    Args:
+        run: The run.
+        what: ``units``: one process per share, and none while packing; ``pack``: nobody else
+            works on the dataset; ``raw``: the raw folder is made by one process while the others
+            of a Slurm array wait for it.
+
+    Raises:
+        WorkError: Another process is at it.
     """
     index, count = run.shard
-    run.work.mkdir(parents=True, exist_ok=True)
-    path = run.work / f".lock-{what}-{index}-of-{count}"
-    with open(path, "a+") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            message = f"{path}: another run of {run.name} is active on these units"
-            raise WorkError(message) from None
+    if what == "raw":
+        waiting = f"{run.name}: waiting for another process that prepares the raw files"
+        with locked(run.work / ".lock-raw", waiting=waiting):
+            yield
+    elif what == "pack":
+        busy = f"another run of {run.name} is active; pack when it has ended"
+        with locked(run.work / ".lock-pack", busy=busy):
+            yield
+    else:
+        busy = f"another run of {run.name} is active on these units"
+        packing = f"{run.name} is being packed; wait for it"
+        with (
+            locked(run.work / f".lock-units-{index}-of-{count}", busy=busy),
+            locked(run.work / ".lock-pack", shared=True, busy=packing),
+        ):
+            yield
+
+
+@contextlib.contextmanager
+def sweeping(run: Run, units: list[Unit], stages: tuple[str, ...]) -> Iterator[None]:
+    """Removes what workers that were ended in the middle of a unit have left behind."""
+    try:
         yield
+    except BaseException:
+        for unit in units:
+            with unit_lock(run.work, unit, wait=False) as held:
+                for stage in stages if held else ():
+                    remove_unfinished(result_dir(run.work, stage, unit))
+        raise
 
 
 class Journal:
@@ -460,7 +542,9 @@ class Journal:
 
     def __init__(self, run: Run):
         run.work.mkdir(parents=True, exist_ok=True)
-        self._file = open(run.work / "journal.jsonl", "a")
+        self._path = run.work / "journal.jsonl"
+        # Unbuffered: a line that did not fit on a full disk shall not be tried again on closing.
+        self._file = open(self._path, "ab", buffering=0)
 
     def write(self, outcome: Outcome) -> None:
         """Appends one unit's outcome."""
@@ -473,11 +557,15 @@ class Journal:
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or outcome.fatal,
         }
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line).encode() + b"\n")
+        except OSError as e:
+            raise disk_error(e, self._path) from e
 
-    def close(self) -> None:
-        """Closes the file."""
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
         self._file.close()
 
 

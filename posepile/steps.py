@@ -16,14 +16,22 @@ from posepile.errors import UsageError, WorkError
 from posepile.pipeline import Run
 from posepile.recipe import SPLITS
 from posepile.tally import Tally
-from posepile.units import read_result, replacing, result_dir
+from posepile.units import read_json, read_result, replacing, result_dir
 
 TRUTH = "miniature_truth.json"
 MARK = ".miniature.json"
 
 
 def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
-    """Fetches, verifies and extracts the raw files, or makes the miniature."""
+    """Fetches, verifies and extracts the raw files, or makes the miniature.
+
+    One process does; those of the same Slurm array wait for it and find the work done.
+    """
+    with pipeline.lock(run, "raw"):
+        _download(run, miniature, only)
+
+
+def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
     if miniature:
         make_miniature(run)
         return
@@ -53,7 +61,7 @@ def make_miniature(run: Run) -> None:
                 f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
                 "--miniature"
             )
-        if (run.root / MARK).is_file() and json.loads((run.root / MARK).read_text()) == mark:
+        if read_json(run.root / MARK) == mark:
             print(f"{run.name}: miniature is in place: {run.root}")
             return
     elif run.root.is_dir():
@@ -84,8 +92,9 @@ def calibrate(run: Run) -> None:
     if hasattr(recipe, "calibrate"):
         if not run.root.is_dir():
             raise WorkError(f"{run.root}: no raw data of {run.name}; run its download stage first")
-        for line in recipe.calibrate(run.root, run.config.dataset) or []:
-            print(f"{run.name}: {line}")
+        with pipeline.lock(run, "raw"):
+            for line in recipe.calibrate(run.root, run.config.dataset) or []:
+                print(f"{run.name}: {line}")
 
 
 def process(run: Run, stages: tuple[str, ...]) -> None:
@@ -133,7 +142,9 @@ def pack(run: Run) -> None:
 
     manifest, changed = packing.pack(run)
     report = run.work / "report.html"
-    if changed or not report.is_file():
+    if changed:  # an old page must not pass for this archive's if writing fails
+        report.unlink(missing_ok=True)
+    if not report.is_file():
         write_report(run.name, report)
     state = "packed" if changed else "is packed and current"
     counts = ", ".join(f"{manifest['counts'][split]} {split}" for split in SPLITS)
@@ -188,8 +199,8 @@ def status(run: Run) -> list[str]:
         if finished:
             n = sum(r["tally"]["examples"] for r in finished)
             lines.append(f"  {stage:8} {len(finished)} of {len(units)} units, {n} examples")
-    failed = list((run.work / "quarantine").glob("*.json"))
-    lines += [f"  quarantined: {pipeline.error_line(json.loads(f.read_text()))}" for f in failed]
+    failed = [read_json(pipeline.quarantine_file(run, u)) for u in units]
+    lines += [f"  quarantined: {pipeline.error_line(f)}" for f in failed if f]
     target = paths.archive_path(run.name)
     lines.append(f"  packed   {target if target.is_file() else 'no'}")
     free = shutil.disk_usage(paths.data_root()).free

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,12 +124,82 @@ def result_dir(work: Path, stage: str, unit: Unit) -> Path:
     return work / stage / folder_name(unit.id)
 
 
-def read_result(directory: Path) -> dict | None:
-    """The ``result.json`` of a finished stage, None if there is none (or it is unreadable)."""
+def read_json(path: Path) -> Any:
+    """A bookkeeping file's content; None if it is absent or unreadable, as after a power cut."""
     try:
-        return json.loads((directory / "result.json").read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def read_result(directory: Path) -> dict | None:
+    """The ``result.json`` of a finished stage, None if there is none (or it is unreadable)."""
+    return read_json(directory / "result.json")
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, *, shared: bool = False, busy: str | None = None, waiting: str = ""
+) -> Iterator[None]:
+    """Holds a lock file. The system drops the lock when the process ends, however it ends.
+
+    Args:
+        path: The lock file; made if needed and never removed.
+        shared: Others may hold it too, unless they want it for themselves.
+        busy: Message of the error if others hold the lock; None = wait for them.
+        waiting: What to tell the user when waiting.
+
+    Raises:
+        WorkError: Others hold the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as f:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(f, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if busy is not None:
+                raise WorkError(f"{path}: {busy}") from None
+            print(waiting, file=sys.stderr)
+            fcntl.flock(f, mode)
+        except OSError as e:
+            if not locks_are_missing(e):
+                raise
+        yield
+
+
+@contextlib.contextmanager
+def unit_lock(work: Path, unit: Unit, wait: bool = True) -> Iterator[bool]:
+    """Keeps processes off the same unit: overlapping runs, workers whose run was killed.
+
+    One byte of one file stands for a unit, so that a million units need no million lock files.
+
+    Args:
+        work: Folder of intermediate results.
+        unit: The unit.
+        wait: Wait for the other process.
+
+    Yields:
+        Whether the lock is held, which is not certain without waiting.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.blake2b(unit.id.encode(), digest_size=4).digest()
+    with open(work / ".lock-unit", "a") as f:
+        try:
+            mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(f, mode, 1, int.from_bytes(digest, "big") >> 1)
+        except OSError as e:
+            if not locks_are_missing(e):
+                if wait:
+                    raise
+                yield False
+                return
+        yield True
+
+
+def locks_are_missing(error: OSError) -> bool:
+    """Whether the file system knows no locks, as some cluster mounts: then go on without."""
+    return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -139,8 +212,7 @@ def replacing(directory: Path) -> Iterator[Path]:
         WorkError: The disk is full.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    for stale in directory.parent.glob(f".{directory.name}.*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    remove_unfinished(directory)
     tmp = directory.parent / f".{directory.name}.{uuid.uuid4().hex[:8]}"
     tmp.mkdir()
     try:
@@ -158,6 +230,13 @@ def replacing(directory: Path) -> Iterator[Path]:
         if is_disk_error(e):
             raise disk_error(e, directory) from e
         raise
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what killed processes left of a result. Call it under the lock of its unit."""
+    for stale in directory.parent.glob(f".{glob.escape(directory.name)}.*"):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def is_disk_error(error: BaseException) -> bool:

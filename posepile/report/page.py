@@ -83,8 +83,11 @@ def write_report(name: str, out: Path) -> None:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     tmp = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-    tmp.write_text(page)
-    os.replace(tmp, out)
+    try:
+        tmp.write_text(page)
+        os.replace(tmp, out)
+    finally:
+        tmp.unlink(missing_ok=True)
 
 
 def subtitle(name: str, manifest: dict[str, Any]) -> str:

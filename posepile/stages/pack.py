@@ -7,25 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import posepile
-from posepile import archive, paths
+from posepile import archive, packing, paths
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import WorkError
 from posepile.exclusions import matching
 from posepile.pipeline import (
+    UNIT_STAGES,
     Run,
     check_quarantine,
     final_stage,
     is_current,
     list_units,
     lock,
+    quarantine_file,
     run_exclusions,
     stage_keys,
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.tally import Tally
 from posepile.units import (
+    disk_error,
     fingerprint_inputs,
+    is_disk_error,
     params_identity,
+    read_json,
     read_result,
     result_dir,
     stable_hash,
@@ -55,15 +60,31 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         target = paths.archive_path(run.name)
         key = stable_hash([VERSION, manifest])
         done = run.work / "pack.json"
-        if done.is_file() and target.is_file() and dataset_pickle(run).is_file():
-            if json.loads(done.read_text()) == {"key": key}:
-                return manifest, False
+        if read_json(done) == {"key": key, "files": packed_files(run)}:
+            return manifest, False
         done.unlink(missing_ok=True)
         spec = load_recipe(run.name).SPEC
-        archive.pack([p["dir"] for p in parts], target, spec, manifest)
-        archive.write_pickle(target, dataset_pickle(run))
-        write_json(done, {"key": key})
+        try:
+            packing.pack([p["dir"] for p in parts], target, spec, manifest)
+            archive.write_pickle(target, dataset_pickle(run))
+            write_json(done, {"key": key, "files": packed_files(run)})
+        except (OSError, WorkError) as e:
+            if not target.is_file():  # shards without an index only take room
+                packing.remove_shards_from(target, 0)
+                for stale in target.parent.glob(f".{target.name}*.tmp"):
+                    stale.unlink()
+            if is_disk_error(e):
+                raise disk_error(e, target) from e
+            raise
         return manifest, True
+
+
+def packed_files(run: Run) -> dict[str, int]:
+    """Names and sizes of the files of a packed dataset, to see whether all are (still) there."""
+    target = paths.archive_path(run.name)
+    files = [target, dataset_pickle(run), packing.manifest_path(target)]
+    files += target.parent.glob(f"{target.name}-shard-*")
+    return {f.name: f.stat().st_size for f in sorted(files) if f.is_file()}
 
 
 def dataset_pickle(run: Run) -> Path:
@@ -82,15 +103,14 @@ def collect_parts(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     parts, failed, missing = [], [], []
     for unit in list_units(run):
         directory = result_dir(run.work, stage, unit)
-        quarantine = run.work / "quarantine" / f"{directory.name}.json"
+        quarantine = read_json(quarantine_file(run, unit))
         result = read_result(directory)
         inputs = recorded_inputs(run, unit)
-        if inputs is not None and is_current(
-            result, stage_keys(run, unit, inputs)[stage], exclusions
-        ):
+        keys = {} if inputs is None else stage_keys(run, unit, inputs)
+        if keys and is_current(result, keys[stage], exclusions):
             parts.append({"dir": directory, "unit": unit, "result": result, "inputs": inputs})
-        elif quarantine.is_file():
-            failed.append(json.loads(quarantine.read_text()))
+        elif quarantine is not None and quarantine.pop("key", None) == keys.get(UNIT_STAGES[-1]):
+            failed.append(quarantine)
         else:
             missing.append(unit.id)
     if missing:
@@ -104,10 +124,11 @@ def collect_parts(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
 def recorded_inputs(run: Run, unit: Unit) -> list[dict] | None:
     """Fingerprints of a unit's inputs as of now; unchanged files are not read again."""
     file = run.work / "inputs" / f"{result_dir(run.work, 'i', unit).name}.json"
-    if not file.is_file():
+    known = read_json(file)
+    if known is None:
         return None
     try:
-        return fingerprint_inputs(unit, run.root, json.loads(file.read_text()))
+        return fingerprint_inputs(unit, run.root, known)
     except WorkError:
         return None
 
