@@ -3,8 +3,8 @@
     python benchmarks/end_to_end.py [--clips 4] [--frames 120]
 
 The baseline is the floor: decoding every frame of the same videos without conversion, in one
-thread, plus encoding the same crops, measured in the same run. Each size is run with one worker and with
-two, and at half the size, to show how it grows.
+thread, plus encoding the same crops, measured in the same run. Each size is run with one worker
+and with two, and at half the size, to show how it grows.
 """
 
 from __future__ import annotations

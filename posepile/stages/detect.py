@@ -40,7 +40,6 @@ class Detections:
     boxes: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
 
 
-
 def needs_detector(config: Config) -> bool:
     """Whether boxes come from a network under this configuration."""
     return config.box.source == "detect" and config.detect.model not in ("none", "joints")
