@@ -161,10 +161,25 @@ def render_many(
     frame: Frame, camera: deltacamera.Camera | None, plans: list[CropPlan]
 ) -> list[np.ndarray]:
     """All crops of one frame, from one decode at the largest scale that any of them needs."""
-    maps = [_Map.of(camera, plan, frame.size) for plan in plans]
+    maps = [_Map(camera, plan, frame.size) for plan in plans]
     if maps:
         frame.expect(min(m.finest for m in maps))
-    return [m.render(frame) for m in maps]
+    crops = [np.zeros((plan.size[1], plan.size[0], 3), np.uint8) for plan in plans]
+    for level in sorted({n for m in maps for n in m.regions}):
+        users = [(m, crop) for m, crop in zip(maps, crops, strict=True) if level in m.regions]
+        regions = np.array([m.regions[level] for m, _ in users])
+        union = (*regions[:, :2].min(axis=0).tolist(), *regions[:, 2:].max(axis=0).tolist())
+        sides = regions[:, 2:] - regions[:, :2]
+        shared = None
+        if (union[2] - union[0]) * (union[3] - union[1]) <= sides.prod(axis=1).sum():
+            shared = frame.light(union, level)
+        for m, crop in users:
+            if shared is not None:
+                m.fill(crop, level, shared, union[:2])
+            else:
+                region = m.regions[level]
+                m.fill(crop, level, frame.light(region, level), region[:2])
+    return crops
 
 
 def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> dict:
@@ -252,74 +267,59 @@ def transform_points(
     return out.reshape(points.shape)
 
 
-@dataclass
 class _Map:
     """The map from crop to source pixels on a coarse grid, cut by pyramid level.
 
     Attributes:
-        plan: The crop.
-        grid: float64 ``[gh, gw, 2]`` source pixels at crop pixels ``(i, j) * stride``.
-        stride: Grid spacing.
-        ratio: ``[gh - 1, gw - 1, 2]`` source pixels per crop pixel in x and y, per cell.
-        level: ``[gh - 1, gw - 1]`` pyramid level of each cell, -1 where the cell sees nothing.
+        regions: For each pyramid level that some cells of the grid need, the region of the
+            source that they touch: left, top, right, bottom (exclusive) in pixels of the level.
         finest: Smallest level used.
     """
 
-    plan: CropPlan
-    grid: np.ndarray
-    stride: int
-    ratio: np.ndarray
-    level: np.ndarray
-    finest: int
+    def __init__(self, camera, plan: CropPlan, image_size: tuple[int, int]):
+        from posepile.imaging import warp
+
+        self._grid, self._stride = _coarse_grid(camera, plan)
+        grid = self._grid
+        along_x, along_y = np.diff(grid, axis=1), np.diff(grid, axis=0)
+        du, dv = along_x[:-1] + along_x[1:], along_y[:, :-1] + along_y[:, 1:]
+        ratio = np.sqrt(du * du + dv * dv) / (2 * self._stride)
+        rows_low, rows_high = np.minimum(grid[:-1], grid[1:]), np.maximum(grid[:-1], grid[1:])
+        low = np.minimum(rows_low[:, :-1], rows_low[:, 1:])
+        high = np.maximum(rows_high[:, :-1], rows_high[:, 1:])
+        self._high = np.array(image_size) - 0.5
+        seen = (low <= self._high).all(axis=-1) & (high >= -0.5).all(axis=-1)
+        level = warp.level_of(np.sqrt(ratio[..., 0] * ratio[..., 1]))
+        self._level = np.where(seen, np.nan_to_num(level), -1).astype(int)
+        self._ratio = ratio
+        self.regions = {}
+        for n in np.unique(self._level[seen]).tolist():
+            cells = self._level == n
+            # Whole level pixels that positions inside the picture can touch
+            start = self._to_level(np.maximum(low[cells].min(axis=0), -0.5), n)
+            end = self._to_level(np.minimum(high[cells].max(axis=0), self._high), n)
+            x0, y0 = (np.floor(start) - warp.MARGIN).astype(int).tolist()
+            x1, y1 = (np.ceil(end) + warp.MARGIN + 1).astype(int).tolist()
+            self.regions[n] = (x0, y0, x1, y1)
+        self.finest = min(self.regions, default=0)
 
     @staticmethod
-    def of(camera, plan: CropPlan, image_size: tuple[int, int]) -> _Map:
+    def _to_level(positions: np.ndarray, level: int) -> np.ndarray:
+        return positions if level == 0 else (positions + 0.5) / (1 << level) - 0.5
+
+    def fill(self, crop: np.ndarray, level: int, light: np.ndarray, origin) -> None:
+        """Draws the cells of a level from its light, whose first pixel lies at ``origin``."""
         from posepile.imaging import warp
 
-        grid, stride = _coarse_grid(camera, plan)
-        along_x = np.diff(grid, axis=1) / stride
-        along_y = np.diff(grid, axis=0) / stride
-        du = (along_x[:-1] + along_x[1:]) / 2
-        dv = (along_y[:, :-1] + along_y[:, 1:]) / 2
-        ratio = np.sqrt(du**2 + dv**2)
-        corners = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]])
-        bound = np.array(image_size) - 0.5
-        seen = (corners.min(axis=0) <= bound).all(-1) & (corners.max(axis=0) >= -0.5).all(-1)
-        level = warp.level_of(np.sqrt(ratio[..., 0] * ratio[..., 1]))
-        level = np.where(seen, np.nan_to_num(level), -1).astype(int)
-        finest = int(level[level >= 0].min()) if (level >= 0).any() else 0
-        return _Map(plan, grid, stride, ratio, level, finest)
-
-    def render(self, frame: Frame) -> np.ndarray:
-        from posepile.imaging import warp
-
-        out = np.zeros((self.plan.size[1], self.plan.size[0], 3), np.uint8)
-        for level in range(self.finest, int(self.level.max()) + 1):
-            cells = self.level == level
-            if not cells.any():
-                continue
-            k = 1 << level
-            grid = (self.grid + 0.5) / k - 0.5  # in pixels of the level
-            used = np.zeros(grid.shape[:2], bool)
-            for a in (slice(None, -1), slice(1, None)):
-                for b in (slice(None, -1), slice(1, None)):
-                    used[a, b] |= cells
-            # Whole level pixels that positions inside the picture can touch
-            low = 0.5 / k - 0.5 - 0.5 / k
-            high = (np.array(frame.size) - 0.5 + 0.5) / k - 0.5
-            positions = np.clip(grid[used], low, high)
-            x0, y0 = (np.floor(positions.min(axis=0)) - warp.MARGIN).astype(int)
-            x1, y1 = (np.ceil(positions.max(axis=0)) + warp.MARGIN + 1).astype(int)
-            light = frame.light((int(x0), int(y0), int(x1), int(y1)), level)
-            bounds = (low - x0, high[0] - x0, low - y0, high[1] - y0)
-            mesh = (
-                grid - [x0, y0],
-                self.stride,
-                warp.bank_of(self.ratio / k),
-                cells,
-            )
-            warp.sample(light, mesh, bounds, out)
-        return out
+        low = self._to_level(np.full(2, -0.5), level) - origin
+        high = self._to_level(self._high, level) - origin
+        mesh = (
+            self._to_level(self._grid, level) - origin,
+            self._stride,
+            warp.bank_of(self._ratio / (1 << level)),
+            self._level == level,
+        )
+        warp.sample(light, mesh, (low[0], high[0], low[1], high[1]), crop)
 
 
 def _coarse_grid(camera, plan: CropPlan) -> tuple[np.ndarray, int]:

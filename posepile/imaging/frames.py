@@ -105,6 +105,7 @@ class ArrayFrame:
 
     def __init__(self, image: np.ndarray):
         self._image = np.ascontiguousarray(image)
+        self._padded = None
         self.size = (image.shape[1], image.shape[0])
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
@@ -113,7 +114,9 @@ class ArrayFrame:
 
     def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
         """See :meth:`Frame.light`."""
-        return warp.linearize(self._image, region, level)
+        if self._padded is None:
+            self._padded = cv2.cvtColor(self._image, cv2.COLOR_RGB2RGBA)
+        return warp.linearize(self._padded, region, level)
 
     def expect(self, level: int) -> None:
         """Nothing to prepare."""
@@ -151,7 +154,7 @@ class JpegFrame:
         while level < jpeg.MAX_LEVEL and self.size[0] >> (level + 1) >= size[0]:
             level += 1
         image, level = self._decoded(level)
-        return _shrink(image, size)
+        return cv2.cvtColor(_shrink(image, size), cv2.COLOR_RGBA2RGB)
 
     def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
         """See :meth:`Frame.light`."""
@@ -281,7 +284,8 @@ class _PacketIndex:
 def _open_video(path: Path):
     import av
 
-    av.logging.set_level(av.logging.PANIC)  # what matters is raised; the rest is noise
+    # Leave av.logging alone: with its Python callback installed, a decoder thread that logs waits
+    # for the interpreter lock while the interpreter waits for that thread.
     try:
         container = av.open(os.fspath(path))
     except FileNotFoundError as e:

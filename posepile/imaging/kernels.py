@@ -19,28 +19,48 @@ YUV_SHIFT = 12  # bits after the point in the sums of luma and chroma
 ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
 
 
-@njit(cache=True, nogil=True)
-def linearize(image, region, table):
-    """8-bit sRGB to 16-bit light, four channels packed in uint64; see ``warp.linearize``."""
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def linearize(rows, region):
+    """8-bit sRGB to 16-bit light, ``rows`` uint8 ``[h, 4 w]``; see ``warp.linearize``.
+
+    A polynomial in place of a table, because it runs on many values at once. It is within 0.0008
+    of the sRGB curve, a tenth of an 8-bit step, so that every value finds back.
+    """
     x0, y0, x1, y1 = region
-    h, w, _ = image.shape
-    out = np.empty((y1 - y0, x1 - x0), np.uint64)
+    h, w = rows.shape[0], rows.shape[1] // 4
+    out = np.empty((y1 - y0, 4 * (x1 - x0)), np.uint16)
     left = min(max(-x0, 0), x1 - x0)
     right = max(min(w - x0, x1 - x0), left)
-    s16, s32 = np.uint64(16), np.uint64(32)
+    first, n = 4 * min(max(x0, 0), w - 1), 4 * (right - left)
+    white = np.float32(65535)
+    c0, c1, c2 = (
+        white * np.float32(0.0009998),
+        white * np.float32(0.02938417),
+        white * np.float32(0.55444228),
+    )
+    c3, c4 = white * np.float32(0.53734924), white * np.float32(-0.12217549)
+    linear, half = white / np.float32(12.92), np.float32(0.5)
+    scale, knee = np.float32(1 / 255), np.float32(0.04045)
     for i in range(y1 - y0):
-        row = image[min(max(y0 + i, 0), h - 1)]
+        row = rows[min(max(y0 + i, 0), h - 1)]
+        source = row[first : first + n]
+        target = out[i, 4 * left : 4 * left + n]
+        for k in range(n):
+            v = np.float32(source[k]) * scale
+            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
+            target[k] = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
         line = out[i]
-        for j in range(left, right):
-            x = x0 + j
-            line[j] = table[row[x, 0]] | (table[row[x, 1]] << s16) | (table[row[x, 2]] << s32)
-        first = table[row[0, 0]] | (table[row[0, 1]] << s16) | (table[row[0, 2]] << s32)
-        x = w - 1
-        last = table[row[x, 0]] | (table[row[x, 1]] << s16) | (table[row[x, 2]] << s32)
-        for j in range(left):
-            line[j] = first
-        for j in range(right, x1 - x0):
-            line[j] = last
+        for c in range(4):
+            v = np.float32(row[c]) * scale
+            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
+            at_left = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
+            v = np.float32(row[4 * (w - 1) + c]) * scale
+            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
+            at_right = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
+            for j in range(left):
+                line[4 * j + c] = at_left
+            for j in range(right, x1 - x0):
+                line[4 * j + c] = at_right
     return out
 
 

@@ -126,19 +126,19 @@ def linearize(image: np.ndarray, region: tuple[int, int, int, int], level: int =
     """Linear light of a region, downscaled by ``2**level``.
 
     Args:
-        image: uint8 ``[h, w, 3 or 4]``.
+        image: uint8 ``[h, w, 4]``, C-contiguous; the fourth channel is carried along.
         region: Left, top, right and bottom (exclusive) in pixels of the level; may reach beyond
             the image, where the outermost pixels are repeated.
         level: 0 for full resolution.
 
     Returns:
-        uint16 ``[y1 - y0, x1 - x0, 4]``; the fourth channel is zero.
+        uint16 ``[y1 - y0, x1 - x0, 4]``.
     """
     from posepile.imaging import kernels
 
     if level == 0:
-        packed = kernels.linearize(image, region, light_table().astype(np.uint64))
-        return packed.view(np.uint16).reshape(*packed.shape, 4)
+        light = kernels.linearize(image.reshape(len(image), -1), region)
+        return light.reshape(len(light), -1, 4)
     region = tuple(v << (level - 1) for v in region)
     light = kernels.linearize_half(image, region, light_table())
     return halve(light, level - 1)
