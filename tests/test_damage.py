@@ -165,7 +165,7 @@ def test_packing_on_a_full_disk_leaves_nothing(undisturbed, tmp_path, run_main):
     room = report.stat().st_size - 4096
     assert room > table
     done = run_with_little_room(tmp_path, room >> 10, "--stage", "pack", "--quiet")
-    check_one_line(done, "File too large")
+    check_one_line(done, "report.html", "File too large")
     assert packed(tmp_path) == whole
     assert unfinished(tmp_path) == []
     assert not report.exists()
