@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -412,8 +413,8 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
         label = f"{run.name} {'+'.join(wanted)}"
         bar = tqdm(total=len(units), desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
         n_examples = 0
-        with bar:
-            for outcome in _map(run, units, wanted, jobs, threads):
+        with bar, contextlib.closing(_map(run, units, wanted, jobs, threads)) as results:
+            for outcome in results:
                 outcomes[outcome.unit] = outcome
                 journal.write(outcome)
                 n_examples += outcome.tally.examples
@@ -443,15 +444,21 @@ def _map(
         parallel = joblib.Parallel(
             n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
         )
+        results = parallel(
+            joblib.delayed(_in_worker)(os.getpid(), run, u, wanted, threads) for u in units
+        )
         try:
-            yield from parallel(
-                joblib.delayed(_in_worker)(os.getpid(), run, u, wanted, threads) for u in units
-            )
+            for outcome in results:  # noqa: UP028 - "yield from" would close it beyond our reach
+                yield outcome
         except BrokenProcessPool:
             raise WorkError(
                 f"{run.name}: a worker process was killed, most likely because memory ran out; "
                 f"run again with fewer than --jobs {jobs}, finished units are not repeated"
             ) from None
+        finally:
+            with warnings.catch_warnings():  # that units under way are given up is intended
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()
 
 
 def _in_worker(

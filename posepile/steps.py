@@ -16,7 +16,7 @@ from posepile.errors import UsageError, WorkError
 from posepile.pipeline import Run
 from posepile.recipe import SPLITS
 from posepile.tally import Tally
-from posepile.units import read_json, read_result, replacing, result_dir
+from posepile.units import disk_error, read_json, read_result, replacing, result_dir
 
 TRUTH = "miniature_truth.json"
 MARK = ".miniature.json"
@@ -145,7 +145,10 @@ def pack(run: Run) -> None:
     if changed:  # an old page must not pass for this archive's if writing fails
         report.unlink(missing_ok=True)
     if not report.is_file():
-        write_report(run.name, report)
+        try:
+            write_report(run.name, report)
+        except OSError as e:
+            raise disk_error(e, report) from e
     state = "packed" if changed else "is packed and current"
     counts = ", ".join(f"{manifest['counts'][split]} {split}" for split in SPLITS)
     print(f"{run.name}: {state}: {counts}")

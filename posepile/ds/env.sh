@@ -1,8 +1,12 @@
-# Sourced by every main.sh: `posepile` is the command of this checkout's environment, if it has one.
-# Set PYTHON to use another interpreter.
+# Sourced by every main.sh: `posepile` is the package that this file belongs to, run by the Python
+# of its checkout's .venv or of the environment it is installed in. Set PYTHON to use another one.
 
-_here="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 if [ -z "${PYTHON:-}" ]; then
-  if [ -x "$_here/.venv/bin/python" ]; then PYTHON="$_here/.venv/bin/python"; else PYTHON=python3; fi
+  case "$_root" in
+    */site-packages) PYTHON="$_root/../../../bin/python" ;;
+    *) PYTHON="$_root/.venv/bin/python" ;;
+  esac
+  [ -x "$PYTHON" ] || PYTHON=python3
 fi
-posepile() { PYTHONPATH="$_here${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m posepile "$@"; }
+posepile() { PYTHONPATH="$_root${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m posepile "$@"; }
