@@ -444,6 +444,22 @@ def test_depth_that_is_not_millimetres_is_reported_and_nothing_more(root, tmp_pa
     assert "depth: NOT confirmed" in lines and "probably 1" in lines
 
 
+def test_depth_that_opencv_cannot_read_is_not_called_damaged(root, tmp_path, monkeypatch):
+    for path in root.glob("*/*_depth_v*/*.png"):
+        path.rename(path.with_suffix(".exr")).write_bytes(b"\x76\x2f\x31\x01" + bytes(100))
+    options = options_for(tmp_path, depth__kind="exr")
+    monkeypatch.setattr(clips.cv2, "haveImageWriter", lambda name: False)
+    assert any("no OpenEXR: set depth: null" in p for p in main.doctor(root, options))
+    monkeypatch.setattr(clips.cv2, "haveImageWriter", lambda name: True)
+    assert any("cannot be read; extract again" in p for p in main.doctor(root, options))
+
+
+def test_what_a_person_must_fetch_is_a_problem_too(root):
+    shutil.rmtree(root / "babel_v1.0_release")
+    (problem,) = main.doctor(root, main.Options(validate_clips=1))
+    assert "BABEL labels are missing" in problem and "posepile plan amarv" in problem
+
+
 def test_joints_and_parameters_from_amass_alone(root, tmp_path, monkeypatch):
     """A clip that was moved in the world: parameters and joints are moved together."""
     write_body_models(tmp_path / "models", ("smplh16",))
@@ -621,9 +637,11 @@ def test_the_download_step_unlocks_what_a_person_put_there(made, amass_tree, tmp
     (root / "archives").mkdir(parents=True)
 
     def step():
-        args = ["step", "amarv", "download", "--set", f"dataset.amass_root={amass_tree}"]
+        return command("step", "download", "--set", f"dataset.amass_root={amass_tree}")
+
+    def command(name, *more):
         return subprocess.run(
-            [sys.executable, "-m", "posepile", *args],
+            [sys.executable, "-m", "posepile", name, "amarv", *more],
             env=os.environ | {"DATA_ROOT": str(tmp_path / "data")},
             capture_output=True,
             text=True,
@@ -631,6 +649,10 @@ def test_the_download_step_unlocks_what_a_person_put_there(made, amass_tree, tmp
         )
 
     empty = step()
+    plan = command("plan").stdout
+    assert "https://s.kit.edu/amarv" in plan and "https://babel.is.tue.mpg.de" in plan
+    doctor = command("doctor")
+    assert doctor.returncode == 1 and doctor.stdout.rstrip().endswith("not ok")
     assert empty.returncode == 1 and "no file matches clip_glob" in empty.stderr
     assert "posepile plan amarv" in empty.stderr and "Traceback" not in empty.stderr
     with zipfile.ZipFile(root / "archives" / "a.zip", "w") as z:

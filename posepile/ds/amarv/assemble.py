@@ -146,15 +146,18 @@ def input_files(
     Only folders of images are looked into: a look at each file would be millions of them, in every
     process that lists the units.
     """
+    base, views = layout.base(root), sorted(clip.views)
+    found = [(layout.rgb, clip.views[v]) for v in views]
+    for part in (layout.mask, layout.bbox, layout.camera, layout.pose):
+        if part is not None:
+            of_part = views if "{view}" in part.path else [None]
+            found += [(part, base / fill(part.path, clip, v)) for v in of_part]
     files = []
-    parts = [p for p in (layout.rgb, layout.mask, layout.bbox, layout.camera, layout.pose) if p]
-    for view in sorted(clip.views):
-        for part in parts:
-            path = layout.path(part, root, clip, view)
-            stills = getattr(part, "kind", None) == "image_dir" and path.is_dir()
-            files += sorted(path.iterdir()) if stills else [path]
+    for part, path in found:
+        stills = getattr(part, "kind", None) == "image_dir" and path.is_dir()
+        files += sorted(path.iterdir()) if stills else [path]
     if layout.body is not None and layout.body.path is not None:
-        files.append(layout.base(root) / fill(layout.body.path, clip, None))
+        files.append(base / fill(layout.body.path, clip, None))
     if layout.body is not None and name is not None and index is not None:
         motion = index.find(name.amass_path)
         files += [] if motion is None else [motion]

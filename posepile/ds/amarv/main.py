@@ -158,9 +158,10 @@ def run_validation(root: Path, options: Options) -> validate.Findings:
     """Validation with what the options say."""
     layout = read_layout(options)
     try:
+        unlock.require_files(root, layout, options.babel_root)
         names = layout.load_name_map(root)
         index = amass_index(root, layout, options)
-    except CorruptInput as e:
+    except (CorruptInput, WorkError) as e:
         return validate.Findings(problems=[str(e)])
 
     def context(clip: Clip):
