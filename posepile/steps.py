@@ -187,7 +187,8 @@ def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
     if hasattr(recipe, "doctor"):
         problems = recipe.doctor(run.root, run.config.dataset)
         ok = ok and not problems
-        lines += problems
+        # the verdict of the first report goes last, as that of both
+        lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]
     return ok, lines
 
 

@@ -16,6 +16,22 @@ def _no_outside_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_outside_programs(tmp_path_factory):
+    """Programs that would reach the network are there, do nothing, and must not be called."""
+    folder = tmp_path_factory.mktemp("programs")
+    log = folder / "calls"
+    for name in ("aws", "egoexo", "wget", "curl"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit 1\n')
+        program.chmod(0o755)
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
+    yield
+    os.environ["PATH"] = before
+    assert not log.exists(), f"tests called outside programs: {log.read_text()}"
+
+
 @pytest.fixture(scope="session")
 def run_main():
     """Runs a dataset's main.sh the way a user does; returns the finished process."""

@@ -1,8 +1,10 @@
 """AMARV: manifest, camera conventions, password, labels, splits, and every validator failure."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,9 +17,22 @@ from scipy.spatial.transform import Rotation
 
 from posepile.body_models import body_joints
 from posepile.config import config_dir
-from posepile.ds.amarv import amass, babel, cameras, clips, layout, main, miniature, unlock
+from posepile.ds.amarv import (
+    amass,
+    assemble,
+    babel,
+    cameras,
+    clips,
+    layout,
+    main,
+    miniature,
+    unlock,
+)
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.miniature_bodies import write_body_models
+from posepile.stages.examples import wanted_examples
+from posepile.stages.select import SelectParams
+from posepile.tally import Tally
 
 LAYOUT = yaml.safe_load((config_dir() / "amarv_layout.yaml").read_text())
 
@@ -283,6 +298,15 @@ def swap_views(root):
         path.write_text(json.dumps(data))
 
 
+def turn_one_camera_away(root):
+    for path in root.glob("*/*_cam.json"):
+        data = json.loads(path.read_text())
+        data["extrinsics"]["2"] = (
+            np.diag([-1, 1, -1, 1]) @ np.array(data["extrinsics"]["2"])
+        ).tolist()
+        path.write_text(json.dumps(data))
+
+
 def nothing(root):
     pass
 
@@ -299,6 +323,7 @@ def nothing(root):
         (nothing, {"camera__direction": "camera_to_world"}, "reprojection test"),
         (nothing, {"pose__units": "cm"}, "reprojection test"),
         (swap_views, {}, "reprojection test: in view"),
+        (turn_one_camera_away, {}, "in view 2 no frame has four joints in the image"),
         (nothing, {"camera__world_up": "-z"}, "up test"),
         (lay_down, {"bbox": None, "mask": None}, "up test"),
         (nothing, {"camera__extrinsic_key": "rt.{view}"}, "has no 'rt'"),
@@ -318,6 +343,80 @@ def test_every_failure_of_the_validator_has_a_message(root, tmp_path, damage, ch
     with pytest.raises(WorkError):
         main.calibrate(root, options)
     assert not (root / ".posepile").exists()
+
+
+def test_hostile_and_damaged_arrays_are_refused_and_nothing_is_run(root, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was_run",)
+
+    path = root / "CMU/sit_pose.npz"
+    whole = path.read_bytes()
+    for write in (
+        lambda: np.savez(path, joints=np.array([Hostile()], object), start=np.array(8)),
+        lambda: path.write_bytes(whole[: len(whole) // 2]),
+        lambda: path.write_bytes(b"<html>Please log in</html>"),
+    ):
+        write()
+        with pytest.raises(CorruptInput, match=r"sit_pose\.npz: cannot be read.*extract it again"):
+            layout.read_data(path)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_a_view_that_hardly_shows_the_person_selects_the_same_poses(made):
+    """Otherwise the views would keep other frames from there on, and no longer be one moment."""
+    manifest = main.read_layout(main.Options())
+    clip = next(c for c in layout.find_clips(made, manifest)[0] if c.id == "CMU/walk")
+    data = clips.load_clip(made, manifest, clip, None, None)
+    data.boxes[1][2] = 0, 0, 5, 5
+    unknown = ["unknown"] * 6
+    views = [
+        assemble.make_sequence(made, manifest, data, v, split="train", activity=unknown)
+        for v in (0, 1)
+    ]
+    tallies = [Tally(), Tally()]
+    select = SelectParams(method="last", threshold_mm=100)
+    kept = [
+        [w.frame for w in wanted_examples(s, select, [], t)]
+        for s, t in zip(views, tallies, strict=True)
+    ]
+    assert kept == [[0, 2, 4], [0, 4]]
+    assert tallies[1].dropped == {"fewer than 4 joints in the box": 1}
+
+
+def test_listing_units_looks_at_no_single_file(root, monkeypatch):
+    options = main.Options(validate_clips=1)
+    main.calibrate(root, options)
+    looked = []
+    for name in ("is_dir", "is_file", "exists", "stat", "open"):
+        real = getattr(Path, name)
+
+        def spy(self, *args, real=real, **kwargs):
+            if self.suffix == ".mp4" or self.name.endswith(("_cam.json", "_pose.npz")):
+                looked.append(self)
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(Path, name, spy)
+    units = main.list_units(root, options)
+    assert len(units) == 3
+    assert not looked
+
+
+def test_amass_is_searched_once_in_a_process(root, monkeypatch):
+    (root / "amass/CMU").rename(root / "amass/CMU_new")
+    options = main.Options(validate_clips=1)
+    main.calibrate(root, options)
+    searched = []
+    real = amass.AmassIndex._index
+    monkeypatch.setattr(
+        amass.AmassIndex,
+        "_index",
+        lambda self: searched.append(self._by_tail is None) or real(self),
+    )
+    amass.open_index.cache_clear()
+    for unit in main.list_units(root, options):
+        assert main.load_unit(root, unit, options)[0].tracks[0].parameters is not None
+    assert sum(searched) == 1
 
 
 def test_views_that_are_not_in_one_world_fail_the_stereo_test(root, tmp_path):
@@ -343,6 +442,22 @@ def test_depth_that_is_not_millimetres_is_reported_and_nothing_more(root, tmp_pa
     options = options_for(tmp_path, depth__scale_to_mm=0.1)
     lines = "\n".join(main.calibrate(root, options))
     assert "depth: NOT confirmed" in lines and "probably 1" in lines
+
+
+def test_depth_that_opencv_cannot_read_is_not_called_damaged(root, tmp_path, monkeypatch):
+    for path in root.glob("*/*_depth_v*/*.png"):
+        path.rename(path.with_suffix(".exr")).write_bytes(b"\x76\x2f\x31\x01" + bytes(100))
+    options = options_for(tmp_path, depth__kind="exr")
+    monkeypatch.setattr(clips.cv2, "haveImageWriter", lambda name: False)
+    assert any("no OpenEXR: set depth: null" in p for p in main.doctor(root, options))
+    monkeypatch.setattr(clips.cv2, "haveImageWriter", lambda name: True)
+    assert any("cannot be read; extract again" in p for p in main.doctor(root, options))
+
+
+def test_what_a_person_must_fetch_is_a_problem_too(root):
+    shutil.rmtree(root / "babel_v1.0_release")
+    (problem,) = main.doctor(root, main.Options(validate_clips=1))
+    assert "BABEL labels are missing" in problem and "posepile plan amarv" in problem
 
 
 def test_joints_and_parameters_from_amass_alone(root, tmp_path, monkeypatch):
@@ -514,6 +629,58 @@ def test_archives_are_unlocked_or_the_person_is_told_how(amass_tree, tmp_path):
     amass_tree.rename(tmp_path / "elsewhere")
     with pytest.raises(WorkError, match="AMASS_ROOT"):
         unlock.unlock(root, None)
+
+
+def test_the_download_step_unlocks_what_a_person_put_there(made, amass_tree, tmp_path):
+    """By the command, as a person runs it: archives, then BABEL, then all is there."""
+    root = tmp_path / "data" / "amarv"
+    (root / "archives").mkdir(parents=True)
+
+    def step():
+        return command("step", "download", "--set", f"dataset.amass_root={amass_tree}")
+
+    def command(name, *more):
+        return subprocess.run(
+            [sys.executable, "-m", "posepile", name, "amarv", *more],
+            env=os.environ | {"DATA_ROOT": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    empty = step()
+    plan = command("plan").stdout
+    assert "https://s.kit.edu/amarv" in plan and "https://babel.is.tue.mpg.de" in plan
+    doctor = command("doctor")
+    assert doctor.returncode == 1 and doctor.stdout.rstrip().endswith("not ok")
+    assert empty.returncode == 1 and "no file matches clip_glob" in empty.stderr
+    assert "posepile plan amarv" in empty.stderr and "Traceback" not in empty.stderr
+    with zipfile.ZipFile(root / "archives" / "a.zip", "w") as z:
+        z.write(made / "CMU/sit_rgb_v0.mp4", "CMU/sit_rgb_v0.mp4")
+    unlocked = step()
+    assert (root / "CMU/sit_rgb_v0.mp4").is_file()
+    assert unlocked.returncode == 1 and "BABEL labels are missing" in unlocked.stderr
+    shutil.copytree(made / "babel_v1.0_release", tmp_path / "data" / "babel")
+    done = step()
+    assert done.returncode == 0, done.stderr
+    assert "was extracted before" in done.stdout
+
+
+def test_a_released_tree_of_another_form_is_as_good(root, tmp_path):
+    """Nothing but the manifest says what the files are called."""
+    for path in sorted(root.glob("*/*_rgb_v*.mp4")):
+        view = path.stem[-1]
+        path.rename(path.with_name(path.name.replace(f"_rgb_v{view}", f".cam{view}")))
+    options = options_for(
+        tmp_path,
+        clip_glob="*/*.cam?.mp4",
+        clip_regex=r"(?P<source>[^/]+)/(?P<clip>[^/]+)\.cam(?P<view>\d)\.mp4$",
+        rgb__path="{source}/{clip}.cam{view}.mp4",
+    )
+    assert main.download(root, options) == []
+    assert main.doctor(root, options) == []
+    with pytest.raises(WorkError, match="no file matches clip_glob"):
+        main.download(root, main.Options())
 
 
 def test_an_encrypted_zip_opens_with_the_password_only(amass_tree, tmp_path):

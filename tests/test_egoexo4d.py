@@ -164,6 +164,12 @@ def test_cameras_that_are_not_localized_in_the_csv_are_recovered(tmp_path, quali
         path.read_text().replace(", 1\n", f", {quality}\n").replace(", 1\r\n", f", {quality}\r\n")
     )
     assert cameras.read_gopro_calibs(path) == {}
+    # of a camera that is not localized nothing else need be there
+    header, row = path.read_text().splitlines()[:2]
+    names, values = header.split(","), row.split(",")
+    values = [v if n.strip() in ("cam_uid", "quality") else "" for n, v in zip(names, values)]  # noqa: B905
+    path.write_text(f"{header}\n{','.join(values)}\n")
+    assert cameras.read_gopro_calibs(path) == {}
 
 
 def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(tmp_path):
@@ -565,7 +571,7 @@ def program(folder, name, body):
 def bin_dir(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(folder))
     return folder
 
 
@@ -712,7 +718,8 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
         "takes: 4 files" in x and total in x and "1 files of unknown size" in x for x in lines
     )
     assert any("total:" in x and total in x for x in lines)
-    assert any("ego_pose_pseudo_gt: about 138.6 GB" in x and "aws s3 cp" in x for x in lines)
+    assert any("ego_pose_pseudo_gt: about 138.6 GB" in x for x in lines)
+    assert any("aws s3 cp" in x for x in lines)
 
     path.write_text("<html>")
     with pytest.raises(CorruptInput, match="not valid JSON"):
@@ -721,12 +728,67 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
 
 def test_manifests_are_fetched_whole_or_not_at_all(tmp_path, bin_dir):
     root = tmp_path / "raw"
-    program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; exit 1')
-    assert download.load_manifest(root, "takes", download.DownloadOptions()) is None
+    wanted = download.DownloadOptions(fetch_manifests=True)
+    with pytest.raises(WorkError, match=r"program aws is missing: .*posepile\[egoexo\]"):
+        download.load_manifest(root, "takes", wanted)
+    program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; echo slow >&2; exit 1')
+    with pytest.raises(WorkError, match="aws did not get s3://.*manifest.json: slow"):
+        download.load_manifest(root, "takes", wanted)
+    program(bin_dir, "aws", f"echo '{EXPIRED}' >&2; exit 1")
+    with pytest.raises(WorkError, match="ego4d.dev/request/ego-exo4d"):
+        download.load_manifest(root, "takes", wanted)
     assert not root.exists()
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[]" > "$f"')
-    assert download.load_manifest(root, "takes", download.DownloadOptions()) == []
+    assert download.load_manifest(root, "takes", wanted) == []
     assert download.manifest_path(root, "takes", "v2").is_file()
+
+
+def test_plan_reaches_the_network_only_when_asked(copy, bin_dir):
+    log = bin_dir / "calls"
+    program(bin_dir, "aws", f'echo "$@" >> {log}; exit 1')
+    for root in (copy, copy / "nothing_yet"):
+        text = "\n".join(main.plan(root, main.Options()))
+        assert "fetch_manifests=true" in text and "138.6 GB" in text
+    assert not log.exists()
+    with pytest.raises(WorkError, match="aws did not get"):
+        main.plan(copy, main.Options(download={"fetch_manifests": True}))
+    assert "metadata/manifest.json" in log.read_text()
+
+
+def test_what_is_on_disk_is_said(copy):
+    (line,) = main.calibrate(copy, main.Options())
+    assert "6 of 6 videos of the 4 takes" in line
+    (copy / f"takes/{miniature.REPAIR}/frame_aligned_videos/cam01.mp4").unlink()
+    edit(
+        copy / "annotations/splits.json",
+        lambda c: c["take_uid_to_split"].pop(miniature.UIDS[miniature.DANCE]),
+    )
+    (line,) = main.calibrate(copy, main.Options())
+    assert "3 of 4 videos of the 3 takes" in line and "1 are in no split" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: {"takes": c}, "not a list of takes"),
+        (lambda c: [*c, {"take_uid": "x", "take_name": "y"}], "has no root_dir"),
+    ],
+)
+def test_a_strange_list_of_takes_is_named(copy, change, message):
+    path = copy / "takes.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(CorruptInput, match=f"takes.json: .*{message}.*download metadata"):
+        main.list_units(copy, main.Options())
+
+
+def test_a_test_take_of_unknown_length_is_counted(copy):
+    def forget(content):
+        for take in content:
+            take.update(timesync_start_idx=None, timesync_end_idx=None, duration_sec=None)
+
+    edit(copy / "takes.json", forget)
+    sequence = load(copy, f"test/{miniature.COOK}/cam01")
+    assert sequence.dropped == {"takes.json does not say how many frames": 1}
 
 
 def test_downloads_say_nothing_about_results():

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +171,44 @@ def test_missing_mano_says_where_to_get_it(root):
     splice._load_hand_poses.cache_clear()
     with pytest.raises(WorkError, match=r"manoposesv10\.zip"):
         splice.splice_tree(root)
+
+
+class Hostile:
+    """What a malicious pickle does when it is loaded."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_hostile_and_damaged_arrays_are_refused_and_nothing_is_run(root, tmp_path):
+    mark = tmp_path / "was_run"
+    hands = next((root / "manoposesv10").rglob("*L.npy"))
+    motion = root / "MoSh" / "MPI_mosh" / "00008" / "misc_poses.npz"
+    hostile = np.array([Hostile(mark)], object)
+    cut_hands, cut_motion = (p.read_bytes()[: p.stat().st_size // 2] for p in (hands, motion))
+    for path, write in (
+        (hands, lambda f: np.save(f, hostile)),
+        (hands, lambda f: f.write(cut_hands)),
+        (motion, lambda f: np.savez(f, poses=hostile, mocap_framerate=120.0)),
+        (motion, lambda f: f.write(cut_motion)),
+    ):
+        before = path.read_bytes()
+        json_before = {p: p.read_bytes() for p in splice.find_metadata(root)}
+        with open(path, "wb") as f:
+            write(f)
+        splice._load_motion.cache_clear()
+        splice._load_hand_poses.cache_clear()
+        with pytest.raises(WorkError, match=rf"{path.name}: cannot be read.*extract it") as e:
+            splice.splice_tree(root)
+        assert "\n" not in str(e.value)
+        assert not mark.exists()
+        for p, text in json_before.items():  # a file is as before or spliced as a whole
+            assert p.read_bytes() == text or splice.is_numeric(p.read_bytes())
+            p.write_bytes(text)
+        path.write_bytes(before)
 
 
 def test_unknown_gender_bytes_are_an_error_and_known_ones_are_not(root):

@@ -119,6 +119,9 @@ def run_doctor(
             f"{root}: no such folder; `posepile plan {name}` says how to fill it"
         )
         return report
+    if not (sources.sources or sources.layout):
+        report.notes.append("sources.yaml names no files; the recipe's own checks follow")
+        return report
     files = _walk(root)
     report.n_files = len(files)
     miniature = _MINIATURE in files

@@ -302,6 +302,12 @@ def _plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
             f"  {words.get(d.action, d.action):8} {d.source.name:{width}}  {size}{d.reason}"
         )
         lines += [f"{'':11}{note}" for note in _details(sources, d)]
+    logins = {s.login.account for s in sources.sources if s.login}
+    for account, service in sources.services.items():
+        if account not in logins:  # needed by the recipe's own download
+            lines.append(f"  by hand  {account}")
+            lines += [f"{'':11}{i}. {step}" for i, step in enumerate(service.steps, 1)]
+            lines += [f"{'':11}see {service.url}"] if service.url else []
     waiting = [d for d in decisions if d.remaining != 0]
     known = sum(d.remaining or 0 for d in waiting)
     unknown = sum(d.remaining is None for d in waiting)

@@ -11,6 +11,7 @@ import hashlib
 import os
 import sys
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import PosePileError, WorkError
@@ -67,6 +68,7 @@ class AmassIndex:
     def __init__(self, amass_root: Path):
         self.root = amass_root
         self._by_tail: dict[tuple[str, ...], list[Path]] | None = None
+        self._known: dict[str, Path | None] = {}
 
     def find(self, relative: str) -> Path | None:
         """Finds a file by its path in the author's tree.
@@ -81,6 +83,11 @@ class AmassIndex:
         Raises:
             WorkError: Several fit equally well.
         """
+        if relative not in self._known:  # many clips show the same motion
+            self._known[relative] = self._search(relative)
+        return self._known[relative]
+
+    def _search(self, relative: str) -> Path | None:
         exact = self.root / relative
         if exact.is_file():
             return exact
@@ -109,6 +116,12 @@ class AmassIndex:
             for path in sorted(self.root.rglob("*.npz")):
                 self._by_tail[path.parts[-2:]].append(path)
         return self._by_tail
+
+
+@lru_cache(maxsize=2)
+def open_index(amass_root: Path) -> AmassIndex:
+    """The index of a folder, kept for the life of the process: searching AMASS takes a while."""
+    return AmassIndex(amass_root)
 
 
 def plain(name: str) -> str:

@@ -21,10 +21,15 @@ MIN_SHARE_IN_IMAGE = 0.3
 def make_sequence(
     root: Path, layout: Layout, data: ClipData, view: int, *, split: str, activity: list[str]
 ) -> Sequence:
-    """One view of a clip; leaves out frames in which the person is hardly in view."""
+    """One view of a clip.
+
+    Frames without any joint are left out for all views. Frames in which this view hardly shows the
+    person are marked unusable instead, so that all views select the same poses.
+    """
     n = len(data.world_coords)
     dropped: Counter = Counter()
     kept, outside = [], []
+    unusable: dict[int, str] = {}
     boxes = np.zeros((n, 4), np.float32)
     for t in range(n):
         points = project(data, view, t)
@@ -35,12 +40,15 @@ def make_sequence(
         with np.errstate(invalid="ignore"):
             in_image = np.all((points > -0.5) & (points < size - 0.5), axis=-1)
             in_box = np.all((points >= low) & (points <= high), axis=-1)
-        if in_image.sum() < MIN_SHARE_IN_IMAGE * valid.sum() or not valid.any():
-            dropped["less than 30 % of the joints in the image"] += 1
+        if not valid.any():
+            dropped["no joint"] += 1
+            continue
+        kept.append(t)
+        if in_image.sum() < MIN_SHARE_IN_IMAGE * valid.sum():
+            unusable[t] = "less than 30 % of the joints in the image"
         elif in_box.sum() < MIN_IN_BOX:
-            dropped["fewer than 4 joints in the box"] += 1
+            unusable[t] = "fewer than 4 joints in the box"
         else:
-            kept.append(t)
             outside.append(1 - (in_box & in_image).sum() / max(1, in_image.sum()))
     path = data.clip.views[view]
     mask = None
@@ -59,6 +67,7 @@ def make_sequence(
                 mask=None if mask is None else (lambda k: mask(kept[k])),
                 parameters=None if data.parameters is None else lambda k: data.parameters(kept[k]),
                 activity=[activity[t] for t in kept],
+                unusable=lambda k: unusable.get(kept[k]),
             )
         ],
         image_name=lambda frame, person: f"{data.clip.id}/v{view}/{frame:06d}.jpg",
@@ -132,15 +141,23 @@ def input_files(
     name: NameEntry | None,
     index: amass.AmassIndex | None,
 ) -> list[Path]:
-    """Every file a clip's result depends on; depth and normals are not read."""
+    """Every file a clip's result depends on; depth and normals are not read.
+
+    Only folders of images are looked into: a look at each file would be millions of them, in every
+    process that lists the units.
+    """
+    base, views = layout.base(root), sorted(clip.views)
+    found = [(layout.rgb, clip.views[v]) for v in views]
+    for part in (layout.mask, layout.bbox, layout.camera, layout.pose):
+        if part is not None:
+            of_part = views if "{view}" in part.path else [None]
+            found += [(part, base / fill(part.path, clip, v)) for v in of_part]
     files = []
-    parts = [p for p in (layout.rgb, layout.mask, layout.bbox, layout.camera, layout.pose) if p]
-    for view in sorted(clip.views):
-        for part in parts:
-            path = layout.path(part, root, clip, view)
-            files += sorted(path.iterdir()) if path.is_dir() else [path]
+    for part, path in found:
+        stills = getattr(part, "kind", None) == "image_dir" and path.is_dir()
+        files += sorted(path.iterdir()) if stills else [path]
     if layout.body is not None and layout.body.path is not None:
-        files.append(layout.base(root) / fill(layout.body.path, clip, None))
+        files.append(base / fill(layout.body.path, clip, None))
     if layout.body is not None and name is not None and index is not None:
         motion = index.find(name.amass_path)
         files += [] if motion is None else [motion]
@@ -149,6 +166,7 @@ def input_files(
 
 def state_of(root: Path, layout: Layout, clips: list[Clip]) -> str:
     """Digest of the manifest and the list of clips, by which a passed validation is known."""
-    listed = [[c.id, sorted(c.relative.items())] for c in clips]
-    text = json.dumps([layout.model_dump(mode="json"), listed])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
+    for clip in clips:
+        digest.update(json.dumps([clip.id, sorted(clip.relative.items())]).encode())
+    return digest.hexdigest()

@@ -512,7 +512,10 @@ def read_depth(
         maps = [(i, stored[i]) for i in frames]
     for i, stored_values in maps:
         if stored_values is None:
-            raise CorruptInput(path, "depth image cannot be read", frame=i, hint="extract again")
+            hint = "extract again"
+            if depth.kind == "exr" and not cv2.haveImageWriter("depth.exr"):
+                hint = "this OpenCV has no OpenEXR: set depth: null, it is used for a test only"
+            raise CorruptInput(path, "depth image cannot be read", frame=i, hint=hint)
         values = stored_values[..., 0] if stored_values.ndim == 3 else stored_values
         if depth.kind == "png16" and values.dtype != np.uint16:
             raise CorruptInput(path, f"depth image is {values.dtype}, not 16 bit", frame=i)

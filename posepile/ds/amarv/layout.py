@@ -63,16 +63,18 @@ def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
     """
     base = layout.base(root)
     pattern = re.compile(layout.clip_regex)
-    found: dict[tuple[str, str], dict[int, Path]] = {}
+    found: dict[tuple[str, str], dict[int, tuple[Path, str]]] = {}
     strange = []
     for path in sorted(base.glob(layout.clip_glob)):
-        m = pattern.search(path.relative_to(base).as_posix())
+        relative = path.relative_to(base).as_posix()
+        m = pattern.search(relative)
         if not m:
-            strange.append(path.relative_to(base).as_posix())
+            strange.append(relative)
             continue
         groups = m.groupdict()
         view = int(groups["view"]) if groups.get("view") is not None else layout.views[0]
-        found.setdefault((groups.get("source") or "", groups["clip"]), {})[view] = path
+        key = groups.get("source") or "", groups["clip"]
+        found.setdefault(key, {})[view] = path, relative
     if not found:
         raise WorkError(
             f"{base}: no file matches clip_glob {layout.clip_glob!r} and clip_regex "
@@ -86,8 +88,8 @@ def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
         )
     clips = []
     for (source, name), views in sorted(found.items()):
-        relative = {v: p.relative_to(base).as_posix() for v, p in views.items()}
-        clips.append(Clip(source, name, views, relative))
+        paths, relatives = ({v: both[i] for v, both in views.items()} for i in (0, 1))
+        clips.append(Clip(source, name, paths, relatives))
         if sorted(views) != sorted(layout.views):
             problems.append(
                 f"{base}: clip {clips[-1].id} has the views {sorted(views)}, expected "

@@ -47,7 +47,7 @@ class Options(BaseModel):
         amass_root: AMASS folder; None = search the usual places.
         babel_root: Folder of the BABEL JSON files; None = search the usual places.
         clips_per_unit: How many clips of one source make a unit of work.
-        validate_clips: How many clips validation opens.
+        validate_clips: How many clips validation opens, at least.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,8 +77,10 @@ def calibrate(root: Path, options: Options) -> list[str]:
 
 
 def download(root: Path, options: Options) -> list[str]:
-    """Unlocks archives that were put below ``archives/``."""
-    return unlock.unlock(root, options.amass_root)
+    """Unlocks archives that were put below ``archives/``; says what only a person can fetch."""
+    lines = unlock.unlock(root, options.amass_root)
+    unlock.require_files(root, read_layout(options), options.babel_root)
+    return lines
 
 
 def doctor(root: Path, options: Options) -> list[str]:
@@ -156,9 +158,10 @@ def run_validation(root: Path, options: Options) -> validate.Findings:
     """Validation with what the options say."""
     layout = read_layout(options)
     try:
+        unlock.require_files(root, layout, options.babel_root)
         names = layout.load_name_map(root)
         index = amass_index(root, layout, options)
-    except CorruptInput as e:
+    except (CorruptInput, WorkError) as e:
         return validate.Findings(problems=[str(e)])
 
     def context(clip: Clip):
@@ -170,4 +173,4 @@ def run_validation(root: Path, options: Options) -> validate.Findings:
 def amass_index(root: Path, layout: Layout, options: Options) -> amass.AmassIndex | None:
     """AMASS, if the manifest asks for it and it is on disk."""
     found = amass.find_amass(root, options.amass_root) if layout.body is not None else None
-    return None if found is None else amass.AmassIndex(found)
+    return None if found is None else amass.open_index(found)

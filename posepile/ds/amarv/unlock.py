@@ -7,6 +7,8 @@ from pathlib import Path
 
 from posepile.credentials import Secret
 from posepile.ds.amarv import amass
+from posepile.ds.amarv.assemble import babel_folder
+from posepile.ds.amarv.layout import Layout
 from posepile.errors import WorkError
 from posepile.sources import Extract
 from posepile.stages.extract import extract_archive
@@ -52,6 +54,29 @@ def unlock(root: Path, amass_root: str | None) -> list[str]:
         state = "was extracted before" if result.done_before else "extracted"
         lines.append(f"{archive.name}: {state}, {len(result.files)} files")
     return lines
+
+
+def require_files(root: Path, layout: Layout, babel_root: str | None) -> None:
+    """Makes sure that there is something of what a person must put in place.
+
+    Raises:
+        WorkError: No video where the manifest looks for them, or no BABEL labels.
+    """
+    base = layout.base(root)
+    if next(base.glob(layout.clip_glob), None) is None:
+        raise WorkError(
+            f"{base}: no file matches clip_glob {layout.clip_glob!r} of the layout manifest; put "
+            f"the archives into {root / 'archives'}, or describe the extracted tree there "
+            "(posepile plan amarv lists the steps)"
+        )
+    if layout.labels is not None:
+        folder = babel_folder(root, babel_root)
+        missing = [f for f in layout.labels.split_files if not (folder / f).is_file()]
+        if missing:
+            raise WorkError(
+                f"{folder / missing[0]}: BABEL labels are missing (posepile plan amarv lists the "
+                "steps); or set dataset.babel_root, or labels: null in the layout manifest"
+            )
 
 
 def opens_here(archive: Path) -> bool:

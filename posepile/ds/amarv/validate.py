@@ -281,7 +281,14 @@ def add_depth(
 
 def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) -> None:
     """Turns the sums into report lines and problems."""
-    for view in sorted(geometry.frames):
+    for view in layout.views if geometry.parameters else ():
+        if not geometry.frames[view]:
+            findings.problems.append(
+                f"reprojection test: in view {view} no frame has four joints in the image; check "
+                "camera.direction, axes, units and the camera keys of this view in the layout "
+                "manifest"
+            )
+            continue
         share = geometry.inside[view] / geometry.frames[view]
         findings.lines.append(
             f"reprojection, view {view}: joints inside in {share:.0%} of {geometry.frames[view]} "
@@ -294,11 +301,6 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
                 "check camera.direction, axes, units, the view numbers and pose.units in the "
                 "layout manifest"
             )
-    if not geometry.frames and geometry.upright:
-        findings.problems.append(
-            "reprojection test: no frame has four joints in the image; check camera.direction, "
-            "axes and units in the layout manifest"
-        )
     if geometry.stereo_mm:
         worst = float(np.median(geometry.stereo_mm))
         findings.lines.append(

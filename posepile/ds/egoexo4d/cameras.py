@@ -64,7 +64,6 @@ class GoproCalib:
     size: tuple[int, int]
     rotation: np.ndarray
     translation: np.ndarray
-    quality: int
 
 
 def read_camera_pose(path: Path) -> dict:
@@ -225,6 +224,8 @@ def read_gopro_calibs(path: Path) -> dict[str, list[GoproCalib]]:
         for line, raw in enumerate(rows, start=2):
             row = {(k or "").strip(): (v or "").strip() for k, v in raw.items() if k is not None}
             try:
+                if int(float(row["quality"])) != 1:
+                    continue  # not localized: the rest of the row may be empty
                 if row["intrinsics_type"].upper() != "KANNALABRANDTK3":
                     raise CorruptInput(
                         path,
@@ -234,8 +235,7 @@ def read_gopro_calibs(path: Path) -> dict[str, list[GoproCalib]]:
                 calib = _calib_of_row(row)
             except (KeyError, ValueError) as e:
                 raise CorruptInput(path, f"line {line}: {type(e).__name__} {e}") from None
-            if calib.quality == 1:
-                result.setdefault(row["cam_uid"], []).append(calib)
+            result.setdefault(row["cam_uid"], []).append(calib)
     return result
 
 
@@ -350,7 +350,6 @@ def _calib_of_row(row: dict[str, str]) -> GoproCalib:
         (int(float(row["image_width"])), int(float(row["image_height"]))),
         to_world.T,
         -to_world.T @ center,
-        int(float(row["quality"])),
     )
 
 

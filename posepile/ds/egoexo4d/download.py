@@ -22,7 +22,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.ds.egoexo4d import aria, takes
-from posepile.ds.egoexo4d.annotations import read_json
 from posepile.errors import CorruptInput, UsageError, WorkError
 
 BASE = "s3://ego4d-consortium-sharing/egoexo-public"
@@ -73,6 +72,8 @@ class DownloadOptions(BaseModel):
         release: Release of the dataset.
         s3_profile: AWS profile with the keys.
         workers: Parallel transfers.
+        fetch_manifests: Let ``posepile plan`` ask for missing manifests, through ``aws``. Nothing
+            but this makes it use the network.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -89,6 +90,7 @@ class DownloadOptions(BaseModel):
     release: str = "v2"
     s3_profile: str = "default"
     workers: int = Field(15, ge=1)
+    fetch_manifests: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def choose_takes(root: Path, wanted: DownloadOptions) -> list[str]:
     Raises:
         UsageError: A uid that is not in ``takes.json``.
     """
-    all_takes = read_json(root / "takes.json")
+    all_takes = takes.read_takes(root)
     split_of = takes.split_of_takes(root)
     known = [t["take_uid"] for t in all_takes]
     if wanted.uids:
@@ -209,11 +211,7 @@ def download(root: Path, options: Any) -> list[str]:
 
 def plan(root: Path, options: Any) -> list[str]:
     """What the download would fetch, by the manifests where they can be had."""
-    lines = [
-        f"By hand: sign the licence at {REQUEST} (about 48 h); AWS keys come by mail and live 14 "
-        "days; then: aws configure.",
-        f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}",
-    ]
+    lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}"]
     steps = [label_step(options)]
     needed = [root / "takes.json", root / "annotations" / "splits.json"]
     missing = [str(f) for f in needed if not f.is_file()]
@@ -232,7 +230,7 @@ def plan(root: Path, options: Any) -> list[str]:
     for step in steps:
         share = 1.0
         if step.uids is not None:
-            n_takes = len(read_json(root / "takes.json"))
+            n_takes = len(takes.read_takes(root))
             share = len(step.uids) / max(1, n_takes)
             lines.append(f"For {len(step.uids)} of {n_takes} takes:")
         for part in step.parts:
@@ -241,9 +239,7 @@ def plan(root: Path, options: Any) -> list[str]:
                 estimated += share * PART_GB[part]
                 lines.append(
                     f"  {part}: about {share * PART_GB[part]:,.4g} GB, by the published size of "
-                    "the part; for exact figures put its manifest at "
-                    f"{manifest_path(root, part, options.download.release)}: aws s3 cp "
-                    f"{manifest_url(part, options.download.release)} FILE"
+                    "the part"
                 )
                 continue
             cost = cost_of(root, entries, step, options.download)
@@ -253,6 +249,13 @@ def plan(root: Path, options: Any) -> list[str]:
                 f"{cost.present / 1e9:,.3f} GB are here"
                 + (f"; {cost.unsized} files of unknown size" if cost.unsized else "")
             )
+    if estimated:
+        lines.append(
+            "  for exact figures: --set dataset.download.fetch_manifests=true asks for missing "
+            "manifests through aws, with your keys (else no network is used); or put them at "
+            f"{manifest_path(root, 'PART', options.download.release)}: aws s3 cp "
+            f"{manifest_url('PART', options.download.release)} FILE"
+        )
     lines.append(
         f"  total: {total:,.3f} GB by manifests, about {estimated:,.4g} GB estimated, into {root}"
     )
@@ -271,7 +274,7 @@ def doctor(root: Path, options: Any) -> list[str]:
         return problems
     split_of = takes.split_of_takes(root)
     n_videos = missing = unposed = uncalibrated = 0
-    for take in read_json(root / "takes.json"):
+    for take in takes.read_takes(root):
         uid, split = take["take_uid"], split_of.get(take["take_uid"])
         if split is None or take.get("is_dropped"):
             continue
@@ -302,6 +305,45 @@ def doctor(root: Path, options: Any) -> list[str]:
             "take_vrs_noimagestream or set dataset.ego=false"
         )
     return problems
+
+
+def coverage(root: Path, options: Any) -> list[str]:
+    """How much of what has labels is on disk, and which takes are of no split.
+
+    Downloads are selective, so what is not here is no problem, but nobody shall have to guess.
+    """
+    split_of = takes.split_of_takes(root)
+    wanted = [s for s in ("train", "val", "test") if s != "test" or options.test]
+    no_split = no_labels = n_takes = n_videos = here = 0
+    for take in takes.read_takes(root):
+        split = split_of.get(take["take_uid"])
+        no_split += split is None
+        if split not in wanted:
+            continue
+        if split == "test":
+            labelled = takes.camera_pose_file(root, split, take["take_uid"]).is_file()
+        else:
+            labelled = bool(
+                takes.label_files(
+                    root,
+                    split,
+                    take["take_uid"],
+                    parts=options.parts,
+                    labels=options.labels,
+                    prefer=options.prefer,
+                )
+            )
+        if not labelled:
+            no_labels += 1
+            continue
+        n_takes += 1
+        for _, video in takes.videos(take, ego=options.ego, downscaled=options.video == "448"):
+            n_videos += 1
+            here += (root / take["root_dir"] / video).is_file()
+    return [
+        f"{here} of {n_videos} videos of the {n_takes} takes with labels (test: with camera_pose) "
+        f"are on disk; {no_labels} takes have none, {no_split} are in no split"
+    ]
 
 
 # -------------------------------------------------------------------------------------------------
@@ -353,9 +395,14 @@ def manifest_url(part: str, release: str) -> str:
 
 
 def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] | None:
-    """A part's manifest: from disk, else through the ``aws`` program, else None."""
+    """A part's manifest: from disk, else (if asked to) through the ``aws`` program, else None.
+
+    Raises:
+        WorkError: It was asked for and ``aws`` is missing or does not get it.
+        CorruptInput: What is there is no manifest.
+    """
     path = manifest_path(root, part, wanted.release)
-    if not path.is_file() and shutil.which("aws"):
+    if not path.is_file() and wanted.fetch_manifests:
         fetch_manifest(path, part, wanted)
     if not path.is_file():
         return None
@@ -369,17 +416,27 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
 
 
 def fetch_manifest(path: Path, part: str, wanted: DownloadOptions) -> None:
-    """Fetches a manifest with ``aws``; leaves nothing behind where that does not succeed."""
+    """Fetches a manifest with ``aws``; leaves nothing behind where that does not succeed.
+
+    Raises:
+        WorkError: ``aws`` is missing, or says why not.
+    """
+    if shutil.which("aws") is None:
+        raise WorkError(f"the program aws is missing: {INSTALL}")
     with tempfile.TemporaryDirectory() as folder:
         fetched = Path(folder) / "manifest.json"
         call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
         call += [manifest_url(part, wanted.release), str(fetched)]
         try:
             done = subprocess.run(call, capture_output=True, timeout=120, check=False)
-        except (subprocess.TimeoutExpired, OSError):
-            return
+        except (subprocess.TimeoutExpired, OSError) as e:
+            raise WorkError(f"aws: {e}; without fetch_manifests plan needs no network") from None
         if done.returncode or not fetched.is_file():
-            return
+            said = " ".join(done.stderr.decode(errors="replace").split())
+            trouble = any(sign in said for sign in KEY_TROUBLE)
+            raise WorkError(
+                f"aws did not get {call[-2]}: {RENEW if trouble else said[:200] or 'no output'}"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")
         shutil.copyfile(fetched, beside)

@@ -13,19 +13,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
-from posepile.ds.egoexo4d.annotations import (
-    EDGES,
-    JOINT_NAMES,
-    merge_labels,
-    read_json,
-    read_labels,
-)
-from posepile.ds.egoexo4d.download import DownloadOptions, doctor, download, plan
+from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
+from posepile.ds.egoexo4d.download import DownloadOptions, coverage, doctor, download, plan
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS, DatasetSpec, Sequence, Unit, Video
 
-__all__ = ["SPEC", "Options", "doctor", "download", "list_units", "load_unit", "plan"]
+__all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "load_unit", "plan"]
 
 SPEC = DatasetSpec(
     name="egoexo4d",
@@ -75,11 +69,16 @@ class Options(BaseModel):
     download: DownloadOptions = Field(default_factory=DownloadOptions, exclude=True)
 
 
+def calibrate(root: Path, options: Options) -> list[str]:
+    """Nothing is kept (each video's lens is recovered on loading); says what is on disk."""
+    return coverage(root, options)
+
+
 def list_units(root: Path, options: Options) -> list[Unit]:
     """One unit per video that is on disk and has labels (test: has calibrated cameras)."""
     split_of = takes.split_of_takes(root)
     units = []
-    for take in read_json(root / "takes.json"):
+    for take in takes.read_takes(root):
         split = split_of.get(take["take_uid"])
         if split not in SPLITS or (split == "test" and not options.test):
             continue
@@ -98,7 +97,7 @@ def list_units(root: Path, options: Options) -> list[Unit]:
         for camera, video in takes.videos(take, ego=options.ego, downscaled=small):
             path = root / take["root_dir"] / video
             if not path.is_file():
-                continue  # downloads are selective; posepile doctor counts what is not here
+                continue  # downloads are selective; calibrate says how many are not here
             calib = takes.calibration_file(root, take, camera)
             used = [] if skip else [camera_pose, *labels, *([calib] if calib else [])]
             args = {"take": takes.facts(take), "camera": camera, "skip": skip}
@@ -146,6 +145,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     for labels in files:
         sequence.dropped.update(labels.dropped)
     if unit.split == "test":
+        if not take["n_frames"]:
+            sequence.dropped["takes.json does not say how many frames"] += 1
         frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
 
     camera_pose = takes.camera_pose_file(root, unit.split, take["uid"])

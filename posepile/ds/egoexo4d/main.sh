@@ -19,6 +19,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 posepile step egoexo4d download  "$@"   # through the official egoexo program; needs AWS keys
-posepile step egoexo4d calibrate "$@"   # nothing is kept: each video's lens is recovered on loading
+posepile step egoexo4d calibrate "$@"   # says what is on disk; lenses are recovered on loading
 posepile step egoexo4d process   "$@"   # per video: select by motion, crop
 posepile step egoexo4d pack      "$@"   # one archive, a pickle, a manifest and a report

@@ -19,6 +19,26 @@ SCENARIOS = {
 }
 
 
+def read_takes(root: Path) -> list[dict]:
+    """The entries of ``takes.json``.
+
+    Raises:
+        CorruptInput: Not a list of takes with the keys that everything else is found by.
+    """
+    path = root / "takes.json"
+    content = read_json(path)
+    keys = {"take_uid", "take_name", "root_dir"}
+    if not isinstance(content, list):
+        raise CorruptInput(path, "not a list of takes", hint="download metadata again")
+    for i, take in enumerate(content):
+        missing = keys - set(take if isinstance(take, dict) else ())
+        if missing:
+            raise CorruptInput(
+                path, f"take {i} has no {sorted(missing)[0]}", hint="download metadata again"
+            )
+    return content
+
+
 def split_of_takes(root: Path) -> dict[str, str]:
     """take_uid -> train, val or test, from ``annotations/splits.json``."""
     path = root / "annotations" / "splits.json"

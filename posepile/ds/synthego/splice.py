@@ -238,7 +238,7 @@ def hand_rows(reference: str, side: str, root: Path, path: Path) -> list[list[fl
     return poses[index].reshape(15, 3).tolist()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # all of the two parts, which are asked for in no order; half a GB
 def _load_motion(path: Path) -> tuple[np.ndarray, float]:
     motion = read_amass(path)
     return motion.poses, motion.framerate
