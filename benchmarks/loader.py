@@ -22,7 +22,6 @@ import numpy as np
 import simplejpeg
 from common import report
 
-
 PEERS = ("plain files", "webdataset", "litdata")
 
 

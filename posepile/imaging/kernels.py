@@ -107,7 +107,7 @@ def halve(light):
 
 
 @intrinsic
-def weigh(  # noqa: PLR0917
+def weigh(
     typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place
 ):
     """Weighted sum over 4x4 pixels of four uint16 channels, stored as four uint16.
