@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -213,13 +212,12 @@ def replacing(directory: Path) -> Iterator[Path]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(directory)
-    tmp = directory.parent / f".{directory.name}.{uuid.uuid4().hex[:8]}"
+    tmp, aside = unfinished(directory)
     tmp.mkdir()
     try:
         yield tmp
         if directory.exists():
             # Renaming cannot replace a non-empty folder; the old result goes aside first.
-            aside = directory.parent / f".{directory.name}.{uuid.uuid4().hex[:8]}"
             os.rename(directory, aside)
             os.rename(tmp, directory)
             shutil.rmtree(aside)
@@ -234,9 +232,21 @@ def replacing(directory: Path) -> Iterator[Path]:
 
 def remove_unfinished(directory: Path) -> None:
     """Removes what killed processes left of a result. Call it under the lock of its unit."""
-    for stale in directory.parent.glob(f".{glob.escape(directory.name)}.*"):
+    for stale in unfinished(directory):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
+
+
+def unfinished(directory: Path) -> tuple[Path, Path]:
+    """Where a result lies while it is written, and the one it replaces while they change places.
+
+    Known names rather than random ones: what a killed process left is found without listing a
+    folder of a hundred thousand units.
+    """
+    return (
+        directory.parent / f".{directory.name}.new",
+        directory.parent / f".{directory.name}.old",
+    )
 
 
 def is_disk_error(error: BaseException) -> bool:

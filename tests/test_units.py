@@ -31,7 +31,7 @@ def test_a_finished_folder_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_go_away(tmp_path):
-    stale = tmp_path / ".unit.deadbeef"
+    stale = tmp_path / ".unit.new"
     stale.mkdir()
     (stale / "half").write_text("x")
     with units.replacing(tmp_path / "unit") as tmp:
