@@ -143,19 +143,8 @@ def reference_crops(image: np.ndarray, camera, plans) -> list[np.ndarray]:
         turn = np.asarray(camera.R) @ np.asarray(plan.camera.R).T
         to_source_ray = (turn @ np.linalg.inv(large)).astype(np.float32)
         if camera.has_distortion():
-            xs, ys = np.meshgrid(
-                np.arange(2 * w, dtype=np.float32), np.arange(2 * h, dtype=np.float32)
-            )
-            rays = np.stack([xs, ys, np.ones_like(xs)], axis=-1).reshape(-1, 3) @ to_source_ray.T
-            p = rays[:, :2] / rays[:, 2:]
-            k1, k2, p1, p2, k3 = camera.distortion_model.coeffs
-            r2 = np.sum(p * p, axis=1)
-            tangential = np.array([p2, p1], np.float32)
-            factor = ((k3 * r2 + k2) * r2 + k1) * r2 + 1 + 2 * np.sum(p * tangential, axis=1)
-            p = p * factor[:, None] + r2[:, None] * tangential
-            k = np.asarray(camera.intrinsic_matrix)
-            where = (p @ k[:2, :2].T + k[:2, 2]).reshape(2 * h, 2 * w, 2).astype(np.float32)
-            doubled = cv2.remap(light, where[..., 0], where[..., 1], cv2.INTER_CUBIC)
+            map_x, map_y = reference_map(camera, to_source_ray, (2 * w, 2 * h))
+            doubled = cv2.remap(light, map_x, map_y, cv2.INTER_CUBIC)
         else:
             homography = np.asarray(camera.intrinsic_matrix) @ to_source_ray
             doubled = cv2.warpPerspective(
@@ -164,6 +153,23 @@ def reference_crops(image: np.ndarray, camera, plans) -> list[np.ndarray]:
         small = np.clip(cv2.resize(doubled, (w, h), interpolation=cv2.INTER_AREA), 0, 1)
         crops.append((small ** (1 / 2.2) * 255).astype(np.uint8))
     return crops
+
+
+def reference_map(camera, to_source_ray: np.ndarray, size: tuple[int, int]):
+    """Source position of every pixel, in numpy, all float32."""
+    m = to_source_ray
+    x = np.arange(size[0], dtype=np.float32)[None]
+    y = np.arange(size[1], dtype=np.float32)[:, None]
+    z = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+    px = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / z
+    py = (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / z
+    k1, k2, p1, p2, k3 = camera.distortion_model.coeffs
+    r2 = px * px + py * py
+    factor = ((k3 * r2 + k2) * r2 + k1) * r2 + 1 + 2 * (p2 * px + p1 * py)
+    k = np.asarray(camera.intrinsic_matrix)
+    map_x = k[0, 0] * (px * factor + p2 * r2) + k[0, 2]
+    map_y = k[1, 1] * (py * factor + p1 * r2) + k[1, 2]
+    return map_x, map_y
 
 
 def valid_mask(camera, size, plan) -> np.ndarray:

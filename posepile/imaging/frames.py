@@ -144,7 +144,9 @@ class JpegFrame:
     def _decoded(self, level: int) -> tuple[np.ndarray, int]:
         if self._image is None or self._level > level:
             self._level = min(level, self._expected)
-            self._image = jpeg.decode(self._data, self._level, name=self._name, frame=self._index)
+            self._image = jpeg.decode(
+                self._data, self._level, colors="RGBX", name=self._name, frame=self._index
+            )
         return self._image, self._level
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
