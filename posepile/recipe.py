@@ -103,19 +103,30 @@ class Video:
         mismatch_known: The count is known to differ (say why in the card); frames present in both
             are used and the difference is reported.
         rot90: Turn every decoded frame counter-clockwise by this many quarter turns.
+        size: Width and height that boxes and cameras refer to, of the frames as handed out;
+            compared with those of the file, which may be somebody's smaller copy. None: nothing to
+            compare with.
     """
 
     path: Path
     n_frames: int | None = None
     mismatch_known: bool = False
     rot90: int = 0
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Stills:
-    """Frames that are image files; frame index = position in ``paths``."""
+    """Frames that are image files; frame index = position in ``paths``.
+
+    Attributes:
+        paths: The files.
+        sizes: Width and height of each that its annotations refer to; compared with those of the
+            file. None: nothing to compare with.
+    """
 
     paths: tuple[Path, ...]
+    sizes: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from posepile import miniature as kit
 from posepile.ds.aspset import eval as aspset_eval
 from posepile.ds.aspset import main, miniature
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.imaging.frames import open_frames
 from posepile.stages.select import SelectParams, select_frames
 
 
@@ -157,6 +158,23 @@ def test_joints_land_on_the_drawn_discs(root, truth):
                     hidden += np.isnan(errors[main.LABELS.index("left_wrist")])
         assert k == len(track.frames) - 1
     assert hidden == 3
+
+
+def test_a_smaller_copy_of_the_videos_is_refused(copy):
+    import av
+
+    path = copy / "data/trainval/videos/aaaa/aaaa-0001-left.mkv"
+    path.unlink()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 960, 540, "yuv420p"
+        for _ in range(16):
+            picture = av.VideoFrame.from_ndarray(np.zeros((540, 960, 3), np.uint8), "rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    message = r"left\.mkv: is 960x540 pixels, but its annotations are for 3840x2160"
+    with pytest.raises(CorruptInput, match=message), open_frames(load(copy, NAME).frames):
+        pass
 
 
 def test_videos_have_b_frames_and_the_official_rate(root):

@@ -1,5 +1,7 @@
+import errno
 import json
 
+import cv2
 import numpy as np
 import pytest
 import rlemasklib
@@ -9,7 +11,8 @@ from pycocotools import mask as coco_mask
 
 from posepile.ds.coco import annotations, main, miniature
 from posepile.ds.coco.main import Options
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, WorkError
+from posepile.imaging.frames import open_frames
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +173,8 @@ def test_missing_phases_are_named(root, tmp_path):
         (lambda d: d["annotations"][0]["keypoints"].__setitem__(2, 7), "visibility other than"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"has the box \[1, 2, 3\]"),
         (lambda d: d.pop("images"), "no list 'images'"),
+        (lambda d: d["images"][1].pop("width"), "image 139 lacks width"),
+        (lambda d: d["categories"][0].update(name="cat"), "no category 'person'"),
     ],
 )
 def test_broken_annotations_are_explained(root, tmp_path, change, message):
@@ -223,6 +228,61 @@ def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
     assert [u.id for u in units] == [f"val2017/{i:012d}" for i in (0, 20, 40)]
     names = [path.stem for unit in units for path in unit.inputs[1:]]
     assert names == [f"{i:012d}" for i in range(50)]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2])
+def test_whoever_lies_behind_the_last_chunk_is_counted(root, tmp_path, monkeypatch, chunk_size):
+    def add_unlabelled(data):
+        nobody = next(a for a in data["annotations"] if not any(a["keypoints"]))
+        data["images"].append({**data["images"][0], "id": 999})
+        data["annotations"].append({**nobody, "id": 5, "image_id": 999, "iscrowd": 0})
+
+    copy = edited(root, tmp_path, add_unlabelled)
+    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", chunk_size)
+    (sequence,) = load(copy).values()
+    assert sequence.dropped == {annotations.CROWD: 1, annotations.UNLABELLED: 2}
+
+
+def test_a_changed_label_changes_its_unit_only(root, tmp_path, monkeypatch):
+    # The annotation file is too large to be read whole for every unit's key: the pieces tell.
+    def two(data):
+        person = next(a for a in data["annotations"] if a["num_keypoints"] == 17)
+        data["annotations"].append({**person, "id": 7, "image_id": 139})
+
+    copy = edited(root, tmp_path, two)
+    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", 1)
+    before = [unit.args["content"] for unit in main.list_units(copy, Options())]
+    path = copy / "annotations" / "person_keypoints_val2017.json"
+    data = json.loads(path.read_text())
+    person = next(a for a in data["annotations"] if a["id"] == 7)
+    person["keypoints"][2] = 1
+    path.write_text(json.dumps(data))
+    after = [unit.args["content"] for unit in main.list_units(copy, Options())]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]  # 139, 285
+
+
+def test_a_resized_copy_of_the_photographs_is_refused(root, tmp_path):
+    copy = edited(root, tmp_path, lambda data: None)
+    (copy / "val2017").unlink()
+    (copy / "val2017").mkdir()
+    for file in (root / "val2017").iterdir():
+        image = cv2.imread(str(file))
+        cv2.imwrite(str(copy / "val2017" / file.name), cv2.resize(image, None, fx=0.5, fy=0.5))
+    (sequence,) = load(copy).values()
+    message = r"285\.jpg, frame 0: is 750x230 pixels, but its annotations are for 1500x460"
+    with open_frames(sequence.frames) as reader, pytest.raises(CorruptInput, match=message):
+        list(reader.read([0]))
+
+
+def test_a_full_disk_while_cutting_is_one_line(root, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    copy = edited(root, tmp_path, lambda data: None)
+    monkeypatch.setattr(annotations.os, "rename", full)
+    with pytest.raises(WorkError, match=r"coco_work.*No space left on device.*half-written"):
+        main.calibrate(copy, Options())
+    assert list((tmp_path / "coco_work" / "annotations").iterdir()) == []
 
 
 def test_the_miniature_is_what_pycocotools_reads(root, capsys):

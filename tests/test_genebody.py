@@ -525,6 +525,16 @@ def test_subjects_and_splits(raw):
         main.list_units(raw, main.Options())
 
 
+def test_test10_does_without_train40(raw):
+    shutil.rmtree(raw / TRAIN)
+    options = main.Options(test10=True, subjects=["natacha"])
+    units = main.list_units(raw, options)
+    assert {(u.split, u.id.split("/")[0]) for u in units} == {("test", "natacha")}
+    assert main.load_unit(raw, units[0], options)[0].tracks
+    with pytest.raises(WorkError, match=r"dannier: folder is missing"):
+        main.list_units(raw, main.Options(test10=True))
+
+
 def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
     lines = main.calibrate(raw, main.Options())
     assert lines[0] == "world joints of 3 subjects: 3 x SMPL-X forward pass"

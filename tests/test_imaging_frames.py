@@ -323,3 +323,24 @@ def test_a_jpeg_is_decoded_once_at_the_scale_expected(monkeypatch):
     frame.rgb(40)
     frame.light((0, 0, 10, 10), 0)
     assert calls == [0], "a detector's small picture must not cost a second decode"
+
+
+def test_pictures_of_another_size_than_annotated_are_refused(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [numbered(i) for i in range(3)])
+    with open_frames(Video(path, size=(WIDTH, HEIGHT))) as reader:
+        assert [i for i, _ in reader.read([0, 2])] == [0, 2]
+    for size, turn in (((2 * WIDTH, 2 * HEIGHT), 0), ((WIDTH, HEIGHT), 1)):
+        with (
+            pytest.raises(CorruptInput, match=r"a\.mkv: is .* annotations are for \d+x\d+"),
+            open_frames(Video(path, size=size, rot90=turn)),
+        ):
+            pass
+    paths = [tmp_path / f"{i}.jpg" for i in range(2)]
+    for file in paths:
+        file.write_bytes(jpeg.encode(numbered(0), 90))
+    sizes = ((WIDTH, HEIGHT), (HEIGHT, WIDTH))
+    with open_frames(Stills(tuple(paths), sizes)) as reader:
+        assert [i for i, _ in reader.read([0])] == [0]
+        message = f"1\\.jpg, frame 1: is {WIDTH}x{HEIGHT} pixels.* for {HEIGHT}x{WIDTH}"
+        with pytest.raises(CorruptInput, match=message):
+            list(reader.read([0, 1]))

@@ -11,6 +11,7 @@ import cv2
 import deltacamera
 import numpy as np
 import pytest
+import rlemasklib
 from pydantic import BaseModel
 
 import posepile.ds
@@ -197,6 +198,26 @@ def test_one_broken_still_is_quarantined_and_the_run_fails(fake, capsys):
     assert manifest["counts"] == {"train": 7, "val": 4, "test": 0}
     (entry,) = manifest["splits"]["train"]["quarantined"]
     assert entry["file"] == "seq1/2.jpg" and entry["frame"] == 2 and entry["reason"]
+
+
+def test_a_mask_of_another_size_costs_its_picture_only(fake, monkeypatch):
+    def masked(root, unit, options):
+        (sequence,) = load_unit(root, unit, options)
+
+        def mask(k):
+            w, h = (320, 240) if (unit.id, k) == ("seq1", 2) else SIZE
+            return rlemasklib.encode(np.ones((h, w), np.uint8))
+
+        sequence.tracks[0].mask = mask
+        return [sequence]
+
+    monkeypatch.setattr(sys.modules["posepile.ds.fake.main"], "load_unit", masked)
+    with pytest.raises(WorkError, match="0 of 3 units and 1 single frames"):
+        process_and_pack(fake)
+    manifest, _ = process_and_pack(fake, "run.max_quarantined=0.2")
+    (entry,) = manifest["splits"]["train"]["quarantined"]
+    assert (entry["file"], entry["frame"]) == ("seq1/2.jpg", 2)
+    assert entry["reason"] == "is 640x480 pixels, but its mask is 320x240"
 
 
 def test_a_corrupt_unit_leaves_the_others_unharmed(fake):

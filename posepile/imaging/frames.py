@@ -50,8 +50,8 @@ def open_frames(
         ``read(indices) -> iterator of (index, Frame)`` for strictly increasing indices.
 
     Raises:
-        CorruptInput: Unreadable file, or a number of frames that differs from what the
-            annotations say without ``mismatch_known``.
+        CorruptInput: Unreadable file, or a number of frames (without ``mismatch_known``) or a
+            picture size that differs from what the annotations say.
     """
     if isinstance(source, Video):
         yield VideoFrames(source, threads)
@@ -201,6 +201,7 @@ class StillFrames:
 
     def __init__(self, source: Stills):
         self._paths = source.paths
+        self._sizes = source.sizes
         self.n_frames = len(source.paths)
 
     def size(self, index: int) -> tuple[int, int]:
@@ -210,7 +211,10 @@ class StillFrames:
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
         """Frames at strictly increasing indices; a broken one raises when it is reached."""
         for i in _ascending(indices, self.n_frames, "the list of image files"):
-            yield i, _open_still(self._paths[i], i)
+            frame = _open_still(self._paths[i], i)
+            if self._sizes is not None:
+                _check_size(self._paths[i], frame.size, self._sizes[i], i)
+            yield i, frame
 
 
 class VideoFrames:
@@ -230,6 +234,7 @@ class VideoFrames:
                 hint="fetch the file again; if the source really is so, set mismatch_known in "
                 "the recipe",
             )
+        _check_size(self.path, self.size(), source.size)
 
     def size(self, index: int = 0) -> tuple[int, int]:
         """Width and height of the frames as handed out."""
@@ -437,6 +442,19 @@ def _decode(path: Path, index: _PacketIndex, wanted: list[int], threads: int):
                 path, f"cannot be decoded: {e.strerror}", frame=wanted[n_done], hint=_FETCH
             ) from e
     raise CorruptInput(path, "cannot be decoded", frame=wanted[n_done], hint=_FETCH)
+
+
+def _check_size(
+    path: Path, size: tuple[int, int], expected: tuple[int, int] | None, frame: int | None = None
+) -> None:
+    """Raises where pixels and annotations differ in scale, which nothing else would tell."""
+    if expected is not None and tuple(size) != tuple(expected):
+        raise CorruptInput(
+            path,
+            "is {}x{} pixels, but its annotations are for {}x{}".format(*size, *expected),
+            frame=frame,
+            hint="a resized copy? fetch the original file",
+        )
 
 
 def _ascending(indices: Sequence[int], n_frames: int, name: str | os.PathLike) -> list[int]:

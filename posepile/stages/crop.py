@@ -24,7 +24,7 @@ from posepile.stages.detect import (
     read_frames,
     with_detections,
 )
-from posepile.stages.examples import Wanted, by_frame, wanted_examples
+from posepile.stages.examples import Wanted, by_frame, source_name, wanted_examples
 from posepile.tally import Tally
 
 VERSION = 1
@@ -143,6 +143,14 @@ def make_record(
     track, k = wanted.track, wanted.k
     mask = track.mask(k) if track.mask is not None else None
     if mask is not None:
+        (w, h), (mask_h, mask_w) = frame.size, mask["size"]
+        if (w, h) != (mask_w, mask_h):
+            raise CorruptInput(
+                source_name(sequence, wanted.frame),
+                f"is {w}x{h} pixels, but its mask is {mask_w}x{mask_h}",
+                frame=wanted.frame,
+                hint="image and mask are of different releases or damaged: fetch both again",
+            )
         mask = cropping.warp_mask(mask, camera, plan)
         tally.notes["mask from the raw data"] += 1
     coords2d = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("left", "mid", "right")  # what camera id "all" stands for, in this order
 RATE = 50.0
+SIZE = (3840, 2160)  # the camera files have none; boxes and intrinsics are for this
 SKELETON = "aspset_17j"
 LABELS = (
     "right_ankle right_knee right_hip right_wrist right_elbow right_shoulder left_ankle left_knee "
@@ -101,7 +102,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         Sequence(
             id=unit.id,
             split=unit.split,
-            frames=Video(video, n_frames=len(joints)),
+            frames=Video(video, n_frames=len(joints), size=SIZE),
             camera=camera,
             tracks=[Track(np.arange(len(joints)), world_coords=joints, bbox=boxes)],
             image_name=lambda frame, person: (

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.units import disk_error, stable_hash
 
-VERSION = 1
+VERSION = 2
 IMAGES_PER_UNIT = 400
 N_JOINTS = 17
 CROWD = "crowd region"
@@ -33,7 +34,8 @@ def read_index(root: Path, phase: str) -> list[dict]:
     """The units of a phase in order of image id, cutting the annotation file if need be.
 
     Returns:
-        ``{"name", "images": [file names]}`` per unit.
+        ``{"name", "images": [file names], "content": digest of the annotations}`` per unit. The
+        digest tells units apart whose annotations have changed from those whose have not.
     """
     return json.loads((_ensure_cut(root, phase) / "index.json").read_text())
 
@@ -67,19 +69,23 @@ def _ensure_cut(root: Path, phase: str) -> Path:
     if folder.is_dir():
         return folder
     temp = folder.with_name(f".{name}.{uuid.uuid4().hex[:8]}")
-    temp.mkdir(parents=True)
     try:
+        temp.mkdir(parents=True)
         index = []
         for chunk in _cut(_read(source), source):
             index.append(
-                {"name": chunk["name"], "images": [i["file_name"] for i in chunk["images"]]}
+                {
+                    "name": chunk["name"],
+                    "images": [i["file_name"] for i in chunk["images"]],
+                    "content": stable_hash(chunk),
+                }
             )
             (temp / f"{chunk['name']}.json").write_text(json.dumps(chunk))
         (temp / "index.json").write_text(json.dumps(index))
         os.rename(temp, folder)
-    except OSError:
+    except OSError as e:
         if not folder.is_dir():  # another process was faster otherwise
-            raise
+            raise disk_error(e, folder) from e
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return folder
@@ -99,7 +105,14 @@ def _read(source: Path) -> dict:
 def _cut(data: dict, source: Path):
     """Yields the chunks; people of images without labelled people are only counted."""
     persons = {c["id"] for c in data["categories"] if c.get("name") == "person"}
-    images = {image["id"]: {"people": [], **image} for image in data["images"]}
+    if not persons:
+        raise CorruptInput(source, "has no category 'person'")
+    for number, image in enumerate(data["images"]):
+        missing = [key for key in ("id", "file_name", "width", "height") if key not in image]
+        if missing:
+            where = f"image {image.get('id', f'number {number}')}"
+            raise CorruptInput(source, f"{where} lacks {', '.join(missing)}")
+    images = {image["id"]: {**image, "people": []} for image in data["images"]}
     for number, annotation in enumerate(data["annotations"]):
         if annotation.get("category_id") not in persons:
             continue
@@ -113,17 +126,19 @@ def _cut(data: dict, source: Path):
             )
         image["people"].append(person)
 
+    # A full chunk waits for the next photograph with labelled people, so that whoever lies behind
+    # the last one is counted as well.
     chunk, elsewhere = [], Counter()
     for _, image in sorted(images.items()):
         people = sorted(image["people"], key=lambda p: p["id"])
         if not any(max(p["keypoints"][2::3], default=0) > 0 for p in people):
             elsewhere.update(CROWD if p["iscrowd"] else UNLABELLED for p in people)
             continue
-        kept = {key: image[key] for key in ("id", "file_name", "width", "height")}
-        chunk.append({**kept, "people": people})
         if len(chunk) == IMAGES_PER_UNIT:
             yield _chunk(chunk, elsewhere)
             chunk, elsewhere = [], Counter()
+        kept = {key: image[key] for key in ("id", "file_name", "width", "height")}
+        chunk.append({**kept, "people": people})
     if chunk:
         yield _chunk(chunk, elsewhere)
 

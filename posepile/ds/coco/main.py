@@ -75,7 +75,7 @@ def list_units(root: Path, options: Options) -> list[Unit]:
         for chunk in annotations.read_index(root, phase):
             images = [root / phase / name for name in chunk["images"]]
             inputs = (annotations.annotation_file(root, phase), *images)
-            args = {"phase": phase, "chunk": chunk["name"]}
+            args = {"phase": phase, "chunk": chunk["name"], "content": chunk["content"]}
             units.append(Unit(f"{phase}/{chunk['name']}", split, inputs, args))
     return units
 
@@ -101,7 +101,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         Sequence(
             id=unit.id,
             split=unit.split,
-            frames=Stills(tuple(root / phase / image["file_name"] for image in images)),
+            frames=Stills(
+                tuple(root / phase / image["file_name"] for image in images),
+                sizes=tuple((image["width"], image["height"]) for image in images),
+            ),
             camera=None,
             tracks=[make_track(i, people, images, source) for i, people in sorted(kept.items())],
             image_name=lambda frame, person: f"{phase}/{stems[frame]}_{person:02d}.jpg",
