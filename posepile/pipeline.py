@@ -17,19 +17,19 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from posepile import paths
+from posepile import models, paths
 from posepile.config import Config, NoOptions, load_config
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.exclusions import Exclusion, load_exclusions, matching
-from posepile.recipe import SPLITS, Unit
+from posepile.recipe import SPLITS, Sequence, Unit
 from posepile.tally import Tally
 from posepile.units import (
     disk_error,
@@ -285,7 +285,8 @@ def _process(
         outcome.stages[stage] = "failed"
         tally = Tally()
         with replacing(directory) as tmp:
-            STAGE_RUNNERS[stage](run, unit, keys, exclusions, sequences, tmp, tally, threads)
+            task = Task(run, unit, keys, exclusions, sequences, tmp, tally, threads)
+            STAGE_RUNNERS[stage](task)
             ids = (
                 [s.id for s in sequences()]
                 if stage != "segment"
@@ -313,61 +314,86 @@ def try_again(run: Run, result: dict) -> bool:
     return bool(result["tally"]["quarantined"]) and run.config.run.max_quarantined == 0
 
 
-def _select(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+@dataclass(frozen=True)
+class Task:
+    """What one stage of one unit works with.
+
+    Attributes:
+        run: The run.
+        unit: The unit.
+        keys: Cache key of every stage of the unit.
+        exclusions: What to leave out.
+        sequences: Loads the unit's annotations, once.
+        out: An empty folder for the result.
+        tally: Counts are added here.
+        threads: Threads this worker may use.
+    """
+
+    run: Run
+    unit: Unit
+    keys: dict[str, str]
+    exclusions: list[Exclusion]
+    sequences: Callable[[], list[Sequence]]
+    out: Path
+    tally: Tally
+    threads: int
+
+
+def _select(task: Task) -> None:
     from posepile.stages.examples import wanted_examples
 
     kept = {}
-    for sequence in sequences():
-        wanted = wanted_examples(sequence, run.config.select, exclusions, tally)
+    for sequence in task.sequences():
+        wanted = wanted_examples(sequence, task.run.config.select, task.exclusions, task.tally)
         kept[sequence.id] = [[w.frame, w.track.person] for w in wanted]
-    write_json(tmp / "kept.json", kept)
+    write_json(task.out / "kept.json", kept)
 
 
-def _detect(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
-    from posepile.models import load_detector
+def _detect(task: Task) -> None:
     from posepile.stages import detect
 
-    detector = load_detector(run.config.detect)
-    found = detect.detect_unit(sequences(), run.config, exclusions, detector, tally, threads)
-    detect.save_detections(tmp / "detections.npz", found)
+    config = task.run.config
+    detector = models.cached_detector(config.detect)
+    found = detect.detect_unit(
+        task.sequences(), config, task.exclusions, detector, task.tally, task.threads
+    )
+    detect.save_detections(task.out / "detections.npz", found)
 
 
-def _crop(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+def _crop(task: Task) -> None:
     from posepile.stages import crop, detect
 
-    recipe = load_recipe(run.name)
+    config = task.run.config
     detector = detections = None
-    directory = result_dir(run.work, "detect", unit)
-    if detect.needs_detector(run.config):
-        if is_current(read_result(directory), keys["detect"], exclusions):
+    if detect.needs_detector(config):
+        directory = result_dir(task.run.work, "detect", task.unit)
+        if is_current(read_result(directory), task.keys["detect"], task.exclusions):
             detections = detect.load_detections(directory / "detections.npz")
         else:
-            from posepile.models import load_detector
-
-            detector = load_detector(run.config.detect)
+            detector = models.cached_detector(config.detect)
     crop.crop_unit(
-        recipe.SPEC,
-        sequences(),
-        run.config,
-        exclusions,
-        tmp,
-        tally,
+        load_recipe(task.run.name).SPEC,
+        task.sequences(),
+        config,
+        task.exclusions,
+        task.out,
+        task.tally,
         detections,
         detector,
-        threads,
+        task.threads,
     )
 
 
-def _segment(run, unit, keys, exclusions, sequences, tmp, tally, threads) -> None:
+def _segment(task: Task) -> None:
     from posepile.stages import segment
 
-    recipe = load_recipe(run.name)
-    source = result_dir(run.work, "crop", unit)
+    source = result_dir(task.run.work, "crop", task.unit)
     before = read_result(source)
-    if before is None or before["key"] != keys["crop"]:
-        raise WorkError(f"{unit.id}: no current crops to segment; run the crop stage first")
-    tally.add(Tally.from_json(before["tally"]))
-    segment.segment_part(recipe.SPEC, source, run.config.segment, tmp, tally)
+    if before is None or before["key"] != task.keys["crop"]:
+        raise WorkError(f"{task.unit.id}: no current crops to segment; run the crop stage first")
+    task.tally.add(Tally.from_json(before["tally"]))
+    spec = load_recipe(task.run.name).SPEC
+    segment.segment_part(spec, source, task.run.config.segment, task.out, task.tally)
 
 
 STAGE_RUNNERS = {"select": _select, "detect": _detect, "crop": _crop, "segment": _segment}

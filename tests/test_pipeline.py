@@ -320,7 +320,7 @@ def test_detection_in_passing_or_apart_gives_the_same_bytes(fake, monkeypatch, s
     assert pipeline.total(pipeline.run_units(run, ("crop",))).notes["box by fixed"] == 12
     shutil.rmtree(run.work)
     steps.process(run, ("detect",))
-    monkeypatch.setattr(posepile.models, "load_detector", lambda params: pytest.fail("again"))
+    monkeypatch.setattr(FixedDetector, "__call__", lambda self, batch: pytest.fail("again"))
     steps.process(run, ("crop",))
     packing.pack(run)
     assert packed_bytes(fake) == streamed

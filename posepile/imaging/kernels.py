@@ -107,9 +107,7 @@ def halve(light):
 
 
 @intrinsic
-def weigh(
-    typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place
-):
+def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place):
     """Weighted sum over 4x4 pixels of four uint16 channels, stored as four uint16.
 
     Written as vector instructions because the compiler does not find them by itself: a row of

@@ -14,7 +14,7 @@ import numpy as np
 
 from posepile.codec import Record
 from posepile.imaging import jpeg
-from posepile.models import load_segmenter
+from posepile.models import cached_segmenter
 from posepile.models.params import SegmentParams
 from posepile.packing import PartWriter, read_part
 from posepile.recipe import DatasetSpec
@@ -35,7 +35,7 @@ def segment_part(
         target: An empty folder.
         tally: Notes are added here, with the segmenter's name.
     """
-    segmenter = load_segmenter(params)
+    segmenter = cached_segmenter(params)
     examples = list(read_part(source))
     together: dict[tuple[str, int], list[int]] = {}
     for i, (record, _) in enumerate(examples):
