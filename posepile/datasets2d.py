@@ -10,16 +10,7 @@ import numpy as np
 
 from posepile.datasets3d import EXTRA_FIELDS, set_fields
 from posepile.joint_info import JointInfo
-from posepile.lazy import (
-    fetch_field,
-    lazy_properties,
-    load_lazy,
-    make_lazy,
-    reduce_lazy,
-    restore_lazy,
-    same_lazy,
-    set_touched,
-)
+from posepile.lazy import LazyExample
 from posepile.util import SPLIT_NAMES, TEST, TRAIN, VALID, read_image
 
 if TYPE_CHECKING:
@@ -183,8 +174,8 @@ FIELD_DEFAULTS = dict.fromkeys(
 )
 
 
-class LazyPose2DExample(Pose2DExample):
-    """An example of a finished dataset, fetched field by field; see the 3D one."""
+class LazyPose2DExample(LazyExample, Pose2DExample):
+    """An example of a finished dataset, see :class:`posepile.lazy.LazyExample`."""
 
     __slots__ = ("_row", "_source", "_touched")
 
@@ -198,43 +189,3 @@ class LazyPose2DExample(Pose2DExample):
         **{name: name for name in EXTRA_FIELDS},
     }
     ABSENT = ("image",)
-
-    def __init__(self, source: Any, row: Any):
-        make_lazy(self, source, row)
-
-    image_path, path, pristine_place, bc_annotation_path, bc_image_path, n_joints = (
-        lazy_properties()
-    )
-
-    def __getattr__(self, name):
-        # Called for fields that are not set yet. Getters are there once the archive is open.
-        getter = self._source.getters.get(name)
-        if getter is None:
-            return fetch_field(self, name)
-        value = getter(self._row)
-        _set(self, name, value)
-        _set(self, "_touched", True)
-        return value
-
-    def __setattr__(self, name, value):
-        set_touched(self, name, value)
-
-    def load(self, load_image: bool = True) -> LazyPose2DExample:
-        """Fetches all fields, and the decoded image unless told not to; returns itself."""
-        return load_lazy(self, load_image)
-
-    def get_image(self) -> np.ndarray:
-        """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
-        return self.image if self.image is not None else self._source.image(self._row)
-
-    def __eq__(self, other):
-        return same_lazy(self, other)
-
-    def __hash__(self):
-        return hash(self.path)
-
-    def __reduce__(self):
-        return reduce_lazy(self)
-
-    def __setstate__(self, state):
-        restore_lazy(self, state)

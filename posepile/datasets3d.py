@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from posepile.joint_info import JointInfo, get_joint2bone_mat
-from posepile.lazy import (
-    fetch_field,
-    lazy_properties,
-    load_lazy,
-    make_lazy,
-    reduce_lazy,
-    restore_lazy,
-    same_lazy,
-    set_touched,
-)
+from posepile.lazy import LazyExample
 from posepile.util import SPLIT_NAMES, TEST, TRAIN, VALID, read_image
 
 if TYPE_CHECKING:
@@ -353,18 +344,11 @@ class SparseCoords:
         self.valid_coords = np.ascontiguousarray(self.valid_coords[keep])
 
 
-class LazyPose3DExample(Pose3DExample):
-    """An example of a finished dataset, fetched field by field.
-
-    Small when pickled and holds no open file.
-
-    Attributes:
-        path: Key of the example's entry, ``{split}/{image_path}_{person:02d}.msgpack``.
-    """
+class LazyPose3DExample(LazyExample, Pose3DExample):
+    """An example of a finished dataset, see :class:`posepile.lazy.LazyExample`."""
 
     __slots__ = ("_row", "_source", "_touched")
 
-    # Field of the example -> field of the record it is fetched from.
     FETCHED: ClassVar[dict[str, str]] = {
         "bbox": "bbox",
         "world_coords": "world_coords",
@@ -378,43 +362,3 @@ class LazyPose3DExample(Pose3DExample):
         **{name: name for name in EXTRA_FIELDS},
     }
     ABSENT = ("univ_coords", "instance_mask", "custom", "image")
-
-    def __init__(self, source: Any, row: Any):
-        make_lazy(self, source, row)
-
-    image_path, path, pristine_place, bc_annotation_path, bc_image_path, n_joints = (
-        lazy_properties()
-    )
-
-    def __getattr__(self, name):
-        # Called for fields that are not set yet. Getters are there once the archive is open.
-        getter = self._source.getters.get(name)
-        if getter is None:
-            return fetch_field(self, name)
-        value = getter(self._row)
-        _set(self, name, value)
-        _set(self, "_touched", True)
-        return value
-
-    def __setattr__(self, name, value):
-        set_touched(self, name, value)
-
-    def load(self, load_image: bool = True) -> LazyPose3DExample:
-        """Fetches all fields, and the decoded image unless told not to; returns itself."""
-        return load_lazy(self, load_image)
-
-    def get_image(self) -> np.ndarray:
-        """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
-        return self.image if self.image is not None else self._source.image(self._row)
-
-    def __eq__(self, other):
-        return same_lazy(self, other)
-
-    def __hash__(self):
-        return hash(self.path)
-
-    def __reduce__(self):
-        return reduce_lazy(self)
-
-    def __setstate__(self, state):
-        restore_lazy(self, state)

@@ -8,117 +8,141 @@ for; Python then calls ``__getattr__``, which fetches the one field. Sources are
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 _set = object.__setattr__
 
 
-def make_lazy(example: Any, source: Any, row: Any) -> None:
-    """Makes a bare object the lazy example of a row."""
-    _set(example, "_source", source)
-    _set(example, "_row", row)
-    _set(example, "_touched", False)
+class LazyExample:
+    """An example of a finished dataset, fetched field by field.
 
+    Small when pickled and holds no open file. To be put before an example class; what that class
+    says of a field holds here too.
+    """
 
-def fetch_field(example: Any, name: str) -> Any:
-    """Returns a field that is not there yet and keeps it; None for what only the user can set."""
-    record_field = example.FETCHED.get(name)
-    if record_field is None:
-        if name in example.ABSENT:
-            return None
-        raise AttributeError(f"{type(example).__name__!r} object has no attribute {name!r}")
-    value = example._source.fetch(example._row, record_field)
-    # From now on the caller may change the value in place.
-    _set(example, name, value)
-    _set(example, "_touched", True)
-    return value
+    __slots__ = ()
 
+    # Field of the example -> field of the record it is fetched from.
+    FETCHED: ClassVar[dict[str, str]]
+    # Fields that only the user can set.
+    ABSENT: ClassVar[tuple[str, ...]]
 
-def set_touched(example: Any, name: str, value: Any) -> None:
-    """Sets a field and remembers that the example is no longer what the archive says."""
-    _set(example, "_touched", True)
-    if name == "image_path":
-        example.__dict__["_image_path"] = value
-    else:
-        _set(example, name, value)
+    def __init__(self, source: Any, row: Any):
+        _set(self, "_source", source)
+        _set(self, "_row", row)
+        _set(self, "_touched", False)
 
+    def __getattr__(self, name):
+        # Called for fields that are not set yet. Getters are there once the archive is open.
+        getter = self._source.getters.get(name)
+        if getter is not None:
+            value = getter(self._row)
+        else:
+            record_field = self.FETCHED.get(name)
+            if record_field is None:
+                if name in self.ABSENT:
+                    return None
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = self._source.fetch(self._row, record_field)
+        # From now on the caller may change the value in place.
+        _set(self, name, value)
+        _set(self, "_touched", True)
+        return value
 
-def load_lazy(example: Any, load_image: bool) -> Any:
-    """Fetches all fields of an example."""
-    source, row = example._source, example._row
-    if not example._touched and source.getters:
-        for name, getter in source.getters.items():
-            _set(example, name, getter(row))
-        _set(example, "_touched", True)
-    else:
-        for name in example.FETCHED:
-            getattr(example, name)
-    if load_image and example.image is None:
-        _set(example, "image", example._source.image(example._row))
-    return example
+    def __setattr__(self, name, value):
+        # The example is no longer what the archive says.
+        _set(self, "_touched", True)
+        if name == "image_path":
+            self.__dict__["_image_path"] = value
+        else:
+            _set(self, name, value)
 
+    def load(self, load_image: bool = True) -> Any:
+        """Fetches all fields, and the decoded image unless told not to; returns itself."""
+        source, row = self._source, self._row
+        if not self._touched and source.getters:
+            for name, getter in source.getters.items():
+                _set(self, name, getter(row))
+            _set(self, "_touched", True)
+        else:
+            for name in self.FETCHED:
+                getattr(self, name)
+        if load_image and self.image is None:
+            _set(self, "image", source.image(row))
+        return self
 
-def same_lazy(example: Any, other: Any) -> Any:
-    """Compares by place in the archive; an example that was changed equals only itself."""
-    if example is other:
-        return True
-    place = example.pristine_place
-    other_place = getattr(other, "pristine_place", None)
-    if place is None or other_place is None:
-        return NotImplemented
-    return place[1] == other_place[1] and place[0] == other_place[0]
+    def get_image(self) -> np.ndarray:
+        """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
+        return self.image if self.image is not None else self._source.image(self._row)
 
+    @property
+    def image_path(self) -> str:
+        """Path relative to DATA_ROOT, before and after loading."""
+        if self._touched:
+            own = self.__dict__.get("_image_path")
+            if own is not None:
+                return own
+        return self._source.image_path(self._row)
 
-def reduce_lazy(example: Any) -> tuple:
-    """Pickles as the place in the archive, plus whatever has been fetched or set."""
-    make, args = example._source.reduce_example(example._row)
-    if not example._touched:
-        return make, args
-    state = dict(example.__dict__)
-    for name in (*example.FETCHED, *example.ABSENT):
-        slot = getattr(type(example), name)
-        try:
-            state[name] = slot.__get__(example)
-        except AttributeError:
-            continue
-    return make, args, state
+    @image_path.setter
+    def image_path(self, value: Any) -> None:
+        self.__setattr__("image_path", value)
 
+    @property
+    def path(self) -> str:
+        """Key of the example's entry, ``{split}/{image_path}_{person:02d}.msgpack``."""
+        return self._source.path(self._row)
 
-def restore_lazy(example: Any, state: dict[str, Any]) -> None:
-    """Gives back what :func:`reduce_lazy` kept."""
-    _set(example, "_touched", True)
-    for name, value in state.items():
-        _set(example, name, value)
+    @property
+    def pristine_place(self) -> tuple[Any, Any] | None:
+        """(source, row) if nothing was fetched or set, else None."""
+        return None if self._touched else (self._source, self._row)
 
+    @property
+    def bc_annotation_path(self) -> str:
+        """Path of the annotation archive."""
+        return self._source.annotation_path
 
-def lazy_properties() -> tuple[property, ...]:
-    """Returns the properties that need no fetching, in the order of the class statement."""
-    return (
-        property(
-            _image_path,
-            set_image_path,
-            doc="Path relative to DATA_ROOT, before and after loading.",
-        ),
-        property(lambda ex: ex._source.path(ex._row), doc="Key of the example's entry."),
-        property(_pristine_place, doc="(source, row) if nothing was fetched or set, else None."),
-        property(lambda ex: ex._source.annotation_path, doc="Path of the annotation archive."),
-        property(lambda ex: ex._source.image_archive_path, doc="Path of the image archive."),
-        property(lambda ex: ex._source.n_joints, doc="Number of joints of the skeleton."),
-    )
+    @property
+    def bc_image_path(self) -> str:
+        """Path of the image archive."""
+        return self._source.image_archive_path
 
+    @property
+    def n_joints(self) -> int:
+        """Number of joints of the skeleton."""
+        return self._source.n_joints
 
-def set_image_path(example: Any, value: Any) -> None:
-    """Overrides the image path of one example."""
-    set_touched(example, "image_path", value)
+    def __eq__(self, other):
+        # By place in the archive; an example that was changed equals only itself.
+        if self is other:
+            return True
+        place = self.pristine_place
+        other_place = getattr(other, "pristine_place", None)
+        if place is None or other_place is None:
+            return NotImplemented
+        return place[1] == other_place[1] and place[0] == other_place[0]
 
+    def __hash__(self):
+        return hash(self.path)
 
-def _image_path(example):
-    if example._touched:
-        own = example.__dict__.get("_image_path")
-        if own is not None:
-            return own
-    return example._source.image_path(example._row)
+    def __reduce__(self):
+        # The place in the archive, plus whatever has been fetched or set.
+        make, args = self._source.reduce_example(self._row)
+        if not self._touched:
+            return make, args
+        state = dict(self.__dict__)
+        for name in (*self.FETCHED, *self.ABSENT):
+            slot = getattr(type(self), name)
+            try:
+                state[name] = slot.__get__(self)
+            except AttributeError:
+                continue
+        return make, args, state
 
-
-def _pristine_place(example):
-    return None if example._touched else (example._source, example._row)
+    def __setstate__(self, state):
+        _set(self, "_touched", True)
+        for name, value in state.items():
+            _set(self, name, value)
