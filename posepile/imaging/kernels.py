@@ -20,7 +20,19 @@ YUV_SHIFT = 12  # bits after the point in the sums of luma and chroma
 ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+def compiled(**options):
+    """``njit`` that releases the interpreter lock and caches its result where that is possible."""
+
+    def decorate(function):
+        try:
+            return njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:  # numba found no folder that it may write to
+            return njit(nogil=True, **options)(function)
+
+    return decorate
+
+
+@compiled(fastmath={"contract"})
 def linearize(rows, region):
     """8-bit sRGB to 16-bit light, ``rows`` uint8 ``[h, 4 w]``; see ``warp.linearize``.
 
@@ -65,7 +77,7 @@ def linearize(rows, region):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def linearize_half(image, region, table):
     """8-bit sRGB to 16-bit light at half the size; region in pixels of the result."""
     x0, y0, x1, y1 = region
@@ -89,7 +101,7 @@ def linearize_half(image, region, table):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def halve(light):
     """Means of 2x2 values."""
     h, w, _ = light.shape
@@ -107,7 +119,7 @@ def halve(light):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def survey(grid, stride, high, ratios):
     """Levels, tap tables and extents of the cells of a coarse map; see ``warp.survey``."""
     gh, gw, _ = grid.shape
@@ -222,7 +234,7 @@ def weigh(  # noqa: PLR0917
     return types.void(*args), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def sample(light, mesh, bounds, tables, out):
     """Weighted 4x4 sums at mapped positions; see ``warp.sample``. Positions are fixed-point."""
     grid, stride, banks, cells = mesh
@@ -286,7 +298,7 @@ def sample(light, mesh, bounds, tables, out):
                     line[j0 + k, 2] = encode[sums[k, 2] >> ENCODE_SHIFT]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def planes_to_light(planes, m, table, region):
     """YUV 4:2:0 to 16-bit light; see ``warp.planes_to_light``. ``m`` is fixed-point."""
     # Chroma samples lie at even columns and between two rows (the MPEG-2 siting)
@@ -337,7 +349,7 @@ def planes_to_light(planes, m, table, region):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def planes_to_half(planes, m, table, region):
     """YUV 4:2:0 to 16-bit light at half the size; region in pixels of the result."""
     luma, blue, red = planes
