@@ -8,7 +8,9 @@ known. ``psnr`` compares the crop, before encoding, with that truth. Times are p
 JPEG bytes to JPEG bytes, one thread, best of several alternating runs.
 
 The baseline is written here from its description: decode everything, whole picture to float and to
-the power of 2.2, cubic remap at twice the size, shrink by area, back, encode at quality 95.
+the power of 2.2, cubic remap at twice the size, shrink by area, back, encode at quality 95; for
+each person anew. Its map for distorted pictures is computed over rows of points in numpy, as
+there; ``lean_baseline`` is the same with a map computed by columns.
 """
 
 from __future__ import annotations
@@ -73,13 +75,15 @@ def run_case(name: str, distorted: bool, repeats: int) -> None:
         lambda: our_way(data, camera, boxes, size),
         lambda: reference_way(data, camera, boxes, size),
         lambda: [jpeg.decode(data), jpeg.encode(ours[0])],
+        lambda: reference_way(data, camera, boxes[:1], size, lean_map),
         repeats=repeats,
     )
-    one, one_reference, five, five_reference, codec = times
+    one, one_reference, five, five_reference, codec, lean = times
     mean = np.mean(quality, axis=0)
+    lens = {"lean_baseline": lean, "lean_ratio": lean / one} if distorted else {}
     report(
         "crop", f"{case}, 1 person", "ms", one, one_reference,
-        psnr=quality[0][0], baseline_psnr=quality[0][1], **more,
+        psnr=quality[0][0], baseline_psnr=quality[0][1], **lens, **more,
     )  # fmt: skip
     report(
         "crop", f"{case}, 5 people", "ms", five, five_reference,
@@ -124,16 +128,18 @@ def our_way(data: bytes, camera, boxes, size) -> list[bytes]:
     return [jpeg.encode(crop) for crop in crops]
 
 
-def reference_way(data: bytes, camera, boxes, size) -> list[bytes]:
+def reference_way(data: bytes, camera, boxes, size, make_map=None) -> list[bytes]:
     """The same crops; the whole picture is decoded and converted once per person, as there."""
     done = []
     for box in boxes:
         plan = cropping.plan_crop(camera, box, size)
-        done += [jpeg.encode(c) for c in reference_crops(jpeg.decode(data), camera, [plan])]
+        done += [
+            jpeg.encode(c) for c in reference_crops(jpeg.decode(data), camera, [plan], make_map)
+        ]
     return done
 
 
-def reference_crops(image: np.ndarray, camera, plans) -> list[np.ndarray]:
+def reference_crops(image: np.ndarray, camera, plans, make_map=None) -> list[np.ndarray]:
     light = np.power(image.astype(np.float32) / 255, 2.2)
     crops = []
     for plan in plans:
@@ -143,7 +149,7 @@ def reference_crops(image: np.ndarray, camera, plans) -> list[np.ndarray]:
         turn = np.asarray(camera.R) @ np.asarray(plan.camera.R).T
         to_source_ray = (turn @ np.linalg.inv(large)).astype(np.float32)
         if camera.has_distortion():
-            map_x, map_y = reference_map(camera, to_source_ray, (2 * w, 2 * h))
+            map_x, map_y = (make_map or reference_map)(camera, to_source_ray, (2 * w, 2 * h))
             doubled = cv2.remap(light, map_x, map_y, cv2.INTER_CUBIC)
         else:
             homography = np.asarray(camera.intrinsic_matrix) @ to_source_ray
@@ -156,7 +162,23 @@ def reference_crops(image: np.ndarray, camera, plans) -> list[np.ndarray]:
 
 
 def reference_map(camera, to_source_ray: np.ndarray, size: tuple[int, int]):
-    """Source position of every pixel, in numpy, all float32."""
+    """Source position of every pixel: rows of points in numpy, float32, as there."""
+    y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
+    points = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ to_source_ray.T
+    p = points[:, :2] / points[:, 2:]
+    k1, k2, p1, p2, k3 = camera.distortion_model.coeffs
+    tangential = np.array([p2, p1], np.float32)
+    r2 = np.sum(p * p, axis=1)
+    factor = ((k3 * r2 + k2) * r2 + k1) * r2 + np.float32(1)
+    factor += np.float32(2) * np.sum(p * tangential, axis=1)
+    p = p * factor[:, None] + r2[:, None] * tangential
+    k = np.asarray(camera.intrinsic_matrix, np.float32)
+    where = (p @ k[:2, :2].T + k[:2, 2]).reshape(size[1], size[0], 2)
+    return where[..., 0], where[..., 1]
+
+
+def lean_map(camera, to_source_ray: np.ndarray, size: tuple[int, int]):
+    """The same positions by columns, a good deal faster."""
     m = to_source_ray
     x = np.arange(size[0], dtype=np.float32)[None]
     y = np.arange(size[1], dtype=np.float32)[:, None]

@@ -1,5 +1,8 @@
 """The pixels of a crop are where the crop's camera says, for every lens model."""
 
+import subprocess
+import sys
+
 import deltacamera
 import numpy as np
 import pytest
@@ -153,3 +156,18 @@ def test_the_same_bytes_from_any_thread():
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(work, range(8)))) == 1
+
+
+def test_kernels_compile_without_a_writable_cache_folder():
+    # In a fresh process, because compiled code is kept for the life of a process
+    script = """
+import numba.core.caching
+numba.core.caching.CacheImpl._locator_classes = []
+import numpy as np
+from posepile.imaging import kernels
+light = kernels.halve(np.full((4, 4, 4), 7, np.uint16))
+assert light.shape == (2, 2, 4) and (light == 7).all()
+assert kernels.halve.stats.cache_path is None
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

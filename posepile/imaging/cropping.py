@@ -279,25 +279,29 @@ class _Map:
     def __init__(self, camera, plan: CropPlan, image_size: tuple[int, int]):
         from posepile.imaging import warp
 
-        self._grid, self._stride = _coarse_grid(camera, plan)
-        grid = self._grid
-        along_x, along_y = np.diff(grid, axis=1), np.diff(grid, axis=0)
-        du, dv = along_x[:-1] + along_x[1:], along_y[:, :-1] + along_y[:, 1:]
-        ratio = np.sqrt(du * du + dv * dv) / (2 * self._stride)
-        rows_low, rows_high = np.minimum(grid[:-1], grid[1:]), np.maximum(grid[:-1], grid[1:])
-        low = np.minimum(rows_low[:, :-1], rows_low[:, 1:])
-        high = np.maximum(rows_high[:, :-1], rows_high[:, 1:])
         self._high = np.array(image_size) - 0.5
-        seen = (low <= self._high).all(axis=-1) & (high >= -0.5).all(axis=-1)
-        level = warp.level_of(np.sqrt(ratio[..., 0] * ratio[..., 1]))
-        self._level = np.where(seen, np.nan_to_num(level), -1).astype(int)
-        self._ratio = ratio
+        stride = 16
+        while True:
+            self._grid, self._stride = _coarse_grid(camera, plan, stride), stride
+            survey = warp.survey(self._grid, stride, self._high)
+            if stride == 1:
+                break
+            if not survey.finite:
+                stride = 1  # the lens model or the front half-space ends somewhere in the crop
+                continue
+            # Bilinear interpolation is off by at most an eighth of the second difference, which
+            # shrinks with the square of the spacing
+            allowed = 8 * _GRID_ERROR * max(survey.step, 0.1)
+            if survey.bend <= allowed:
+                break
+            finer = stride * math.sqrt(allowed / survey.bend)
+            stride = max(1, min(stride // 2, 1 << math.floor(math.log2(max(finer, 1)))))
+        self._level, self._banks = survey.level, survey.banks
         self.regions = {}
-        for n in np.unique(self._level[seen]).tolist():
-            cells = self._level == n
+        for n, extent in survey.extents.items():
             # Whole level pixels that positions inside the picture can touch
-            start = self._to_level(np.maximum(low[cells].min(axis=0), -0.5), n)
-            end = self._to_level(np.minimum(high[cells].max(axis=0), self._high), n)
+            start = self._to_level(np.maximum(extent[:2], -0.5), n)
+            end = self._to_level(np.minimum(extent[2:], self._high), n)
             x0, y0 = (np.floor(start) - warp.MARGIN).astype(int).tolist()
             x1, y1 = (np.ceil(end) + warp.MARGIN + 1).astype(int).tolist()
             self.regions[n] = (x0, y0, x1, y1)
@@ -316,54 +320,43 @@ class _Map:
         mesh = (
             self._to_level(self._grid, level) - origin,
             self._stride,
-            warp.bank_of(self._ratio / (1 << level)),
+            self._banks,
             self._level == level,
         )
         warp.sample(light, mesh, (low[0], high[0], low[1], high[1]), crop)
 
 
-def _coarse_grid(camera, plan: CropPlan) -> tuple[np.ndarray, int]:
-    """Source positions on a grid so fine that bilinear interpolation stays within the bound."""
-    stride = 32 if camera is not None else 16
-    while True:
-        w, h = plan.size
-        nx, ny = max(-(-w // stride), 2) + 1, max(-(-h // stride), 2) + 1
-        xs, ys = np.meshgrid(np.arange(nx) * stride, np.arange(ny) * stride)
-        grid = _to_source(np.stack([xs, ys], axis=-1).astype(np.float64), camera, plan)
-        if stride == 1:
-            return grid[: h + 1, : w + 1], stride
-        if not np.isfinite(grid).all():
-            stride = 1  # the lens model or the front half-space ends somewhere in the crop
-            continue
-        # Bilinear interpolation is off by at most an eighth of the second difference, which
-        # shrinks with the square of the spacing
-        bend = sum(np.abs(np.diff(grid, 2, axis=axis)).max() for axis in (0, 1)) / 8
-        steps = np.abs(np.diff(grid, axis=1)).max(axis=-1)
-        allowed = _GRID_ERROR * max(steps.min() / stride, 0.1)
-        if bend <= allowed:
-            return grid, stride
-        finer = stride * math.sqrt(allowed / bend)
-        stride = max(1, min(stride // 2, 1 << math.floor(math.log2(max(finer, 1)))))
+def _coarse_grid(camera, plan: CropPlan, stride: int) -> np.ndarray:
+    """Source positions of every ``stride``-th crop pixel and the next ones beyond the border.
 
-
-def _to_source(points: np.ndarray, camera, plan: CropPlan) -> np.ndarray:
-    """Crop pixels ``[..., 2]`` to source pixels, float64; NaN where the source cannot see."""
+    Returns:
+        float64 ``[gh, gw, 2]``; NaN where the source cannot see.
+    """
+    w, h = plan.size
+    xs = np.arange(max(-(-w // stride), 2) + 1)[None] * float(stride)
+    ys = np.arange(max(-(-h // stride), 2) + 1)[:, None] * float(stride)
     if camera is None:
-        return (points - plan.offset) / plan.scale
+        return np.stack(
+            np.broadcast_arrays((xs - plan.offset[0]) / plan.scale,
+                                (ys - plan.offset[1]) / plan.scale), axis=-1
+        )  # fmt: skip
     k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
-    rotation = np.asarray(camera.R, np.float64) @ np.asarray(plan.camera.R, np.float64).T
-    flat = points.reshape(-1, 2)
-    rays = np.column_stack([(flat - k[:2, 2]) / k[0, 0], np.ones(len(flat))]) @ rotation.T
-    rays[rays[:, 2] <= _NEAR * np.linalg.norm(rays, axis=1)] = np.nan
-    normalized = rays[:, :2] / rays[:, 2:]
-    if camera.has_distortion():
-        image = np.full(flat.shape, np.nan)
-        known = np.isfinite(normalized).all(axis=1)
-        image[known] = camera.camera_to_image(np.ascontiguousarray(normalized[known], np.float32))
-    else:
+    turn = np.asarray(camera.R, np.float64) @ np.asarray(plan.camera.R, np.float64).T
+    to_ray = turn @ np.array(
+        [[1 / k[0, 0], 0, -k[0, 2] / k[0, 0]], [0, 1 / k[0, 0], -k[1, 2] / k[0, 0]], [0, 0, 1]]
+    )
+    x, y, z = (m[0] * xs + (m[1] * ys + m[2]) for m in to_ray)
+    behind = z <= _NEAR * np.sqrt(x * x + y * y + z * z)
+    if behind.any():
+        z[behind] = np.nan
+    normalized = np.stack([x / z, y / z], axis=-1)
+    if not camera.has_distortion():
         source = np.asarray(camera.intrinsic_matrix, np.float64)
-        image = normalized @ source[:2, :2].T + source[:2, 2]
-    return image.reshape(points.shape)
+        return normalized @ source[:2, :2].T + source[:2, 2]
+    grid = np.full(normalized.shape, np.nan)
+    known = ~behind
+    grid[known] = camera.camera_to_image(normalized[known].astype(np.float32))
+    return grid
 
 
 def _look_at(camera, bbox: np.ndarray) -> tuple[np.ndarray, float]:

@@ -15,11 +15,24 @@ from numba.extending import intrinsic
 
 PHASE_BITS = 6  # 64 sub-pixel steps in the tap tables
 FRACTION = 20  # bits after the point of source positions
+N_LEVELS = 12  # no picture has more pyramid levels
 YUV_SHIFT = 12  # bits after the point in the sums of luma and chroma
 ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+def compiled(**options):
+    """``njit`` that releases the interpreter lock and caches its result where that is possible."""
+
+    def decorate(function):
+        try:
+            return njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:  # numba found no folder that it may write to
+            return njit(nogil=True, **options)(function)
+
+    return decorate
+
+
+@compiled(fastmath={"contract"})
 def linearize(rows, region):
     """8-bit sRGB to 16-bit light, ``rows`` uint8 ``[h, 4 w]``; see ``warp.linearize``.
 
@@ -64,7 +77,7 @@ def linearize(rows, region):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def linearize_half(image, region, table):
     """8-bit sRGB to 16-bit light at half the size; region in pixels of the result."""
     x0, y0, x1, y1 = region
@@ -88,7 +101,7 @@ def linearize_half(image, region, table):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def halve(light):
     """Means of 2x2 values."""
     h, w, _ = light.shape
@@ -104,6 +117,57 @@ def halve(light):
                 )
                 out[i, j, c] = (total + 2) >> 2
     return out
+
+
+@compiled(error_model="numpy")
+def survey(grid, stride, high, ratios):
+    """Levels, tap tables and extents of the cells of a coarse map; see ``warp.survey``."""
+    gh, gw, _ = grid.shape
+    first_ratio, ratio_step, n_ratios, level_ratio = ratios
+    level = np.full((gh - 1, gw - 1), -1, np.int8)
+    banks = np.zeros((gh - 1, gw - 1, 2), np.uint8)
+    extents = np.empty((N_LEVELS, 4), np.float64)
+    extents[:, :2] = np.inf
+    extents[:, 2:] = -np.inf
+    undefined, bend_x, bend_y, step = 0.0, 0.0, 0.0, np.inf
+    for i in range(gh):
+        for j in range(gw):
+            for c in range(2):
+                here = grid[i, j, c]
+                if not np.isfinite(here):
+                    undefined += 1
+                if j + 2 < gw:
+                    bend_x = max(bend_x, abs(grid[i, j + 2, c] - 2 * grid[i, j + 1, c] + here))
+                if i + 2 < gh:
+                    bend_y = max(bend_y, abs(grid[i + 2, j, c] - 2 * grid[i + 1, j, c] + here))
+    for i in range(gh - 1):
+        for j in range(gw - 1):
+            a, b, c, d = grid[i, j], grid[i, j + 1], grid[i + 1, j], grid[i + 1, j + 1]
+            du0, du1 = (b[0] - a[0] + d[0] - c[0]) / 2, (b[1] - a[1] + d[1] - c[1]) / 2
+            dv0, dv1 = (c[0] - a[0] + d[0] - b[0]) / 2, (c[1] - a[1] + d[1] - b[1]) / 2
+            rx = np.sqrt(du0 * du0 + dv0 * dv0) / stride
+            ry = np.sqrt(du1 * du1 + dv1 * dv1) / stride
+            step = min(step, rx, ry)
+            x_low, x_high = min(a[0], b[0], c[0], d[0]), max(a[0], b[0], c[0], d[0])
+            y_low, y_high = min(a[1], b[1], c[1], d[1]), max(a[1], b[1], c[1], d[1])
+            seen = x_low <= high[0] and y_low <= high[1] and x_high >= -0.5 and y_high >= -0.5
+            if not (seen and np.isfinite(rx) and np.isfinite(ry)):
+                continue
+            n, ratio = 0, np.sqrt(rx * ry)
+            while ratio >= 2 * level_ratio and n < N_LEVELS - 1:
+                ratio /= 2
+                rx /= 2
+                ry /= 2
+                n += 1
+            level[i, j] = n
+            banks[i, j, 0] = min(max(np.rint((rx - first_ratio) / ratio_step), 0), n_ratios - 1)
+            banks[i, j, 1] = min(max(np.rint((ry - first_ratio) / ratio_step), 0), n_ratios - 1)
+            extent = extents[n]
+            extent[0] = min(extent[0], x_low)
+            extent[1] = min(extent[1], y_low)
+            extent[2] = max(extent[2], x_high)
+            extent[3] = max(extent[3], y_high)
+    return level, banks, extents, np.array([undefined, bend_x + bend_y, step])
 
 
 @intrinsic
@@ -168,7 +232,7 @@ def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, tar
     return types.void(*args), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def sample(light, mesh, bounds, tables, out):
     """Weighted 4x4 sums at mapped positions; see ``warp.sample``. Positions are fixed-point."""
     grid, stride, banks, cells = mesh
@@ -232,7 +296,7 @@ def sample(light, mesh, bounds, tables, out):
                     line[j0 + k, 2] = encode[sums[k, 2] >> ENCODE_SHIFT]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def planes_to_light(planes, m, table, region):
     """YUV 4:2:0 to 16-bit light; see ``warp.planes_to_light``. ``m`` is fixed-point."""
     # Chroma samples lie at even columns and between two rows (the MPEG-2 siting)
@@ -283,7 +347,7 @@ def planes_to_light(planes, m, table, region):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def planes_to_half(planes, m, table, region):
     """YUV 4:2:0 to 16-bit light at half the size; region in pixels of the result."""
     luma, blue, red = planes

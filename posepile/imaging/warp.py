@@ -21,6 +21,7 @@ thread: the same input gives the same bytes whatever runs beside it. Kernels rel
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,9 +76,9 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
     """Weights of four source pixels that best predict one output pixel, for each sub-pixel phase.
 
     One-dimensional model: the scene has the 1/f^2 power spectrum of natural images; a source
-    pixel collects it over a width of 1, an output pixel over a width of ``ratio``; a little
-    noise. The weights minimise the expected squared error, under the condition that they sum
-    to one.
+    pixel collects it over a width of 1, an output pixel over a width of ``ratio``; noise
+    like that of a JPEG of quality 90. The weights minimise the expected squared error, under
+    the condition that they sum to one.
 
     Args:
         ratio: Source pixels per output pixel; below 1 counts as 1.
@@ -93,7 +94,7 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
     offsets = np.arange(4)
     lag = np.cos(2 * np.pi * f * np.arange(4)[:, None]) @ (power * source**2)
     gram = lag[np.abs(offsets[:, None] - offsets)]
-    gram = gram + np.eye(4) * 2e-3 * lag[0]
+    gram = gram + np.eye(4) * 4e-3 * lag[0]
     t = np.arange(phases) / phases
     distance = t[:, None] - (offsets - 1)
     cross = np.cos(2 * np.pi * distance[..., None] * f) @ (power * source * output)
@@ -111,15 +112,42 @@ def _tap_tables() -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(taps), np.ascontiguousarray(np.repeat(taps, 4, axis=-1))
 
 
-def level_of(ratio: np.ndarray) -> np.ndarray:
-    """Pyramid level to sample for each downscaling ratio; NaN where the ratio is."""
-    return np.maximum(np.floor(np.log2(np.maximum(ratio, 1e-9) / _LEVEL_RATIO)), 0)
+class Survey(NamedTuple):
+    """What a coarse map needs: see :func:`survey`.
+
+    Attributes:
+        finite: The map is defined everywhere.
+        bend: Largest second difference along x plus that along y, source pixels.
+        step: Smallest step along a grid axis per crop pixel, source pixels.
+        level: int8 ``[gh - 1, gw - 1]``: pyramid level of each cell, -1 where it sees nothing.
+        banks: uint8 ``[gh - 1, gw - 1, 2]``: tap tables for x and y at that level.
+        extents: For each level in use: lowest x and y, highest x and y, source pixels.
+    """
+
+    finite: bool
+    bend: float
+    step: float
+    level: np.ndarray
+    banks: np.ndarray
+    extents: dict[int, tuple[float, float, float, float]]
 
 
-def bank_of(ratio: np.ndarray) -> np.ndarray:
-    """Index of the tap table for each downscaling ratio, uint8."""
-    step = RATIOS[1] - RATIOS[0]
-    return np.clip(np.round((ratio - RATIOS[0]) / step), 0, len(RATIOS) - 1).astype(np.uint8)
+def survey(grid: np.ndarray, stride: int, high: np.ndarray) -> Survey:
+    """Works out how a coarse map must be sampled.
+
+    Args:
+        grid: float64 ``[gh, gw, 2]``: source position of every ``stride``-th crop pixel.
+        stride: Grid spacing.
+        high: Largest x and y inside the source picture; the smallest are -0.5.
+    """
+    from posepile.imaging import kernels
+
+    ratios = (RATIOS[0], RATIOS[1] - RATIOS[0], len(RATIOS), _LEVEL_RATIO)
+    level, banks, extents, shape = kernels.survey(
+        np.ascontiguousarray(grid), stride, (float(high[0]), float(high[1])), ratios
+    )
+    used = {n: tuple(e) for n, e in enumerate(extents.tolist()) if e[0] <= e[2]}
+    return Survey(bool(shape[0] == 0), float(shape[1]), float(shape[2]), level, banks, used)
 
 
 def linearize(image: np.ndarray, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
