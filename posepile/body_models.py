@@ -69,7 +69,7 @@ def body_forward(
         params: ``pose`` ``[T, 3J]`` rotation vectors in radians (``[3J]``: T = 1), full hands with
             the mean already added; ``shape`` ``[n]`` or ``[T, n]``; ``trans`` ``[T, 3]`` or
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
-            everything after translation, absent: 1), as in CONTRACT.md section 4.4.
+            everything after translation, absent: 1), as docs/FORMAT.md lists them.
         vertices: Compute vertices, too (much slower).
         models_root: Folder that holds the model folders; default as in the module docstring.
 

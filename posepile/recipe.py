@@ -144,7 +144,7 @@ class Track:
         bbox: ``[n, 4]`` x, y, width, height in source pixels; NaN rows where unknown. May be any
             object with a length that gives row ``k`` when indexed, e.g. one that reads it then.
         mask: RLE dict of the person in source pixels, or None if there is no mask for that frame.
-        parameters: Body-model parameters as in CONTRACT.md section 4.4.
+        parameters: Body-model parameters as docs/FORMAT.md lists them.
         densepose: (imcoords ``[n,2]``, i_faces, barycoords ``[n,3]``) triple.
         motion_coords: ``[n, J', 3]`` millimetres that motion-adaptive selection compares; None =
             ``world_coords``.

@@ -94,7 +94,7 @@ def test_what_another_process_is_writing_is_left_alone(fake):
         target=hold, args=(run.work, units[0], theirs)
     )
     folders = [result_dir(run.work, "crop", u) for u in units]
-    folders = [f.with_name(f".{f.name}.0123abcd") for f in folders]
+    folders = [f.with_name(f".{f.name}.new") for f in folders]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "shard").touch()
@@ -118,7 +118,7 @@ def dies(parent, run, unit, wanted, threads):
     """Stands for a worker that the system kills when memory runs out."""
     if unit.id == "seq1":
         folder = result_dir(run.work, "crop", unit)
-        folder.with_name(f".{folder.name}.0123abcd").mkdir(parents=True)
+        folder.with_name(f".{folder.name}.new").mkdir(parents=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return pipeline.Outcome(unit.id)
 

@@ -315,7 +315,7 @@ class ClipMotion:
         return indices
 
     def parameters(self, frame: int) -> dict | None:
-        """Parameters of a video frame, in the form of CONTRACT.md section 4.4.
+        """Parameters of a video frame, in the form of docs/FORMAT.md.
 
         None if the clip is moved in the world and there is no body model on disk, without which
         the move cannot be expressed in the parameters.

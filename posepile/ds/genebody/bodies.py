@@ -36,7 +36,7 @@ class Body:
     """One frame's fit.
 
     Attributes:
-        parameters: As in CONTRACT.md section 4.4, with the further key ``hands_mean_included``.
+        parameters: As docs/FORMAT.md lists them, with the further key ``hands_mean_included``.
         keypoints: ``[55, 3]`` millimetres as stored in the file, None if it has none.
         mean_added: The mean hand was added on reading (to both hands).
     """
