@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 from posepile.errors import PosePileError, UsageError
+from posepile.pipeline import STAGES, UNIT_STAGES
 
 # A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
 STEPS = ("download", "calibrate", "process", "pack")
-STAGES = ("download", "calibrate", "select", "detect", "crop", "segment", "pack")
-UNIT_STAGES = ("select", "detect", "crop", "segment")
 
 
 def main(argv: list[str] | None = None) -> None:

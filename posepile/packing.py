@@ -836,7 +836,8 @@ _ROWS_PER_INSERT = 100
 
 
 def _insert_files(connection, block):
-    rows = zip(block.keys, itertools.repeat(block.shard), block.offsets, block.sizes, block.crcs)
+    shards = itertools.repeat(block.shard, len(block.keys))
+    rows = zip(block.keys, shards, block.offsets, block.sizes, block.crcs, strict=True)
     insert = "INSERT INTO files (path, shard, offset, size, crc32c) VALUES "
     many = insert + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS_PER_INSERT)
     while chunk := list(itertools.islice(rows, _ROWS_PER_INSERT)):

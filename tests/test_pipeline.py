@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 import posepile.ds
 from posepile import archive, miniature, pipeline, steps
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.stages import crop, detect
@@ -352,3 +352,10 @@ def test_two_runs_do_not_work_on_the_same_units(fake):
     run = a_run(fake)
     with pipeline.lock(run), pytest.raises(WorkError, match="another run of fake is active"):
         pipeline.run_units(run, ("crop",))
+
+
+def test_detections_without_joints_are_a_wrong_request(fake):
+    run = a_run(fake, "box.source=detect", "detect.model=yolox_nano")
+    found = np.array([[10, 10, 50, 100, 0.9]], np.float32)
+    with pytest.raises(UsageError, match=r"box\.source = detect tells people apart by"):
+        crop.choose_boxes([None], [None], found, SIZE, run.config, Tally())

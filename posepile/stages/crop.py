@@ -11,7 +11,7 @@ import numpy as np
 from posepile.archive import PartWriter
 from posepile.codec import Record
 from posepile.config import Config
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, UsageError
 from posepile.exclusions import Exclusion
 from posepile.imaging import cropping, jpeg
 from posepile.imaging.frames import Frame, open_frames
@@ -263,7 +263,10 @@ def boxes_from_detection(
     """One detection per person; unmatched people are dropped or keep another box, by config."""
     known = [j for j in joints if j is not None]
     if len(known) < len(joints):
-        raise CorruptInput("detect", "associating detections needs the joints of every person")
+        raise UsageError(
+            "box.source = detect tells people apart by their joints, which are not known here; "
+            "set box.source to annotation"
+        )
     if not known:
         return []
     result = associate(detected, np.stack(known), config.detect)
