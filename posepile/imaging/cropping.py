@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from posepile.errors import WorkError
 if TYPE_CHECKING:
     import deltacamera
 
+    from posepile.imaging import warp
     from posepile.imaging.frames import Frame
 
 _GRID_ERROR = 0.02  # crop pixels: how far the interpolated map may be off
@@ -154,32 +156,26 @@ def plan_crop(
 
 def render(frame: Frame, camera: deltacamera.Camera | None, plan: CropPlan) -> np.ndarray:
     """The crop, uint8 RGB ``[h, w, 3]``; black where the source picture does not reach."""
-    return render_many(frame, camera, [plan])[0]
+    return next(render_many(frame, camera, [plan]))[..., :3]
 
 
 def render_many(
     frame: Frame, camera: deltacamera.Camera | None, plans: list[CropPlan]
-) -> list[np.ndarray]:
-    """All crops of one frame, from one decode at the largest scale that any of them needs."""
-    maps = [_Map(camera, plan, frame.size) for plan in plans]
-    if maps:
-        frame.expect(min(m.finest for m in maps))
-    crops = [np.zeros((plan.size[1], plan.size[0], 3), np.uint8) for plan in plans]
-    for level in sorted({n for m in maps for n in m.regions}):
-        users = [(m, crop) for m, crop in zip(maps, crops, strict=True) if level in m.regions]
-        regions = np.array([m.regions[level] for m, _ in users])
-        union = (*regions[:, :2].min(axis=0).tolist(), *regions[:, 2:].max(axis=0).tolist())
-        sides = regions[:, 2:] - regions[:, :2]
-        shared = None
-        if (union[2] - union[0]) * (union[3] - union[1]) <= sides.prod(axis=1).sum():
-            shared = frame.light(union, level)
-        for m, crop in users:
-            if shared is not None:
-                m.fill(crop, level, shared, union[:2])
-            else:
-                region = m.regions[level]
-                m.fill(crop, level, frame.light(region, level), region[:2])
-    return crops
+) -> Iterator[np.ndarray]:
+    """All crops of one frame, from one decode at the largest scale that any of them needs.
+
+    Yields:
+        uint8 ``[h, w, 4]``: RGB and an unused channel, as ``jpeg.encode`` takes it. One at a time,
+        because to keep them all costs more in fresh memory than to draw them.
+    """
+    views = [_view(camera, plan, frame.size) for plan in plans]
+    levels = [view.levels() for view in views]
+    frame.expect(min((n[0] for n in levels if n), default=0))
+    for plan, view, needed in zip(plans, views, levels, strict=True):
+        crop = np.zeros((plan.size[1], plan.size[0], 4), np.uint8)
+        for level in needed:
+            frame.draw(view, level, crop)
+        yield crop
 
 
 def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> dict:
@@ -267,63 +263,25 @@ def transform_points(
     return out.reshape(points.shape)
 
 
-class _Map:
-    """The map from crop to source pixels on a coarse grid, cut by pyramid level.
+def _view(camera, plan: CropPlan, image_size: tuple[int, int]) -> warp.View:
+    """The map from crop to source pixels, on a grid as coarse as its curvature allows."""
+    from posepile.imaging import warp
 
-    Attributes:
-        regions: For each pyramid level that some cells of the grid need, the region of the
-            source that they touch: left, top, right, bottom (exclusive) in pixels of the level.
-        finest: Smallest level used.
-    """
-
-    def __init__(self, camera, plan: CropPlan, image_size: tuple[int, int]):
-        from posepile.imaging import warp
-
-        self._high = np.array(image_size) - 0.5
-        stride = 16
-        while True:
-            self._grid, self._stride = _coarse_grid(camera, plan, stride), stride
-            survey = warp.survey(self._grid, stride, self._high)
-            if stride == 1:
-                break
-            if not survey.finite:
-                stride = 1  # the lens model or the front half-space ends somewhere in the crop
-                continue
-            # Bilinear interpolation is off by at most an eighth of the second difference, which
-            # shrinks with the square of the spacing
-            allowed = 8 * _GRID_ERROR * max(survey.step, 0.1)
-            if survey.bend <= allowed:
-                break
-            finer = stride * math.sqrt(allowed / survey.bend)
-            stride = max(1, min(stride // 2, 1 << math.floor(math.log2(max(finer, 1)))))
-        self._level, self._banks = survey.level, survey.banks
-        self.regions = {}
-        for n, extent in survey.extents.items():
-            # Whole level pixels that positions inside the picture can touch
-            start = self._to_level(np.maximum(extent[:2], -0.5), n)
-            end = self._to_level(np.minimum(extent[2:], self._high), n)
-            x0, y0 = (np.floor(start) - warp.MARGIN).astype(int).tolist()
-            x1, y1 = (np.ceil(end) + warp.MARGIN + 1).astype(int).tolist()
-            self.regions[n] = (x0, y0, x1, y1)
-        self.finest = min(self.regions, default=0)
-
-    @staticmethod
-    def _to_level(positions: np.ndarray, level: int) -> np.ndarray:
-        return positions if level == 0 else (positions + 0.5) / (1 << level) - 0.5
-
-    def fill(self, crop: np.ndarray, level: int, light: np.ndarray, origin) -> None:
-        """Draws the cells of a level from its light, whose first pixel lies at ``origin``."""
-        from posepile.imaging import warp
-
-        low = self._to_level(np.full(2, -0.5), level) - origin
-        high = self._to_level(self._high, level) - origin
-        mesh = (
-            self._to_level(self._grid, level) - origin,
-            self._stride,
-            self._banks,
-            self._level == level,
-        )
-        warp.sample(light, mesh, (low[0], high[0], low[1], high[1]), crop)
+    stride = 16
+    while True:
+        view = warp.survey(_coarse_grid(camera, plan, stride), stride, image_size)
+        if stride == 1:
+            return view
+        if not view.finite:
+            stride = 1  # the lens model or the front half-space ends somewhere in the crop
+            continue
+        # Bilinear interpolation is off by at most an eighth of the second difference, which
+        # shrinks with the square of the spacing
+        allowed = 8 * _GRID_ERROR * max(view.step, 0.1)
+        if view.bend <= allowed:
+            return view
+        finer = stride * math.sqrt(allowed / view.bend)
+        stride = max(1, min(stride // 2, 1 << math.floor(math.log2(max(finer, 1)))))
 
 
 def _coarse_grid(camera, plan: CropPlan, stride: int) -> np.ndarray:
@@ -367,16 +325,22 @@ def _look_at(camera, bbox: np.ndarray) -> tuple[np.ndarray, float]:
     to_camera = np.asarray(camera.R, np.float64)
     forward = to_camera.T @ ray
     forward /= np.linalg.norm(forward)
-    right = np.cross(forward, np.asarray(camera.world_up, np.float64))
+    right = _cross(forward, np.asarray(camera.world_up, np.float64))
     if np.linalg.norm(right) < 1e-3:
         # Looking straight up or down: upright has no meaning, keep the source's horizontal
         right = to_camera[0] - forward * (to_camera[0] @ forward)
     right /= np.linalg.norm(right)
-    world_to_virtual = np.stack([right, np.cross(forward, right), forward])
+    world_to_virtual = np.stack([right, _cross(forward, right), forward])
     intrinsics = np.asarray(camera.intrinsic_matrix, np.float64)
     # What is stored is float32; plan with what is stored
     world_to_virtual = world_to_virtual.astype(np.float32).astype(np.float64)
     return world_to_virtual @ to_camera.T, float(intrinsics[0, 0] + intrinsics[1, 1]) / 2
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product of two 3-vectors; numpy's is made for many and takes 20 times as long."""
+    (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
+    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
 
 
 def _rays(camera, points: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Frames by index, from videos and from image files, converted to pixels only where needed.
 
 A :class:`Frame` is handed out as it was decoded: planes of luma and chroma for a video, compressed
-bytes for a still. What a crop needs is asked of it with :meth:`Frame.light`: a region, in linear
-light, at a pyramid level. Nothing is written to disk.
+bytes for a still. What a crop needs is drawn from them with :meth:`Frame.draw`. Nothing is written
+to disk.
 
 Frame ``i`` of a video is the ``i``-th frame in presentation order, also with B-frames, variable
 frame rate, an edit list or a start other than zero. A first pass over the packets (no decoding)
@@ -31,6 +31,9 @@ from posepile.errors import CorruptInput, WorkError
 from posepile.imaging import jpeg, warp
 from posepile.recipe import Stills, Video
 
+# Pixels of a picture whose chroma is not worth interpolating: people in it are mostly reduced, and
+# crops are stored with half the chroma anyway
+_LARGE = 3_000_000
 _FETCH = "fetch the file again, or list it in exclusions.yaml"
 
 
@@ -80,17 +83,8 @@ class Frame(Protocol):
         """
         ...
 
-    def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
-        """A region in linear light.
-
-        Args:
-            region: Left, top, right and bottom (exclusive) in pixels of the level. May reach
-                beyond the picture, whose outermost pixels are repeated there.
-            level: Each pixel of level ``n`` is the mean light of ``2**n x 2**n`` pixels.
-
-        Returns:
-            uint16 ``[bottom - top, right - left, 4]``, 65535 = white, fourth channel unused.
-        """
+    def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
+        """Draws what a view needs at one of its pyramid levels; see :func:`warp.draw_packed`."""
         ...
 
     def expect(self, level: int) -> None:
@@ -112,11 +106,11 @@ class ArrayFrame:
         """See :meth:`Frame.rgb`."""
         return _shrink(self._image, _size_for(self.size, short_side))
 
-    def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
-        """See :meth:`Frame.light`."""
+    def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
+        """See :meth:`Frame.draw`."""
         if self._padded is None:
             self._padded = cv2.cvtColor(self._image, cv2.COLOR_RGB2RGBA)
-        return warp.linearize(self._padded, region, level)
+        warp.draw_packed(self._padded, 0, view, level, out)
 
     def expect(self, level: int) -> None:
         """Nothing to prepare."""
@@ -145,7 +139,12 @@ class JpegFrame:
         if self._image is None or self._level > level:
             self._level = min(level, self._expected)
             self._image = jpeg.decode(
-                self._data, self._level, colors="RGBX", name=self._name, frame=self._index
+                self._data,
+                self._level,
+                colors="RGBX",
+                plain_chroma=self.size[0] * self.size[1] >= _LARGE,
+                name=self._name,
+                frame=self._index,
             )
         return self._image, self._level
 
@@ -158,10 +157,10 @@ class JpegFrame:
         image, level = self._decoded(level)
         return cv2.cvtColor(_shrink(image, size), cv2.COLOR_RGBA2RGB)
 
-    def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
-        """See :meth:`Frame.light`."""
+    def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
+        """See :meth:`Frame.draw`."""
         image, decoded = self._decoded(min(level, jpeg.MAX_LEVEL))
-        return warp.linearize(image, region, level - decoded)
+        warp.draw_packed(image, decoded, view, level, out)
 
 
 class PlanarFrame:
@@ -182,15 +181,18 @@ class PlanarFrame:
         """See :meth:`Frame.rgb`."""
         size = _size_for(self.size, short_side)
         interpolation = cv2.INTER_AREA if size != self.size else cv2.INTER_LINEAR
-        y, u, v = self._planes
+        w = self.size[0]
+        y, u, v = (
+            p[:, :n] for p, n in zip(self._planes, (w, -(-w // 2), -(-w // 2)), strict=True)
+        )
         y = _shrink(y, size)
         grown = [cv2.resize(c, size, interpolation=interpolation) for c in (u, v)]
         rgb = cv2.transform(cv2.merge([y, *grown]).astype(np.float32), self._to_rgb)
         return np.clip(rgb * 255 + 0.5, 0, 255.5).astype(np.uint8)
 
-    def light(self, region: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
-        """See :meth:`Frame.light`."""
-        return warp.planes_to_light(self._planes, self._to_rgb, region, level)
+    def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
+        """See :meth:`Frame.draw`."""
+        warp.draw_planar(self._planes, self.size, self._to_rgb, view, level, out)
 
     def expect(self, level: int) -> None:
         """Nothing to prepare."""
@@ -497,9 +499,9 @@ def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _plane(plane, depth: int) -> np.ndarray:
+    """The samples; rows may be longer than the picture is wide."""
     dtype = np.uint8 if depth == 8 else np.uint16
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
-    return rows[:, : plane.width]
+    return np.frombuffer(plane, dtype).reshape(plane.height, -1)
 
 
 def _colorspace(frame) -> tuple[int, bool]:

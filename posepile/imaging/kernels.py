@@ -13,11 +13,13 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+WHITE = 32767  # 15 bits of light
 PHASE_BITS = 6  # 64 sub-pixel steps in the tap tables
 FRACTION = 20  # bits after the point of source positions
+U = np.uintp  # an index of this type spares numba the check for negative ones
 N_LEVELS = 12  # no picture has more pyramid levels
-YUV_SHIFT = 12  # bits after the point in the sums of luma and chroma
-ENCODE_SHIFT = 2  # 16-bit light -> 14-bit index of the encoding table
+BLOCK = 128  # crop pixels per side of what is drawn at once, at most
+BLOCK_PIXELS = 1 << 16  # source pixels of a block: 512 KB of light stay in the second cache
 
 
 def compiled(**options):
@@ -33,102 +35,265 @@ def compiled(**options):
 
 
 @compiled(fastmath={"contract"})
-def linearize(rows, region):
-    """8-bit sRGB to 16-bit light, ``rows`` uint8 ``[h, 4 w]``; see ``warp.linearize``.
+def to_light(v):
+    """Linear light of an sRGB value in 0..1, float32.
 
-    A polynomial in place of a table, because it runs on many values at once. It is within 0.0008
-    of the sRGB curve, a tenth of an 8-bit step, so that every value finds back.
+    A polynomial in place of a table, because it runs on many values at once. It is within 0.06 of
+    an 8-bit step of the sRGB curve.
     """
-    x0, y0, x1, y1 = region
-    h, w = rows.shape[0], rows.shape[1] // 4
-    out = np.empty((y1 - y0, 4 * (x1 - x0)), np.uint16)
+    c4, c3, c2 = np.float32(-0.11679677), np.float32(0.5265232), np.float32(0.56036453)
+    c1, c0 = np.float32(0.02840564), np.float32(0.0010462)
+    bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
+    return v * np.float32(1 / 12.92) if v <= np.float32(0.04045) else bent
+
+
+@compiled(fastmath={"contract"})
+def to_srgb(light):
+    """8-bit sRGB value of linear light: the inverse of :func:`to_light` and rounding, clipped.
+
+    A polynomial of the square root, within 0.09 of an 8-bit step of the sRGB curve; every 8-bit
+    value finds back through both.
+    """
+    light = min(max(light, np.float32(0)), np.float32(1))
+    r = np.sqrt(light)
+    c5, c4, c3 = np.float32(131.9231824), np.float32(-414.06794634), np.float32(518.09173219)
+    c2, c1, c0 = np.float32(-357.71799405), np.float32(387.08173997), np.float32(-10.22823759)
+    bent = ((((c5 * r + c4) * r + c3) * r + c2) * r + c1) * r + c0
+    value = light * np.float32(255 * 12.92) if light <= np.float32(0.0031308) else bent
+    return np.uint8(np.int32(value + np.float32(0.5)))
+
+
+# The sRGB curve for 8-bit values as a polynomial in integers: coefficients in units of light, from
+# the constant up, then the slope of its linear part. A step is (coefficient + value * 256 * rest)
+# >> 16, so that it runs on many 16-bit values at once. It is within 0.1 of an 8-bit step.
+CURVE = (35, 935, 18506, 17456, -3887)
+CURVE_LINEAR, CURVE_KNEE = 2546, 10
+AT_ONCE = 32
+
+
+@intrinsic
+def lights(typingctx, source, position, target, place, ahead):
+    """Light of ``AT_ONCE`` 8-bit values; those ``ahead`` are asked of the memory meanwhile."""
+    i64 = types.int64
+
+    def codegen(context, builder, signature, values):
+        i8, i16, i32 = (ir.VectorType(ir.IntType(n), AT_ONCE) for n in (8, 16, 32))
+
+        def pointer(index, position, kind):
+            base = context.make_array(signature.args[index])(context, builder, values[index]).data
+            return builder.bitcast(builder.gep(base, [position]), ir.PointerType(kind))
+
+        def constant(value, kind=i16):
+            return ir.Constant(kind, [value] * AT_ONCE)
+
+        def times(factor):
+            product = builder.mul(builder.zext(scaled, i32), builder.zext(factor, i32))
+            return builder.trunc(builder.lshr(product, constant(16, i32)), i16)
+
+        _, position, _, place, ahead = values
+        byte, flag = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]),
+            "llvm.prefetch.p0i8",
+        )
+        to_read, keep, data = (ir.Constant(flag, n) for n in (0, 3, 1))
+        later = pointer(0, builder.add(position, ahead), ir.IntType(8))
+        builder.call(prefetch, [later, to_read, keep, data])
+        value = builder.zext(builder.load(pointer(0, position, i8), align=1), i16)
+        scaled = builder.shl(value, constant(8))
+        light = builder.sub(constant(CURVE[3]), times(constant(-CURVE[4])))
+        for coefficient in CURVE[2::-1]:
+            light = builder.add(constant(coefficient), times(light))
+        dark = builder.icmp_unsigned("<=", value, constant(CURVE_KNEE))
+        light = builder.select(dark, times(constant(CURVE_LINEAR)), light)
+        builder.store(light, pointer(2, place, i16), align=2)
+        return context.get_dummy_value()
+
+    return types.void(source, i64, target, i64, i64), codegen
+
+
+@compiled()
+def light_of(value):
+    """Light of one 8-bit value, as :func:`lights`."""
+    scaled = np.int64(value) << 8
+    if value <= CURVE_KNEE:
+        return np.int16((scaled * CURVE_LINEAR) >> 16)
+    light = np.int64(CURVE[3]) - ((scaled * -CURVE[4]) >> 16)
+    for k in range(2, -1, -1):
+        light = CURVE[k] + ((scaled * light) >> 16)
+    return np.int16(light)
+
+
+@compiled()
+def packed_row(row, x0, x1, line):
+    """Light of the pixels ``x0`` to ``x1`` of a row uint8 ``[4 w]``, whose ends are repeated.
+
+    ``line`` is int16 ``[4 (x1 - x0)]``.
+    """
+    w = row.shape[0] // 4
     left = min(max(-x0, 0), x1 - x0)
     right = max(min(w - x0, x1 - x0), left)
-    first, n = 4 * min(max(x0, 0), w - 1), 4 * (right - left)
-    white = np.float32(65535)
-    c0, c1, c2 = (
-        white * np.float32(0.0009998),
-        white * np.float32(0.02938417),
-        white * np.float32(0.55444228),
-    )
-    c3, c4 = white * np.float32(0.53734924), white * np.float32(-0.12217549)
-    linear, half = white / np.float32(12.92), np.float32(0.5)
-    scale, knee = np.float32(1 / 255), np.float32(0.04045)
-    for i in range(y1 - y0):
-        row = rows[min(max(y0 + i, 0), h - 1)]
-        source = row[first : first + n]
-        target = out[i, 4 * left : 4 * left + n]
+    n, ahead = 4 * (right - left), np.int64(2 * row.shape[0])
+    source, target = row[4 * (x0 + left) :], line[4 * left :]
+    if n >= AT_ONCE:
+        for k in range(0, n - AT_ONCE, AT_ONCE):
+            lights(source, k, target, k, ahead)
+        lights(source, n - AT_ONCE, target, n - AT_ONCE, ahead)
+    else:
         for k in range(n):
-            v = np.float32(source[k]) * scale
-            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
-            target[k] = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
-        line = out[i]
+            target[k] = light_of(source[k])
+    for c in range(4):
+        first, last = light_of(row[c]), light_of(row[4 * (w - 1) + c])
+        for j in range(left):
+            line[4 * j + c] = first
+        for j in range(right, x1 - x0):
+            line[4 * j + c] = last
+
+
+@compiled(fastmath={"contract"})
+def planar_row(planes, size, to_rgb, y, x0, x1, room, line):
+    """Light of the pixels ``x0`` to ``x1`` of row ``y`` of YUV 4:2:0, as :func:`packed_row`.
+
+    Chroma samples lie at even columns and between two rows (the MPEG-2 siting). ``room`` is for
+    the three channels and what chroma adds to them, float32 ``[4, >= x1 - x0 + 4]``.
+    """
+    luma, blue, red = planes
+    w, h = size
+    cw, ch = (w + 1) // 2, (h + 1) // 2
+    left, right = min(max(x0, 0), w - 1), max(min(x1, w), 1)
+    c0 = left >> 1
+    n = ((right - 1) >> 1) + 1 - c0
+    c1 = min(c0 + n + 1, cw)
+    near = min(y >> 1, ch - 1)
+    far = min(max(near + (1 if y & 1 else -1), 0), ch - 1)
+    u_near, u_far = blue[near, c0:c1], blue[far, c0:c1]
+    v_near, v_far = red[near, c0:c1], red[far, c0:c1]
+    three, quarter, half = np.float32(3), np.float32(0.25), np.float32(0.5)
+    zero, one, white = np.float32(0), np.float32(1), np.float32(WHITE)
+    share, inner = room[3], c1 - c0
+    for k in range(3):
+        mu, mv, m1 = to_rgb[k, 1], to_rgb[k, 2], to_rgb[k, 3]
+        for q in range(inner):
+            u = (three * np.float32(u_near[q]) + np.float32(u_far[q])) * quarter
+            v = (three * np.float32(v_near[q]) + np.float32(v_far[q])) * quarter
+            share[q] = mu * u + mv * v + m1
+        for q in range(inner, n + 1):
+            share[q] = share[inner - 1]
+        wide = room[k]
+        for q in range(n):
+            wide[U(2 * q)] = share[q]
+            wide[U(2 * q + 1)] = (share[q] + share[q + 1]) * half
+    gain = to_rgb[0, 0]  # luma counts alike in all three
+    row, start = luma[y, left:right], left - 2 * c0
+    for k in range(3):
+        values = room[k, start:]
+        for j in range(right - left):
+            value = gain * np.float32(row[j]) + values[j]
+            values[j] = to_light(min(max(value, zero), one)) * white + half
+    reds, greens, blues = room[0, start:], room[1, start:], room[2, start:]
+    target = line[4 * (left - x0) :]
+    for j in range(right - left):
+        target[U(4 * j)] = np.int16(np.int32(reds[j]))
+        target[U(4 * j + 1)] = np.int16(np.int32(greens[j]))
+        target[U(4 * j + 2)] = np.int16(np.int32(blues[j]))
+        target[U(4 * j + 3)] = 0
+    for j in range(left - x0):
+        line[4 * j : 4 * j + 4] = line[4 * (left - x0) : 4 * (left - x0) + 4]
+    for j in range(right - x0, x1 - x0):
+        line[4 * j : 4 * j + 4] = line[4 * (right - 1 - x0) : 4 * (right - x0)]
+
+
+@compiled()
+def add_row(line, total):
+    """Adds a row to a sum of rows."""
+    for k in range(line.shape[0]):
+        total[k] += np.float32(line[k])
+
+
+@compiled()
+def add_pairs(line, n, out):
+    """Sums of two neighbouring pixels: ``n`` of them, float32 ``[4 n]``."""
+    for j in range(n):
         for c in range(4):
-            v = np.float32(row[c]) * scale
-            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
-            at_left = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
-            v = np.float32(row[4 * (w - 1) + c]) * scale
-            bent = (((c4 * v + c3) * v + c2) * v + c1) * v + c0
-            at_right = np.uint16(np.int32((linear * v if v <= knee else bent) + half))
-            for j in range(left):
-                line[4 * j + c] = at_left
-            for j in range(right, x1 - x0):
-                line[4 * j + c] = at_right
-    return out
+            out[U(4 * j + c)] = line[U(8 * j + c)] + line[U(8 * j + 4 + c)]
 
 
 @compiled()
-def linearize_half(image, region, table):
-    """8-bit sRGB to 16-bit light at half the size; region in pixels of the result."""
+def means(total, spare, side, out):
+    """Means of ``side`` neighbours in a sum of ``side`` rows; ``total`` and ``spare`` are lost."""
+    share, half = np.float32(1 / (side * side)), np.float32(0.5)
+    n = out.shape[0] // 4
+    while side > 1:
+        side //= 2
+        add_pairs(total, n * side, spare)
+        total, spare = spare, total
+    for k in range(4 * n):
+        out[k] = np.int16(np.int32(total[k] * share + half))
+
+
+@compiled()
+def packed_light(rows, region, side, out):
+    """Light of a region of pixels uint8 ``[h, 4 w]``, downscaled by ``side``.
+
+    Args:
+        rows: uint8 ``[h, 4 w]``: four channels, the last one unused.
+        region: Left, top, right and bottom (exclusive) in pixels of the result; may reach beyond
+            the picture, where the outermost pixels are repeated.
+        side: Each pixel of the result is the mean of ``side x side`` pixels; a power of 2.
+        out: int16 ``[y1 - y0, 4 (x1 - x0)]``, ``WHITE`` = white.
+    """
     x0, y0, x1, y1 = region
-    h, w, _ = image.shape
-    out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
+    n = 4 * (x1 - x0) * side if side > 1 else 0
+    line, total, spare = np.empty(n, np.int16), np.empty(n, np.float32), np.empty(n, np.float32)
     for i in range(y1 - y0):
-        upper = image[min(max(2 * (y0 + i), 0), h - 1)]
-        lower = image[min(max(2 * (y0 + i) + 1, 0), h - 1)]
-        for j in range(x1 - x0):
-            xa = min(max(2 * (x0 + j), 0), w - 1)
-            xb = min(max(2 * (x0 + j) + 1, 0), w - 1)
-            for c in range(3):
-                total = (
-                    np.uint32(table[upper[xa, c]])
-                    + np.uint32(table[upper[xb, c]])
-                    + np.uint32(table[lower[xa, c]])
-                    + np.uint32(table[lower[xb, c]])
-                )
-                out[i, j, c] = (total + 2) >> 2
-            out[i, j, 3] = 0
-    return out
+        if side == 1:
+            packed_row(rows[min(max(y0 + i, 0), rows.shape[0] - 1)], x0, x1, out[i])
+            continue
+        total[:] = 0
+        for k in range(side):
+            y = min(max((y0 + i) * side + k, 0), rows.shape[0] - 1)
+            packed_row(rows[y], x0 * side, x1 * side, line)
+            add_row(line, total)
+        means(total, spare, side, out[i])
 
 
 @compiled()
-def halve(light):
-    """Means of 2x2 values."""
-    h, w, _ = light.shape
-    out = np.empty((h // 2, w // 2, 4), np.uint16)
-    for i in range(h // 2):
-        for j in range(w // 2):
-            for c in range(4):
-                total = (
-                    np.uint32(light[2 * i, 2 * j, c])
-                    + np.uint32(light[2 * i, 2 * j + 1, c])
-                    + np.uint32(light[2 * i + 1, 2 * j, c])
-                    + np.uint32(light[2 * i + 1, 2 * j + 1, c])
-                )
-                out[i, j, c] = (total + 2) >> 2
-    return out
+def planar_light(planes, size, to_rgb, region, side, out):
+    """The same of a picture in planes.
+
+    Args:
+        planes: Luma ``[h, >= w]`` and chroma ``[ceil(h / 2), >= ceil(w / 2)]``, uint8 or uint16.
+        size: Width and height.
+        to_rgb: float32 ``[3, 4]``: stored (Y, U, V, 1) to RGB in 0..1.
+        region: As there.
+        side: As there.
+        out: As there.
+    """
+    x0, y0, x1, y1 = region
+    room = np.empty((4, (x1 - x0) * side + 4), np.float32)
+    n = 4 * (x1 - x0) * side if side > 1 else 0
+    line, total, spare = np.empty(n, np.int16), np.empty(n, np.float32), np.empty(n, np.float32)
+    for i in range(y1 - y0):
+        if side == 1:
+            y = min(max(y0 + i, 0), size[1] - 1)
+            planar_row(planes, size, to_rgb, y, x0, x1, room, out[i])
+            continue
+        total[:] = 0
+        for k in range(side):
+            y = min(max((y0 + i) * side + k, 0), size[1] - 1)
+            planar_row(planes, size, to_rgb, y, x0 * side, x1 * side, room, line)
+            add_row(line, total)
+        means(total, spare, side, out[i])
 
 
 @compiled(error_model="numpy")
 def survey(grid, stride, high, ratios):
-    """Levels, tap tables and extents of the cells of a coarse map; see ``warp.survey``."""
+    """Levels and tap tables of the cells of a coarse map; see ``warp.survey``."""
     gh, gw, _ = grid.shape
     first_ratio, ratio_step, n_ratios, level_ratio = ratios
     level = np.full((gh - 1, gw - 1), -1, np.int8)
     banks = np.zeros((gh - 1, gw - 1, 2), np.uint8)
-    extents = np.empty((N_LEVELS, 4), np.float64)
-    extents[:, :2] = np.inf
-    extents[:, 2:] = -np.inf
     undefined, bend_x, bend_y, step = 0.0, 0.0, 0.0, np.inf
     for i in range(gh):
         for j in range(gw):
@@ -162,20 +327,105 @@ def survey(grid, stride, high, ratios):
             level[i, j] = n
             banks[i, j, 0] = min(max(np.rint((rx - first_ratio) / ratio_step), 0), n_ratios - 1)
             banks[i, j, 1] = min(max(np.rint((ry - first_ratio) / ratio_step), 0), n_ratios - 1)
-            extent = extents[n]
-            extent[0] = min(extent[0], x_low)
-            extent[1] = min(extent[1], y_low)
-            extent[2] = max(extent[2], x_high)
-            extent[3] = max(extent[3], y_high)
-    return level, banks, extents, np.array([undefined, bend_x + bend_y, step])
+    return level, banks, np.array([undefined, bend_x + bend_y, step])
+
+
+@compiled()
+def fixed_point(grid, high, n):
+    """Positions and the picture's bounds (lowest and highest x, y) in pixels of level ``n``."""
+    one, scale = float(1 << FRACTION), 1.0 / (1 << n)
+    gh, gw, _ = grid.shape
+    fixed = np.empty((gh, gw, 2), np.int64)
+    for i in range(gh):
+        for j in range(gw):
+            for c in range(2):
+                v = grid[i, j, c]
+                # A position that does not exist lies outside any bounds
+                v = (v + 0.5) * scale - 0.5 if np.isfinite(v) else -float(1 << 20)
+                fixed[i, j, c] = np.int64(np.rint(v * one))
+    low = np.int64(np.rint((0.5 * scale - 0.5 - 0.5 * scale) * one))
+    x_high = np.int64(np.rint(((high[0] + 0.5) * scale - 0.5) * one))
+    y_high = np.int64(np.rint(((high[1] + 0.5) * scale - 0.5) * one))
+    return fixed, (low, x_high, low, y_high)
+
+
+@compiled()
+def touched(fixed, cells, bounds, block):
+    """The pixels that the selected cells of a block touch: left, top, right, bottom (exclusive).
+
+    Empty where the block has no selected cell.
+    """
+    i0, i1, j0, j1 = block
+    x_low, x_high, y_low, y_high = bounds
+    xa, xb, ya, yb = x_high, x_low, y_high, y_low
+    found = False
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            if cells[i, j]:
+                found = True
+                for k in range(2):
+                    for m in range(2):
+                        x, y = fixed[i + k, j + m]
+                        xa, xb = min(xa, x), max(xb, x)
+                        ya, yb = min(ya, y), max(yb, y)
+    if not found:
+        return 0, 0, 0, 0
+    # Four taps reach from one pixel before to two behind; one more for what is rounded
+    x0, y0 = max(xa, x_low) >> FRACTION, max(ya, y_low) >> FRACTION
+    x1, y1 = min(xb, x_high) >> FRACTION, min(yb, y_high) >> FRACTION
+    return x0 - 2, y0 - 2, x1 + 5, y1 + 5
+
+
+@compiled()
+def lay_blocks(fixed, cells, bounds, stride):
+    """Blocks of cells whose pixels fit into the processor's cache, and what they touch.
+
+    Returns:
+        int64 ``[n, 8]``: first and last (exclusive) row and column of cells, then left, top,
+        right and bottom (exclusive) of the pixels; the largest number of pixels.
+    """
+    gh, gw = cells.shape
+    blocks = np.empty((gh * gw, 8), np.int64)
+    count, largest = 0, 0
+    whole = max(BLOCK // stride, 1)
+    for i in range(0, gh, whole):
+        for j in range(0, gw, whole):
+            side = whole
+            first = count
+            while True:
+                count, fits = first, True
+                for bi in range(i, min(i + whole, gh), side):
+                    for bj in range(j, min(j + whole, gw), side):
+                        block = (bi, min(bi + side, gh), bj, min(bj + side, gw))
+                        x0, y0, x1, y1 = touched(fixed, cells, bounds, block)
+                        n = (x1 - x0) * (y1 - y0)
+                        if n == 0:
+                            continue
+                        fits = fits and n <= BLOCK_PIXELS
+                        for k in range(4):
+                            blocks[count, k] = block[k]
+                        blocks[count, 4] = x0
+                        blocks[count, 5] = y0
+                        blocks[count, 6] = x1
+                        blocks[count, 7] = y1
+                        count += 1
+                if fits or side == 1:
+                    break
+                side = max(side // 2, 1)
+            for k in range(first, count):
+                n = (blocks[k, 6] - blocks[k, 4]) * (blocks[k, 7] - blocks[k, 5])
+                largest = max(largest, n)
+    return blocks[:count], largest
 
 
 @intrinsic
 def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, target, place):
-    """Weighted sum over 4x4 pixels of four uint16 channels, stored as four uint16.
+    """Weighted sum over 4x4 pixels of four int16 channels, stored as four float32.
 
     Written as vector instructions because the compiler does not find them by itself: a row of
-    four pixels is sixteen numbers. ``offset``, ``pitch``, ``place`` and the starts count elements.
+    four pixels is sixteen numbers. Rows are summed in integers, two at a time (what processors
+    have an instruction for), columns in floats. ``offset``, ``pitch``, ``place`` and the starts
+    count elements of ``light``, ``target`` and the tap tables of ``warp``.
     """
     i64 = types.int64
     args = (light, i64, i64, taps_y, i64, taps_x, i64, target, i64)
@@ -183,198 +433,166 @@ def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, tar
     def codegen(context, builder, signature, values):
         _, offset, pitch, _, start_y, _, start_x, _, place = values
         f32, i16, i32 = ir.FloatType(), ir.IntType(16), ir.IntType(32)
-        row_type, sum_type = ir.VectorType(i16, 16), ir.VectorType(f32, 16)
+        row_type, sum_type = ir.VectorType(i16, 16), ir.VectorType(f32, 8)
 
-        def pointer(index):
-            array = context.make_array(signature.args[index])(context, builder, values[index])
-            return array.data
-
-        def load_at(base, position, vector_type, align):
+        def load(index, position, kind):
+            base = context.make_array(signature.args[index])(context, builder, values[index]).data
             address = builder.gep(base, [position])
-            return builder.load(builder.bitcast(address, ir.PointerType(vector_type)), align=align)
+            return builder.load(builder.bitcast(address, ir.PointerType(kind)), align=2)
 
-        fma = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(sum_type, [sum_type] * 3),
-            "llvm.fmuladd.v16f32",
-        )
-        data, rows_y, rows_x = pointer(0), pointer(3), pointer(5)
-        total = ir.Constant(sum_type, [0.0] * 16)
-        for j in range(4):
-            row = load_at(data, offset, row_type, 2)
+        def after(position, n):
+            return builder.add(position, ir.Constant(position.type, n))
+
+        def shuffle(a, b, order):
+            mask = ir.Constant(ir.VectorType(i32, len(order)), list(order))
+            return builder.shuffle_vector(a, b, mask)
+
+        def multiply_add(a, b):
+            wide = ir.VectorType(i32, 16)
+            products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+            even, odd = range(0, 16, 2), range(1, 16, 2)
+            return builder.add(shuffle(products, products, even), shuffle(products, products, odd))
+
+        def splat(value):
+            lane = ir.Constant(ir.VectorType(i32, 8), ir.Undefined)
+            lane = builder.insert_element(lane, value, ir.Constant(i32, 0))
+            return builder.bitcast(shuffle(lane, lane, [0] * 8), row_type)
+
+        rows = []
+        for _ in range(4):
+            rows.append(load(0, offset, row_type))
             offset = builder.add(offset, pitch)
-            index = builder.add(start_y, ir.Constant(start_y.type, j))
-            weight = builder.load(builder.gep(rows_y, [index]))
-            lane = builder.insert_element(
-                ir.Constant(sum_type, ir.Undefined), weight, ir.Constant(i32, 0)
+        upper = splat(load(3, start_y, i32))
+        lower = splat(load(3, after(start_y, 1), i32))
+        # Pixels 0 and 2, then 1 and 3; each channel of a row beside that of the next row
+        total = None
+        for part, first in enumerate((0, 4)):
+            order = [k for x in (first, first + 8) for c in range(4) for k in (x + c, 16 + x + c)]
+            column = builder.add(
+                multiply_add(shuffle(rows[0], rows[1], order), upper),
+                multiply_add(shuffle(rows[2], rows[3], order), lower),
             )
-            zeros = ir.Constant(ir.VectorType(i32, 16), [0] * 16)
-            splat = builder.shuffle_vector(lane, lane, zeros)
-            total = builder.call(fma, [builder.uitofp(row, sum_type), splat, total])
-        total = builder.fmul(total, load_at(rows_x, start_x, sum_type, 4))
-
-        def part(vector, first, n):
-            index = ir.Constant(ir.VectorType(i32, n), list(range(first, first + n)))
-            return builder.shuffle_vector(vector, vector, index)
-
-        total = builder.fadd(part(total, 0, 8), part(total, 8, 8))
-        total = builder.fadd(part(total, 0, 4), part(total, 4, 4))
-        integers = builder.fptosi(total, ir.VectorType(i32, 4))
-        low = ir.Constant(integers.type, [0] * 4)
-        high = ir.Constant(integers.type, [65535] * 4)
-        integers = builder.select(builder.icmp_signed("<", integers, low), low, integers)
-        integers = builder.select(builder.icmp_signed(">", integers, high), high, integers)
-        short = builder.trunc(integers, ir.VectorType(i16, 4))
-        address = builder.gep(pointer(7), [place])
-        builder.store(short, builder.bitcast(address, ir.PointerType(short.type)), align=2)
+            weights = load(5, after(start_x, 8 * part), sum_type)
+            product = builder.fmul(builder.sitofp(column, sum_type), weights)
+            total = product if total is None else builder.fadd(total, product)
+        total = builder.fadd(shuffle(total, total, range(4)), shuffle(total, total, range(4, 8)))
+        base = context.make_array(signature.args[7])(context, builder, values[7]).data
+        address = builder.gep(base, [place])
+        builder.store(total, builder.bitcast(address, ir.PointerType(total.type)), align=4)
         return context.get_dummy_value()
 
     return types.void(*args), codegen
 
 
 @compiled(error_model="numpy")
-def sample(light, mesh, bounds, tables, out):
-    """Weighted 4x4 sums at mapped positions; see ``warp.sample``. Positions are fixed-point."""
-    grid, stride, banks, cells = mesh
-    taps_y, taps_x, encode = tables
-    height, width, _ = out.shape
-    pitch = np.int64(light.shape[1] * 4)
+def sample_line(light, frame, line, n, tables, inside, bounds, sums):
+    """Weighted 4x4 sums at ``n`` positions along a line (x, y, dx, dy); zero out of bounds."""
+    x, y, dx, dy = line
+    pitch, start = frame
+    taps_x, start_x, taps_y, start_y = tables
     x_low, x_high, y_low, y_high = bounds
-    per_bank = np.int64(taps_y.shape[1])
     to_phase = FRACTION - PHASE_BITS
     rounding = np.int64(1 << (to_phase - 1))
     phase_mask = np.int64((1 << PHASE_BITS) - 1)
-    sums = np.empty((stride, 4), np.uint16)
-    start = pitch + 4  # the first of the four taps lies one row up and one pixel left
-    for gi in range(cells.shape[0]):
-        n_rows = min(stride, height - gi * stride)
-        for gj in range(cells.shape[1]):
-            if not cells[gi, gj]:
-                continue
-            xa, ya = grid[gi, gj]
-            xb, yb = grid[gi, gj + 1]
-            xc, yc = grid[gi + 1, gj]
-            xd, yd = grid[gi + 1, gj + 1]
-            inside = (
-                min(xa, xb, xc, xd) >= x_low
-                and max(xa, xb, xc, xd) <= x_high
-                and min(ya, yb, yc, yd) >= y_low
-                and max(ya, yb, yc, yd) <= y_high
+    for k in range(n):
+        if inside or (x >= x_low and x <= x_high and y >= y_low and y <= y_high):
+            px, py = (x + rounding) >> to_phase, (y + rounding) >> to_phase
+            weigh(
+                light,
+                (py >> PHASE_BITS) * pitch + (px >> PHASE_BITS) * 4 - start,
+                pitch,
+                taps_y,
+                start_y + (py & phase_mask) * 2,
+                taps_x,
+                start_x + (px & phase_mask) * 16,
+                sums,
+                k * 4,
             )
-            base_x = np.int64(banks[gi, gj, 0]) * per_bank
-            base_y = np.int64(banks[gi, gj, 1]) * per_bank
-            j0 = gj * stride
-            n = min(stride, width - j0)
-            for s in range(n_rows):
-                line = out[gi * stride + s]
-                x = xa + (xc - xa) * s // stride
-                y = ya + (yc - ya) * s // stride
-                dx = (xb + (xd - xb) * s // stride - x) // stride
-                dy = (yb + (yd - yb) * s // stride - y) // stride
-                for k in range(n):
-                    if inside or (x >= x_low and x <= x_high and y >= y_low and y <= y_high):
-                        px = (x + rounding) >> to_phase
-                        py = (y + rounding) >> to_phase
-                        weigh(
-                            light,
-                            (py >> PHASE_BITS) * pitch + (px >> PHASE_BITS) * 4 - start,
-                            pitch,
-                            taps_y,
-                            (base_y + (py & phase_mask)) * 4,
-                            taps_x,
-                            (base_x + (px & phase_mask)) * 16,
-                            sums,
-                            k * 4,
-                        )
-                    else:
-                        sums[k] = 0
-                    x += dx
-                    y += dy
-                for k in range(n):
-                    line[j0 + k, 0] = encode[sums[k, 0] >> ENCODE_SHIFT]
-                    line[j0 + k, 1] = encode[sums[k, 1] >> ENCODE_SHIFT]
-                    line[j0 + k, 2] = encode[sums[k, 2] >> ENCODE_SHIFT]
+        else:
+            sums[4 * k : 4 * k + 4] = 0
+        x += dx
+        y += dy
+
+
+@compiled(error_model="numpy")
+def sample(light, block, mesh, bounds, taps, sums, out):
+    """Fills the selected cells of a block from the light of the pixels that it touches."""
+    fixed, stride, banks, cells = mesh
+    taps_x, taps_y = taps
+    height, width = out.shape[0], out.shape[1] // 4
+    shift = 0  # the stride is a power of two
+    while 1 << shift < stride:
+        shift += 1
+    pitch = 4 * (block[6] - block[4])
+    start = (block[5] + 1) * pitch + (block[4] + 1) * 4  # taps begin one row and one pixel before
+    bank_x, bank_y = np.int64(taps_x.shape[1]), np.int64(taps_y.shape[1])
+    x_low, x_high, y_low, y_high = bounds
+    for gi in range(block[0], block[1]):
+        for s in range(min(stride, height - gi * stride)):
+            gj = block[2]
+            while gj < block[3]:
+                first, count = gj * stride, 0
+                while gj < block[3] and cells[gi, gj]:
+                    xa, ya = fixed[gi, gj]
+                    xb, yb = fixed[gi, gj + 1]
+                    xc, yc = fixed[gi + 1, gj]
+                    xd, yd = fixed[gi + 1, gj + 1]
+                    inside = (
+                        min(xa, xb, xc, xd) >= x_low
+                        and max(xa, xb, xc, xd) <= x_high
+                        and min(ya, yb, yc, yd) >= y_low
+                        and max(ya, yb, yc, yd) <= y_high
+                    )
+                    x = xa + ((xc - xa) * s >> shift)
+                    y = ya + ((yc - ya) * s >> shift)
+                    dx = (xb + ((xd - xb) * s >> shift) - x) >> shift
+                    dy = (yb + ((yd - yb) * s >> shift) - y) >> shift
+                    n = min(stride, width - gj * stride)
+                    tables = (
+                        taps_x,
+                        np.int64(banks[gi, gj, 0]) * bank_x,
+                        taps_y,
+                        np.int64(banks[gi, gj, 1]) * bank_y,
+                    )
+                    place = (pitch, start)
+                    line = (x, y, dx, dy)
+                    sample_line(light, place, line, n, tables, inside, bounds, sums[4 * count :])
+                    count += n
+                    gj += 1
+                target = out[gi * stride + s, 4 * first :]
+                for k in range(4 * count):
+                    target[k] = to_srgb(sums[k])
+                gj += 1
 
 
 @compiled()
-def planes_to_light(planes, m, table, region):
-    """YUV 4:2:0 to 16-bit light; see ``warp.planes_to_light``. ``m`` is fixed-point."""
-    # Chroma samples lie at even columns and between two rows (the MPEG-2 siting)
-    luma, blue, red = planes
-    x0, y0, x1, y1 = region
-    h, w = luma.shape
-    ch, cw = blue.shape
-    out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
-    left, right = min(max(x0, 0), w - 1), max(min(x1, w), 1)
-    c0, c1 = left >> 1, ((right - 1) >> 1) + 1
-    n = c1 - c0
-    share_r = np.empty(n + 1, np.int32)
-    share_g = np.empty(n + 1, np.int32)
-    share_b = np.empty(n + 1, np.int32)
-    pairs = np.zeros((2 * n, 4), np.uint16)
-    gain = m[0, 0]  # luma counts alike in all three
-    for i in range(y1 - y0):
-        y = min(max(y0 + i, 0), h - 1)
-        near = min(y >> 1, ch - 1)
-        far = min(max(near + (1 if y & 1 else -1), 0), ch - 1)
-        u_near, u_far, v_near, v_far = blue[near], blue[far], red[near], red[far]
-        for q in range(n + 1):
-            c = min(c0 + q, cw - 1)
-            u = (3 * np.int32(u_near[c]) + np.int32(u_far[c]) + 2) >> 2
-            v = (3 * np.int32(v_near[c]) + np.int32(v_far[c]) + 2) >> 2
-            share_r[q] = m[0, 1] * u + m[0, 2] * v + m[0, 3]
-            share_g[q] = m[1, 1] * u + m[1, 2] * v + m[1, 3]
-            share_b[q] = m[2, 1] * u + m[2, 2] * v + m[2, 3]
-        row = luma[y]
-        for q in range(n):
-            even = gain * np.int32(row[2 * (c0 + q)])
-            odd = gain * np.int32(row[min(2 * (c0 + q) + 1, w - 1)])
-            pairs[2 * q, 0] = table[np.uint32((even + share_r[q]) >> YUV_SHIFT)]
-            pairs[2 * q, 1] = table[np.uint32((even + share_g[q]) >> YUV_SHIFT)]
-            pairs[2 * q, 2] = table[np.uint32((even + share_b[q]) >> YUV_SHIFT)]
-            r = (share_r[q] + share_r[q + 1]) >> 1
-            g = (share_g[q] + share_g[q + 1]) >> 1
-            b = (share_b[q] + share_b[q + 1]) >> 1
-            pairs[2 * q + 1, 0] = table[np.uint32((odd + r) >> YUV_SHIFT)]
-            pairs[2 * q + 1, 1] = table[np.uint32((odd + g) >> YUV_SHIFT)]
-            pairs[2 * q + 1, 2] = table[np.uint32((odd + b) >> YUV_SHIFT)]
-        line = out[i]
-        line[left - x0 : right - x0] = pairs[left - 2 * c0 : right - 2 * c0]
-        for j in range(left - x0):
-            line[j] = line[left - x0]
-        for j in range(right - x0, x1 - x0):
-            line[j] = line[right - 1 - x0]
-    return out
+def draw_packed(rows, side, view, n, taps, out):
+    """Fills the cells of level ``n``; see ``warp.draw_packed``."""
+    grid, stride, high, level, banks = view
+    fixed, bounds = fixed_point(grid, high, n)
+    cells = level == n
+    blocks, largest = lay_blocks(fixed, cells, bounds, stride)
+    room, sums = np.empty(4 * largest, np.int16), np.empty(4 * BLOCK, np.float32)
+    for k in range(len(blocks)):
+        x0, y0, x1, y1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
+        light = room[: 4 * (x1 - x0) * (y1 - y0)]
+        region = (x0, y0, x1, y1)
+        packed_light(rows, region, side, light.reshape(y1 - y0, 4 * (x1 - x0)))
+        sample(light, blocks[k], (fixed, stride, banks, cells), bounds, taps, sums, out)
 
 
 @compiled()
-def planes_to_half(planes, m, table, region):
-    """YUV 4:2:0 to 16-bit light at half the size; region in pixels of the result."""
-    luma, blue, red = planes
-    x0, y0, x1, y1 = region
-    h, w = luma.shape
-    ch, cw = blue.shape
-    out = np.empty((y1 - y0, x1 - x0, 4), np.uint16)
-    gain = m[0, 0]
-    for i in range(y1 - y0):
-        y = min(max(y0 + i, 0), ch - 1)
-        upper, lower = luma[min(2 * y, h - 1)], luma[min(2 * y + 1, h - 1)]
-        for j in range(x1 - x0):
-            x = min(max(x0 + j, 0), cw - 1)
-            xa = min(2 * x, w - 1)
-            xb = min(2 * x + 1, w - 1)
-            d = min(x + 1, cw - 1)
-            u = (3 * np.int32(blue[y, x]) + np.int32(blue[y, d]) + 2) >> 2
-            v = (3 * np.int32(red[y, x]) + np.int32(red[y, d]) + 2) >> 2
-            ya, yb = gain * np.int32(upper[xa]), gain * np.int32(upper[xb])
-            yc, yd = gain * np.int32(lower[xa]), gain * np.int32(lower[xb])
-            for k in range(3):
-                share = m[k, 1] * u + m[k, 2] * v + m[k, 3]
-                total = np.uint32(2)
-                total += table[np.uint32((ya + share) >> YUV_SHIFT)]
-                total += table[np.uint32((yb + share) >> YUV_SHIFT)]
-                total += table[np.uint32((yc + share) >> YUV_SHIFT)]
-                total += table[np.uint32((yd + share) >> YUV_SHIFT)]
-                out[i, j, k] = total >> 2
-            out[i, j, 3] = 0
-    return out
+def draw_planar(planes, size, to_rgb, side, view, n, taps, out):
+    """Fills the cells of level ``n``; see ``warp.draw_planar``."""
+    grid, stride, high, level, banks = view
+    fixed, bounds = fixed_point(grid, high, n)
+    cells = level == n
+    blocks, largest = lay_blocks(fixed, cells, bounds, stride)
+    room, sums = np.empty(4 * largest, np.int16), np.empty(4 * BLOCK, np.float32)
+    for k in range(len(blocks)):
+        x0, y0, x1, y1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
+        light = room[: 4 * (x1 - x0) * (y1 - y0)]
+        region = (x0, y0, x1, y1)
+        shape = (y1 - y0, 4 * (x1 - x0))
+        planar_light(planes, size, to_rgb, region, side, light.reshape(shape))
+        sample(light, blocks[k], (fixed, stride, banks, cells), bounds, taps, sums, out)
