@@ -122,7 +122,7 @@ def timers():
         (VideoFrames, "read", timed_iterator, "decode the video"),
         (VideoFrames, "__init__", timed, "index the video"),
         (cropping, "plan_crop", timed, "plan the crop"),
-        (cropping, "render_many", timed, "warp"),
+        (cropping, "render_many", timed_iterator, "warp"),
         (jpeg, "encode", timed, "encode the JPEG"),
         (archive.PartWriter, "add", timed, "write the part"),
         (crop, "wanted_examples", timed, "select"),

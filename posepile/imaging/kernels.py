@@ -547,7 +547,7 @@ def sample(light, block, mesh, bounds, taps, sums, out):
                     y = ya + ((yc - ya) * s >> shift)
                     dx = (xb + ((xd - xb) * s >> shift) - x) >> shift
                     dy = (yb + ((yd - yb) * s >> shift) - y) >> shift
-                    n = min(stride, width - gj * stride)
+                    n = max(min(stride, width - gj * stride), 0)
                     tables = (
                         taps_x,
                         np.int64(banks[gi, gj, 0]) * bank_x,

@@ -27,7 +27,7 @@ from posepile.stages.detect import (
 from posepile.stages.examples import Wanted, by_frame, source_name, wanted_examples
 from posepile.tally import Tally
 
-VERSION = 1
+VERSION = 2
 
 
 def crop_unit(
