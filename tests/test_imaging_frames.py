@@ -320,6 +320,23 @@ def test_a_broken_still_is_named_with_its_index_and_the_rest_can_be_read(tmp_pat
                 next(reader.read([i]))[1].rgb()
 
 
+def test_a_look_before_cropping_does_not_change_the_crop():
+    rng = np.random.default_rng(1)
+    image = cv2.resize(rng.integers(0, 256, (30, 40, 3), np.uint8), (160, 120))
+    data = jpeg.encode(image)
+    crops = []
+    for look in (False, True):
+        frame = frames_module.JpegFrame(data, "x.jpg")
+        if look:
+            frame.rgb(40)
+        frame.expect(1)
+        view = shrinking(frame.size, 5.0)
+        out = np.zeros((8, 8, 4), np.uint8)
+        frame.draw(view, 1, out)
+        crops.append(out)
+    assert np.array_equal(*crops)
+
+
 def test_a_jpeg_is_decoded_once_at_the_scale_expected(monkeypatch):
     calls = []
     original = jpeg.decode

@@ -117,7 +117,10 @@ class ArrayFrame:
 
 
 class JpegFrame:
-    """A JPEG file in memory, decoded once at the largest scale that is asked for.
+    """A JPEG file in memory, decoded at the largest scale that is asked for.
+
+    What is drawn depends on what is asked for alone, not on what was decoded before, so that
+    detecting in passing and detecting in a run of its own lead to the same crops.
 
     Args:
         data: The file's bytes.
@@ -135,32 +138,29 @@ class JpegFrame:
         """See :meth:`Frame.expect`."""
         self._expected = min(level, jpeg.MAX_LEVEL)
 
-    def _decoded(self, level: int) -> tuple[np.ndarray, int]:
-        if self._image is None or self._level > level:
-            self._level = min(level, self._expected)
+    def _decoded(self, level: int) -> np.ndarray:
+        if self._level != level:
             self._image = jpeg.decode(
                 self._data,
-                self._level,
+                level,
                 colors="RGBX",
                 plain_chroma=self.size[0] * self.size[1] >= _LARGE,
                 name=self._name,
                 frame=self._index,
             )
-        return self._image, self._level
+            self._level = level
+        return self._image
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
-        size = _size_for(self.size, short_side)
-        level = 0
-        while level < jpeg.MAX_LEVEL and self.size[0] >> (level + 1) >= size[0]:
-            level += 1
-        image, level = self._decoded(level)
-        return cv2.cvtColor(_shrink(image, size), cv2.COLOR_RGBA2RGB)
+        # At full scale, because crops of the same frame mostly need that too
+        image = _shrink(self._decoded(0), _size_for(self.size, short_side))
+        return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
-        image, decoded = self._decoded(min(level, jpeg.MAX_LEVEL))
-        warp.draw_packed(image, decoded, view, level, out)
+        decoded = min(level, self._expected)
+        warp.draw_packed(self._decoded(decoded), decoded, view, level, out)
 
 
 class PlanarFrame:
