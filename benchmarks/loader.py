@@ -3,9 +3,9 @@
     python benchmarks/loader.py [--crops 4000] [--workers 2]
 
 All read the same JPEG crops and decode them with the same decoder in the workers, which hand over
-the middle 256x256 pixels; what is compared is how an example is found and read, in wall time and in
-processor time (which other work on the machine disturbs less). Peers that are not installed are left out. Needs the extra
-``torch``.
+the middle 256x256 pixels; what is compared is how an example is found and read, in wall time and
+in processor time (which other work on the machine disturbs less). Peers that are not installed are
+left out. Needs the extra ``torch``.
 """
 
 from __future__ import annotations

@@ -249,11 +249,11 @@ def light_of(frame, region, level=0):
     out = np.full((y1 - y0, 4 * (x1 - x0)), -1, np.int16)
     if isinstance(frame, frames_module.PlanarFrame):
         source = (frame._planes, frame.size, frame._to_rgb)
-        kernels.planar_light(*source, region, 1 << level, out)
     else:
         image = frame.rgb()
         rows = np.concatenate([image, image[..., :1]], axis=-1).reshape(len(image), -1)
-        kernels.packed_light(rows, region, 1 << level, out)
+        source = (rows, frame.size)
+    kernels.light(source, region, 1 << level, out)
     return out.reshape(y1 - y0, x1 - x0, 4)[..., :3] / kernels.WHITE
 
 

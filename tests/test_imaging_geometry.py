@@ -166,9 +166,9 @@ numba.core.caching.CacheImpl._locator_classes = []
 import numpy as np
 from posepile.imaging import kernels
 light = np.zeros((2, 8), np.int16)
-kernels.packed_light(np.full((4, 16), 255, np.uint8), (0, 0, 2, 2), 2, light)
+kernels.light((np.full((4, 16), 255, np.uint8), (4, 4)), (0, 0, 2, 2), 2, light)
 assert (light == kernels.light_of(255)).all()
-assert kernels.packed_light.stats.cache_path is None
+assert kernels.light.stats.cache_path is None
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -52,7 +52,7 @@ def test_planes_give_the_light_that_numpy_computes(side, dtype, inner):
     if inner:
         region = (3, 2, 8, 5)
     out = np.zeros((region[3] - region[1], 4 * (region[2] - region[0])), np.int16)
-    kernels.planar_light((luma, blue, red), (w, h), to_rgb, region, side, out)
+    kernels.light(((luma, blue, red), (w, h), to_rgb), region, side, out)
 
     def grown(chroma):
         chroma = chroma[:, :19].astype(np.float64)

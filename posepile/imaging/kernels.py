@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 WHITE = 32767  # 15 bits of light
 PHASE_BITS = 6  # 64 sub-pixel steps in the tap tables
@@ -156,7 +156,7 @@ def planar_row(planes, size, to_rgb, y, x0, x1, room, line):
     """Light of the pixels ``x0`` to ``x1`` of row ``y`` of YUV 4:2:0, as :func:`packed_row`.
 
     Chroma samples lie at even columns and between two rows (the MPEG-2 siting). ``room`` is for
-    the three channels and what chroma adds to them, float32 ``[4, >= x1 - x0 + 4]``.
+    what comes in between, float32 ``[6, >= x1 - x0 + 4]``.
     """
     luma, blue, red = planes
     w, h = size
@@ -167,31 +167,29 @@ def planar_row(planes, size, to_rgb, y, x0, x1, room, line):
     c1 = min(c0 + n + 1, cw)
     near = min(y >> 1, ch - 1)
     far = min(max(near + (1 if y & 1 else -1), 0), ch - 1)
-    u_near, u_far = blue[near, c0:c1], blue[far, c0:c1]
-    v_near, v_far = red[near, c0:c1], red[far, c0:c1]
     three, quarter, half = np.float32(3), np.float32(0.25), np.float32(0.5)
     zero, one, white = np.float32(0), np.float32(1), np.float32(WHITE)
-    share, inner = room[3], c1 - c0
-    for k in range(3):
-        mu, mv, m1 = to_rgb[k, 1], to_rgb[k, 2], to_rgb[k, 3]
+    inner, narrow = c1 - c0, room[5]
+    for k in range(2):
+        chroma = blue if k == 0 else red
+        above, below = chroma[near, c0:c1], chroma[far, c0:c1]
         for q in range(inner):
-            u = (three * np.float32(u_near[q]) + np.float32(u_far[q])) * quarter
-            v = (three * np.float32(v_near[q]) + np.float32(v_far[q])) * quarter
-            share[q] = mu * u + mv * v + m1
+            narrow[q] = (three * np.float32(above[q]) + np.float32(below[q])) * quarter
         for q in range(inner, n + 1):
-            share[q] = share[inner - 1]
-        wide = room[k]
+            narrow[q] = narrow[inner - 1]
+        wide = room[3 + k]
         for q in range(n):
-            wide[U(2 * q)] = share[q]
-            wide[U(2 * q + 1)] = (share[q] + share[q + 1]) * half
-    gain = to_rgb[0, 0]  # luma counts alike in all three
+            wide[U(2 * q)] = narrow[q]
+            wide[U(2 * q + 1)] = (narrow[q] + narrow[q + 1]) * half
     row, start = luma[y, left:right], left - 2 * c0
+    us, vs = room[3, start:], room[4, start:]
     for k in range(3):
-        values = room[k, start:]
+        my, mu, mv, m1 = to_rgb[k, 0], to_rgb[k, 1], to_rgb[k, 2], to_rgb[k, 3]
+        values = room[k]
         for j in range(right - left):
-            value = gain * np.float32(row[j]) + values[j]
+            value = my * np.float32(row[j]) + (mu * us[j] + (mv * vs[j] + m1))
             values[j] = to_light(min(max(value, zero), one)) * white + half
-    reds, greens, blues = room[0, start:], room[1, start:], room[2, start:]
+    reds, greens, blues = room[0], room[1], room[2]
     target = line[4 * (left - x0) :]
     for j in range(right - left):
         target[U(4 * j)] = np.int16(np.int32(reds[j]))
@@ -232,57 +230,48 @@ def means(total, spare, side, out):
         out[k] = np.int16(np.int32(total[k] * share + half))
 
 
+def row_of(source, y, x0, x1, room, line):
+    """Light of the pixels ``x0`` to ``x1`` of a row of either kind of picture; see `light`."""
+
+
+@overload(row_of)
+def _row_of(source, y, x0, x1, room, line):
+    def packed(source, y, x0, x1, room, line):
+        packed_row(source[0][y], x0, x1, line)
+
+    def planar(source, y, x0, x1, room, line):
+        planar_row(source[0], source[1], source[2], y, x0, x1, room, line)
+
+    return packed if len(source) == 2 else planar
+
+
 @compiled()
-def packed_light(rows, region, side, out):
-    """Light of a region of pixels uint8 ``[h, 4 w]``, downscaled by ``side``.
+def light(source, region, side, out):
+    """Light of a region, downscaled by ``side``.
 
     Args:
-        rows: uint8 ``[h, 4 w]``: four channels, the last one unused.
+        source: ``(rows, size)``: uint8 ``[h, 4 w]``, the last of four channels unused, and width
+            and height. Or ``(planes, size, to_rgb)``: luma ``[h, >= w]`` and two chroma planes
+            ``[ceil(h / 2), >= ceil(w / 2)]``, uint8 or uint16, and float32 ``[3, 4]`` from
+            stored (Y, U, V, 1) to RGB in 0..1.
         region: Left, top, right and bottom (exclusive) in pixels of the result; may reach beyond
             the picture, where the outermost pixels are repeated.
         side: Each pixel of the result is the mean of ``side x side`` pixels; a power of 2.
         out: int16 ``[y1 - y0, 4 (x1 - x0)]``, ``WHITE`` = white.
     """
     x0, y0, x1, y1 = region
+    last = source[1][1] - 1
+    room = np.empty((6, (x1 - x0) * side + 4), np.float32)
     n = 4 * (x1 - x0) * side if side > 1 else 0
     line, total, spare = np.empty(n, np.int16), np.empty(n, np.float32), np.empty(n, np.float32)
     for i in range(y1 - y0):
         if side == 1:
-            packed_row(rows[min(max(y0 + i, 0), rows.shape[0] - 1)], x0, x1, out[i])
+            row_of(source, min(max(y0 + i, 0), last), x0, x1, room, out[i])
             continue
         total[:] = 0
         for k in range(side):
-            y = min(max((y0 + i) * side + k, 0), rows.shape[0] - 1)
-            packed_row(rows[y], x0 * side, x1 * side, line)
-            add_row(line, total)
-        means(total, spare, side, out[i])
-
-
-@compiled()
-def planar_light(planes, size, to_rgb, region, side, out):
-    """The same of a picture in planes.
-
-    Args:
-        planes: Luma ``[h, >= w]`` and chroma ``[ceil(h / 2), >= ceil(w / 2)]``, uint8 or uint16.
-        size: Width and height.
-        to_rgb: float32 ``[3, 4]``: stored (Y, U, V, 1) to RGB in 0..1.
-        region: As there.
-        side: As there.
-        out: As there.
-    """
-    x0, y0, x1, y1 = region
-    room = np.empty((4, (x1 - x0) * side + 4), np.float32)
-    n = 4 * (x1 - x0) * side if side > 1 else 0
-    line, total, spare = np.empty(n, np.int16), np.empty(n, np.float32), np.empty(n, np.float32)
-    for i in range(y1 - y0):
-        if side == 1:
-            y = min(max(y0 + i, 0), size[1] - 1)
-            planar_row(planes, size, to_rgb, y, x0, x1, room, out[i])
-            continue
-        total[:] = 0
-        for k in range(side):
-            y = min(max((y0 + i) * side + k, 0), size[1] - 1)
-            planar_row(planes, size, to_rgb, y, x0 * side, x1 * side, room, line)
+            y = min(max((y0 + i) * side + k, 0), last)
+            row_of(source, y, x0 * side, x1 * side, room, line)
             add_row(line, total)
         means(total, spare, side, out[i])
 
@@ -566,8 +555,8 @@ def sample(light, block, mesh, bounds, taps, sums, out):
 
 
 @compiled()
-def draw_packed(rows, side, view, n, taps, out):
-    """Fills the cells of level ``n``; see ``warp.draw_packed``."""
+def draw(source, side, view, n, taps, out):
+    """Fills the cells of level ``n``; see ``warp.draw_packed`` and :func:`light`."""
     grid, stride, high, level, banks = view
     fixed, bounds = fixed_point(grid, high, n)
     cells = level == n
@@ -575,24 +564,6 @@ def draw_packed(rows, side, view, n, taps, out):
     room, sums = np.empty(4 * largest, np.int16), np.empty(4 * BLOCK, np.float32)
     for k in range(len(blocks)):
         x0, y0, x1, y1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
-        light = room[: 4 * (x1 - x0) * (y1 - y0)]
-        region = (x0, y0, x1, y1)
-        packed_light(rows, region, side, light.reshape(y1 - y0, 4 * (x1 - x0)))
-        sample(light, blocks[k], (fixed, stride, banks, cells), bounds, taps, sums, out)
-
-
-@compiled()
-def draw_planar(planes, size, to_rgb, side, view, n, taps, out):
-    """Fills the cells of level ``n``; see ``warp.draw_planar``."""
-    grid, stride, high, level, banks = view
-    fixed, bounds = fixed_point(grid, high, n)
-    cells = level == n
-    blocks, largest = lay_blocks(fixed, cells, bounds, stride)
-    room, sums = np.empty(4 * largest, np.int16), np.empty(4 * BLOCK, np.float32)
-    for k in range(len(blocks)):
-        x0, y0, x1, y1 = blocks[k, 4], blocks[k, 5], blocks[k, 6], blocks[k, 7]
-        light = room[: 4 * (x1 - x0) * (y1 - y0)]
-        region = (x0, y0, x1, y1)
-        shape = (y1 - y0, 4 * (x1 - x0))
-        planar_light(planes, size, to_rgb, region, side, light.reshape(shape))
-        sample(light, blocks[k], (fixed, stride, banks, cells), bounds, taps, sums, out)
+        pixels = room[: 4 * (x1 - x0) * (y1 - y0)]
+        light(source, (x0, y0, x1, y1), side, pixels.reshape(y1 - y0, 4 * (x1 - x0)))
+        sample(pixels, blocks[k], (fixed, stride, banks, cells), bounds, taps, sums, out)

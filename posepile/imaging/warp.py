@@ -157,11 +157,8 @@ def draw_packed(image: np.ndarray, decoded: int, view: View, level: int, out: np
         out: uint8 ``[H, W, 4]``, C-contiguous, written in place except where the source picture
             does not reach; the fourth channel is unused.
     """
-    from posepile.imaging import kernels
-
-    rows = image.reshape(len(image), -1)
-    side = 1 << (level - decoded)
-    kernels.draw_packed(rows, side, _mesh(view), level, _tap_tables(), out.reshape(len(out), -1))
+    h, w, _ = image.shape
+    _draw((image.reshape(h, -1), (w, h)), 1 << (level - decoded), view, level, out)
 
 
 def draw_planar(
@@ -183,12 +180,11 @@ def draw_planar(
         level: As there.
         out: As there.
     """
+    _draw((planes, size, to_rgb), 1 << level, view, level, out)
+
+
+def _draw(source: tuple, side: int, view: View, level: int, out: np.ndarray) -> None:
     from posepile.imaging import kernels
 
-    target = out.reshape(len(out), -1)
-    side = 1 << level
-    kernels.draw_planar(planes, size, to_rgb, side, _mesh(view), level, _tap_tables(), target)
-
-
-def _mesh(view: View) -> tuple:
-    return view.grid, view.stride, view.high, view.level, view.banks
+    mesh = (view.grid, view.stride, view.high, view.level, view.banks)
+    kernels.draw(source, side, mesh, level, _tap_tables(), out.reshape(len(out), -1))
