@@ -332,7 +332,7 @@ def fixed_point(grid, high, n):
                 # A position that does not exist lies outside any bounds
                 v = (v + 0.5) * scale - 0.5 if np.isfinite(v) else -float(1 << 20)
                 fixed[i, j, c] = np.int64(np.rint(v * one))
-    low = np.int64(np.rint((0.5 * scale - 0.5 - 0.5 * scale) * one))
+    low = -np.int64(1 << (FRACTION - 1))  # half a pixel before the first one, at any level
     x_high = np.int64(np.rint(((high[0] + 0.5) * scale - 0.5) * one))
     y_high = np.int64(np.rint(((high[1] + 0.5) * scale - 0.5) * one))
     return fixed, (low, x_high, low, y_high)

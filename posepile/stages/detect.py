@@ -23,7 +23,7 @@ from posepile.recipe import Sequence, Stills
 from posepile.stages.examples import by_frame, wanted_examples
 from posepile.tally import Tally
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
