@@ -473,32 +473,45 @@ def weigh(typingctx, light, offset, pitch, taps_y, start_y, taps_x, start_x, tar
     return types.void(*args), codegen
 
 
+@compiled()
+def part_inside(line, n, bounds):
+    """First and last (exclusive) of ``n`` positions along a line that lie within the bounds."""
+    x, y, dx, dy = line
+    x_low, x_high, y_low, y_high = bounds
+    first, last = n, n
+    for k in range(n):
+        if x >= x_low and x <= x_high and y >= y_low and y <= y_high:
+            first = min(first, k)
+        elif first < n:
+            last = k
+            break
+        x += dx
+        y += dy
+    return first, last
+
+
 @compiled(error_model="numpy")
-def sample_line(light, frame, line, n, tables, inside, bounds, sums):
-    """Weighted 4x4 sums at ``n`` positions along a line (x, y, dx, dy); zero out of bounds."""
+def sample_line(light, frame, line, n, tables, sums):
+    """Weighted 4x4 sums at ``n`` positions along a line (x, y, dx, dy)."""
     x, y, dx, dy = line
     pitch, start = frame
     taps_x, start_x, taps_y, start_y = tables
-    x_low, x_high, y_low, y_high = bounds
     to_phase = FRACTION - PHASE_BITS
     rounding = np.int64(1 << (to_phase - 1))
     phase_mask = np.int64((1 << PHASE_BITS) - 1)
     for k in range(n):
-        if inside or (x >= x_low and x <= x_high and y >= y_low and y <= y_high):
-            px, py = (x + rounding) >> to_phase, (y + rounding) >> to_phase
-            weigh(
-                light,
-                (py >> PHASE_BITS) * pitch + (px >> PHASE_BITS) * 4 - start,
-                pitch,
-                taps_y,
-                start_y + (py & phase_mask) * 2,
-                taps_x,
-                start_x + (px & phase_mask) * 16,
-                sums,
-                k * 4,
-            )
-        else:
-            sums[4 * k : 4 * k + 4] = 0
+        px, py = (x + rounding) >> to_phase, (y + rounding) >> to_phase
+        weigh(
+            light,
+            (py >> PHASE_BITS) * pitch + (px >> PHASE_BITS) * 4 - start,
+            pitch,
+            taps_y,
+            start_y + (py & phase_mask) * 2,
+            taps_x,
+            start_x + (px & phase_mask) * 16,
+            sums,
+            k * 4,
+        )
         x += dx
         y += dy
 
@@ -543,9 +556,13 @@ def sample(light, block, mesh, bounds, taps, sums, out):
                         taps_y,
                         np.int64(banks[gi, gj, 1]) * bank_y,
                     )
-                    place = (pitch, start)
-                    line = (x, y, dx, dy)
-                    sample_line(light, place, line, n, tables, inside, bounds, sums[4 * count :])
+                    k0, k1 = 0, n
+                    if not inside:
+                        k0, k1 = part_inside((x, y, dx, dy), n, bounds)
+                        sums[4 * count : 4 * (count + n)] = 0
+                    line = (x + k0 * dx, y + k0 * dy, dx, dy)
+                    place = sums[4 * (count + k0) :]
+                    sample_line(light, (pitch, start), line, k1 - k0, tables, place)
                     count += n
                     gj += 1
                 target = out[gi * stride + s, 4 * first :]
