@@ -90,7 +90,8 @@ class Frame(Protocol):
     def expect(self, level: int) -> None:
         """Says which level is the finest that will be asked for, before the first request.
 
-        Only a hint: it saves decoding a still at a finer scale than needed, or twice.
+        It saves decoding a still at a finer scale than needed, or twice. What is drawn hardly
+        differs, but it does: without it, coarser levels are means of the full scale.
         """
 
 

@@ -1,4 +1,4 @@
-"""The compiled inner loops of ``warp`` and ``frames``.
+"""The compiled inner loops of ``warp``.
 
 Imported when the first pixel is touched, because loading the compiler takes a moment. Compiled
 code is cached beside the source or, where that folder cannot be written, in the user's cache
@@ -68,7 +68,7 @@ def to_srgb(light):
 # >> 16, so that it runs on many 16-bit values at once. It is within 0.1 of an 8-bit step.
 CURVE = (35, 935, 18506, 17456, -3887)
 CURVE_LINEAR, CURVE_KNEE = 2546, 10
-AT_ONCE = 32
+AT_ONCE = 32  # values per step of `lights`
 
 
 @intrinsic
