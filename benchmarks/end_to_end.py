@@ -39,9 +39,9 @@ def main():
 
 def measure(root: Path, n_clips: int, n_frames: int, segment: str):
     """One size."""
-    from posepile import pipeline, steps
     from posepile.ds.aspset import miniature
-    from posepile.stages import pack
+    from posepile.run import commands as steps
+    from posepile.run import pack, pipeline
 
     clips = tuple(("aaaa", f"{i:04d}", "train", "all", n_frames) for i in range(n_clips))
     miniature.build(root / NAME, list_of_clips=clips)
@@ -88,10 +88,10 @@ def measure(root: Path, n_clips: int, n_frames: int, segment: str):
 @contextlib.contextmanager
 def timers():
     """Seconds spent in the parts of the job, for a run in this process."""
-    from posepile import archive
     from posepile.imaging import cropping, jpeg
     from posepile.imaging.frames import VideoFrames
     from posepile.stages import crop
+    from posepile.store import archive
 
     spent = defaultdict(float)
 
@@ -125,7 +125,7 @@ def timers():
         (cropping, "render_many", timed_iterator, "warp"),
         (jpeg, "encode", timed, "encode the JPEG"),
         (archive.PartWriter, "add", timed, "write the part"),
-        (crop, "wanted_examples", timed, "select"),
+        (crop, "selected_examples", timed, "select"),
     ]
     saved = [(owner, name, getattr(owner, name)) for owner, name, *_ in places]
     for owner, name, wrap, label in places:

@@ -45,10 +45,10 @@ def pack_crops(jpegs: list[bytes], archive_path: Path):
     """The crops as the train split of a packed dataset of 17 joints."""
     import deltacamera
 
-    from posepile import archive
-    from posepile.codec import Record
     from posepile.joint_info import JointInfo
     from posepile.recipe import DatasetSpec
+    from posepile.store import archive
+    from posepile.store.codec import Record
 
     names = [f"a{i}" for i in range(17)]
     spec = DatasetSpec("crops", JointInfo(names), "crops_downscaled", world_up=(0, -1, 0))

@@ -97,7 +97,7 @@ def make_archive(root: Path, n: int) -> None:
 
     import synthetic
 
-    from posepile import archive
+    from posepile.store import archive
 
     parts = synthetic.make_parts(root / "parts", n, PART)
     start = time.perf_counter()
@@ -116,9 +116,9 @@ def make_baseline(root: Path, n: int) -> Path:
     """A pickle of plain objects, and an archive of entries, with the same content."""
     import synthetic
 
-    from posepile.archive import PartWriter, pack
     from posepile.datasets3d import Pose3DDataset, Pose3DExample
     from posepile.export.upstream import export_upstream
+    from posepile.store.archive import PartWriter, pack
 
     examples = [
         Pose3DExample(
@@ -161,7 +161,7 @@ def memory() -> dict[str, float]:
 def child_open(name):
     import deltacamera  # noqa: F401  (imported by any program that uses the data)
 
-    from posepile import archive, datasets3d  # noqa: F401
+    from posepile import datasets3d
 
     imported = memory()["rss"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import barecat
 import synthetic
 
-from posepile import archive
+from posepile.store import archive
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 def library_rate(root: Path, n: int) -> float:
     """Entries per second when images and annotation entries are written one at a time."""
-    from posepile.codec import encode_entry, entry_key
+    from posepile.store.codec import encode_entry, entry_key
 
     image = synthetic.jpeg()
     items = [(r.image_path, entry_key(r), encode_entry(r)) for r in synthetic.records(n)]

@@ -10,10 +10,10 @@ import cv2
 import deltacamera
 import numpy as np
 
-from posepile.archive import PartWriter
-from posepile.codec import Record
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
+from posepile.store.archive import PartWriter
+from posepile.store.codec import Record
 
 JOINTS = JointInfo(
     "pelv,lhip,rhip,lkne,rkne,lank,rank,spin,neck,head,lsho,rsho,lelb,relb,lwri,rwri,htop",

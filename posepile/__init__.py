@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 def load(file: str | os.PathLike | BinaryIO) -> Any:
-    """Reads a dataset pickle through an allow-list; see :func:`posepile.unpickling.load`."""
-    from posepile import unpickling
+    """Reads a dataset pickle through an allow-list, without running code from it."""
+    from posepile.store import restricted_pickle
 
-    return unpickling.load(file)
+    return restricted_pickle.load(file)

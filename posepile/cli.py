@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from posepile.errors import PosePileError, UsageError
-from posepile.pipeline import STAGES, UNIT_STAGES
+from posepile.run.pipeline import STAGES, UNIT_STAGES
 
 # A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
 STEPS = ("download", "calibrate", "process", "pack")
@@ -176,8 +176,8 @@ def cmd_step(args: argparse.Namespace) -> int:
 
 def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     """Runs those stages of the steps that the options ask for."""
-    from posepile import pipeline
-    from posepile import steps as actions
+    from posepile.run import commands as actions
+    from posepile.run import pipeline
 
     stages = chosen_stages(args)
     share = args.shard or slurm_shard()
@@ -257,8 +257,8 @@ def cmd_list(args: argparse.Namespace) -> int:
 
 def cmd_plan(args: argparse.Namespace) -> int:
     """Prints the download plan."""
-    from posepile import pipeline
-    from posepile import steps as actions
+    from posepile.run import commands as actions
+    from posepile.run import pipeline
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     print("\n".join(actions.plan(run)))
@@ -267,8 +267,8 @@ def cmd_plan(args: argparse.Namespace) -> int:
 
 def cmd_doctor(args: argparse.Namespace) -> int:
     """Prints what is wrong with the raw files; exit 1 if anything is."""
-    from posepile import pipeline
-    from posepile import steps as actions
+    from posepile.run import commands as actions
+    from posepile.run import pipeline
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     ok, lines = actions.doctor(run, args.checksums)
@@ -278,8 +278,8 @@ def cmd_doctor(args: argparse.Namespace) -> int:
 
 def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
-    from posepile import pipeline
-    from posepile import steps as actions
+    from posepile.run import commands as actions
+    from posepile.run import pipeline
 
     run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
     print("\n".join(actions.status(run)))
@@ -312,8 +312,9 @@ def cmd_view(args: argparse.Namespace) -> int:
 
 def cmd_verify(args: argparse.Namespace) -> int:
     """Checks a packed dataset; exit 1 if anything is wrong."""
-    from posepile import archive, paths
+    from posepile import paths
     from posepile.ds import dataset_dir
+    from posepile.store import archive
 
     dataset_dir(args.name)
     problems = archive.verify(packed_archive(args.name))

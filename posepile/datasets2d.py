@@ -10,7 +10,7 @@ import numpy as np
 
 from posepile.datasets3d import EXTRA_FIELDS, set_fields
 from posepile.joint_info import JointInfo
-from posepile.lazy import LazyExample
+from posepile.store.lazy import LazyExample
 from posepile.util import SPLIT_NAMES, TEST, TRAIN, VALID, read_image
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = [
 
 def get_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
     """Opens a dataset by name or file, as :func:`posepile.datasets3d.get_dataset` does."""
-    from posepile import resolve
+    from posepile.store import opening as resolve
 
     return resolve.get_dataset(name, "2d", **kwargs)
 
@@ -51,7 +51,7 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset, built or not."""
-    from posepile import resolve
+    from posepile.store import opening as resolve
 
     return resolve.get_joint_info(name)
 
@@ -175,7 +175,7 @@ FIELD_DEFAULTS = dict.fromkeys(
 
 
 class LazyPose2DExample(LazyExample, Pose2DExample):
-    """An example of a finished dataset, see :class:`posepile.lazy.LazyExample`."""
+    """An example of a finished dataset, see :class:`posepile.store.lazy.LazyExample`."""
 
     __slots__ = ("_row", "_source", "_touched")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from posepile.joint_info import JointInfo, get_joint2bone_mat
-from posepile.lazy import LazyExample
+from posepile.store.lazy import LazyExample
 from posepile.util import SPLIT_NAMES, TEST, TRAIN, VALID, read_image
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
         UsageError: There is no such dataset, or a keyword argument that nothing understands.
         WorkError: The dataset is known but has not been built.
     """
-    from posepile import resolve
+    from posepile.store import opening as resolve
 
     return resolve.get_dataset(name, "3d", **kwargs)
 
@@ -71,7 +71,7 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset, built or not."""
-    from posepile import resolve
+    from posepile.store import opening as resolve
 
     return resolve.get_joint_info(name)
 
@@ -345,7 +345,7 @@ class SparseCoords:
 
 
 class LazyPose3DExample(LazyExample, Pose3DExample):
-    """An example of a finished dataset, see :class:`posepile.lazy.LazyExample`."""
+    """An example of a finished dataset, see :class:`posepile.store.lazy.LazyExample`."""
 
     __slots__ = ("_row", "_source", "_touched")
 

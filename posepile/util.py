@@ -21,7 +21,7 @@ def get_cached_reader(path: str | os.PathLike, auto_codec: bool = True) -> Any:
     Returns:
         A read-only mapping from key to value, safe to use from several threads and after a fork.
     """
-    from posepile import archive
+    from posepile.store import archive
 
     reader = archive.open_archive(path)
     return reader.decoded() if auto_codec else reader

@@ -4,9 +4,9 @@ import cv2
 import deltacamera
 import numpy as np
 
-from posepile import archive, codec
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
+from posepile.store import archive, codec
 
 JOINTS = JointInfo("pelv,lhip,rhip,lkne,rkne", "pelv-lhip-lkne")
 

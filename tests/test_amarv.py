@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from posepile.body_models import body_joints
+from posepile.bodies.models import body_joints
 from posepile.config import config_dir
 from posepile.ds.amarv import (
     amass,
@@ -29,10 +29,10 @@ from posepile.ds.amarv import (
     unlock,
 )
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.miniature_bodies import write_body_models
-from posepile.stages.examples import wanted_examples
+from posepile.miniature.bodies import write_body_models
+from posepile.stages.counts import Counts
+from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams
-from posepile.tally import Tally
 
 LAYOUT = yaml.safe_load((config_dir() / "amarv_layout.yaml").read_text())
 
@@ -374,14 +374,14 @@ def test_a_view_that_hardly_shows_the_person_selects_the_same_poses(made):
         assemble.make_sequence(made, manifest, data, v, split="train", activity=unknown)
         for v in (0, 1)
     ]
-    tallies = [Tally(), Tally()]
+    all_counts = [Counts(), Counts()]
     select = SelectParams(method="last", threshold_mm=100)
     kept = [
-        [w.frame for w in wanted_examples(s, select, [], t)]
-        for s, t in zip(views, tallies, strict=True)
+        [w.frame for w in selected_examples(s, select, [], t)]
+        for s, t in zip(views, all_counts, strict=True)
     ]
     assert kept == [[0, 2, 4], [0, 4]]
-    assert tallies[1].dropped == {"fewer than 4 joints in the box": 1}
+    assert all_counts[1].dropped == {"fewer than 4 joints in the box": 1}
 
 
 def test_listing_units_looks_at_no_single_file(root, monkeypatch):

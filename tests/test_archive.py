@@ -15,10 +15,11 @@ import barecat
 import numpy as np
 import pytest
 
-from posepile import archive, codec, datasets2d, datasets3d, packing
+from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.export.upstream import export_upstream
+from posepile.store import archive, codec, packing
 from posepile.util import get_cached_reader
 
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from posepile import miniature as kit
 from posepile.ds.aspset import eval as aspset_eval
 from posepile.ds.aspset import main, miniature
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.imaging.frames import open_frames
+from posepile.miniature import kit
 from posepile.stages.select import SelectParams, select_frames
 
 

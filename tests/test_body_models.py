@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from posepile import body_models, miniature_bodies
+from posepile.bodies import models as body_models
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.miniature import bodies as miniature_bodies
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile import codec, table
 from posepile.errors import WorkError
+from posepile.store import codec, table
 
 
 def make_record(rng, n_joints=7, **overrides):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import rlemasklib
 
-from posepile import miniature as kit
 from posepile.ds import dataset_dir, dataset_names, load_recipe
+from posepile.miniature import kit
 from posepile.recipe import SPLITS
 
 NAMES = dataset_names()
@@ -158,7 +158,7 @@ def test_the_archive_opens_without_us(made, tmp_path):
 
     name, root, truth = made
     export_upstream(root / f"{name}.barecat", tmp_path / "notes.barecat")
-    reader = Path(__file__).parent / "little_reader.py"
+    reader = Path(__file__).parent / "reference_reader.py"
     done = subprocess.run(
         [sys.executable, str(reader), str(tmp_path / "notes.barecat"), f"{root}/{name}.barecat"],
         capture_output=True,

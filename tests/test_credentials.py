@@ -3,8 +3,8 @@ import pickle
 
 import pytest
 
-from posepile import credentials
-from posepile.credentials import Secret, get_credentials, have_credentials, redact
+from posepile.acquire import credentials
+from posepile.acquire.credentials import Secret, get_credentials, have_credentials, redact
 from posepile.errors import UsageError
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import posepile.ds
-from posepile import archive, datasets2d, datasets3d, paths, resolve
+from posepile import datasets2d, datasets3d, paths
 from posepile.datasets3d import TRAIN, Pose3DDataset, Pose3DExample, SparseCoords
 from posepile.errors import UsageError, WorkError
 from posepile.joint_info import JointInfo, get_joint2bone_mat
+from posepile.store import archive
+from posepile.store import opening as resolve
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from posepile.stages.doctor import content_fault, run_doctor
-from posepile.stages.extract import extract_archive
+from posepile.acquire.doctor import content_fault, run_doctor
+from posepile.acquire.extract import extract_archive
 
 LAYOUT = [
     "splits.csv",
@@ -190,7 +190,7 @@ def test_downloads(case):
 
 
 def test_checksums_are_compared_on_request(case):
-    from posepile.stages import download
+    from posepile.acquire import download
 
     source = {"name": "b", "url": "https://example.org/b.bin"}
     case(GOOD | {"archives/b.bin": b"12345"}, sources=[source])

@@ -14,10 +14,10 @@ import zipfile
 import pytest
 import yaml
 
+from posepile.acquire import download
+from posepile.acquire.download import format_plan, plan, read_lock, run_download
+from posepile.acquire.sources import find_matches, glob_regex, load_sources
 from posepile.errors import UsageError, WorkError
-from posepile.sources import find_matches, glob_regex, load_sources
-from posepile.stages import download
-from posepile.stages.download import format_plan, plan, read_lock, run_download
 
 DATA = os.urandom(1_500_000)
 MD5 = hashlib.md5(DATA).hexdigest()

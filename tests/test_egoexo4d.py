@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile import miniature as kit
 from posepile.ds.egoexo4d import annotations, aria, cameras, download, main, miniature, takes
 from posepile.ds.egoexo4d import eval as benchmark
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.miniature import kit
 from posepile.stages.select import SelectParams, select_frames
 
 SIZES = [(3840, 2160), (2160, 3840)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from posepile import datasets3d
 from posepile.datasets3d import TRAIN, VALID, Pose3DExample, compute_mean_bones
-from posepile.table import ExampleList
+from posepile.store.table import ExampleList
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 
+from posepile.acquire import extract
+from posepile.acquire.extract import extract_archive
+from posepile.acquire.sources import Extract
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.sources import Extract
-from posepile.stages import extract
-from posepile.stages.extract import extract_archive
 
 FILES = {
     "Set-1.0/splits.csv": b"a,1,train\n" * 100,

@@ -19,9 +19,9 @@ from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
 from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.recipe import Unit
-from posepile.stages.examples import wanted_examples
+from posepile.stages.counts import Counts
+from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams
-from posepile.tally import Tally
 
 TRAIN = "GeneBody-Train40"
 
@@ -434,10 +434,10 @@ def test_a_damaged_mask_costs_one_frame(raw):
     (raw / TRAIN / "zhuna2" / "image" / "00" / "098.jpg").write_bytes(b"")
     sequence = load(raw, "zhuna2/00")
     assert sequence.tracks[0].unusable(0) is None  # for the reader of frames to refuse
-    tally = Tally()
-    wanted = wanted_examples(sequence, SelectParams(method="none"), [], tally)
+    counts = Counts()
+    wanted = selected_examples(sequence, SelectParams(method="none"), [], counts)
     assert [w.frame for w in wanted] == [0, 1, 3]
-    assert tally.quarantined == [
+    assert counts.quarantined == [
         {
             "file": str(path),
             "frame": 2,

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from posepile import miniature
 from posepile.imaging import cropping
 from posepile.imaging.frames import ArrayFrame
+from posepile.miniature import kit as miniature
 
 SIZE = (640, 480)
 BROWN_CONRADY = np.array([-0.25, 0.09, 0.002, -0.001, -0.01], np.float32)

@@ -14,11 +14,12 @@ import test_pipeline
 from conftest import ROOT
 from test_pipeline import a_run, packed_bytes, process_and_pack, states
 
-from posepile import archive, pipeline
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.run import pack as packing
+from posepile.run import pipeline
+from posepile.run.units import result_dir, unit_lock
 from posepile.stages import crop
-from posepile.stages import pack as packing
-from posepile.units import result_dir, unit_lock
+from posepile.store import archive
 
 fake = test_pipeline.fake  # the fixture: a tiny dataset called "fake"
 
@@ -224,9 +225,9 @@ def test_quarantine_holds_for_the_inputs_and_parameters_it_was_made_under(fake):
 
 
 def test_a_passing_fault_of_the_disk_is_tried_again(fake, monkeypatch):
-    def faulty(reader, frames, sequence, tally):
-        tally.quarantine(CorruptInput("2.jpg", "cannot be read"), 2)
-        return read_frames(reader, [f for f in frames if f != 2], sequence, tally)
+    def faulty(reader, frames, sequence, counts):
+        counts.quarantine(CorruptInput("2.jpg", "cannot be read"), 2)
+        return read_frames(reader, [f for f in frames if f != 2], sequence, counts)
 
     read_frames = crop.read_frames
     monkeypatch.setattr(crop, "read_frames", faulty)

@@ -6,11 +6,12 @@ import archive_kit as kit
 import numpy as np
 import pytest
 
-from posepile import datasets3d, unpickling
+from posepile import datasets3d
 from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, SparseCoords
 from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
 from posepile.merging.merge import merge_datasets
+from posepile.store import restricted_pickle as unpickling
 
 
 @pytest.fixture

@@ -15,13 +15,16 @@ import rlemasklib
 from pydantic import BaseModel
 
 import posepile.ds
-from posepile import archive, miniature, pipeline, steps
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.joint_info import JointInfo
+from posepile.miniature import kit as miniature
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.run import commands as steps
+from posepile.run import pack as packing
+from posepile.run import pipeline
 from posepile.stages import crop, detect
-from posepile.stages import pack as packing
-from posepile.tally import Tally
+from posepile.stages.counts import Counts
+from posepile.store import archive
 
 JOINTS = JointInfo("head,pelv,lank,rank", "head-pelv,pelv-lank,pelv-rank")
 POINTS = np.array([[0, -800, 4000], [0, 0, 4000], [-300, 900, 4000], [300, 900, 4000]], float)
@@ -345,7 +348,7 @@ def test_lengths_that_disagree_are_an_error(fake):
     (sequence,) = load_unit(fake / "fake", pipeline.list_units(run)[0], Options())
     sequence.tracks[0].bbox = sequence.tracks[0].bbox[:-1]
     with pytest.raises(CorruptInput, match="3 bbox for 4 frames"):
-        crop.wanted_examples(sequence, run.config.select, [], Tally())
+        crop.selected_examples(sequence, run.config.select, [], Counts())
 
 
 def test_two_runs_do_not_work_on_the_same_units(fake):
@@ -358,4 +361,4 @@ def test_detections_without_joints_are_a_wrong_request(fake):
     run = a_run(fake, "box.source=detect", "detect.model=yolox_nano")
     found = np.array([[10, 10, 50, 100, 0.9]], np.float32)
     with pytest.raises(UsageError, match=r"box\.source = detect tells people apart by"):
-        crop.choose_boxes([None], [None], found, SIZE, run.config, Tally())
+        crop.choose_boxes([None], [None], found, SIZE, run.config, Counts())

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from posepile import safe_numpy
 from posepile.errors import CorruptInput
+from posepile.formats import numpy_files as safe_numpy
 
 
 def assert_same(a, b):

@@ -15,7 +15,8 @@ N_EXAMPLES, PART = 1_000_000, 20_000
 CHILD = """
 import json, re, sys
 import deltacamera
-from posepile import archive, datasets3d
+from posepile import datasets3d
+from posepile.store import archive
 
 def peak():  # of this program; getrusage also counts the process that it was started from
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
@@ -35,7 +36,7 @@ print(json.dumps({"n": n, "path": example.image_path, "joints": example.world_co
 def million(tmp_path_factory):
     """DATA_ROOT with an archive of a million examples; its images are one part's, linked."""
     synthetic = pytest.importorskip("synthetic")
-    from posepile import archive
+    from posepile.store import archive
 
     root = tmp_path_factory.mktemp("million")
     if shutil.disk_usage(root).free < 3 << 30:

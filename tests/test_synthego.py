@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posepile.acquire.sources import load_sources
 from posepile.ds.synthego import landmarks, main, metadata, miniature, splice
 from posepile.errors import CorruptInput, WorkError
-from posepile.sources import load_sources
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posepile import units
+from posepile import files
 from posepile.errors import CorruptInput, WorkError
-from posepile.exclusions import load_exclusions, matching
 from posepile.recipe import Unit
+from posepile.run import units
+from posepile.stages.exclusions import load_exclusions, matching
 
 
 def test_a_finished_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "stage" / "unit"
-    with pytest.raises(RuntimeError), units.replacing(target) as tmp:
+    with pytest.raises(RuntimeError), files.replacing(target) as tmp:
         (tmp / "half").write_text("x")
         raise RuntimeError("dies in the middle")
     assert not target.exists()
     assert list(target.parent.iterdir()) == []
-    with units.replacing(target) as tmp:
+    with files.replacing(target) as tmp:
         (tmp / "file").write_text("1")
         assert not target.exists()
-    with units.replacing(target) as tmp:
+    with files.replacing(target) as tmp:
         (tmp / "file").write_text("2")
         assert (target / "file").read_text() == "1"
     assert (target / "file").read_text() == "2"
@@ -34,14 +35,14 @@ def test_leftovers_of_a_killed_process_go_away(tmp_path):
     stale = tmp_path / ".unit.new"
     stale.mkdir()
     (stale / "half").write_text("x")
-    with units.replacing(tmp_path / "unit") as tmp:
+    with files.replacing(tmp_path / "unit") as tmp:
         (tmp / "file").write_text("1")
     assert [p.name for p in tmp_path.iterdir()] == ["unit"]
 
 
 def test_full_disk_is_one_clear_line(tmp_path):
     with pytest.raises(WorkError, match="No space left on device") as e:
-        with units.replacing(tmp_path / "unit"):
+        with files.replacing(tmp_path / "unit"):
             raise OSError(28, os.strerror(28))
     assert "nothing half-written" in str(e.value)
     assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import posepile
-from posepile import unpickling
 from posepile.datasets2d import Pose2DDataset
 from posepile.datasets3d import TRAIN, Pose3DDataset, SparseCoords
 from posepile.errors import UsageError, WorkError
 from posepile.joint_info import JointInfo
+from posepile.store import restricted_pickle as unpickling
 
 
 class OldObject:
@@ -177,7 +177,7 @@ def test_new_datasets_pass_the_allow_list(tmp_path, monkeypatch):
 
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     kit.make_archive(tmp_path)
-    from posepile import archive
+    from posepile.store import archive
 
     archive.write_pickle(tmp_path / "toy.barecat", tmp_path / "toy.pkl")
     dataset = posepile.load("toy.pkl")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import crc32c
 
-from posepile import archive, codec, packing, paths
+from posepile import paths
+from posepile.store import archive, codec, packing
 
 # Metadata that only makes sense together with the example table.
 _TABLE_KEYS = ("split_ranges",)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from posepile import archive, paths
+from posepile import paths
 from posepile.ds import load_recipe
 from posepile.errors import UsageError
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
+from posepile.store import archive
 
 COLUMNS = 4
 PER_SPLIT = 12

@@ -16,12 +16,12 @@ import numpy as np
 
 from posepile.config import Config
 from posepile.errors import CorruptInput
-from posepile.exclusions import Exclusion
 from posepile.imaging.frames import Frame, open_frames
 from posepile.models.boxes import scale_boxes
 from posepile.recipe import Sequence, Stills
-from posepile.stages.examples import by_frame, wanted_examples
-from posepile.tally import Tally
+from posepile.stages.counts import Counts
+from posepile.stages.examples import by_frame, selected_examples
+from posepile.stages.exclusions import Exclusion
 
 VERSION = 2
 
@@ -50,23 +50,23 @@ def detect_unit(
     config: Config,
     exclusions: list[Exclusion],
     detector,
-    tally: Tally,
+    counts: Counts,
     threads: int = 1,
 ) -> Detections:
-    """Runs the detector over every wanted frame of a unit."""
+    """Runs the detector over every selected frame of a unit."""
     detections = Detections(detector.label)
     for i, sequence in enumerate(sequences):
-        wanted = wanted_examples(sequence, config.select, exclusions, tally)
-        frames = [frame for frame, _ in by_frame(wanted)]
+        selected = selected_examples(sequence, config.select, exclusions, counts)
+        frames = [frame for frame, _ in by_frame(selected)]
         store = detections.boxes.setdefault(i, {})
         if not frames:
             continue
         with open_frames(sequence.frames, threads=threads) as reader:
             for _, boxes in with_detections(
-                read_frames(reader, frames, sequence, tally), config, detector, store
+                read_frames(reader, frames, sequence, counts), config, detector, store
             ):
-                tally.notes["person detected"] += len(boxes)
-        tally.frames_read += len(frames)
+                counts.notes["person detected"] += len(boxes)
+        counts.frames_read += len(frames)
     return detections
 
 
@@ -85,7 +85,7 @@ def with_detections(
 
 
 def read_frames(
-    reader, frames: list[int], sequence: Sequence, tally: Tally
+    reader, frames: list[int], sequence: Sequence, counts: Counts
 ) -> Iterator[tuple[int, Frame]]:
     """Reads frames; of stills, an unreadable one is quarantined and the others go on.
 
@@ -100,7 +100,7 @@ def read_frames(
                 image.size  # noqa: B018 - opens the file, so that a broken one shows here
                 yield index, image
         except CorruptInput as e:
-            tally.quarantine(e, frame)
+            counts.quarantine(e, frame)
 
 
 def batched(items: Iterable, n: int) -> Iterator[list]:

@@ -1,4 +1,4 @@
-"""From annotations to the list of wanted examples: exclusion, selection, order; no pixel read."""
+"""From annotations to the list of selected examples: exclusion, selection, order; no pixel read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
-from posepile.exclusions import Exclusion, matching
 from posepile.recipe import Sequence, Stills, Track, Video
+from posepile.stages.counts import Counts
+from posepile.stages.exclusions import Exclusion, matching
 from posepile.stages.select import SelectParams, select_frames
-from posepile.tally import Tally
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selected:
     """One person in one frame that shall become an example; ``k`` indexes the track's arrays."""
 
     frame: int
@@ -26,9 +26,9 @@ class Wanted:
     k: int
 
 
-def wanted_examples(
-    sequence: Sequence, params: SelectParams, exclusions: list[Exclusion], tally: Tally
-) -> list[Wanted]:
+def selected_examples(
+    sequence: Sequence, params: SelectParams, exclusions: list[Exclusion], counts: Counts
+) -> list[Selected]:
     """Decides which person-frames become examples, in order of (frame, person).
 
     Exclusion comes before selection, so that a bad pose is never the one others are compared with.
@@ -37,21 +37,21 @@ def wanted_examples(
         CorruptInput: Arrays of a track disagree in length or its frames are not increasing.
         UsageError: Motion selection was asked of a track without joint coordinates.
     """
-    tally.dropped.update(sequence.dropped)
+    counts.dropped.update(sequence.dropped)
     for name, value in sequence.checks.items():
-        tally.check(name, float(value))
+        counts.check(name, float(value))
     entries = matching(exclusions, [sequence.id])
-    wanted = []
+    selected = []
     for track in sequence.tracks:
         check_track(sequence, track)
-        tally.annotated += len(track.frames)
+        counts.annotated += len(track.frames)
         positions = np.arange(len(track.frames))
         if entries:
             reasons = [
                 next((e.reason for e in entries if e.covers(int(f), track.person)), None)
                 for f in track.frames
             ]
-            tally.excluded.update(r for r in reasons if r is not None)
+            counts.excluded.update(r for r in reasons if r is not None)
             positions = np.array([k for k, r in enumerate(reasons) if r is None], int)
         if params.method != "none":
             coords = track.motion_coords if track.motion_coords is not None else track.world_coords
@@ -61,24 +61,24 @@ def wanted_examples(
                     "joint coordinates; set select.method to none"
                 )
             positions = positions[select_frames(coords[positions], params)]
-        tally.selected += len(positions)
+        counts.selected += len(positions)
         for k in map(int, positions):
             try:
                 reason = None if track.unusable is None else track.unusable(k)
             except CorruptInput as e:
-                tally.quarantine(e, int(track.frames[k]))
+                counts.quarantine(e, int(track.frames[k]))
                 continue
             if reason is None:
-                wanted.append(Wanted(int(track.frames[k]), track, k))
+                selected.append(Selected(int(track.frames[k]), track, k))
             else:
-                tally.dropped[reason] += 1
-    wanted.sort(key=lambda w: (w.frame, w.track.person))
-    return wanted
+                counts.dropped[reason] += 1
+    selected.sort(key=lambda w: (w.frame, w.track.person))
+    return selected
 
 
-def by_frame(wanted: list[Wanted]) -> Iterator[tuple[int, list[Wanted]]]:
-    """Groups wanted examples by source frame."""
-    for frame, group in itertools.groupby(wanted, key=lambda w: w.frame):
+def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:
+    """Groups selected examples by source frame."""
+    for frame, group in itertools.groupby(selected, key=lambda w: w.frame):
         yield frame, list(group)
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.codec import Record
 from posepile.imaging import jpeg
 from posepile.models import cached_segmenter
 from posepile.models.params import SegmentParams
-from posepile.packing import PartWriter, read_part
 from posepile.recipe import DatasetSpec
-from posepile.tally import Tally
+from posepile.stages.counts import Counts
+from posepile.store.codec import Record
+from posepile.store.packing import PartWriter, read_part
 
 VERSION = 1
 
 
 def segment_part(
-    spec: DatasetSpec, source: Path, params: SegmentParams, target: Path, tally: Tally
+    spec: DatasetSpec, source: Path, params: SegmentParams, target: Path, counts: Counts
 ) -> None:
     """Writes a copy of a part in which examples without a mask have got one.
 
@@ -33,7 +33,7 @@ def segment_part(
         source: Finished part of the crop stage.
         params: Which segmenter, and when its mask is accepted.
         target: An empty folder.
-        tally: Notes are added here, with the segmenter's name.
+        counts: Notes are added here, with the segmenter's name.
     """
     segmenter = cached_segmenter(params)
     examples = list(read_part(source))
@@ -53,7 +53,7 @@ def segment_part(
                     spec.joint_info.stick_figure_edges or None,
                 )
                 found = "mask from" if record.mask is not None else "no mask by"
-                tally.notes[f"{found} {segmenter.label}"] += 1
+                counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
     # The images are the same bytes in the same order: keep them on the disk once.
     os.unlink(target / "shard")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from posepile.table import ExampleList
+from posepile.store.table import ExampleList
 
 
 class CropDataset:

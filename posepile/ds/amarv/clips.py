@@ -13,7 +13,7 @@ import deltacamera
 import numpy as np
 import rlemasklib
 
-from posepile.body_models import (
+from posepile.bodies.models import (
     SMPL_JOINT_NAMES,
     SMPLH_JOINT_NAMES,
     SMPLX_JOINT_NAMES,

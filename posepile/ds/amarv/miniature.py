@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 
-from posepile.miniature import background, draw_person, joint_colors, project, write_truth
+from posepile.miniature.kit import background, draw_person, joint_colors, project, write_truth
 
 SIZE = (960, 720)
 DEPTH_SIZE = (240, 180)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from posepile.credentials import Secret
+from posepile.acquire.credentials import Secret
+from posepile.acquire.extract import extract_archive
+from posepile.acquire.sources import Extract
 from posepile.ds.amarv import amass
 from posepile.ds.amarv.assemble import babel_folder
 from posepile.ds.amarv.layout import Layout
 from posepile.errors import WorkError
-from posepile.sources import Extract
-from posepile.stages.extract import extract_archive
 
 SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
 

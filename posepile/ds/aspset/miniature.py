@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posepile.miniature import background, draw_person, joint_colors, project, write_truth
+from posepile.miniature.kit import background, draw_person, joint_colors, project, write_truth
 
 WIDTH, HEIGHT = 3840, 2160
 JOINTS = (

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.units import disk_error, stable_hash
+from posepile.files import disk_error, stable_hash
 
 VERSION = 2
 IMAGES_PER_UNIT = 400

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from posepile.miniature import background, draw_person, joint_colors, write_truth
+from posepile.miniature.kit import background, draw_person, joint_colors, write_truth
 
 JOINTS = (
     "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "

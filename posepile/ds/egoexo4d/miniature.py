@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posepile import miniature as kit
+from posepile.miniature import kit
 
 LENS_F = 1764.3
 LENS_D = np.array([0.0361, -0.0094, 0.0087, -0.0041])

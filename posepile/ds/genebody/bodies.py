@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile import body_models
+from posepile.bodies import models as body_models
 from posepile.errors import CorruptInput, WorkError
-from posepile.safe_numpy import load_npy
+from posepile.formats.numpy_files import load_npy
 
 N_JOINTS = 55
 SIZES = {"global_orient": 3, "body_pose": 63, "transl": 3}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.safe_numpy import load_npy
+from posepile.formats.numpy_files import load_npy
 
 if TYPE_CHECKING:
     import deltacamera

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile import body_models
+from posepile.bodies import models as body_models
 from posepile.ds.genebody import checks
 from posepile.ds.genebody.bodies import load_hands, read_bodies, world_joints
 from posepile.ds.genebody.cameras import read_cameras

@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posepile import miniature as kit
+from posepile.miniature import kit
 
 WIDTH, HEIGHT = 1024, 1224  # half of the real 2048 x 2448
 BODY = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from posepile import body_models
+from posepile.bodies import models as body_models
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.safe_numpy import load_npy
+from posepile.formats.numpy_files import load_npy
 
 if TYPE_CHECKING:
     from posepile.ds.genebody.main import Options

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from posepile.body_models import SMPLH_JOINT_NAMES
+from posepile.bodies.models import SMPLH_JOINT_NAMES
 from posepile.ds.synthego import landmarks as marks
 from posepile.ds.synthego import splice
 from posepile.ds.synthego.metadata import (

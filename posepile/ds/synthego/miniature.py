@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posepile.miniature import background, draw_person, joint_colors, project, write_truth
+from posepile.miniature.kit import background, draw_person, joint_colors, project, write_truth
 
 IMAGE_SIZE = (1280, 720)
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]

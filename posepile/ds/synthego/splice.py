@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.body_models import read_amass
+from posepile.bodies.models import read_amass
 from posepile.errors import CorruptInput, WorkError
 
 N_ROWS = 52

@@ -26,8 +26,9 @@ import crc32c as crc32c_lib
 import numpy as np
 
 import posepile
-from posepile import codec, table
 from posepile.errors import CorruptInput, WorkError
+from posepile.files import write_atomically
+from posepile.store import codec, table
 
 if TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
@@ -41,20 +42,6 @@ MAX_SHARDS = 500
 TABLE_PREFIX = "table"
 _ALIGN = 64
 _CHUNK = 8 << 20
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file beside its place and renames it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 # ---------------------------------------------------------------- parts

@@ -9,14 +9,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import posepile.miniature
-from posepile import paths, pipeline
+import posepile.miniature.kit
+from posepile import paths
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import UsageError, WorkError
-from posepile.pipeline import Run
+from posepile.files import disk_error, read_json, replacing
 from posepile.recipe import SPLITS
-from posepile.tally import Tally
-from posepile.units import disk_error, read_json, read_result, replacing, result_dir
+from posepile.run import pipeline
+from posepile.run.pipeline import Run
+from posepile.run.units import read_result, result_dir
+from posepile.stages.counts import Counts
 
 TRUTH = "miniature_truth.json"
 MARK = ".miniature.json"
@@ -43,7 +45,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
     recipe = load_recipe(run.name)
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.stages.download import run_download
+        from posepile.acquire.download import run_download
 
         run_download(run.name, sources, run.root, only=only)
     if hasattr(recipe, "download"):
@@ -54,7 +56,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 def make_miniature(run: Run) -> None:
     """Builds the miniature beside and renames it into place; real data is never touched."""
     module = importlib.import_module(f"posepile.ds.{run.name}.miniature")
-    mark = {"made_by": source_hash(Path(module.__file__), Path(posepile.miniature.__file__))}
+    mark = {"made_by": source_hash(Path(module.__file__), Path(posepile.miniature.kit.__file__))}
     if run.root.is_dir() and any(run.root.iterdir()):
         if not (run.root / TRUTH).is_file():
             raise UsageError(
@@ -105,32 +107,32 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     """
     outcomes = pipeline.run_units(run, stages)
     good = [o for o in outcomes if not o.error]
-    tally = pipeline.total(good)
+    counts = pipeline.total(good)
     fresh = sum("done" in o.stages.values() for o in good)
     print(
         f"{run.name}: {'+'.join(stages)}: {len(outcomes)} units: {fresh} done now, "
         f"{len(good) - fresh} kept, {len(outcomes) - len(good)} quarantined"
     )
-    print("\n".join(tally_lines(tally)))
+    print("\n".join(count_lines(counts)))
     failed = [o.error for o in outcomes if o.error]
-    for error in failed + tally.quarantined:
+    for error in failed + counts.quarantined:
         print(f"  quarantined: {pipeline.error_line(error)}")
-    pipeline.check_quarantine(run, len(failed), [o.tally for o in good])
+    pipeline.check_quarantine(run, len(failed), [o.counts for o in good])
 
 
-def tally_lines(tally: Tally) -> list[str]:
+def count_lines(counts: Counts) -> list[str]:
     """Counts as indented lines."""
     lines = [
-        f"  {tally.annotated} annotated person-frames, {tally.selected} selected, "
-        f"{tally.examples} examples from {tally.frames_read} frames"
+        f"  {counts.annotated} annotated person-frames, {counts.selected} selected, "
+        f"{counts.examples} examples from {counts.frames_read} frames"
     ]
-    for title, counts in (
-        ("dropped", tally.dropped),
-        ("excluded", tally.excluded),
-        ("note", tally.notes),
+    for title, reasons in (
+        ("dropped", counts.dropped),
+        ("excluded", counts.excluded),
+        ("note", counts.notes),
     ):
-        lines += [f"  {title}: {n} x {reason}" for reason, n in sorted(counts.items())]
-    for name, (n, total, largest) in sorted(tally.checks.items()):
+        lines += [f"  {title}: {n} x {reason}" for reason, n in sorted(reasons.items())]
+    for name, (n, total, largest) in sorted(counts.checks.items()):
         lines.append(f"  self-check {name}: mean {total / n:.4g}, largest {largest:.4g} (of {n})")
     return lines
 
@@ -138,7 +140,7 @@ def tally_lines(tally: Tally) -> list[str]:
 def pack(run: Run) -> None:
     """Packs, writes the report and prints what was made and where."""
     from posepile.report import write_report
-    from posepile.stages import pack as packing
+    from posepile.run import pack as packing
 
     manifest, changed = packing.pack(run)
     report = run.work / "report.html"
@@ -166,7 +168,7 @@ def plan(run: Run) -> list[str]:
     lines = []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.stages.download import format_plan
+        from posepile.acquire.download import format_plan
 
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(recipe, "plan"):
@@ -180,7 +182,7 @@ def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
     ok, lines = True, []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.stages.doctor import run_doctor
+        from posepile.acquire.doctor import run_doctor
 
         report = run_doctor(run.name, sources, run.root, checksums=checksums)
         ok, lines = report.ok, list(report.lines)
@@ -201,7 +203,7 @@ def status(run: Run) -> list[str]:
         results: list[Any] = [read_result(result_dir(run.work, stage, u)) for u in units]
         finished = [r for r in results if r]
         if finished:
-            n = sum(r["tally"]["examples"] for r in finished)
+            n = sum(r["counts"]["examples"] for r in finished)
             lines.append(f"  {stage:8} {len(finished)} of {len(units)} units, {n} examples")
     failed = [read_json(pipeline.quarantine_file(run, u)) for u in units]
     lines += [f"  quarantined: {pipeline.error_line(f)}" for f in failed if f]

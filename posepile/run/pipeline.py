@@ -28,24 +28,26 @@ from posepile import models, paths
 from posepile.config import Config, NoOptions, load_config
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
-from posepile.exclusions import Exclusion, load_exclusions, matching
-from posepile.recipe import SPLITS, Sequence, Unit
-from posepile.tally import Tally
-from posepile.units import (
+from posepile.files import (
     disk_error,
-    fingerprint_inputs,
     is_disk_error,
     locked,
-    params_identity,
     read_json,
-    read_result,
     remove_unfinished,
     replacing,
-    result_dir,
     stable_hash,
-    unit_lock,
     write_json,
 )
+from posepile.recipe import SPLITS, Sequence, Unit
+from posepile.run.units import (
+    fingerprint_inputs,
+    params_identity,
+    read_result,
+    result_dir,
+    unit_lock,
+)
+from posepile.stages.counts import Counts
+from posepile.stages.exclusions import Exclusion, load_exclusions, matching
 
 # The stages of a unit, in order. ``select`` leaves a small report; the others leave data.
 UNIT_STAGES = ("select", "detect", "crop", "segment")
@@ -86,7 +88,7 @@ class Outcome:
     Attributes:
         unit: Its id.
         stages: Stage -> ``done``, ``kept`` (was current already) or ``failed``.
-        tally: Counts of the last stage that ran or was kept.
+        counts: Counts of the last stage that ran or was kept.
         error: What stopped the unit.
         fatal: The error concerns the run, not this unit: stop handing out work.
         usage: The fatal error is a wrong request.
@@ -96,7 +98,7 @@ class Outcome:
 
     unit: str
     stages: dict[str, str] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
+    counts: Counts = field(default_factory=Counts)
     error: dict[str, Any] | None = None
     fatal: str | None = None
     usage: bool = False
@@ -280,12 +282,12 @@ def _process(
         result = read_result(directory)
         if is_current(result, keys[stage], exclusions) and not try_again(run, result):
             outcome.stages[stage] = "kept"
-            outcome.tally = Tally.from_json(result["tally"])
+            outcome.counts = Counts.from_json(result["counts"])
             continue
         outcome.stages[stage] = "failed"
-        tally = Tally()
+        counts = Counts()
         with replacing(directory) as tmp:
-            task = Task(run, unit, keys, exclusions, sequences, tmp, tally, threads)
+            task = Task(run, unit, keys, exclusions, sequences, tmp, counts, threads)
             STAGE_RUNNERS[stage](task)
             ids = (
                 [s.id for s in sequences()]
@@ -299,11 +301,11 @@ def _process(
                     "unit": unit.id,
                     "sequences": ids,
                     "exclusions": [e.model_dump(mode="json") for e in matching(exclusions, ids)],
-                    "tally": tally.to_json(),
+                    "counts": counts.to_json(),
                 },
             )
         outcome.stages[stage] = "done"
-        outcome.tally = tally
+        outcome.counts = counts
 
 
 def try_again(run: Run, result: dict) -> bool:
@@ -311,7 +313,7 @@ def try_again(run: Run, result: dict) -> bool:
 
     The reason may have been a passing fault of the disk, of which the file shows no trace.
     """
-    return bool(result["tally"]["quarantined"]) and run.config.run.max_quarantined == 0
+    return bool(result["counts"]["quarantined"]) and run.config.run.max_quarantined == 0
 
 
 @dataclass(frozen=True)
@@ -325,7 +327,7 @@ class Task:
         exclusions: What to leave out.
         sequences: Loads the unit's annotations, once.
         out: An empty folder for the result.
-        tally: Counts are added here.
+        counts: Counts are added here.
         threads: Threads this worker may use.
     """
 
@@ -335,16 +337,16 @@ class Task:
     exclusions: list[Exclusion]
     sequences: Callable[[], list[Sequence]]
     out: Path
-    tally: Tally
+    counts: Counts
     threads: int
 
 
 def _select(task: Task) -> None:
-    from posepile.stages.examples import wanted_examples
+    from posepile.stages.examples import selected_examples
 
     kept = {}
     for sequence in task.sequences():
-        wanted = wanted_examples(sequence, task.run.config.select, task.exclusions, task.tally)
+        wanted = selected_examples(sequence, task.run.config.select, task.exclusions, task.counts)
         kept[sequence.id] = [[w.frame, w.track.person] for w in wanted]
     write_json(task.out / "kept.json", kept)
 
@@ -355,7 +357,7 @@ def _detect(task: Task) -> None:
     config = task.run.config
     detector = models.cached_detector(config.detect)
     found = detect.detect_unit(
-        task.sequences(), config, task.exclusions, detector, task.tally, task.threads
+        task.sequences(), config, task.exclusions, detector, task.counts, task.threads
     )
     detect.save_detections(task.out / "detections.npz", found)
 
@@ -377,7 +379,7 @@ def _crop(task: Task) -> None:
         config,
         task.exclusions,
         task.out,
-        task.tally,
+        task.counts,
         detections,
         detector,
         task.threads,
@@ -391,9 +393,9 @@ def _segment(task: Task) -> None:
     before = read_result(source)
     if before is None or before["key"] != task.keys["crop"]:
         raise WorkError(f"{task.unit.id}: no current crops to segment; run the crop stage first")
-    task.tally.add(Tally.from_json(before["tally"]))
+    task.counts.add(Counts.from_json(before["counts"]))
     spec = load_recipe(task.run.name).SPEC
-    segment.segment_part(spec, source, task.run.config.segment, task.out, task.tally)
+    segment.segment_part(spec, source, task.run.config.segment, task.out, task.counts)
 
 
 STAGE_RUNNERS = {"select": _select, "detect": _detect, "crop": _crop, "segment": _segment}
@@ -443,7 +445,7 @@ def run_units(run: Run, wanted: tuple[str, ...]) -> list[Outcome]:
             for outcome in results:
                 outcomes[outcome.unit] = outcome
                 journal.write(outcome)
-                n_examples += outcome.tally.examples
+                n_examples += outcome.counts.examples
                 bar.set_postfix_str(f"{n_examples} examples")
                 bar.update()
                 if outcome.error and not run.quiet:
@@ -585,8 +587,8 @@ class Journal:
             "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
             "unit": outcome.unit,
             "stages": outcome.stages,
-            "examples": outcome.tally.examples,
-            "frames_read": outcome.tally.frames_read,
+            "examples": outcome.counts.examples,
+            "frames_read": outcome.counts.frames_read,
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or outcome.fatal,
         }
@@ -610,32 +612,32 @@ def error_line(error: dict[str, Any]) -> str:
     return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
 
 
-def total(outcomes: list[Outcome]) -> Tally:
+def total(outcomes: list[Outcome]) -> Counts:
     """Counts over all units."""
-    tally = Tally()
+    counts = Counts()
     for outcome in outcomes:
-        tally.add(outcome.tally)
-    return tally
+        counts.add(outcome.counts)
+    return counts
 
 
-def quarantined_share(failed_units: int, tallies: list[Tally]) -> float:
+def quarantined_share(failed_units: int, all_counts: list[Counts]) -> float:
     """Share of quarantined input: units weigh the same, m of n frames of a unit count m / n."""
-    n = failed_units + len(tallies)
-    partial = sum(len(t.quarantined) / max(1, t.frames_read) for t in tallies)
+    n = failed_units + len(all_counts)
+    partial = sum(len(t.quarantined) / max(1, t.frames_read) for t in all_counts)
     return (failed_units + partial) / max(1, n)
 
 
-def check_quarantine(run: Run, failed: int, tallies: list[Tally]) -> None:
+def check_quarantine(run: Run, failed: int, all_counts: list[Counts]) -> None:
     """Fails the run above the tolerated share.
 
     Raises:
         WorkError: Names the share, the limit and where the list is.
     """
-    share = quarantined_share(failed, tallies)
-    n_frames = sum(len(t.quarantined) for t in tallies)
+    share = quarantined_share(failed, all_counts)
+    n_frames = sum(len(t.quarantined) for t in all_counts)
     if share > run.config.run.max_quarantined:
         raise WorkError(
-            f"{run.name}: {failed} of {failed + len(tallies)} units and {n_frames} single frames "
+            f"{run.name}: {failed} of {failed + len(all_counts)} units and {n_frames} single frames "
             f"are quarantined ({share:.2%} > run.max_quarantined = "
             f"{run.config.run.max_quarantined:.2%}); nothing was packed. Repair the files listed "
             f"in {run.work / 'quarantine'} and above and run again, or raise the limit"

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import posepile
-from posepile import archive, packing, paths
+from posepile import paths
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import WorkError
-from posepile.exclusions import matching
-from posepile.pipeline import (
+from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
+from posepile.recipe import SPLITS, Unit
+from posepile.run.pipeline import (
     UNIT_STAGES,
     Run,
     check_quarantine,
@@ -23,19 +24,10 @@ from posepile.pipeline import (
     run_exclusions,
     stage_keys,
 )
-from posepile.recipe import SPLITS, Unit
-from posepile.tally import Tally
-from posepile.units import (
-    disk_error,
-    fingerprint_inputs,
-    is_disk_error,
-    params_identity,
-    read_json,
-    read_result,
-    result_dir,
-    stable_hash,
-    write_json,
-)
+from posepile.run.units import fingerprint_inputs, params_identity, read_result, result_dir
+from posepile.stages.counts import Counts
+from posepile.stages.exclusions import matching
+from posepile.store import archive, packing
 
 VERSION = 1
 
@@ -54,8 +46,8 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
     """
     with lock(run, "pack"):
         parts, failed = collect_parts(run)
-        tallies = [Tally.from_json(p["result"]["tally"]) for p in parts]
-        check_quarantine(run, len(failed), tallies)
+        all_counts = [Counts.from_json(p["result"]["counts"]) for p in parts]
+        check_quarantine(run, len(failed), all_counts)
         manifest = make_manifest(run, parts, failed)
         target = paths.archive_path(run.name)
         key = stable_hash([VERSION, manifest])
@@ -137,23 +129,23 @@ def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, 
     """Everything that answers "which exact files did you use, and what became of them?"."""
     per_split = {}
     for split in SPLITS:
-        tally = Tally()
+        counts = Counts()
         units = [p for p in parts if p["unit"].split == split]
         for part in units:
-            tally.add(Tally.from_json(part["result"]["tally"]))
+            counts.add(Counts.from_json(part["result"]["counts"]))
         per_split[split] = {
             "units": len(units),
-            "frames_read": tally.frames_read,
-            "annotated": tally.annotated,
-            "selected": tally.selected,
-            "examples": tally.examples,
-            "dropped": dict(tally.dropped),
-            "excluded": dict(tally.excluded),
-            "notes": dict(tally.notes),
-            "quarantined": [q | {"file": shown(q["file"], run)} for q in tally.quarantined],
+            "frames_read": counts.frames_read,
+            "annotated": counts.annotated,
+            "selected": counts.selected,
+            "examples": counts.examples,
+            "dropped": dict(counts.dropped),
+            "excluded": dict(counts.excluded),
+            "notes": dict(counts.notes),
+            "quarantined": [q | {"file": shown(q["file"], run)} for q in counts.quarantined],
             "checks": {
                 name: {"n": n, "mean": total / n, "max": largest}
-                for name, (n, total, largest) in sorted(tally.checks.items())
+                for name, (n, total, largest) in sorted(counts.checks.items())
             },
         }
     recipe = load_recipe(run.name)

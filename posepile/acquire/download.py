@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posepile.credentials import (
+from posepile.acquire import extract as _extract
+from posepile.acquire.credentials import (
     Credentials,
     Secret,
     get_credentials,
@@ -38,8 +39,7 @@ from posepile.credentials import (
     redact,
     variable_names,
 )
-from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
-from posepile.sources import (
+from posepile.acquire.sources import (
     STATE_DIR,
     Place,
     Source,
@@ -48,7 +48,7 @@ from posepile.sources import (
     find_matches,
     load_sources,
 )
-from posepile.stages import extract as _extract
+from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 60

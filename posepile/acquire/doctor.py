@@ -16,9 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posepile.errors import CorruptInput
-from posepile.safe_numpy import npy_size
-from posepile.sources import (
+from posepile.acquire import download, extract
+from posepile.acquire.sources import (
     STATE_DIR,
     Expected,
     Sources,
@@ -27,7 +26,8 @@ from posepile.sources import (
     is_literal,
     load_sources,
 )
-from posepile.stages import download, extract
+from posepile.errors import CorruptInput
+from posepile.formats.numpy_files import npy_size
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
 _EXAMPLES = 5

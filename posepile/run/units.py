@@ -8,20 +8,16 @@ asked for; nothing else (no date, no journal) decides.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
-import shutil
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import CorruptInput, UsageError
+from posepile.files import locks_are_missing, read_json
 from posepile.recipe import Unit
 
 # Files up to this size are hashed whole; of larger ones the size and the first, middle, last MiB.
@@ -30,22 +26,6 @@ SAMPLE = 1 << 20
 
 # Keys of configs/models.yaml that say something about a network without changing its results.
 PROSE = {"url", "copies", "licence", "source", "good_for", "cost", "sha256_note"}
-
-
-def stable_hash(value: Any) -> str:
-    """Hex digest of JSON-serialisable data; equal data, equal digest, on any machine."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, Path):
-        return value.as_posix()
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no stable form")
 
 
 def fingerprint(path: Path) -> str:
@@ -123,48 +103,9 @@ def result_dir(work: Path, stage: str, unit: Unit) -> Path:
     return work / stage / folder_name(unit.id)
 
 
-def read_json(path: Path) -> Any:
-    """A bookkeeping file's content; None if it is absent or unreadable, as after a power cut."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def read_result(directory: Path) -> dict | None:
     """The ``result.json`` of a finished stage, None if there is none (or it is unreadable)."""
     return read_json(directory / "result.json")
-
-
-@contextlib.contextmanager
-def locked(
-    path: Path, *, shared: bool = False, busy: str | None = None, waiting: str = ""
-) -> Iterator[None]:
-    """Holds a lock file. The system drops the lock when the process ends, however it ends.
-
-    Args:
-        path: The lock file; made if needed and never removed.
-        shared: Others may hold it too, unless they want it for themselves.
-        busy: Message of the error if others hold the lock; None = wait for them.
-        waiting: What to tell the user when waiting.
-
-    Raises:
-        WorkError: Others hold the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as f:
-        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(f, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if busy is not None:
-                raise WorkError(f"{path}: {busy}") from None
-            print(waiting, file=sys.stderr)
-            fcntl.flock(f, mode)
-        except OSError as e:
-            if not locks_are_missing(e):
-                raise
-        yield
 
 
 @contextlib.contextmanager
@@ -194,88 +135,6 @@ def unit_lock(work: Path, unit: Unit, wait: bool = True) -> Iterator[bool]:
                 yield False
                 return
         yield True
-
-
-def locks_are_missing(error: OSError) -> bool:
-    """Whether the file system knows no locks, as some cluster mounts: then go on without."""
-    return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-
-
-@contextlib.contextmanager
-def replacing(directory: Path) -> Iterator[Path]:
-    """A folder to write a result into; it takes the place of ``directory`` when the block ends.
-
-    On an exception nothing is left. What a killed process left behind is removed the next time.
-
-    Raises:
-        WorkError: The disk is full.
-    """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(directory)
-    tmp, aside = unfinished(directory)
-    tmp.mkdir()
-    try:
-        yield tmp
-        if directory.exists():
-            # Renaming cannot replace a non-empty folder; the old result goes aside first.
-            os.rename(directory, aside)
-            os.rename(tmp, directory)
-            shutil.rmtree(aside)
-        else:
-            os.rename(tmp, directory)
-    except BaseException as e:
-        shutil.rmtree(tmp, ignore_errors=True)
-        if is_disk_error(e):
-            raise disk_error(e, directory) from e
-        raise
-
-
-def remove_unfinished(directory: Path) -> None:
-    """Removes what killed processes left of a result. Call it under the lock of its unit."""
-    for stale in unfinished(directory):
-        if stale.is_dir():
-            shutil.rmtree(stale, ignore_errors=True)
-
-
-def unfinished(directory: Path) -> tuple[Path, Path]:
-    """Where a result lies while it is written, and the one it replaces while they change places.
-
-    Known names rather than random ones: what a killed process left is found without listing a
-    folder of a hundred thousand units.
-    """
-    return (
-        directory.parent / f".{directory.name}.new",
-        directory.parent / f".{directory.name}.old",
-    )
-
-
-def is_disk_error(error: BaseException) -> bool:
-    """Whether the place to write to, rather than the input, is at fault."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    return isinstance(error, OSError) and error.errno in full
-
-
-def disk_error(error: OSError, path: Path) -> WorkError:
-    """One line for an operating-system error while writing."""
-    free = ""
-    with contextlib.suppress(OSError):
-        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
-    return WorkError(
-        f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
-        "make room and run again, finished units are not repeated"
-    )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON deterministically: beside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        tmp.write_text(json.dumps(value, indent=1, sort_keys=True, default=_plain) + "\n")
-        os.replace(tmp, path)
-    except OSError as e:
-        tmp.unlink(missing_ok=True)
-        raise disk_error(e, path) from e
 
 
 def params_identity(params: Any) -> dict[str, Any]:

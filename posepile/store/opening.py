@@ -45,7 +45,7 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
         kind: ``3d`` or ``2d``.
         **kwargs: Options.
     """
-    from posepile import unpickling
+    from posepile.store import restricted_pickle as unpickling
 
     name = str(name)
     if name.endswith(".pkl"):
@@ -77,7 +77,8 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset; the recipe's where it has not been built."""
-    from posepile import archive, unpickling
+    from posepile.store import archive
+    from posepile.store import restricted_pickle as unpickling
 
     name = str(name)
     if name.endswith(".pkl"):
@@ -95,7 +96,7 @@ def get_joint_info(name: str) -> JointInfo:
 
 
 def _open_archive(path, kind, images):
-    from posepile import archive
+    from posepile.store import archive
 
     own_kind = archive.open_archive(path).metadata.get("kind")
     if own_kind == "2d" and kind == "3d":

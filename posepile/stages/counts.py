@@ -11,7 +11,7 @@ from posepile.errors import CorruptInput
 
 
 @dataclass
-class Tally:
+class Counts:
     """Counts of one unit of work, added up over units for the manifest.
 
     Attributes:
@@ -52,7 +52,7 @@ class Tally:
         n, total, largest = self.checks.get(name, (0, 0.0, -math.inf))
         self.checks[name] = [n + 1, total + value, max(largest, value)]
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Counts) -> None:
         """Adds the counts of another unit."""
         self.annotated += other.annotated
         self.selected += other.selected
@@ -72,9 +72,9 @@ class Tally:
         return {k: dict(v) if isinstance(v, Counter) else v for k, v in values.items()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Tally:
+    def from_json(cls, data: dict[str, Any]) -> Counts:
         """Inverse of :meth:`to_json`."""
-        tally = cls(**data)
+        counts = cls(**data)
         for name in ("dropped", "excluded", "notes"):
-            setattr(tally, name, Counter(getattr(tally, name)))
-        return tally
+            setattr(counts, name, Counter(getattr(counts, name)))
+        return counts

@@ -33,9 +33,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from posepile.credentials import Secret
+from posepile.acquire.credentials import Secret
+from posepile.acquire.sources import STATE_DIR, Extract, glob_regex
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.sources import STATE_DIR, Extract, glob_regex
 
 _CHUNK = 1 << 20
 _SUFFIX = ".unfinished"

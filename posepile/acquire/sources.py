@@ -233,7 +233,7 @@ class Login(_Strict):
 
     @property
     def account(self) -> str:
-        """Name under which :mod:`posepile.credentials` knows the account."""
+        """Name under which :mod:`posepile.acquire.credentials` knows the account."""
         return self.service or self.domain or ""
 
 

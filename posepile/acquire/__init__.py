@@ -1,0 +1,1 @@
+"""From the web to the disk: sources, plan, transfer, extraction, doctor, credentials."""

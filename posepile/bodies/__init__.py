@@ -1,0 +1,1 @@
+"""The SMPL family: joints, parameters, model files."""

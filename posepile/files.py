@@ -1,0 +1,189 @@
+"""Files that are written whole or not at all, locks, and what to say when a disk fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posepile.errors import WorkError
+
+# ---------------------------------------------------------------- writing
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Writes a file under a temporary name beside its place and renames it.
+
+    Args:
+        path: The file; its folder is made if needed.
+        data: Its content.
+        durable: Wait until the content is on the disk, so that a power cut cannot leave an empty
+            file under the final name.
+
+    Raises:
+        WorkError: The disk is full or cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "wb") as f:
+            f.write(data)
+            if durable:
+                f.flush()
+                os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError as e:
+        temporary.unlink(missing_ok=True)
+        if is_disk_error(e):
+            raise disk_error(e, path) from e
+        raise
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Writes JSON deterministically and atomically; see :func:`write_atomically`."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=plain)
+    write_atomically(path, (text + "\n").encode(), durable=durable)
+
+
+def plain(value: Any) -> Any:
+    """Returns a JSON-serialisable form of pydantic models, paths and numpy values.
+
+    Raises:
+        TypeError: There is none.
+    """
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no stable form")
+
+
+def stable_hash(value: Any) -> str:
+    """Returns the hex digest of JSON-serialisable data, the same on any machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Returns a bookkeeping file's content; None if it is absent or unreadable."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``directory`` when the block ends without exception.
+
+    Nothing is left after an exception; what a killed process left is removed the next time.
+
+    Raises:
+        WorkError: The disk is full.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(directory)
+    new, old = unfinished(directory)
+    new.mkdir()
+    try:
+        yield new
+        if directory.exists():
+            # Renaming cannot replace a folder that is not empty; the old one goes aside first.
+            os.rename(directory, old)
+            os.rename(new, directory)
+            shutil.rmtree(old)
+        else:
+            os.rename(new, directory)
+    except BaseException as e:
+        shutil.rmtree(new, ignore_errors=True)
+        if is_disk_error(e):
+            raise disk_error(e, directory) from e
+        raise
+
+
+def unfinished(directory: Path) -> tuple[Path, Path]:
+    """Returns where a folder lies while it is written, and the one it replaces meanwhile.
+
+    Known names rather than random ones: what a killed process left is found without listing.
+    """
+    return (
+        directory.parent / f".{directory.name}.new",
+        directory.parent / f".{directory.name}.old",
+    )
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what killed processes left of a folder."""
+    for stale in unfinished(directory):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+# ---------------------------------------------------------------- disk errors
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Returns whether the place to write to, rather than the input, is at fault."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in full
+
+
+def disk_error(error: OSError, path: Path) -> WorkError:
+    """Returns one line about an operating-system error while writing."""
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
+    return WorkError(
+        f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
+        "make room and run again, finished work is not repeated"
+    )
+
+
+# ---------------------------------------------------------------- locks
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, *, shared: bool = False, busy: str | None = None, waiting: str = ""
+) -> Iterator[None]:
+    """Holds a lock file. The system drops the lock when the process ends, however it ends.
+
+    Args:
+        path: The lock file; made if needed and never removed.
+        shared: Others may hold it too, unless they want it for themselves.
+        busy: Message of the error if others hold the lock; None = wait for them.
+        waiting: What to tell the user when waiting.
+
+    Raises:
+        WorkError: Others hold the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as f:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(f, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if busy is not None:
+                raise WorkError(f"{path}: {busy}") from None
+            print(waiting, file=sys.stderr)
+            fcntl.flock(f, mode)
+        except OSError as e:
+            if not locks_are_missing(e):
+                raise
+        yield
+
+
+def locks_are_missing(error: OSError) -> bool:
+    """Returns whether the file system knows no locks, as some cluster mounts: go on without."""
+    return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)

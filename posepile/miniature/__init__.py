@@ -1,0 +1,1 @@
+"""What a miniature needs besides its file layout."""

@@ -1,0 +1,1 @@
+"""Running stages over units: keys, locks, executors, journal."""

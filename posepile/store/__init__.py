@@ -1,0 +1,1 @@
+"""The archive: its codec, table, example lists, parts, index, packing, reading, verifying."""
