@@ -91,7 +91,7 @@ def timers():
     from posepile.imaging import cropping, jpeg
     from posepile.imaging.frames import VideoFrames
     from posepile.stages import crop
-    from posepile.store import archive
+    from posepile.store import parts
 
     spent = defaultdict(float)
 
@@ -124,7 +124,7 @@ def timers():
         (cropping, "plan_crop", timed, "plan the crop"),
         (cropping, "render_many", timed_iterator, "warp"),
         (jpeg, "encode", timed, "encode the JPEG"),
-        (archive.PartWriter, "add", timed, "write the part"),
+        (parts.PartWriter, "add", timed, "write the part"),
         (crop, "selected_examples", timed, "select"),
     ]
     saved = [(owner, name, getattr(owner, name)) for owner, name, *_ in places]

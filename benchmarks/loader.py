@@ -47,7 +47,7 @@ def pack_crops(jpegs: list[bytes], archive_path: Path):
 
     from posepile.joint_info import JointInfo
     from posepile.recipe import DatasetSpec
-    from posepile.store import archive
+    from posepile.store import opening, packing, parts
     from posepile.store.codec import Record
 
     names = [f"a{i}" for i in range(17)]
@@ -55,7 +55,7 @@ def pack_crops(jpegs: list[bytes], archive_path: Path):
     camera = deltacamera.Camera(intrinsic_matrix=np.diag([800.0, 800.0, 1.0]))
     joints = np.random.default_rng(1).normal(0, 500, (len(jpegs), 17, 3)).astype(np.float32)
     part = archive_path.parent / "part"
-    with archive.PartWriter(part) as writer:
+    with parts.PartWriter(part) as writer:
         for i, data in enumerate(jpegs):
             h, w, *_ = simplejpeg.decode_jpeg_header(data)
             record = Record(
@@ -70,8 +70,8 @@ def pack_crops(jpegs: list[bytes], archive_path: Path):
                 camera=camera,
             )
             writer.add(record, data)
-    archive.pack([part], archive_path, spec, {"counts": {"train": len(jpegs)}})
-    return archive.open_dataset(archive_path).examples[0]
+    packing.pack([part], archive_path, spec, {"counts": {"train": len(jpegs)}})
+    return opening.open_dataset(archive_path).examples[0]
 
 
 def processor_time() -> float:

@@ -97,11 +97,11 @@ def make_archive(root: Path, n: int) -> None:
 
     import synthetic
 
-    from posepile.store import archive
+    from posepile.store import packing
 
     parts = synthetic.make_parts(root / "parts", n, PART)
     start = time.perf_counter()
-    archive.pack(parts, root / "bench.barecat", synthetic.SPEC, {})
+    packing.pack(parts, root / "bench.barecat", synthetic.SPEC, {})
     elapsed = time.perf_counter() - start
     size = sum(p.stat().st_size for p in root.glob("bench.barecat*")) - sum(
         p.stat().st_size for p in root.glob("bench.barecat-shard-*") if p.stat().st_nlink > 1
@@ -118,7 +118,8 @@ def make_baseline(root: Path, n: int) -> Path:
 
     from posepile.datasets3d import Pose3DDataset, Pose3DExample
     from posepile.export.upstream import export_upstream
-    from posepile.store.archive import PartWriter, pack
+    from posepile.store.packing import pack
+    from posepile.store.parts import PartWriter
 
     examples = [
         Pose3DExample(

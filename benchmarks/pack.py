@@ -13,7 +13,7 @@ from pathlib import Path
 import barecat
 import synthetic
 
-from posepile.store import archive
+from posepile.store import packing
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         parts = synthetic.make_parts(root / "parts", max(args.n), 20_000)
         for n in args.n:
             start, cpu = time.perf_counter(), time.process_time()
-            summary = archive.pack(parts[: n // 20_000], root / "b.barecat", synthetic.SPEC, {})
+            summary = packing.pack(parts[: n // 20_000], root / "b.barecat", synthetic.SPEC, {})
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
             synthetic.report(
                 "pack",

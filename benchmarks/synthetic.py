@@ -12,8 +12,8 @@ import numpy as np
 
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
-from posepile.store.archive import PartWriter
 from posepile.store.codec import Record
+from posepile.store.parts import PartWriter
 
 JOINTS = JointInfo(
     "pelv,lhip,rhip,lkne,rkne,lank,rank,spin,neck,head,lsho,rsho,lelb,relb,lwri,rwri,htop",

@@ -314,10 +314,10 @@ def cmd_verify(args: argparse.Namespace) -> int:
     """Checks a packed dataset; exit 1 if anything is wrong."""
     from posepile import paths
     from posepile.ds import dataset_dir
-    from posepile.store import archive
+    from posepile.store import verifying
 
     dataset_dir(args.name)
-    problems = archive.verify(packed_archive(args.name))
+    problems = verifying.verify(packed_archive(args.name))
     for problem in problems:
         print(problem)
     state = f"{len(problems)} problems" if problems else "ok"

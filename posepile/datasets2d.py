@@ -34,9 +34,9 @@ __all__ = [
 
 def get_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
     """Opens a dataset by name or file, as :func:`posepile.datasets3d.get_dataset` does."""
-    from posepile.store import opening as resolve
+    from posepile.store import opening
 
-    return resolve.get_dataset(name, "2d", **kwargs)
+    return opening.get_dataset(name, "2d", **kwargs)
 
 
 def get_dataset_cached(name: str, **kwargs: Any) -> Pose2DDataset:
@@ -51,9 +51,9 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset, built or not."""
-    from posepile.store import opening as resolve
+    from posepile.store import opening
 
-    return resolve.get_joint_info(name)
+    return opening.get_joint_info(name)
 
 
 class Pose2DDataset:

@@ -54,9 +54,9 @@ def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
         UsageError: There is no such dataset, or a keyword argument that nothing understands.
         WorkError: The dataset is known but has not been built.
     """
-    from posepile.store import opening as resolve
+    from posepile.store import opening
 
-    return resolve.get_dataset(name, "3d", **kwargs)
+    return opening.get_dataset(name, "3d", **kwargs)
 
 
 def get_dataset_cached(name: str, **kwargs: Any) -> Pose3DDataset:
@@ -71,9 +71,9 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset, built or not."""
-    from posepile.store import opening as resolve
+    from posepile.store import opening
 
-    return resolve.get_joint_info(name)
+    return opening.get_joint_info(name)
 
 
 def compute_mean_bones(examples: Iterable[Any], joint_info: JointInfo) -> np.ndarray | None:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 
+# Keys of ``Pose3DDataset.examples``, an interface of training code.
+TRAIN, VALID, TEST = range(3)
+SPLIT_NAMES = dict(enumerate(SPLITS))
+
 
 @dataclass(frozen=True)
 class DatasetSpec:

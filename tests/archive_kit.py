@@ -6,7 +6,7 @@ import numpy as np
 
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
-from posepile.store import archive, codec
+from posepile.store import codec, packing, parts
 
 JOINTS = JointInfo("pelv,lhip,rhip,lkne,rkne", "pelv-lhip-lkne")
 
@@ -51,7 +51,7 @@ def record(name, split, unit, i, *, person=0, kind="3d", **overrides):
 def make_parts(root, name="toy", *, units=("train", "train", "val"), n=6, kind="3d"):
     directories, records = [], []
     for unit, split in enumerate(units):
-        with archive.PartWriter(root / f"{name}_work" / "parts" / f"{unit:03d}") as writer:
+        with parts.PartWriter(root / f"{name}_work" / "parts" / f"{unit:03d}") as writer:
             for i in range(n):
                 r = record(name, split, unit, i, kind=kind)
                 writer.add(r, jpeg(i + 10 * unit))
@@ -62,5 +62,5 @@ def make_parts(root, name="toy", *, units=("train", "train", "val"), n=6, kind="
 
 def make_archive(root, name="toy", kind="3d", **kwargs):
     directories, records = make_parts(root, name, kind=kind, **kwargs)
-    archive.pack(directories, root / f"{name}.barecat", spec(name, kind), {"sources": []})
+    packing.pack(directories, root / f"{name}.barecat", spec(name, kind), {"sources": []})
     return records

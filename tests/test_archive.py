@@ -19,7 +19,7 @@ from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.export.upstream import export_upstream
-from posepile.store import archive, codec, packing
+from posepile.store import codec, opening, packing, parts, reading, verifying
 from posepile.util import get_cached_reader
 
 
@@ -83,12 +83,12 @@ def test_barecat_library_reads_it(root):
         assert (info.num_files_tree, info.num_subdirs) == (18, 3)
     with barecat.Barecat(str(root / "toy.barecat"), readonly=False) as writer:
         writer["added.txt"] = b"x"  # the schema's triggers are in place
-    assert archive.open_archive("toy.barecat")["added.txt"] == b"x"
+    assert reading.open_archive("toy.barecat")["added.txt"] == b"x"
 
 
 def test_images_are_linked_not_copied(root):
     directories, _ = kit.make_parts(root)
-    summary = archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+    summary = packing.pack(directories, root / "toy.barecat", kit.spec(), {})
     assert summary["copied_bytes"] == 0
     for i, directory in enumerate(directories):
         assert os.path.samefile(directory / "shard", f"{root}/toy.barecat-shard-{i:05d}")
@@ -96,12 +96,12 @@ def test_images_are_linked_not_copied(root):
 
 def test_same_parts_give_same_bytes(root):
     directories, _ = kit.make_parts(root)
-    archive.pack(directories, root / "toy.barecat", kit.spec(), {"b": 1, "a": 2})
-    archive.write_pickle(root / "toy.barecat", root / "toy.pkl")
+    packing.pack(directories, root / "toy.barecat", kit.spec(), {"b": 1, "a": 2})
+    opening.write_pickle(root / "toy.barecat", root / "toy.pkl")
     first, first_pickle = snapshot(root), (root / "toy.pkl").read_bytes()
     again, _ = kit.make_parts(root)
-    archive.pack(again, root / "toy.barecat", kit.spec(), {"a": 2, "b": 1})
-    archive.write_pickle(root / "toy.barecat", root / "toy.pkl")
+    packing.pack(again, root / "toy.barecat", kit.spec(), {"a": 2, "b": 1})
+    opening.write_pickle(root / "toy.barecat", root / "toy.pkl")
     assert snapshot(root) == first
     assert (root / "toy.pkl").read_bytes() == first_pickle
     assert len(first_pickle) < 2000
@@ -109,23 +109,23 @@ def test_same_parts_give_same_bytes(root):
 
 def test_fewer_shards_than_parts(root):
     directories, records = kit.make_parts(root, units=["train"] * 7)
-    summary = archive.pack(directories, root / "toy.barecat", kit.spec(), {}, max_shards=3)
+    summary = packing.pack(directories, root / "toy.barecat", kit.spec(), {}, max_shards=3)
     assert summary["n_shards"] == 4
-    assert archive.verify("toy.barecat") == []
+    assert verifying.verify("toy.barecat") == []
     ds = datasets3d.get_dataset("toy")
     for ex, record in zip(ds.examples[TRAIN], records, strict=True):
         assert ex.image_path == record.image_path
         assert (
-            ex._source.image_bytes(ex._row) == archive.open_archive("toy.barecat")[ex.image_path]
+            ex._source.image_bytes(ex._row) == reading.open_archive("toy.barecat")[ex.image_path]
         )
 
 
 def test_repacking_smaller_leaves_nothing_behind(root):
     directories, _ = kit.make_parts(root)
-    archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
     old = datasets3d.get_dataset("toy")
     assert old.examples[TRAIN][0].frame == 0
-    archive.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
+    packing.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
     assert sorted(p.name for p in root.glob("toy.barecat*")) == [
         "toy.barecat",
         "toy.barecat-shard-00000",
@@ -134,27 +134,27 @@ def test_repacking_smaller_leaves_nothing_behind(root):
     ]
     assert not list(root.glob(".*.tmp"))
     assert len(datasets3d.get_dataset("toy").examples[TRAIN]) == 6
-    assert archive.verify("toy.barecat") == []
+    assert verifying.verify("toy.barecat") == []
     with pytest.raises(WorkError, match="replaced"):
         old.examples[TRAIN][0].load()
 
 
 def test_a_pack_that_fails_leaves_no_index(root, monkeypatch):
     directories, _ = kit.make_parts(root)
-    archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
 
     def full(*args):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(packing, "_npy_chunks", full)
     with pytest.raises(OSError, match="No space"):
-        archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+        packing.pack(directories, root / "toy.barecat", kit.spec(), {})
     assert not (root / "toy.barecat").exists()
     assert not list(root.glob(".*.tmp"))
 
 
 def test_several_people_share_an_image(root):
-    with archive.PartWriter(root / "p") as writer:
+    with parts.PartWriter(root / "p") as writer:
         writer.add(kit.record("toy", "train", 0, 0), kit.jpeg())
         writer.add(kit.record("toy", "train", 0, 0, person=1), None)
         with pytest.raises(WorkError, match="added twice"):
@@ -163,9 +163,9 @@ def test_several_people_share_an_image(root):
             writer.add(kit.record("toy", "train", 0, 0, person=2), kit.jpeg(1))
         with pytest.raises(WorkError, match="no image"):
             writer.add(kit.record("toy", "train", 0, 1), None)
-    summary = archive.pack([root / "p"], root / "toy.barecat", kit.spec(), {})
+    summary = packing.pack([root / "p"], root / "toy.barecat", kit.spec(), {})
     assert (summary["n_examples"], summary["n_images"]) == (2, 1)
-    assert archive.verify("toy.barecat") == []
+    assert verifying.verify("toy.barecat") == []
     first, second = datasets3d.get_dataset("toy").examples[TRAIN]
     assert first.image_path == second.image_path
     assert first.path.endswith("_00.msgpack") and second.path.endswith("_01.msgpack")
@@ -173,47 +173,47 @@ def test_several_people_share_an_image(root):
 
 @pytest.mark.parametrize("path", ["a.jpg", "/a/b.jpg", "a//b.jpg", "a/../b.jpg", "a\\b/c.jpg"])
 def test_image_paths_that_readers_would_not_find(root, path):
-    with archive.PartWriter(root / "p") as writer, pytest.raises(WorkError, match="image path"):
+    with parts.PartWriter(root / "p") as writer, pytest.raises(WorkError, match="image path"):
         writer.add(kit.record("toy", "train", 0, 0, image_path=path), kit.jpeg())
 
 
 def test_duplicate_image_paths_are_named(root):
     directories, _ = kit.make_parts(root)
-    with archive.PartWriter(root / "other") as writer:
+    with parts.PartWriter(root / "other") as writer:
         writer.add(kit.record("toy", "val", 1, 3), kit.jpeg())
     with pytest.raises(WorkError, match=r"toy_downscaled/s1/0003.jpg.*2 times.*001 and .*other"):
-        archive.pack([*directories, root / "other"], root / "toy.barecat", kit.spec(), {})
+        packing.pack([*directories, root / "other"], root / "toy.barecat", kit.spec(), {})
     assert not (root / "toy.barecat").exists()
 
 
 def test_parts_that_do_not_fit(root):
     directories, _ = kit.make_parts(root, units=["train", "val", "train"])
     with pytest.raises(WorkError, match="do not lie together"):
-        archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+        packing.pack(directories, root / "toy.barecat", kit.spec(), {})
     (directories[0] / "part.json").unlink()
     with pytest.raises(WorkError, match="not finished"):
-        archive.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
+        packing.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
     with open(directories[1] / "shard", "ab") as f:
         f.write(b"x")
     with pytest.raises(CorruptInput, match="expected"):
-        archive.pack(directories[1:2], root / "toy.barecat", kit.spec(), {})
+        packing.pack(directories[1:2], root / "toy.barecat", kit.spec(), {})
 
 
 def test_an_empty_archive_opens(root):
-    archive.pack([], root / "toy.barecat", kit.spec(), {})
+    packing.pack([], root / "toy.barecat", kit.spec(), {})
     ds = datasets3d.get_dataset("toy")
     assert [len(ds.examples[s]) for s in (0, 1, 2)] == [0, 0, 0]
     assert ds.train_bones is None
-    assert archive.verify("toy.barecat") == []
+    assert verifying.verify("toy.barecat") == []
 
 
 def test_columns_that_only_some_parts_have(root):
-    with archive.PartWriter(root / "a") as writer:
+    with parts.PartWriter(root / "a") as writer:
         writer.add(kit.record("toy", "train", 0, 0, camera=None, mask=None), kit.jpeg())
-    with archive.PartWriter(root / "b") as writer:
+    with parts.PartWriter(root / "b") as writer:
         far = np.arange(15.0).reshape(5, 3) * 1e7 + 0.123
         writer.add(kit.record("toy", "train", 1, 0, world_coords=far), kit.jpeg())
-    archive.pack([root / "a", root / "b"], root / "toy.barecat", kit.spec(), {})
+    packing.pack([root / "a", root / "b"], root / "toy.barecat", kit.spec(), {})
     a, b = datasets3d.get_dataset("toy").examples[TRAIN]
     assert a.camera is None and a.mask is None
     assert b.camera is not None and b.mask["counts"] == b"0a1"
@@ -223,20 +223,20 @@ def test_columns_that_only_some_parts_have(root):
 
 def test_verify_finds_a_flipped_byte_and_a_wrong_address(root):
     directories, records = kit.make_parts(root)
-    archive.pack(directories, root / "toy.barecat", kit.spec(), {})
+    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
     shard = root / "toy.barecat-shard-00001"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.unlink()
     shard.write_bytes(data)
-    (problem,) = archive.verify("toy.barecat")
+    (problem,) = verifying.verify("toy.barecat")
     assert "toy_downscaled/s1/" in problem and "checksum" in problem
     connection = sqlite3.connect(root / "toy.barecat")
     connection.execute("PRAGMA recursive_triggers=OFF")
     connection.execute("DELETE FROM files WHERE path = ?", (records[0].image_path,))
     connection.commit()
     connection.close()
-    assert any("not in the index" in p for p in archive.verify("toy.barecat"))
+    assert any("not in the index" in p for p in verifying.verify("toy.barecat"))
 
 
 def test_truncated_shard_is_named(root):
@@ -248,12 +248,12 @@ def test_truncated_shard_is_named(root):
 
 def test_manifest_and_metadata(root):
     directories, _ = kit.make_parts(root)
-    archive.pack(directories, root / "toy.barecat", kit.spec(), {"sources": ["x"]})
-    assert archive.read_manifest("toy.barecat") == {"sources": ["x"]}
-    assert json.loads(archive.manifest_path(root / "toy.barecat").read_text()) == {
+    packing.pack(directories, root / "toy.barecat", kit.spec(), {"sources": ["x"]})
+    assert reading.read_manifest("toy.barecat") == {"sources": ["x"]}
+    assert json.loads(packing.manifest_path(root / "toy.barecat").read_text()) == {
         "sources": ["x"]
     }
-    metadata = archive.open_archive("toy.barecat").metadata
+    metadata = reading.open_archive("toy.barecat").metadata
     assert metadata["counts"] == {"train": 12, "val": 6, "test": 0}
     assert metadata["format_version"] == 1 and metadata["units"] == "mm"
     assert metadata["joint_names"] == kit.JOINTS.names
@@ -261,24 +261,24 @@ def test_manifest_and_metadata(root):
 
 def test_reader_is_cached_and_renewed(root):
     kit.make_archive(root)
-    reader = archive.open_archive("toy.barecat")
-    assert archive.open_archive("toy.barecat") is reader
+    reader = reading.open_archive("toy.barecat")
+    assert reading.open_archive("toy.barecat") is reader
     assert get_cached_reader("toy.barecat")["toy_downscaled/s0/0000.jpg"].shape == (16, 24, 3)
     assert "joint_names" in get_cached_reader("toy.barecat")["metadata.msgpack"]
     kit.make_archive(root, n=4)
-    assert archive.open_archive("toy.barecat") is not reader
+    assert reading.open_archive("toy.barecat") is not reader
     with pytest.raises(UsageError, match="not found"):
-        archive.open_archive("other.barecat")
+        reading.open_archive("other.barecat")
     (root / "bad.barecat").write_bytes(b"no database at all" * 100)
     with pytest.raises(WorkError, match="not the index"):
-        archive.open_archive("bad.barecat")
+        reading.open_archive("bad.barecat")
 
 
 def test_threads_and_few_descriptors(root, monkeypatch):
     kit.make_archive(root, units=["train"] * 6)
-    monkeypatch.setattr(archive, "_MAX_OPEN_SHARDS", 2)
+    monkeypatch.setattr(reading, "_MAX_OPEN_SHARDS", 2)
     examples = datasets3d.get_dataset("toy").examples[TRAIN]
-    reader = archive.open_archive("toy.barecat")
+    reader = reading.open_archive("toy.barecat")
     expected = [reader[ex.image_path] for ex in examples]
     failures = []
 
@@ -309,7 +309,7 @@ def test_examples_travel_to_workers(root, method):
     kit.make_archive(root)
     examples = datasets3d.get_dataset("toy").examples[TRAIN]
     examples[0].load()  # the parent has files and a connection open
-    archive.open_archive("toy.barecat")["metadata.msgpack"]
+    reading.open_archive("toy.barecat")["metadata.msgpack"]
     with multiprocessing.get_context(method).Pool(1) as pool:
         sums = pool.map(_sum_in_worker, [list(examples[:6]), list(examples[6:])])
     assert sums == [_sum_in_worker(examples[:6]), _sum_in_worker(examples[6:])]
@@ -385,14 +385,14 @@ def test_images_beside_the_annotations(root):
 
 def test_pickle_opens_in_a_process_that_knows_nothing(root, tmp_path_factory):
     kit.make_archive(root)
-    archive.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
+    opening.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
     moved = tmp_path_factory.mktemp("elsewhere") / "data"
     root.rename(moved)
     code = (
         "import pickle, sys; ds = pickle.load(open(sys.argv[1], 'rb')); "
         "print(type(ds).__name__, len(ds.examples[0]), ds.examples[0][3].load().image.shape)"
     )
-    repository = Path(archive.__file__).parents[1]
+    repository = Path(reading.__file__).parents[2]
     env = {**os.environ, "DATA_ROOT": str(moved), "PYTHONPATH": str(repository)}
     result = subprocess.run(
         [sys.executable, "-c", code, str(moved / "cache" / "toy.pkl")],
@@ -406,7 +406,7 @@ def test_pickle_opens_in_a_process_that_knows_nothing(root, tmp_path_factory):
 
 def test_reference_to_an_archive_that_has_changed(root):
     kit.make_archive(root)
-    archive.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
+    opening.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
     kit.make_archive(root, n=4)
     with pytest.raises(WorkError, match="when it had 18"):
         datasets3d.get_dataset("toy").examples[TRAIN][0].load()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from posepile.errors import WorkError
 from posepile.store import codec, table
+from posepile.store.columns import write_columns
 
 
 def make_record(rng, n_joints=7, **overrides):
@@ -164,9 +165,9 @@ def test_table_roundtrip(many):
     n_joints = {len(c) for r in many for c in (r.world_coords, r.coords2d) if c is not None}
     if len(n_joints) > 1:
         with pytest.raises(WorkError, match="joints, expected"):
-            table.write_columns(many)
+            write_columns(many)
         return
-    columns = table.write_columns(many)
+    columns = write_columns(many)
     examples = table.ExampleTable(columns, max(n_joints, default=0))
     for row, record in enumerate(many):
         back = examples.record(row)

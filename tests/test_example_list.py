@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from posepile import datasets3d
 from posepile.datasets3d import TRAIN, VALID, Pose3DExample, compute_mean_bones
-from posepile.store.table import ExampleList
+from posepile.store.example_list import ExampleList
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from posepile.run import pack as packing
 from posepile.run import pipeline
 from posepile.run.units import result_dir, unit_lock
 from posepile.stages import crop
-from posepile.store import archive
+from posepile.store import reading, verifying
 
 fake = test_pipeline.fake  # the fixture: a tiny dataset called "fake"
 
@@ -180,8 +180,8 @@ def test_units_that_are_gone_are_not_packed(fake):
     manifest, changed = process_and_pack(fake)
     assert changed
     assert manifest["counts"] == {"train": 4, "val": 4, "test": 0}
-    assert archive.verify(fake / "fake.barecat") == []
-    assert not [k for k in archive.open_archive(fake / "fake.barecat") if "seq1" in k]
+    assert verifying.verify(fake / "fake.barecat") == []
+    assert not [k for k in reading.open_archive(fake / "fake.barecat") if "seq1" in k]
     assert len(list(fake.glob("fake.barecat-shard-*"))) == 3  # two of images, one table
 
 

@@ -24,7 +24,7 @@ from posepile.run import pack as packing
 from posepile.run import pipeline
 from posepile.stages import crop, detect
 from posepile.stages.counts import Counts
-from posepile.store import archive
+from posepile.store import parts, verifying
 
 JOINTS = JointInfo("head,pelv,lank,rank", "head-pelv,pelv-lank,pelv-rank")
 POINTS = np.array([[0, -800, 4000], [0, 0, 4000], [-300, 900, 4000], [300, 900, 4000]], float)
@@ -141,7 +141,7 @@ def test_everything_is_counted_and_packed(fake, capsys):
     assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
     assert manifest["splits"]["train"]["frames_read"] == 8
     assert "12 annotated person-frames, 12 selected, 12 examples" in capsys.readouterr().out
-    assert archive.verify(fake / "fake.barecat") == []
+    assert verifying.verify(fake / "fake.barecat") == []
     assert process_and_pack(fake) == (manifest, False)
 
 
@@ -255,7 +255,7 @@ def test_a_fault_of_the_recipe_is_named_and_traced(fake):
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(fake, monkeypatch):
     written = []
-    add = archive.PartWriter.add
+    add = parts.PartWriter.add
 
     def fills_up(self, record, data):
         written.append(record)
@@ -263,7 +263,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(fake, monkeyp
             raise OSError(28, os.strerror(28))
         return add(self, record, data)
 
-    monkeypatch.setattr(archive.PartWriter, "add", fills_up)
+    monkeypatch.setattr(parts.PartWriter, "add", fills_up)
     run = a_run(fake)
     with pytest.raises(WorkError, match="No space left on device"):
         pipeline.run_units(run, ("crop",))

@@ -16,7 +16,7 @@ CHILD = """
 import json, re, sys
 import deltacamera
 from posepile import datasets3d
-from posepile.store import archive
+from posepile.store import packing
 
 def peak():  # of this program; getrusage also counts the process that it was started from
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
@@ -36,13 +36,13 @@ print(json.dumps({"n": n, "path": example.image_path, "joints": example.world_co
 def million(tmp_path_factory):
     """DATA_ROOT with an archive of a million examples; its images are one part's, linked."""
     synthetic = pytest.importorskip("synthetic")
-    from posepile.store import archive
+    from posepile.store import packing
 
     root = tmp_path_factory.mktemp("million")
     if shutil.disk_usage(root).free < 3 << 30:
         pytest.skip("needs 3 GB of disk")
     parts = synthetic.make_parts(root / "parts", N_EXAMPLES, PART)
-    archive.pack(parts, root / "bench.barecat", synthetic.SPEC, {})
+    packing.pack(parts, root / "bench.barecat", synthetic.SPEC, {})
     shutil.rmtree(root / "parts")
     yield root
     for file in root.glob("bench.barecat*"):

@@ -177,9 +177,9 @@ def test_new_datasets_pass_the_allow_list(tmp_path, monkeypatch):
 
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     kit.make_archive(tmp_path)
-    from posepile.store import archive
+    from posepile.store import opening
 
-    archive.write_pickle(tmp_path / "toy.barecat", tmp_path / "toy.pkl")
+    opening.write_pickle(tmp_path / "toy.barecat", tmp_path / "toy.pkl")
     dataset = posepile.load("toy.pkl")
     examples = dataset.examples[TRAIN]
     examples.shuffle(0)

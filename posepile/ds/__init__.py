@@ -16,7 +16,7 @@ from posepile.errors import UsageError
 
 def dataset_names() -> list[str]:
     """Names of all dataset folders, sorted."""
-    return sorted(p.parent.name for p in Path(__file__).parent.glob("*/main.py"))
+    return sorted({p.parent.name for folder in __path__ for p in Path(folder).glob("*/main.py")})
 
 
 def dataset_dir(name: str) -> Path:
@@ -30,7 +30,8 @@ def dataset_dir(name: str) -> Path:
         close = difflib.get_close_matches(name, names, 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}")
-    return Path(__file__).parent / name
+    folders = [Path(folder, name) for folder in __path__]
+    return next((f for f in folders if f.is_dir()), folders[0])
 
 
 def load_recipe(name: str) -> ModuleType:

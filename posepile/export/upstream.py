@@ -9,7 +9,7 @@ from pathlib import Path
 import crc32c
 
 from posepile import paths
-from posepile.store import archive, codec, packing
+from posepile.store import codec, index, packing, reading
 
 # Metadata that only makes sense together with the example table.
 _TABLE_KEYS = ("split_ranges",)
@@ -33,7 +33,7 @@ def export_upstream(
     Returns:
         Number of entries.
     """
-    source = archive.open_archive(archive_path)
+    source = reading.open_archive(archive_path)
     examples = source.table
     out_path = paths.ensure_absolute(out_path)
     out_path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,5 +68,5 @@ def export_upstream(
                 progress(row + 1)
     Path(temporary).replace(shard_path)
     packing.remove_shards_from(out_path, 1)
-    block = packing.IndexBlock(keys, 0, offsets, sizes, checksums)
-    return packing.write_index(out_path, [block]) - 1
+    block = index.IndexBlock(keys, 0, offsets, sizes, checksums)
+    return index.write_index(out_path, [block]) - 1

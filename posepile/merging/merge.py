@@ -21,7 +21,7 @@ from posepile.datasets3d import (
 )
 from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
-from posepile.store.table import ExampleList
+from posepile.store.example_list import ExampleList
 from posepile.util import SPLIT_NAMES
 
 

@@ -17,7 +17,7 @@ from posepile.errors import UsageError
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
-from posepile.store import archive
+from posepile.store import reading
 
 COLUMNS = 4
 PER_SPLIT = 12
@@ -52,7 +52,7 @@ def write_report(name: str, out: Path) -> None:
         name: Dataset name.
         out: The HTML file, replaced atomically.
     """
-    manifest = archive.read_manifest(paths.archive_path(name))
+    manifest = reading.read_manifest(paths.archive_path(name))
     dataset = open_dataset(name)
     body = [
         f"<h1>{html.escape(name)}</h1>",

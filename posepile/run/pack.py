@@ -27,7 +27,7 @@ from posepile.run.pipeline import (
 from posepile.run.units import fingerprint_inputs, params_identity, read_result, result_dir
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import matching
-from posepile.store import archive, packing
+from posepile.store import opening, packing
 
 VERSION = 1
 
@@ -58,7 +58,7 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         spec = load_recipe(run.name).SPEC
         try:
             packing.pack([p["dir"] for p in parts], target, spec, manifest)
-            archive.write_pickle(target, dataset_pickle(run))
+            opening.write_pickle(target, dataset_pickle(run))
             write_json(done, {"key": key, "files": packed_files(run)})
         except (OSError, WorkError) as e:
             if not target.is_file():  # shards without an index only take room

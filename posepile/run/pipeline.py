@@ -637,8 +637,8 @@ def check_quarantine(run: Run, failed: int, all_counts: list[Counts]) -> None:
     n_frames = sum(len(t.quarantined) for t in all_counts)
     if share > run.config.run.max_quarantined:
         raise WorkError(
-            f"{run.name}: {failed} of {failed + len(all_counts)} units and {n_frames} single frames "
-            f"are quarantined ({share:.2%} > run.max_quarantined = "
+            f"{run.name}: {failed} of {failed + len(all_counts)} units and {n_frames} single "
+            f"frames are quarantined ({share:.2%} > run.max_quarantined = "
             f"{run.config.run.max_quarantined:.2%}); nothing was packed. Repair the files listed "
             f"in {run.work / 'quarantine'} and above and run again, or raise the limit"
         )

@@ -24,8 +24,8 @@ from posepile.stages.detect import (
 )
 from posepile.stages.examples import Selected, by_frame, selected_examples, source_name
 from posepile.stages.exclusions import Exclusion
-from posepile.store.archive import PartWriter
 from posepile.store.codec import Record
+from posepile.store.parts import PartWriter
 
 VERSION = 2
 

@@ -1,4 +1,4 @@
-"""From annotations to the list of selected examples: exclusion, selection, order; no pixel read."""
+"""From annotations to the list of selected examples; no pixel is read."""
 
 from __future__ import annotations
 

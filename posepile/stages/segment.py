@@ -18,7 +18,7 @@ from posepile.models.params import SegmentParams
 from posepile.recipe import DatasetSpec
 from posepile.stages.counts import Counts
 from posepile.store.codec import Record
-from posepile.store.packing import PartWriter, read_part
+from posepile.store.parts import PartWriter, read_part
 
 VERSION = 1
 

@@ -2,8 +2,8 @@
 
 A lazy example holds a source and a row. Its fields are slots that stay unset until first asked
 for; Python then calls ``__getattr__``, which fetches the one field. Sources are in
-:mod:`posepile.store.archive`; they offer ``fetch(row, name)``, ``image_path(row)``, ``path(row)``,
-``image(row)`` and ``reduce_example(row)``.
+:mod:`posepile.store.row_sources`; they offer ``fetch(row, name)``, ``image_path(row)``,
+``path(row)``, ``image(row)`` and ``reduce_example(row)``.
 """
 
 from __future__ import annotations

@@ -1,40 +1,26 @@
-"""From a dataset's name to the dataset: pickles, archives, and the folders below ``ds``."""
+"""From a name or file to a dataset: pickles, archives, and the folders below ``ds``."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import os
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from posepile import paths
+from posepile.ds import dataset_names, load_recipe
 from posepile.errors import UsageError, WorkError
+from posepile.files import write_atomically
 from posepile.joint_info import JointInfo
+from posepile.recipe import SPLIT_NAMES
 
+if TYPE_CHECKING:
+    from posepile.datasets2d import Pose2DDataset
+    from posepile.datasets3d import Pose3DDataset
 
-def known_datasets() -> list[str]:
-    """Returns the names of all datasets: the folders below ``posepile/ds`` with a ``main.py``."""
-    import posepile.ds
-
-    names = set()
-    for folder in posepile.ds.__path__:
-        names.update(p.parent.name for p in Path(folder).glob("*/main.py"))
-    return sorted(names)
-
-
-def dataset_module(name: str) -> ModuleType:
-    """Imports ``posepile.ds.<name>.main``; errors inside it come through unchanged.
-
-    Raises:
-        UsageError: There is no such dataset.
-    """
-    if name not in known_datasets():
-        raise UsageError(
-            f"dataset {name!r}: unknown, expected a file *.pkl or *.barecat or one of: "
-            + (", ".join(known_datasets()) or "(none installed)")
-        )
-    return importlib.import_module(f"posepile.ds.{name}.main")
+from posepile.store.reading import open_archive
+from posepile.store.row_sources import EntrySource, _StringColumn, table_source
 
 
 def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
@@ -58,7 +44,7 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
 
     pickle_path, archive_path = paths.cache_dir() / f"{name}.pkl", paths.archive_path(name)
     if kwargs:
-        make = getattr(dataset_module(name), "make_dataset", None)
+        make = getattr(load_recipe(name), "make_dataset", None)
         if make is None:
             _refuse(name, kwargs)
         return make(**kwargs)
@@ -66,7 +52,7 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
         return _of_kind(unpickling.load(pickle_path), kind, name)
     if archive_path.exists():
         return _open_archive(archive_path, kind, None)
-    module = dataset_module(name)
+    module = load_recipe(name)
     if hasattr(module, "make_dataset"):
         return module.make_dataset()
     raise WorkError(
@@ -77,33 +63,31 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset; the recipe's where it has not been built."""
-    from posepile.store import archive
     from posepile.store import restricted_pickle as unpickling
 
     name = str(name)
     if name.endswith(".pkl"):
         return unpickling.load(paths.ensure_absolute(name)).joint_info
     if name.endswith(".barecat"):
-        return archive.open_archive(name).joint_info
-    if name in known_datasets():
-        return dataset_module(name).SPEC.joint_info
+        return open_archive(name).joint_info
+    if name in dataset_names():
+        return load_recipe(name).SPEC.joint_info
     pickle_path, archive_path = paths.cache_dir() / f"{name}.pkl", paths.archive_path(name)
     if pickle_path.exists():
         return unpickling.load(pickle_path).joint_info
     if archive_path.exists():
-        return archive.open_archive(archive_path).joint_info
-    return dataset_module(name).SPEC.joint_info
+        return open_archive(archive_path).joint_info
+    return load_recipe(name).SPEC.joint_info
 
 
 def _open_archive(path, kind, images):
-    from posepile.store import archive
 
-    own_kind = archive.open_archive(path).metadata.get("kind")
+    own_kind = open_archive(path).metadata.get("kind")
     if own_kind == "2d" and kind == "3d":
         raise UsageError(
             f"{path}: a 2D dataset; open it with posepile.datasets2d.get_dataset instead"
         )
-    return archive.open_dataset(path, kind, images)
+    return open_dataset(path, kind, images)
 
 
 def _of_kind(dataset, kind, name):
@@ -120,3 +104,68 @@ def _of_kind(dataset, kind, name):
 def _refuse(name, kwargs):
     if kwargs:
         raise UsageError(f"dataset {name!r}: unknown option {sorted(kwargs)[0]!r}")
+
+
+def open_dataset(
+    path: str | os.PathLike,
+    kind: str | None = None,
+    image_archive_path: str | os.PathLike | None = None,
+) -> Pose3DDataset | Pose2DDataset:
+    """Opens an archive as a dataset; the time it takes does not depend on its size.
+
+    Archives without a table (per-example entries only) are listed first.
+
+    Args:
+        path: The archive.
+        kind: ``3d`` or ``2d``; None = what the archive says of itself.
+        image_archive_path: Where the images are, if not in the archive itself.
+    """
+    from posepile.datasets2d import Pose2DDataset
+    from posepile.datasets3d import Pose3DDataset
+    from posepile.store.example_list import ExampleList
+
+    archive = open_archive(path)
+    metadata, joint_info = archive.metadata, archive.joint_info
+    if kind is None:
+        kind = "2d" if metadata.get("kind") == "2d" else "3d"
+    ref = paths.relative_to_root(archive.path)
+    if archive.has_table:
+        if image_archive_path is not None:
+            raise UsageError(
+                f"{archive.index_path}: image_barecat_path={os.fspath(image_archive_path)!r} "
+                "given, but this archive holds its images itself; leave it out"
+            )
+        source = table_source(ref, kind, archive.table.n_rows)
+        rows = archive.split_rows()
+        lists = [ExampleList(source, rows[name]) for name in SPLIT_NAMES.values()]
+    else:
+        images = None
+        if image_archive_path is not None:
+            images = paths.relative_to_root(paths.ensure_absolute(image_archive_path))
+        lists = []
+        for name in SPLIT_NAMES.values():
+            keys = _StringColumn(key for key, *_ in archive.entries(name))
+            lists.append(ExampleList(EntrySource(ref, images, kind, joint_info.n_joints, keys)))
+    if kind == "2d":
+        return Pose2DDataset(joint_info, *lists)
+    dataset = Pose3DDataset(joint_info, *lists, compute_bone_lengths=False)
+    for name in ("train_bones", "trainval_bones"):
+        lengths = metadata.get(f"{name.removesuffix('s')}_lengths")
+        if lengths is not None and len(lengths):
+            setattr(dataset, name, np.array(lengths, np.float32))
+    return dataset
+
+
+def write_pickle(path: str | os.PathLike, pickle_path: str | os.PathLike) -> None:
+    """Writes the dataset pickle of an archive: a few kilobytes that refer to the archive.
+
+    Args:
+        path: The archive.
+        pickle_path: Where to; written beside and renamed.
+    """
+    import pickle
+
+    data = pickle.dumps(open_dataset(path), protocol=4)
+    pickle_path = Path(pickle_path)
+    pickle_path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(pickle_path, data)

@@ -1,9 +1,4 @@
-"""Writing archives: parts left by units of work, packed under one Barecat index.
-
-A *part* is a folder with ``shard`` (the images one after another), ``columns`` (the rows of the
-example table) and, written last, ``part.json``. Packing links the shards of parts into the
-archive, so the bytes of images are written once, and writes the merged columns and the index.
-"""
+"""Packing: the parts of units become one archive; no image byte is copied."""
 
 from __future__ import annotations
 
@@ -16,8 +11,7 @@ import itertools
 import json
 import os
 import shutil
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,230 +20,26 @@ import crc32c as crc32c_lib
 import numpy as np
 
 import posepile
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import WorkError
 from posepile.files import write_atomically
-from posepile.store import codec, table
+from posepile.store import codec
 
 if TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
+from posepile.recipe import SPLITS
+from posepile.store import fields
+from posepile.store.columns import write_columns
+from posepile.store.index import IndexBlock, write_index
+from posepile.store.parts import _ALIGN, _CHUNK, _json_bytes, _Part
 
 FORMAT_VERSION = 1
-PART_VERSION = 1
+
 
 # Readers of the format open every shard at once, and a process may open 1024 files by default.
 MAX_SHARDS = 500
 
+
 TABLE_PREFIX = "table"
-_ALIGN = 64
-_CHUNK = 8 << 20
-
-
-# ---------------------------------------------------------------- parts
-
-
-class PartWriter:
-    """Writes the part of one unit of work.
-
-    ``part.json`` is written last; a folder without it is not a part. Same records and images give
-    the same bytes.
-
-    Args:
-        directory: Folder to write to; made if needed. What an earlier attempt left is overwritten.
-    """
-
-    def __init__(self, directory: str | os.PathLike):
-        self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "part.json").unlink(missing_ok=True)
-        self._columns = table.ColumnBuilder()
-        self._images: dict[str, tuple[int, int, int]] = {}
-        self._keys: set[tuple[str, int]] = set()
-        self._counts = dict.fromkeys(table.SPLITS, 0)
-        self._offset = 0
-        self._digest = hashlib.sha256()
-        self._file = open(self.directory / "shard", "wb", buffering=1 << 20)
-
-    def add(self, record: codec.Record, jpeg: bytes | None) -> None:
-        """Adds one example.
-
-        Args:
-            record: The annotations.
-            jpeg: The crop. Several people in one crop: the first brings the image, the others
-                bring the same bytes again or None.
-
-        Raises:
-            WorkError: The record cannot be stored; the message names it. The part is as before.
-        """
-        image_path = _checked_image_path(record.image_path)
-        if (image_path, record.person) in self._keys:
-            raise WorkError(f"{image_path}, person {record.person}: added twice")
-        known = self._images.get(image_path)
-        if known is None:
-            if not jpeg:
-                raise WorkError(f"{image_path}: no image was given")
-            place = (self._offset, len(jpeg), crc32c_lib.crc32c(jpeg))
-        else:
-            place = known
-            if jpeg is not None and (len(jpeg), crc32c_lib.crc32c(jpeg)) != known[1:]:
-                raise WorkError(f"{image_path}: two different images under one name")
-        offset, size, crc = place
-        self._columns.add(record, offset=offset, size=size, crc32c=crc, new_image=known is None)
-        self._keys.add((image_path, record.person))
-        self._counts[record.split] += 1
-        if known is None:
-            self._images[image_path] = place
-            self._file.write(jpeg)
-            self._digest.update(jpeg)
-            self._offset += size
-
-    def close(self) -> dict[str, Any]:
-        """Completes the part.
-
-        Returns:
-            Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits`` (examples per
-            split), ``sha256`` of shard and columns.
-        """
-        self._file.close()
-        columns = self._columns.finish()
-        directory = {}
-        columns_digest = hashlib.sha256()
-        with open(self.directory / "columns", "wb") as f:
-            for name in sorted(columns):
-                array = np.ascontiguousarray(columns[name])
-                position = f.tell()
-                padding = b"\0" * (-position % _ALIGN)
-                data = array.tobytes()
-                f.write(padding + data)
-                columns_digest.update(padding + data)
-                directory[name] = [position + len(padding), array.dtype.str, list(array.shape)]
-        summary = {
-            "n_examples": self._columns.n_rows,
-            "n_images": len(self._images),
-            "image_bytes": self._offset,
-            "splits": self._counts,
-            "sha256": {"shard": self._digest.hexdigest(), "columns": columns_digest.hexdigest()},
-        }
-        part = {
-            "version": PART_VERSION,
-            "n_joints": self._columns.n_joints,
-            "columns": directory,
-            **summary,
-        }
-        write_atomically(self.directory / "part.json", _json_bytes(part))
-        return summary
-
-    def abort(self) -> None:
-        """Gives up; what was written stays without ``part.json``."""
-        with contextlib.suppress(OSError):  # a full disk fails a second time when flushing
-            self._file.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, exc_type, exc, tb):
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
-
-
-def _checked_image_path(path):
-    pieces = path.split("/")
-    if (
-        len(pieces) < 2
-        or any(p in ("", ".", "..") for p in pieces)
-        or "\\" in path
-        or "\0" in path
-    ):
-        raise WorkError(
-            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
-            "or '..' component"
-        )
-    return path
-
-
-def _json_bytes(obj):
-    return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-class _Part:
-    """A finished part, as packing sees it."""
-
-    def __init__(self, directory):
-        self.directory = Path(directory)
-        try:
-            info = json.loads((self.directory / "part.json").read_bytes())
-        except FileNotFoundError:
-            raise WorkError(
-                f"{self.directory}: no part.json; the part was not finished, run its unit again"
-            ) from None
-        except ValueError as e:
-            raise CorruptInput(self.directory / "part.json", f"not readable as JSON: {e}") from e
-        if info.get("version") != PART_VERSION:
-            raise WorkError(
-                f"{self.directory}: part version {info.get('version')}, expected {PART_VERSION}; "
-                "run its unit again"
-            )
-        self.n_rows = info["n_examples"]
-        self.n_joints = info["n_joints"]
-        self.image_bytes = info["image_bytes"]
-        self.n_images = info["n_images"]
-        self.splits = info["splits"]
-        self.columns = info["columns"]
-        size = (self.directory / "shard").stat().st_size
-        if size != self.image_bytes:
-            raise CorruptInput(
-                self.directory / "shard", f"{size} bytes, expected {self.image_bytes}"
-            )
-
-    def dtype(self, name):
-        return np.dtype(self.columns[name][1])
-
-    def shape(self, name):
-        return tuple(self.columns[name][2])
-
-    def read(self, name, start=0, stop=None):
-        """Reads rows of a column."""
-        offset, dtype, shape = self.columns[name]
-        dtype = np.dtype(dtype)
-        stop = shape[0] if stop is None else min(stop, shape[0])
-        row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-        n_bytes = (stop - start) * row_bytes
-        with open(self.directory / "columns", "rb", buffering=0) as f:
-            f.seek(offset + start * row_bytes)
-            data = bytearray(n_bytes)
-            view, got = memoryview(data), 0
-            while got < n_bytes:
-                n = f.readinto(view[got:])
-                if not n:
-                    raise CorruptInput(self.directory / "columns", f"column {name!r} is cut short")
-                got += n
-        return np.frombuffer(data, dtype).reshape(stop - start, *shape[1:])
-
-    def iter_chunks(self, name):
-        """Iterates over a column in pieces of some megabytes."""
-        _, dtype, shape = self.columns[name]
-        row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64)))
-        step = max(1, _CHUNK // row_bytes)
-        for start in range(0, shape[0], step):
-            yield self.read(name, start, start + step)
-
-
-def read_part(directory: str | os.PathLike) -> Iterator[tuple[codec.Record, bytes]]:
-    """Iterates over the examples of a finished part and their images, in the order written."""
-    part = _Part(directory)
-    if not part.n_rows:
-        return
-    columns = {name: part.read(name) for name in part.columns}
-    rows = table.ExampleTable(columns, part.n_joints or 0)
-    with open(part.directory / "shard", "rb") as f:
-        for row in range(part.n_rows):
-            _, offset, size = rows.image_address(row)
-            f.seek(offset)
-            yield rows.record(row), f.read(size)
-
-
-# ---------------------------------------------------------------- packing
 
 
 def pack(
@@ -338,7 +128,7 @@ def _check_parts(parts, spec):
             raise WorkError(
                 f"{part.directory}: {part.n_joints} joints, the dataset has {n_joints}"
             )
-        splits = [name for name in table.SPLITS if part.splits[name]]
+        splits = [name for name in SPLITS if part.splits[name]]
         if len(splits) > 1:
             raise WorkError(
                 f"{part.directory}: examples of {' and '.join(splits)}, expected one split"
@@ -351,7 +141,7 @@ def _check_parts(parts, spec):
             ranges[split] = [position, position]
         position += part.n_rows
         ranges[split][1] = position
-    return {name: ranges.get(name, [0, 0]) for name in table.SPLITS}
+    return {name: ranges.get(name, [0, 0]) for name in SPLITS}
 
 
 def _metadata(parts, spec, manifest, split_ranges):
@@ -388,9 +178,9 @@ def _bone_lengths(parts, spec):
     edges = np.asarray(spec.joint_info.stick_figure_edges, np.int64).reshape(-1, 2)
     if not len(edges):
         return None, None
-    sums = {name: [np.zeros(len(edges)), np.zeros(len(edges), np.int64)] for name in table.SPLITS}
+    sums = {name: [np.zeros(len(edges)), np.zeros(len(edges), np.int64)] for name in SPLITS}
     for part in parts:
-        split = next(name for name in table.SPLITS if part.splits[name])
+        split = next(name for name in SPLITS if part.splits[name])
         if split == "test":
             continue
         for coords in _part_coords(part):
@@ -575,10 +365,10 @@ def _npy_chunks(dtype, shape, chunks):
 
 def _merged_columns(parts, placement):
     """Iterates over (name, dtype, shape, chunks) of the columns of all parts together."""
-    names = {name for part in parts for name in part.columns} - set(table.PART_ONLY)
+    names = {name for part in parts for name in part.columns} - set(fields.PART_ONLY)
     if not parts:  # an empty archive is still one that opens
-        columns = table.write_columns([])
-        names = set(columns) - set(table.PART_ONLY)
+        columns = write_columns([])
+        names = set(columns) - set(fields.PART_ONLY)
         for name in sorted(names):
             yield name, columns[name].dtype, columns[name].shape, iter([columns[name]])
         return
@@ -589,7 +379,7 @@ def _merged_columns(parts, placement):
         if name.endswith("_ptr"):
             n_rows = sum(p.shape(name)[0] - 1 if name in p.columns else p.n_rows for p in parts)
             n_rows += 1
-        elif name in table.FIXED:
+        elif name in fields.FIXED:
             n_rows = sum(p.n_rows for p in parts)
         else:
             n_rows = sum(p.shape(name)[0] for p in having)
@@ -611,48 +401,17 @@ def _column_chunks(name, dtype, row_shape, parts, placement):
                 yield np.full(part.n_rows, base, dtype)
         elif name == "shard":
             yield np.full(part.n_rows, shard, dtype)
-        elif name in table.FIXED and name not in part.columns:
+        elif name in fields.FIXED and name not in part.columns:
             yield np.full((part.n_rows, *row_shape), np.nan, dtype)
         elif name in part.columns:
             for chunk in part.iter_chunks(name):
                 if name == "offset" and shard_offset:
                     chunk = chunk + np.uint64(shard_offset)  # noqa: PLW2901
-                elif name in table.STRINGS and base:
+                elif name in fields.STRINGS and base:
                     chunk = chunk + chunk.dtype.type(base)  # noqa: PLW2901
                 yield chunk.astype(dtype, copy=False)
-            if name in table.STRINGS:
+            if name in fields.STRINGS:
                 base += part.shape(f"{name}_strings_ptr")[0] - 1
-
-
-# ---------------------------------------------------------------- the index
-
-
-class IndexBlock:
-    """Entries of one shard, to be written into an index.
-
-    Args:
-        keys: Their keys.
-        shard: Number of the shard.
-        offsets: Places in the shard.
-        sizes: Sizes in bytes.
-        crcs: CRC32C checksums.
-        folders: {folder: (number of files, bytes)}, counted here if not given.
-    """
-
-    __slots__ = ("crcs", "folders", "keys", "offsets", "shard", "sizes")
-
-    def __init__(
-        self,
-        keys: list[str],
-        shard: int,
-        offsets: Any,
-        sizes: Any,
-        crcs: Any,
-        folders: dict[str, tuple[int, int]] | None = None,
-    ):
-        self.keys, self.shard = keys, shard
-        self.folders = _count_folders(keys, sizes) if folders is None else folders
-        self.offsets, self.sizes, self.crcs = offsets, sizes, crcs
 
 
 def _image_blocks(parts, placement):
@@ -699,186 +458,3 @@ class _LazyBlock:
             part.read("crc32c")[new].tolist(),
             {folder[:-1]: (n, size) for folder, n, size in per_folder if n},
         )
-
-
-def write_index(
-    archive_path: str | os.PathLike,
-    blocks: Iterable[Any],
-    origins: Iterable[str] = (),
-) -> int:
-    """Writes an index in the Barecat 0.3 schema, without times and owners; renamed in place.
-
-    Args:
-        archive_path: The index file.
-        blocks: What it shall list.
-        origins: Where the entries come from, named in the message about a key that exists twice.
-
-    Returns:
-        Number of entries.
-
-    Raises:
-        WorkError: A key exists twice.
-    """
-    from importlib import resources
-
-    archive_path = Path(archive_path)
-    temporary = archive_path.with_name(f".{archive_path.name}.tmp")
-    for suffix in ("", "-journal"):
-        Path(f"{temporary}{suffix}").unlink(missing_ok=True)
-    sql = resources.files("barecat") / "sql"
-    connection = sqlite3.connect(temporary, isolation_level=None)
-    count = 0
-    try:
-        _set_pragmas(connection)
-        connection.executescript((sql / "schema.sql").read_text())
-        official = _simplify_files(connection)
-        if official is not None:
-            connection.close()
-            connection = sqlite3.connect(temporary, isolation_level=None)
-            _set_pragmas(connection)
-        connection.execute("BEGIN")
-        folders: dict[str, list[int]] = {}
-        for lazy_block in blocks:
-            block = lazy_block.load() if hasattr(lazy_block, "load") else lazy_block
-            _insert_files(connection, block)
-            count += len(block.keys)
-            for folder, (n, size) in block.folders.items():
-                entry = folders.setdefault(folder, [0, 0])
-                entry[0] += n
-                entry[1] += size
-        connection.executemany(
-            "INSERT INTO dirs (path, num_subdirs, num_files, num_files_tree, size_tree) "
-            "VALUES (?, ?, ?, ?, ?)",
-            _folder_rows(folders),
-        )
-        connection.execute("COMMIT")
-        if official is not None:
-            _redefine_files(connection, official)
-            connection.close()
-            connection = sqlite3.connect(temporary, isolation_level=None)
-            _set_pragmas(connection)
-        try:
-            connection.executescript((sql / "indexes.sql").read_text())
-        except sqlite3.IntegrityError:
-            raise WorkError(_describe_duplicate(connection, archive_path, origins)) from None
-        connection.executescript((sql / "triggers.sql").read_text())
-        connection.close()
-        with open(temporary, "rb") as f:
-            os.fsync(f.fileno())
-        os.replace(temporary, archive_path)
-    except sqlite3.Error as e:
-        raise WorkError(f"{archive_path}: the index cannot be written: {e}") from e
-    finally:
-        connection.close()
-        temporary.unlink(missing_ok=True)
-    return count
-
-
-def _set_pragmas(connection):
-    for pragma in (
-        "page_size=4096",
-        "journal_mode=OFF",  # the file is thrown away if anything goes wrong
-        "synchronous=OFF",
-        "locking_mode=EXCLUSIVE",
-        "cache_size=-131072",
-        "threads=2",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _simplify_files(connection):
-    """Drops the computed column of ``files`` while rows are inserted.
-
-    It is not stored, so rows are the same without it, but SQLite would compute it for every row
-    to check that it is not NULL, which takes three times as long as everything else.
-
-    Returns:
-        The official definition, to be restored; None where SQLite is locked down and nothing was
-        changed.
-    """
-    (official,) = connection.execute(
-        "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'files'"
-    ).fetchone()
-    columns = [row[1:5] for row in connection.execute("PRAGMA table_info(files)")]
-    plain = ", ".join(
-        f"{name} {kind}{' NOT NULL' if not_null else ''}"
-        + (f" DEFAULT {default}" if default is not None else "")
-        for name, kind, not_null, default in columns
-    )
-    try:
-        _redefine_files(connection, f"CREATE TABLE files ({plain})")
-    except sqlite3.DatabaseError:
-        return None
-    return official
-
-
-def _redefine_files(connection, definition):
-    connection.execute("PRAGMA writable_schema=ON")
-    connection.execute(
-        "UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = 'files'", (definition,)
-    )
-
-
-_ROWS_PER_INSERT = 100
-
-
-def _insert_files(connection, block):
-    shards = itertools.repeat(block.shard, len(block.keys))
-    rows = zip(block.keys, shards, block.offsets, block.sizes, block.crcs, strict=True)
-    insert = "INSERT INTO files (path, shard, offset, size, crc32c) VALUES "
-    many = insert + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS_PER_INSERT)
-    while chunk := list(itertools.islice(rows, _ROWS_PER_INSERT)):
-        if len(chunk) == _ROWS_PER_INSERT:
-            connection.execute(many, list(itertools.chain.from_iterable(chunk)))
-        else:
-            connection.executemany(f"{insert} (?, ?, ?, ?, ?)", chunk)
-
-
-def _count_folders(keys, sizes):
-    """Returns {folder: (number of files, their bytes)}."""
-    folders = {}
-    for key, size in zip(keys, sizes, strict=True):
-        entry = folders.setdefault(key.rpartition("/")[0], [0, 0])
-        entry[0] += 1
-        entry[1] += size
-    return folders
-
-
-def _folder_rows(folders):
-    """Returns rows of the table of folders, with statistics summed up towards the root."""
-    stats = {"": [0, 0, 0, 0]}  # subfolders, files, files in tree, bytes in tree
-    for folder in folders:
-        for ancestor in _upwards(folder):
-            stats.setdefault(ancestor, [0, 0, 0, 0])
-    for folder in stats:
-        if folder:
-            stats[folder.rpartition("/")[0]][0] += 1
-    for folder, (n_files, size) in folders.items():
-        stats[folder][1] = n_files
-        for ancestor in _upwards(folder):
-            stats[ancestor][2] += n_files
-            stats[ancestor][3] += size
-    return [(path, *stats[path]) for path in sorted(stats)]
-
-
-def _upwards(folder):
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
-    yield ""
-
-
-def _describe_duplicate(connection, archive_path, origins):
-    row = connection.execute(
-        "SELECT path, count(*) FROM files GROUP BY path HAVING count(*) > 1 ORDER BY path LIMIT 1"
-    ).fetchone()
-    shards = [
-        shard
-        for (shard,) in connection.execute("SELECT shard FROM files WHERE path = ?", (row[0],))
-    ]
-    origins = list(origins)
-    named = [origins[s] if s < len(origins) else f"shard {s}" for s in shards]
-    return (
-        f"{archive_path}: image path {row[0]!r} found {row[1]} times, expected once "
-        f"(in {' and '.join(dict.fromkeys(named))})"
-    )

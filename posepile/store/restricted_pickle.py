@@ -25,8 +25,8 @@ _POSEPILE = {
     },
     "posepile.datasets2d": {"Pose2DDataset", "Pose2DExample", "LazyPose2DExample"},
     "posepile.joint_info": {"JointInfo", "_rebuild"},
-    "posepile.store.table": {"_rebuild_list"},
-    "posepile.store.archive": {
+    "posepile.store.example_list": {"_rebuild_list"},
+    "posepile.store.row_sources": {
         "table_source",
         "_table_example",
         "_entry_example",
@@ -86,8 +86,8 @@ MODULE_ALIASES = {
 }
 _RENAMED = {
     **MODULE_ALIASES,
-    "posepile.archive": "posepile.store.archive",  # up to version 0.1.0
-    "posepile.table": "posepile.store.table",
+    "posepile.archive": "posepile.store.row_sources",  # up to version 0.1.0
+    "posepile.table": "posepile.store.example_list",
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
     "numpy.core.multiarray": "numpy._core.multiarray",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from posepile.store.table import ExampleList
+from posepile.store.example_list import ExampleList
 
 
 class CropDataset:

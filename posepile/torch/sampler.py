@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from posepile.store.table import ExampleList
+from posepile.store.example_list import ExampleList
 
 
 class ShardShuffleSampler:
