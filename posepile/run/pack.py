@@ -57,7 +57,7 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         done.unlink(missing_ok=True)
         spec = load_recipe(run.name).SPEC
         try:
-            packing.pack([p["dir"] for p in parts], target, spec, manifest)
+            packing.pack([p["dir"] / "unit.part" for p in parts], target, spec, manifest)
             opening.write_pickle(target, dataset_pickle(run))
             write_json(done, {"key": key, "files": packed_files(run)})
         except (OSError, WorkError) as e:

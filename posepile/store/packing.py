@@ -20,7 +20,7 @@ import crc32c as crc32c_lib
 import numpy as np
 
 import posepile
-from posepile.errors import WorkError
+from posepile.errors import CorruptInput, WorkError
 from posepile.files import write_atomically
 from posepile.store import codec
 
@@ -30,7 +30,9 @@ from posepile.recipe import SPLITS
 from posepile.store import fields
 from posepile.store.columns import write_columns
 from posepile.store.index import IndexBlock, write_index
-from posepile.store.parts import _ALIGN, _CHUNK, _json_bytes, _Part
+from posepile.store.parts import ALIGN as _ALIGN
+from posepile.store.parts import CHUNK as _CHUNK
+from posepile.store.parts import read_head, shard_of
 
 FORMAT_VERSION = 1
 
@@ -246,11 +248,11 @@ def _place_shards(parts, archive_path, max_shards):
         for part in group:
             placement.append((number, base))
             base += part.image_bytes
-        source = group[0].directory / "shard"
+        source = group[0].shard
         if len(group) == 1:
             copied += _link(source, target)
         else:
-            copied += _concatenate([p.directory / "shard" for p in group], target)
+            copied += _concatenate([p.shard for p in group], target)
     return placement, n_shards, copied
 
 
@@ -303,6 +305,62 @@ def _append(source, out):
     else:
         out.seek(0, os.SEEK_END)
     return size
+
+
+def _json_bytes(obj):
+    return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+class _Part:
+    """A finished part, as packing sees it."""
+
+    def __init__(self, path):
+        self.directory = Path(path)
+        try:
+            with open(path, "rb", buffering=0) as f:
+                found = read_head(f.fileno())
+        except FileNotFoundError:
+            raise WorkError(
+                f"{path}: not found; it was not finished, run its unit again"
+            ) from None
+        if found is None:
+            raise CorruptInput(path, "is cut short, damaged or of another version")
+        info, self.start = found
+        self.n_rows = info["n_examples"]
+        self.n_joints = info["n_joints"]
+        self.image_bytes = info["image_bytes"]
+        self.n_images = info["n_images"]
+        self.splits = info["splits"]
+        self.columns = info["columns"]
+        self.shard = shard_of(path)
+        size = self.shard.stat().st_size
+        if size != self.image_bytes:
+            raise CorruptInput(self.shard, f"{size} bytes, expected {self.image_bytes}")
+
+    def dtype(self, name):
+        return np.dtype(self.columns[name][1])
+
+    def shape(self, name):
+        return tuple(self.columns[name][2])
+
+    def read(self, name, start=0, stop=None):
+        """Reads rows of a column."""
+        offset, dtype, shape = self.columns[name]
+        dtype = np.dtype(dtype)
+        stop = shape[0] if stop is None else min(stop, shape[0])
+        row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+        with open(self.directory, "rb", buffering=0) as f:
+            f.seek(self.start + offset + start * row_bytes)
+            data = f.read((stop - start) * row_bytes)
+        return np.frombuffer(data, dtype).reshape(stop - start, *shape[1:])
+
+    def iter_chunks(self, name):
+        """Iterates over a column in pieces of some megabytes."""
+        _, dtype, shape = self.columns[name]
+        row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64)))
+        step = max(1, _CHUNK // row_bytes)
+        for start in range(0, shape[0], step):
+            yield self.read(name, start, start + step)
 
 
 class _ShardFile:
