@@ -28,11 +28,10 @@ from posepile.acquire.sources import (
 )
 from posepile.errors import CorruptInput
 from posepile.formats.numpy_files import npy_size
+from posepile.miniature import MARK, TRUTH
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
 _EXAMPLES = 5
-_MINIATURE = "miniature_truth.json"
-_OF_MINIATURE = [_MINIATURE, ".miniature.json"]
 
 
 @dataclass
@@ -124,7 +123,7 @@ def run_doctor(
         return report
     files = _walk(root)
     report.n_files = len(files)
-    miniature = _MINIATURE in files
+    miniature = TRUTH in files
     records = _records(root)
     sources = _standing(sources, files)
     if miniature:
@@ -271,7 +270,7 @@ def _judge_layout(
     known |= {path for record in records.values() for path in record["files"]}
     places = [p.path for s in sources.sources for p in s.places]
     places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
-    places += [*sources.ignore, *_OF_MINIATURE]
+    places += [*sources.ignore, TRUTH, MARK]
     known |= {path for found in _matches(places, files) for path in found}
     known |= {f"{s.path}.part" for s in sources.sources if s.url}
     known |= {f"{s.path}.part.json" for s in sources.sources if s.url}

@@ -66,8 +66,12 @@ class Counts:
             own = self.checks.get(name, (0, 0.0, -math.inf))
             self.checks[name] = [own[0] + n, own[1] + total, max(own[2], largest)]
 
+    def quarantined_share(self) -> float:
+        """Returns the share of the frames that is quarantined, 0..1."""
+        return len(self.quarantined) / max(1, self.frames_read)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``result.json`` and the manifest."""
+        """Plain data for the header of a part and the manifest."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: dict(v) if isinstance(v, Counter) else v for k, v in values.items()}
 

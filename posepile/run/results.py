@@ -1,0 +1,111 @@
+"""Where the results of units lie, and which other files a unit may have.
+
+A result is a part file ``<work>/parts/<stage>/<2 hex>/<name>.part``, for crops and masks with a
+``.shard`` beside it. Its header says under ``result`` what it was made from; see ``run/keys.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from posepile.files import locks_are_missing, read_json, write_json
+from posepile.stages import UNIT_STAGES
+from posepile.store import parts
+
+# Folders of earlier layouts of the work folder, whose results no key fits any more.
+EARLIER = ("crop", "segment", "select", "detect", "inputs")
+
+
+def folder_name(unit_id: str) -> str:
+    """Returns a readable, unique file name for a unit id."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", unit_id).strip("-.")[:120]
+    return f"{readable}~{hashlib.blake2b(unit_id.encode(), digest_size=4).hexdigest()}"
+
+
+def part_path(work: Path, stage: str, unit_id: str) -> Path:
+    """Returns where the result of a stage of a unit lies."""
+    name = folder_name(unit_id)
+    return work / "parts" / stage / name[-8:-6] / f"{name}.part"
+
+
+def remove_results(work: Path, unit_id: str) -> None:
+    """Removes the crops and masks of a unit, which share their images, and its boxes."""
+    for stage in UNIT_STAGES:
+        parts.remove_part(part_path(work, stage, unit_id))
+
+
+def remove_unfinished(work: Path, stages: tuple[str, ...], unit_id: str) -> None:
+    """Removes what a worker that was ended in the middle of a unit has left."""
+    for stage in stages:
+        for file in parts.unfinished(part_path(work, stage, unit_id)):
+            file.unlink(missing_ok=True)
+
+
+def quarantine_path(work: Path, unit_id: str) -> Path:
+    """Returns where it says why a unit could not be used, and with which inputs and parameters."""
+    return work / "quarantine" / f"{folder_name(unit_id)}.json"
+
+
+def quarantined_names(work: Path) -> set[str]:
+    """Returns the file names of all quarantined units, so that not every unit is asked for."""
+    with contextlib.suppress(FileNotFoundError):
+        return {p.name for p in (work / "quarantine").iterdir()}
+    return set()
+
+
+def read_quarantine(work: Path, unit_id: str) -> dict[str, Any] | None:
+    """Returns the record of a quarantined unit, None if it is not quarantined."""
+    record = read_json(quarantine_path(work, unit_id))
+    return record if isinstance(record, dict) and "key" in record else None
+
+
+def write_quarantine(work: Path, unit_id: str, record: dict[str, Any]) -> None:
+    """Records why a unit could not be used."""
+    write_json(quarantine_path(work, unit_id), record)
+
+
+@contextlib.contextmanager
+def unit_lock(work: Path, unit_id: str, wait: bool = True) -> Iterator[bool]:
+    """Keeps processes off the same unit: overlapping runs, workers whose run was killed.
+
+    One byte of one file stands for a unit, so that a million units need no million lock files.
+
+    Args:
+        work: Folder of intermediate results.
+        unit_id: The unit.
+        wait: Wait for the other process.
+
+    Yields:
+        Whether the lock is held, which is not certain without waiting.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.blake2b(unit_id.encode(), digest_size=4).digest()
+    with open(work / ".lock-unit", "a") as f:
+        try:
+            mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(f, mode, 1, int.from_bytes(digest, "big") >> 1)
+        except OSError as e:
+            if not locks_are_missing(e):
+                if wait:
+                    raise
+                yield False
+                return
+        yield True
+
+
+def earlier_results(work: Path) -> list[Path]:
+    """Returns folders of results in an earlier layout, which are made again."""
+    return [work / name for name in EARLIER if (work / name).is_dir()]
+
+
+def remove_earlier_results(work: Path) -> None:
+    """Removes results in an earlier layout, once there is an archive of the new ones."""
+    for folder in earlier_results(work):
+        shutil.rmtree(folder, ignore_errors=True)
