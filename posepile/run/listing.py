@@ -23,7 +23,7 @@ from typing import Any
 from posepile.errors import UsageError, WorkError
 from posepile.files import disk_error, is_disk_error, locked, plain
 from posepile.recipe import SPLITS, Unit
-from posepile.run.watching import stamp, watching
+from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
 
@@ -87,7 +87,8 @@ class UnitList:
     def is_current(self, key: str) -> bool:
         """Returns whether listing again would give the same."""
         return self.key == key and all(
-            stamp(path) == seen for path, seen in self._db.execute("SELECT path, stamp FROM seen")
+            is_unchanged(path, seen)
+            for path, seen in self._db.execute("SELECT path, stamp FROM seen")
         )
 
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
@@ -186,7 +187,7 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
             db.execute(f"PRAGMA {setting}")
         db.executescript(_TABLES)
         db.execute("BEGIN")
-        with watching() as seen:
+        with watching(root) as seen:
             prefix = os.path.join(root, "")
             rows = (_row(unit, prefix) for unit in list_units(root, options))
             db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?)", rows)

@@ -18,18 +18,25 @@ _LISTING = ("os.listdir", "os.scandir")
 _CODE = (".py", ".pyc", ".so")
 _ACCESS = os.O_WRONLY | os.O_RDWR
 
+THERE = "there"
+
 _stat = os.stat
 _watched: dict[str, str | None] | None = None
 _hooked = False
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[dict[str, str | None]]:
+def watching(root: Path) -> Iterator[dict[str, str | None]]:
     """Collects path -> stamp of what is opened for reading, listed or asked for meanwhile.
 
     What belongs to Python and to programs (their code, the system's folders) is left out.
+
+    Args:
+        root: The folder in which files may come and go. Of what is asked for elsewhere, only
+            counts whether it is there.
     """
     global _watched, _hooked
+    inside = os.path.join(os.path.abspath(root), "")
     if not _hooked:
         sys.addaudithook(_hook)  # stays for the life of the process and does nothing by itself
         _hooked = True
@@ -37,7 +44,7 @@ def watching() -> Iterator[dict[str, str | None]]:
 
     def seen_stat(path, *args, **kwargs):
         if isinstance(path, (str, os.PathLike)):
-            _see_folder_of(os.path.abspath(path))
+            _see_question(os.path.abspath(path), inside)
         return _stat(path, *args, **kwargs)
 
     os.stat = seen_stat
@@ -45,6 +52,11 @@ def watching() -> Iterator[dict[str, str | None]]:
         yield _watched
     finally:
         os.stat, _watched = _stat, outer
+
+
+def is_unchanged(path: str, seen: str | None) -> bool:
+    """Returns whether a file or folder is as it was when it was watched."""
+    return os.path.lexists(path) if seen == THERE else stamp(path) == seen
 
 
 def stamp(path: str) -> str | None:
@@ -74,7 +86,11 @@ def _hook(event: str, args: tuple) -> None:
             _see(os.path.abspath(path or "."))
 
 
-def _see_folder_of(path: str) -> None:
+def _see_question(path: str, inside: str) -> None:
+    if not path.startswith(inside):
+        if path not in _watched and not path.startswith(_not_watched()):
+            _watched[path] = THERE if os.path.lexists(path) else None
+        return
     folder = os.path.dirname(path)
     while folder not in _watched and not os.path.lexists(folder):
         folder = os.path.dirname(folder)
@@ -82,7 +98,7 @@ def _see_folder_of(path: str) -> None:
 
 
 def _see(path: str) -> None:
-    if path in _watched or path.endswith(_CODE) or path.startswith(_not_watched()):
+    if _watched.get(path, THERE) != THERE or path.endswith(_CODE) or path.startswith(_not_watched()):
         return
     _watched[path] = stamp(path)
 
