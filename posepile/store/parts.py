@@ -73,6 +73,25 @@ def remove_part(path: str | os.PathLike) -> None:
         file.unlink(missing_ok=True)
 
 
+class DamagedParts(WorkError):
+    """Parts that are absent or do not fit their checksums: their units are to be done again.
+
+    Args:
+        reasons: What is wrong, by the path of the part.
+
+    Attributes:
+        paths: The parts, in the order of packing.
+    """
+
+    def __init__(self, reasons: dict[Path, str]):
+        self.reasons, self.paths = reasons, list(reasons)
+        more = f" (and {len(reasons) - 1} more damaged parts)" if len(reasons) > 1 else ""
+        super().__init__(f"{next(iter(reasons.values()))}{more}")
+
+    def __reduce__(self):
+        return DamagedParts, (self.reasons,)
+
+
 # ---------------------------------------------------------------- the container
 
 
@@ -240,15 +259,20 @@ def damage_of_part(path: str | os.PathLike) -> str | None:
     return None
 
 
-def check_shard(path: str | os.PathLike, header: dict[str, Any]) -> None:
+def check_shard(path: str | os.PathLike, header: dict[str, Any], also: Any = None) -> None:
     """Compares a part's shard with the digest in its header.
+
+    Args:
+        path: The part.
+        header: Its header.
+        also: A digest that is fed the same bytes.
 
     Raises:
         CorruptInput: The shard is absent, of another size or damaged.
     """
     shard = shard_of(path)
     try:
-        digest, size = file_digest(shard)
+        digest, size = file_digest(shard, also)
     except OSError as e:
         raise CorruptInput(shard, f"cannot be read: {e.strerror}", hint=_HINT) from e
     if size != header["image_bytes"]:
@@ -257,8 +281,13 @@ def check_shard(path: str | os.PathLike, header: dict[str, Any]) -> None:
         raise CorruptInput(shard, "its content does not fit its SHA-256", hint=_HINT)
 
 
-def file_digest(path: str | os.PathLike) -> tuple[str, int]:
-    """Returns the SHA-256 of a file as hex digits, and its size."""
+def file_digest(path: str | os.PathLike, also: Any = None) -> tuple[str, int]:
+    """Returns the SHA-256 of a file as hex digits, and its size.
+
+    Args:
+        path: The file.
+        also: A digest that is fed the same bytes.
+    """
     digest, size = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as f:
         # A small file is read at once; of a large one, no more than some megabytes are in memory.
@@ -266,6 +295,8 @@ def file_digest(path: str | os.PathLike) -> tuple[str, int]:
         view = memoryview(buffer)
         while n := f.readinto(buffer):
             digest.update(view[:n])
+            if also is not None:
+                also.update(view[:n])
             size += n
     return digest.hexdigest(), size
 
