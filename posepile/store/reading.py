@@ -60,6 +60,11 @@ def open_archive(path: str | os.PathLike) -> Archive:
     return cached
 
 
+def open_anew(path: str | os.PathLike) -> Archive:
+    """Returns a reader that remembers nothing of the files; see :func:`open_archive`."""
+    return Archive(*_find_index(os.fspath(path)))
+
+
 def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
     """Returns the manifest of an archive: code version, parameters, sources, counts."""
     try:
