@@ -7,6 +7,7 @@ from typing import Any
 
 from posepile.recipe import SPLIT_NAMES, TEST, TRAIN, VALID
 from posepile.store.images import decode_image, read_image
+from posepile.store.reading import open_archive
 
 __all__ = [
     "SPLIT_NAMES",
@@ -29,7 +30,5 @@ def get_cached_reader(path: str | os.PathLike, auto_codec: bool = True) -> Any:
     Returns:
         A read-only mapping from key to value, safe to use from several threads and after a fork.
     """
-    from posepile.store.reading import open_archive
-
     reader = open_archive(path)
     return reader.decoded() if auto_codec else reader

@@ -1,4 +1,4 @@
-"""What lazy examples have in common, 2D or 3D.
+"""Examples of a finished dataset, fetched field by field.
 
 A lazy example holds a source and a row. Its fields are slots that stay unset until first asked
 for; Python then calls ``__getattr__``, which fetches the one field. Sources are in
@@ -11,6 +11,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+
+from posepile.store.examples import Pose2DExample, Pose3DExample
+from posepile.store.fields import NOT_STORED, names_in_examples
 
 _set = object.__setattr__
 
@@ -48,7 +51,8 @@ class LazyExample:
             value = self._source.fetch(self._row, record_field)
         # From now on the caller may change the value in place.
         _set(self, name, value)
-        _set(self, "_touched", True)
+        if not self._touched:
+            _set(self, "_touched", True)
         return value
 
     def __setattr__(self, name, value):
@@ -146,3 +150,24 @@ class LazyExample:
         _set(self, "_touched", True)
         for name, value in state.items():
             _set(self, name, value)
+
+
+class LazyPose3DExample(LazyExample, Pose3DExample):
+    """An example of a finished 3D dataset."""
+
+    __module__ = "posepile.datasets3d"  # the name in pickles
+    __slots__ = ("_row", "_source", "_touched")
+    FETCHED: ClassVar[dict[str, str]] = {n: f.name for n, f in names_in_examples("3d").items()}
+    ABSENT = NOT_STORED["3d"]
+
+
+class LazyPose2DExample(LazyExample, Pose2DExample):
+    """An example of a finished 2D dataset."""
+
+    __module__ = "posepile.datasets2d"  # the name in pickles
+    __slots__ = ("_row", "_source", "_touched")
+    FETCHED: ClassVar[dict[str, str]] = {n: f.name for n, f in names_in_examples("2d").items()}
+    ABSENT = NOT_STORED["2d"]
+
+
+LAZY_EXAMPLES = {"3d": LazyPose3DExample, "2d": LazyPose2DExample}

@@ -257,6 +257,11 @@ class Archive:
         return self._metadata
 
     @property
+    def identity(self) -> str | None:
+        """Digest of what the archive holds; None in archives made before there was one."""
+        return self.metadata.get("identity")
+
+    @property
     def joint_info(self) -> JointInfo:
         """The skeleton."""
         return JointInfo(self.metadata["joint_names"], self.metadata["joint_edges"], strict=False)

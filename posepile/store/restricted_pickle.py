@@ -22,16 +22,22 @@ _POSEPILE = {
         "Pose3DExample",
         "LazyPose3DExample",
         "SparseCoords",
+        "example_list",
+        "table_source",
+        "table_example",
+        "entry_source",
+        "entry_example",
     },
     "posepile.datasets2d": {"Pose2DDataset", "Pose2DExample", "LazyPose2DExample"},
     "posepile.joint_info": {"JointInfo", "_rebuild"},
-    "posepile.store.example_list": {"_rebuild_list"},
-    "posepile.store.row_sources": {
+    # up to version 0.1.0
+    "posepile.archive": {
         "table_source",
         "_table_example",
         "_entry_example",
         "_rebuild_entry_source",
     },
+    "posepile.table": {"_rebuild_list"},
     "posepile.merging.merge": {"MappedSource", "_mapped_example"},
 }
 _NUMPY = {
@@ -86,8 +92,6 @@ MODULE_ALIASES = {
 }
 _RENAMED = {
     **MODULE_ALIASES,
-    "posepile.archive": "posepile.store.row_sources",  # up to version 0.1.0
-    "posepile.table": "posepile.store.example_list",
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
     "numpy.core.multiarray": "numpy._core.multiarray",
