@@ -137,6 +137,7 @@ def open_dataset(
                 "given, but this archive holds its images itself; leave it out"
             )
         source = table_source(ref, kind, archive.table.n_rows, short_identity(archive))
+        source.check()
         rows = archive.split_rows()
         lists = [ExampleList(source, rows[name]) for name in SPLIT_NAMES.values()]
     else:

@@ -169,6 +169,9 @@ def _metadata(parts, spec, manifest, split_ranges):
         "licence": spec.licence,
         "counts": {name: stop - start for name, (start, stop) in split_ranges.items()},
         "split_ranges": split_ranges,
+        "identity": hashlib.sha256(
+            json.dumps([[p.columns, p.splits, p.sha256] for p in parts]).encode()
+        ).hexdigest(),
         "sources_sha256": hashlib.sha256(sources.encode()).hexdigest(),
     }
 

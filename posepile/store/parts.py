@@ -180,6 +180,7 @@ class _Part:
         self.image_bytes = info["image_bytes"]
         self.n_images = info["n_images"]
         self.splits = info["splits"]
+        self.sha256 = info["sha256"]
         self.columns = info["columns"]
         size = (self.directory / "shard").stat().st_size
         if size != self.image_bytes:
