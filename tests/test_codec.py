@@ -177,6 +177,14 @@ def test_table_roundtrip(many):
         assert_extras(record, back)
 
 
+def test_a_large_skeleton_without_any_joint():
+    coords = np.full((300, 3), np.nan)
+    columns = write_columns([make_record(np.random.default_rng(0), world_coords=coords)])
+    assert "joint_rows" not in columns
+    found = table.ExampleTable(columns, 300).readers["world_coords"](0).to_array()
+    assert found.shape == (300, 3) and found.dtype == np.float32 and np.isnan(found).all()
+
+
 def assert_extras(record, back):
     if record.parameters is None:
         assert back.parameters is None

@@ -1,4 +1,4 @@
-"""References to rows of an archive: valid for the archive they were made for, refused for others."""
+"""References to rows of an archive hold for the archive they were made for and no other."""
 
 import multiprocessing
 import pickle

@@ -17,12 +17,12 @@ from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES, TRAIN, VALID
 from posepile.store.bones import compute_mean_bones
+from posepile.store.column_readers import missing_value
 from posepile.store.coords import SparseCoords
 from posepile.store.datasets import Pose3DDataset
 from posepile.store.example_list import ExampleList
 from posepile.store.fields import FIELDS
 from posepile.store.lazy import LazyPose3DExample
-from posepile.store.storage import missing_value
 
 
 def merge_datasets(

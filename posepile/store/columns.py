@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from posepile.store.column_readers import missing_value
 from posepile.store.encoding import pack_msgpack
 from posepile.store.fields import FIELDS, FIXED, OPTIONAL, PART_ONLY, RAGGED, STRINGS, Record
-from posepile.store.storage import Row, missing_value
+from posepile.store.storage import Row
 
 
 class ColumnBuilder:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.recipe import SPLITS
+from posepile.store.column_readers import Columns
 from posepile.store.storage import (
     CAMERA_KNOWS_SHAPE,
     HAS_OTHER_SIZE,
     Camera,
     Choice,
-    Columns,
     ColumnTypes,
     Extra,
     Fixed,

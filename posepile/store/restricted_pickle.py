@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from posepile import paths
 from posepile.errors import UsageError, WorkError
 
 _POSEPILE = {
@@ -114,8 +115,6 @@ def load(file: str | os.PathLike | BinaryIO) -> Any:
     """
     if hasattr(file, "read"):
         return _read(file, getattr(file, "name", "pickle"))
-    from posepile import paths
-
     path = paths.ensure_absolute(file) if not Path(file).exists() else Path(file)
     try:
         with open(path, "rb") as f:

@@ -15,6 +15,16 @@ import numpy as np
 
 from posepile.errors import WorkError
 from posepile.store import cameras, encoding
+from posepile.store.column_readers import (
+    Columns,
+    extras_reader,
+    fixed_reader,
+    imshape_reader,
+    nothing,
+    ragged_column,
+    ragged_reader,
+    text_reader,
+)
 from posepile.store.coords import SparseCoords, as_compact_float, present_joints
 
 if TYPE_CHECKING:
@@ -26,19 +36,6 @@ HAS_OTHER_SIZE = 1 << 8  # mask or camera of another size than the crop, see ``e
 
 # Skeletons larger than this (merged ones) store only the joints that are there.
 MAX_DENSE_JOINTS = 256
-
-# Texts kept per table and column; a table may have as many folders as examples.
-_MAX_CACHED_TEXTS = 10_000
-
-
-class Columns(dict[str, np.ndarray]):
-    """Columns of a table by name.
-
-    Attributes:
-        n_joints: Number of joints of the skeleton, None where nothing tells.
-    """
-
-    n_joints: int | None = None
 
 
 @dataclass
@@ -126,7 +123,7 @@ class Fixed:
 
     def reader(self, field: Field, columns: Columns) -> Callable[[int], Any]:
         """Returns a function from row number to value."""
-        return _fixed_reader(field, columns, self.convert)
+        return fixed_reader(field, columns, self.convert)
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ class Text:
 
     def reader(self, field: Field, columns: Columns) -> Callable[[int], str]:
         """Returns a function from row number to value."""
-        return _text_reader(field.name, columns, field.default)
+        return text_reader(field.name, columns, field.default)
 
 
 @dataclass(frozen=True)
@@ -185,8 +182,8 @@ class ImagePath:
 
     def reader(self, field: Field, columns: Columns) -> Callable[[int], str]:
         """Returns a function from row number to value."""
-        directory = _text_reader("dir", columns, "")
-        values, ptr = _ragged(columns, "name")
+        directory = text_reader("dir", columns, "")
+        values, ptr = ragged_column(columns, "name")
 
         def read(row):
             name = values[ptr[row] : ptr[row + 1]].tobytes().decode()
@@ -216,7 +213,7 @@ class Ragged:
     def reader(self, field: Field, columns: Columns) -> Callable[[int], np.ndarray | None]:
         """Returns a function from row number to value."""
         flags, flag = memoryview(columns["flags"]), field.flag
-        values_of = _ragged_reader(columns, field.name)
+        values_of = ragged_reader(columns, field.name)
         return lambda row: values_of(row).copy() if flags[row] & flag else None
 
 
@@ -238,7 +235,7 @@ class Extra:
     def reader(self, field: Field, columns: Columns) -> Callable[[int], Any]:
         """Returns a function from row number to value."""
         flags, flag, name = memoryview(columns["flags"]), field.flag, field.name
-        extras, convert = _extras_reader(columns), self.convert
+        extras, convert = extras_reader(columns), self.convert
 
         def read(row):
             if not flags[row] & flag:
@@ -281,9 +278,10 @@ class JointCoords:
     ) -> Callable[[int], np.ndarray | SparseCoords | None]:
         """Returns a function from row number to value."""
         if field.name in columns:
-            return _fixed_reader(field, columns, None)
+            return fixed_reader(field, columns, None)
         flags, flag, n_joints = memoryview(columns["flags"]), field.flag, columns.n_joints
-        ids, rows = (_ragged_reader(columns, name) for name in ("joint_ids", "joint_rows"))
+        ids = ragged_reader(columns, "joint_ids", "<u2")
+        rows = ragged_reader(columns, "joint_rows", "<f4", (3,))
 
         def read(row):
             if not flags[row] & flag:
@@ -324,11 +322,11 @@ class Camera:
         """Returns a function from row number to value."""
         flags, flag, numbers = memoryview(columns["flags"]), field.flag, columns.get(field.name)
         if numbers is None:
-            return _nothing
-        imshape = _imshape_reader(columns)
-        distortion_of = _ragged_reader(columns, "distortion")
+            return nothing
+        imshape = imshape_reader(columns)
+        distortion_of = ragged_reader(columns, "distortion", "<f4")
         has_distortion = "distortion" in columns
-        extras = _extras_reader(columns)
+        extras = extras_reader(columns)
         make = None
 
         def read(row):
@@ -371,8 +369,8 @@ class Mask:
 
     def reader(self, field: Field, columns: Columns) -> Callable[[int], dict | None]:
         """Returns a function from row number to value."""
-        flags, flag, imshape = memoryview(columns["flags"]), field.flag, _imshape_reader(columns)
-        counts_of, extras = _ragged_reader(columns, field.name), _extras_reader(columns)
+        flags, flag, imshape = memoryview(columns["flags"]), field.flag, imshape_reader(columns)
+        counts_of, extras = ragged_reader(columns, field.name), extras_reader(columns)
 
         def read(row):
             has = flags[row]
@@ -384,75 +382,3 @@ class Mask:
             return {"size": size, "counts": counts_of(row).tobytes()}
 
         return read
-
-
-def missing_value(dtype: np.dtype | str) -> float | int:
-    """Returns what a fixed column holds in rows without a value."""
-    return np.nan if np.dtype(dtype).kind == "f" else 0
-
-
-def _nothing(row):
-    return None
-
-
-def _fixed_reader(field, columns, convert):
-    column, flag = columns.get(field.name), field.flag
-    if column is None:
-        return lambda row: field.default
-    if column.ndim == 1 and not flag:
-        # Typed memory views give Python numbers several times faster than array indexing does.
-        return memoryview(column).__getitem__
-    flags = memoryview(columns["flags"])
-    if column.ndim == 1:
-        numbers = memoryview(column)
-        return lambda row: numbers[row] if flags[row] & flag else None
-    if flag:
-        return lambda row: column[row].copy() if flags[row] & flag else None
-    if convert is not None:
-        return lambda row: convert(column[row].tolist())
-    return lambda row: column[row].copy()
-
-
-def _imshape_reader(columns):
-    sizes = memoryview(columns["imshape"])
-    return lambda row: (sizes[row, 0], sizes[row, 1])
-
-
-def _text_reader(name, columns, default):
-    if name not in columns:
-        return lambda row: default
-    numbers = memoryview(columns[name])
-    values, ptr = _ragged(columns, f"{name}_strings")
-    cache: dict[int, str] = {}
-
-    def read(row):
-        i = numbers[row]
-        text = cache.get(i)
-        if text is None:
-            text = values[ptr[i] : ptr[i + 1]].tobytes().decode()
-            if len(cache) > _MAX_CACHED_TEXTS:
-                cache.clear()
-            cache[i] = text
-        return text
-
-    return read
-
-
-def _ragged(columns, name):
-    for column in (name, f"{name}_ptr"):
-        if column not in columns:
-            raise WorkError(f"example table: column {column!r} not found")
-    return columns[name], memoryview(columns[f"{name}_ptr"])
-
-
-def _ragged_reader(columns, name):
-    if name not in columns:  # no row of the whole table has a value
-        nothing = np.zeros(0, np.uint8)
-        return lambda row: nothing
-    values, ptr = _ragged(columns, name)
-    return lambda row: values[ptr[row] : ptr[row + 1]]
-
-
-def _extras_reader(columns):
-    bytes_of = _ragged_reader(columns, "extras")
-    return lambda row: encoding.unpack_msgpack(bytes_of(row).tobytes())

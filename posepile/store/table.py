@@ -9,8 +9,8 @@ import numpy as np
 
 from posepile.errors import WorkError
 from posepile.recipe import SPLITS
+from posepile.store.column_readers import Columns
 from posepile.store.fields import FIELDS, REQUIRED, Record
-from posepile.store.storage import Columns
 
 
 class ExampleTable:
