@@ -38,3 +38,9 @@ def load_recipe(name: str) -> ModuleType:
     """Imports ``posepile.ds.<name>.main``; see :mod:`posepile.recipe` for what it defines."""
     dataset_dir(name)
     return importlib.import_module(f"posepile.ds.{name}.main")
+
+
+def load_miniature(name: str) -> ModuleType:
+    """Imports ``posepile.ds.<name>.miniature``, which has ``build(root)``."""
+    dataset_dir(name)
+    return importlib.import_module(f"posepile.ds.{name}.miniature")
