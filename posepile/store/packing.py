@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import crc32c as crc32c_lib
 import numpy as np
 
-import posepile
 from posepile.errors import WorkError
 from posepile.files import write_atomically
 from posepile.store import codec
+from posepile.version import __version__
 
 if TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
@@ -153,7 +153,7 @@ def _metadata(parts, spec, manifest, split_ranges):
         "train_bone_lengths": bones[0],
         "trainval_bone_lengths": bones[1],
         "format_version": FORMAT_VERSION,
-        "producer": f"posepile {posepile.__version__}",
+        "producer": f"posepile {__version__}",
         "name": spec.name,
         "kind": spec.kind,
         "image_dir": spec.image_dir,
