@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import posepile
+from posepile import util
 from posepile.datasets2d import Pose2DDataset
 from posepile.datasets3d import TRAIN, Pose3DDataset, SparseCoords
 from posepile.errors import UsageError, WorkError
@@ -133,7 +134,7 @@ def test_plain_pickle_load_after_installing_aliases(write_old):
     try:
         with pytest.raises(ModuleNotFoundError):
             pickle.loads(data)
-        restricted_pickle.install_aliases()
+        util.install_aliases()
         check(pickle.loads(data))
     finally:
         for name in set(sys.modules) - set(before):

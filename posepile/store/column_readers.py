@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from posepile.errors import WorkError
 from posepile.store import encoding
-
-if TYPE_CHECKING:
-    from posepile.store.fields import Field
 
 Reader = Callable[[int], Any]
 
@@ -40,12 +37,24 @@ def nothing(row: int) -> None:
 
 
 def fixed_reader(
-    field: Field, columns: Columns, convert: Callable[[list], Any] | None = None
+    columns: Columns,
+    name: str,
+    flag: int = 0,
+    default: Any = None,
+    convert: Callable[[list], Any] | None = None,
 ) -> Reader:
-    """Reads numbers or arrays of a fixed column, converted from a list if asked."""
-    column, flag = columns.get(field.name), field.flag
+    """Reads numbers or arrays of a fixed column.
+
+    Args:
+        columns: Of the table.
+        name: The column.
+        flag: Bit of rows that have a value, 0 = all.
+        default: Value of all rows where there is no such column.
+        convert: Applied to an array as a list; for columns in which all rows have a value.
+    """
+    column = columns.get(name)
     if column is None:
-        return lambda row: field.default
+        return lambda row: default
     if column.ndim == 1 and not flag:
         # Typed memory views give Python numbers several times faster than array indexing does.
         return memoryview(column).__getitem__

@@ -9,14 +9,13 @@ examples have the default. Programs from before ignore the column.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posepile.recipe import SPLITS
-from posepile.store.column_readers import Columns
 from posepile.store.storage import (
     CAMERA_KNOWS_SHAPE,
     HAS_OTHER_SIZE,
@@ -24,12 +23,12 @@ from posepile.store.storage import (
     Choice,
     ColumnTypes,
     Extra,
+    Field,
     Fixed,
     ImagePath,
     JointCoords,
     Mask,
     Ragged,
-    Row,
     Text,
 )
 
@@ -115,41 +114,6 @@ NOT_STORED = {
     "3d": ("image", "univ_coords", "instance_mask", "custom"),
     "2d": ("image",),
 }
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of :class:`Record`.
-
-    Attributes:
-        name: Its name in records and columns.
-        how: How it is stored.
-        flag: Bit of rows that have a value; 0 where all rows have one.
-        required: Whether every record must have a value.
-        default: The value otherwise.
-        names: Its name in examples, by kind; examples of other kinds do not have it.
-    """
-
-    name: str
-    how: Any
-    flag: int
-    required: bool
-    default: Any
-    names: Mapping[str, str]
-
-    @property
-    def per_joint(self) -> bool:
-        """Whether it has a row for each joint."""
-        return getattr(self.how, "shape", ())[:1] == ("J",)
-
-    def store(self, value: Any, row: Row) -> None:
-        """Puts a value into a row of columns; None is left out."""
-        if value is not None:
-            self.how.store(self, value, row)
-
-    def reader(self, columns: Columns) -> Callable[[int], Any]:
-        """Returns a function from row number to value."""
-        return self.how.reader(self, columns)
 
 
 def _fields():

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import sys
-import types
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -126,28 +124,6 @@ def load(file: str | os.PathLike | BinaryIO) -> Any:
 def loads(data: bytes) -> Any:
     """Reads a dataset pickle from bytes, as :func:`load` does."""
     return _read(io.BytesIO(data), "pickle")
-
-
-def install_aliases() -> None:
-    """Registers the module names of earlier versions, so that plain ``pickle.load`` reads them.
-
-    Changes ``sys.modules`` for the whole process, hence only on request. Modules that can really
-    be imported are left alone.
-    """
-    import importlib
-    import importlib.util
-
-    for old, new in MODULE_ALIASES.items():
-        if old in sys.modules:
-            continue
-        package = old.partition(".")[0]
-        if package not in sys.modules and importlib.util.find_spec(package) is not None:
-            continue
-        if "." in old and package not in sys.modules:
-            container = types.ModuleType(package)
-            container.__path__ = []
-            sys.modules[package] = container
-        sys.modules[old] = importlib.import_module(new)
 
 
 def _read(file, name):

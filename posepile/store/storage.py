@@ -7,9 +7,9 @@ number to value. Which field is stored in which way stands in :mod:`posepile.sto
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from posepile.store.column_readers import (
     text_reader,
 )
 from posepile.store.coords import SparseCoords, as_compact_float, present_joints
-
-if TYPE_CHECKING:
-    from posepile.store.fields import Field
 
 # Bits of the column ``flags`` that belong to no field.
 CAMERA_KNOWS_SHAPE = 1 << 7  # the camera carries the crop's shape
@@ -96,6 +93,41 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Field:
+    """A field of examples, as :class:`posepile.store.fields.Record` declares it.
+
+    Attributes:
+        name: Its name in records and columns.
+        how: How it is stored.
+        flag: Bit of rows that have a value; 0 where all rows have one.
+        required: Whether every record must have a value.
+        default: The value otherwise.
+        names: Its name in examples, by kind; examples of other kinds do not have it.
+    """
+
+    name: str
+    how: Any
+    flag: int
+    required: bool
+    default: Any
+    names: Mapping[str, str]
+
+    @property
+    def per_joint(self) -> bool:
+        """Whether it has a row for each joint."""
+        return getattr(self.how, "shape", ())[:1] == ("J",)
+
+    def store(self, value: Any, row: Row) -> None:
+        """Puts a value into a row of columns; None is left out."""
+        if value is not None:
+            self.how.store(self, value, row)
+
+    def reader(self, columns: Columns) -> Callable[[int], Any]:
+        """Returns a function from row number to value."""
+        return self.how.reader(self, columns)
+
+
+@dataclass(frozen=True)
 class Fixed:
     """A number or an array of one shape; ``("J", ...)`` for one per joint.
 
@@ -123,7 +155,7 @@ class Fixed:
 
     def reader(self, field: Field, columns: Columns) -> Callable[[int], Any]:
         """Returns a function from row number to value."""
-        return fixed_reader(field, columns, self.convert)
+        return fixed_reader(columns, field.name, field.flag, field.default, self.convert)
 
 
 @dataclass(frozen=True)
@@ -278,7 +310,7 @@ class JointCoords:
     ) -> Callable[[int], np.ndarray | SparseCoords | None]:
         """Returns a function from row number to value."""
         if field.name in columns:
-            return fixed_reader(field, columns, None)
+            return fixed_reader(columns, field.name, field.flag)
         flags, flag, n_joints = memoryview(columns["flags"]), field.flag, columns.n_joints
         ids = ragged_reader(columns, "joint_ids", "<u2")
         rows = ragged_reader(columns, "joint_rows", "<f4", (3,))
