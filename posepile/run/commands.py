@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import posepile.miniature.kit
 from posepile import paths
-from posepile.ds import dataset_dir, load_recipe
+from posepile.ds import dataset_dir, load_miniature, load_recipe
 from posepile.errors import UsageError, WorkError
 from posepile.files import disk_error, read_json, replacing
 from posepile.recipe import SPLITS
@@ -55,7 +54,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 
 def make_miniature(run: Run) -> None:
     """Builds the miniature beside and renames it into place; real data is never touched."""
-    module = importlib.import_module(f"posepile.ds.{run.name}.miniature")
+    module = load_miniature(run.name)
     mark = {"made_by": source_hash(Path(module.__file__), Path(posepile.miniature.kit.__file__))}
     if run.root.is_dir() and any(run.root.iterdir()):
         if not (run.root / TRUTH).is_file():

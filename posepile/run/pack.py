@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import posepile
 from posepile import paths
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import WorkError
@@ -28,6 +27,7 @@ from posepile.run.units import fingerprint_inputs, params_identity, read_result,
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import matching
 from posepile.store import layout, opening, packing
+from posepile.version import __version__
 
 VERSION = 1
 
@@ -157,7 +157,7 @@ def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, 
         "dataset": run.name,
         "producer": {
             "name": "posepile",
-            "version": posepile.__version__,
+            "version": __version__,
             "recipe": getattr(recipe, "RECIPE_VERSION", 1),
         },
         "config": run.config.model_dump(mode="json") | {"dataset": dump(run.config.dataset)},

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import posepile
 from posepile.errors import WorkError
 from posepile.recipe import SPLITS
 from posepile.store.bones import BoneLengths
@@ -43,6 +42,7 @@ from posepile.store.parts import (
     shard_of,
 )
 from posepile.store.table_file import TablePlan, TableWriter
+from posepile.version import __version__
 
 if TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
@@ -307,7 +307,7 @@ def _metadata(parts, spec, manifest, bones, identity):
         "train_bone_lengths": bones["train"].mean(),
         "trainval_bone_lengths": bones["train"].mean(bones["val"]),
         "format_version": FORMAT_VERSION,
-        "producer": f"posepile {posepile.__version__}",
+        "producer": f"posepile {__version__}",
         "citation": spec.citation,
         "licence": spec.licence,
         "counts": {name: stop - start for name, (start, stop) in parts.ranges.items()},

@@ -18,6 +18,7 @@ import numpy as np
 
 from posepile.errors import WorkError
 from posepile.store import fields
+from posepile.store.column_readers import missing_value
 from posepile.store.layout import TABLE_PREFIX
 from posepile.store.parts import ALIGN
 
@@ -126,7 +127,8 @@ class TableWriter:
                 values = np.full(n_rows, shard, column.dtype)
             elif name in fields.FIXED:
                 if values is None:
-                    values = np.full((n_rows, *column.row_shape), np.nan, column.dtype)
+                    missing = missing_value(column.dtype)
+                    values = np.full((n_rows, *column.row_shape), missing, column.dtype)
                 elif name == "offset":
                     values = values + np.uint64(base)
                 elif name in fields.STRINGS:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError
-from posepile.store.layout import digests_path, find_index, finish_swap, where_now
+from posepile.store.layout import digests_path, find_index, finish_swap
 from posepile.store.parts import damage_of_part, file_digest, read_header, shard_of
 from posepile.store.reading import Archive, open_anew
 
