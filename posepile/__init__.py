@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, BinaryIO
 
-__version__ = "0.1.0"
+from posepile.version import __version__
+
+__all__ = ["__version__", "load"]
 
 
 def load(file: str | os.PathLike | BinaryIO) -> Any:

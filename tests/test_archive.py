@@ -17,9 +17,9 @@ import pytest
 
 from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import UsageError, WorkError
 from posepile.export.upstream import export_upstream
-from posepile.store import codec, opening, packing, parts, reading, verifying
+from posepile.store import codec, layout, opening, packing, parts, reading, verifying
 from posepile.util import get_cached_reader
 
 
@@ -131,6 +131,7 @@ def test_repacking_smaller_leaves_nothing_behind(root):
         "toy.barecat-shard-00000",
         "toy.barecat-shard-00001",
         "toy.barecat.manifest.json",
+        "toy.barecat.sha256",
     ]
     assert not list(root.glob(".*.tmp"))
     assert len(datasets3d.get_dataset("toy").examples[TRAIN]) == 6
@@ -139,18 +140,26 @@ def test_repacking_smaller_leaves_nothing_behind(root):
         old.examples[TRAIN][0].load()
 
 
-def test_a_pack_that_fails_leaves_no_index(root, monkeypatch):
+@pytest.mark.parametrize("failing", ["table", "index", "fsync", "shard"])
+def test_a_pack_that_fails_changes_nothing(root, monkeypatch, failing):
     paths, _ = kit.make_parts(root)
     packing.pack(paths, root / "toy.barecat", kit.spec(), {})
+    before = snapshot(root)
+    other, _ = kit.make_parts(root, "other", n=4)
 
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packing, "_npy_chunks", full)
+    module, name = {
+        "table": (packing.TableWriter, "append"),
+        "index": (packing.IndexWriter, "close"),
+        "fsync": (layout, "sync"),
+        "shard": (packing, "link_or_copy"),
+    }[failing]
+    monkeypatch.setattr(module, name, full)
     with pytest.raises(OSError, match="No space"):
-        packing.pack(paths, root / "toy.barecat", kit.spec(), {})
-    assert not (root / "toy.barecat").exists()
-    assert not list(root.glob(".*.tmp"))
+        packing.pack(other, root / "toy.barecat", kit.spec(), {})
+    assert snapshot(root) == before
 
 
 def test_several_people_share_an_image(root):
@@ -193,11 +202,12 @@ def test_parts_that_do_not_fit(root):
     with pytest.raises(WorkError, match="do not lie together"):
         packing.pack(paths, root / "toy.barecat", kit.spec(), {})
     paths[0].unlink()
-    with pytest.raises(WorkError, match="not finished"):
-        packing.pack(paths[:1], root / "toy.barecat", kit.spec(), {})
     with open(parts.shard_of(paths[1]), "ab") as f:
         f.write(b"x")
-    with pytest.raises(CorruptInput, match="expected"):
+    with pytest.raises(parts.DamagedParts, match=r"not finished.* \(and 1 more") as caught:
+        packing.pack(paths, root / "toy.barecat", kit.spec(), {})
+    assert caught.value.paths == paths[:2]
+    with pytest.raises(parts.DamagedParts, match="3810 bytes, expected 3809"):
         packing.pack(paths[1:2], root / "toy.barecat", kit.spec(), {})
 
 
@@ -231,8 +241,9 @@ def test_verify_finds_a_flipped_byte_and_a_wrong_address(root):
     data[len(data) // 2] ^= 1
     shard.unlink()
     shard.write_bytes(data)
-    (problem,) = verifying.verify("toy.barecat")
-    assert "toy_downscaled/s1/" in problem and "checksum" in problem
+    of_file, of_image = verifying.verify("toy.barecat")
+    assert f"{shard}: its content does not fit its SHA-256" in of_file
+    assert "toy_downscaled/s1/" in of_image and "CRC32C mismatch" in of_image
     connection = sqlite3.connect(root / "toy.barecat")
     connection.execute("PRAGMA recursive_triggers=OFF")
     connection.execute("DELETE FROM files WHERE path = ?", (records[0].image_path,))
@@ -252,9 +263,7 @@ def test_manifest_and_metadata(root):
     paths, _ = kit.make_parts(root)
     packing.pack(paths, root / "toy.barecat", kit.spec(), {"sources": ["x"]})
     assert reading.read_manifest("toy.barecat") == {"sources": ["x"]}
-    assert json.loads(packing.manifest_path(root / "toy.barecat").read_text()) == {
-        "sources": ["x"]
-    }
+    assert json.loads(layout.manifest_path(root / "toy.barecat").read_text()) == {"sources": ["x"]}
     metadata = reading.open_archive("toy.barecat").metadata
     assert metadata["counts"] == {"train": 12, "val": 6, "test": 0}
     assert metadata["format_version"] == 1 and metadata["units"] == "mm"
@@ -410,5 +419,5 @@ def test_reference_to_an_archive_that_has_changed(root):
     kit.make_archive(root)
     opening.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
     kit.make_archive(root, n=4)
-    with pytest.raises(WorkError, match="when it had 18"):
+    with pytest.raises(WorkError, match="was packed again"):
         datasets3d.get_dataset("toy").examples[TRAIN][0].load()

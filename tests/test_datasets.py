@@ -163,3 +163,14 @@ def test_joint_info():
 def test_joint_info_refuses(joints, edges, message):
     with pytest.raises(UsageError, match=message):
         JointInfo(joints, edges)
+
+
+def test_a_dataset_in_another_folder_is_found(root, tmp_path, monkeypatch):
+    folder = tmp_path / "mine" / "zz_mine"
+    folder.mkdir(parents=True)
+    (folder / "main.py").write_text("import archive_kit\nSPEC = archive_kit.spec('zz_mine')")
+    monkeypatch.setattr(posepile.ds, "__path__", list(posepile.ds.__path__))
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path / "mine"))
+    assert "zz_mine" in posepile.ds.dataset_names()
+    assert posepile.ds.load_recipe("zz_mine").SPEC.name == "zz_mine"
+    monkeypatch.delenv("POSEPILE_DATASETS")

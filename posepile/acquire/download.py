@@ -693,7 +693,7 @@ def _transfer_once(transfer: _Transfer, url: str) -> _Digests:
 def _request(
     source: Source, url: str, offset: int, notes: dict, credentials: Credentials | None
 ) -> urllib.request.Request:
-    from posepile import __version__
+    from posepile.version import __version__
 
     request = urllib.request.Request(url)
     request.add_header("User-Agent", f"posepile/{__version__}")

@@ -1,14 +1,18 @@
-"""Datasets: one folder each, found by being there.
+"""The registry of datasets: one folder each, found by being there.
 
-A dataset is a folder with a ``main.py``; no central list names it, and deleting the folder removes
-the dataset without a trace. A build of it has the dataset's name, or ``name@variant`` for a second
-one with other settings.
+A dataset is a folder with a ``main.py``, here or below a folder of ``$POSEPILE_DATASETS`` (several
+are separated by ``:``). No central list names it, and deleting the folder removes the dataset
+without a trace. This is the only place that imports a recipe.
+
+A build of a dataset has the name of the dataset, or ``name@variant`` for a second one with other
+settings.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +21,8 @@ from posepile.errors import UsageError
 
 
 def dataset_names() -> list[str]:
-    """Names of all dataset folders, sorted."""
-    return sorted({p.parent.name for folder in __path__ for p in Path(folder).glob("*/main.py")})
+    """Returns the names of all dataset folders, sorted."""
+    return sorted({p.parent.name for folder in _folders() for p in Path(folder).glob("*/main.py")})
 
 
 def build_name(name: str, variant: str | None) -> str:
@@ -44,23 +48,40 @@ def split_build(name: str, variant: str | None = None) -> tuple[str, str | None]
 
 
 def dataset_dir(name: str) -> Path:
-    """Folder of a dataset, whichever build of it is named.
+    """Returns the folder of a dataset, whichever build of it is named.
 
     Raises:
         UsageError: No such dataset; the message lists those there are.
     """
     name, _ = split_build(name)
+    for folder in _folders():
+        if name.isidentifier() and Path(folder, name, "main.py").is_file():
+            return Path(folder, name)
     names = dataset_names()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}")
-    folders = [Path(folder, name) for folder in __path__]
-    return next((f for f in folders if f.is_dir()), folders[0])
+    if name in names:
+        return Path(__path__[0], name)
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}")
 
 
 def load_recipe(name: str) -> ModuleType:
     """Imports ``posepile.ds.<name>.main``; see :mod:`posepile.recipe` for what it defines."""
-    name, _ = split_build(name)
-    dataset_dir(name)
-    return importlib.import_module(f"posepile.ds.{name}.main")
+    return _load(name, "main")
+
+
+def load_miniature(name: str) -> ModuleType:
+    """Imports ``posepile.ds.<name>.miniature``, which has ``build(root)``."""
+    return _load(name, "miniature")
+
+
+def _load(name: str, part: str) -> ModuleType:
+    folder = str(dataset_dir(name).parent)
+    if folder not in __path__:
+        __path__.append(folder)
+    return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
+
+
+def _folders() -> list[str]:
+    named = os.environ.get("POSEPILE_DATASETS", "").split(os.pathsep)
+    return [*__path__, *(os.path.abspath(f) for f in named if f and f not in __path__)]

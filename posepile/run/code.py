@@ -23,7 +23,7 @@ from posepile.files import stable_hash
 # the texts of errors; the versions of the package and of its registry.
 NOT_FOLLOWED = (
     "stages run config cli report viewer merging export torch evaluation acquire store errors "
-    "datasets3d datasets2d archive table util"
+    "datasets3d datasets2d archive table util version"
 ).split()
 
 

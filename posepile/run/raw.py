@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 
 import posepile.miniature.kit
-from posepile.ds import dataset_dir
+from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError
 from posepile.files import read_json, replacing
 from posepile.miniature import MARK, TRUTH
@@ -46,7 +45,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 
 def make_miniature(run: Run) -> None:
     """Builds the miniature under another name and renames it; real data is never touched."""
-    module = importlib.import_module(f"{run.recipe.__name__.rpartition('.')[0]}.miniature")
+    module = load_miniature(run.name)
     mark = {"made_by": source_hash(Path(module.__file__), Path(posepile.miniature.kit.__file__))}
     if run.root.is_dir() and any(run.root.iterdir()):
         if not (run.root / TRUTH).is_file():

@@ -98,7 +98,11 @@ def _see_question(path: str, inside: str) -> None:
 
 
 def _see(path: str) -> None:
-    if _watched.get(path, THERE) != THERE or path.endswith(_CODE) or path.startswith(_not_watched()):
+    if (
+        _watched.get(path, THERE) != THERE
+        or path.endswith(_CODE)
+        or path.startswith(_not_watched())
+    ):
         return
     _watched[path] = stamp(path)
 

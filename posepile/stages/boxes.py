@@ -16,7 +16,7 @@ from posepile.stages.counts import Counts
 
 if TYPE_CHECKING:
     from posepile.models.params import DetectParams
-    from posepile.stages.examples import Selected
+    from posepile.stages.select import Selected
 
 
 class BoxParams(BaseModel):

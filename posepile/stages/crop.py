@@ -13,7 +13,8 @@ from posepile.recipe import Sequence, Stills
 from posepile.stages.boxes import choose_boxes, project_joints
 from posepile.stages.detect import needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
-from posepile.stages.examples import Selected, by_frame, selected_examples, source_name
+from posepile.stages.examples import by_frame, selected_examples, source_name
+from posepile.stages.select import Selected
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
 

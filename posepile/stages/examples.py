@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.recipe import Sequence, Stills, Track, Video
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import Exclusion, matching
-from posepile.stages.select import SelectParams, select_frames
+from posepile.stages.select import Selected, SelectParams, select_frames
 from posepile.store.parts import write_part
 
 if TYPE_CHECKING:
@@ -33,15 +32,6 @@ def run(task: Task) -> None:
         selected_examples(sequence, task.params.select, task.exclusions, task.counts)
         task.progress()
     write_part(task.out, {"result": task.result()}, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """One person in one frame that shall become an example; ``k`` indexes the track's arrays."""
-
-    frame: int
-    track: Track
-    k: int
 
 
 def selected_examples(

@@ -31,8 +31,8 @@ import numpy as np
 from posepile.errors import CorruptInput, WorkError
 from posepile.files import plain
 from posepile.recipe import SPLITS
-from posepile.store import codec
 from posepile.store.columns import ColumnBuilder
+from posepile.store.fields import Record
 from posepile.store.table import ExampleTable
 
 PART_VERSION = 2
@@ -71,6 +71,25 @@ def remove_part(path: str | os.PathLike) -> None:
     """Removes a part, its shard, and what a killed process left of either."""
     for file in (Path(path), shard_of(path), *unfinished(path)):
         file.unlink(missing_ok=True)
+
+
+class DamagedParts(WorkError):
+    """Parts that are absent or do not fit their checksums: their units are to be done again.
+
+    Args:
+        reasons: What is wrong, by the path of the part.
+
+    Attributes:
+        paths: The parts, in the order of packing.
+    """
+
+    def __init__(self, reasons: dict[Path, str]):
+        self.reasons, self.paths = reasons, list(reasons)
+        more = f" (and {len(reasons) - 1} more damaged parts)" if len(reasons) > 1 else ""
+        super().__init__(f"{next(iter(reasons.values()))}{more}")
+
+    def __reduce__(self):
+        return DamagedParts, (self.reasons,)
 
 
 # ---------------------------------------------------------------- the container
@@ -229,26 +248,36 @@ def _read_whole(path):
 _HINT = "run its unit again"
 
 
-def damage_of_part(path: str | os.PathLike) -> str | None:
-    """Returns what is wrong with a part or its shard, every byte compared; None if nothing is."""
+def damage_of_part(path: str | os.PathLike, *, shard: bool = True) -> str | None:
+    """Returns what is wrong with a part or its shard, every byte compared; None if nothing is.
+
+    Args:
+        path: The part.
+        shard: Read the shard, too.
+    """
     try:
         header = _read_whole(path)[1]
-        if "shard" in header["sha256"]:
+        if shard and "shard" in header["sha256"]:
             check_shard(path, header)
     except WorkError as e:
         return str(e)
     return None
 
 
-def check_shard(path: str | os.PathLike, header: dict[str, Any]) -> None:
+def check_shard(path: str | os.PathLike, header: dict[str, Any], also: Any = None) -> None:
     """Compares a part's shard with the digest in its header.
+
+    Args:
+        path: The part.
+        header: Its header.
+        also: A digest that is fed the same bytes.
 
     Raises:
         CorruptInput: The shard is absent, of another size or damaged.
     """
     shard = shard_of(path)
     try:
-        digest, size = file_digest(shard)
+        digest, size = file_digest(shard, also)
     except OSError as e:
         raise CorruptInput(shard, f"cannot be read: {e.strerror}", hint=_HINT) from e
     if size != header["image_bytes"]:
@@ -257,8 +286,13 @@ def check_shard(path: str | os.PathLike, header: dict[str, Any]) -> None:
         raise CorruptInput(shard, "its content does not fit its SHA-256", hint=_HINT)
 
 
-def file_digest(path: str | os.PathLike) -> tuple[str, int]:
-    """Returns the SHA-256 of a file as hex digits, and its size."""
+def file_digest(path: str | os.PathLike, also: Any = None) -> tuple[str, int]:
+    """Returns the SHA-256 of a file as hex digits, and its size.
+
+    Args:
+        path: The file.
+        also: A digest that is fed the same bytes.
+    """
     digest, size = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as f:
         # A small file is read at once; of a large one, no more than some megabytes are in memory.
@@ -266,6 +300,8 @@ def file_digest(path: str | os.PathLike) -> tuple[str, int]:
         view = memoryview(buffer)
         while n := f.readinto(buffer):
             digest.update(view[:n])
+            if also is not None:
+                also.update(view[:n])
             size += n
     return digest.hexdigest(), size
 
@@ -300,7 +336,7 @@ class PartWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = None if images_of else open(self._temporary, "wb", buffering=1 << 20)
 
-    def add(self, record: codec.Record, jpeg: bytes | None) -> None:
+    def add(self, record: Record, jpeg: bytes | None) -> None:
         """Adds one example.
 
         Args:
@@ -435,7 +471,7 @@ def _checked_image_path(path):
     return path
 
 
-def read_part(path: str | os.PathLike) -> Iterator[tuple[codec.Record, bytes]]:
+def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
     """Iterates over the examples of a part and their images, in the order written.
 
     Raises:
