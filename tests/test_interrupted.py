@@ -12,12 +12,12 @@ import sys
 import pytest
 import test_pipeline
 from conftest import ROOT
+from posepile.run.units import result_dir, unit_lock
 from test_pipeline import a_run, packed_bytes, process_and_pack, states
 
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.run import pack as packing
 from posepile.run import pipeline
-from posepile.run.units import result_dir, unit_lock
 from posepile.stages import crop
 from posepile.store import reading, verifying
 

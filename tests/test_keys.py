@@ -50,7 +50,9 @@ def mine(tmp_path):
 def test_code_is_followed_also_into_late_imports(mine):
     found = mine()
     own = {name for name in found if not name.startswith("posepile/")}
-    assert own == {f"{os.path.basename(own_folder(mine))}/{n}.py" for n in ("main", "reader", "late")}
+    assert own == {
+        f"{os.path.basename(own_folder(mine))}/{n}.py" for n in ("main", "reader", "late")
+    }
     assert "posepile/formats/numpy_files.py" in found
     assert not any("errors" in name or "store" in name for name in found)
 
@@ -238,7 +240,7 @@ def large(tmp_path, monkeypatch):
 
 
 def test_large_files_are_sampled_and_say_so(large):
-    file, plant = large
+    file, _plant = large
     (before,) = inputs.fingerprint_inputs(["video"], file.parent, [])
     assert before[3].startswith("blake2b-sampled:")
     data = bytearray(file.read_bytes())
@@ -270,7 +272,7 @@ def test_a_file_that_was_replaced_is_always_read_whole(large):
 
 
 def test_what_the_download_has_hashed_is_taken_from_its_record(large):
-    file, plant = large
+    file, _plant = large
     lock = file.parent / ".posepile" / "sources.lock.json"
     lock.parent.mkdir()
 
@@ -312,5 +314,3 @@ def test_missing_input_quarantines_its_unit_until_it_is_there(fake):
     file.write_bytes(content)
     assert states(a_run(fake))["seq0"] == {"crop": "kept"}  # what was made before still fits
     assert process.process(a_run(fake), ("crop",)).share == 0
-
-

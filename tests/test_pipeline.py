@@ -86,7 +86,7 @@ def test_a_changed_parameter_redoes_what_depends_on_it(fake):
     run = a_run(fake)
     both = ("select", "crop")
     assert states(run, both) == all_of(select="done", crop="done")
-    assert states(run, both) == dict.fromkeys(UNITS, {})
+    assert states(run, both) == {key: {} for key in UNITS}
     quality = a_run(fake, "crop.jpeg_quality=80")
     assert states(quality, both) == all_of(select="kept", crop="done")
     option = a_run(fake, "crop.jpeg_quality=80", "dataset.stride=2")
@@ -103,7 +103,7 @@ def test_a_changed_input_redoes_its_unit_only(fake):
     os.utime(file)  # a new date alone changes nothing
     assert states(run) == {"seq0": {}, "seq1": {"crop": "kept"}, "seq2": {}}
     # ... and is remembered, so that the file is not read at every run
-    assert states(run) == dict.fromkeys(UNITS, {})
+    assert states(run) == {key: {} for key in UNITS}
     assert pack.pack(run)[1]
     os.utime(file)
     assert not pack.pack(run)[1]
@@ -326,5 +326,5 @@ def test_a_fault_of_the_recipe_quarantines_its_unit(fake):
     manifest, _ = pack.pack(a_run(fake, "run.max_quarantined=0.5"))
     assert "ZeroDivisionError" in manifest["quarantined_units"][0]["reason"]
     BROKEN.clear()
-    assert states(a_run(fake)) == dict.fromkeys(UNITS, {})  # the key is the same
+    assert states(a_run(fake)) == {key: {} for key in UNITS}  # the key is the same
     assert states(a_run(fake, retry=True)) == {"seq0": {}, "seq1": {"crop": "done"}, "seq2": {}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
 
 from posepile import paths
-from posepile.errors import UsageError, WorkError
+from posepile.errors import WorkError
 from posepile.recipe import SPLITS
 from posepile.run import pack as packing
 from posepile.run import results
@@ -153,7 +154,7 @@ def status(run: Run) -> list[str]:
 
 
 def verify(run: Run, repair: bool) -> tuple[bool, list[str]]:
-    """Checks every checksum and row of the packed dataset: (all well, lines).
+    """Checks every checksum and row of the packed dataset and of its parts: (all well, lines).
 
     Args:
         run: The run.
@@ -162,16 +163,22 @@ def verify(run: Run, repair: bool) -> tuple[bool, list[str]]:
     """
     from posepile.store import verifying
 
-    if not run.archive.is_file():
-        raise UsageError(
-            f"{run.archive}: {run.build} has not been packed yet; posepile run {run.build}"
+    report = verifying.check_archive(run.archive, run.work / "parts")
+    lines = list(report.problems)
+    if repair and report.problems:
+        run = dataclasses.replace(run, only=packing.packed_only(run))
+        report = verifying.repair(
+            run.archive,
+            run.work / "parts",
+            report,
+            redo=lambda damaged: packing.redo(run, damaged),
+            pack=lambda: packing.pack(run, again=True),
         )
-    problems = verifying.verify(run.archive)
-    return not problems, [*problems, f"{run.archive}: {_state(problems)}"]
-
-
-def _state(problems: list[str]) -> str:
-    return f"{len(problems)} problems" if problems else "ok"
+        state = "not repaired" if report.problems else "repaired"
+        lines += [f"{run.archive}: {state}", *report.problems]
+    n = len(report.problems)
+    lines.append(f"{run.archive}: {f'{n} problems' if n else 'ok'}")
+    return not report.problems, lines
 
 
 def report_path(run: Run) -> Path:

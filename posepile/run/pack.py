@@ -17,8 +17,9 @@ from posepile.run.keys import Keys, name_changes
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
 from posepile.run.manifest import Totals, make_manifest
-from posepile.run.plan import Decision, Planner
+from posepile.run.plan import WITH_SHARD, Decision, Planner
 from posepile.run.process import check_quarantine, default_stages, final_stage, work_on
+from posepile.stages import UNIT_STAGES
 from posepile.store import opening, packing, parts
 from posepile.store.packing import manifest_path
 from posepile.store.parts import DamagedParts
@@ -29,13 +30,16 @@ VERSION = 2
 REPAIRS = 3
 
 
-def pack(run: Run, tell: Callable[[str], None] = print) -> tuple[dict[str, Any], bool]:
+def pack(
+    run: Run, tell: Callable[[str], None] = print, *, again: bool = False
+) -> tuple[dict[str, Any], bool]:
     """Packs the dataset if anything changed since it was last packed.
 
     Args:
         run: The run; its share does not matter, packing concerns all units (or those of
             ``--only``).
         tell: Is given lines to show.
+        again: Pack even if nothing seems to have changed.
 
     Returns:
         The manifest, and whether anything had to be done.
@@ -48,15 +52,15 @@ def pack(run: Run, tell: Callable[[str], None] = print) -> tuple[dict[str, Any],
         units = run_units(run, keys)
         for last in (False,) * REPAIRS + (True,):
             try:
-                return _pack(run, keys, units)
+                return _pack(run, keys, units, again)
             except DamagedParts as e:
                 if last:
                     raise
-                redo(run, keys, units, e.paths, tell)
+                _redo(run, keys, units, e.paths, tell)
     raise AssertionError("not reached")
 
 
-def _pack(run: Run, keys: Keys, units: UnitList) -> tuple[dict[str, Any], bool]:
+def _pack(run: Run, keys: Keys, units: UnitList, again: bool) -> tuple[dict[str, Any], bool]:
     found = collect(run, keys, units)
     check_finished(run, keys, found)
     n = found.units + len(found.failed)
@@ -69,7 +73,7 @@ def _pack(run: Run, keys: Keys, units: UnitList) -> tuple[dict[str, Any], bool]:
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
     stored = read_json(manifest_path(run.archive))
-    if stored and read_json(done) == {"key": key, "files": packed_files(run)}:
+    if not again and stored and read_json(done) == {"key": key, "files": packed_files(run)}:
         return stored, False
     done.unlink(missing_ok=True)
     stage = final_stage(run.config)
@@ -232,35 +236,67 @@ def _inputs(
                 yield name, size, digest
 
 
+def packed_only(run: Run) -> str | None:
+    """Returns the glob under which the archive was packed, None if it is not partial."""
+    manifest = read_json(manifest_path(run.archive))
+    partial = manifest.get("partial") if isinstance(manifest, dict) else None
+    return partial["only"] if partial else run.only
+
+
 # ---------------------------------------------------------------- making damaged parts again
 
 
-def redo(
-    run: Run, keys: Keys, units: UnitList, paths: list[Path], tell: Callable[[str], None]
-) -> None:
-    """Makes the units again whose parts are damaged, and only those.
+def redo(run: Run, paths: list[Path], tell: Callable[[str], None] = print) -> None:
+    """Makes damaged parts again, and nothing else.
 
     Args:
         run: The run.
-        keys: Its keys.
-        units: All units.
         paths: The damaged parts.
         tell: Is given a line to show.
 
     Raises:
-        WorkError: A part belongs to no unit.
+        WorkError: A part belongs to no unit, or its unit cannot be made again.
     """
-    names = {Path(path).stem for path in paths}
-    rows = [r for r in units.rows(range(units.count)) if results.folder_name(r.id) in names]
-    if len(rows) < len(names):
-        unknown = sorted(names - {results.folder_name(r.id) for r in rows})
-        raise WorkError(f"{run.build}: no unit has the damaged part {unknown[0]}.part")
+    with lock(run, "pack"):
+        keys = run_keys(run)
+        _redo(run, keys, run_units(run, keys), paths, tell)
+
+
+def _redo(
+    run: Run, keys: Keys, units: UnitList, paths: list[Path], tell: Callable[[str], None]
+) -> None:
+    damaged: dict[str, set[str]] = {}
+    for path in paths:
+        damaged.setdefault(Path(path).stem, set()).add(Path(path).parent.parent.name)
+    rows = [r for r in units.rows(range(units.count)) if results.folder_name(r.id) in damaged]
+    if len(rows) < len(damaged):
+        unknown = sorted(damaged.keys() - {results.folder_name(r.id) for r in rows})
+        raise WorkError(
+            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; remove it"
+        )
     ids = ", ".join(row.id for row in rows[:3]) + (", …" if len(rows) > 3 else "")
-    tell(f"{run.build}: {len(rows)} damaged parts are made again: {ids}")
+    tell(f"{run.build}: {len(rows)} units with damaged parts are made again: {ids}")
+    for stages, group in _by_stages(run, rows, damaged).items():
+        for row in group:
+            for stage in stages:
+                parts.remove_part(results.part_path(run.work, stage, row.id))
+        for outcome in work_on(run, keys, stages, iter(group), len(group), tell):
+            if outcome.error:
+                raise WorkError(f"{run.build}: {outcome.unit}: {outcome.error['reason']}")
+
+
+def _by_stages(
+    run: Run, rows: list[Row], damaged: dict[str, set[str]]
+) -> dict[tuple[str, ...], list[Row]]:
+    """Units by the stages that are to be made again.
+
+    Crop and mask share their images: what is damaged in one is so in the other.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    last = default_stages(run.config)
     for row in rows:
-        # Crop and mask share their images: what is damaged in one is so in the other.
-        results.remove_results(run.work, row.id)
-    stages = default_stages(run.config)
-    for outcome in work_on(run, keys, stages, iter(rows), len(rows), tell):
-        if outcome.error:
-            raise WorkError(f"{run.build}: {outcome.unit}: {outcome.error['reason']}")
+        stages = damaged[results.folder_name(row.id)]
+        if stages & set(WITH_SHARD):
+            stages = (stages - set(WITH_SHARD)) | set(last)
+        groups.setdefault(tuple(s for s in UNIT_STAGES if s in stages), []).append(row)
+    return groups

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from posepile.files import locks_are_missing, read_json, write_json
-from posepile.stages import UNIT_STAGES
 from posepile.store import parts
 
 # Folders of earlier layouts of the work folder, whose results no key fits any more.
@@ -33,12 +32,6 @@ def part_path(work: Path, stage: str, unit_id: str) -> Path:
     """Returns where the result of a stage of a unit lies."""
     name = folder_name(unit_id)
     return work / "parts" / stage / name[-8:-6] / f"{name}.part"
-
-
-def remove_results(work: Path, unit_id: str) -> None:
-    """Removes the crops and masks of a unit, which share their images, and its boxes."""
-    for stage in UNIT_STAGES:
-        parts.remove_part(part_path(work, stage, unit_id))
 
 
 def remove_unfinished(work: Path, stages: tuple[str, ...], unit_id: str) -> None:

@@ -17,7 +17,7 @@ from posepile.stages.select import SelectParams
 
 if TYPE_CHECKING:
     from posepile.recipe import DatasetSpec, Sequence
-    from posepile.stages.detect import Detections
+    from posepile.stages.detections import Detections
     from posepile.stages.exclusions import Exclusion
 
 
