@@ -224,17 +224,11 @@ def cmd_step(args: argparse.Namespace) -> int:
 
 def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     """Runs those stages of the steps that the options ask for."""
-    from posepile.run import commands, raw
-    from posepile.run.executor import cpu_count
-    from posepile.run.process import default_stages
-
     stages = chosen_stages(args)
     share = args.shard or slurm_shard()
-    prepare_data_root(create="download" in stages and not args.dry_run)
     run = make_run(
         args,
-        remember=not args.dry_run,
-        jobs=args.jobs or cpu_count(),
+        jobs=args.jobs,
         shard=share or (0, 1),
         only=args.only,
         quiet=args.quiet,
@@ -242,29 +236,45 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
         keep_results=args.keep_results,
         whole_checksums=args.checksums == "full",
     )
-    # Unless asked for alone, selection and detection happen in passing while cropping.
-    unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
-    if unit_stages and args.stage is None:
-        unit_stages = default_stages(run.config)
-    if args.dry_run:
-        if "process" in steps and unit_stages:
-            commands.dry_run(run, unit_stages)
-        return 0
+    prepare_data_root(create="download" in stages and not args.dry_run)
+    if not args.dry_run:
+        _prepare_raw(args, run, steps, stages)
+    if "process" in steps or "pack" in steps:
+        _process_and_pack(args, run, steps, stages)
+    return 0
+
+
+def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import raw
+    from posepile.run.job import remember_settings
+
+    remember_settings(run)
     if "download" in steps and "download" in stages:
         raw.download(run, args.miniature, args.parts)
     elif args.miniature:
         raw.require_miniature(run)
     if "calibrate" in steps and "calibrate" in stages:
         raw.calibrate(run)
+
+
+def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import commands
+    from posepile.run.process import default_stages
+
+    # Unless asked for alone, selection and detection happen in passing while cropping.
+    unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
+    if unit_stages and args.stage is None:
+        unit_stages = default_stages(run.config)
     if "process" in steps and unit_stages:
-        commands.process(run, unit_stages)
-    if "pack" in steps and "pack" in stages:
-        if share and args.stage != "pack":
+        if args.dry_run:
+            commands.dry_run(run, unit_stages)
+        else:
+            commands.process(run, unit_stages)
+    if "pack" in steps and "pack" in stages and not args.dry_run:
+        if run.shard != (0, 1) and args.stage != "pack":
             print(f"{run.build}: this was a share of the units; pack with: --stage pack")
         else:
-            changed = commands.pack(run)
-            _report(run, changed)
-    return 0
+            _report(run, commands.pack(run))
 
 
 def make_run(args: argparse.Namespace, **more: Any) -> Any:

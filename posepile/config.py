@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from posepile import paths
+from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.stages.task import StageParams
 
@@ -76,6 +77,12 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
 
 
+def config_path(name: str) -> Path:
+    """Returns where a dataset's parameters are: in ``configs/``, or in its own folder."""
+    own = dataset_dir(name) / "config.yaml"
+    return own if own.is_file() else config_dir() / f"{name}.yaml"
+
+
 def load_config(
     name: str,
     options_model: type[BaseModel] = NoOptions,
@@ -88,12 +95,12 @@ def load_config(
         name: Dataset name.
         options_model: The recipe's ``Options``.
         overrides: ``section.key=value`` strings, values in YAML syntax.
-        path: Configuration file instead of ``configs/<name>.yaml``.
+        path: Configuration file instead of the dataset's own.
 
     Raises:
         UsageError: Unreadable file, unknown key or value not allowed.
     """
-    path = path or config_dir() / f"{name}.yaml"
+    path = path or config_path(name)
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError:

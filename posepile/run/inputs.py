@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import Counter
 from pathlib import Path
 
 from posepile.errors import CorruptInput
@@ -33,7 +32,7 @@ def unchanged(names: list[str], root: str, known: list[list], whole: bool = Fals
         if name != then or (whole and digest.startswith("blake2b-sampled:")):
             return False
         try:
-            stat = os.stat(os.path.join(root, name))
+            stat = os.stat(name if name.startswith("/") else f"{root}/{name}")
         except OSError:
             if digest != MISSING:
                 return False
@@ -98,9 +97,9 @@ def check_present(inputs: list[list], root: Path) -> None:
             raise CorruptInput(Path(root, name), "file is missing", hint=hint)
 
 
-def how_taken(inputs: list[list]) -> Counter:
-    """Returns how many fingerprints were taken in which way."""
-    return Counter(digest.partition(":")[0] for *_, digest in inputs)
+def how_taken(inputs: list[list]) -> list[str]:
+    """Returns in which way each fingerprint was taken."""
+    return [entry[3].partition(":")[0] for entry in inputs]
 
 
 def _fetched(name: str, root: Path, stat: os.stat_result) -> str | None:

@@ -27,13 +27,14 @@ class Run:
         config: Validated configuration.
         root: Raw folder of the dataset.
         work: Folder of intermediate results.
-        jobs: Number of worker processes.
+        jobs: Number of worker processes; None = one per processor.
         shard: This process's share of the units, (index, count).
         only: Glob over unit ids; None = all.
         quiet: No progress bar.
         retry: Try again what is quarantined.
         keep_results: Take results that only the recipe's code differs from.
         whole_checksums: Fingerprint large files whole as well.
+        settings: The ``section.key=value`` strings and the configuration file behind ``config``.
     """
 
     name: str
@@ -41,13 +42,14 @@ class Run:
     config: Config
     root: Path
     work: Path
-    jobs: int = 1
+    jobs: int | None = None
     shard: tuple[int, int] = (0, 1)
     only: str | None = None
     quiet: bool = False
     retry: bool = False
     keep_results: bool = False
     whole_checksums: bool = False
+    settings: tuple[tuple[str, ...], str | None] = ((), None)
 
     @property
     def build(self) -> str:
@@ -76,7 +78,6 @@ def make_run(
     config_path: Path | None = None,
     *,
     variant: str | None = None,
-    remember: bool = False,
     **asked: Any,
 ) -> Run:
     """Loads recipe and configuration of a dataset; all mistakes of the caller show here.
@@ -86,7 +87,6 @@ def make_run(
         overrides: ``section.key=value`` strings.
         config_path: Configuration file instead of ``configs/<name>.yaml``.
         variant: Name of a build beside the main one.
-        remember: Keep the configuration of a variant for later commands.
         **asked: Further fields of :class:`Run`.
     """
     name, variant = split_build(name, variant)
@@ -97,11 +97,16 @@ def make_run(
         overrides, config_path = _with_remembered(memory, overrides, config_path)
     options = getattr(recipe, "Options", NoOptions)
     config = load_config(name, options, overrides, config_path)
-    if variant is not None and remember:
-        path = None if config_path is None else str(config_path.absolute())
-        write_json(memory, {"set": list(overrides), "config": path})
     root = config.raw_root or paths.raw_dir(name)
-    return Run(name, variant, config, root, work, **asked)
+    path = None if config_path is None else str(config_path.absolute())
+    return Run(name, variant, config, root, work, settings=(overrides, path), **asked)
+
+
+def remember_settings(run: Run) -> None:
+    """Keeps the settings of a variant for later commands, which need not repeat them."""
+    if run.variant is not None:
+        overrides, path = run.settings
+        write_json(run.work / "variant.json", {"set": list(overrides), "config": path})
 
 
 def _with_remembered(

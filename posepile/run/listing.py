@@ -93,10 +93,14 @@ class UnitList:
 
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yields units by place, in the order asked for."""
-        query = "SELECT id, split, inputs, args FROM units WHERE number = ?"
-        for position in positions:
-            found = self._db.execute(query, (position + 1,))  # SQLite numbers from 1
-            id_, split, inputs, args = found.fetchone()
+        columns = "SELECT number - 1, id, split, inputs, args FROM units WHERE number"
+        if isinstance(positions, range) and positions.step == 1:
+            bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
+            found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
+        else:
+            query = f"{columns} = ?"
+            found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
+        for position, id_, split, inputs, args in found:
             yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
 
     def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
@@ -109,9 +113,13 @@ class UnitList:
         """
         if only is None:
             return range(index, self.count, count)
-        match = re.compile(fnmatch.translate(only)).match
-        ids = self._db.execute("SELECT number - 1, id FROM units INDEXED BY by_id")
-        found = array("q", sorted(position for position, id_ in ids if match(id_)))
+        if "[" in only:  # means something else in SQL
+            match = re.compile(fnmatch.translate(only)).match
+            ids = self._db.execute("SELECT number - 1, id FROM units INDEXED BY by_id")
+            found = array("q", sorted(position for position, id_ in ids if match(id_)))
+        else:
+            query = "SELECT number - 1 FROM units WHERE id GLOB ? ORDER BY number"
+            found = array("q", (number for (number,) in self._db.execute(query, (only,))))
         return found[index::count]
 
     def close(self) -> None:

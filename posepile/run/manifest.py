@@ -35,17 +35,17 @@ class Totals:
         self.exclusions: dict[str, dict] = {}
         self.kept: Counter = Counter()
 
-    def add(self, result: dict[str, Any], kept: str | None) -> Counts:
-        """Takes in the result of one unit and returns its counts."""
-        counts = Counts.from_json(result["counts"])
+    def add(self, result: dict[str, Any], kept: str | None) -> float:
+        """Takes in the result of one unit; returns its share of quarantined frames."""
         self.units[result["split"]] += 1
-        self.counts[result["split"]].add(counts)
-        self.fingerprints.update(how_taken(result["inputs"]))
+        share = self.counts[result["split"]].add_json(result["counts"])
+        for how in how_taken(result["inputs"]):
+            self.fingerprints[how] += 1
         for entry in result["exclusions"]:
             self.exclusions[json.dumps(entry, sort_keys=True)] = entry
         if kept:
             self.kept[kept] += 1
-        return counts
+        return share
 
 
 def make_manifest(

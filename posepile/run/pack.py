@@ -145,9 +145,8 @@ def collect(run: Run, keys: Keys, units: UnitList) -> Found:
         decision = settle(run, keys, planner, row)
         if decision.state == "current":
             result = decision.header["result"]
-            counts = found.totals.add(result, decision.kept)
+            found.frames_quarantined += found.totals.add(result, decision.kept)
             found.units += 1
-            found.frames_quarantined += counts.quarantined_share()
             sums = decision.header["sha256"]
             identity = [row.id, result["key"]["inputs"], sums["columns"], sums["shard"]]
             found.digest.update("\0".join(identity).encode())

@@ -61,30 +61,33 @@ class Planner:
     def __init__(self, run: Run, keys: Keys, stage: str):
         self.run, self.keys, self.stage = run, keys, stage
         self._root = os.fspath(run.root)
+        self._folder = os.fspath(run.work / "parts" / stage)
+        self._now = dict(keys.shared)
         self._quarantined = results.quarantined_names(run.work)
 
     def decide(self, row: Row) -> Decision:
         """Returns what to do with a unit."""
-        path = results.part_path(self.run.work, self.stage, row.id)
+        stem = results.part_stem(self._folder, row.id)
+        path = f"{stem}.part"
         header = parts.read_header(path)
-        if self._quarantined and f"{path.stem}.json" in self._quarantined:
+        if self._quarantined and f"{os.path.basename(stem)}.json" in self._quarantined:
             decision = self._decide_quarantined(row)
             if decision is not None:
                 decision.header = header
                 return decision
         if header is None:
-            damaged = path.exists()
+            damaged = os.path.exists(path)
             return Decision("again", ("damaged",)) if damaged else Decision("new")
-        return self._decide_result(row, path, header)
+        return self._decide_result(row, stem, header)
 
-    def _decide_result(self, row: Row, path: os.PathLike, header: dict) -> Decision:
+    def _decide_result(self, row: Row, stem: str, header: dict) -> Decision:
         result = header.get("result")
-        if not result or (self.stage in WITH_SHARD and not _has_shard(path, header)):
+        if not result or (self.stage in WITH_SHARD and not _has_shard(stem, header)):
             return Decision("again", ("damaged",), header)
         then = result["key"]
         # By the files' times alone it is not known what their digest is now.
-        now = {**self.keys.shared, "unit": row.digest(), "inputs": then.get("inputs")}
-        reasons = differences(self.keys, self.stage, now, result)
+        self._now["unit"], self._now["inputs"] = row.digest(), then.get("inputs")
+        reasons = differences(self.keys, self.stage, self._now, result)
         kept = None
         if reasons == ("recipe",) and self.run.keep_results:
             reasons, kept = (), then["recipe"]
@@ -121,9 +124,9 @@ def same_key(keys: Keys, record: dict[str, Any], now: dict[str, str]) -> bool:
     return all(record["key"].get(c) == now[c] for c in keys.needed[record["stage"]])
 
 
-def _has_shard(path: os.PathLike, header: dict[str, Any]) -> bool:
+def _has_shard(stem: str, header: dict[str, Any]) -> bool:
     try:
-        return os.stat(parts.shard_of(path)).st_size == header["image_bytes"]
+        return os.stat(f"{stem}.shard").st_size == header["image_bytes"]
     except OSError:
         return False
 
@@ -181,9 +184,7 @@ def make_plan(
         plan.count += 1
         plan.states[decision.state] += 1
         if decision.state == "current":
-            counts = Counts.from_json(decision.header["result"]["counts"])
-            plan.counts.add(counts)
-            plan.frames_quarantined += counts.quarantined_share()
+            plan.frames_quarantined += plan.counts.add_json(decision.header["result"]["counts"])
             if decision.kept:
                 plan.kept[decision.kept] += 1
             continue

@@ -129,8 +129,9 @@ def work_on(
     """
     if not count:
         return
-    jobs = max(1, min(run.jobs, count))
-    threads = max(1, cpu_count() // jobs)
+    processors = cpu_count()
+    jobs = max(1, min(run.jobs or processors, count))
+    threads = max(1, processors // jobs)
     if set(stages) & {"crop", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}

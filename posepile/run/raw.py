@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import posepile.miniature.kit
+import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError
 from posepile.files import read_json, replacing
@@ -46,7 +46,8 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 def make_miniature(run: Run) -> None:
     """Builds the miniature under another name and renames it; real data is never touched."""
     module = load_miniature(run.name)
-    mark = {"made_by": source_hash(Path(module.__file__), Path(posepile.miniature.kit.__file__))}
+    tools = sorted(Path(posepile.miniature.__file__).parent.glob("*.py"))
+    mark = {"made_by": source_hash(Path(module.__file__), *tools)}
     if run.root.is_dir() and any(run.root.iterdir()):
         if not (run.root / TRUTH).is_file():
             raise UsageError(

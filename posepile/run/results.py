@@ -18,20 +18,30 @@ from typing import Any
 from posepile.files import locks_are_missing, read_json, write_json
 from posepile.store import parts
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
 # Folders of earlier layouts of the work folder, whose results no key fits any more.
 EARLIER = ("crop", "segment", "select", "detect", "inputs")
 
 
 def folder_name(unit_id: str) -> str:
     """Returns a readable, unique file name for a unit id."""
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", unit_id).strip("-.")[:120]
+    readable = _UNSAFE.sub("-", unit_id).strip("-.")[:120]
     return f"{readable}~{hashlib.blake2b(unit_id.encode(), digest_size=4).hexdigest()}"
 
 
 def part_path(work: Path, stage: str, unit_id: str) -> Path:
     """Returns where the result of a stage of a unit lies."""
+    return Path(f"{part_stem(str(work / 'parts' / stage), unit_id)}.part")
+
+
+def part_stem(folder: str, unit_id: str) -> str:
+    """Returns the path of a unit's files in the folder of a stage, without their suffix.
+
+    Text rather than a path: it is asked for each of a million units.
+    """
     name = folder_name(unit_id)
-    return work / "parts" / stage / name[-8:-6] / f"{name}.part"
+    return f"{folder}/{name[-8:-6]}/{name}"
 
 
 def remove_unfinished(work: Path, stages: tuple[str, ...], unit_id: str) -> None:
