@@ -1,0 +1,26 @@
+"""Progress bars at a terminal, and lines of text that do not break into them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+
+def progress_bar(name: str, total: int | None = None) -> tqdm:
+    """Returns a bar that counts bytes; nothing is shown where there is no terminal."""
+    return tqdm(
+        desc=name, total=total, unit="B", unit_scale=True, disable=None, leave=False, delay=0.5
+    )
+
+
+def between_bars(log: Callable[[str], None]) -> Callable[[str], None]:
+    """Returns a ``log`` for several threads: one whole line at a time, and no bar in it."""
+    lock = threading.Lock()
+
+    def write(line: str) -> None:
+        with lock, tqdm.external_write_mode():
+            log(line)
+
+    return write
