@@ -33,6 +33,7 @@ from posepile.version import __version__
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
 _LONGEST_WAIT_SECONDS = 300
 _MOST_REDIRECTS = 10
+_PRIVATE_HEADERS = ("Authorization", "Content-Type")  # the latter is about the password's form
 _TOLD_TO_WAIT = (408, 425, 429)
 
 Log = Callable[[str], None]
@@ -256,7 +257,7 @@ def _response(
                 raise NotFetched("redirects from https to an unprotected address")
             # A password is for the one who was asked.
             url, body = following, None
-            headers = {k: v for k, v in headers.items() if k != "Authorization"}
+            headers = {k: v for k, v in headers.items() if k not in _PRIVATE_HEADERS}
         raise NotFetched(f"redirects more than {_MOST_REDIRECTS} times")
 
 
