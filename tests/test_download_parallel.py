@@ -2,13 +2,14 @@
 
 import io
 import os
+import queue
 import signal
 import threading
 
 import pytest
 from web_kit import DATA, Case, Server, make_zip
 
-from posepile.acquire import transfer
+from posepile.acquire import transfer, workers
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.workers import Stop, Stopped, Task, run_tasks
 
@@ -24,26 +25,27 @@ def three_hosts(server):
         s.close()
 
 
-class Meeting:
-    """Lets answers begin when so many are asked for at the same time; counts the most."""
+class Seen(list):
+    wait = None
 
-    def __init__(self, parties, servers):
-        self.barrier = threading.Barrier(parties)
-        self.lock, self.now, self.most, self.met = threading.Lock(), 0, 0, False
-        for s in servers:
-            s.before_answer, s.before_end = self.begin, self.end
 
-    def begin(self, path):
-        with self.lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        if not self.met:
-            self.barrier.wait(PATIENCE)
-            self.met = True
+@pytest.fixture
+def begun(monkeypatch):
+    """How many threads were at work, whenever there was nothing more to begin.
 
-    def end(self, path):
-        with self.lock:
-            self.now -= 1
+    No answer is given until everything has been started that may be.
+    """
+    seen, settled = Seen(), threading.Event()
+
+    class Queue(queue.SimpleQueue):
+        def get(self):
+            seen.append(sum("(work)" in t.name for t in threading.enumerate()))
+            settled.set()
+            return super().get()
+
+    monkeypatch.setattr(workers.queue, "SimpleQueue", Queue)
+    seen.wait = lambda path: settled.wait(PATIENCE)
+    return seen
 
 
 def sources(servers, per_server, content=DATA):
@@ -55,18 +57,33 @@ def sources(servers, per_server, content=DATA):
     return result
 
 
-def test_two_at_a_time_from_one_host(tmp_path, server):
+def test_two_at_a_time_from_one_host(tmp_path, server, begun):
     case = Case(tmp_path, *sources([server], 6))
-    meeting = Meeting(2, [server])
+    server.before_answer = begun.wait
     assert case.run().ok
-    assert meeting.met and meeting.most == 2
+    assert begun[0] == max(begun) == 2
 
 
-def test_four_at_a_time_from_several_hosts(tmp_path, three_hosts):
+def test_four_at_a_time_from_several_hosts(tmp_path, three_hosts, begun):
     case = Case(tmp_path, *sources(three_hosts, 3))
-    meeting = Meeting(4, three_hosts)
+    for s in three_hosts:
+        s.before_answer = begun.wait
     assert case.run().ok
-    assert meeting.met and meeting.most == 4
+    assert begun[0] == max(begun) == 4
+
+
+def test_one_extraction_at_a_time_besides(tmp_path, server, begun):
+    wanted = sources([server], 3)
+    case = Case(tmp_path, *wanted)
+    for i in range(3):
+        (case.root / "in").mkdir(parents=True, exist_ok=True)
+        (case.root / f"in/{i}.zip").write_bytes(make_zip({f"{i}.txt": b"x"}))
+        places = {"steps": ["Ask."], "places": [f"in/{i}.zip"]}
+        wanted.append({"name": f"m{i}", "manual": places, "extract": {}})
+    case = Case(tmp_path, *wanted)
+    server.before_answer = begun.wait
+    assert case.run().ok
+    assert max(begun) == 3
 
 
 def test_all_are_remembered_and_told_in_the_order_of_the_file(tmp_path, three_hosts):
@@ -140,6 +157,7 @@ def test_lines_are_whole_and_come_one_at_a_time(tmp_path, three_hosts):
     def log(line):
         for letter in f"{line}\n":
             out.write(letter)
+            os.sched_yield()  # lets another thread write, if it may
 
     for s in three_hosts:
         s.cut_after = [500_000] * 3

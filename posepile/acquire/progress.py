@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -16,11 +15,10 @@ def progress_bar(name: str, total: int | None = None) -> tqdm:
 
 
 def between_bars(log: Callable[[str], None]) -> Callable[[str], None]:
-    """Returns a ``log`` for several threads: one whole line at a time, and no bar in it."""
-    lock = threading.Lock()
+    """Returns a ``log`` for several threads: one line at a time, and no bar in it."""
 
     def write(line: str) -> None:
-        with lock, tqdm.external_write_mode():
+        with tqdm.external_write_mode():  # holds the lock under which bars are drawn
             log(line)
 
     return write
