@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +70,8 @@ class Run:
     @property
     def recipe(self) -> ModuleType:
         """The recipe module."""
-        return load_recipe(self.name)
+        # Asked for with every unit; the registry looks at the disk each time.
+        return sys.modules.get(f"posepile.ds.{self.name}.main") or load_recipe(self.name)
 
 
 def make_run(

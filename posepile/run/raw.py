@@ -94,7 +94,7 @@ def download_plan(run: Run) -> list[str]:
     lines = []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.acquire.download import format_plan
+        from posepile.acquire.plan import format_plan
 
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(run.recipe, "plan"):

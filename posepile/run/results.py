@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -88,19 +90,29 @@ def unit_lock(work: Path, unit_id: str, wait: bool = True) -> Iterator[bool]:
     Yields:
         Whether the lock is held, which is not certain without waiting.
     """
-    work.mkdir(parents=True, exist_ok=True)
     digest = hashlib.blake2b(unit_id.encode(), digest_size=4).digest()
-    with open(work / ".lock-unit", "a") as f:
-        try:
-            mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-            fcntl.lockf(f, mode, 1, int.from_bytes(digest, "big") >> 1)
-        except OSError as e:
-            if not locks_are_missing(e):
-                if wait:
-                    raise
-                yield False
-                return
+    place = int.from_bytes(digest, "big") >> 1
+    fd = _lock_file(work, os.getpid())
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+    except OSError as e:
+        if not locks_are_missing(e):
+            if wait:
+                raise
+            yield False
+            return
+    try:
         yield True
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, place)
+
+
+@functools.lru_cache(maxsize=8)
+def _lock_file(work: Path, pid: int) -> int:
+    """The lock file, open for the life of the process: closing it would give up all its locks."""
+    work.mkdir(parents=True, exist_ok=True)
+    return os.open(work / ".lock-unit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def earlier_results(work: Path) -> list[Path]:

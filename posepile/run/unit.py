@@ -96,6 +96,7 @@ class _Unit:
         self.inputs: list[list] = []
         self.key: dict[str, str] = {}
         self.made: set[str] = set()
+        self._paths: dict[str, Path] = {}
         self._sequences: list | None = None
 
     def process(self) -> None:
@@ -150,7 +151,9 @@ class _Unit:
     # ------------------------------------------------------------ stages
 
     def path(self, stage: str) -> Path:
-        return results.part_path(self.run.work, stage, self.row.id)
+        if stage not in self._paths:
+            self._paths[stage] = results.part_path(self.run.work, stage, self.row.id)
+        return self._paths[stage]
 
     def current_header(self, stage: str) -> dict[str, Any] | None:
         """Header of the stage's part if it is current, else None."""
