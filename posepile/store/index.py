@@ -17,6 +17,26 @@ Entry = tuple[str, int, int, int, int]
 _ROWS = 5000
 
 
+def checked_image_path(path: str) -> str:
+    """Returns an image path that every reader of the index finds.
+
+    Raises:
+        WorkError: Some would not.
+    """
+    pieces = path.split("/")
+    if (
+        len(pieces) < 2
+        or any(p in ("", ".", "..") for p in pieces)
+        or "\\" in path
+        or "\0" in path
+    ):
+        raise WorkError(
+            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
+            "or '..' component"
+        )
+    return path
+
+
 class IndexWriter:
     """Writes an index in the Barecat 0.3 schema; equal entries in equal order give equal bytes.
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
 from posepile.store.layout import digests_path, find_index, finish_swap
-from posepile.store.parts import damage_of_part, file_digest, read_header, shard_of
+from posepile.store.parts import damage_of_part, read_header, shard_of
 from posepile.store.reading import Archive, open_anew
+from posepile.store.shard_files import file_digest
 
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
