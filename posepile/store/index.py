@@ -73,7 +73,8 @@ class IndexWriter:
                 "journal_mode = OFF",  # the file is thrown away if anything goes wrong
                 "synchronous = OFF",  # it is synced when complete
                 "temp_store = FILE",  # sorting millions of keys must not need memory
-                "cache_size = -65536",
+                "cache_size = -16384",
+                "mmap_size = 0",  # mapped pages would count as memory of this process
             ):
                 self._index.cursor.execute(f"PRAGMA {pragma}")
             # Bulk mode makes these triggers again at its end but forgets to drop them before.
