@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
 from posepile.store.examples import Pose2DExample, Pose3DExample
 from posepile.store.fields import NOT_STORED, names_in_examples
 
@@ -26,7 +26,7 @@ _OF_DAMAGE = (LookupError, ValueError, OverflowError, TypeError, MemoryError)
 def _damaged(source, row, error):
     return WorkError(
         f"{source.annotation_path}, example {row}: its stored fields are damaged "
-        f"({type(error).__name__}: {error}); posepile verify finds what is"
+        f"({type(error).__name__}: {one_line(error)}); posepile verify finds what is"
     )
 
 

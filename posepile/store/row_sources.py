@@ -17,7 +17,7 @@ from posepile.errors import UsageError, WorkError
 from posepile.store import codec
 from posepile.store.images import decode_image, read_image
 from posepile.store.lazy import LAZY_EXAMPLES
-from posepile.store.reading import Archive, open_archive
+from posepile.store.reading import Archive, ArchiveReplaced, open_archive
 from posepile.store.table import ExampleTable
 
 # Hexadecimal digits of an archive's identity that references carry and messages show.
@@ -125,7 +125,7 @@ class TableSource:
         found = short_identity(archive)
         if self.identity is not None:
             if found != self.identity:
-                raise WorkError(
+                raise ArchiveReplaced(
                     f"{archive.index_path}: was packed again, its identity is {found or 'unknown'}"
                     f", the reference to its examples was made for {self.identity}; open the "
                     "dataset again and select examples anew, or put the other archive back"
