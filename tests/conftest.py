@@ -1,5 +1,6 @@
 """Shared fixtures: the environment points nowhere unless a test says where."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -68,4 +69,18 @@ def miniature(run_main, tmp_path_factory):
         return made[name][0]
 
     get.output = lambda name: made[name][1].stdout
+    return get
+
+
+@pytest.fixture(scope="session")
+def raw_miniature(tmp_path_factory):
+    """Raw folder of a dataset's miniature, made once per session and read only."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(f"raw_{name}") / name
+            importlib.import_module(f"posepile.ds.{name}.miniature").build(made[name])
+        return made[name]
+
     return get

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import PosePileError, WorkError
+from posepile.files import names_in
 
 PASSWORD_FILES = (
     "ACCAD/ACCAD/Female1General_c3d/A10 - lie to crouch_poses.npz",
@@ -51,12 +52,12 @@ def amass_candidates(root: Path, configured: str | None = None) -> list[Path]:
     names = ("amass", "AMASS", "amass_smplh", "AMASS_SMPLH_G")
     places = [Path(os.environ["AMASS_ROOT"])] if os.environ.get("AMASS_ROOT") else []
     places += [folder / name for folder in (root, root.parent) for name in names]
-    return [p for p in places if p.is_dir()]
+    return [p for p in places if names_in(p)]
 
 
 def find_amass(root: Path, configured: str | None = None) -> Path | None:
     """The AMASS folder, None if there is none."""
-    return next((p for p in amass_candidates(root, configured) if p.is_dir()), None)
+    return next((p for p in amass_candidates(root, configured) if names_in(p)), None)
 
 
 class AmassIndex:

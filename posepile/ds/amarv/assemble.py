@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from posepile.ds.amarv import amass, babel
-from posepile.ds.amarv.clips import ClipData, MaskReader, frame_source, project
+from posepile.ds.amarv.clips import ClipData, project
 from posepile.ds.amarv.layout import Clip, Layout, NameEntry, fill
+from posepile.ds.amarv.pixels import MaskReader, frame_source
+from posepile.files import names_in
 from posepile.recipe import Sequence, Track
 
 MIN_IN_BOX = 4
@@ -50,7 +53,7 @@ def make_sequence(
             unusable[t] = "fewer than 4 joints in the box"
         else:
             outside.append(1 - (in_box & in_image).sum() / max(1, in_image.sum()))
-    path = data.clip.views[view]
+    path = layout.rgb_paths(root, data.clip)[view]
     mask = None
     if layout.mask is not None:
         mask = MaskReader(layout, layout.path(layout.mask, root, data.clip, view))
@@ -85,29 +88,56 @@ def joint_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([low, high - low]).astype(np.float32)
 
 
-def label_clips(
-    root: Path, layout: Layout, clips: list[Clip], babel_root: str | None
-) -> tuple[dict[str, str], dict[str, babel.BabelEntry], list[str]]:
-    """(clip id -> split, clip id -> BABEL entry, subjects that BABEL has on several sides)."""
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the clips besides their files.
+
+    Attributes:
+        names: Clip id -> the motion it shows, where that is known.
+        entries: Path inside the AMASS archive -> BABEL labels.
+        splits: AMASS subject -> split.
+        conflicts: One line for each subject that BABEL has on several sides.
+    """
+
+    names: dict[str, NameEntry]
+    entries: dict[str, babel.BabelEntry]
+    splits: dict[str, str]
+    conflicts: list[str]
+
+    def subject(self, clip: Clip) -> str:
+        """The AMASS subject of a clip."""
+        return babel.subject_of(motion_path(clip, self.names.get(clip.id)))
+
+    def entry(self, clip: Clip) -> babel.BabelEntry | None:
+        """The BABEL labels of a clip."""
+        return self.entries.get(motion_path(clip, self.names.get(clip.id)))
+
+
+def load_labels(root: Path, layout: Layout, clips: list[Clip], babel_root: str | None) -> Labels:
+    """Reads name map and BABEL, and finds a split for every subject of the clips."""
     names = layout.load_name_map(root)
     entries = {}
     if layout.labels is not None:
         entries = babel.load_babel(babel_folder(root, babel_root), layout.labels.split_files)
-    # A clip whose motion is not known is a subject of its own name: its source.
-    paths = {
-        c.id: names[c.id].amass_path if c.id in names else f"{c.source}/{c.name}" for c in clips
-    }
-    splits, conflicts = babel.assign_splits(paths, entries)
-    return splits, {c: entries[p] for c, p in paths.items() if p in entries}, conflicts
+    paths = {motion_path(c, names.get(c.id)) for c in clips}
+    return Labels(names, entries, *babel.assign_splits(paths, entries))
+
+
+def motion_path(clip: Clip, name: NameEntry | None) -> str:
+    """Path of a clip's motion inside the AMASS archive.
+
+    A clip whose motion is not known is of a subject of its own name: its source.
+    """
+    return f"{clip.source}/{clip.name}" if name is None else name.amass_path
 
 
 def babel_folder(root: Path, babel_root: str | None) -> Path:
-    """Where the BABEL files are: configured, or in one of the usual places."""
+    """The folder of the BABEL files: configured, or in one of the usual places."""
     if babel_root is not None:
         return Path(babel_root)
     tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
     places = [base / tail for base in (root, root.parent) for tail in tails]
-    return next((p for p in places if p.is_dir()), places[0])
+    return next((p for p in places if names_in(p)), places[0])
 
 
 def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None) -> dict:
@@ -115,10 +145,11 @@ def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None)
     return {
         "source": clip.source,
         "name": clip.name,
-        "views": {str(v): clip.relative[v] for v in sorted(clip.views)},
+        "views": list(clip.views),
+        "files": None if clip.files is None else list(clip.files),
         "amass_path": None if name is None else name.amass_path,
         "start_t": 0.0 if name is None else name.start_t,
-        "babel": None if entry is None else [entry.sid, entry.split, entry.duration],
+        "babel": None if entry is None else [entry.split, entry.duration],
         "segments": [] if entry is None else [list(s) for s in entry.segments],
         "whole": [] if entry is None else list(entry.whole),
     }
@@ -141,21 +172,21 @@ def input_files(
     name: NameEntry | None,
     index: amass.AmassIndex | None,
 ) -> list[Path]:
-    """Every file a clip's result depends on; depth and normals are not read.
+    """Every file a clip's result depends on; depth is not read.
 
     Only folders of images are looked into: a look at each file would be millions of them, in every
     process that lists the units.
     """
-    base, views = layout.base(root), sorted(clip.views)
-    found = [(layout.rgb, clip.views[v]) for v in views]
+    base, views = layout.base(root), clip.views
+    found = [(layout.rgb, path) for path in layout.rgb_paths(root, clip).values()]
     for part in (layout.mask, layout.bbox, layout.camera, layout.pose):
         if part is not None:
             of_part = views if "{view}" in part.path else [None]
             found += [(part, base / fill(part.path, clip, v)) for v in of_part]
     files = []
     for part, path in found:
-        stills = getattr(part, "kind", None) == "image_dir" and path.is_dir()
-        files += sorted(path.iterdir()) if stills else [path]
+        stills = getattr(part, "kind", None) == "image_dir"
+        files += [path / name for name in sorted(names_in(path))] if stills else [path]
     if layout.body is not None and layout.body.path is not None:
         files.append(base / fill(layout.body.path, clip, None))
     if layout.body is not None and name is not None and index is not None:
@@ -168,5 +199,5 @@ def state_of(root: Path, layout: Layout, clips: list[Clip]) -> str:
     """Digest of the manifest and the list of clips, by which a passed validation is known."""
     digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
     for clip in clips:
-        digest.update(json.dumps([clip.id, sorted(clip.relative.items())]).encode())
+        digest.update(json.dumps([clip.id, sorted(layout.rgb_files(clip).items())]).encode())
     return digest.hexdigest()

@@ -8,15 +8,8 @@ from pathlib import Path
 import deltacamera
 import numpy as np
 
-from posepile.ds.amarv.layout import (
-    LENGTH_UNITS,
-    CameraPart,
-    Clip,
-    fill,
-    number,
-    numbers,
-    read_data,
-)
+from posepile.ds.amarv.layout import LENGTH_UNITS, CameraPart, Clip, fill
+from posepile.ds.amarv.values import number, numbers, read_data
 from posepile.errors import CorruptInput
 
 WORLD_UP = (0.0, 0.0, 1.0)

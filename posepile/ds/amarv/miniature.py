@@ -20,7 +20,6 @@ from posepile.miniature.kit import background, draw_person, joint_colors, projec
 SIZE = (960, 720)
 DEPTH_SIZE = (240, 180)
 FPS = 30
-N_FRAMES = 6
 # Metres along x, the same for all joints: by the 100 mm rule frames 0, 2 and 4 are kept.
 SHIFTS = (0.0, 0.06, 0.12, 0.18, 0.24, 0.30)
 VIEW_ANGLES = (-32, -11, 11, 32)  # degrees around the person
