@@ -19,7 +19,7 @@ from posepile.ds.amarv import (
     pixels,
     values,
 )
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.miniature.bodies import write_body_models
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples

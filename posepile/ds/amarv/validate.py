@@ -380,5 +380,6 @@ def read_stamp(root: Path) -> str | None:
 
 
 def write_stamp(root: Path, state: str) -> None:
-    """Remembers that this state is good."""
-    write_json(stamp_path(root), {"state": state})
+    """Remembers that this state is good; writes nothing where that is known."""
+    if read_stamp(root) != state:
+        write_json(stamp_path(root), {"state": state})

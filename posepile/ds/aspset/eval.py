@@ -29,14 +29,10 @@ from posepile.ds.aspset.files import read_c3d, read_csv
 from posepile.ds.aspset.main import LABELS, SKELETON, data_dir, load_split
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.metrics import similarity_transform
+from posepile.recipe import SPLITS
 
-SPLITS = {
-    "train": ("train",),
-    "val": ("val",),
-    "trainval": ("train", "val"),
-    "test": ("test",),
-    "all": ("train", "val", "test"),
-}
+# What can be evaluated, and of which splits it consists
+CHOICES = {split: (split,) for split in SPLITS} | {"trainval": ("train", "val"), "all": SPLITS}
 THRESHOLD = 150.0
 ROOT = LABELS.index("pelvis")
 KNEE_NECK_MM = 910.0  # universal height; the left leg stands for both
@@ -254,8 +250,8 @@ def _resample(points: np.ndarray, rate: float, target: float, path: Path) -> np.
 def _clip_views(root: Path, split: str) -> Iterator[tuple[str, str | None, Path]]:
     """(clip view name, clip name if it has a single view, c3d file) in the order of splits.csv."""
     data = data_dir(root)
-    splits = dict(zip(("train", "val", "test"), load_split(data / "splits.csv"), strict=True))
-    for part in SPLITS[split]:
+    splits = dict(zip(SPLITS, load_split(data / "splits.csv"), strict=True))
+    for part in CHOICES[split]:
         folder = data / ("test" if part == "test" else "trainval") / "joints_3d"
         clips = [f"{subject}-{clip}" for subject, clip, _ in splits[part]]
         for (subject, _, view), clip_name in zip(splits[part], clips, strict=True):
@@ -269,9 +265,9 @@ def _clip_views(root: Path, split: str) -> Iterator[tuple[str, str | None, Path]
 
 
 def default_output(pred_path: Path, split: str) -> Path:
-    """``<folder of predictions>_eval_<split>.json``: beside it, where no lookup finds it."""
-    resolved = pred_path.resolve()
-    return resolved.with_name(f"{resolved.name}_eval_{split}.json")
+    """Returns ``<folder of predictions>_eval_<split>.json``, outside of that folder."""
+    folder = Path(os.path.realpath(pred_path))
+    return folder.with_name(f"{folder.name}_eval_{split}.json")
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -298,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pred-path", "--predictions", required=True, help="folder of predictions"
     )
     parser.add_argument("--data-dir", help="raw data; default $DATA_ROOT/aspset")
-    parser.add_argument("--split", choices=list(SPLITS), default="test")
+    parser.add_argument("--split", choices=list(CHOICES), default="test")
     parser.add_argument(
         "--univ",
         action=argparse.BooleanOptionalAction,
@@ -311,7 +307,7 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="leave out clips without a usable prediction and say which",
     )
-    parser.add_argument("--out", help="result as JSON; default beside the folder of predictions")
+    parser.add_argument("--out", help="result as JSON; default next to the folder of predictions")
     return parser
 
 

@@ -7,6 +7,7 @@ of the joints and of the boxes belong together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.ds.aspset.files import is_box, read_c3d, read_camera, read_csv
 from posepile.errors import CorruptInput
+from posepile.files import names_in
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
+from posepile.recipe import SPLITS, DatasetSpec, Sequence, Track, Unit, Video, chosen_subjects
 
 if TYPE_CHECKING:
     import deltacamera
@@ -50,28 +52,31 @@ class Options(BaseModel):
     """Keys below ``dataset:``.
 
     Attributes:
+        subjects: Subjects to pack, e.g. ``04ac``; None = all.
         splits: Splits to pack.
         views: Cameras to pack (a test clip has one view only, whichever that is).
         missing_joints: No missing joint is known in this dataset, so one is an error; ``accept``
             takes NaN in a joint file as a missing joint.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    splits: list[Literal["train", "val", "test"]] = Field(["train", "val", "test"], min_length=1)
+    subjects: list[str] | None = None
+    splits: list[Literal["train", "val", "test"]] = Field(list(SPLITS), min_length=1)
     views: list[Literal["left", "mid", "right"]] = Field(list(VIEWS), min_length=1)
     missing_joints: Literal["error", "accept"] = "error"
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """One unit per (subject, clip, view) that splits.csv names."""
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per (subject, clip, view) that splits.csv names."""
     data = data_dir(root)
-    units = []
-    splits = dict(zip(("train", "val", "test"), load_split(data / "splits.csv"), strict=True))
+    splits = dict(zip(SPLITS, load_split(data / "splits.csv"), strict=True))
+    known = {subject for split in options.splits for subject, _, _ in splits[split]}
+    subjects = chosen_subjects(options.subjects, known)
     for split in options.splits:
         part = "test" if split == "test" else "trainval"  # train and val share a folder
         for subject, clip, view in splits[split]:
-            if view not in options.views:
+            if view not in options.views or subject not in subjects:
                 continue
             name = f"{subject}-{clip}-{view}"
             files = {
@@ -80,8 +85,7 @@ def list_units(root: Path, options: Options) -> list[Unit]:
                 "camera": data / part / "cameras" / subject / f"{subject}-{view}.json",
                 "boxes": data / part / "boxes" / subject / f"{name}.csv",
             }
-            units.append(Unit(f"{part}/{subject}/{name}", split, tuple(files.values())))
-    return units
+            yield Unit(f"{part}/{subject}/{name}", split, tuple(files.values()))
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -114,13 +118,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 
 
 def data_dir(root: Path) -> Path:
-    """The folder that holds splits.csv.
+    """Returns the folder that holds splits.csv.
 
     The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
     places are in use on people's disks.
     """
     for folder in (root / "data", root / "ASPset-510", root):
-        if (folder / "splits.csv").is_file():
+        if "splits.csv" in names_in(folder):
             return folder
     raise CorruptInput(
         root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
@@ -133,7 +137,7 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
     ``splits.csv`` has no header; its columns are subject, clip, split and camera, where camera
     ``all`` means left, mid and right.
     """
-    splits = {"train": [], "val": [], "test": []}
+    splits = {split: [] for split in SPLITS}
     for number, row in enumerate(read_csv(Path(path)), 1):
         place = f"line {number} is {','.join(row)!r}"
         if len(row) != 4:

@@ -31,7 +31,7 @@ def annotation_file(root: Path, phase: str) -> Path:
 
 
 def read_index(root: Path, phase: str) -> list[dict]:
-    """The units of a phase in order of image id, cutting the annotation file if need be.
+    """Lists the units of a phase in order of image id, cutting the annotation file if need be.
 
     Returns:
         ``{"name", "images": [file names], "content": digest of the annotations}`` per unit. The
@@ -55,7 +55,8 @@ def _ensure_cut(root: Path, phase: str) -> Path:
     """Folder with the pieces of the present annotation file; made if it does not exist."""
     source = annotation_file(root, phase)
     try:
-        stat = source.stat()
+        with open(source, "rb") as f:  # opened, so that a list of units is known to depend on it
+            stat = os.fstat(f.fileno())
     except OSError as e:
         raise CorruptInput(
             source,

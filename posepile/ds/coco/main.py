@@ -9,15 +9,17 @@ not change with the options.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from posepile.ds.coco import annotations
 from posepile.errors import CorruptInput
+from posepile.files import names_in
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
@@ -66,18 +68,23 @@ class Options(BaseModel):
     labelled_share: float = Field(0.5, ge=0, le=1)
     min_size: float = Field(200.0, ge=0)
 
+    @field_validator("max_overlap")
+    @classmethod
+    def _used(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("people") == "multi" and value != cls.model_fields["max_overlap"].default:
+            raise ValueError("has no effect with people: multi")
+        return value
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """Some hundred photographs with labelled people each, in order of image id."""
-    units = []
+
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields units of some hundred photographs with labelled people, in order of image id."""
     for split in present_phases(root, options):
         phase = f"{split}{options.year}"
         for chunk in annotations.read_index(root, phase):
             images = [root / phase / name for name in chunk["images"]]
             inputs = (annotations.annotation_file(root, phase), *images)
             args = {"phase": phase, "chunk": chunk["name"], "content": chunk["content"]}
-            units.append(Unit(f"{phase}/{chunk['name']}", split, inputs, args))
-    return units
+            yield Unit(f"{phase}/{chunk['name']}", split, inputs, args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -167,9 +174,10 @@ def why_not(person: dict, other_boxes: np.ndarray, options: Options) -> str | No
 
 
 def present_phases(root: Path, options: Options) -> list[str]:
-    """The phases to read; what is asked for by name must be there."""
+    """Returns the phases to read; what is asked for by name must be there."""
     wanted = [s for s in ("train", "val") if s in options.phases or options.phases == "present"]
-    found = [split for split in wanted if (root / f"{split}{options.year}").is_dir()]
+    there = names_in(root)
+    found = [split for split in wanted if f"{split}{options.year}" in there]
     if options.phases != "present" and len(found) < len(wanted):
         missing = next(s for s in wanted if s not in found)
         raise CorruptInput(

@@ -14,6 +14,7 @@ import rlemasklib
 
 from posepile.ds.genebody.bodies import Body, load_hands, mesh_error, read_body
 from posepile.ds.genebody.cameras import read_cameras
+from posepile.ds.genebody.options import Options
 from posepile.ds.genebody.subjects import (
     find_model,
     gender_of,
@@ -27,8 +28,6 @@ from posepile.errors import CorruptInput, PosePileError
 
 if TYPE_CHECKING:
     import deltacamera
-
-    from posepile.ds.genebody.main import Options
 
 N_BODY = 22  # SMPL-X joints before jaw, eyes and fingers
 JOINT_SOURCES = {

@@ -9,6 +9,7 @@ about the landmarks is checked on the data while loading (landmarks.py).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,15 @@ from posepile.ds.synthego.metadata import (
 )
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.recipe import SPLITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import (
+    SPLITS,
+    DatasetSpec,
+    Sequence,
+    Stills,
+    Track,
+    Unit,
+    chosen_subjects,
+)
 
 # Nowhere stated; SMPL's own direction is assumed, and compared with the data at calibration.
 WORLD_UP = (0.0, 1.0, 0.0)
@@ -60,6 +69,7 @@ class Options(BaseModel):
     """Keys below ``dataset:`` in configs/synthego.yaml.
 
     Attributes:
+        subjects: Numbers of the identities to pack; None = all.
         split_of_digit: Split of the identities by their number modulo 10; no split is published.
         identities_per_unit: Width of the range of identity numbers that makes one unit of work.
         max_reprojection_px: Largest difference allowed between our projection and the file's.
@@ -67,8 +77,9 @@ class Options(BaseModel):
         calibrate_identities: How many identities the check at calibration looks at.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
+    subjects: list[str] | None = None
     split_of_digit: dict[int, str] = {8: "val", 9: "test"}
     identities_per_unit: int = Field(30, ge=1)
     max_reprojection_px: float = Field(0.5, gt=0)
@@ -88,8 +99,8 @@ def calibrate(root: Path, options: Options) -> list[str]:
     counts = splice.splice_tree(root)
     lines = [", ".join(f"{n} metadata files {what}" for what, n in sorted(counts.items()))]
     groups = group_by_identity(splice.find_metadata(root))
-    step = max(1, len(groups) // options.calibrate_identities)
-    sample = [load_identity(groups[i], options) for i in sorted(groups)[::step]]
+    every = max(1, len(groups) // options.calibrate_identities)
+    sample = [load_identity(groups[i], options) for i in sorted(groups)[::every]]
     share = marks.check_up([s["landmarks"] for s in sample], WORLD_UP, str(root / "SynthEgo"))
     lines.append(
         f"{len(sample)} identities: bone lengths vary by at most "
@@ -101,20 +112,23 @@ def calibrate(root: Path, options: Options) -> list[str]:
     return lines + [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(eyes.items())]
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """Ranges of identity numbers, one unit for each split in a range."""
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields ranges of identity numbers, one unit for each split in a range."""
+    groups = group_by_identity(splice.find_metadata(root))
+    wanted = [name.lstrip("0") or "0" for name in options.subjects or ()]
+    chosen = chosen_subjects(wanted, map(str, groups))
     chunks = defaultdict(list)
-    for identity, paths in group_by_identity(splice.find_metadata(root)).items():
+    for identity, paths in groups.items():
+        if str(identity) not in chosen:
+            continue
         low = identity - identity % options.identities_per_unit
         split = options.split_of_digit.get(identity % 10, "train")
         chunks[split, low] += paths
-    units = []
     for (split, low), paths in sorted(chunks.items()):
         images = [image_path(p, eye) for p in paths for eye in EYES]
         name = f"{split}/{low:07d}-{low + options.identities_per_unit - 1:07d}"
         files = [str(p.relative_to(root)) for p in paths]
-        units.append(Unit(name, split, (*paths, *images), {"metadata": files}))
-    return units
+        yield Unit(name, split, (*paths, *images), {"metadata": files})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
