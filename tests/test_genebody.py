@@ -297,3 +297,9 @@ def test_motion_figures_are_those_of_the_miniature(raw):
     moved[:, : checks.N_BODY] += 5000
     with pytest.raises(CorruptInput, match=r"100% of the body joints"):
         checks.joints_outside_mask(files, moved, sequence.camera, 0.4)
+
+
+def test_options_without_effect_are_refused():
+    assert main.Options(joints="none").max_outside_mask == 0.4
+    with pytest.raises(ValueError, match="no effect with joints: none"):
+        main.Options(joints="none", max_outside_mask=0.5)

@@ -144,19 +144,18 @@ def load_cameras(
     return cameras, cameras.pose, residual
 
 
-def find_calibration(root: Path, take_name: str, take_dir: Path, key: str) -> Path | None:
-    """The file with the factory calibration of a take, None if there is none.
+def calibration_files(root: Path, take_name: str, take_dir: Path, key: str) -> tuple[Path, ...]:
+    """The files that may hold the factory calibration of a take, best first.
 
     Either a JSON of the benchmark's collection, ``aria_calib_json/takes/<take>.json``, or the VRS
     recording of the take, with or without image streams.
     """
-    candidates = (
+    return (
         root / "aria_calib_json" / "takes" / f"{take_name}.json",
         root / "aria_calib_json" / f"{take_name}.json",
         take_dir / f"{key}_noimagestreams.vrs",
         take_dir / f"{key}.vrs",
     )
-    return next((p for p in candidates if p.is_file()), None)
 
 
 def read_calibration(path: Path) -> np.ndarray:
