@@ -81,8 +81,8 @@ def background(width: int, height: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 150, (max(2, height // 120), max(2, width // 120), 1), np.uint8)
     grey = cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
-    tint = np.array([1.0, 0.97, 0.92])
-    return np.clip(grey[..., None] * tint, 0, 255).astype(np.uint8)
+    tinted = (np.arange(256)[:, None] * np.array([1.0, 0.97, 0.92])).astype(np.uint8)
+    return tinted.take(grey, axis=0)
 
 
 def draw_person(
