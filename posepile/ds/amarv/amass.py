@@ -41,7 +41,7 @@ PASSWORD_FILES = (
 
 
 def amass_candidates(root: Path, configured: str | None = None) -> list[Path]:
-    """Folders where AMASS may lie, best first: configuration, environment, the usual places.
+    """Lists folders where AMASS may lie, best first: configured, environment, usual places.
 
     Args:
         root: Raw folder of AMARV.
@@ -56,7 +56,7 @@ def amass_candidates(root: Path, configured: str | None = None) -> list[Path]:
 
 
 def find_amass(root: Path, configured: str | None = None) -> Path | None:
-    """The AMASS folder, None if there is none."""
+    """Returns the AMASS folder, None if there is none."""
     return next((p for p in amass_candidates(root, configured) if names_in(p)), None)
 
 
@@ -121,7 +121,7 @@ class AmassIndex:
 
 @lru_cache(maxsize=2)
 def open_index(amass_root: Path) -> AmassIndex:
-    """The index of a folder, kept for the life of the process: searching AMASS takes a while."""
+    """Returns the index of a folder, kept for the life of the process: a search takes a while."""
     return AmassIndex(amass_root)
 
 

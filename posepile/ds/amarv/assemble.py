@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ MIN_SHARE_IN_IMAGE = 0.3
 def make_sequence(
     root: Path, layout: Layout, data: ClipData, view: int, *, split: str, activity: list[str]
 ) -> Sequence:
-    """One view of a clip.
+    """Returns one view of a clip.
 
     Frames without any joint are left out for all views. Frames in which this view hardly shows the
     person are marked unusable instead, so that all views select the same poses.
@@ -80,7 +81,7 @@ def make_sequence(
 
 
 def joint_box(points: np.ndarray) -> np.ndarray:
-    """Box around the projected joints, where the release has none."""
+    """Returns the box around the projected joints, where the release has none."""
     valid = points[np.isfinite(points).all(axis=-1)]
     if not len(valid):
         return np.full(4, np.nan, np.float32)
@@ -105,11 +106,11 @@ class Labels:
     conflicts: list[str]
 
     def subject(self, clip: Clip) -> str:
-        """The AMASS subject of a clip."""
+        """Returns the AMASS subject of a clip."""
         return babel.subject_of(motion_path(clip, self.names.get(clip.id)))
 
     def entry(self, clip: Clip) -> babel.BabelEntry | None:
-        """The BABEL labels of a clip."""
+        """Returns the BABEL labels of a clip."""
         return self.entries.get(motion_path(clip, self.names.get(clip.id)))
 
 
@@ -124,7 +125,7 @@ def load_labels(root: Path, layout: Layout, clips: list[Clip], babel_root: str |
 
 
 def motion_path(clip: Clip, name: NameEntry | None) -> str:
-    """Path of a clip's motion inside the AMASS archive.
+    """Returns the path of a clip's motion inside the AMASS archive.
 
     A clip whose motion is not known is of a subject of its own name: its source.
     """
@@ -132,7 +133,7 @@ def motion_path(clip: Clip, name: NameEntry | None) -> str:
 
 
 def babel_folder(root: Path, babel_root: str | None) -> Path:
-    """The folder of the BABEL files: configured, or in one of the usual places."""
+    """Returns the folder of the BABEL files: configured, or in one of the usual places."""
     if babel_root is not None:
         return Path(babel_root)
     tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
@@ -141,7 +142,7 @@ def babel_folder(root: Path, babel_root: str | None) -> Path:
 
 
 def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None) -> dict:
-    """All that load_unit must know of a clip, as JSON; so labels count for the cache key."""
+    """Returns all that load_unit must know of a clip; so labels count for the cache key."""
     return {
         "source": clip.source,
         "name": clip.name,
@@ -156,7 +157,7 @@ def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None)
 
 
 def activities(data: ClipData, args: dict) -> list[str]:
-    """Activity of every frame, by the time it has in the AMASS motion."""
+    """Returns the activity of every frame, by the time it has in the AMASS motion."""
     if args["babel"] is None:
         return ["unknown"] * len(data.world_coords)
     segments = tuple((name, start, end) for name, start, end in args["segments"])
@@ -171,32 +172,33 @@ def input_files(
     clip: Clip,
     name: NameEntry | None,
     index: amass.AmassIndex | None,
-) -> list[Path]:
-    """Every file a clip's result depends on; depth is not read.
+) -> list[str]:
+    """Returns every file a clip's result depends on; depth is not read.
 
     Only folders of images are looked into: a look at each file would be millions of them, in every
     process that lists the units.
     """
-    base, views = layout.base(root), clip.views
-    found = [(layout.rgb, path) for path in layout.rgb_paths(root, clip).values()]
+    base, views = str(layout.base(root)), clip.views
+    found = [(layout.rgb, file) for file in layout.rgb_files(clip).values()]
     for part in (layout.mask, layout.bbox, layout.camera, layout.pose):
         if part is not None:
             of_part = views if "{view}" in part.path else [None]
-            found += [(part, base / fill(part.path, clip, v)) for v in of_part]
-    files = []
-    for part, path in found:
-        stills = getattr(part, "kind", None) == "image_dir"
-        files += [path / name for name in sorted(names_in(path))] if stills else [path]
+            found += [(part, fill(part.path, clip, v)) for v in of_part]
     if layout.body is not None and layout.body.path is not None:
-        files.append(base / fill(layout.body.path, clip, None))
+        found.append((layout.body, fill(layout.body.path, clip, None)))
+    files = []
+    for part, file in found:
+        path = f"{base}/{file}"
+        stills = getattr(part, "kind", None) == "image_dir"
+        files += [os.path.join(path, n) for n in sorted(names_in(path))] if stills else [path]
     if layout.body is not None and name is not None and index is not None:
         motion = index.find(name.amass_path)
-        files += [] if motion is None else [motion]
+        files += [] if motion is None else [str(motion)]
     return files
 
 
 def state_of(root: Path, layout: Layout, clips: list[Clip]) -> str:
-    """Digest of the manifest and the list of clips, by which a passed validation is known."""
+    """Returns a digest of manifest and clips, by which a passed validation is known."""
     digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
     for clip in clips:
         digest.update(json.dumps([clip.id, sorted(layout.rgb_files(clip).items())]).encode())

@@ -89,25 +89,25 @@ def parse_entry(raw: dict, split: str) -> BabelEntry:
 
 
 def annotations(raw: dict, key: str) -> list[dict]:
-    """The annotations of a kind that hold labels."""
+    """Returns the annotations of a kind that hold labels."""
     found = [raw.get(key), *(raw.get(f"{key}s") or [])]
     return [a for a in found if a is not None and a.get("labels")]
 
 
 def label_names(label: dict) -> list[str]:
-    """Categories of a label; where it has none, its processed or raw text."""
+    """Returns categories of a label; where it has none, its processed or raw text."""
     return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
 
 
 def join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
-    """Labels of both; split and duration of the first."""
+    """Returns labels of both; split and duration of the first."""
     segments = sorted(set(first.segments + second.segments), key=lambda s: (s[1], s[2], s[0]))
     whole = tuple(dict.fromkeys(first.whole + second.whole))
     return BabelEntry(first.split, first.duration, tuple(segments), whole)
 
 
 def activity_at(entry: BabelEntry | None, time: float) -> str:
-    """The activity at a time of the motion.
+    """Returns the activity at a time of the motion.
 
     Segments are half-open; one that reaches the end of the sequence (``end_t`` may lie beyond it)
     includes the end. Labels that hold together are joined in order of their start, each once.
@@ -133,7 +133,7 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
 
 def subject_of(amass_path: str) -> str:
     """``<folder>/<subject>`` of a path inside the AMASS archive."""
-    return str(PurePosixPath(amass_path).parent)
+    return amass_path.rpartition("/")[0] or "."
 
 
 def assign_splits(

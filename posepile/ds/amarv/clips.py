@@ -57,7 +57,7 @@ class ClipData:
     joints_by_view: dict[int, np.ndarray] | None = None
 
     def camera_at(self, view: int, frame: int) -> deltacamera.Camera:
-        """Camera of a view in a frame."""
+        """Returns the camera of a view in a frame."""
         camera = self.cameras[view]
         return camera(frame) if callable(camera) else camera
 
@@ -138,7 +138,7 @@ def load_clip(
 
 
 def load_joints(root: Path, layout: Layout, clip: Clip, view: int, fps: float) -> np.ndarray:
-    """Joints ``[T, 52, 3]`` in millimetres by video frame; world coordinates get z up."""
+    """Returns joints ``[T, 52, 3]`` in millimetres by video frame; world coordinates get z up."""
     pose = layout.pose
     path = layout.path(pose, root, clip, view)
     joints = numbers(read_data(path), fill(pose.joints_key, clip, view), path)
@@ -170,7 +170,7 @@ def load_joints(root: Path, layout: Layout, clip: Clip, view: int, fps: float) -
 
 
 def to_world(joints: np.ndarray, camera: deltacamera.Camera | MovingCamera) -> np.ndarray:
-    """Camera coordinates ``[T, J, 3]`` to world coordinates."""
+    """Converts camera coordinates ``[T, J, 3]`` to world coordinates."""
     at = camera if callable(camera) else lambda frame: camera
     return np.stack([at(t).camera_to_world(j) for t, j in enumerate(joints)]).astype(np.float32)
 
@@ -178,7 +178,7 @@ def to_world(joints: np.ndarray, camera: deltacamera.Camera | MovingCamera) -> n
 def load_boxes(
     root: Path, layout: Layout, clip: Clip, n_frames: int
 ) -> dict[int, np.ndarray] | None:
-    """Boxes of all views as x, y, width, height."""
+    """Returns boxes of all views as x, y, width, height."""
     if layout.bbox is None:
         return None
     result = {}
@@ -198,7 +198,7 @@ def load_boxes(
 
 
 def project(data: ClipData, view: int, frame: int) -> np.ndarray:
-    """Joints of a frame in a view, pixels, NaN where missing or behind."""
+    """Returns joints of a frame in a view, pixels, NaN where missing or behind."""
     camera = data.camera_at(view, frame)
     joints = data.world_coords[frame]
     valid = np.isfinite(joints).all(axis=-1)

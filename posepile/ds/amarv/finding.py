@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import sys
 from pathlib import Path
@@ -27,8 +28,8 @@ def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
     regular: dict[frozenset[int], frozenset[int]] = {}
     found: dict[tuple[str, str], frozenset[int] | dict[int, str]] = {}
     strange, n_strange = "", 0
-    for path in base.glob(layout.clip_glob):
-        relative = path.as_posix()[len(base.as_posix()) + 1 :]
+    # Not Path.glob, which remembers all it has found.
+    for relative in glob.iglob(layout.clip_glob, root_dir=base, recursive=True):
         m = pattern.search(relative)
         if not m:
             strange, n_strange = min(strange or relative, relative), n_strange + 1

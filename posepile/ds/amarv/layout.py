@@ -323,7 +323,7 @@ class Layout(_Strict):
         return self
 
     def base(self, root: Path) -> Path:
-        """The folder that all paths of the manifest are relative to."""
+        """Returns the folder that all paths of the manifest are relative to."""
         if "{DATA_ROOT}" in self.root:
             from posepile.paths import data_root
 
@@ -331,7 +331,7 @@ class Layout(_Strict):
         return Path(self.root.replace("{root}", str(root)))
 
     def path(self, part: _Part, root: Path, clip: Clip, view: int | None = None) -> Path:
-        """Where a part of a clip lies."""
+        """Returns where a part of a clip lies."""
         return self.base(root) / fill(part.path, clip, view)
 
     def rgb_files(self, clip: Clip) -> dict[int, str]:
@@ -345,7 +345,7 @@ class Layout(_Strict):
         return {view: base / file for view, file in self.rgb_files(clip).items()}
 
     def load_name_map(self, root: Path) -> dict[str, NameEntry]:
-        """The name map, read from its file if it has one.
+        """Returns the name map, read from its file if it has one.
 
         Raises:
             CorruptInput: The file is missing or an entry is not of the expected form.

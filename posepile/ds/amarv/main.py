@@ -130,11 +130,12 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                     args.append(assemble.describe(clip, name, labels.entry(clip)))
             if args:
                 unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
-                yield Unit(unit_id, split, tuple(dict.fromkeys(inputs)), {"clips": args})
+                paths = tuple(map(Path, dict.fromkeys(inputs)))
+                yield Unit(unit_id, split, paths, {"clips": args})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """One sequence per clip and view."""
+    """Returns one sequence per clip and view."""
     layout = read_layout(options)
     index = amass_index(root, layout, options)
     sequences = []
@@ -151,7 +152,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 
 
 def read_layout(options: Options) -> Layout:
-    """The manifest that the options name."""
+    """Returns the manifest that the options name."""
     return load_layout(config_dir() / options.layout)
 
 

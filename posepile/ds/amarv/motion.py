@@ -25,7 +25,7 @@ from posepile.errors import CorruptInput
 def load_motion(
     root: Path, layout: Layout, clip: Clip, amass_path: str, *, amass: AmassIndex, fps: float
 ) -> ClipMotion:
-    """The AMASS motion of a clip, indexed by video frame."""
+    """Returns the AMASS motion of a clip, indexed by video frame."""
     path = amass.find(amass_path)
     if path is None:
         raise CorruptInput(
@@ -56,7 +56,7 @@ def load_motion(
 
 
 def amass_distance(motion: ClipMotion, joints: np.ndarray) -> float | None:
-    """How far AMASS's joints are from the stored ones, mm; None without the body model.
+    """Returns how far AMASS's joints are from the stored ones, mm; None without the body model.
 
     Args:
         motion: The motion.
@@ -104,7 +104,7 @@ class ClipMotion:
         return indices
 
     def parameters(self, frame: int) -> dict | None:
-        """Parameters of a video frame, in the form of docs/FORMAT.md.
+        """Returns parameters of a video frame, in the form of docs/FORMAT.md.
 
         None if the clip is moved in the world and there is no body model on disk, without which
         the move cannot be expressed in the parameters.

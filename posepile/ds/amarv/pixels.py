@@ -54,7 +54,7 @@ def numbered_files(folder: Path, base: int) -> list[Path]:
 
 
 def video_fps(path: Path) -> float:
-    """Frames per second as the container says.
+    """Returns frames per second as the container says.
 
     Raises:
         CorruptInput: Not a video with a known rate.
@@ -72,7 +72,7 @@ def video_fps(path: Path) -> float:
 
 
 def image_size(layout: Layout, path: Path) -> tuple[int, int]:
-    """Width and height of the RGB frames of a view."""
+    """Returns width and height of the RGB frames of a view."""
     if layout.image_size is not None:
         return layout.image_size
     with open_frames(frame_source(layout, layout.rgb.kind, path)) as frames:
@@ -80,7 +80,7 @@ def image_size(layout: Layout, path: Path) -> tuple[int, int]:
 
 
 def count_frames(layout: Layout, path: Path) -> int:
-    """How many RGB frames a view really has."""
+    """Returns how many RGB frames a view really has."""
     with open_frames(frame_source(layout, layout.rgb.kind, path)) as frames:
         return frames.n_frames
 
@@ -108,7 +108,7 @@ class MaskReader:
         self._known: dict[int, dict] = {}
 
     def __call__(self, frame: int) -> dict | None:
-        """Mask of a frame."""
+        """Returns the mask of a frame."""
         if frame not in self._known:
             self._read(range(frame, frame + 32))
         return self._known[frame]
@@ -130,7 +130,7 @@ class MaskReader:
 
 
 def count_depth(layout: Layout, path: Path, clip: Clip, view: int) -> int:
-    """Number of depth frames."""
+    """Returns the number of depth frames."""
     depth = layout.depth
     if depth.kind == "video":
         with open_frames(frame_source(layout, "video", path)) as frames:
@@ -141,7 +141,7 @@ def count_depth(layout: Layout, path: Path, clip: Clip, view: int) -> int:
 
 
 def depth_array(depth: Depth, path: Path, clip: Clip, view: int) -> np.ndarray:
-    """The array of an npy or npz file."""
+    """Returns the array of an npy or npz file."""
     data = read_data(path)
     return (
         data

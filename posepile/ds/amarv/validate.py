@@ -222,7 +222,7 @@ def joints_inside(
 
 
 def silhouette_center(pixels: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
-    """Where the person is in the image by its pixels alone; None if not visible."""
+    """Returns where the person is in the image by its pixels alone; None if not visible."""
     if pixels is not None and pixels.any():
         ys, xs = np.nonzero(pixels)
         return np.array([xs.mean(), ys.mean()], np.float32)
@@ -367,12 +367,12 @@ def judge_depth(layout: Layout, geometry: Geometry, findings: Findings) -> None:
 
 
 def stamp_path(root: Path) -> Path:
-    """Where it is remembered that validation passed."""
+    """Returns where it is remembered that validation passed."""
     return root / ".posepile" / "validated.json"
 
 
 def read_stamp(root: Path) -> str | None:
-    """Digest of the state that was last found good."""
+    """Returns the digest of the state that was last found good."""
     try:
         return json.loads(stamp_path(root).read_text())["state"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):

@@ -122,7 +122,7 @@ def evaluate(
 
 
 def scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """The six numbers of poses float32 ``[n, 17, 3]``, under their official names."""
+    """Returns the six numbers of poses float32 ``[n, 17, 3]``, under their official names."""
     root = slice(ROOT, ROOT + 1)
     variants = {
         "": (pred, truth),
@@ -136,7 +136,7 @@ def scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def procrustes_float32(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Aligned predictions, rounded where the official code rounds.
+    """Returns aligned predictions, rounded where the official code rounds.
 
     The similarity is found in float64 but applied as a float32 4x4 matrix to float32 points; at
     some 18 m from the origin that alone moves points by micrometres.
@@ -165,7 +165,7 @@ def to_universal_scale(poses: np.ndarray) -> np.ndarray:
 
 
 def find_prediction(pred_path: Path, name: str, clip_name: str | None) -> Path:
-    """The one file for a clip view, anywhere below the folder.
+    """Returns the one file for a clip view, anywhere below the folder.
 
     Args:
         pred_path: Folder of predictions.
@@ -184,7 +184,7 @@ def find_prediction(pred_path: Path, name: str, clip_name: str | None) -> Path:
 
 
 def load_mocap(path: Path) -> tuple[np.ndarray, float]:
-    """Positions ``[n, 17, 3]`` float64 in mm and rate in Hz of a c3d, json or csv file."""
+    """Returns positions ``[n, 17, 3]`` float64 in mm and rate in Hz of a c3d, json or csv file."""
     readers = {".c3d": _load_c3d, ".json": _load_json, ".csv": _load_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:

@@ -81,7 +81,7 @@ def read_c3d(path: Path) -> C3d:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Rows of a CSV file without trailing blank lines."""
+    """Returns rows of a CSV file without trailing blank lines."""
     try:
         with path.open(newline="") as f:
             rows = list(csv.reader(f))
@@ -95,7 +95,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def is_box(row: list[str]) -> bool:
-    """Whether a CSV row holds four numbers."""
+    """Returns whether a CSV row holds four numbers."""
     try:
         return len([float(value) for value in row]) == 4
     except ValueError:

@@ -89,7 +89,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Annotations of one clip in one view."""
+    """Returns annotations of one clip in one view."""
     video, joints_file, camera_file, boxes_file = unit.inputs
     joints = load_joints(joints_file, options.missing_joints)
     boxes = load_boxes(boxes_file, expand=1.0)  # enlarged by 1.1 later, see configs/aspset.yaml
@@ -132,7 +132,7 @@ def data_dir(root: Path) -> Path:
 
 
 def load_split(path: Path | str) -> tuple[list, list, list]:
-    """Lists of (subject, clip, view) for train, val and test, in file order.
+    """Returns lists of (subject, clip, view) for train, val and test, in file order.
 
     ``splits.csv`` has no header; its columns are subject, clip, split and camera, where camera
     ``all`` means left, mid and right.
@@ -156,7 +156,7 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
 
 
 def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
-    """Person boxes, one per frame: float32 ``[n, 4]`` x, y, width, height in pixels.
+    """Returns person boxes, one per frame: float32 ``[n, 4]`` x, y, width, height in pixels.
 
     Args:
         path: CSV of left, top, right, bottom below one header row.
@@ -176,7 +176,7 @@ def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
 
 
 def load_camera(path: Path | str) -> deltacamera.Camera:
-    """Camera of a subject and view: pinhole, millimetres, world = frame of the left camera."""
+    """Returns a pinhole camera, millimetres; the world is the frame of the left camera."""
     import deltacamera
 
     intrinsic, extrinsic = read_camera(Path(path))
@@ -186,7 +186,7 @@ def load_camera(path: Path | str) -> deltacamera.Camera:
 
 
 def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
-    """Joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
+    """Returns joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
     mocap = read_c3d(Path(path))
     expected = {"rate": RATE, "units": "mm", "labels": LABELS, "skeleton": SKELETON}
     for name, wanted in expected.items():
@@ -210,7 +210,7 @@ def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
 
 
 def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
-    """How far, in pixels, any joint projects outside the supplied box of its frame."""
+    """Returns how far, in pixels, any joint projects outside the supplied box of its frame."""
     points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
     outside = np.maximum(
         boxes[:, None, :2] - points, points - boxes[:, None, :2] - boxes[:, None, 2:]

@@ -26,7 +26,7 @@ UNLABELLED = "no key point labelled"
 
 
 def annotation_file(root: Path, phase: str) -> Path:
-    """Where the key points of a phase such as ``val2017`` lie."""
+    """Returns where the key points of a phase such as ``val2017`` lie."""
     return root / "annotations" / f"person_keypoints_{phase}.json"
 
 
@@ -41,7 +41,7 @@ def read_index(root: Path, phase: str) -> list[dict]:
 
 
 def read_chunk(root: Path, phase: str, name: str) -> dict:
-    """The annotations of one unit.
+    """Returns the annotations of one unit.
 
     Returns:
         ``images``: list of ``{file_name, width, height, people}`` in order of id, the people in

@@ -88,7 +88,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """The people of a unit's photographs who pass the tests."""
+    """Returns the people of a unit's photographs who pass the tests."""
     phase = unit.args["phase"]
     chunk = annotations.read_chunk(root, phase, unit.args["chunk"])
     images = chunk["images"]
@@ -123,7 +123,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 def make_track(
     index: int, people: list[tuple[int, dict]], images: list[dict], source: Path
 ) -> Track:
-    """The ``index``-th people of all photographs, which have nothing else in common."""
+    """Returns the ``index``-th people of all photographs, which have nothing else in common."""
     return Track(
         frames=np.array([frame for frame, _ in people]),
         person=index,
@@ -136,7 +136,7 @@ def make_track(
 def load_mask(
     people: list[tuple[int, dict]], images: list[dict], source: Path, k: int
 ) -> dict | None:
-    """Mask of the k-th person of a track in source pixels."""
+    """Returns the mask of the k-th person of a track in source pixels."""
     frame, person = people[k]
     image = images[frame]
     try:

@@ -170,7 +170,7 @@ def labelled_uids(root: Path) -> set[str]:
 
 
 def command(root: Path, request: Request, wanted: DownloadOptions) -> list[str]:
-    """The call of ``egoexo`` for a request."""
+    """Returns the call of ``egoexo`` for a request."""
     call = ["egoexo", "-o", str(root), "--parts", *request.parts]
     for flag, values in (
         ("--uids", request.uids),
@@ -230,5 +230,5 @@ def run_egoexo(call: Sequence[str]) -> None:
 
 
 def finished(output: str, code: int) -> bool:
-    """Whether the program did all its work, whatever else it printed."""
+    """Returns whether the program did all its work, whatever else it printed."""
     return code == 0 and "failed to get stats" not in output and "ERROR" not in output

@@ -122,7 +122,7 @@ def load_body_predictions(root: Path, path: Path) -> dict[str, dict[int, np.ndar
 def body_submission(
     root: Path, pred: dict[str, dict[int, np.ndarray]], wanted: dict | None = None
 ) -> dict:
-    """The challenge's JSON.
+    """Returns the challenge's JSON.
 
     Args:
         root: Raw folder.

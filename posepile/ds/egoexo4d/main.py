@@ -122,7 +122,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """The labels and the camera of one video."""
+    """Returns the labels and the camera of one video."""
     take, name = unit.args["take"], unit.args["camera"]
     is_ego = name.endswith(aria.RGB_STREAM)
     video = Video(

@@ -169,7 +169,7 @@ def body_at(frame: int) -> dict[str, np.ndarray]:
 
 
 def hands_at(frame: int) -> dict[str, np.ndarray]:
-    """World positions of the 42 hand joints, metres: straight fingers fanned out."""
+    """Returns world positions of the 42 hand joints, metres: straight fingers fanned out."""
     joints = {}
     for side, out in (("left", 1), ("right", -1)):
         wrist = body_at(frame)[f"{side}-wrist"] + [0.0, -0.02, 0.0]
@@ -188,7 +188,7 @@ def hands_at(frame: int) -> dict[str, np.ndarray]:
 
 
 def gopro(azimuth: float, distance: float, height: float, portrait: bool = False) -> dict:
-    """A static camera around the person: true lens, pose, and the released matrix."""
+    """Returns a static camera around the person: true lens, pose, and the released matrix."""
     a = np.radians(azimuth)
     position = np.array([distance * np.sin(a), -distance * np.cos(a), height])
     rotation, translation = kit.look_at(position, np.array([0.1, 0, 0.9]))
@@ -209,7 +209,7 @@ def aria_pose(frame: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def project_fisheye624(points: np.ndarray, rotation, translation) -> np.ndarray:
-    """World metres to pixels of the recorded 1408 image, before the video was turned."""
+    """Projects world metres to pixels of the recorded 1408 image, before the video was turned."""
     cam = points @ rotation.T + translation
     f, (cx, cy) = ARIA[0] / 2, (ARIA[1:3] - 0.5 - 32) / 2
     result = np.full((len(points), 2), np.nan)
@@ -229,7 +229,7 @@ def project_fisheye624(points: np.ndarray, rotation, translation) -> np.ndarray:
 
 
 def camera_pose(take: str, exo: dict, n_frames: int) -> dict:
-    """A ``camera_pose`` file."""
+    """Returns a ``camera_pose`` file."""
     content = {"metadata": {"take_name": take, "take_uid": UIDS[take]}}
     for name, cam in exo.items():
         content[name] = {
@@ -275,7 +275,7 @@ def write_gopro_calibs(path: Path, exo: dict) -> None:
 
 
 def make_labels(cams: dict) -> dict[tuple[str, str], dict]:
-    """All label files: (take, kind/source) -> content."""
+    """Returns all label files: (take, kind/source) -> content."""
     labels: dict = {}
     ears = ("left-ear", "right-ear")
     few = [j for j in BODY if j not in ("nose", "left-eye", "right-eye", "left-hip")]
@@ -303,7 +303,7 @@ def make_labels(cams: dict) -> dict[tuple[str, str], dict]:
 
 
 def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None = None) -> dict:
-    """One element of a frame's list."""
+    """Returns one element of a frame's list."""
     names = [n for n in joints if n not in lacking]
     points = np.array([joints[n] for n in names])
     image = {}
@@ -332,7 +332,7 @@ def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None 
 
 
 def count_examples(labels: dict, cams: dict) -> dict[str, int]:
-    """Examples per split under the default configuration, by a plain loop over the labels.
+    """Returns examples per split under the default configuration, by a plain loop over the labels.
 
     The rule of the card: kept if a joint became valid since the last kept pose, or if against
     every kept pose some joint is 100 mm or more away; missing joints count as not moved.
@@ -378,7 +378,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def exo_images(cam: dict, n: int, seed: int) -> list[np.ndarray]:
-    """Frames as the lens sees them: fisheye, with a disc at every body joint."""
+    """Returns frames as the lens sees them: fisheye, with a disc at every body joint."""
     ground = kit.background(*cam["size"], seed=seed)
     limbs = [tuple(list(BODY).index(j) for j in pair.split()) for pair in LIMBS.split(",")]
     images = []
@@ -392,7 +392,7 @@ def exo_images(cam: dict, n: int, seed: int) -> list[np.ndarray]:
 
 
 def ego_images(n: int, seed: int) -> list[np.ndarray]:
-    """Frames of the glasses as in the video: turned clockwise."""
+    """Returns frames of the glasses as in the video: turned clockwise."""
     ground = kit.background(1408, 1408, seed=seed + 7)
     images = []
     for i in range(n):

@@ -86,7 +86,7 @@ def takes_json(frames: dict[str, int]) -> list[dict]:
 
 
 def aligned(camera: str, stream: str, file: str | None) -> dict:
-    """One entry of ``frame_aligned_videos``."""
+    """Returns one entry of ``frame_aligned_videos``."""
     return {
         "cam_id": camera,
         "stream_id": stream,
@@ -98,7 +98,7 @@ def aligned(camera: str, stream: str, file: str | None) -> dict:
 
 
 def device(camera: str, is_ego: bool, device_type: str) -> dict:
-    """One entry of ``capture.cameras``."""
+    """Returns one entry of ``capture.cameras``."""
     return {
         "cam_id": camera,
         "is_ego": is_ego,

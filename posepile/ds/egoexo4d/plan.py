@@ -92,12 +92,12 @@ def plan(root: Path, options: Any) -> list[str]:
 
 
 def manifest_path(root: Path, part: str, release: str) -> Path:
-    """Where manifests are kept."""
+    """Returns where manifests are kept."""
     return root / "manifests" / release / part / "manifest.json"
 
 
 def manifest_url(part: str, release: str) -> str:
-    """Where manifests come from."""
+    """Returns where manifests come from."""
     return f"{BASE}/{release}/{part}/manifest.json"
 
 

@@ -17,7 +17,7 @@ from posepile.errors import CorruptInput, WorkError
 
 
 def aria_poses(root: Path, split: str, uid: str) -> tuple[dict[int, tuple], str]:
-    """Poses of the glasses by frame (rotation, translation in metres), and their key."""
+    """Returns poses of the glasses by frame (rotation, translation in metres), and their key."""
     path = takes.camera_pose_file(root, split, uid)
     cameras = read_camera_pose(path)
     key = aria.aria_key(cameras)

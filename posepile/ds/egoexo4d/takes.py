@@ -88,13 +88,13 @@ def labelled_takes(
 
 
 def participant(take: dict) -> str | None:
-    """The id of the person who wears the glasses, None where it is not said."""
+    """Returns the id of the person who wears the glasses, None where it is not said."""
     number = take.get("participant_uid")
     return None if number is None else str(number)
 
 
 def facts(take: dict) -> dict[str, Any]:
-    """The facts that examples carry; JSON-serialisable."""
+    """Returns the facts that examples carry; JSON-serialisable."""
     return {
         "uid": take["take_uid"],
         "name": take["take_name"],
@@ -105,7 +105,7 @@ def facts(take: dict) -> dict[str, Any]:
 
 
 def n_frames(take: dict) -> int | None:
-    """Frames of the aligned videos; the end of the synchronized range is exclusive."""
+    """Returns frames of the aligned videos; the end of the synchronized range is exclusive."""
     start, end = take.get("timesync_start_idx"), take.get("timesync_end_idx")
     if start is not None and end is not None:
         return int(end) - int(start)
@@ -114,7 +114,7 @@ def n_frames(take: dict) -> int | None:
 
 
 def scenario(take: dict) -> str:
-    """Scenario by the first digit of the task."""
+    """Returns the scenario by the first digit of the task."""
     digit = str(take.get("task_id") or "0")[0]
     return SCENARIOS.get(int(digit) if digit.isdigit() else 0, "unknown")
 
@@ -159,7 +159,7 @@ def videos(take: dict, options: Any) -> Iterator[tuple[str, str]]:
 def label_files(
     root: Path, split: str, uid: str, options: Any, names: Names = names_in
 ) -> list[Path]:
-    """The label files of a take that exist, the preferred source first."""
+    """Returns the label files of a take that exist, the preferred source first."""
     sources = sorted(options.labels, key=lambda s: s != options.prefer)
     folder = root / "annotations" / "ego_pose" / split
     files = (folder / p / LABEL_FOLDERS[s] / f"{uid}.json" for s in sources for p in options.parts)
@@ -167,12 +167,12 @@ def label_files(
 
 
 def camera_pose_file(root: Path, split: str, uid: str) -> Path:
-    """The calibration of a take's cameras."""
+    """Returns the calibration of a take's cameras."""
     return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
 
 
 def calibration_file(root: Path, take: dict, camera: str, names: Names = names_in) -> Path | None:
-    """Source of the lens: ``gopro_calibs.csv``, or the factory calibration of the glasses."""
+    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there."""
     take_dir = root / take["root_dir"]
     if camera.endswith(aria.RGB_STREAM):
         key = camera.removesuffix(f"_{aria.RGB_STREAM}")

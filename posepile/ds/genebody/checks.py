@@ -38,20 +38,20 @@ JOINT_SOURCES = {
 
 
 def first_mesh(folder: Path, frames: list[int]) -> Path | None:
-    """The published mesh of the first frame that has one."""
+    """Returns the published mesh of the first frame that has one."""
     meshes, _ = list_frames(folder / "smpl", "smpl")
     return next((meshes[f] for f in frames if f in meshes), None)
 
 
 def can_compare(model: Path | None) -> bool:
-    """Whether meshes can be recomputed."""
+    """Returns whether meshes can be recomputed."""
     return model is not None and has_smplfitter()
 
 
 def mesh_residual(
     folder: Path, frames: list[int], bodies: list[Body], models: Path | None, limit_mm: float
 ) -> dict[str, float]:
-    """Largest vertex distance to the first published mesh; nothing if there is none."""
+    """Returns the largest vertex distance to the first published mesh; nothing if there is none."""
     mesh = first_mesh(folder, frames)
     if mesh is None:
         return {}

@@ -73,7 +73,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """All annotations of one subject in one view; masks are read when they are needed."""
+    """Returns all annotations of one subject in one view; masks are read when they are needed."""
     folder, view, gender = root / unit.args["folder"], unit.args["view"], unit.args["gender"]
     views = list_views(folder)
     cameras, _ = read_cameras(folder / "annots.npy", views)
@@ -142,7 +142,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 
 
 def without_camera(unit: Unit, n_images: int) -> Sequence:
-    """A view that has images but no entry in annots.npy: counted, not used."""
+    """Returns a view that has images but no entry in annots.npy: counted, not used."""
     return Sequence(
         id=unit.id,
         split=unit.split,

@@ -103,7 +103,7 @@ def build(root: Path, seed: int = 0) -> None:
 
 
 def make_smplx(seed: int, vertices_per_joint: int = 8) -> dict[str, np.ndarray]:
-    """Arrays of an SMPL-X model file with human proportions; every gender its own.
+    """Returns arrays of an SMPL-X model file with human proportions; every gender its own.
 
     Args:
         seed: Proportions, shape space and skin.
@@ -280,7 +280,7 @@ def make_pose(
 
 
 def make_camera(view: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """One of 48 cameras in a ring of 2.9 m, looking at the middle; world y points down."""
+    """Returns one of 48 cameras in a ring of 2.9 m, looking at the middle; world y points down."""
     angle = 2 * np.pi * view / 48 + 0.3
     center = np.array([2.9 * np.sin(angle), rng.uniform(-0.5, 0.3), 2.9 * np.cos(angle)])
     forward = -center / np.linalg.norm(center)

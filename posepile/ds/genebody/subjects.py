@@ -46,7 +46,7 @@ def subject_folders(root: Path, options: Options) -> list[tuple[str, Path]]:
 
 
 def read_split(root: Path) -> dict[str, list[str]]:
-    """The lists ``train`` and ``test`` of genebody_split.npy."""
+    """Returns the lists ``train`` and ``test`` of genebody_split.npy."""
     places = [root / part for part in PARTS.values()]
     folder = next((p for p in places if SPLIT_FILE in names_in(p)), None)
     if folder is None:
@@ -60,7 +60,7 @@ def read_split(root: Path) -> dict[str, list[str]]:
 
 
 def gender_of(subject: str, options: Options) -> str:
-    """Gender of the body model that a performer was fitted with."""
+    """Returns the gender of the body model that a performer was fitted with."""
     if options.gender != "map":
         return options.gender
     gender = _gender_map().get(subject)
@@ -87,7 +87,7 @@ def models_root(root: Path, options: Options) -> Path | None:
 
 
 def find_model(root: Path, gender: str, options: Options) -> Path | None:
-    """The SMPL-X model file of a gender, None if it is not on disk."""
+    """Returns the SMPL-X model file of a gender, None if it is not on disk."""
     return body_models.find_body_model("smplx", gender, models_root=models_root(root, options))
 
 
@@ -110,5 +110,5 @@ def joint_source(model: Path | None, options: Options) -> str:
 
 
 def has_smplfitter() -> bool:
-    """Whether the forward pass of body models is available."""
+    """Returns whether the forward pass of body models is available."""
     return importlib.util.find_spec("smplfitter") is not None

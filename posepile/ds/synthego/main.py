@@ -132,7 +132,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """One sequence per identity and eye; frame = pose number in the file name."""
+    """Returns one sequence per identity and eye; frame = pose number in the file name."""
     groups = group_by_identity([root / p for p in unit.args["metadata"]])
     identities = {i: load_identity(paths, options) for i, paths in sorted(groups.items())}
     marks.check_up([s["landmarks"] for s in identities.values()], WORLD_UP, unit.id)
@@ -176,7 +176,7 @@ def load_identity(paths: list[Path], options: Options) -> dict:
 
 
 def make_sequence(identity: int, eye: str, data: dict, split: str, options: Options) -> Sequence:
-    """The poses of one identity as seen by one eye; each pose has a camera of its own."""
+    """Returns the poses of one identity as seen by one eye; each pose has a camera of its own."""
     cameras, boxes, kept = {}, [], []
     checks = {
         "bone_length_mm": 1000 * data["bone_spread"],

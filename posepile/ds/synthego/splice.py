@@ -156,7 +156,7 @@ def splice_pose(pose: list, root: Path, path: Path) -> list:
 
 
 def body_rows(reference: str, root: Path, path: Path) -> list[list[float]]:
-    """Rows 1..21 from the AMASS frame that a reference names."""
+    """Returns rows 1..21 from the AMASS frame that a reference names."""
     fields = reference.split("_")
     try:
         frame, mirrored = int(fields[-2]), int(fields[-1])
@@ -187,7 +187,7 @@ def body_rows(reference: str, root: Path, path: Path) -> list[list[float]]:
 
 
 def amass_file(reference: str, root: Path, path: Path) -> Path:
-    """The motion file of a body reference ``<group>/<path>.<ext>_<frame>_<mirrored>``."""
+    """Returns the motion file of a body reference ``<group>/<path>.<ext>_<frame>_<mirrored>``."""
     prefix = next((p for p in AMASS_PARTS if reference.startswith(p)), None)
     _, slash, stored = reference.partition("/")
     if prefix is None or not slash or "." not in stored or ".." in stored.split("/"):
