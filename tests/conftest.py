@@ -1,12 +1,13 @@
 """Shared fixtures: the environment points nowhere unless a test says where."""
 
-import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from posepile.ds import load_miniature
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,7 +81,29 @@ def raw_miniature(tmp_path_factory):
     def get(name):
         if name not in made:
             made[name] = tmp_path_factory.mktemp(f"raw_{name}") / name
-            importlib.import_module(f"posepile.ds.{name}.miniature").build(made[name])
+            load_miniature(name).build(made[name])
         return made[name]
 
     return get
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine."""
+    from web_kit import Server
+
+    s = Server()
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def no_accounts(monkeypatch, tmp_path):
+    """No terminal, no proxy and nobody's passwords."""
+    monkeypatch.setattr("sys.stdin", None)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    for name in list(os.environ):
+        if name.startswith("POSEPILE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("POSEPILE_CREDENTIALS", str(tmp_path / "credentials.yaml"))

@@ -107,7 +107,7 @@ def wearer_outline(cameras: dict, where: str) -> Callable[[int], np.ndarray | No
 
 
 def aria_key(cameras: dict) -> str | None:
-    """Returns the key of the glasses in a ``camera_pose`` file: the first that contains ``aria``."""
+    """Returns the key of the glasses in a ``camera_pose`` file: the first with ``aria`` in it."""
     return next((k for k in cameras if "aria" in k), None)
 
 

@@ -51,7 +51,7 @@ def can_compare(model: Path | None) -> bool:
 def mesh_residual(
     folder: Path, frames: list[int], bodies: list[Body], models: Path | None, limit_mm: float
 ) -> dict[str, float]:
-    """Returns the largest vertex distance to the first published mesh; nothing if there is none."""
+    """Returns the largest vertex distance to the first published mesh; {} if there is none."""
     mesh = first_mesh(folder, frames)
     if mesh is None:
         return {}
