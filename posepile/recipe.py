@@ -11,7 +11,8 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
   read here;
 * optionally ``Options``: a pydantic model of the keys below ``dataset:`` in its configuration;
   a dataset with subjects has ``subjects`` among them, a list of their ids (see
-  :func:`chosen_subjects`), which says what to list and nothing about how;
+  :func:`chosen_subjects`). Options that only say which units to list, and change none of them, are
+  marked: ``Field(None, json_schema_extra=CHOOSES_UNITS)``; see :func:`result_options`;
 * optionally ``RECIPE_VERSION``: an integer to raise when a change of the recipe changes results
   (default 1); it is part of every unit's cache key;
 * optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
@@ -38,6 +39,7 @@ from posepile.errors import UsageError
 
 if TYPE_CHECKING:
     import deltacamera
+    from pydantic import BaseModel
 
     from posepile.joint_info import JointInfo
 
@@ -205,6 +207,20 @@ class Sequence:
     scene: str = "unknown"
     dropped: Counter = field(default_factory=Counter)
     checks: dict[str, float] = field(default_factory=dict)
+
+
+# Marks a field of ``Options`` that says which units to list and changes none of them.
+CHOOSES_UNITS = {"chooses_units": True}
+
+
+def result_options(options: BaseModel) -> dict[str, Any]:
+    """Returns the options that can change what a unit gives, as plain data."""
+    chooses = {
+        name
+        for name, field in type(options).model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and "chooses_units" in field.json_schema_extra
+    }
+    return options.model_dump(mode="json", exclude=chooses)
 
 
 def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> frozenset[str]:

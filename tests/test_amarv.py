@@ -309,6 +309,21 @@ def test_a_released_tree_of_another_form_is_as_good(root, tmp_path):
         main.download(root, main.Options())
 
 
+def test_what_was_found_good_is_not_validated_again(root, monkeypatch):
+    options = main.Options(validate_clips=1)
+    lines = main.calibrate(root, options)
+    validated = []
+    real = main.run_validation
+    monkeypatch.setattr(main, "run_validation", lambda *a: validated.append(a) or real(*a))
+    assert main.calibrate(root, options) == lines and not validated
+    main.calibrate(root, main.Options(validate_clips=2))
+    assert len(validated) == 1
+    (root / "CMU/walk_rgb_v3.mp4").unlink()
+    with pytest.raises(WorkError, match="clip CMU/walk has the views"):
+        main.calibrate(root, options)
+    assert len(validated) == 2
+
+
 def test_subjects_can_be_chosen(root):
     main.calibrate(root, main.Options(validate_clips=1))
 

@@ -22,7 +22,7 @@ from posepile.ds.amarv.layout import Clip, Layout, load_layout
 from posepile.errors import CorruptInput, WorkError
 from posepile.joint_info import JointInfo
 from posepile.paths import config_dir
-from posepile.recipe import DatasetSpec, Sequence, Unit, chosen_subjects
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
 
 SPEC = DatasetSpec(
     name="amarv",
@@ -56,7 +56,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subjects: list[str] | None = None
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
     layout: str = "amarv_layout.yaml"
     amass_root: str | None = None
     babel_root: str | None = None
@@ -65,21 +65,30 @@ class Options(BaseModel):
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Validates the manifest against the files, and reports how clips were split."""
-    findings = run_validation(root, options)
-    if findings.problems:
-        raise WorkError(
-            f"{findings.problems[0]} ({len(findings.problems)} problems in all; posepile doctor "
-            "amarv lists them)"
-        )
+    """Validates the manifest against the files, and reports how clips were split.
+
+    What was found good is not validated again until the manifest, the list of clips or the options
+    change.
+    """
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    validate.write_stamp(root, assemble.state_of(root, layout, clips))
+    state = assemble.state_of(root, layout, clips)
+    asked = [str(amass.find_amass(root, options.amass_root)), options.validate_clips]
+    stamp = validate.read_stamp(root)
+    if (stamp.get("state"), stamp.get("asked")) != (state, asked):
+        findings = run_validation(root, options)
+        if findings.problems:
+            raise WorkError(
+                f"{findings.problems[0]} ({len(findings.problems)} problems in all; posepile "
+                "doctor amarv lists them)"
+            )
+        stamp = {"state": state, "asked": asked, "report": findings.lines}
+        validate.write_stamp(root, stamp)
     labels = assemble.load_labels(root, layout, clips, options.babel_root)
     labelled = sum(labels.entry(c) is not None for c in clips)
     counts = Counter(labels.splits[labels.subject(c)] for c in clips)
     sides = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
-    return [*findings.lines, f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
+    return [*stamp["report"], f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
 
 
 def download(root: Path, options: Options) -> list[str]:
@@ -109,7 +118,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields units of some clips of one source and split each, with all their views."""
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    if validate.read_stamp(root) != assemble.state_of(root, layout, clips):
+    if validate.read_stamp(root).get("state") != assemble.state_of(root, layout, clips):
         raise WorkError(
             f"{root}: the layout manifest is not validated against these files; run the "
             "calibrate stage (posepile doctor amarv lists what is wrong)"

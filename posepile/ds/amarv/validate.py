@@ -7,7 +7,6 @@ geometric tests.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from posepile.ds.amarv.pixels import (
     read_depth,
 )
 from posepile.errors import PosePileError, WorkError
-from posepile.files import write_json
+from posepile.files import read_json, write_json
 from posepile.imaging.frames import open_frames
 
 JOINTS_SHARE = 0.8  # of the joints of a frame, inside mask and box
@@ -371,15 +370,12 @@ def stamp_path(root: Path) -> Path:
     return root / ".posepile" / "validated.json"
 
 
-def read_stamp(root: Path) -> str | None:
-    """Returns the digest of the state that was last found good."""
-    try:
-        return json.loads(stamp_path(root).read_text())["state"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def read_stamp(root: Path) -> dict:
+    """Returns what was last found good: ``state`` of the files, ``report``; {} if nothing was."""
+    stamp = read_json(stamp_path(root))
+    return stamp if isinstance(stamp, dict) and "report" in stamp else {}
 
 
-def write_stamp(root: Path, state: str) -> None:
-    """Remembers that this state is good; writes nothing where that is known."""
-    if read_stamp(root) != state:
-        write_json(stamp_path(root), {"state": state})
+def write_stamp(root: Path, stamp: dict) -> None:
+    """Remembers what was found good."""
+    write_json(stamp_path(root), stamp)

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.aspset.files import read_c3d, read_csv
-from posepile.ds.aspset.main import LABELS, SKELETON, data_dir, load_split
+from posepile.ds.aspset.files import data_dir, read_c3d, read_csv
+from posepile.ds.aspset.main import LABELS, SKELETON, load_split
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.metrics import similarity_transform
 from posepile.recipe import SPLITS

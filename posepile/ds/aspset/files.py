@@ -11,6 +11,21 @@ from typing import NamedTuple
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.files import names_in
+
+
+def data_dir(root: Path) -> Path:
+    """Returns the folder that holds splits.csv.
+
+    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
+    places are in use on people's disks.
+    """
+    for folder in (root / "data", root / "ASPset-510", root):
+        if "splits.csv" in names_in(folder):
+            return folder
+    raise CorruptInput(
+        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
+    )
 
 
 def read_camera(path: Path) -> tuple[np.ndarray, np.ndarray]:

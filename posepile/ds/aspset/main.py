@@ -1,6 +1,6 @@
 """ASPset-510: outdoor sport clips of single people, three static 4K cameras, 17 joints at 50 fps.
 
-Read beside README.md. One unit is one clip seen by one camera: its video, its boxes, the camera of
+See README.md. One unit is one clip seen by one camera: its video, its boxes, the camera of
 that subject and view, and the joints of the clip, which all views share. Frame ``i`` of the video,
 of the joints and of the boxes belong together.
 """
@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.ds.aspset.files import is_box, read_c3d, read_camera, read_csv
+from posepile.ds.aspset.files import data_dir, is_box, read_c3d, read_camera, read_csv
 from posepile.errors import CorruptInput
-from posepile.files import names_in
 from posepile.joint_info import JointInfo
-from posepile.recipe import SPLITS, DatasetSpec, Sequence, Track, Unit, Video, chosen_subjects
+from posepile.recipe import (
+    CHOOSES_UNITS,
+    SPLITS,
+    DatasetSpec,
+    Sequence,
+    Track,
+    Unit,
+    Video,
+    chosen_subjects,
+)
 
 if TYPE_CHECKING:
     import deltacamera
@@ -61,9 +69,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = None
-    splits: list[Literal["train", "val", "test"]] = Field(list(SPLITS), min_length=1)
-    views: list[Literal["left", "mid", "right"]] = Field(list(VIEWS), min_length=1)
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    splits: list[Literal["train", "val", "test"]] = Field(
+        list(SPLITS), min_length=1, json_schema_extra=CHOOSES_UNITS
+    )
+    views: list[Literal["left", "mid", "right"]] = Field(
+        list(VIEWS), min_length=1, json_schema_extra=CHOOSES_UNITS
+    )
     missing_joints: Literal["error", "accept"] = "error"
 
 
@@ -115,20 +127,6 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             checks={"joints_outside_box_px": overhang(joints, boxes, camera)},
         )
     ]
-
-
-def data_dir(root: Path) -> Path:
-    """Returns the folder that holds splits.csv.
-
-    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
-    places are in use on people's disks.
-    """
-    for folder in (root / "data", root / "ASPset-510", root):
-        if "splits.csv" in names_in(folder):
-            return folder
-    raise CorruptInput(
-        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
-    )
 
 
 def load_split(path: Path | str) -> tuple[list, list, list]:

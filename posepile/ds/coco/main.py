@@ -1,6 +1,6 @@
 """COCO key points: people in web photographs, 17 joints in the image plane, no cameras.
 
-Read beside README.md. One unit is some hundred photographs of one phase (train or val) in order of
+See README.md. One unit is some hundred photographs of one phase (train or val) in order of
 image id; frame ``i`` of a unit is its i-th photograph. The person index is the rank of the
 person's annotation within the photograph, counting also those that are left out, so that names do
 not change with the options.
@@ -22,7 +22,7 @@ from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
-from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 
 SPEC = DatasetSpec(
     name="coco",
@@ -61,7 +61,9 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     year: Literal[2014, 2017] = 2017
-    phases: Literal["present", "train", "val", "trainval"] = "present"
+    phases: Literal["present", "train", "val", "trainval"] = Field(
+        "present", json_schema_extra=CHOOSES_UNITS
+    )
     people: Literal["multi", "single"] = "multi"
     max_overlap: float = Field(0.1, gt=0, le=1)
     visible_share: float = Field(1 / 3, ge=0, le=1)

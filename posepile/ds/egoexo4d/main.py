@@ -22,7 +22,7 @@ from posepile.ds.egoexo4d.plan import plan
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Unit, Video
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
 
 __all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "load_unit", "plan"]
 
@@ -61,14 +61,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = None
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
     parts: list[Literal["body", "hand"]] = Field(["body", "hand"], min_length=1)
     labels: list[Literal["manual", "automatic"]] = Field(["manual", "automatic"], min_length=1)
     prefer: Literal["manual", "automatic"] = "manual"
     min_joints: int = Field(6, ge=1)
     video: Literal["full", "448"] = "full"
     ego: bool = False
-    test: bool = True
+    test: bool = Field(True, json_schema_extra=CHOOSES_UNITS)
     test_stride: int = Field(30, ge=1)
     bouldering: bool = False
     max_reprojection_px: float = Field(40.0, gt=0)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from posepile.recipe import CHOOSES_UNITS
+
 
 class Options(BaseModel):
     """Keys below ``dataset:``.
@@ -26,8 +28,8 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = None
-    test10: bool = False
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    test10: bool = Field(False, json_schema_extra=CHOOSES_UNITS)
     joints: Literal["auto", "model", "keypoints", "none"] = "auto"
     body_models: str | None = None
     gender: Literal["map", "male", "female", "neutral"] = "map"

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from posepile.bodies.models import SMPLH_JOINT_NAMES
 from posepile.ds.synthego import landmarks as marks
@@ -28,17 +27,10 @@ from posepile.ds.synthego.metadata import (
     read_metadata,
     self_check,
 )
+from posepile.ds.synthego.options import Options
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.recipe import (
-    SPLITS,
-    DatasetSpec,
-    Sequence,
-    Stills,
-    Track,
-    Unit,
-    chosen_subjects,
-)
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit, chosen_subjects
 
 # Nowhere stated; SMPL's own direction is assumed, and compared with the data at calibration.
 WORLD_UP = (0.0, 1.0, 0.0)
@@ -63,35 +55,6 @@ SPEC = DatasetSpec(
     citation="cuevas2024simpleego",
     licence="Microsoft Research Use of Data Agreement v1.0; AMASS and MANO (MPI) for poses",
 )
-
-
-class Options(BaseModel):
-    """Keys below ``dataset:`` in configs/synthego.yaml.
-
-    Attributes:
-        subjects: Numbers of the identities to pack; None = all.
-        split_of_digit: Split of the identities by their number modulo 10; no split is published.
-        identities_per_unit: Width of the range of identity numbers that makes one unit of work.
-        max_reprojection_px: Largest difference allowed between our projection and the file's.
-        max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
-        calibrate_identities: How many identities the check at calibration looks at.
-    """
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-
-    subjects: list[str] | None = None
-    split_of_digit: dict[int, str] = {8: "val", 9: "test"}
-    identities_per_unit: int = Field(30, ge=1)
-    max_reprojection_px: float = Field(0.5, gt=0)
-    max_pose_mm: float = Field(20.0, gt=0)
-    calibrate_identities: int = Field(100, ge=1)
-
-    @field_validator("split_of_digit")
-    @classmethod
-    def _known(cls, value):
-        if not all(0 <= k <= 9 and v in SPLITS for k, v in value.items()):
-            raise ValueError("must map digits 0..9 to train, val or test")
-        return value
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
