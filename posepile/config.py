@@ -71,16 +71,10 @@ class Config(StageParams):
         return self._raw_root
 
 
-def config_dir() -> Path:
-    """The folder of the YAML files: ``configs/`` of the checkout, or its copy in the wheel."""
-    packaged = Path(__file__).parent / "configs"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
-
-
 def config_path(name: str) -> Path:
     """Returns where a dataset's parameters are: in ``configs/``, or in its own folder."""
     own = dataset_dir(name) / "config.yaml"
-    return own if own.is_file() else config_dir() / f"{name}.yaml"
+    return own if own.is_file() else paths.config_dir() / f"{name}.yaml"
 
 
 def load_config(

@@ -139,7 +139,7 @@ def run_units(run: Run, keys: Keys) -> UnitList:
     Raises:
         UsageError: ``--only`` matches no unit.
     """
-    key = stable_hash([LIST_VERSION, str(run.root), keys.shared["recipe"], keys.shared["options"]])
+    key = stable_hash([LIST_VERSION, str(run.root), keys.shared["recipe"], run.config.dataset])
     units = open_units(
         run.work / "units.sqlite",
         key,

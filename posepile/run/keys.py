@@ -4,7 +4,7 @@ A result is current if and only if every component that its stage needs is the s
 differs is the reason that a rerun gives. ``inputs`` and ``unit`` are a unit's own; the others are
 those of the whole run:
 
-* ``recipe``: the code of main.py and of what it uses, ``options``: the keys below ``dataset:``;
+* ``recipe``: the code of main.py and of what it uses, ``options``: the keys below ``dataset:`` that change a unit;
 * ``select``, ``detect``, ``crop``, ``segment``: version and parameters of each stage.
 
 What stands behind a digest is kept in ``<work>/components/<digest>.json``, so that the name of the
@@ -19,7 +19,7 @@ from typing import Any
 
 from posepile.config import Config
 from posepile.files import read_json, stable_hash, write_json
-from posepile.recipe import Unit
+from posepile.recipe import result_options
 from posepile.run.code import recipe_code
 from posepile.stages.exclusions import Exclusion, matching
 from posepile.stages.task import StageParams
@@ -86,7 +86,7 @@ def make_keys(recipe: Any, config: Config, exclusions: list[Exclusion]) -> Keys:
             "version": getattr(recipe, "RECIPE_VERSION", 1),
             "code": recipe_code(recipe),
         },
-        "options": {"dataset": _plain(config.dataset)},
+        "options": {"dataset": result_options(config.dataset)},
         "select": examples.identity(config),
         "detect": detect.identity(config),
         "crop": crop.identity(config),
@@ -130,11 +130,6 @@ def differences(
     if keys.excluded(result["sequences"]) != result["exclusions"]:
         differing.append("exclusions")
     return tuple(differing)
-
-
-def unit_of(unit: Unit) -> str:
-    """Returns the id of a unit with its split, for messages."""
-    return f"{unit.id} ({unit.split})"
 
 
 # ---------------------------------------------------------------- naming what changed
@@ -186,7 +181,3 @@ def changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:
             before.get(name, missing), after.get(name, missing), f"{prefix}{name}."
         )
     ]
-
-
-def _plain(options: Any) -> Any:
-    return options.model_dump(mode="json") if hasattr(options, "model_dump") else options

@@ -8,6 +8,7 @@ from typing import Any
 
 import posepile
 from posepile.ds import dataset_dir
+from posepile.files import read_json
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
 from posepile.recipe import SPLITS
@@ -61,10 +62,11 @@ def make_manifest(
         n_units: Number of units of the whole dataset.
     """
     per_split = {split: _of_split(run, totals, split) for split in SPLITS}
-    lock_file = run.root / ".posepile" / "sources.lock.json"
     chosen = sum(totals.units.values()) + len(failed)
     partial = {"only": run.only, "units": chosen, "of": n_units}
     config = run.config.model_dump(mode="json", exclude={"run", "dataset"})
+    options = run.config.dataset
+    config["dataset"] = options.model_dump(mode="json") if options is not None else None
     # Limits of workers change nothing; what was tolerated and left out does.
     config["run"] = run.config.run.model_dump(include={"max_quarantined", "exclusions"})
     return {
@@ -75,7 +77,7 @@ def make_manifest(
             "version": posepile.__version__,
             "recipe": keys.content["recipe"],
         },
-        "config": {**config, "dataset": keys.content["options"]["dataset"]},
+        "config": config,
         "models": {
             "detect": network_identity(run.config.detect),
             "segment": network_identity(run.config.segment),
@@ -93,7 +95,7 @@ def make_manifest(
             {k: v for k, v in f.items() if k != "trace"} | {"file": shown(f["file"], run)}
             for f in failed
         ],
-        "sources": json.loads(lock_file.read_text()) if lock_file.is_file() else None,
+        "sources": _sources(run),
         "miniature": (run.root / TRUTH).is_file(),
         "fingerprints": dict(sorted(totals.fingerprints.items())),
         "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
@@ -117,6 +119,18 @@ def _of_split(run: Run, totals: Totals, split: str) -> dict[str, Any]:
             for name, (n, total, largest) in sorted(counts.checks.items())
         },
     }
+
+
+def _sources(run: Run) -> dict[str, Any] | None:
+    """What the download recorded, without the times of files, which differ between machines."""
+    lock = read_json(run.root / ".posepile" / "sources.lock.json")
+    if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
+        return lock
+    files = {
+        path: {k: v for k, v in entry.items() if k != "mtime_ns"}
+        for path, entry in lock["files"].items()
+    }
+    return {**lock, "files": files}
 
 
 def shown(file: str, run: Run) -> str:
