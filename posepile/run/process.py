@@ -21,7 +21,7 @@ from posepile.run.keys import Keys, remember
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
 from posepile.run.plan import Plan, make_plan
-from posepile.run.unit import Order, Outcome, process_unit
+from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.stages.counts import Counts
 from posepile.stages.segment import segments
 from posepile.stages.task import StageParams
@@ -141,7 +141,7 @@ def work_on(
         jobs=jobs,
         limits=limits(run, jobs),
         threads=threads,
-        preload=_preload(run, stages),
+        preload=functools.partial(import_all, run.name),
         executor="processes" if run.config.run.isolate else "in_process",
     )
     label = f"{run.build} {'+'.join(stages)}"
@@ -183,14 +183,6 @@ def _compile(run: Run, tell: Tell) -> None:
     from posepile.stages.select import compile_scan
 
     warmup(compile_scan, announce=lambda line: tell(f"{run.build}: {line}"))
-
-
-def _preload(run: Run, stages: tuple[str, ...]) -> tuple[str, ...]:
-    return (
-        "posepile.run.unit",
-        *(f"posepile.stages.{s}" for s in stages if s != "select"),
-        f"posepile.ds.{run.name}.main",
-    )
 
 
 def limits(run: Run, jobs: int) -> Limits:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile import models
+from posepile.ds import load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.files import disk_error, is_disk_error
 from posepile.run import results
@@ -63,6 +64,13 @@ class Outcome:
     fatal: str | None = None
     usage: bool = False
     seconds: float = 0.0
+
+
+def import_all(name: str) -> None:
+    """Imports what working on a dataset needs, once for all workers."""
+    from posepile.stages import crop, segment  # noqa: F401
+
+    load_recipe(name)
 
 
 def process_unit(order: Order, row: Row) -> Outcome:
