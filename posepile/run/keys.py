@@ -4,7 +4,7 @@ A result is current if and only if every component that its stage needs is the s
 differs is the reason that a rerun gives. ``inputs`` and ``unit`` are a unit's own; the others are
 those of the whole run:
 
-* ``recipe``: the code of main.py and of what it uses, ``options``: the keys below ``dataset:`` that
+* ``recipe``: the code of main.py and of what it uses, ``options``: keys below ``dataset:`` that
   change a unit;
 * ``select``, ``detect``, ``crop``, ``segment``: version and parameters of each stage.
 
