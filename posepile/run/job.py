@@ -93,12 +93,12 @@ def make_run(
     """
     name, variant = split_build(name, variant)
     recipe = load_recipe(name)
-    work = paths.work_dir(build_name(name, variant))
-    memory = work / "variant.json"
     if variant is not None:
+        memory = paths.work_dir(build_name(name, variant)) / "variant.json"
         overrides, config_path = _with_remembered(memory, overrides, config_path)
     options = getattr(recipe, "Options", NoOptions)
     config = load_config(name, options, overrides, config_path)
+    work = paths.work_dir(build_name(name, variant))
     root = config.raw_root or paths.raw_dir(name)
     path = None if config_path is None else str(config_path.absolute())
     return Run(name, variant, config, root, work, settings=(overrides, path), **asked)
