@@ -246,10 +246,7 @@ def child_access(name):
     examples = datasets3d.get_dataset(name).examples[0]
     # Warm: the rows are read once before.
     rows = np.random.default_rng(0).integers(0, len(examples), 40_000).tolist()
-    fields = (
-        "image_path bbox world_coords camera mask parameters activity_name scene_name "
-        "imshape valid_poly frame person sequence coords2d densepose"
-    ).split()
+    fields = ("image_path", *datasets3d.LazyPose3DExample.FETCHED)
 
     def complete(i):
         ex = examples[i]
