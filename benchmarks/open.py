@@ -130,11 +130,11 @@ def make_baseline(root: Path, n: int) -> Path:
     path = root / "baseline.pkl"
     with open(path, "wb") as f:
         pickle.dump(Pose3DDataset(synthetic.JOINTS, examples, compute_bone_lengths=False), f, 4)
-    with PartWriter(root / "small") as writer:
+    with PartWriter(root / "small.part") as writer:
         image = synthetic.jpeg()
         for r in synthetic.records(20_000):
             writer.add(r, image)
-    pack([root / "small"], root / "small.barecat", synthetic.SPEC, {})
+    pack([root / "small.part"], root / "small.barecat", synthetic.SPEC, {})
     export_upstream(root / "small.barecat", root / "entries.barecat")
     return path
 
