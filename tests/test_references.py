@@ -109,6 +109,14 @@ def test_an_open_dataset_keeps_the_old_content_or_refuses(root):
     np.testing.assert_array_equal(again.load().image, kit_image(2, 0))
 
 
+def test_an_open_dataset_goes_on_with_an_equal_archive(root):
+    examples = datasets3d.get_dataset("toy").examples[TRAIN]
+    examples[0].load()  # the shard of the first unit is open, the others are not
+    pack(root)
+    for i, ex in enumerate(examples):
+        np.testing.assert_array_equal(ex.load().image, kit_image(i // 10, i % 10))
+
+
 def kit_image(unit, i):
     from posepile.store.images import decode_image
 

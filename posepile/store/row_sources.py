@@ -113,13 +113,15 @@ class TableSource:
             WorkError: Another archive has its place now.
         """
         if self._archive is None:
-            archive = open_archive(self.annotation_path)
-            self._check_identity(archive)
-            self.getters = {
-                name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
-            }
-            self._archive = archive
+            self._use(open_archive(self.annotation_path))
         return self._archive
+
+    def _use(self, archive):
+        self._check_identity(archive)
+        self.getters = {
+            name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
+        }
+        self._archive = archive
 
     def _check_identity(self, archive):
         found = short_identity(archive)
@@ -185,7 +187,15 @@ class TableSource:
     def image_bytes(self, row: int) -> bytes:
         """Returns the stored image file of a row, without asking the index."""
         archive = self._archive if self._archive is not None else self.archive()
-        return archive.read(*archive.table.image_address(row))
+        try:
+            return archive.read(*archive.table.image_address(row))
+        except WorkError:
+            # A file of an archive that was replaced cannot be opened any more; an equal one does.
+            now = open_archive(self.annotation_path)
+            if self.identity is None or now is archive:
+                raise
+            self._use(now)
+            return now.read(*now.table.image_address(row))
 
     def image(self, row: int) -> np.ndarray:
         """Returns the decoded image of a row."""

@@ -128,8 +128,8 @@ class TableWriter:
             elif name in fields.FIXED:
                 if values is None and name not in fields.OPTIONAL:
                     raise WorkError(
-                        f"column {name!r}: some parts have it and others do not; they were written "
-                        "by different versions, run all units again"
+                        f"column {name!r}: some parts have it and others do not; they were "
+                        "written by different versions, run all units again"
                     )
                 if values is None:
                     filler = missing_value(column.dtype)
