@@ -31,8 +31,8 @@ import numpy as np
 from posepile.errors import CorruptInput, WorkError
 from posepile.files import plain
 from posepile.recipe import SPLITS
-from posepile.store import codec
 from posepile.store.columns import ColumnBuilder
+from posepile.store.fields import Record
 from posepile.store.table import ExampleTable
 
 PART_VERSION = 2
@@ -336,7 +336,7 @@ class PartWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = None if images_of else open(self._temporary, "wb", buffering=1 << 20)
 
-    def add(self, record: codec.Record, jpeg: bytes | None) -> None:
+    def add(self, record: Record, jpeg: bytes | None) -> None:
         """Adds one example.
 
         Args:
@@ -471,7 +471,7 @@ def _checked_image_path(path):
     return path
 
 
-def read_part(path: str | os.PathLike) -> Iterator[tuple[codec.Record, bytes]]:
+def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
     """Iterates over the examples of a part and their images, in the order written.
 
     Raises:

@@ -132,8 +132,8 @@ class TableWriter:
                         "written by different versions, run all units again"
                     )
                 if values is None:
-                    filler = missing_value(column.dtype)
-                    values = np.full((n_rows, *column.row_shape), filler, column.dtype)
+                    missing = missing_value(column.dtype)
+                    values = np.full((n_rows, *column.row_shape), missing, column.dtype)
                 elif name == "offset":
                     values = values + np.uint64(base)
                 elif name in fields.STRINGS:
