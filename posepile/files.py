@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
                 f.flush()
                 os.fsync(f.fileno())
         os.replace(temporary, path)
-    except OSError as e:
+    except BaseException as e:
         temporary.unlink(missing_ok=True)
         if is_disk_error(e):
             raise disk_error(e, path) from e

@@ -69,3 +69,25 @@ def miniature(run_main, tmp_path_factory):
 
     get.output = lambda name: made[name][1].stdout
     return get
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine."""
+    from web_kit import Server
+
+    s = Server()
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def no_accounts(monkeypatch, tmp_path):
+    """No terminal, no proxy and nobody's passwords."""
+    monkeypatch.setattr("sys.stdin", None)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    for name in list(os.environ):
+        if name.startswith("POSEPILE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("POSEPILE_CREDENTIALS", str(tmp_path / "credentials.yaml"))

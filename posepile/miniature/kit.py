@@ -21,6 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from posepile.miniature import TRUTH
+
 
 def joint_colors(n_joints: int) -> np.ndarray:
     """Colours that stay apart through a JPEG: uint8 RGB ``[n_joints, 3]``, deterministic."""
@@ -207,4 +209,4 @@ def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:
             dataset's own test needs.
     """
     text = json.dumps({"counts": counts, **more}, indent=1, sort_keys=True)
-    (Path(root) / "miniature_truth.json").write_text(text + "\n")
+    (Path(root) / TRUTH).write_text(text + "\n")
