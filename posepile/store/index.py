@@ -17,6 +17,26 @@ Entry = tuple[str, int, int, int, int]
 _ROWS = 5000
 
 
+def checked_image_path(path: str) -> str:
+    """Returns an image path that every reader of the index finds.
+
+    Raises:
+        WorkError: Some would not.
+    """
+    pieces = path.split("/")
+    if (
+        len(pieces) < 2
+        or any(p in ("", ".", "..") for p in pieces)
+        or "\\" in path
+        or "\0" in path
+    ):
+        raise WorkError(
+            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
+            "or '..' component"
+        )
+    return path
+
+
 class IndexWriter:
     """Writes an index in the Barecat 0.3 schema; equal entries in equal order give equal bytes.
 
@@ -53,7 +73,8 @@ class IndexWriter:
                 "journal_mode = OFF",  # the file is thrown away if anything goes wrong
                 "synchronous = OFF",  # it is synced when complete
                 "temp_store = FILE",  # sorting millions of keys must not need memory
-                "cache_size = -65536",
+                "cache_size = -16384",
+                "mmap_size = 0",  # mapped pages would count as memory of this process
             ):
                 self._index.cursor.execute(f"PRAGMA {pragma}")
             # Bulk mode makes these triggers again at its end but forgets to drop them before.

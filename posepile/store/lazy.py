@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
 from posepile.store.examples import Pose2DExample, Pose3DExample
 from posepile.store.fields import NOT_STORED, names_in_examples
 
@@ -97,7 +97,7 @@ class LazyExample:
     def _damaged(self, error):
         return WorkError(
             f"{self._source.annotation_path}, example {self._row}: its stored fields are damaged "
-            f"({type(error).__name__}: {error}); posepile verify finds what is"
+            f"({type(error).__name__}: {one_line(error)}); posepile verify finds what is"
         )
 
     def get_image(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 from pathlib import Path
@@ -18,7 +19,8 @@ from posepile.recipe import SPLIT_NAMES
 from posepile.store import restricted_pickle
 from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList
-from posepile.store.reading import open_archive
+from posepile.store.layout import find_index
+from posepile.store.reading import ArchiveReplaced, open_archive
 from posepile.store.row_sources import (
     EntrySource,
     StringColumn,
@@ -54,7 +56,7 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
         return make(**kwargs)
     if pickle_path.exists():
         return _of_kind(restricted_pickle.load(pickle_path), kind, name)
-    if archive_path.exists():
+    if find_index(archive_path) is not None:
         return _open_archive(archive_path, kind, None)
     module = load_recipe(dataset)
     if hasattr(module, "make_dataset") and variant is None:
@@ -78,7 +80,7 @@ def get_joint_info(name: str) -> JointInfo:
     pickle_path, archive_path = paths.cache_dir() / f"{name}.pkl", paths.archive_path(name)
     if pickle_path.exists():
         return restricted_pickle.load(pickle_path).joint_info
-    if archive_path.exists():
+    if find_index(archive_path) is not None:
         return open_archive(archive_path).joint_info
     return load_recipe(dataset).SPEC.joint_info
 
@@ -92,7 +94,7 @@ def _split_name(name):
 
 
 def _open_archive(path, kind, images):
-    own_kind = open_archive(path).metadata.get("kind")
+    own_kind = _steady(lambda: open_archive(path).metadata.get("kind"))
     if own_kind == "2d" and kind == "3d":
         raise UsageError(
             f"{path}: a 2D dataset; open it with posepile.datasets2d.get_dataset instead"
@@ -130,6 +132,18 @@ def open_dataset(
         kind: ``3d`` or ``2d``; None = what the archive says of itself.
         image_archive_path: Where the images are, if not in the archive itself.
     """
+    return _steady(lambda: _open_dataset(path, kind, image_archive_path))
+
+
+def _steady(open_it):
+    """Opens what may be replaced while it is opened, until it was not."""
+    for _ in range(20):
+        with contextlib.suppress(ArchiveReplaced):
+            return open_it()
+    return open_it()
+
+
+def _open_dataset(path, kind, image_archive_path):
     archive = open_archive(path)
     metadata, joint_info = archive.metadata, archive.joint_info
     if kind is None:

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -31,16 +30,14 @@ from posepile.store.layout import (
     shard_path,
 )
 from posepile.store.parts import (
-    CHUNK,
     DamagedParts,
     check_shard,
     damage_of_part,
-    file_digest,
-    link_or_copy,
     read_arrays,
     read_header,
     shard_of,
 )
+from posepile.store.shard_files import CHUNK, append_file, file_digest, link_or_copy
 from posepile.store.table_file import TablePlan, TableWriter
 from posepile.version import __version__
 
@@ -374,30 +371,10 @@ def _make_shard(parts, number, new) -> dict[str, Any]:
             result["checked"] += header["image_bytes"]
             if out is not None:
                 with open(shard_of(path), "rb") as f:
-                    result["copied"] += _append(f, out)
+                    result["copied"] += append_file(f, out)
     result["seconds"] = time.thread_time() - start
     if out is None and not result["damaged"]:
         result["copied"] = link_or_copy(shard_of(paths[0]), target)
     if not result["damaged"]:
         result["digest"] = header["sha256"]["shard"] if whole is None else whole.hexdigest()
     return result
-
-
-def _append(source, out):
-    size = os.fstat(source.fileno()).st_size
-    done = 0
-    out.flush()
-    with contextlib.suppress(OSError, AttributeError):  # then it is copied below
-        while done < size:  # within the kernel; shares blocks on file systems that can
-            n = os.copy_file_range(source.fileno(), out.fileno(), size - done, done)
-            if not n:
-                break
-            done += n
-    if done < size:
-        source.seek(done)
-        out.seek(0, os.SEEK_END)
-        shutil.copyfileobj(source, out, CHUNK)
-        out.flush()
-    else:
-        out.seek(0, os.SEEK_END)
-    return size

@@ -15,12 +15,10 @@ have images. Neither file is ever changed in place: an archive holds hard links 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,12 +31,13 @@ from posepile.files import plain
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
+from posepile.store.index import checked_image_path
+from posepile.store.shard_files import file_digest, link_or_copy
 from posepile.store.table import ExampleTable
 
 PART_VERSION = 2
 
 ALIGN = 64
-CHUNK = 8 << 20
 DIGEST_BYTES = 32
 
 _FIRST_READ = 16 << 10  # most headers are smaller, so that one read is enough
@@ -286,26 +285,6 @@ def check_shard(path: str | os.PathLike, header: dict[str, Any], also: Any = Non
         raise CorruptInput(shard, "its content does not fit its SHA-256", hint=_HINT)
 
 
-def file_digest(path: str | os.PathLike, also: Any = None) -> tuple[str, int]:
-    """Returns the SHA-256 of a file as hex digits, and its size.
-
-    Args:
-        path: The file.
-        also: A digest that is fed the same bytes.
-    """
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as f:
-        # A small file is read at once; of a large one, no more than some megabytes are in memory.
-        buffer = bytearray(min(CHUNK, os.fstat(f.fileno()).st_size + 1))
-        view = memoryview(buffer)
-        while n := f.readinto(buffer):
-            digest.update(view[:n])
-            if also is not None:
-                also.update(view[:n])
-            size += n
-    return digest.hexdigest(), size
-
-
 # ---------------------------------------------------------------- examples
 
 
@@ -347,7 +326,7 @@ class PartWriter:
         Raises:
             WorkError: The record cannot be stored; the message names it. The part is as before.
         """
-        image_path = _checked_image_path(record.image_path)
+        image_path = checked_image_path(record.image_path)
         if (image_path, record.person) in self._keys:
             raise WorkError(f"{image_path}, person {record.person}: added twice")
         known = self._images.get(image_path)
@@ -434,41 +413,6 @@ class PartWriter:
         finally:
             if not self._closed:
                 self.abort()
-
-
-def link_or_copy(source: Path, target: Path) -> int:
-    """Makes a file a hard link of another, or a copy where the file system cannot link.
-
-    Returns:
-        Number of bytes copied.
-    """
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-        return 0
-    except OSError as e:
-        if e.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
-            raise
-    with open(source, "rb") as f, open(target, "wb") as out:
-        shutil.copyfileobj(f, out, CHUNK)
-        out.flush()
-        os.fsync(out.fileno())
-        return out.tell()
-
-
-def _checked_image_path(path):
-    pieces = path.split("/")
-    if (
-        len(pieces) < 2
-        or any(p in ("", ".", "..") for p in pieces)
-        or "\\" in path
-        or "\0" in path
-    ):
-        raise WorkError(
-            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
-            "or '..' component"
-        )
-    return path
 
 
 def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:

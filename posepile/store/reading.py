@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile import paths
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError, WorkError, one_line
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
 from posepile.store import codec
@@ -32,6 +32,10 @@ _MAX_OPEN_SHARDS = 128
 _SELECT = "SELECT path, shard, offset, size FROM files"
 
 _ADVICE = "posepile verify finds what is damaged"
+
+
+class ArchiveReplaced(WorkError):
+    """Another archive has taken the place of the one that is open."""
 
 
 def open_archive(path: str | os.PathLike) -> Archive:
@@ -72,7 +76,7 @@ def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
     except KeyError:
         raise WorkError(f"{path}: holds no manifest.json") from None
     except ValueError as e:
-        raise WorkError(f"{path}: its manifest.json is damaged ({e}); {_ADVICE}") from e
+        raise WorkError(f"{path}: its manifest.json is damaged ({one_line(e)}); {_ADVICE}") from e
 
 
 def _find_index(path):
@@ -204,7 +208,7 @@ class Archive:
     def _check_unchanged(self):
         found = find_index(self.index_path)
         if found is None or found[1] != self.stamp:
-            raise WorkError(
+            raise ArchiveReplaced(
                 f"{self.index_path}: was replaced or removed while open; open the dataset again"
             )
 
@@ -231,10 +235,10 @@ class Archive:
                 continue
             self._check_unchanged()
             return connection
-        self._check_unchanged()
+        self._check_unchanged()  # raises if that is why
         raise WorkError(
-            f"{self.index_path}: not the index of an archive ({problem}); expected an SQLite file "
-            "with the table 'files'"
+            f"{self.index_path}: not the index of an archive ({one_line(problem)}); expected an "
+            "SQLite file with the table 'files'"
         ) from problem
 
     def _rows(self, query, args=()):
@@ -245,7 +249,7 @@ class Archive:
                     raise WorkError(f"{self.index_path}: is damaged (row {row!r}); {_ADVICE}")
                 yield row
         except (sqlite3.Error, UnicodeDecodeError) as e:
-            raise WorkError(f"{self.index_path}: is damaged ({e}); {_ADVICE}") from e
+            raise WorkError(f"{self.index_path}: is damaged ({one_line(e)}); {_ADVICE}") from e
 
     def address(self, key: str) -> tuple[int, int, int]:
         """Looks up shard, offset and size of an entry; KeyError if there is none."""
@@ -322,8 +326,8 @@ class Archive:
             raise
         except Exception as e:  # whatever the library makes of damaged bytes
             raise WorkError(
-                f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: {e}); "
-                f"{_ADVICE}"
+                f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: "
+                f"{one_line(e)}); {_ADVICE}"
             ) from e
         if too_new:
             raise WorkError(

@@ -18,7 +18,7 @@ from posepile.errors import PosePileError, WorkError
 from posepile.store import codec
 from posepile.store.images import decode_image, read_image
 from posepile.store.lazy import LAZY_EXAMPLES
-from posepile.store.reading import Archive, open_archive
+from posepile.store.reading import Archive, ArchiveReplaced, open_archive
 from posepile.store.table import ExampleTable
 
 # Hexadecimal digits of an archive's identity that references carry and messages show.
@@ -134,7 +134,7 @@ class TableSource:
         found = short_identity(archive)
         if self.identity is not None:
             if found != self.identity:
-                raise WorkError(
+                raise ArchiveReplaced(
                     f"{archive.index_path}: was packed again, its identity is {found or 'unknown'}"
                     f", the reference to its examples was made for {self.identity}; open the "
                     "dataset again and select examples anew, or put the other archive back (a "
@@ -198,11 +198,10 @@ class TableSource:
         archive = self._archive if self._archive is not None else self.archive()
         try:
             return archive.read(*archive.table.image_address(row))
-        except WorkError:
-            # A file of an archive that was replaced cannot be opened any more; an equal one does.
-            now = open_archive(self.annotation_path)
-            if self.identity is None or now is archive:
+        except ArchiveReplaced:  # its files cannot be opened any more; those of an equal one do
+            if self.identity is None:
                 raise
+            now = open_archive(self.annotation_path)
             self._use(now)
             return now.read(*now.table.image_address(row))
 

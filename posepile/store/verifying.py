@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posepile import paths
-from posepile.errors import PosePileError, UsageError, WorkError
+from posepile.errors import PosePileError, UsageError, WorkError, one_line
 from posepile.store.layout import digests_path, find_index, finish_swap
-from posepile.store.parts import damage_of_part, file_digest, read_header, shard_of
+from posepile.store.parts import damage_of_part, read_header, shard_of
 from posepile.store.reading import Archive, open_anew
+from posepile.store.shard_files import file_digest
 
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
@@ -204,18 +205,19 @@ def _entry_problems(archive):
                 try:
                     data = library.read(info)
                 except Exception as e:  # whatever the library makes of a damaged address
-                    yield f"{info.path}: cannot be read: {e}"
+                    yield f"{info.path}: cannot be read: {one_line(e)}"
                     continue
                 if len(data) != info.size:
                     yield f"{info.path}: {len(data)} bytes, expected {info.size}"
                 elif info.path.endswith((".jpg", ".jpeg")) and not _has_jpeg_header(data):
                     yield f"{info.path}: {info.size} bytes that do not start as a JPEG"
     except sqlite3.Error as e:
-        yield f"{archive.index_path}: the index cannot be read: {e}"
+        yield f"{archive.index_path}: the index cannot be read: {one_line(e)}"
     except WorkError:
         raise
     except Exception as e:
-        yield f"{archive.index_path}: the Barecat library cannot read it: {type(e).__name__}: {e}"
+        reason = f"{type(e).__name__}: {one_line(e)}"
+        yield f"{archive.index_path}: the Barecat library cannot read it: {reason}"
 
 
 def _table_problems(archive):
@@ -235,7 +237,7 @@ def _table_problems(archive):
             yield f"example {row}: {e}"
             continue
         except Exception as e:  # whatever damaged numbers lead to
-            yield f"example {row}: cannot be read: {type(e).__name__}: {e}"
+            yield f"example {row}: cannot be read: {type(e).__name__}: {one_line(e)}"
             continue
         if tuple(address) != examples.image_address(row):
             yield (
