@@ -136,7 +136,7 @@ def test_repacking_smaller_leaves_nothing_behind(root):
     assert not list(root.glob(".*.tmp"))
     assert len(datasets3d.get_dataset("toy").examples[TRAIN]) == 6
     assert verifying.verify("toy.barecat") == []
-    with pytest.raises(WorkError, match="replaced"):
+    with pytest.raises(WorkError, match="was packed again"):
         old.examples[TRAIN][0].load()
 
 

@@ -16,7 +16,7 @@ from posepile.store import fields
 PACKAGE = Path(posepile.__file__).parent
 TESTS = Path(__file__).parent
 
-# The field, its value in example i, what a row without it has, and how examples are merged.
+# The declaration of a field, and its value in example i.
 FIELDS = {
     "a number per joint": (
         'confidence: np.ndarray | None = stored(Fixed("<f4", ("J",)), default=None, flag=512)',
@@ -79,6 +79,9 @@ READ = """
     examples = module.get_dataset("new").examples[0]
     table = reading.open_archive("new.barecat").table
     value = lambda i: {value}
+    column = table.columns.get("confidence")
+    if column is not None and column.dtype.kind == "i":
+        assert not column[2].any()  # the row without a value
     wanted = [plain(value(i)) if i != 2 else {missing!r} for i in range(6)] * 2
     results = {
         "table": [plain(table.record(i).confidence) for i in range(12)],

@@ -74,6 +74,7 @@ def test_stale_reference_is_refused_by_name(root, kind, loads):
         use(reference)
     assert old[:16] in str(caught.value) and new[:16] in str(caught.value)
     assert "open the dataset again" in str(caught.value)
+    assert "posepile run toy)" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,6 +108,14 @@ def test_an_open_dataset_keeps_the_old_content_or_refuses(root):
     again = datasets3d.get_dataset("toy").examples[TRAIN][0]
     assert again.image_path == "toy_downscaled/s2/0000.jpg" != first.image_path
     np.testing.assert_array_equal(again.load().image, kit_image(2, 0))
+
+
+def test_an_open_dataset_goes_on_with_an_equal_archive(root):
+    examples = datasets3d.get_dataset("toy").examples[TRAIN]
+    examples[0].load()  # the shard of the first unit is open, the others are not
+    pack(root)
+    for i, ex in enumerate(examples):
+        np.testing.assert_array_equal(ex.load().image, kit_image(i // 10, i % 10))
 
 
 def kit_image(unit, i):
@@ -165,6 +174,16 @@ def test_a_reference_with_identity_refuses_an_archive_without(root, monkeypatch)
     monkeypatch.setattr(reading.Archive, "identity", None)
     with pytest.raises(WorkError, match="its identity is unknown"):
         pickle.loads(data).load()
+
+
+def test_unpickling_an_example_never_fails(root):
+    examples = datasets3d.get_dataset("toy").examples[TRAIN]
+    examples[3].load()
+    data = pickle.dumps(examples[3])
+    (root / "toy.barecat").write_bytes(b"no database at all" * 100)
+    broken = pickle.loads(data)
+    with pytest.raises(WorkError, match="not the index"):
+        broken.load()
 
 
 def use_in_worker(example):

@@ -60,12 +60,12 @@ def camera_maker() -> Callable[..., deltacamera.Camera]:
 
     def quick(row, distortion, shape):
         camera = new(camera_type)
-        row = row.view(array_type)
+        matrices = row[:18].reshape(2, 3, 3)
         camera.__dict__.update(
-            R=row[:9].reshape(3, 3),
-            t=row[18:21],
-            intrinsic_matrix=row[9:18].reshape(3, 3),
-            world_up=row[21:],
+            R=matrices[0].view(array_type),
+            t=row[18:21].view(array_type),
+            intrinsic_matrix=matrices[1].view(array_type),
+            world_up=row[21:].view(array_type),
             _distortion_model=distortion,
             _image_shape=shape,
         )

@@ -8,11 +8,12 @@ for; Python then calls ``__getattr__``, which fetches the one field. Sources are
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import WorkError, one_line
+from posepile.errors import WorkError
 from posepile.store.examples import Pose2DExample, Pose3DExample
 from posepile.store.fields import NOT_STORED, names_in_examples
 
@@ -21,13 +22,6 @@ _set = object.__setattr__
 # What damaged numbers of a table or entry lead to: places out of range, texts and maps that are
 # none. Catching them costs nothing as long as nothing is raised.
 _OF_DAMAGE = (LookupError, ValueError, OverflowError, TypeError, MemoryError)
-
-
-def _damaged(source, row, error):
-    return WorkError(
-        f"{source.annotation_path}, example {row}: its stored fields are damaged "
-        f"({type(error).__name__}: {one_line(error)}); posepile verify finds what is"
-    )
 
 
 class LazyExample:
@@ -52,21 +46,17 @@ class LazyExample:
     def __getattr__(self, name):
         # Called for fields that are not set yet. Getters are there once the archive is open.
         getter = self._source.getters.get(name)
-        if getter is not None:
-            try:
-                value = getter(self._row)
-            except _OF_DAMAGE as e:
-                raise _damaged(self._source, self._row, e) from e
-        else:
+        if getter is None:
             record_field = self.FETCHED.get(name)
             if record_field is None:
                 if name in self.ABSENT:
                     return None
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            try:
-                value = self._source.fetch(self._row, record_field)
-            except _OF_DAMAGE as e:
-                raise _damaged(self._source, self._row, e) from e
+            getter = functools.partial(self._source.fetch, name=record_field)
+        try:
+            value = getter(self._row)
+        except _OF_DAMAGE as e:
+            raise self._damaged(e) from e
         # From now on the caller may change the value in place.
         _set(self, name, value)
         if not self._touched:
@@ -89,24 +79,30 @@ class LazyExample:
                 for name, getter in source.getters.items():
                     _set(self, name, getter(row))
             except _OF_DAMAGE as e:
-                raise _damaged(source, row, e) from e
+                raise self._damaged(e) from e
             _set(self, "_touched", True)
         else:
             for name in self.FETCHED:
                 getattr(self, name)
         if load_image and self.image is None:
-            _set(self, "image", self._decoded_image())
+            _set(self, "image", self._stored(source.image))
         return self
 
-    def _decoded_image(self):
+    def _stored(self, read):
         try:
-            return self._source.image(self._row)
+            return read(self._row)
         except _OF_DAMAGE as e:
-            raise _damaged(self._source, self._row, e) from e
+            raise self._damaged(e) from e
+
+    def _damaged(self, error):
+        return WorkError(
+            f"{self._source.annotation_path}, example {self._row}: its stored fields are damaged "
+            f"({type(error).__name__}: {error}); posepile verify finds what is"
+        )
 
     def get_image(self) -> np.ndarray:
         """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
-        return self.image if self.image is not None else self._decoded_image()
+        return self.image if self.image is not None else self._stored(self._source.image)
 
     @property
     def image_path(self) -> str:
@@ -115,10 +111,7 @@ class LazyExample:
             own = self.__dict__.get("_image_path")
             if own is not None:
                 return own
-        try:
-            return self._source.image_path(self._row)
-        except _OF_DAMAGE as e:
-            raise _damaged(self._source, self._row, e) from e
+        return self._stored(self._source.image_path)
 
     @image_path.setter
     def image_path(self, value: Any) -> None:
@@ -127,10 +120,7 @@ class LazyExample:
     @property
     def path(self) -> str:
         """Key of the example's entry, ``{split}/{image_path}_{person:02d}.msgpack``."""
-        try:
-            return self._source.path(self._row)
-        except _OF_DAMAGE as e:
-            raise _damaged(self._source, self._row, e) from e
+        return self._stored(self._source.path)
 
     @property
     def pristine_place(self) -> tuple[Any, Any] | None:

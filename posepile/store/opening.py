@@ -21,7 +21,13 @@ from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList
 from posepile.store.layout import find_index
 from posepile.store.reading import ArchiveReplaced, open_archive
-from posepile.store.row_sources import EntrySource, StringColumn, short_identity, table_source
+from posepile.store.row_sources import (
+    EntrySource,
+    StringColumn,
+    run_command,
+    short_identity,
+    table_source,
+)
 
 
 def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
@@ -55,10 +61,9 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
     module = load_recipe(dataset)
     if hasattr(module, "make_dataset") and variant is None:
         return module.make_dataset()
-    option = "" if variant is None else f" --variant {variant}"
     raise WorkError(
         f"dataset {name!r}: not built yet, neither {pickle_path} nor {archive_path} exists; "
-        f"run: posepile run {dataset}{option}"
+        f"run: {run_command(name)}"
     )
 
 

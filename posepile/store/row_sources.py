@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import UsageError, WorkError
+from posepile.errors import PosePileError, WorkError
 from posepile.store import codec
 from posepile.store.images import decode_image, read_image
 from posepile.store.lazy import LAZY_EXAMPLES
@@ -28,6 +29,12 @@ def short_identity(archive: Archive) -> str | None:
     """Returns the part of an archive's identity that references carry; None if it has none."""
     identity = archive.identity
     return None if identity is None else identity[:_IDENTITY_DIGITS]
+
+
+def run_command(name: str) -> str:
+    """Returns the command that makes a build, ``name`` or ``name@variant``."""
+    dataset, _, variant = name.partition("@")
+    return f"posepile run {dataset}" + (f" --variant {variant}" if variant else "")
 
 
 def table_source(
@@ -113,13 +120,15 @@ class TableSource:
             WorkError: Another archive has its place now.
         """
         if self._archive is None:
-            archive = open_archive(self.annotation_path)
-            self._check_identity(archive)
-            self.getters = {
-                name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
-            }
-            self._archive = archive
+            self._use(open_archive(self.annotation_path))
         return self._archive
+
+    def _use(self, archive):
+        self._check_identity(archive)
+        self.getters = {
+            name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
+        }
+        self._archive = archive
 
     def _check_identity(self, archive):
         found = short_identity(archive)
@@ -128,7 +137,9 @@ class TableSource:
                 raise ArchiveReplaced(
                     f"{archive.index_path}: was packed again, its identity is {found or 'unknown'}"
                     f", the reference to its examples was made for {self.identity}; open the "
-                    "dataset again and select examples anew, or put the other archive back"
+                    "dataset again and select examples anew, or put the other archive back (a "
+                    "dataset's own pickle is written again by: "
+                    f"{run_command(Path(archive.path).stem)})"
                 )
         elif self._n_rows is not None and archive.table.n_rows != self._n_rows:
             raise WorkError(
@@ -144,7 +155,7 @@ class TableSource:
             return False
         try:
             return open_archive(self.annotation_path) is not self._archive
-        except UsageError:
+        except PosePileError:  # will be raised when an example is used
             return True
 
     def table(self) -> ExampleTable:
@@ -185,7 +196,15 @@ class TableSource:
     def image_bytes(self, row: int) -> bytes:
         """Returns the stored image file of a row, without asking the index."""
         archive = self._archive if self._archive is not None else self.archive()
-        return archive.read(*archive.table.image_address(row))
+        try:
+            return archive.read(*archive.table.image_address(row))
+        except WorkError:
+            # A file of an archive that was replaced cannot be opened any more; an equal one does.
+            now = open_archive(self.annotation_path)
+            if self.identity is None or now is archive:
+                raise
+            self._use(now)
+            return now.read(*now.table.image_address(row))
 
     def image(self, row: int) -> np.ndarray:
         """Returns the decoded image of a row."""

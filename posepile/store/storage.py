@@ -182,7 +182,6 @@ class Choice:
         return lambda row: names[numbers[row]]
 
 
-@dataclass(frozen=True)
 class Text:
     """A string, of which many rows have the same."""
 
@@ -199,7 +198,6 @@ class Text:
         return text_reader(field.name, columns, field.default)
 
 
-@dataclass(frozen=True)
 class ImagePath:
     """A path, the folder as a text and the name as bytes of its own."""
 
@@ -323,7 +321,6 @@ class JointCoords:
         return read
 
 
-@dataclass(frozen=True)
 class Camera:
     """A camera: its numbers in a fixed column, the lens in a ragged one."""
 
@@ -382,7 +379,6 @@ class Camera:
         return read
 
 
-@dataclass(frozen=True)
 class Mask:
     """An RLE mask, almost always of the size of the image."""
 

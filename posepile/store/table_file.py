@@ -126,6 +126,11 @@ class TableWriter:
             if name == "shard":
                 values = np.full(n_rows, shard, column.dtype)
             elif name in fields.FIXED:
+                if values is None and name not in fields.OPTIONAL:
+                    raise WorkError(
+                        f"column {name!r}: some parts have it and others do not; they were "
+                        "written by different versions, run all units again"
+                    )
                 if values is None:
                     missing = missing_value(column.dtype)
                     values = np.full((n_rows, *column.row_shape), missing, column.dtype)
@@ -144,7 +149,8 @@ class TableWriter:
                 continue
             column.write(values)
         for name in fields.STRINGS:
-            self._n_strings[name] += len(arrays[f"{name}_strings_ptr"]) - 1
+            if name in self._columns:
+                self._n_strings[name] += len(arrays[f"{name}_strings_ptr"]) - 1
 
     def finish(self) -> list[tuple[str, int, int, int]]:
         """Completes the columns; entries can be appended then.
