@@ -34,7 +34,7 @@ def write_unit(path):
 
 
 @pytest.fixture
-def built(tmp_path, monkeypatch):
+def built(tmp_path, monkeypatch, no_fsync):
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     paths = [tmp_path / "toy_work" / "parts" / f"{unit:03d}.part" for unit in range(len(UNITS))]
     for path in paths:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
-from posepile.store.layout import digests_path, find_index, finish_swap
+from posepile.store.layout import digests_path, find_index, next_folder
 from posepile.store.parts import damage_of_part, read_header, shard_of
 from posepile.store.reading import Archive, open_anew
 from posepile.store.shard_files import file_digest
@@ -135,8 +135,15 @@ def _damage(part, digests):
 
 def _archive_problems(path, digests) -> Iterator[str]:
     archive_path = Path(os.path.abspath(paths.ensure_absolute(path)))
-    with contextlib.suppress(WorkError, OSError):
-        finish_swap(archive_path)  # of a killed process; the library knows final places only
+    folder = next_folder(archive_path)
+    if folder.exists():
+        # Readers cope with that, the library does not. It is not for us to finish: the process
+        # may be alive.
+        yield (
+            f"{folder}: a new archive is being put in its place, or the process that did so was "
+            "killed; if none is running, pack again, which finishes it"
+        )
+        return
     yield from _digest_problems(archive_path, digests)
     try:
         archive = open_anew(path)
