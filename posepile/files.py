@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
                 f.flush()
                 os.fsync(f.fileno())
         os.replace(temporary, path)
-    except OSError as e:
+    except BaseException as e:
         temporary.unlink(missing_ok=True)
         if is_disk_error(e):
             raise disk_error(e, path) from e
@@ -128,6 +128,14 @@ def remove_unfinished(directory: Path) -> None:
     for stale in unfinished(directory):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
+
+
+def names_in(folder: str | os.PathLike) -> frozenset[str]:
+    """Returns the names of what lies in a folder; none if there is no such folder."""
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
 
 
 # ---------------------------------------------------------------- disk errors

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from posepile.ds import load_miniature
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -69,3 +71,39 @@ def miniature(run_main, tmp_path_factory):
 
     get.output = lambda name: made[name][1].stdout
     return get
+
+
+@pytest.fixture(scope="session")
+def raw_miniature(tmp_path_factory):
+    """Raw folder of a dataset's miniature, made once per session and read only."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(f"raw_{name}") / name
+            load_miniature(name).build(made[name])
+        return made[name]
+
+    return get
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine."""
+    from web_kit import Server
+
+    s = Server()
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def no_accounts(monkeypatch, tmp_path):
+    """No terminal, no proxy and nobody's passwords."""
+    monkeypatch.setattr("sys.stdin", None)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    for name in list(os.environ):
+        if name.startswith("POSEPILE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("POSEPILE_CREDENTIALS", str(tmp_path / "credentials.yaml"))

@@ -1,5 +1,5 @@
-import os
 import pickle
+import sys
 
 import pytest
 
@@ -9,12 +9,7 @@ from posepile.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
-def no_credentials(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.startswith("POSEPILE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("POSEPILE_CREDENTIALS", str(tmp_path / "credentials.yaml"))
-    monkeypatch.setattr("sys.stdin", None)
+def credentials_file(no_accounts, tmp_path):
     return tmp_path / "credentials.yaml"
 
 
@@ -23,8 +18,8 @@ def write(path, text, mode=0o600):
     path.chmod(mode)
 
 
-def test_environment_wins_over_the_file(no_credentials, monkeypatch):
-    write(no_credentials, 'amass: {user: u1, password: "p1"}')
+def test_environment_wins_over_the_file(credentials_file, monkeypatch):
+    write(credentials_file, 'amass: {user: u1, password: "p1"}')
     assert get_credentials("amass").password == Secret("p1")
     monkeypatch.setenv("POSEPILE_AMASS_USER", "u2")
     monkeypatch.setenv("POSEPILE_AMASS_PASSWORD", "p2")
@@ -45,8 +40,8 @@ def test_archive_password_needs_no_user(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
-def test_file_open_to_others_is_refused(no_credentials, mode):
-    write(no_credentials, 'amass: {user: u1, password: "p1"}', mode)
+def test_file_open_to_others_is_refused(credentials_file, mode):
+    write(credentials_file, 'amass: {user: u1, password: "p1"}', mode)
     with pytest.raises(UsageError, match="chmod 600") as e:
         get_credentials("amass")
     assert "p1" not in str(e.value)
@@ -65,19 +60,19 @@ def test_file_open_to_others_is_refused(no_credentials, mode):
         "amass: {user: u, password: '*hunter2}\n: :",
     ],
 )
-def test_malformed_file_is_reported_without_its_content(no_credentials, text):
-    write(no_credentials, text)
+def test_malformed_file_is_reported_without_its_content(credentials_file, text):
+    write(credentials_file, text)
     with pytest.raises(UsageError, match=r"credentials\.yaml") as e:
         get_credentials("amass")
     assert "hunter2" not in str(e.value)
     assert e.value.__context__ is None or e.value.__suppress_context__
 
 
-def test_nothing_found_says_where_to_put_it(no_credentials):
+def test_nothing_found_says_where_to_put_it(credentials_file):
     assert not have_credentials("mano")
     with pytest.raises(UsageError, match="POSEPILE_MANO_USER and POSEPILE_MANO_PASSWORD") as e:
         get_credentials("mano")
-    assert str(no_credentials) in str(e.value)
+    assert str(credentials_file) in str(e.value)
     assert e.value.exit_code == 2
 
 
@@ -110,3 +105,46 @@ def test_redact_knows_the_encodings_in_which_secrets_travel():
     text = "at http://x?password=a%26b+c, 'a&b c', a%26b%20c"
     assert redact(text, Secret("a&b c"), None).count("<secret>") == 3
     assert "%26" not in redact(text, Secret("a&b c"))
+
+
+def test_netrc_is_asked_by_host(monkeypatch, tmp_path, credentials_file):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    write(
+        tmp_path / "netrc", "machine h.org login me password hunter2\ndefault login a password b"
+    )
+    assert get_credentials("amass", host="h.org").password.reveal() == "hunter2"
+    assert not have_credentials("amass") and not have_credentials("amass", host="other.org")
+    assert not have_credentials("amass", host="h.org", need_user=False)  # of an archive
+    write(credentials_file, 'amass: {user: u1, password: "p1"}')
+    assert get_credentials("amass", host="h.org").password == Secret("p1")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [
+        ("machine h.org login me password hunter2", 0o644, "chmod 600"),
+        ("machine h.org hunter2", 0o600, r"not a valid netrc file \(line 1\)"),
+    ],
+)
+def test_netrc_open_to_others_or_malformed(monkeypatch, tmp_path, text, mode, expected):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    write(tmp_path / "netrc", text, mode)
+    with pytest.raises(UsageError, match=expected) as e:
+        get_credentials("amass", host="h.org")
+    assert "hunter2" not in str(e.value)
+
+
+def test_keyring_is_asked_where_there_is_one(monkeypatch):
+    class Entry:
+        username, password = "me", "hunter2"
+
+    class Keyring:
+        def get_credential(self, service, user):
+            if service == "posepile-locked":
+                raise RuntimeError("locked: hunter2")
+            return Entry() if service == "posepile-amass" else None
+
+    monkeypatch.setitem(sys.modules, "keyring", Keyring())
+    found = get_credentials("amass")
+    assert (found.user.reveal(), found.password.reveal()) == ("me", "hunter2")
+    assert not have_credentials("mano") and not have_credentials("locked")

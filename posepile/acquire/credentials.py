@@ -1,12 +1,15 @@
-"""User names and passwords for download servers: from the environment, a private file or a prompt.
+"""User names and passwords for download servers.
 
-They are never taken from a command line (anybody on the machine can read that), never printed, and
-travel inside :class:`Secret`, which shows nothing of itself however it is formatted.
+Looked for in the environment, in a private file, in ``~/.netrc`` and in the system's keyring (with
+the extra ``keyring``); at a terminal they are asked for. They are never taken from a command line
+(anybody on the machine can read that), never printed, and travel inside :class:`Secret`, which
+shows nothing of itself however it is formatted.
 """
 
 from __future__ import annotations
 
 import getpass
+import netrc
 import os
 import re
 import stat
@@ -64,18 +67,21 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-def get_credentials(service: str, *, need_user: bool = True, prompt: bool = True) -> Credentials:
-    """Finds the credentials of an account.
+def get_credentials(
+    service: str, *, host: str = "", need_user: bool = True, prompt: bool = True
+) -> Credentials:
+    """Returns the credentials of an account.
 
     Args:
         service: Name of the account as in ``sources.yaml``.
+        host: The server that asks, by which ``~/.netrc`` knows the account.
         need_user: Whether a user name belongs to it; archives have only a password.
         prompt: Ask at the terminal when nothing is stored, provided that there is a terminal.
 
     Raises:
         UsageError: Nowhere given, or the file is readable by others or not of the expected form.
     """
-    found = _from_environment(service, need_user) or _from_file(service, need_user)
+    found = _stored(service, host, need_user)
     if found:
         return found
     if prompt and sys.stdin is not None and sys.stdin.isatty():
@@ -89,23 +95,32 @@ def get_credentials(service: str, *, need_user: bool = True, prompt: bool = True
     )
 
 
-def have_credentials(service: str, *, need_user: bool = True) -> bool:
-    """Whether :func:`get_credentials` would succeed without asking anybody.
+def have_credentials(service: str, *, host: str = "", need_user: bool = True) -> bool:
+    """Returns whether :func:`get_credentials` would succeed without asking anybody.
 
     Raises:
         UsageError: The credentials file is readable by others or not of the expected form.
     """
-    return bool(_from_environment(service, need_user) or _from_file(service, need_user))
+    return _stored(service, host, need_user) is not None
+
+
+def _stored(service: str, host: str, need_user: bool) -> Credentials | None:
+    return (
+        _from_environment(service, need_user)
+        or _from_file(service, need_user)
+        or _from_netrc(service, host, need_user)
+        or _from_keyring(service, need_user)
+    )
 
 
 def variable_names(service: str) -> tuple[str, str]:
-    """Environment variables of the user name and the password."""
+    """Returns the environment variables of the user name and the password."""
     stem = "POSEPILE_" + re.sub(r"\W", "_", service).upper()
     return f"{stem}_USER", f"{stem}_PASSWORD"
 
 
 def credentials_file() -> Path:
-    """The private file: ``$POSEPILE_CREDENTIALS`` or ``~/.config/posepile/credentials.yaml``."""
+    """Returns ``$POSEPILE_CREDENTIALS`` or ``~/.config/posepile/credentials.yaml``."""
     if os.environ.get("POSEPILE_CREDENTIALS"):
         return Path(os.environ["POSEPILE_CREDENTIALS"]).expanduser()
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -113,7 +128,7 @@ def credentials_file() -> Path:
 
 
 def redact(text: str, *secrets: Secret | None) -> str:
-    """Removes secrets from a text that comes from elsewhere, e.g. a library's error message.
+    """Returns a text from elsewhere, e.g. a library's error message, without secrets.
 
     Also in the encodings in which they are sent.
     """
@@ -146,13 +161,7 @@ def _from_file(service: str, need_user: bool) -> Credentials | None:
     try:
         # The permissions checked are those of the very file that is read.
         with open(path, encoding="utf-8") as f:
-            status = os.fstat(f.fileno())
-            if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                mode = stat.S_IMODE(status.st_mode)
-                raise UsageError(
-                    f"{path}: mode {mode:03o} lets others read your passwords; "
-                    f"run: chmod 600 {path}"
-                )
+            _require_private(path, os.fstat(f.fileno()))
             raw = yaml.safe_load(f)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -184,6 +193,47 @@ def _from_file(service: str, need_user: bool) -> Credentials | None:
         )
     user = entry.get("user")
     return Credentials(service, Secret(user) if user else None, Secret(entry["password"]))
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        raise UsageError(
+            f"{path}: mode {mode:03o} lets others read your passwords; run: chmod 600 {path}"
+        )
+
+
+def _from_netrc(service: str, host: str, need_user: bool) -> Credentials | None:
+    """Looks for the host, never for netrc's ``default``, which is meant for any host."""
+    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    if not (host and need_user and path.is_file()):
+        return None
+    try:
+        entry = netrc.netrc(path).hosts.get(host)
+        status = path.stat()
+    except netrc.NetrcParseError as e:  # its message quotes the file
+        raise UsageError(f"{path}: not a valid netrc file (line {e.lineno})") from None
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not entry or not entry[0] or not entry[2]:
+        return None
+    _require_private(path, status)
+    return Credentials(service, Secret(entry[0]), Secret(entry[2]))
+
+
+def _from_keyring(service: str, need_user: bool) -> Credentials | None:
+    """Looks for what ``keyring set posepile-<service> <user>`` has stored."""
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        found = keyring.get_credential(f"posepile-{service}", None)
+    except Exception:  # a locked or missing keyring, or one of the many things behind it
+        return None
+    if not found or not found.password or (need_user and not found.username):
+        return None
+    return Credentials(service, Secret(found.username or ""), Secret(found.password))
 
 
 def _from_prompt(service: str, need_user: bool) -> Credentials:

@@ -10,29 +10,28 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posepile.acquire import download, extract
-from posepile.acquire.sources import (
+from posepile.acquire.lockfile import read_lock
+from posepile.acquire.media import content_fault
+from posepile.acquire.patterns import (
     STATE_DIR,
-    Expected,
-    Sources,
     below,
+    find_matches,
     glob_regex,
     is_literal,
-    load_sources,
+    match_files,
 )
-from posepile.errors import CorruptInput
-from posepile.formats.numpy_files import npy_size
+from posepile.acquire.places import FileFacts, measure
+from posepile.acquire.plan import plan
+from posepile.acquire.records import read_record, record_names
+from posepile.acquire.sources import Expected, Sources, load_sources
+from posepile.miniature import MARK, TRUTH
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
 _EXAMPLES = 5
-_MINIATURE = "miniature_truth.json"
-_OF_MINIATURE = [_MINIATURE, ".miniature.json"]
 
 
 @dataclass
@@ -98,7 +97,7 @@ def run_doctor(
     checksums: bool = False,
     only: Iterable[str] | None = None,
 ) -> DoctorReport:
-    """Examines a dataset's raw folder.
+    """Returns what is wrong with a dataset's raw folder.
 
     Args:
         name: Dataset.
@@ -124,7 +123,7 @@ def run_doctor(
         return report
     files = _walk(root)
     report.n_files = len(files)
-    miniature = _MINIATURE in files
+    miniature = TRUTH in files
     records = _records(root)
     sources = _standing(sources, files)
     if miniature:
@@ -169,7 +168,7 @@ def _standing(sources: Sources, files: dict[str, int]) -> Sources:
     """The sources with all patterns for the one of ``roots`` that is in use."""
     found = sources.roots[0]
     for folder in sources.roots:
-        if any(_matches([below(folder, e.path) for e in sources.layout], files)):
+        if any(match_files([below(folder, e.path) for e in sources.layout], files)):
             found = folder
             break
     layout = [
@@ -188,24 +187,20 @@ def _standing(sources: Sources, files: dict[str, int]) -> Sources:
 
 
 def _records(root: Path) -> dict[str, dict]:
-    folder = root / STATE_DIR / "extract"
-    names = sorted(p.name.removesuffix(".json") for p in folder.glob("*.json"))
-    found = {name: extract.read_record(root, name) for name in names}
+    found = {name: read_record(root, name) for name in record_names(root)}
     return {name: r for name, r in found.items() if r and r["state"] == "done"}
 
 
 def _judge_sources(
     sources: Sources, root: Path, only: Iterable[str] | None, report: DoctorReport
 ) -> None:
-    for d in download.plan(sources, root, only):
+    for d in plan(sources, root, only):
         source = d.source
-        if d.action in ("fetch", "resume", "blocked") and source.bytes is not None:
-            target = root / source.path
-            if target.is_file():
-                size = target.stat().st_size
-                report.truncated.append(f"{source.path}: {size} bytes instead of {source.bytes}")
-                continue
-        record = extract.read_record(root, source.name)
+        target = root / source.path if source.url else None
+        if target and target.is_file() and (fault := source.fault(target)):
+            report.truncated.append(f"{source.path}: {fault}")
+            continue
+        record = read_record(root, source.name)
         if record and record["state"] == "done":
             continue  # the archive may be gone; its files are judged one by one
         if d.action in ("fetch", "blocked"):
@@ -251,17 +246,13 @@ def _judge_layout(
 ) -> list[str]:
     """Holds the files to the expected tree; returns those that have no place in it."""
     absent = [glob_regex(p) for a in sources.absent for p in a.paths]
-    matches = _matches([e.path for e in sources.layout], files)
+    matches = match_files([e.path for e in sources.layout], files)
     for expected, found in zip(sources.layout, matches, strict=True):
         _judge_number(expected, found, miniature, report)
         for path in found:
-            size = files[path]
-            if expected.bytes is not None and size != expected.bytes and not miniature:
-                report.truncated.append(f"{path}: {size} bytes instead of {expected.bytes}")
-            elif expected.min_bytes is not None and size < expected.min_bytes and not miniature:
-                report.truncated.append(
-                    f"{path}: {size} bytes, at least {expected.min_bytes} expected"
-                )
+            fault = None if miniature else expected.size_fault(files[path])
+            if fault:
+                report.truncated.append(f"{path}: {fault}")
         if expected.for_each:
             for path in _counterparts(expected, files):
                 if path not in files and not any(r.fullmatch(path) for r in absent):
@@ -271,8 +262,8 @@ def _judge_layout(
     known |= {path for record in records.values() for path in record["files"]}
     places = [p.path for s in sources.sources for p in s.places]
     places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
-    places += [*sources.ignore, *_OF_MINIATURE]
-    known |= {path for found in _matches(places, files) for path in found}
+    places += [*sources.ignore, TRUTH, MARK]
+    known |= {path for found in match_files(places, files) for path in found}
     known |= {f"{s.path}.part" for s in sources.sources if s.url}
     known |= {f"{s.path}.part.json" for s in sources.sources if s.url}
     return [path for path in files if path not in known]
@@ -306,38 +297,10 @@ def _counterparts(expected: Expected, files: dict[str, int]) -> list[str]:
     """Paths that must exist because of the files matching ``for_each``."""
     regex = glob_regex(expected.for_each)
     result = set()
-    for path in _matches([expected.for_each], files)[0]:
+    for path in match_files([expected.for_each], files)[0]:
         words = regex.fullmatch(path).groupdict()
         result.add(re.sub(r"<(\w+)>", lambda m, words=words: words[m[1]], expected.path))
     return sorted(result)
-
-
-def _matches(patterns: list[str], files: dict[str, int]) -> list[list[str]]:
-    """The files matching each pattern.
-
-    Folder by folder, so that a pattern is not tried on the millions of files below folders that it
-    cannot match.
-    """
-    regexes = [glob_regex(p) for p in patterns]
-    folders = [_folder_regex(p) for p in patterns]
-    result: list[list[str]] = [[] for _ in patterns]
-    last, candidates = None, []
-    for path in files:
-        folder = path.rpartition("/")[0]
-        if folder != last:
-            last = folder
-            candidates = [i for i, r in enumerate(folders) if r is None or r.fullmatch(folder)]
-        for i in candidates:
-            if regexes[i].fullmatch(path):
-                result[i].append(path)
-    return result
-
-
-def _folder_regex(pattern: str) -> re.Pattern | None:
-    folder = pattern.rpartition("/")[0]
-    if "**" in pattern:
-        return None
-    return glob_regex(folder) if folder else re.compile("")
 
 
 def _judge_strays(
@@ -389,10 +352,6 @@ def _belongs_at(path: str, tails: list[_Tail]) -> str | None:
     return None
 
 
-# ---------------------------------------------------------------------------------------------
-# Files cut off, as their own format shows it
-
-
 def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep: bool) -> None:
     for path, size in files.items():
         if path.endswith((".part", ".part.json")):
@@ -405,128 +364,19 @@ def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep
             report.truncated.append(f"{path}: {fault}")
 
 
-def content_fault(path: Path, *, deep: bool = False) -> str | None:
-    """Why a file must be cut off, from its own structure; None if nothing shows.
-
-    A few hundred bytes of videos, archives and arrays are read; of images only if ``deep``.
-    """
-    check = _CHECKS.get(path.suffix.lower())
-    if check is None and deep:
-        check = _DEEP_CHECKS.get(path.suffix.lower())
-    if check is None:
-        return None
-    try:
-        size = path.stat().st_size
-        if size == 0:
-            return "empty"
-        return check(path, size)
-    except (OSError, struct.error) as e:
-        return f"not readable ({e})"
-
-
-def _zip_fault(path: Path, size: int) -> str | None:
-    try:
-        with zipfile.ZipFile(path):
-            return None
-    except zipfile.BadZipFile:
-        return "cut off: no directory at its end"
-
-
-def _npy_fault(path: Path, size: int) -> str | None:
-    try:
-        needed = npy_size(path)
-    except CorruptInput as e:
-        return e.reason
-    return None if size >= needed else f"cut off: {size} bytes, its header announces {needed}"
-
-
-def _mp4_fault(path: Path, size: int) -> str | None:
-    """Boxes follow each other: length, kind, content."""
-    kinds = []
-    with open(path, "rb") as f:
-        at = 0
-        while at < size:
-            f.seek(at)
-            head = f.read(16)
-            if len(head) < 8:
-                return f"cut off within a box header at byte {at}"
-            length, kind = struct.unpack(">I4s", head[:8])
-            if length == 1 and len(head) == 16:
-                (length,) = struct.unpack(">Q", head[8:])
-            if length == 0:  # until the end of the file
-                length = size - at
-            if length < 8 or not kind.isascii():
-                return f"damaged: no box at byte {at}"
-            if at + length > size:
-                return f"cut off: {size} bytes, its last box ends at {at + length}"
-            kinds.append(kind)
-            at += length
-    return None if b"moov" in kinds else "cut off: no index (moov) in it"
-
-
-def _mkv_fault(path: Path, size: int) -> str | None:
-    """Two EBML elements: a header and the segment, each with its length unless streamed."""
-    with open(path, "rb") as f:
-        head = f.read(4096)
-    at = 0
-    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
-        if head[at : at + 4] != identifier:
-            return "not a Matroska file" if at == 0 else "damaged: no segment after the header"
-        at += 4
-        if at >= len(head) or head[at] == 0:
-            return "damaged header"
-        width = 9 - head[at].bit_length()
-        if at + width > len(head):
-            return "cut off within its header"
-        raw = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
-        at += width
-        if raw == (1 << 7 * width) - 1:  # length unknown
-            return None
-        at += raw
-    return None if at <= size else f"cut off: {size} bytes, its segment ends at {at}"
-
-
-def _jpeg_fault(path: Path, size: int) -> str | None:
-    with open(path, "rb") as f:
-        begin = f.read(2)
-        f.seek(max(size - 1024, 0))
-        end = f.read()
-    if begin != b"\xff\xd8":
-        return "not a JPEG file"
-    return None if b"\xff\xd9" in end else "cut off: no end mark"
-
-
-def _png_fault(path: Path, size: int) -> str | None:
-    with open(path, "rb") as f:
-        begin = f.read(8)
-        f.seek(max(size - 1024, 0))
-        end = f.read()
-    if begin != b"\x89PNG\r\n\x1a\n":
-        return "not a PNG file"
-    return None if b"IEND\xae\x42\x60\x82" in end else "cut off: no end mark"
-
-
-_CHECKS = {
-    ".zip": _zip_fault,
-    ".npz": _zip_fault,
-    ".npy": _npy_fault,
-    ".mp4": _mp4_fault,
-    ".m4v": _mp4_fault,
-    ".mov": _mp4_fault,
-    ".mkv": _mkv_fault,
-    ".webm": _mkv_fault,
-}
-_DEEP_CHECKS = {".jpg": _jpeg_fault, ".jpeg": _jpeg_fault, ".png": _png_fault}
-
-
 def _judge_checksums(sources: Sources, root: Path, report: DoctorReport) -> None:
-    published = {s.path: (s.md5, s.sha256) for s in sources.sources if s.url}
-    for path, entry in download.read_lock(root).items():
+    """Measures again whatever was fetched or checked, and holds it to what was found then."""
+    published = {
+        m: p for s in sources.sources for p in s.places for m in find_matches(root, p.path)
+    }
+    for path, entry in read_lock(root).items():
         if not (root / path).is_file():
             continue
-        found = download.file_digests(root / path, md5=True)
-        md5, sha256 = published.get(path, (None, None))
-        if found["sha256"] != entry["sha256"]:
+        place = published.get(path, FileFacts())
+        keys = FileFacts.model_fields.keys() & entry.keys()
+        recorded = FileFacts(**{key: entry[key] for key in keys})
+        found = measure(root / path, FileFacts(**(place.facts | recorded.facts)))
+        if recorded.fault(root / path, found):
             report.truncated.append(f"{path}: its content has changed since it was fetched")
-        elif md5 not in (None, found["md5"]) or sha256 not in (None, found["sha256"]):
+        elif place.fault(root / path, found):
             report.truncated.append(f"{path}: its checksum is not the published one")

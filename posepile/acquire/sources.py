@@ -1,4 +1,4 @@
-"""What ``ds/<name>/sources.yaml`` may say, and the path patterns used in it.
+"""What ``ds/<name>/sources.yaml`` may say.
 
 The file lists every raw file of a dataset: where it comes from, how big it is, where it must lie,
 or what a person has to do to get it. ``docs/SOURCES.md`` explains it key by key. A mistake in the
@@ -8,152 +8,30 @@ file is reported as one line with file, key, value and what is allowed.
 from __future__ import annotations
 
 import difflib
-import functools
 import os
 import re
 import typing
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from posepile.acquire.patterns import escape, is_literal
+from posepile.acquire.places import (
+    ExactSize,
+    FileFacts,
+    Pattern,
+    Patterns,
+    Place,
+    Places,
+    RelativePath,
+    Strict,
+    one_or_more,
+)
 from posepile.errors import UsageError
-
-# Everything the download and doctor stages remember lies below this folder of the raw tree.
-STATE_DIR = ".posepile"
-
-
-# ---------------------------------------------------------------------------------------------
-# Path patterns
-
-
-@functools.lru_cache(maxsize=1024)
-def glob_regex(pattern: str) -> re.Pattern[str]:
-    """Translates a path pattern into a regular expression for whole relative paths.
-
-    ``*`` and ``?`` stay within one path component, ``**`` as a whole component stands for any
-    number of them (also none), ``[ab]`` is one character, ``{a,b}`` one of several words, and
-    ``<name>`` one component part that is captured under that name; the same name twice means the
-    same text twice.
-
-    Raises:
-        ValueError: Unbalanced brackets or an empty pattern.
-    """
-    if not pattern:
-        raise ValueError("empty pattern")
-    seen: set[str] = set()
-    out, components = "", pattern.split("/")
-    for i, component in enumerate(components):
-        last = i == len(components) - 1
-        if component == "**":
-            out += ".+" if last else "(?:[^/]+/)*"
-        else:
-            out += _component_regex(component, seen) + ("" if last else "/")
-    return re.compile(out, re.DOTALL)
-
-
-def _component_regex(component: str, seen: set[str]) -> str:
-    out, i = "", 0
-    while i < len(component):
-        c = component[i]
-        if c == "*":
-            out += "[^/]*"
-        elif c == "?":
-            out += "[^/]"
-        elif c in "[{<":
-            end = component.find({"[": "]", "{": "}", "<": ">"}[c], i + 1)
-            inside = component[i + 1 : end]
-            if end < 0 or not inside:
-                raise ValueError(
-                    f"{component!r}: {c} without its counterpart or with nothing inside"
-                )
-            if c == "[":
-                negated = inside[0] in "!^"
-                letters = inside[1:] if negated else inside
-                escaped = letters.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
-                out += ("[^/" if negated else "[") + escaped + "]"
-            elif c == "{":
-                words = (_component_regex(w, seen) for w in inside.split(","))
-                out += "(?:" + "|".join(words) + ")"
-            elif not inside.isidentifier():
-                raise ValueError(f"{component!r}: <{inside}> is not a plain name")
-            elif inside in seen:
-                out += f"(?P={inside})"
-            else:
-                seen.add(inside)
-                out += f"(?P<{inside}>[^/]+?)"
-            i = end
-        else:
-            out += re.escape(c)
-        i += 1
-    return out
-
-
-def is_literal(pattern: str) -> bool:
-    """Whether the pattern names exactly one path."""
-    return not re.search(r"[*?\[{<]", pattern)
-
-
-def find_matches(root: Path, pattern: str) -> Iterator[str]:
-    """Files below ``root`` that match a pattern, as sorted relative paths with forward slashes.
-
-    Only the folders that can hold a match are listed.
-    """
-    yield from _find(os.fspath(root), "", pattern.split("/"), glob_regex(pattern))
-
-
-def _find(root: str, at: str, components: list[str], whole: re.Pattern[str]) -> Iterator[str]:
-    head, rest = components[0], components[1:]
-    here = os.path.join(root, at)
-    if is_literal(head):
-        path = f"{at}{head}"
-        if rest:
-            yield from _find(root, f"{path}/", rest, whole)
-        elif os.path.isfile(os.path.join(root, path)):
-            yield path
-        return
-    try:
-        entries = sorted(os.scandir(here), key=lambda e: e.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if head == "**":
-        for parent, dirs, files in os.walk(here):
-            dirs[:] = sorted(d for d in dirs if d != STATE_DIR)
-            below = os.path.relpath(parent, root).replace(os.sep, "/")
-            below = "" if below == "." else f"{below}/"
-            yield from (below + f for f in sorted(files) if whole.fullmatch(below + f))
-        return
-    # A captured name may stand in several components, so one component alone is matched loosely
-    # and the whole path decides.
-    one = re.compile(re.sub(r"\(\?P=\w+\)", "[^/]+", _component_regex(head, set())))
-    for entry in entries:
-        if entry.name == STATE_DIR or not one.fullmatch(entry.name):
-            continue
-        path = f"{at}{entry.name}"
-        if rest and entry.is_dir():
-            yield from _find(root, f"{path}/", rest, whole)
-        elif not rest and entry.is_file() and whole.fullmatch(path):
-            yield path
-
-
-# ---------------------------------------------------------------------------------------------
-# Checked scalars
-
-
-def _relative(value: str) -> str:
-    parts = value.split("/")
-    if value.startswith("/") or "\\" in value or ".." in parts or re.match(r"[A-Za-z]:", value):
-        raise ValueError("must be a path relative to the raw folder, with / and without ..")
-    return value.removesuffix("/") if value != "/" else value
-
-
-def _pattern(value: str) -> str:
-    glob_regex(_relative(value))
-    return value
 
 
 def _web_address(value: str) -> str:
@@ -163,16 +41,6 @@ def _web_address(value: str) -> str:
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password; use login:")
     return value
-
-
-def _hex_digest(length: int):
-    def check(value: str) -> str:
-        value = value.lower()
-        if not re.fullmatch(f"[0-9a-f]{{{length}}}", value):
-            raise ValueError(f"must be {length} hexadecimal digits")
-        return value
-
-    return check
 
 
 def _byte_count(value):
@@ -186,31 +54,13 @@ def _byte_count(value):
     return value
 
 
-def _one_or_more(value):
-    return [value] if isinstance(value, str | dict) else value
-
-
-RelativePath = Annotated[str, AfterValidator(_relative)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Patterns = Annotated[list[Pattern], BeforeValidator(_one_or_more)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
-Lines = Annotated[list[str], BeforeValidator(_one_or_more)]
-Md5 = Annotated[str, AfterValidator(_hex_digest(32))]
-Sha256 = Annotated[str, AfterValidator(_hex_digest(64))]
-ExactSize = Annotated[int, Field(ge=0)]
+Lines = Annotated[list[str], BeforeValidator(one_or_more)]
 Size = Annotated[int, BeforeValidator(_byte_count), Field(ge=0)]  # also 3.1GB
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
-# ---------------------------------------------------------------------------------------------
-# The model
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Login(_Strict):
+class Login(Strict):
     """How a server wants to be asked.
 
     Attributes:
@@ -237,7 +87,7 @@ class Login(_Strict):
         return self.service or self.domain or ""
 
 
-class Extract(_Strict):
+class Extract(Strict):
     """What happens with an archive once it is there.
 
     Attributes:
@@ -257,43 +107,14 @@ class Extract(_Strict):
     to: RelativePath = "."
     strip_prefix: RelativePath = ""
     format: Literal["auto", "tar", "zip"] = "auto"
-    members: Patterns = []
+    members: Patterns = Field(default_factory=list)
     password: Name | None = None
     keep: bool = True
     max_bytes: Size | None = None
-    rewritten: Patterns = []
+    rewritten: Patterns = Field(default_factory=list)
 
 
-class Place(_Strict):
-    """Where a file fetched by hand must lie.
-
-    Attributes:
-        path: Pattern below the raw folder.
-        min: Fewest files that must match.
-        bytes: Exact size of each.
-        md5: Checksum, for a single file.
-        sha256: Likewise.
-    """
-
-    path: Pattern
-    min: Annotated[int, Field(ge=1)] = 1
-    bytes: ExactSize | None = None
-    md5: Md5 | None = None
-    sha256: Sha256 | None = None
-
-
-def _place(value):
-    return {"path": value} if isinstance(value, str) else value
-
-
-Places = Annotated[
-    list[Annotated[Place, BeforeValidator(_place)]],
-    Field(min_length=1),
-    BeforeValidator(_one_or_more),
-]
-
-
-class Manual(_Strict):
+class Manual(Strict):
     """Steps that only a person can do: licence forms, accounts, links sent by mail.
 
     Attributes:
@@ -302,12 +123,12 @@ class Manual(_Strict):
         places: Where the result must lie. The source counts as had when all are filled.
     """
 
-    steps: Annotated[list[str], Field(min_length=1), BeforeValidator(_one_or_more)]
+    steps: Annotated[list[str], Field(min_length=1), BeforeValidator(one_or_more)]
     places: Places
     url: WebAddress | None = None
 
 
-class Tool(_Strict):
+class Tool(Strict):
     """A download that only the dataset's own program can do.
 
     Attributes:
@@ -323,7 +144,7 @@ class Tool(_Strict):
     on_failure: str = ""
 
 
-class Source(_Strict):
+class Source(FileFacts):
     """One file (or one set of files fetched together). Exactly one of url, manual, tool.
 
     Attributes:
@@ -332,10 +153,7 @@ class Source(_Strict):
         mirrors: Tried in order when ``url`` fails.
         manual: Steps for a person.
         tool: The dataset's own program.
-        bytes: Exact size.
         approx_bytes: Rough size for the plan's totals, where the exact one is unknown.
-        md5: Published checksum.
-        sha256: Published checksum.
         licence: Where it differs from the dataset's.
         part: Group name, also taken by ``--only``.
         optional: Fetched only when asked for by name or part.
@@ -348,19 +166,16 @@ class Source(_Strict):
 
     name: Name
     url: WebAddress | None = None
-    mirrors: list[WebAddress] = []
+    mirrors: list[WebAddress] = Field(default_factory=list)
     manual: Manual | None = None
     tool: Tool | None = None
-    bytes: ExactSize | None = None
     approx_bytes: Size | None = None
-    md5: Md5 | None = None
-    sha256: Sha256 | None = None
     licence: str = ""
     part: str = ""
     optional: bool = False
     to: RelativePath | None = None
     extract: Extract | None = None
-    provides: Patterns = []
+    provides: Patterns = Field(default_factory=list)
     login: Login | None = None
     note: str = ""
 
@@ -369,7 +184,7 @@ class Source(_Strict):
         if sum(x is not None for x in (self.url, self.manual, self.tool)) != 1:
             raise ValueError("needs exactly one of url, manual, tool")
         if self.url is None:
-            for key in ("mirrors", "md5", "sha256", "bytes", "login", "to"):
+            for key in ("mirrors", "login", "to", *FileFacts.model_fields):
                 if getattr(self, key):
                     raise ValueError(f"{key} belongs to a url; for manual and tool use places")
         elif self.to is None and not _last_part(self.url):
@@ -388,7 +203,7 @@ class Source(_Strict):
     def places(self) -> list[Place]:
         """Where the source's files lie, whichever way they come."""
         if self.url is not None:
-            return [Place(path=_escape(self.path), bytes=self.bytes)]
+            return [Place(path=escape(self.path), **self.facts)]
         return (self.manual or self.tool).places
 
     @property
@@ -397,15 +212,15 @@ class Source(_Strict):
         return self.bytes if self.bytes is not None else self.approx_bytes
 
 
-class Absent(_Strict):
+class Absent(Strict):
     """Something one would expect and that is known not to exist."""
 
     what: str
     reason: str
-    paths: Patterns = []
+    paths: Patterns = Field(default_factory=list)
 
 
-class Expected(_Strict):
+class Expected(Strict):
     """One line of the expected tree.
 
     Attributes:
@@ -444,19 +259,27 @@ class Expected(_Strict):
                 raise ValueError("with for_each the path may hold <names> but no other wildcard")
         return self
 
+    def size_fault(self, size: int) -> str | None:
+        """Returns what is wrong with a file of this size, None if nothing is."""
+        if self.bytes is not None and size != self.bytes:
+            return f"{size} bytes instead of {self.bytes}"
+        if self.min_bytes is not None and size < self.min_bytes:
+            return f"{size} bytes, at least {self.min_bytes} expected"
+        return None
+
 
 def _expected(value):
     return {"path": value} if isinstance(value, str) else value
 
 
-class Service(_Strict):
+class Service(Strict):
     """An account that some sources need."""
 
     url: WebAddress | None = None
-    steps: Lines = []
+    steps: Lines = Field(default_factory=list)
 
 
-class Sources(_Strict):
+class Sources(Strict):
     """The whole of ``sources.yaml``.
 
     Attributes:
@@ -475,12 +298,12 @@ class Sources(_Strict):
     dataset: Name
     page: WebAddress | None = None
     licence: str = ""
-    services: dict[Name, Service] = {}
-    sources: list[Source] = []
-    absent: list[Absent] = []
-    roots: Annotated[list[RelativePath], Field(min_length=1)] = ["."]
-    layout: list[Annotated[Expected, BeforeValidator(_expected)]] = []
-    ignore: Patterns = []
+    services: dict[Name, Service] = Field(default_factory=dict)
+    sources: list[Source] = Field(default_factory=list)
+    absent: list[Absent] = Field(default_factory=list)
+    roots: Annotated[list[RelativePath], Field(min_length=1)] = Field(["."])
+    layout: list[Annotated[Expected, BeforeValidator(_expected)]] = Field(default_factory=list)
+    ignore: Patterns = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _distinct(self):
@@ -512,11 +335,6 @@ class Sources(_Strict):
                     f"there are: {', '.join(sorted(known)) or 'none'}"
                 )
         return [s for s in self.sources if s.name in wanted or s.part in wanted]
-
-
-def below(folder: str, pattern: str) -> str:
-    """The pattern for the tree standing in ``folder``."""
-    return pattern if folder in (".", "") else f"{folder}/{pattern}"
 
 
 def load_sources(path: str | os.PathLike) -> Sources:
@@ -613,8 +431,3 @@ def _last_part(url: str) -> str:
 def _is_private(url: str) -> bool:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def _escape(path: str) -> str:
-    """A literal path as a pattern."""
-    return re.sub(r"([*?\[{<])", r"[\1]", path)

@@ -1,1 +1,5 @@
 """What a miniature needs besides its file layout."""
+
+# In the raw folder of a miniature: what is drawn in it, and which code made it.
+TRUTH = "miniature_truth.json"
+MARK = ".miniature.json"

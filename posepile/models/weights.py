@@ -6,25 +6,18 @@ A weight file is fetched when a model is first loaded, never at import. It is wr
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import http.client
-import json
 import os
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
-
-CHUNK = 1 << 20
+from posepile.files import disk_error, locked, read_json, write_json
 
 
 class _Strict(BaseModel):
@@ -135,19 +128,8 @@ def default_cache_dir() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() if _HAS_DIGEST else _sha256(f)
-
-
-_HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
-
-
-def _sha256(f) -> str:
-    digest = hashlib.sha256()
-    while block := f.read(CHUNK):
-        digest.update(block)
-    return digest.hexdigest()
+    """Returns the hex sha256 of a file."""
+    return measure(path)["sha256"]
 
 
 def ensure_weights(spec: WeightSpec, cache_dir: Path | str | None = None) -> tuple[Path, str]:
@@ -175,25 +157,12 @@ def ensure_weights(spec: WeightSpec, cache_dir: Path | str | None = None) -> tup
             f"{folder}: cannot hold the weights of {spec.name} ({e.strerror}); "
             f"set POSEPILE_MODELS to a writable folder"
         ) from None
-    part = path.with_name(path.name + ".part")
-    with _exclusive(path.with_name(path.name + ".fetching")):
+    with locked(path.with_name(path.name + ".fetching"), waiting=f"{path}: waiting for the fetch"):
         if path.is_file():  # another process was faster
             return path, _check_cached(spec, path)
-        _download(spec, path, part)
-        with open(part, "rb") as f:
-            if f.read(64).lstrip().startswith(b"<"):
-                part.unlink()
-                raise WorkError(_html_message(spec))
-        digest = file_sha256(part)
+        digest = _fetch(spec, path)
         if spec.sha256 is None:
             _record_first_use(spec, path, digest)
-        elif not spec.accepts(digest):
-            part.unlink()
-            raise WorkError(
-                f"{spec.url}: the file that arrived has sha256 {digest}, expected {spec.sha256} "
-                f"(configs/models.yaml, {spec.name}); nothing was kept, try again or report it"
-            )
-        os.replace(part, path)
     return path, digest
 
 
@@ -203,8 +172,8 @@ def _check_cached(spec: WeightSpec, path: Path) -> str:
         expected, origin, ok = spec.sha256, "configs/models.yaml", spec.accepts(digest)
     elif _lock_path(path).is_file():
         try:
-            expected = json.loads(_lock_path(path).read_text())["sha256"]
-        except (ValueError, KeyError, TypeError):
+            expected = read_json(_lock_path(path))["sha256"]
+        except (KeyError, TypeError):
             raise CorruptInput(
                 _lock_path(path), "not a lock file", hint="delete it to trust the weight anew"
             ) from None
@@ -225,7 +194,7 @@ def _check_cached(spec: WeightSpec, path: Path) -> str:
 
 def _record_first_use(spec: WeightSpec, path: Path, digest: str) -> None:
     lock = {"file": path.name, "sha256": digest, "url": spec.url}
-    _write_atomic(_lock_path(path), json.dumps(lock, indent=1, sort_keys=True) + "\n")
+    write_json(_lock_path(path), lock, durable=True)
     print(
         f"{path}: sha256 {digest}, trusted on first use and recorded in {_lock_path(path).name}",
         file=sys.stderr,
@@ -236,74 +205,36 @@ def _lock_path(path: Path) -> Path:
     return path.with_name(path.name + ".lock.json")
 
 
-def _write_atomic(path: Path, text: str) -> None:
-    temp = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temp.write_text(text)
-    os.replace(temp, path)
+def _fetch(spec: WeightSpec, path: Path) -> str:
+    """Fetches a weight file into its place; returns its sha256.
 
+    What an earlier run left is continued, as long as every attempt brings more.
+    """
+    from posepile.acquire import transfer  # urllib3 is needed only here
 
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Lets one process at a time fetch a file; where the system has no flock, all may."""
+    def inspect(part: Path, measured: dict[str, Any]) -> str | None:
+        digest = measured["sha256"]
+        if spec.sha256 is None or spec.accepts(digest):
+            return None
+        return (
+            f"the file that arrived has sha256 {digest}, expected {spec.sha256} "
+            f"(configs/models.yaml, {spec.name}); nothing was kept, try again or report it"
+        )
+
+    wanted = transfer.Transfer(
+        spec.file_name, path, inspect=inspect, attempts=2, sleep=lambda seconds: None
+    )
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path, "w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        yield
-
-
-def _download(spec: WeightSpec, path: Path, part: Path) -> None:
-    """Fetches into ``part``, continuing what is there, as long as every attempt brings more."""
-    while True:
-        have = _size(part)
-        if have and have == spec.bytes:
-            return
-        try:
-            if _request(spec, part, have):
-                return
-            reason = f"the connection ended after {_size(part)} bytes"
-        except urllib.error.HTTPError as e:
-            if e.code == 416 and have:  # nothing follows: what is here is not part of this file
-                part.unlink()
-                continue
-            reason = f"HTTP status {e.code}"
-        except (OSError, http.client.HTTPException) as e:
-            reason = str(getattr(e, "reason", None) or e)
-        if _size(part) <= have:
-            raise WorkError(_offline_message(spec, path, reason))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _request(spec: WeightSpec, part: Path, start: int) -> bool:
-    """One request for everything from byte ``start`` on; returns whether the file is complete."""
-    headers = {"User-Agent": "posepile"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    request = urllib.request.Request(spec.url, headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        if response.headers.get_content_type() == "text/html":
-            raise WorkError(_html_message(spec))
-        resumed = response.status == 206 and _range_start(response) == start
-        length = response.headers.get("Content-Length")
-        expected = spec.bytes if length is None else int(length) + (start if resumed else 0)
-        with open(part, "ab" if resumed else "wb") as f:
-            while block := response.read(CHUNK):
-                f.write(block)
-    return expected is None or _size(part) >= expected
-
-
-def _range_start(response) -> int:
-    text = response.headers.get("Content-Range", "")
-    try:
-        return int(text.removeprefix("bytes ").split("-")[0])
-    except ValueError:
-        return -1
+        return transfer.fetch(wanted, spec.url)["sha256"]
+    except transfer.NotFetched as e:
+        if e.refused:
+            raise WorkError(_html_message(spec)) from None
+        if e.content:
+            raise WorkError(f"{spec.url}: {e}") from None
+        reason = str(e) if e.status is None else f"HTTP status {e.status}"
+        raise WorkError(_offline_message(spec, path, reason)) from None
+    except OSError as e:
+        raise disk_error(e, path) from e
 
 
 def _html_message(spec: WeightSpec) -> str:

@@ -167,7 +167,7 @@ def plan(run: Run) -> list[str]:
     lines = []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.acquire.download import format_plan
+        from posepile.acquire.plan import format_plan
 
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(recipe, "plan"):

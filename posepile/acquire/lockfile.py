@@ -1,0 +1,42 @@
+"""What is remembered of every file fetched: ``.posepile/sources.lock.json`` in the raw folder."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from posepile.acquire.patterns import STATE_DIR
+from posepile.files import read_json, write_json
+
+_LOCK_FILE = f"{STATE_DIR}/sources.lock.json"
+_writing = threading.Lock()
+
+
+def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
+    """Returns what is known of the files fetched so far.
+
+    Returns:
+        For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
+        ``bytes``, ``sha256`` and whatever other checksum is published.
+    """
+    lock = read_json(Path(root) / _LOCK_FILE)
+    return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
+
+
+def remember(root: Path, path: str, *, source: str, origin: str, measured: dict[str, Any]) -> None:
+    """Writes down a file that is in place.
+
+    Threads may call this at the same time; only one process works in a folder.
+
+    Args:
+        root: Raw folder.
+        path: The file, relative to it.
+        source: Name of the source it belongs to.
+        origin: Address that it came from, or how else it came.
+        measured: Its size and checksums.
+    """
+    with _writing:
+        files = {**read_lock(root), path: {"source": source, "from": origin, **measured}}
+        write_json(root / _LOCK_FILE, {"version": 1, "files": files}, durable=True)

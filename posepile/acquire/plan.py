@@ -1,0 +1,275 @@
+"""Deciding what is to be done about each source, from the disk alone, and telling it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from posepile.acquire.credentials import have_credentials, variable_names
+from posepile.acquire.lockfile import read_lock
+from posepile.acquire.patterns import below, find_matches
+from posepile.acquire.places import Place, part_path
+from posepile.acquire.records import is_extracted, read_record, record_names
+from posepile.acquire.sources import Source, Sources, load_sources
+from posepile.acquire.space import format_bytes, free_bytes
+from posepile.errors import UsageError
+
+_ARCHIVE_NAME = re.compile(r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done about one source.
+
+    Attributes:
+        source: The source.
+        action: ``have``: nothing; ``verify``: the file is there but was never checked;
+            ``extract``: it only has to be extracted; ``resume`` and ``fetch``: over the network;
+            ``tool``: by the dataset's own program; ``manual``: by a person; ``blocked``:
+            credentials are lacking.
+        reason: One phrase.
+        total: Size of the file in bytes, None if unknown.
+        offset: How much of it is there.
+    """
+
+    source: Source
+    action: str
+    reason: str = ""
+    total: int | None = None
+    offset: int = 0
+
+    @property
+    def remaining(self) -> int | None:
+        """Bytes still to be fetched; None if unknown."""
+        if self.action not in ("fetch", "resume", "blocked", "manual", "tool"):
+            return 0
+        return None if self.total is None else max(self.total - self.offset, 0)
+
+
+# ---------------------------------------------------------------- deciding
+
+
+def plan(sources: Sources, root: Path, only: Iterable[str] | None = None) -> list[Decision]:
+    """Returns for every source what is to be done; asks no server and changes nothing.
+
+    Args:
+        sources: The dataset's sources.
+        root: Its raw folder.
+        only: Names or parts; everything that is not optional if left out.
+
+    Raises:
+        UsageError: ``only`` names something that does not exist.
+    """
+    root, lock = Path(root), read_lock(root)
+    return [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+
+
+def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) -> Decision:
+    """Returns what is to be done about one source.
+
+    Args:
+        source: The source.
+        roots: Folders below which the extracted tree may stand.
+        root: Raw folder.
+        lock: What :func:`~posepile.acquire.lockfile.read_lock` gave.
+    """
+    if source.url is None:
+        return _decide_places(source, roots, root, lock)
+    size, target = source.size, root / source.path
+    if source.extract and is_extracted(root, source.name, source.extract):
+        return Decision(source, "have", "extracted", size)
+    suspicious = ""
+    if target.is_file():
+        found, fault = target.stat().st_size, source.fault(target)
+        if fault is None:
+            if not source.is_confirmed(target, lock.get(source.path)):
+                return Decision(source, "verify", "on disk, not checked yet", found, found)
+            action = "extract" if source.extract else "have"
+            return Decision(source, action, "downloaded and checked", found, found)
+        suspicious = f"{source.path}: {fault}: it will be replaced"
+    elif source.provides and _all_provided(source, roots, root):
+        return Decision(source, "have", "found extracted on disk; not verified", size)
+    part = part_path(target)
+    offset = part.stat().st_size if part.is_file() else 0
+    reason = suspicious or source.url
+    if source.login and not _can_log_in(source):
+        user, password = variable_names(source.login.account)
+        return Decision(
+            source,
+            "blocked",
+            f"no user name and password for {source.login.account}: set {user} and {password}",
+            size,
+            offset,
+        )
+    return Decision(source, "resume" if offset else "fetch", reason, size, offset)
+
+
+def _decide_places(
+    source: Source, roots: list[str], root: Path, lock: dict[str, dict]
+) -> Decision:
+    if source.provides and _all_provided(source, roots, root):
+        return Decision(source, "have", "found on disk", source.size)
+    if source.extract and _hand_archives_extracted(source, root):
+        return Decision(source, "have", "extracted", source.size)
+    unchecked = False
+    for place in source.places:
+        matches = list(find_matches(root, place.path))
+        reason = _place_fault(place, matches, root)
+        if reason:
+            return Decision(source, "manual" if source.manual else "tool", reason, source.size)
+        unchecked |= not all(place.is_confirmed(root / m, lock.get(m)) for m in matches)
+    if source.tool:
+        return Decision(source, "have", "on disk", source.size)
+    if unchecked:
+        return Decision(source, "verify", "on disk, not checked yet", source.size)
+    if source.extract:
+        return Decision(source, "extract", "on disk and checked", source.size)
+    return Decision(source, "have", "on disk and checked", source.size)
+
+
+def _place_fault(place: Place, matches: list[str], root: Path) -> str | None:
+    if len(matches) < place.min:
+        found = f", {len(matches)} of {place.min} there" if place.min > 1 else ""
+        return f"{place.path} is missing{found}"
+    faults = ((match, place.fault(root / match)) for match in matches)
+    return next((f"{match}: {fault}" for match, fault in faults if fault), None)
+
+
+def _all_provided(source: Source, roots: list[str], root: Path) -> bool:
+    if read_record(root, source.name) is not None:
+        # We extracted it ourselves, in another way or not to the end, or files have been lost.
+        return False
+    return any(
+        all(next(find_matches(root, below(r, p)), None) is not None for p in source.provides)
+        for r in roots
+    )
+
+
+def archives_of(source: Source, root: Path) -> list[str]:
+    """Returns the archives of a source that are to be extracted, relative to the raw folder."""
+    if source.url:
+        return [source.path]
+    found = {m for place in source.places for m in find_matches(root, place.path)}
+    return sorted(m for m in found if _ARCHIVE_NAME.fullmatch(m))
+
+
+def record_name(source: Source, archive: str) -> str:
+    """Returns the name under which the extraction of an archive is recorded."""
+    return source.name if source.url else f"{source.name}--{archive.rsplit('/', 1)[-1]}"
+
+
+def _hand_archives_extracted(source: Source, root: Path) -> bool:
+    names = set(record_names(root, f"{source.name}--*"))
+    names |= {record_name(source, a) for a in archives_of(source, root)}
+    archives = [p for p in source.places if _ARCHIVE_NAME.fullmatch(p.path)]
+    others = [p for p in source.places if p not in archives]
+    return (
+        len(names) >= max(sum(p.min for p in archives), 1)
+        and all(is_extracted(root, n, source.extract) for n in names)
+        and all(len(list(find_matches(root, p.path))) >= p.min for p in others)
+    )
+
+
+def _can_log_in(source: Source) -> bool:
+    asked = sys.stdin is not None and sys.stdin.isatty()
+    return asked or have_credentials(source.login.account, host=host_of(source.url))
+
+
+def host_of(url: str) -> str:
+    """Returns the host of an address, without the port."""
+    return urllib.parse.urlsplit(url).hostname or ""
+
+
+# ---------------------------------------------------------------- telling
+
+
+def format_plan(
+    name: str,
+    sources_path: str | os.PathLike,
+    root: str | os.PathLike,
+    only: Iterable[str] | None = None,
+) -> str:
+    """Returns the plan as text: one line per source, the steps for a person, and the sums.
+
+    Raises:
+        UsageError: Something is wrong with the request or with ``sources.yaml``.
+    """
+    sources = sources_of(name, sources_path)
+    return plan_text(sources, plan(sources, Path(root), only), Path(root))
+
+
+def sources_of(name: str, path: str | os.PathLike) -> Sources:
+    """Returns what ``sources.yaml`` says about a dataset.
+
+    Raises:
+        UsageError: It is about another dataset, or something is wrong with it.
+    """
+    sources = load_sources(path)
+    if sources.dataset != name:
+        raise UsageError(f"{path}: is about {sources.dataset}, not {name}")
+    return sources
+
+
+def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
+    """Returns decisions as text; see :func:`format_plan`."""
+    head = [f"{sources.dataset}: {root}"]
+    head += [f"  page     {sources.page}"] if sources.page else []
+    head += [f"  licence  {sources.licence}"] if sources.licence else []
+    width = max([len(d.source.name) for d in decisions], default=0)
+    lines = []
+    words = {"manual": "by hand"}
+    for d in decisions:
+        size = format_bytes(d.total) if d.total is not None else "unknown size"
+        if d.action == "resume":
+            size = f"{format_bytes(d.offset)} of {size}"
+        size = "" if d.action == "have" else f"{size}  "
+        lines.append(
+            f"  {words.get(d.action, d.action):8} {d.source.name:{width}}  {size}{d.reason}"
+        )
+        lines += [f"{'':11}{note}" for note in details(sources, d)]
+    logins = {s.login.account for s in sources.sources if s.login}
+    for account, service in sources.services.items():
+        if account not in logins:  # needed by the recipe's own download
+            lines.append(f"  by hand  {account}")
+            lines += [f"{'':11}{i}. {step}" for i, step in enumerate(service.steps, 1)]
+            lines += [f"{'':11}see {service.url}"] if service.url else []
+    waiting = [d for d in decisions if d.remaining != 0]
+    known = sum(d.remaining or 0 for d in waiting)
+    unknown = sum(d.remaining is None for d in waiting)
+    unsaid = f", and {unknown} of unknown size" if unknown else ""
+    lines.append(
+        f"  in all: {len(decisions)} sources, {len(decisions) - len(waiting)} on disk, "
+        f"{format_bytes(known)} to get{unsaid}; {format_bytes(free_bytes(root))} free on the disk"
+    )
+    lines += [f"  known to be absent: {a.what} ({a.reason})" for a in sources.absent]
+    return "\n".join(head + lines)
+
+
+def details(sources: Sources, decision: Decision) -> Iterator[str]:
+    """Yields what a person should know or do about a source, one line each."""
+    source = decision.source
+    if source.note:
+        yield source.note
+    if source.licence and decision.action != "have":
+        yield f"licence: {source.licence}"
+    if decision.action == "blocked" and source.login.account in sources.services:
+        service = sources.services[source.login.account]
+        yield from service.steps
+        yield from ([f"account: {service.url}"] if service.url else [])
+    if decision.action == "manual" and source.manual:
+        for i, step in enumerate(source.manual.steps, 1):
+            yield f"{i}. {step}"
+        if source.manual.url:
+            yield f"see {source.manual.url}"
+        for place in source.places:
+            yield place.instruction
+    if decision.action == "tool" and source.tool:
+        yield f"runs {' '.join(source.tool.command)}"
+        if shutil.which(source.tool.command[0]) is None:
+            yield f"which is not installed: {source.tool.install}"
