@@ -30,3 +30,15 @@ def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = N
     modules = [f"posepile.imaging.{n}" for n in ("kernels", "warp", "exercise", "compiling")]
     modules += ["posepile.imaging.lenses", *(f.__module__ for f in more)]
     return compiling.compile_once("kernels", exercise, tuple(modules), announce, seconds=25)
+
+
+def preload() -> None:
+    """Imports what workers need for cropping and loads the compiled kernels.
+
+    For the process that workers are forked from, and for a worker that was not forked from such
+    a one: afterwards deltacamera's functions are cached like our own. It starts no threads.
+    """
+    from posepile.imaging import exercise, lenses
+
+    lenses.cache_library()
+    exercise.draw_crops()

@@ -191,7 +191,6 @@ def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> d
     Raises:
         WorkError: The mask has another size than the picture.
     """
-    import deltacamera
     from rlemasklib import RLEMask
 
     w, h = plan.image_size
@@ -206,6 +205,8 @@ def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> d
         s, (x, y) = plan.scale, plan.offset
         warped = mask.warp_affine(np.array([[s, 0, x], [0, s, y]]), shape)
     else:
+        import deltacamera
+
         warped = deltacamera.reproject_rle_mask(
             mask, camera.copy(image_shape=(h, w)), plan.camera, warp_in_rle=True
         )
@@ -231,6 +232,8 @@ def valid_polygon(
         k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
         outline = rays.outline_seen(camera, image_size, rotation) * k[0, 0] + k[:2, 2]
     w, h = plan.size
+    if _covers(outline, w, h):
+        return np.zeros((0, 2), np.float32)
     for axis, bound, side in ((0, -0.5, 1), (0, w - 0.5, -1), (1, -0.5, 1), (1, h - 0.5, -1)):
         outline = rays.clip(outline, side * (outline[:, axis] - bound))
     if len(outline) < 3:
@@ -375,6 +378,19 @@ def _region(box: np.ndarray, params: CropParams) -> np.ndarray:
     w, h = box[2:]
     side = max(c * w + s * h, c * h + s * w) * params.enlarge
     return np.concatenate([box[:2] + box[2:] / 2 - side / 2, [side, side]])
+
+
+def _covers(outline: np.ndarray, w: int, h: int) -> bool:
+    """Whether a quadrilateral holds all of a crop; answers most cases without clipping."""
+    if len(outline) != 4:
+        return False
+    corners = ((-0.5, -0.5), (w - 0.5, -0.5), (w - 0.5, h - 0.5), (-0.5, h - 0.5))
+    points = outline.tolist()
+    for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+        # Clockwise as pixels count, y down; another sense of rotation covers nothing
+        if any((x1 - x0) * (y - y0) < (y1 - y0) * (x - x0) for x, y in corners):
+            return False
+    return True
 
 
 def _area(polygon: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posepile.imaging import cropping, jpeg, lenses
-from posepile.imaging.pictures import ArrayFrame, JpegFrame, PlanarFrame
+from posepile.imaging.pictures import JpegFrame, PlanarFrame
 
 
 def draw_crops() -> None:
@@ -15,7 +15,6 @@ def draw_crops() -> None:
     w, h = 64, 48
     image = np.zeros((h, w, 3), np.uint8)
     frames = [
-        ArrayFrame(image),
         JpegFrame(jpeg.encode(image), "<exercise>"),
         PlanarFrame(av.VideoFrame(w, h, "yuv420p")),
         PlanarFrame(av.VideoFrame(w, h, "yuv420p10le")),

@@ -90,7 +90,7 @@ def nearest_to(
         size = np.linalg.norm(np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0))
         return cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, 5) / max(1.0, size)
 
-    own_distance = distance(own)
+    own_distance = distance(own) if others else None
     if own_distance is None:
         return np.ones(shape, bool)
     nearest = np.ones(shape, bool)
@@ -156,9 +156,17 @@ def select_person(
         if not inside.any():
             return None
         radius = max(2, round(0.02 * size))
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        near = cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
-        covered = near[y[inside].round().astype(int), x[inside].round().astype(int)]
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)) > 0
+        places = np.stack([x[inside], y[inside]], axis=1).round().astype(int).tolist()
+        covered = np.array([_touches(mask, disc, x, y) for x, y in places])
         if covered.mean() < params.min_joints_covered:
             return None
     return mask
+
+
+def _touches(mask: np.ndarray, disc: np.ndarray, x: int, y: int) -> bool:
+    """Whether a mask has a pixel within a disc around a place."""
+    radius = len(disc) // 2
+    top, left = max(radius - y, 0), max(radius - x, 0)
+    part = mask[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+    return bool((part & disc[top : top + part.shape[0], left : left + part.shape[1]]).any())
