@@ -142,6 +142,7 @@ def work_on(
         limits=limits(run, jobs),
         threads=threads,
         preload=functools.partial(import_all, run.name),
+        initialize=None if sys.platform == "linux" else functools.partial(import_all, run.name),
         executor="processes" if run.config.run.isolate else "in_process",
     )
     label = f"{run.build} {'+'.join(stages)}"

@@ -68,8 +68,10 @@ class Outcome:
 
 def import_all(name: str) -> None:
     """Imports what working on a dataset needs, once for all workers."""
+    from posepile.imaging import preload
     from posepile.stages import crop, segment  # noqa: F401
 
+    preload()
     load_recipe(name)
 
 
