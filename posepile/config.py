@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile.errors import UsageError
 from posepile.imaging.cropping import CropParams
 from posepile.models.params import DetectParams, SegmentParams
+from posepile.paths import config_dir
 from posepile.stages.select import SelectParams
 
 
@@ -71,12 +72,6 @@ class Config(BaseModel):
     segment: SegmentParams = Field(default_factory=SegmentParams)
     crop: CropParams = Field(default_factory=CropParams)
     run: RunParams = Field(default_factory=RunParams)
-
-
-def config_dir() -> Path:
-    """The folder of the YAML files: ``configs/`` of the checkout, or its copy in the wheel."""
-    packaged = Path(__file__).parent / "configs"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
 
 
 def load_config(

@@ -130,6 +130,14 @@ def remove_unfinished(directory: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
 
 
+def names_in(folder: str | os.PathLike) -> frozenset[str]:
+    """Returns the names of what lies in a folder; none if there is no such folder."""
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
 # ---------------------------------------------------------------- disk errors
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "DATA_ROOT",
     "archive_path",
     "cache_dir",
+    "config_dir",
     "data_root",
     "ensure_absolute",
     "raw_dir",
@@ -54,6 +55,12 @@ def work_dir(name: str) -> Path:
 def archive_path(name: str) -> Path:
     """Returns ``$DATA_ROOT/<name>.barecat``, the finished dataset."""
     return data_root() / f"{name}.barecat"
+
+
+def config_dir() -> Path:
+    """Returns the folder of the YAML files: ``configs/`` of the checkout or the wheel's copy."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
 
 
 def ensure_absolute(path: str | os.PathLike) -> Path:

@@ -3,11 +3,16 @@
 A recipe module (``posepile/ds/<name>/main.py``) defines
 
 * ``SPEC``: a :class:`DatasetSpec`, what is true of the whole dataset;
-* ``list_units(root, options) -> list[Unit]``: the independent units of work, found without opening
-  annotations or images;
+* ``list_units(root, options) -> Iterable[Unit]``: the independent units of work in any order,
+  yielded one by one. What there is, it decides by listing folders and opening small files, never
+  by asking for single files that are not among the inputs of a unit: what it looked at tells when
+  the list is out of date;
 * ``load_unit(root, unit, options) -> list[Sequence]``: the annotations of one unit; no pixel is
   read here;
 * optionally ``Options``: a pydantic model of the keys below ``dataset:`` in its configuration;
+  a dataset with subjects has ``subjects`` among them, a list of their ids (see
+  :func:`chosen_subjects`). Options that only say which units to list, and change none of them, are
+  marked: ``Field(None, json_schema_extra=CHOOSES_UNITS)``; see :func:`result_options`;
 * optionally ``RECIPE_VERSION``: an integer to raise when a change of the recipe changes results
   (default 1); it is part of every unit's cache key;
 * optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
@@ -21,16 +26,20 @@ A recipe knows nothing of workers, parts or archives. Everything it leaves out i
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from posepile.errors import UsageError
+
 if TYPE_CHECKING:
     import deltacamera
+    from pydantic import BaseModel
 
     from posepile.joint_info import JointInfo
 
@@ -198,3 +207,41 @@ class Sequence:
     scene: str = "unknown"
     dropped: Counter = field(default_factory=Counter)
     checks: dict[str, float] = field(default_factory=dict)
+
+
+# Marks a field of ``Options`` that says which units to list and changes none of them.
+CHOOSES_UNITS = {"chooses_units": True}
+
+
+def result_options(options: BaseModel) -> dict[str, Any]:
+    """Returns the options that can change what a unit gives, as plain data."""
+    chooses = {
+        name
+        for name, field in type(options).model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and "chooses_units" in field.json_schema_extra
+    }
+    return options.model_dump(mode="json", exclude=chooses)
+
+
+def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> frozenset[str]:
+    """Returns the subjects that ``dataset.subjects`` asks for.
+
+    Args:
+        wanted: Ids of subjects; none of them = all.
+        known: Ids of the subjects there are.
+
+    Raises:
+        UsageError: An id that is not known; the message names near ones.
+    """
+    known = frozenset(known)
+    wanted = frozenset(wanted or known)
+    unknown = sorted(wanted - known)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], sorted(known), 3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        some = ", ".join(sorted(known)[:10])
+        more = f" and {len(known) - 10} others" if len(known) > 10 else ""
+        raise UsageError(
+            f"dataset.subjects: no subject {', '.join(unknown)}; {hint}there are: {some}{more}"
+        )
+    return wanted

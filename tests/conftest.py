@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from posepile.ds import load_miniature
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -68,6 +70,20 @@ def miniature(run_main, tmp_path_factory):
         return made[name][0]
 
     get.output = lambda name: made[name][1].stdout
+    return get
+
+
+@pytest.fixture(scope="session")
+def raw_miniature(tmp_path_factory):
+    """Raw folder of a dataset's miniature, made once per session and read only."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(f"raw_{name}") / name
+            load_miniature(name).build(made[name])
+        return made[name]
+
     return get
 
 

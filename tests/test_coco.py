@@ -15,16 +15,14 @@ from posepile.errors import CorruptInput, WorkError
 from posepile.imaging.frames import open_frames
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "coco"
-    miniature.build(path)
-    return path
+@pytest.fixture
+def root(raw_miniature):
+    return raw_miniature("coco")
 
 
 def load(root, **options):
     options = Options(**options)
-    units = main.list_units(root, options)
+    units = list(main.list_units(root, options))
     return {unit.id: main.load_unit(root, unit, options)[0] for unit in units}
 
 
@@ -156,12 +154,12 @@ def test_missing_phases_are_named(root, tmp_path):
     assert lines[0].startswith("train2017: left out")
     assert lines[1] == "val2017: 1 photographs with labelled people, 1 units"
     with pytest.raises(CorruptInput, match=r"train2017: folder is missing.*--parts train2017"):
-        main.list_units(copy, Options(phases="trainval"))
+        list(main.list_units(copy, Options(phases="trainval")))
     with pytest.raises(CorruptInput, match="neither train2014 nor val2014"):
-        main.list_units(copy, Options(year=2014))
+        list(main.list_units(copy, Options(year=2014)))
     (copy / "annotations" / "person_keypoints_val2017.json").unlink()
     with pytest.raises(CorruptInput, match=r"person_keypoints_val2017\.json: cannot be read"):
-        main.list_units(copy, Options())
+        list(main.list_units(copy, Options()))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_missing_phases_are_named(root, tmp_path):
 def test_broken_annotations_are_explained(root, tmp_path, change, message):
     copy = edited(root, tmp_path, change)
     with pytest.raises(CorruptInput, match=message) as e:
-        main.list_units(copy, Options())
+        list(main.list_units(copy, Options()))
     assert "person_keypoints_val2017.json" in str(e.value)
 
 
@@ -197,11 +195,11 @@ def test_mask_for_another_image_size_is_refused(root, tmp_path):
 
 def test_pieces_are_cut_once_and_anew_when_the_file_changes(root, tmp_path):
     copy = edited(root, tmp_path, lambda data: None)
-    main.list_units(copy, Options())
+    list(main.list_units(copy, Options()))
     work = tmp_path / "coco_work" / "annotations"
     (folder,) = work.iterdir()
     before = [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
-    main.list_units(copy, Options())
+    list(main.list_units(copy, Options()))
     assert before == [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
     path = copy / "annotations" / "person_keypoints_val2017.json"
     data = json.loads(path.read_text())
@@ -224,7 +222,7 @@ def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
 
     copy = edited(root, tmp_path, many)
     monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", 20)
-    units = main.list_units(copy, Options())
+    units = list(main.list_units(copy, Options()))
     assert [u.id for u in units] == [f"val2017/{i:012d}" for i in (0, 20, 40)]
     names = [path.stem for unit in units for path in unit.inputs[1:]]
     assert names == [f"{i:012d}" for i in range(50)]
@@ -295,3 +293,10 @@ def test_the_miniature_is_what_pycocotools_reads(root, capsys):
                 assert int(coco.annToMask(annotation).sum()) == pytest.approx(
                     annotation["area"], rel=0.05
                 )
+
+
+def test_options_without_effect_are_refused():
+    assert Options(people="single", max_overlap=0.3).max_overlap == 0.3
+    assert Options(people="multi", max_overlap=0.1).max_overlap == 0.1
+    with pytest.raises(ValueError, match="has no effect with people: multi"):
+        Options(max_overlap=0.3)

@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posepile import files
 from posepile.acquire.sources import load_sources
 from posepile.ds.synthego import landmarks, main, metadata, miniature, splice
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    root = tmp_path_factory.mktemp("made") / "synthego"
-    miniature.build(root)
-    return root
+@pytest.fixture
+def made(raw_miniature):
+    return raw_miniature("synthego")
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_splice_equals_the_official_procedure(root):
         assert {k: v for k, v in after.items() if k != "pose"} == {
             k: v for k, v in before[path.name].items() if k != "pose"
         }
-    assert not list(root.rglob("*.partial"))
+    assert not list(root.rglob("*.tmp"))
 
 
 def test_splicing_again_touches_nothing(root):
@@ -96,7 +95,7 @@ def test_splicing_again_touches_nothing(root):
 
 def test_an_interrupted_splice_goes_on(root, monkeypatch):
     whole = official_splice(root)
-    real, calls = splice.os.replace, []
+    real, calls = files.os.replace, []
 
     def killed(a, b):
         calls.append(b)
@@ -104,18 +103,18 @@ def test_an_interrupted_splice_goes_on(root, monkeypatch):
             raise KeyboardInterrupt
         return real(a, b)
 
-    monkeypatch.setattr(splice.os, "replace", killed)
+    monkeypatch.setattr(files.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         splice.splice_tree(root)
     monkeypatch.undo()
-    # a killed process leaves the file it was writing beside the whole one
-    (root / "SynthEgo" / "metadata_0000003_0001.json.partial").write_text('{"pose": [')
+    # a killed process leaves the file it was writing next to the whole one
+    (root / "SynthEgo" / ".metadata_0000003_0001.json.0a1b.tmp").write_text('{"pose": [')
     for path in splice.find_metadata(root):
         json.loads(path.read_text())
     assert splice.splice_tree(root) == {"spliced": 4, "complete already": 5}
     for path in splice.find_metadata(root):
         assert json.loads(path.read_text())["pose"] == whole[path.name]
-    assert not list(root.rglob("*.partial"))
+    assert not list(root.rglob("*.tmp"))
 
 
 def edit(root, name, change):
@@ -245,8 +244,19 @@ def spliced(root):
 
 def load_all(root, **options):
     options = main.Options(**options)
-    units = main.list_units(root, options)
+    units = list(main.list_units(root, options))
     return {s.id: s for u in units for s in main.load_unit(root, u, options)}
+
+
+def test_identities_can_be_chosen(spliced):
+    def ids(*subjects):
+        units = main.list_units(spliced, main.Options(subjects=subjects))
+        return {name.split("_")[1] for u in units for name in u.args["metadata"]}
+
+    assert ids() == {"0000003", "0000008", "0000019"}
+    assert ids(8, "0000019") == {"0000008", "0000019"}
+    with pytest.raises(UsageError, match=r"dataset\.subjects: no subject 18.*there are: 19, 3, 8"):
+        ids(18)
 
 
 def test_sequences(spliced):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.files import names_in
 
 _BODY_NAMES = (
     "pelv,lhip,rhip,bell,lkne,rkne,spin,lank,rank,thor,ltoe,rtoe,neck,lcla,rcla,head,"
@@ -171,7 +172,7 @@ def find_body_model(
         names = ["smplh16", "smplh"] if ten_betas_do else ["smplh16"]
     for name in names:
         path = root / _model_file(name, gender)
-        if path.is_file():
+        if path.name in names_in(path.parent):
             return path
     return None
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -82,8 +83,8 @@ def background(width: int, height: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 150, (max(2, height // 120), max(2, width // 120), 1), np.uint8)
     grey = cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
-    tint = np.array([1.0, 0.97, 0.92])
-    return np.clip(grey[..., None] * tint, 0, 255).astype(np.uint8)
+    tinted = (np.arange(256)[:, None] * np.array([1.0, 0.97, 0.92])).astype(np.uint8)
+    return tinted.take(grey, axis=0)
 
 
 def draw_person(
@@ -194,6 +195,45 @@ def find_silhouette(image: np.ndarray) -> np.ndarray:
     found = (figure | (spread > 70)).astype(np.uint8)
     # the rim of a disc is a blend of its colour and grey, which is neither
     return cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool)
+
+
+def look_at(
+    position: np.ndarray, target: np.ndarray, up: tuple[float, float, float] = (0, 0, 1)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns world-to-camera rotation and translation of an upright camera."""
+    z = np.array(target, float) - position
+    z /= np.linalg.norm(z)
+    x = np.cross(z, up)
+    x /= np.linalg.norm(x)
+    rotation = np.stack([x, np.cross(z, x), z])
+    return rotation, -rotation @ position
+
+
+def write_video(
+    path: Path, images: Iterable[np.ndarray], rate: int, options: dict[str, str]
+) -> None:
+    """Writes RGB images as an H.264 file, yuv420p; lossy, like any video.
+
+    Args:
+        path: The file; its folder is made if needed.
+        images: uint8 RGB ``[h, w, 3]``, all of one size.
+        rate: Frames per second.
+        options: Of libx264, e.g. ``crf``.
+    """
+    import av
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = None
+        for image in images:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"preset": "ultrafast", "threads": "1", **options}
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode())
 
 
 def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:

@@ -97,7 +97,7 @@ class LazyExample:
     def _damaged(self, error):
         return WorkError(
             f"{self._source.annotation_path}, example {self._row}: its stored fields are damaged "
-            f"({type(error).__name__}: {error}); posepile verify finds what is"
+            f"({type(error).__name__}: {one_line(error)}); posepile verify finds what is"
         )
 
     def get_image(self) -> np.ndarray:

@@ -198,11 +198,10 @@ class TableSource:
         archive = self._archive if self._archive is not None else self.archive()
         try:
             return archive.read(*archive.table.image_address(row))
-        except WorkError:
-            # A file of an archive that was replaced cannot be opened any more; an equal one does.
-            now = open_archive(self.annotation_path)
-            if self.identity is None or now is archive:
+        except ArchiveReplaced:  # its files cannot be opened any more; those of an equal one do
+            if self.identity is None:
                 raise
+            now = open_archive(self.annotation_path)
             self._use(now)
             return now.read(*now.table.image_address(row))
 

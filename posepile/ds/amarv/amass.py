@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import PosePileError, WorkError
+from posepile.files import names_in
 
 PASSWORD_FILES = (
     "ACCAD/ACCAD/Female1General_c3d/A10 - lie to crouch_poses.npz",
@@ -40,7 +41,7 @@ PASSWORD_FILES = (
 
 
 def amass_candidates(root: Path, configured: str | None = None) -> list[Path]:
-    """Folders where AMASS may lie, best first: configuration, environment, the usual places.
+    """Lists folders where AMASS may lie, best first: configured, environment, usual places.
 
     Args:
         root: Raw folder of AMARV.
@@ -51,12 +52,12 @@ def amass_candidates(root: Path, configured: str | None = None) -> list[Path]:
     names = ("amass", "AMASS", "amass_smplh", "AMASS_SMPLH_G")
     places = [Path(os.environ["AMASS_ROOT"])] if os.environ.get("AMASS_ROOT") else []
     places += [folder / name for folder in (root, root.parent) for name in names]
-    return [p for p in places if p.is_dir()]
+    return [p for p in places if names_in(p)]
 
 
 def find_amass(root: Path, configured: str | None = None) -> Path | None:
-    """The AMASS folder, None if there is none."""
-    return next((p for p in amass_candidates(root, configured) if p.is_dir()), None)
+    """Returns the AMASS folder, None if there is none."""
+    return next((p for p in amass_candidates(root, configured) if names_in(p)), None)
 
 
 class AmassIndex:
@@ -120,7 +121,7 @@ class AmassIndex:
 
 @lru_cache(maxsize=2)
 def open_index(amass_root: Path) -> AmassIndex:
-    """The index of a folder, kept for the life of the process: searching AMASS takes a while."""
+    """Returns the index of a folder, kept for the life of the process: a search takes a while."""
     return AmassIndex(amass_root)
 
 

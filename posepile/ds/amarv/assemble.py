@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from posepile.ds.amarv import amass, babel
-from posepile.ds.amarv.clips import ClipData, MaskReader, frame_source, project
+from posepile.ds.amarv.clips import ClipData, project
 from posepile.ds.amarv.layout import Clip, Layout, NameEntry, fill
+from posepile.ds.amarv.pixels import MaskReader, frame_source
+from posepile.files import names_in
 from posepile.recipe import Sequence, Track
 
 MIN_IN_BOX = 4
@@ -21,7 +25,7 @@ MIN_SHARE_IN_IMAGE = 0.3
 def make_sequence(
     root: Path, layout: Layout, data: ClipData, view: int, *, split: str, activity: list[str]
 ) -> Sequence:
-    """One view of a clip.
+    """Returns one view of a clip.
 
     Frames without any joint are left out for all views. Frames in which this view hardly shows the
     person are marked unusable instead, so that all views select the same poses.
@@ -50,7 +54,7 @@ def make_sequence(
             unusable[t] = "fewer than 4 joints in the box"
         else:
             outside.append(1 - (in_box & in_image).sum() / max(1, in_image.sum()))
-    path = data.clip.views[view]
+    path = layout.rgb_paths(root, data.clip)[view]
     mask = None
     if layout.mask is not None:
         mask = MaskReader(layout, layout.path(layout.mask, root, data.clip, view))
@@ -77,7 +81,7 @@ def make_sequence(
 
 
 def joint_box(points: np.ndarray) -> np.ndarray:
-    """Box around the projected joints, where the release has none."""
+    """Returns the box around the projected joints, where the release has none."""
     valid = points[np.isfinite(points).all(axis=-1)]
     if not len(valid):
         return np.full(4, np.nan, np.float32)
@@ -85,47 +89,75 @@ def joint_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([low, high - low]).astype(np.float32)
 
 
-def label_clips(
-    root: Path, layout: Layout, clips: list[Clip], babel_root: str | None
-) -> tuple[dict[str, str], dict[str, babel.BabelEntry], list[str]]:
-    """(clip id -> split, clip id -> BABEL entry, subjects that BABEL has on several sides)."""
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the clips besides their files.
+
+    Attributes:
+        names: Clip id -> the motion it shows, where that is known.
+        entries: Path inside the AMASS archive -> BABEL labels.
+        splits: AMASS subject -> split.
+        conflicts: One line for each subject that BABEL has on several sides.
+    """
+
+    names: dict[str, NameEntry]
+    entries: dict[str, babel.BabelEntry]
+    splits: dict[str, str]
+    conflicts: list[str]
+
+    def subject(self, clip: Clip) -> str:
+        """Returns the AMASS subject of a clip."""
+        return babel.subject_of(motion_path(clip, self.names.get(clip.id)))
+
+    def entry(self, clip: Clip) -> babel.BabelEntry | None:
+        """Returns the BABEL labels of a clip."""
+        return self.entries.get(motion_path(clip, self.names.get(clip.id)))
+
+
+def load_labels(root: Path, layout: Layout, clips: list[Clip], babel_root: str | None) -> Labels:
+    """Reads name map and BABEL, and finds a split for every subject of the clips."""
     names = layout.load_name_map(root)
     entries = {}
     if layout.labels is not None:
         entries = babel.load_babel(babel_folder(root, babel_root), layout.labels.split_files)
-    # A clip whose motion is not known is a subject of its own name: its source.
-    paths = {
-        c.id: names[c.id].amass_path if c.id in names else f"{c.source}/{c.name}" for c in clips
-    }
-    splits, conflicts = babel.assign_splits(paths, entries)
-    return splits, {c: entries[p] for c, p in paths.items() if p in entries}, conflicts
+    paths = {motion_path(c, names.get(c.id)) for c in clips}
+    return Labels(names, entries, *babel.assign_splits(paths, entries))
+
+
+def motion_path(clip: Clip, name: NameEntry | None) -> str:
+    """Returns the path of a clip's motion inside the AMASS archive.
+
+    A clip whose motion is not known is of a subject of its own name: its source.
+    """
+    return f"{clip.source}/{clip.name}" if name is None else name.amass_path
 
 
 def babel_folder(root: Path, babel_root: str | None) -> Path:
-    """Where the BABEL files are: configured, or in one of the usual places."""
+    """Returns the folder of the BABEL files: configured, or in one of the usual places."""
     if babel_root is not None:
         return Path(babel_root)
     tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
     places = [base / tail for base in (root, root.parent) for tail in tails]
-    return next((p for p in places if p.is_dir()), places[0])
+    return next((p for p in places if names_in(p)), places[0])
 
 
 def describe(clip: Clip, name: NameEntry | None, entry: babel.BabelEntry | None) -> dict:
-    """All that load_unit must know of a clip, as JSON; so labels count for the cache key."""
+    """Returns all that load_unit must know of a clip; so labels count for the cache key."""
     return {
         "source": clip.source,
         "name": clip.name,
-        "views": {str(v): clip.relative[v] for v in sorted(clip.views)},
+        "views": list(clip.views),
+        "files": None if clip.files is None else list(clip.files),
         "amass_path": None if name is None else name.amass_path,
         "start_t": 0.0 if name is None else name.start_t,
-        "babel": None if entry is None else [entry.sid, entry.split, entry.duration],
+        "babel": None if entry is None else [entry.split, entry.duration],
         "segments": [] if entry is None else [list(s) for s in entry.segments],
         "whole": [] if entry is None else list(entry.whole),
     }
 
 
 def activities(data: ClipData, args: dict) -> list[str]:
-    """Activity of every frame, by the time it has in the AMASS motion."""
+    """Returns the activity of every frame, by the time it has in the AMASS motion."""
     if args["babel"] is None:
         return ["unknown"] * len(data.world_coords)
     segments = tuple((name, start, end) for name, start, end in args["segments"])
@@ -140,33 +172,34 @@ def input_files(
     clip: Clip,
     name: NameEntry | None,
     index: amass.AmassIndex | None,
-) -> list[Path]:
-    """Every file a clip's result depends on; depth and normals are not read.
+) -> list[str]:
+    """Returns every file a clip's result depends on; depth is not read.
 
     Only folders of images are looked into: a look at each file would be millions of them, in every
     process that lists the units.
     """
-    base, views = layout.base(root), sorted(clip.views)
-    found = [(layout.rgb, clip.views[v]) for v in views]
+    base, views = str(layout.base(root)), clip.views
+    found = [(layout.rgb, file) for file in layout.rgb_files(clip).values()]
     for part in (layout.mask, layout.bbox, layout.camera, layout.pose):
         if part is not None:
             of_part = views if "{view}" in part.path else [None]
-            found += [(part, base / fill(part.path, clip, v)) for v in of_part]
-    files = []
-    for part, path in found:
-        stills = getattr(part, "kind", None) == "image_dir" and path.is_dir()
-        files += sorted(path.iterdir()) if stills else [path]
+            found += [(part, fill(part.path, clip, v)) for v in of_part]
     if layout.body is not None and layout.body.path is not None:
-        files.append(base / fill(layout.body.path, clip, None))
+        found.append((layout.body, fill(layout.body.path, clip, None)))
+    files = []
+    for part, file in found:
+        path = f"{base}/{file}"
+        stills = getattr(part, "kind", None) == "image_dir"
+        files += [os.path.join(path, n) for n in sorted(names_in(path))] if stills else [path]
     if layout.body is not None and name is not None and index is not None:
         motion = index.find(name.amass_path)
-        files += [] if motion is None else [motion]
+        files += [] if motion is None else [str(motion)]
     return files
 
 
 def state_of(root: Path, layout: Layout, clips: list[Clip]) -> str:
-    """Digest of the manifest and the list of clips, by which a passed validation is known."""
+    """Returns a digest of manifest and clips, by which a passed validation is known."""
     digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
     for clip in clips:
-        digest.update(json.dumps([clip.id, sorted(clip.relative.items())]).encode())
+        digest.update(json.dumps([clip.id, sorted(layout.rgb_files(clip).items())]).encode())
     return digest.hexdigest()

@@ -18,14 +18,12 @@ class BabelEntry:
     """Labels of one AMASS sequence.
 
     Attributes:
-        sid: BABEL's sequence number.
         split: ``train``, ``val`` or ``test``, by the file it stands in.
         duration: Seconds.
         segments: (label, start, end) in seconds, in order of start; may overlap.
         whole: Labels of the sequence as a whole, used where there are no segments at all.
     """
 
-    sid: int
     split: str
     duration: float
     segments: tuple[tuple[str, float, float], ...]
@@ -87,31 +85,29 @@ def parse_entry(raw: dict, split: str) -> BabelEntry:
         for label in annotation["labels"]:
             whole += label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
-    return BabelEntry(
-        int(raw["babel_sid"]), split, float(raw["dur"]), tuple(segments), tuple(whole)
-    )
+    return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
 
 
 def annotations(raw: dict, key: str) -> list[dict]:
-    """The annotations of a kind that hold labels."""
+    """Returns the annotations of a kind that hold labels."""
     found = [raw.get(key), *(raw.get(f"{key}s") or [])]
     return [a for a in found if a is not None and a.get("labels")]
 
 
 def label_names(label: dict) -> list[str]:
-    """Categories of a label; where it has none, its processed or raw text."""
+    """Returns categories of a label; where it has none, its processed or raw text."""
     return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
 
 
 def join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
-    """Labels of both; sid, split and duration of the first."""
+    """Returns labels of both; split and duration of the first."""
     segments = sorted(set(first.segments + second.segments), key=lambda s: (s[1], s[2], s[0]))
     whole = tuple(dict.fromkeys(first.whole + second.whole))
-    return BabelEntry(first.sid, first.split, first.duration, tuple(segments), whole)
+    return BabelEntry(first.split, first.duration, tuple(segments), whole)
 
 
 def activity_at(entry: BabelEntry | None, time: float) -> str:
-    """The activity at a time of the motion.
+    """Returns the activity at a time of the motion.
 
     Segments are half-open; one that reaches the end of the sequence (``end_t`` may lie beyond it)
     includes the end. Labels that hold together are joined in order of their start, each once.
@@ -137,26 +133,26 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
 
 def subject_of(amass_path: str) -> str:
     """``<folder>/<subject>`` of a path inside the AMASS archive."""
-    return str(PurePosixPath(amass_path).parent)
+    return amass_path.rpartition("/")[0] or "."
 
 
 def assign_splits(
-    amass_paths: Mapping[str, str], entries: Mapping[str, BabelEntry]
+    amass_paths: Iterable[str], entries: Mapping[str, BabelEntry]
 ) -> tuple[dict[str, str], list[str]]:
-    """Gives every clip a split such that no AMASS subject is on two sides.
+    """Returns the split of every AMASS subject, so that none is on two sides.
 
     A subject goes where most of its BABEL sequences are (a tie goes to the split met first in
     order of path); a subject without any goes to train.
 
     Args:
-        amass_paths: Clip id -> path inside the AMASS archive.
+        amass_paths: Paths inside the AMASS archive of all clips, in any order.
         entries: BABEL.
 
     Returns:
-        (clip id -> split, one line for each subject that BABEL itself has on several sides).
+        (subject -> split, one line for each subject that BABEL itself has on several sides).
     """
     votes: dict[str, Counter] = defaultdict(Counter)
-    for path in sorted(set(amass_paths.values())):
+    for path in sorted(set(amass_paths)):
         votes[subject_of(path)]  # a subject without a vote is a subject all the same
         if path in entries:
             votes[subject_of(path)][entries[path].split] += 1
@@ -168,4 +164,4 @@ def assign_splits(
         for s, c in sorted(votes.items())
         if len(c) > 1
     ]
-    return {clip: chosen[subject_of(path)] for clip, path in amass_paths.items()}, conflicts
+    return chosen, conflicts

@@ -8,15 +8,8 @@ from pathlib import Path
 import deltacamera
 import numpy as np
 
-from posepile.ds.amarv.layout import (
-    LENGTH_UNITS,
-    CameraPart,
-    Clip,
-    fill,
-    number,
-    numbers,
-    read_data,
-)
+from posepile.ds.amarv.layout import LENGTH_UNITS, CameraPart, Clip, fill
+from posepile.ds.amarv.values import number, numbers, read_data
 from posepile.errors import CorruptInput
 
 WORLD_UP = (0.0, 0.0, 1.0)
@@ -35,7 +28,7 @@ _TO_Z_UP = {
 
 
 def world_rotation(world_up: str) -> np.ndarray:
-    """Rotation ``[3, 3]`` from the released world to ours, which has z up."""
+    """Returns the rotation ``[3, 3]`` from the released world to ours, which has z up."""
     return np.array(_TO_Z_UP[world_up], np.float64)
 
 
@@ -87,7 +80,7 @@ def to_world_to_camera(
 def intrinsics(
     data, part: CameraPart, clip: Clip, view: int, *, image_size: tuple[int, int], file: Path
 ) -> np.ndarray:
-    """Intrinsic matrix ``[3, 3]`` in pixels, pixel centres at integers."""
+    """Returns the intrinsic matrix ``[3, 3]`` in pixels, pixel centres at integers."""
     width, height = image_size
     if part.intrinsic_key is not None:
         matrix = numbers(data, fill(part.intrinsic_key, clip, view), file)
@@ -108,7 +101,7 @@ def intrinsics(
 def load_camera(
     path: Path, part: CameraPart, clip: Clip, view: int, image_size: tuple[int, int]
 ) -> deltacamera.Camera | Callable[[int], deltacamera.Camera | None]:
-    """The camera of a view, or a function from frame to camera where it moves.
+    """Returns the camera of a view, or a function from frame to camera where it moves.
 
     Raises:
         CorruptInput: Missing keys or matrices that are no camera.
@@ -145,9 +138,9 @@ class MovingCamera:
         self.cameras = cameras
 
     def __call__(self, frame: int) -> deltacamera.Camera | None:
-        """Camera of a frame."""
+        """Returns the camera of a frame."""
         return self.cameras[frame] if 0 <= frame < len(self.cameras) else None
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
         return len(self.cameras)

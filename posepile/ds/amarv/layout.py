@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,8 @@ import pydantic
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.ds.amarv.values import read_bytes
+from posepile.errors import CorruptInput, UsageError
 
 PLACEHOLDERS = {"source", "clip", "view"}
 LENGTH_UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0}
@@ -51,136 +52,24 @@ def load_layout(path: Path) -> Layout:
         raise UsageError(f"{path}: {key}{found} is not allowed: {message}") from None
 
 
-def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
-    """Finds the clips that the manifest's patterns describe, without opening a file.
-
-    Returns:
-        (clips sorted by source and name, problems: files that match the glob but not the
-        expression, and view sets that are incomplete or too large).
-
-    Raises:
-        WorkError: Nothing matches at all.
-    """
-    base = layout.base(root)
-    pattern = re.compile(layout.clip_regex)
-    found: dict[tuple[str, str], dict[int, tuple[Path, str]]] = {}
-    strange = []
-    for path in sorted(base.glob(layout.clip_glob)):
-        relative = path.relative_to(base).as_posix()
-        m = pattern.search(relative)
-        if not m:
-            strange.append(relative)
-            continue
-        groups = m.groupdict()
-        view = int(groups["view"]) if groups.get("view") is not None else layout.views[0]
-        key = groups.get("source") or "", groups["clip"]
-        found.setdefault(key, {})[view] = path, relative
-    if not found:
-        raise WorkError(
-            f"{base}: no file matches clip_glob {layout.clip_glob!r} and clip_regex "
-            f"{layout.clip_regex!r}; extract AMARV there and describe its tree in the manifest"
-        )
-    problems = []
-    if strange:
-        problems.append(
-            f"{base}: {len(strange)} files match clip_glob but not clip_regex, e.g. {strange[0]}; "
-            "make the two agree"
-        )
-    clips = []
-    for (source, name), views in sorted(found.items()):
-        paths, relatives = ({v: both[i] for v, both in views.items()} for i in (0, 1))
-        clips.append(Clip(source, name, paths, relatives))
-        if sorted(views) != sorted(layout.views):
-            problems.append(
-                f"{base}: clip {clips[-1].id} has the views {sorted(views)}, expected "
-                f"{sorted(layout.views)}; complete or remove it, or correct views"
-            )
-    return clips, problems
-
-
-def lookup(data: Any, key: str, file: Path) -> Any:
-    """Follows a dotted key into nested mappings and lists.
-
-    Raises:
-        CorruptInput: Names the part of the key that is missing and what there is instead.
-    """
-    node = data
-    for part in key.split("."):
-        try:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        except (KeyError, IndexError, ValueError, TypeError):
-            there = sorted(map(str, node)) if hasattr(node, "keys") else type(node).__name__
-            raise CorruptInput(
-                file,
-                f"has no {part!r} of key {key!r} (there: {there})",
-                hint="correct the key in the layout manifest",
-            ) from None
-    return node
-
-
-def read_data(path: Path) -> Any:
-    """Reads a JSON, npz or npy file; npz becomes a dict of arrays, pickled objects are refused.
-
-    Raises:
-        CorruptInput: Missing or damaged file.
-    """
-    try:
-        if path.suffix == ".json":
-            return json.loads(path.read_bytes())
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except FileNotFoundError:
-        raise CorruptInput(
-            path, "file is missing", hint="complete the clip, or correct the layout manifest"
-        ) from None
-    except Exception as e:
-        # numpy and zipfile raise half a dozen unrelated types on damaged files
-        raise CorruptInput(path, f"cannot be read: {e}", hint="extract it again") from e
-
-
-def numbers(data: Any, key: str, file: Path) -> np.ndarray:
-    """The float64 array below a dotted key.
-
-    Raises:
-        CorruptInput: Missing, ragged or not numeric.
-    """
-    value = lookup(data, key, file)
-    try:
-        return np.asarray(value, np.float64)
-    except (ValueError, TypeError) as e:
-        raise CorruptInput(file, f"{key} is not an array of numbers: {e}") from e
-
-
-def number(data: Any, key: str, file: Path) -> float:
-    """The single finite number below a dotted key; errors as :func:`numbers`."""
-    value = numbers(data, key, file)
-    if value.size != 1 or not np.isfinite(value).all():
-        raise CorruptInput(
-            file,
-            f"{key} has shape {value.shape}, expected one number",
-            hint="correct the key in the layout manifest",
-        )
-    return float(value.ravel()[0])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One motion rendered from several views.
+
+    There are hundreds of thousands, so a clip keeps no path that the manifest's patterns give.
 
     Attributes:
         source: Group ``source`` of the manifest's expression, e.g. the AMASS part.
         name: Group ``clip``.
-        views: View number -> RGB file or folder.
-        relative: The same, relative to the manifest's root, with forward slashes.
+        views: View numbers there are, ascending.
+        files: RGB file or folder of each view, relative to the manifest's root; None where
+            ``rgb.path`` says the same.
     """
 
     source: str
     name: str
-    views: dict[int, Path] = field(hash=False)
-    relative: dict[int, str] = field(hash=False, default_factory=dict)
+    views: tuple[int, ...] = ()
+    files: tuple[str, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -233,12 +122,6 @@ class Depth(_Part):
     invalid: float | None = 0
     meaning: Literal["z", "ray"] = "z"
     key: Template = "depth"
-
-
-class Normals(_Part):
-    """Normal maps; only counted."""
-
-    kind: Literal["video", "image_dir"] = "video"
 
 
 class Mask(_Part):
@@ -372,20 +255,17 @@ class Labels(_Strict):
     split_files: list[str] = ["train.json", "val.json"]
 
 
-class NameEntry(_Strict):
-    """What a clip shows.
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class NameEntry:
+    """The motion that a clip shows.
 
     Attributes:
         amass_path: Path inside the AMASS archive, ``<folder>/<subject>/<motion>_poses.npz``.
-        babel_sid: BABEL sequence number; found by the path if absent.
         start_t: Where the clip starts in the motion, seconds.
-        end_t: Where it ends.
     """
 
     amass_path: str
-    babel_sid: int | None = None
     start_t: float = Field(0.0, ge=0)
-    end_t: float | None = None
 
 
 class Layout(_Strict):
@@ -413,7 +293,6 @@ class Layout(_Strict):
     image_size: tuple[int, int] | None = None
     rgb: Rgb
     depth: Depth | None = None
-    normals: Normals | None = None
     mask: Mask | None = None
     bbox: Bbox | None = None
     camera: CameraPart
@@ -444,7 +323,7 @@ class Layout(_Strict):
         return self
 
     def base(self, root: Path) -> Path:
-        """The folder that all paths of the manifest are relative to."""
+        """Returns the folder that all paths of the manifest are relative to."""
         if "{DATA_ROOT}" in self.root:
             from posepile.paths import data_root
 
@@ -452,11 +331,21 @@ class Layout(_Strict):
         return Path(self.root.replace("{root}", str(root)))
 
     def path(self, part: _Part, root: Path, clip: Clip, view: int | None = None) -> Path:
-        """Where a part of a clip lies."""
+        """Returns where a part of a clip lies."""
         return self.base(root) / fill(part.path, clip, view)
 
+    def rgb_files(self, clip: Clip) -> dict[int, str]:
+        """RGB file or folder of each view of a clip, relative to :meth:`base`."""
+        files = clip.files or [fill(self.rgb.path, clip, v) for v in clip.views]
+        return dict(zip(clip.views, files, strict=True))
+
+    def rgb_paths(self, root: Path, clip: Clip) -> dict[int, Path]:
+        """RGB file or folder of each view of a clip."""
+        base = self.base(root)
+        return {view: base / file for view, file in self.rgb_files(clip).items()}
+
     def load_name_map(self, root: Path) -> dict[str, NameEntry]:
-        """The name map, read from its file if it has one.
+        """Returns the name map, read from its file if it has one.
 
         Raises:
             CorruptInput: The file is missing or an entry is not of the expected form.
@@ -464,12 +353,14 @@ class Layout(_Strict):
         if isinstance(self.name_map, dict):
             return self.name_map
         path = self.base(root) / self.name_map
-        raw = read_data(path)
         try:
-            return {clip: NameEntry.model_validate(entry) for clip, entry in raw.items()}
-        except (pydantic.ValidationError, AttributeError) as e:
-            text = " ".join(str(e).split())
-            raise CorruptInput(path, f"not a map from clip to amass_path: {text}") from None
+            return pydantic.TypeAdapter(dict[str, NameEntry]).validate_json(read_bytes(path))
+        except pydantic.ValidationError as e:
+            first = e.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "file"
+            raise CorruptInput(
+                path, f"not a map from clip to amass_path: {where}: {first['msg'].lower()}"
+            ) from None
 
 
 def fill(template: str, clip: Clip, view: int | None) -> str:

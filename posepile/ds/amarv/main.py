@@ -8,6 +8,7 @@ manifest and files to agree. BABEL gives activities and the split (babel.py).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +17,12 @@ from posepile.bodies.models import SMPLH_JOINT_NAMES
 from posepile.ds.amarv import amass, assemble, unlock, validate
 from posepile.ds.amarv.cameras import WORLD_UP
 from posepile.ds.amarv.clips import load_clip
-from posepile.ds.amarv.layout import Clip, Layout, find_clips, load_layout
+from posepile.ds.amarv.finding import find_clips
+from posepile.ds.amarv.layout import Clip, Layout, load_layout
 from posepile.errors import CorruptInput, WorkError
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Unit
+from posepile.paths import config_dir
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
 
 SPEC = DatasetSpec(
     name="amarv",
@@ -43,6 +46,7 @@ class Options(BaseModel):
     """Keys below ``dataset:`` in configs/amarv.yaml.
 
     Attributes:
+        subjects: AMASS subjects to pack, ``<folder>/<subject>`` such as ``CMU/01``; None = all.
         layout: The layout manifest, relative to the configs folder or absolute.
         amass_root: AMASS folder; None = search the usual places.
         babel_root: Folder of the BABEL JSON files; None = search the usual places.
@@ -52,6 +56,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
     layout: str = "amarv_layout.yaml"
     amass_root: str | None = None
     babel_root: str | None = None
@@ -60,20 +65,30 @@ class Options(BaseModel):
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Validates the manifest against the files, and reports how clips were split."""
-    findings = run_validation(root, options)
-    if findings.problems:
-        raise WorkError(
-            f"{findings.problems[0]} ({len(findings.problems)} problems in all; "
-            "python -m posepile.ds.amarv.validate lists them)"
-        )
+    """Validates the manifest against the files, and reports how clips were split.
+
+    What was found good is not validated again until the manifest, the list of clips or the options
+    change.
+    """
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    validate.write_stamp(root, assemble.state_of(root, layout, clips))
-    splits, entries, conflicts = assemble.label_clips(root, layout, clips, options.babel_root)
-    labelled = sum(entries.get(c.id) is not None for c in clips)
-    sides = ", ".join(f"{n} {s}" for s, n in sorted(Counter(splits.values()).items()))
-    return [*findings.lines, f"clips: {sides}; {labelled} with BABEL labels", *conflicts]
+    state = assemble.state_of(root, layout, clips)
+    asked = [str(amass.find_amass(root, options.amass_root)), options.validate_clips]
+    stamp = validate.read_stamp(root)
+    if (stamp.get("state"), stamp.get("asked")) != (state, asked):
+        findings = run_validation(root, options)
+        if findings.problems:
+            raise WorkError(
+                f"{findings.problems[0]} ({len(findings.problems)} problems in all; posepile "
+                "doctor amarv lists them)"
+            )
+        stamp = {"state": state, "asked": asked, "report": findings.lines}
+        validate.write_stamp(root, stamp)
+    labels = assemble.load_labels(root, layout, clips, options.babel_root)
+    labelled = sum(labels.entry(c) is not None for c in clips)
+    counts = Counter(labels.splits[labels.subject(c)] for c in clips)
+    sides = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
+    return [*stamp["report"], f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
 
 
 def download(root: Path, options: Options) -> list[str]:
@@ -99,58 +114,54 @@ def plan(root: Path, options: Options) -> list[str]:
     return lines + [f"  the password: python -m posepile.ds.amarv.amass {found}"] * (not missing)
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """Some clips of one source and split each, with all their views."""
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields units of some clips of one source and split each, with all their views."""
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    if validate.read_stamp(root) != assemble.state_of(root, layout, clips):
+    if validate.read_stamp(root).get("state") != assemble.state_of(root, layout, clips):
         raise WorkError(
             f"{root}: the layout manifest is not validated against these files; run the "
             "calibrate stage (posepile doctor amarv lists what is wrong)"
         )
-    names = layout.load_name_map(root)
-    splits, entries, _ = assemble.label_clips(root, layout, clips, options.babel_root)
+    labels = assemble.load_labels(root, layout, clips, options.babel_root)
     index = amass_index(root, layout, options)
+    chosen = chosen_subjects(options.subjects, labels.splits)
     groups = defaultdict(list)
     for clip in clips:
-        groups[splits[clip.id], clip.source].append(clip)
-    units = []
+        groups[labels.splits[labels.subject(clip)], clip.source].append(clip)
     for (split, source), members in sorted(groups.items()):
         for i in range(0, len(members), options.clips_per_unit):
-            chunk = members[i : i + options.clips_per_unit]
-            inputs = [
-                f
-                for c in chunk
-                for f in assemble.input_files(root, layout, c, names.get(c.id), index)
-            ]
-            args = [assemble.describe(c, names.get(c.id), entries.get(c.id)) for c in chunk]
-            unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
-            units.append(Unit(unit_id, split, tuple(dict.fromkeys(inputs)), {"clips": args}))
-    return units
+            inputs, args = [], []
+            for clip in members[i : i + options.clips_per_unit]:
+                if labels.subject(clip) in chosen:
+                    name = labels.names.get(clip.id)
+                    inputs += assemble.input_files(root, layout, clip, name, index)
+                    args.append(assemble.describe(clip, name, labels.entry(clip)))
+            if args:
+                unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
+                paths = tuple(map(Path, dict.fromkeys(inputs)))
+                yield Unit(unit_id, split, paths, {"clips": args})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """One sequence per clip and view."""
+    """Returns one sequence per clip and view."""
     layout = read_layout(options)
     index = amass_index(root, layout, options)
-    base = layout.base(root)
     sequences = []
     for args in unit.args["clips"]:
-        views = {int(v): base / path for v, path in args["views"].items()}
-        clip = Clip(args["source"], args["name"], views)
+        files = None if args["files"] is None else tuple(args["files"])
+        clip = Clip(args["source"], args["name"], tuple(args["views"]), files)
         data = load_clip(root, layout, clip, args["amass_path"], index)
         activity = assemble.activities(data, args)
         sequences += [
             assemble.make_sequence(root, layout, data, view, split=unit.split, activity=activity)
-            for view in sorted(views)
+            for view in clip.views
         ]
     return sequences
 
 
 def read_layout(options: Options) -> Layout:
-    """The manifest that the options name."""
-    from posepile.config import config_dir
-
+    """Returns the manifest that the options name."""
     return load_layout(config_dir() / options.layout)
 
 

@@ -11,16 +11,22 @@ import json
 import sys
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
-from posepile.miniature.kit import background, draw_person, joint_colors, project, write_truth
+from posepile.miniature.kit import (
+    background,
+    draw_person,
+    joint_colors,
+    look_at,
+    project,
+    write_truth,
+    write_video,
+)
 
 SIZE = (960, 720)
 DEPTH_SIZE = (240, 180)
 FPS = 30
-N_FRAMES = 6
 # Metres along x, the same for all joints: by the 100 mm rule frames 0, 2 and 4 are kept.
 SHIFTS = (0.0, 0.06, 0.12, 0.18, 0.24, 0.30)
 VIEW_ANGLES = (-32, -11, 11, 32)  # degrees around the person
@@ -90,8 +96,8 @@ def write_clip(root: Path, clip: str, number: int, rng: np.random.Generator) -> 
             boxes[view].append([float(x) for x in box])
             depth = draw_depth(pixels[:22], z[:22], edges)
             cv2.imwrite(str(depth_folder / f"{t:06d}.png"), depth)
-        write_video(f"{stem}_rgb_v{view}.mp4", images)
-        write_video(f"{stem}_mask_v{view}.mp4", silhouettes)
+        write_video(Path(f"{stem}_rgb_v{view}.mp4"), images, FPS, {"crf": "10"})
+        write_video(Path(f"{stem}_mask_v{view}.mp4"), silhouettes, FPS, {"crf": "10"})
     Path(f"{stem}_bbox.json").write_text(json.dumps(boxes))
 
 
@@ -122,12 +128,8 @@ def make_camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
     intrinsics = np.array([[900.0, 0, 479.5], [0, 900.0, 359.5], [0, 0, 1]])
     target = np.array([0, 0, 0.85])
     center = target + 2.4 * np.array([np.sin(angle), -np.cos(angle), 0.08])
-    forward = (target - center) / np.linalg.norm(target - center)
-    right = np.cross(forward, (0, 0, 1))
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
     extrinsics = np.eye(4)
-    extrinsics[:3, :3], extrinsics[:3, 3] = rotation, -rotation @ center
+    extrinsics[:3, :3], extrinsics[:3, 3] = look_at(center, target)
     return intrinsics, extrinsics
 
 
@@ -158,19 +160,6 @@ def draw_depth(pixels: np.ndarray, z: np.ndarray, edges: list) -> np.ndarray:
         value = 1000 * float(z[[a, b]].mean()) - 90
         cv2.line(depth, *ends, value, max(1, round(44 * scale)))
     return depth.astype(np.uint16)
-
-
-def write_video(path: str, images: list[np.ndarray]) -> None:
-    """Writes an H.264 file; lossy, like any video."""
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        stream.options = {"crf": "10", "preset": "ultrafast", "threads": "1"}
-        for image in images:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
 
 
 def write_amass(path: Path, rng: np.random.Generator, bytes_gender: bool) -> None:

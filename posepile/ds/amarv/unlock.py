@@ -12,6 +12,7 @@ from posepile.ds.amarv import amass
 from posepile.ds.amarv.assemble import babel_folder
 from posepile.ds.amarv.layout import Layout
 from posepile.errors import WorkError
+from posepile.files import names_in
 
 SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
 
@@ -71,7 +72,8 @@ def require_files(root: Path, layout: Layout, babel_root: str | None) -> None:
         )
     if layout.labels is not None:
         folder = babel_folder(root, babel_root)
-        missing = [f for f in layout.labels.split_files if not (folder / f).is_file()]
+        there = names_in(folder)
+        missing = [f for f in layout.labels.split_files if f not in there]
         if missing:
             raise WorkError(
                 f"{folder / missing[0]}: BABEL labels are missing (posepile plan amarv lists the "

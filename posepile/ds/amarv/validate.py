@@ -1,14 +1,12 @@
 """Compares the layout manifest with the files: nothing is processed before all of this holds.
 
-``python -m posepile.ds.amarv.validate [ROOT]`` prints what was found; ``posepile doctor amarv``
-prints the problems only. Every file pattern and view set is looked at; a sample of the clips is
-opened for the frame counts and the geometric tests.
+``posepile doctor amarv`` prints the problems, the calibrate stage the whole report. Every file
+pattern and view set is looked at; a sample of the clips is opened for the frame counts and the
+geometric tests.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +15,18 @@ import cv2
 import numpy as np
 import rlemasklib
 
-from posepile.ds.amarv.clips import (
-    ClipData,
+from posepile.ds.amarv.clips import ClipData, load_clip, project
+from posepile.ds.amarv.finding import find_clips
+from posepile.ds.amarv.layout import Clip, Layout, fill
+from posepile.ds.amarv.pixels import (
     MaskReader,
     count_depth,
     count_frames,
     frame_source,
-    load_clip,
-    project,
     read_depth,
 )
-from posepile.ds.amarv.layout import Clip, Layout, find_clips
 from posepile.errors import PosePileError, WorkError
+from posepile.files import read_json, write_json
 from posepile.imaging.frames import open_frames
 
 JOINTS_SHARE = 0.8  # of the joints of a frame, inside mask and box
@@ -110,23 +108,25 @@ def validate(root: Path, layout: Layout, context, n_clips: int = 12) -> Findings
 def count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Findings) -> set[str]:
     """Files per pattern; returns the ids of clips that lack one."""
     incomplete: set[str] = set()
-    for name in ("rgb", "depth", "normals", "mask", "bbox", "camera", "pose", "body"):
+    base = layout.base(root)
+    for name in ("rgb", "depth", "mask", "bbox", "camera", "pose", "body"):
         part = getattr(layout, name)
         if part is None or part.path is None:
             findings.lines.append(f"{name}: not in the manifest")
             continue
-        expected = {
-            layout.base(root) / part.path.format(source=c.source, clip=c.name, view=v): c.id
-            for c in clips
-            for v in c.views
-        }
-        absent = [p for p in expected if not p.exists()]
-        incomplete |= {expected[p] for p in absent}
-        findings.lines.append(f"{name}: {len(expected) - len(absent)} of {len(expected)} files")
+        first, absent, n = None, 0, 0
+        for clip in clips:
+            paths = {base / fill(part.path, clip, v) for v in clip.views}
+            missing = sorted(p for p in paths if not p.exists())
+            n, absent = n + len(paths), absent + len(missing)
+            if missing:
+                first = first or missing[0]
+                incomplete.add(clip.id)
+        findings.lines.append(f"{name}: {n - absent} of {n} files")
         if absent:
             findings.problems.append(
-                f"{absent[0]}: {name} is missing ({len(absent)} of {len(expected)} files of this "
-                f"pattern); complete the clips, or correct {name}.path in the layout manifest"
+                f"{first}: {name} is missing ({absent} of {n} files of this pattern); complete "
+                f"the clips, or correct {name}.path in the layout manifest"
             )
     return incomplete
 
@@ -134,14 +134,12 @@ def count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Find
 def check_counts(root: Path, layout: Layout, data: ClipData, findings: Findings) -> bool:
     """Frame counts of all modalities of a clip must be the same."""
     counts = {"joints": len(data.world_coords)}
-    for v, path in data.clip.views.items():
+    for v, path in layout.rgb_paths(root, data.clip).items():
         counts[f"rgb {v}"] = count_frames(layout, path)
-        for name in ("mask", "normals"):
-            part = getattr(layout, name)
-            if part is not None:
-                source = frame_source(layout, part.kind, layout.path(part, root, data.clip, v))
-                with open_frames(source) as frames:
-                    counts[f"{name} {v}"] = frames.n_frames
+        if layout.mask is not None:
+            masks = layout.path(layout.mask, root, data.clip, v)
+            with open_frames(frame_source(layout, layout.mask.kind, masks)) as frames:
+                counts[f"mask {v}"] = frames.n_frames
         if layout.depth is not None:
             folder = layout.path(layout.depth, root, data.clip, v)
             counts[f"depth {v}"] = count_depth(layout, folder, data.clip, v)
@@ -223,7 +221,7 @@ def joints_inside(
 
 
 def silhouette_center(pixels: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
-    """Where the person is in the image by its pixels alone; None if not visible."""
+    """Returns where the person is in the image by its pixels alone; None if not visible."""
     if pixels is not None and pixels.any():
         ys, xs = np.nonzero(pixels)
         return np.array([xs.mean(), ys.mean()], np.float32)
@@ -309,8 +307,9 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
         if worst > STEREO_MM:
             findings.problems.append(
                 f"stereo test: rays through the silhouettes of the views pass the body at "
-                f"{worst:.0f} mm (allowed: {STEREO_MM:.0f}); the views are swapped, not in "
-                "step or not in one world: check view numbers and camera keys in the manifest"
+                f"{worst:.0f} mm (allowed: {STEREO_MM:.0f}); the views are swapped, not "
+                "synchronous or not in one world: check view numbers and camera keys in the "
+                "manifest"
             )
     if geometry.camera_joints_mm:
         worst = max(geometry.camera_joints_mm)
@@ -342,7 +341,7 @@ def judge(layout: Layout, geometry: Geometry, findings: Findings, n_clips: int) 
 
 
 def judge_depth(layout: Layout, geometry: Geometry, findings: Findings) -> None:
-    """Says whether depth is what the manifest claims. Never a problem: nothing is built on it."""
+    """Reports whether depth is what the manifest says. Never a problem: nothing is built on it."""
     if layout.depth is None:
         return
     ratios = {k: np.array(v) for k, v in geometry.depth_ratio.items() if v}
@@ -351,60 +350,32 @@ def judge_depth(layout: Layout, geometry: Geometry, findings: Findings) -> None:
         return
     # The surface is a little nearer than the joint below it.
     spread = {k: float(np.std(v) / abs(np.median(v) or 1)) for k, v in ratios.items()}
-    claimed = float(np.median(ratios[layout.depth.meaning]))
+    nearness = float(np.median(ratios[layout.depth.meaning]))
     other = min(spread, key=spread.get)
-    if 0.85 < claimed < 1.02:
+    if 0.85 < nearness < 1.02:
         findings.lines.append(
-            f"depth: confirmed as millimetres ({layout.depth.meaning}), surface at {claimed:.3f} "
+            f"depth: confirmed as millimetres ({layout.depth.meaning}), surface at {nearness:.3f} "
             f"of the joints' distance; steadier meaning: {other}"
         )
     else:
         findings.lines.append(
-            f"depth: NOT confirmed: stored values are {claimed:.4g} times the joints' distance "
+            f"depth: NOT confirmed: stored values are {nearness:.4g} times the joints' distance "
             f"(expected 0.85 to 1.02); depth.scale_to_mm is probably "
-            f"{layout.depth.scale_to_mm / claimed * 0.97:.3g}; not used"
+            f"{layout.depth.scale_to_mm / nearness * 0.97:.3g}; not used"
         )
 
 
-def main(arguments: list[str]) -> int:
-    """Prints report and problems; exit code 1 if there are any."""
-    from posepile.config import load_config
-    from posepile.ds.amarv import main as recipe
-    from posepile.paths import raw_dir
-
-    try:
-        root = Path(arguments[0]) if arguments else raw_dir("amarv")
-        options = load_config("amarv", recipe.Options).dataset
-        findings = recipe.run_validation(root, options)
-    except PosePileError as e:
-        print(f"posepile: {e}", file=sys.stderr)
-        return e.exit_code
-    print("\n".join(findings.lines + [f"PROBLEM: {p}" for p in findings.problems]))
-    print(f"{len(findings.problems)} problems")
-    return 1 if findings.problems else 0
-
-
 def stamp_path(root: Path) -> Path:
-    """Where it is remembered that validation passed."""
+    """Returns where it is remembered that validation passed."""
     return root / ".posepile" / "validated.json"
 
 
-def read_stamp(root: Path) -> str | None:
-    """Digest of the state that was last found good."""
-    try:
-        return json.loads(stamp_path(root).read_text())["state"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def read_stamp(root: Path) -> dict:
+    """Returns what was last found good: ``state`` of the files, ``report``; {} if nothing was."""
+    stamp = read_json(stamp_path(root))
+    return stamp if isinstance(stamp, dict) and "report" in stamp else {}
 
 
-def write_stamp(root: Path, state: str) -> None:
-    """Remembers that this state is good; written beside and renamed."""
-    path = stamp_path(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"state": state}) + "\n")
-    partial.replace(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def write_stamp(root: Path, stamp: dict) -> None:
+    """Remembers what was found good."""
+    write_json(stamp_path(root), stamp)

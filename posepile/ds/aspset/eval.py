@@ -25,18 +25,14 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.aspset.files import read_c3d, read_csv
-from posepile.ds.aspset.main import LABELS, SKELETON, data_dir, load_split
+from posepile.ds.aspset.files import data_dir, read_c3d, read_csv
+from posepile.ds.aspset.main import LABELS, SKELETON, load_split
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.metrics import similarity_transform
+from posepile.recipe import SPLITS
 
-SPLITS = {
-    "train": ("train",),
-    "val": ("val",),
-    "trainval": ("train", "val"),
-    "test": ("test",),
-    "all": ("train", "val", "test"),
-}
+# What can be evaluated, and of which splits it consists
+CHOICES = {split: (split,) for split in SPLITS} | {"trainval": ("train", "val"), "all": SPLITS}
 THRESHOLD = 150.0
 ROOT = LABELS.index("pelvis")
 KNEE_NECK_MM = 910.0  # universal height; the left leg stands for both
@@ -126,7 +122,7 @@ def evaluate(
 
 
 def scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """The six numbers of poses float32 ``[n, 17, 3]``, under their official names."""
+    """Returns the six numbers of poses float32 ``[n, 17, 3]``, under their official names."""
     root = slice(ROOT, ROOT + 1)
     variants = {
         "": (pred, truth),
@@ -140,7 +136,7 @@ def scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def procrustes_float32(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Aligned predictions, rounded where the official code rounds.
+    """Returns aligned predictions, rounded where the official code rounds.
 
     The similarity is found in float64 but applied as a float32 4x4 matrix to float32 points; at
     some 18 m from the origin that alone moves points by micrometres.
@@ -169,7 +165,7 @@ def to_universal_scale(poses: np.ndarray) -> np.ndarray:
 
 
 def find_prediction(pred_path: Path, name: str, clip_name: str | None) -> Path:
-    """The one file for a clip view, anywhere below the folder.
+    """Returns the one file for a clip view, anywhere below the folder.
 
     Args:
         pred_path: Folder of predictions.
@@ -188,7 +184,7 @@ def find_prediction(pred_path: Path, name: str, clip_name: str | None) -> Path:
 
 
 def load_mocap(path: Path) -> tuple[np.ndarray, float]:
-    """Positions ``[n, 17, 3]`` float64 in mm and rate in Hz of a c3d, json or csv file."""
+    """Returns positions ``[n, 17, 3]`` float64 in mm and rate in Hz of a c3d, json or csv file."""
     readers = {".c3d": _load_c3d, ".json": _load_json, ".csv": _load_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -254,8 +250,8 @@ def _resample(points: np.ndarray, rate: float, target: float, path: Path) -> np.
 def _clip_views(root: Path, split: str) -> Iterator[tuple[str, str | None, Path]]:
     """(clip view name, clip name if it has a single view, c3d file) in the order of splits.csv."""
     data = data_dir(root)
-    splits = dict(zip(("train", "val", "test"), load_split(data / "splits.csv"), strict=True))
-    for part in SPLITS[split]:
+    splits = dict(zip(SPLITS, load_split(data / "splits.csv"), strict=True))
+    for part in CHOICES[split]:
         folder = data / ("test" if part == "test" else "trainval") / "joints_3d"
         clips = [f"{subject}-{clip}" for subject, clip, _ in splits[part]]
         for (subject, _, view), clip_name in zip(splits[part], clips, strict=True):
@@ -269,9 +265,9 @@ def _clip_views(root: Path, split: str) -> Iterator[tuple[str, str | None, Path]
 
 
 def default_output(pred_path: Path, split: str) -> Path:
-    """``<folder of predictions>_eval_<split>.json``: beside it, where no lookup finds it."""
-    resolved = pred_path.resolve()
-    return resolved.with_name(f"{resolved.name}_eval_{split}.json")
+    """Returns ``<folder of predictions>_eval_<split>.json``, outside of that folder."""
+    folder = Path(os.path.realpath(pred_path))
+    return folder.with_name(f"{folder.name}_eval_{split}.json")
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -298,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pred-path", "--predictions", required=True, help="folder of predictions"
     )
     parser.add_argument("--data-dir", help="raw data; default $DATA_ROOT/aspset")
-    parser.add_argument("--split", choices=list(SPLITS), default="test")
+    parser.add_argument("--split", choices=list(CHOICES), default="test")
     parser.add_argument(
         "--univ",
         action=argparse.BooleanOptionalAction,
@@ -311,7 +307,7 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="leave out clips without a usable prediction and say which",
     )
-    parser.add_argument("--out", help="result as JSON; default beside the folder of predictions")
+    parser.add_argument("--out", help="result as JSON; default next to the folder of predictions")
     return parser
 
 

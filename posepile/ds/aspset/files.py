@@ -11,6 +11,21 @@ from typing import NamedTuple
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.files import names_in
+
+
+def data_dir(root: Path) -> Path:
+    """Returns the folder that holds splits.csv.
+
+    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
+    places are in use on people's disks.
+    """
+    for folder in (root / "data", root / "ASPset-510", root):
+        if "splits.csv" in names_in(folder):
+            return folder
+    raise CorruptInput(
+        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
+    )
 
 
 def read_camera(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +96,7 @@ def read_c3d(path: Path) -> C3d:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Rows of a CSV file without trailing blank lines."""
+    """Returns rows of a CSV file without trailing blank lines."""
     try:
         with path.open(newline="") as f:
             rows = list(csv.reader(f))
@@ -95,7 +110,7 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def is_box(row: list[str]) -> bool:
-    """Whether a CSV row holds four numbers."""
+    """Returns whether a CSV row holds four numbers."""
     try:
         return len([float(value) for value in row]) == 4
     except ValueError:

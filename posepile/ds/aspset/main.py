@@ -1,22 +1,32 @@
 """ASPset-510: outdoor sport clips of single people, three static 4K cameras, 17 joints at 50 fps.
 
-Read beside README.md. One unit is one clip seen by one camera: its video, its boxes, the camera of
+See README.md. One unit is one clip seen by one camera: its video, its boxes, the camera of
 that subject and view, and the joints of the clip, which all views share. Frame ``i`` of the video,
 of the joints and of the boxes belong together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.ds.aspset.files import is_box, read_c3d, read_camera, read_csv
+from posepile.ds.aspset.files import data_dir, is_box, read_c3d, read_camera, read_csv
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
+from posepile.recipe import (
+    CHOOSES_UNITS,
+    SPLITS,
+    DatasetSpec,
+    Sequence,
+    Track,
+    Unit,
+    Video,
+    chosen_subjects,
+)
 
 if TYPE_CHECKING:
     import deltacamera
@@ -50,28 +60,35 @@ class Options(BaseModel):
     """Keys below ``dataset:``.
 
     Attributes:
+        subjects: Subjects to pack, e.g. ``04ac``; None = all.
         splits: Splits to pack.
         views: Cameras to pack (a test clip has one view only, whichever that is).
         missing_joints: No missing joint is known in this dataset, so one is an error; ``accept``
             takes NaN in a joint file as a missing joint.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    splits: list[Literal["train", "val", "test"]] = Field(["train", "val", "test"], min_length=1)
-    views: list[Literal["left", "mid", "right"]] = Field(list(VIEWS), min_length=1)
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    splits: list[Literal["train", "val", "test"]] = Field(
+        list(SPLITS), min_length=1, json_schema_extra=CHOOSES_UNITS
+    )
+    views: list[Literal["left", "mid", "right"]] = Field(
+        list(VIEWS), min_length=1, json_schema_extra=CHOOSES_UNITS
+    )
     missing_joints: Literal["error", "accept"] = "error"
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """One unit per (subject, clip, view) that splits.csv names."""
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per (subject, clip, view) that splits.csv names."""
     data = data_dir(root)
-    units = []
-    splits = dict(zip(("train", "val", "test"), load_split(data / "splits.csv"), strict=True))
+    splits = dict(zip(SPLITS, load_split(data / "splits.csv"), strict=True))
+    known = {subject for split in options.splits for subject, _, _ in splits[split]}
+    subjects = chosen_subjects(options.subjects, known)
     for split in options.splits:
         part = "test" if split == "test" else "trainval"  # train and val share a folder
         for subject, clip, view in splits[split]:
-            if view not in options.views:
+            if view not in options.views or subject not in subjects:
                 continue
             name = f"{subject}-{clip}-{view}"
             files = {
@@ -80,12 +97,11 @@ def list_units(root: Path, options: Options) -> list[Unit]:
                 "camera": data / part / "cameras" / subject / f"{subject}-{view}.json",
                 "boxes": data / part / "boxes" / subject / f"{name}.csv",
             }
-            units.append(Unit(f"{part}/{subject}/{name}", split, tuple(files.values())))
-    return units
+            yield Unit(f"{part}/{subject}/{name}", split, tuple(files.values()))
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Annotations of one clip in one view."""
+    """Returns annotations of one clip in one view."""
     video, joints_file, camera_file, boxes_file = unit.inputs
     joints = load_joints(joints_file, options.missing_joints)
     boxes = load_boxes(boxes_file, expand=1.0)  # enlarged by 1.1 later, see configs/aspset.yaml
@@ -113,27 +129,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     ]
 
 
-def data_dir(root: Path) -> Path:
-    """The folder that holds splits.csv.
-
-    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
-    places are in use on people's disks.
-    """
-    for folder in (root / "data", root / "ASPset-510", root):
-        if (folder / "splits.csv").is_file():
-            return folder
-    raise CorruptInput(
-        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
-    )
-
-
 def load_split(path: Path | str) -> tuple[list, list, list]:
-    """Lists of (subject, clip, view) for train, val and test, in file order.
+    """Returns lists of (subject, clip, view) for train, val and test, in file order.
 
     ``splits.csv`` has no header; its columns are subject, clip, split and camera, where camera
     ``all`` means left, mid and right.
     """
-    splits = {"train": [], "val": [], "test": []}
+    splits = {split: [] for split in SPLITS}
     for number, row in enumerate(read_csv(Path(path)), 1):
         place = f"line {number} is {','.join(row)!r}"
         if len(row) != 4:
@@ -152,7 +154,7 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
 
 
 def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
-    """Person boxes, one per frame: float32 ``[n, 4]`` x, y, width, height in pixels.
+    """Returns person boxes, one per frame: float32 ``[n, 4]`` x, y, width, height in pixels.
 
     Args:
         path: CSV of left, top, right, bottom below one header row.
@@ -172,7 +174,7 @@ def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
 
 
 def load_camera(path: Path | str) -> deltacamera.Camera:
-    """Camera of a subject and view: pinhole, millimetres, world = frame of the left camera."""
+    """Returns a pinhole camera, millimetres; the world is the frame of the left camera."""
     import deltacamera
 
     intrinsic, extrinsic = read_camera(Path(path))
@@ -182,7 +184,7 @@ def load_camera(path: Path | str) -> deltacamera.Camera:
 
 
 def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
-    """Joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
+    """Returns joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
     mocap = read_c3d(Path(path))
     expected = {"rate": RATE, "units": "mm", "labels": LABELS, "skeleton": SKELETON}
     for name, wanted in expected.items():
@@ -206,7 +208,7 @@ def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
 
 
 def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
-    """How far, in pixels, any joint projects outside the supplied box of its frame."""
+    """Returns how far, in pixels, any joint projects outside the supplied box of its frame."""
     points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
     outside = np.maximum(
         boxes[:, None, :2] - points, points - boxes[:, None, :2] - boxes[:, None, 2:]

@@ -82,7 +82,7 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
 
 
 def move(n: int, rng: np.random.Generator) -> np.ndarray:
-    """A person stepping sideways with swinging limbs, slowly first, then faster.
+    """Returns a person stepping sideways with swinging limbs, slowly first, then faster.
 
     Returns:
         ``[n, 17, 3]`` millimetres, world coordinates (y down, z away from the left camera). The
@@ -122,7 +122,7 @@ def move(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def direction(sideways: float, forwards: float) -> np.ndarray:
-    """Unit vector that hangs down, turned to the person's left and forwards, radians."""
+    """Returns a unit vector that hangs down, turned to the person's left and forwards, radians."""
     down = np.array([np.sin(sideways), np.cos(sideways) * np.cos(forwards), 0])
     down[2] = -np.cos(sideways) * np.sin(forwards)
     return down

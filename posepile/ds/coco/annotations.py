@@ -26,12 +26,12 @@ UNLABELLED = "no key point labelled"
 
 
 def annotation_file(root: Path, phase: str) -> Path:
-    """Where the key points of a phase such as ``val2017`` lie."""
+    """Returns where the key points of a phase such as ``val2017`` lie."""
     return root / "annotations" / f"person_keypoints_{phase}.json"
 
 
 def read_index(root: Path, phase: str) -> list[dict]:
-    """The units of a phase in order of image id, cutting the annotation file if need be.
+    """Lists the units of a phase in order of image id, cutting the annotation file if need be.
 
     Returns:
         ``{"name", "images": [file names], "content": digest of the annotations}`` per unit. The
@@ -41,7 +41,7 @@ def read_index(root: Path, phase: str) -> list[dict]:
 
 
 def read_chunk(root: Path, phase: str, name: str) -> dict:
-    """The annotations of one unit.
+    """Returns the annotations of one unit.
 
     Returns:
         ``images``: list of ``{file_name, width, height, people}`` in order of id, the people in
@@ -55,7 +55,8 @@ def _ensure_cut(root: Path, phase: str) -> Path:
     """Folder with the pieces of the present annotation file; made if it does not exist."""
     source = annotation_file(root, phase)
     try:
-        stat = source.stat()
+        with open(source, "rb") as f:  # opened, so that a list of units is known to depend on it
+            stat = os.fstat(f.fileno())
     except OSError as e:
         raise CorruptInput(
             source,

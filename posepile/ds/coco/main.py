@@ -1,6 +1,6 @@
 """COCO key points: people in web photographs, 17 joints in the image plane, no cameras.
 
-Read beside README.md. One unit is some hundred photographs of one phase (train or val) in order of
+See README.md. One unit is some hundred photographs of one phase (train or val) in order of
 image id; frame ``i`` of a unit is its i-th photograph. The person index is the rank of the
 person's annotation within the photograph, counting also those that are left out, so that names do
 not change with the options.
@@ -9,18 +9,20 @@ not change with the options.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from posepile.ds.coco import annotations
 from posepile.errors import CorruptInput
+from posepile.files import names_in
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
-from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 
 SPEC = DatasetSpec(
     name="coco",
@@ -59,29 +61,36 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     year: Literal[2014, 2017] = 2017
-    phases: Literal["present", "train", "val", "trainval"] = "present"
+    phases: Literal["present", "train", "val", "trainval"] = Field(
+        "present", json_schema_extra=CHOOSES_UNITS
+    )
     people: Literal["multi", "single"] = "multi"
     max_overlap: float = Field(0.1, gt=0, le=1)
     visible_share: float = Field(1 / 3, ge=0, le=1)
     labelled_share: float = Field(0.5, ge=0, le=1)
     min_size: float = Field(200.0, ge=0)
 
+    @field_validator("max_overlap")
+    @classmethod
+    def _used(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("people") == "multi" and value != cls.model_fields["max_overlap"].default:
+            raise ValueError("has no effect with people: multi")
+        return value
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """Some hundred photographs with labelled people each, in order of image id."""
-    units = []
+
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields units of some hundred photographs with labelled people, in order of image id."""
     for split in present_phases(root, options):
         phase = f"{split}{options.year}"
         for chunk in annotations.read_index(root, phase):
             images = [root / phase / name for name in chunk["images"]]
             inputs = (annotations.annotation_file(root, phase), *images)
             args = {"phase": phase, "chunk": chunk["name"], "content": chunk["content"]}
-            units.append(Unit(f"{phase}/{chunk['name']}", split, inputs, args))
-    return units
+            yield Unit(f"{phase}/{chunk['name']}", split, inputs, args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """The people of a unit's photographs who pass the tests."""
+    """Returns the people of a unit's photographs who pass the tests."""
     phase = unit.args["phase"]
     chunk = annotations.read_chunk(root, phase, unit.args["chunk"])
     images = chunk["images"]
@@ -116,7 +125,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 def make_track(
     index: int, people: list[tuple[int, dict]], images: list[dict], source: Path
 ) -> Track:
-    """The ``index``-th people of all photographs, which have nothing else in common."""
+    """Returns the ``index``-th people of all photographs, which have nothing else in common."""
     return Track(
         frames=np.array([frame for frame, _ in people]),
         person=index,
@@ -129,7 +138,7 @@ def make_track(
 def load_mask(
     people: list[tuple[int, dict]], images: list[dict], source: Path, k: int
 ) -> dict | None:
-    """Mask of the k-th person of a track in source pixels."""
+    """Returns the mask of the k-th person of a track in source pixels."""
     frame, person = people[k]
     image = images[frame]
     try:
@@ -167,9 +176,10 @@ def why_not(person: dict, other_boxes: np.ndarray, options: Options) -> str | No
 
 
 def present_phases(root: Path, options: Options) -> list[str]:
-    """The phases to read; what is asked for by name must be there."""
+    """Returns the phases to read; what is asked for by name must be there."""
     wanted = [s for s in ("train", "val") if s in options.phases or options.phases == "present"]
-    found = [split for split in wanted if (root / f"{split}{options.year}").is_dir()]
+    there = names_in(root)
+    found = [split for split in wanted if f"{split}{options.year}" in there]
     if options.phases != "present" and len(found) < len(wanted):
         missing = next(s for s in wanted if s not in found)
         raise CorruptInput(

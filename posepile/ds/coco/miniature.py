@@ -99,7 +99,7 @@ class Drawing:
 
 
 def encode_mask(silhouette: np.ndarray, form: str) -> list | dict:
-    """The mask in one of the forms COCO uses."""
+    """Returns the mask in one of the forms COCO uses."""
     h, w = silhouette.shape
     if form == "compressed":
         rle = coco_mask.encode(np.asfortranarray(silhouette.astype(np.uint8)))
@@ -118,7 +118,7 @@ def encode_mask(silhouette: np.ndarray, form: str) -> list | dict:
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """The mask without its holes, bool."""
+    """Returns the mask without its holes, bool."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     canvas = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(canvas, contours, -1, 1, cv2.FILLED)

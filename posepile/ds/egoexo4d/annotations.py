@@ -80,7 +80,7 @@ class Labels:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content.
+    """Returns a JSON file's content.
 
     Raises:
         CorruptInput: Missing, cut short or not JSON.

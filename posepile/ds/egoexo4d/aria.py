@@ -52,7 +52,7 @@ class AriaCameras:
         self._where = where
 
     def __call__(self, frame: int) -> deltacamera.Camera | None:
-        """The camera of a frame of the video as turned back to landscape, in millimetres."""
+        """Returns the camera of a frame as turned back to landscape, in millimetres."""
         import deltacamera
         from deltacamera.distortion_models import BrownConradyEx
 
@@ -70,21 +70,21 @@ class AriaCameras:
         )
 
     def pose(self, frame: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """World-to-camera rotation and translation in metres, None in a gap."""
+        """Returns world-to-camera rotation and translation in metres, None in a gap."""
         if str(frame) not in self._extrinsics:
             return None
         return split_extrinsics(self._extrinsics[str(frame)], f"{self._where}, frame {frame}")
 
 
 def in_field(rays: np.ndarray) -> np.ndarray:
-    """Whether points in camera axes ``[..., 3]`` are where the fitted lens is known to hold."""
+    """Returns whether points in camera axes ``[..., 3]`` are where the fitted lens holds."""
     with np.errstate(invalid="ignore"):
         angle = np.arctan2(np.hypot(rays[..., 0], rays[..., 1]), rays[..., 2])
         return angle <= np.radians(MAX_ANGLE)
 
 
 def wearer_outline(cameras: dict, where: str) -> Callable[[int], np.ndarray | None]:
-    """Where the wearer is, by the pose of the glasses alone.
+    """Returns where the wearer is, by the pose of the glasses alone.
 
     Args:
         cameras: The ``camera_pose`` file.
@@ -107,14 +107,14 @@ def wearer_outline(cameras: dict, where: str) -> Callable[[int], np.ndarray | No
 
 
 def aria_key(cameras: dict) -> str | None:
-    """Key of the glasses in a ``camera_pose`` file: the first that contains ``aria``."""
+    """Returns the key of the glasses in a ``camera_pose`` file: the first with ``aria`` in it."""
     return next((k for k in cameras if "aria" in k), None)
 
 
 def load_cameras(
     entry: dict, calibration: Path | None, where: str, downscaled: bool, take_name: str
 ) -> tuple[AriaCameras, Callable, float]:
-    """Cameras of the ego view, their poses (metres) and how well the lens is matched.
+    """Returns cameras of the ego view, their poses (metres) and how well the lens is matched.
 
     Args:
         entry: Entry of the glasses in ``camera_pose``.
@@ -144,19 +144,18 @@ def load_cameras(
     return cameras, cameras.pose, residual
 
 
-def find_calibration(root: Path, take_name: str, take_dir: Path, key: str) -> Path | None:
-    """The file with the factory calibration of a take, None if there is none.
+def calibration_files(root: Path, take_name: str, take_dir: Path, key: str) -> tuple[Path, ...]:
+    """Returns the files that may hold the factory calibration of a take, best first.
 
     Either a JSON of the benchmark's collection, ``aria_calib_json/takes/<take>.json``, or the VRS
     recording of the take, with or without image streams.
     """
-    candidates = (
+    return (
         root / "aria_calib_json" / "takes" / f"{take_name}.json",
         root / "aria_calib_json" / f"{take_name}.json",
         take_dir / f"{key}_noimagestreams.vrs",
         take_dir / f"{key}.vrs",
     )
-    return next((p for p in candidates if p.is_file()), None)
 
 
 def read_calibration(path: Path) -> np.ndarray:
@@ -180,7 +179,7 @@ def read_calibration(path: Path) -> np.ndarray:
 
 
 def to_recorded(params: np.ndarray, where: str = "calibration") -> np.ndarray:
-    """Parameters for the recorded 1408 image from those of the 2880 sensor."""
+    """Returns parameters for the recorded 1408 image from those of the 2880 sensor."""
     params = np.array(params, np.float64)
     params[0] /= 2
     params[1:3] = (params[1:3] - 0.5 - SENSOR_CROP) / 2
@@ -194,7 +193,7 @@ def to_recorded(params: np.ndarray, where: str = "calibration") -> np.ndarray:
 
 
 def project_fisheye624(params: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Pixels ``[n, 2]`` of rays ``[n, 3]`` in camera axes, by the FISHEYE624 formulas."""
+    """Returns pixels ``[n, 2]`` of rays ``[n, 3]`` in camera axes, by the FISHEYE624 formulas."""
     f, center, k, p, s = params[0], params[1:3], params[3:9], params[9:11], params[11:15]
     xy = rays[:, :2] / rays[:, 2:]
     r = np.hypot(xy[:, 0], xy[:, 1])
@@ -262,7 +261,7 @@ def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndar
 
 
 def rectified_mask(params: np.ndarray, focal: float = 150.0) -> np.ndarray:
-    """Where the benchmark's rectified 512 image shows something, bool ``[512, 512]``.
+    """Returns where the benchmark's rectified 512 image shows something, bool ``[512, 512]``.
 
     A pixel counts when its ray falls into the recorded 1408 image and within the lens' image
     circle (1415 px on the 2880 sensor, the valid radius the Aria tools use for this camera).
@@ -287,7 +286,7 @@ def _brown_conrady(q: np.ndarray, rays: np.ndarray) -> np.ndarray:
 
 
 def _json_of_vrs(path: Path) -> object:
-    """The ``calib_json`` tag of a VRS file: the key, the length of the text, the text."""
+    """Returns the ``calib_json`` tag of a VRS file: the key, the length of the text, the text."""
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = -1
         while (at := data.find(b"calib_json", at + 1)) >= 0:

@@ -67,7 +67,7 @@ class GoproCalib:
 
 
 def read_camera_pose(path: Path) -> dict:
-    """The cameras of a take: key -> intrinsics, extrinsics, distortion; checked for form."""
+    """Returns a take's cameras: key -> intrinsics, extrinsics, distortion; checked for form."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise CorruptInput(path, "expected a map from camera to calibration")
@@ -85,7 +85,7 @@ def read_camera_pose(path: Path) -> dict:
 def load_camera(
     entry: dict, csv_file: Path | None, key: str, where: str, downscaled: bool
 ) -> tuple[deltacamera.Camera, Callable]:
-    """The static camera of a GoPro and its pose (metres) as a function of the frame."""
+    """Returns the static camera of a GoPro and its pose (metres) as a function of the frame."""
     rows = read_gopro_calibs(csv_file) if csv_file else {}
     lens = exo_lens(entry, rows.get(key, []), where, str(csv_file or ""))
     size = downscaled_size(lens.size) if downscaled else lens.size
@@ -240,7 +240,7 @@ def read_gopro_calibs(path: Path) -> dict[str, list[GoproCalib]]:
 
 
 def make_camera(lens: Lens, image_size: tuple[int, int] | None = None) -> deltacamera.Camera:
-    """Camera for frames of the video, in millimetres.
+    """Returns the camera for frames of the video, in millimetres.
 
     Args:
         lens: The calibration.
@@ -274,7 +274,7 @@ def resize_matrix(
 
 
 def downscaled_size(size: tuple[int, int], short_side: int = 448) -> tuple[int, int]:
-    """Size of the downscaled copy: short side 448, long side to the nearest even number."""
+    """Returns the size of the copies: short side 448, long side to the nearest even number."""
     long_side = 2 * round(max(size) * short_side / min(size) / 2)
     return (long_side, short_side) if size[0] >= size[1] else (short_side, long_side)
 
@@ -374,7 +374,7 @@ def _pose_difference(calib: GoproCalib, rotation: np.ndarray, translation: np.nd
 
 
 def _largest_distorted_angle(distortion: np.ndarray) -> float:
-    """Largest theta_d of angles below 89 degrees, before the polynomial turns back."""
+    """Returns the largest theta_d of angles below 89 degrees, before the polynomial turns back."""
     t = np.radians(np.linspace(0, 89, 891))
     t2 = t * t
     d = t * (1 + t2 * np.polyval(distortion[::-1], t2))
@@ -384,7 +384,7 @@ def _largest_distorted_angle(distortion: np.ndarray) -> float:
 
 
 def _is_centred(released: np.ndarray) -> bool:
-    """Whether twice the principal point is one of the two image sizes there are."""
+    """Returns whether twice the principal point is one of the two image sizes there are."""
     twice = 2 * released[:2, 2]
     return any(np.abs(twice - size).max() < 0.02 for size in FULL_SIZES)
 

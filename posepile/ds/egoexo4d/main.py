@@ -6,18 +6,23 @@ the label files. Labels are in the world of the capture: metres, z up. A unit is
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
-from posepile.ds.egoexo4d.download import DownloadOptions, coverage, doctor, download, plan
+from posepile.ds.egoexo4d.coverage import coverage, doctor
+from posepile.ds.egoexo4d.download import DownloadOptions, download
+from posepile.ds.egoexo4d.plan import plan
 from posepile.errors import CorruptInput
+from posepile.files import names_in
 from posepile.joint_info import JointInfo
-from posepile.recipe import SPLITS, DatasetSpec, Sequence, Unit, Video
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
 
 __all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "load_unit", "plan"]
 
@@ -36,6 +41,8 @@ class Options(BaseModel):
     """Keys below ``dataset:``.
 
     Attributes:
+        subjects: Ids of the participants whose takes to pack (``participant_uid`` of
+            ``takes.json``); None = all.
         parts: Which labels to read; a take with only one of them is used all the same.
         labels: Label sources to read.
         prefer: Whose joints are taken where both sources have the body (or a hand) in a frame.
@@ -52,15 +59,16 @@ class Options(BaseModel):
         download: What to download.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
     parts: list[Literal["body", "hand"]] = Field(["body", "hand"], min_length=1)
     labels: list[Literal["manual", "automatic"]] = Field(["manual", "automatic"], min_length=1)
     prefer: Literal["manual", "automatic"] = "manual"
     min_joints: int = Field(6, ge=1)
     video: Literal["full", "448"] = "full"
     ego: bool = False
-    test: bool = True
+    test: bool = Field(True, json_schema_extra=CHOOSES_UNITS)
     test_stride: int = Field(30, ge=1)
     bouldering: bool = False
     max_reprojection_px: float = Field(40.0, gt=0)
@@ -68,56 +76,53 @@ class Options(BaseModel):
     # Says nothing about results, so it stays out of the key that they are stored under.
     download: DownloadOptions = Field(default_factory=DownloadOptions, exclude=True)
 
+    @field_validator("prefer")
+    @classmethod
+    def _readable(cls, value: str, info: ValidationInfo) -> str:
+        # The default stays valid whatever is read: it says what comes first, if it is there.
+        if value not in (*info.data.get("labels", ()), cls.model_fields["prefer"].default):
+            raise ValueError("is not among dataset.labels")
+        return value
+
+    @field_validator("test_stride")
+    @classmethod
+    def _used(cls, value: int, info: ValidationInfo) -> int:
+        default = cls.model_fields["test_stride"].default
+        if not info.data.get("test", True) and value != default:
+            raise ValueError("has no effect with test: false")
+        return value
+
 
 def calibrate(root: Path, options: Options) -> list[str]:
     """Nothing is kept (each video's lens is recovered on loading); says what is on disk."""
     return coverage(root, options)
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """One unit per video that is on disk and has labels (test: has calibrated cameras)."""
-    split_of = takes.split_of_takes(root)
-    units = []
-    for take in takes.read_takes(root):
-        split = split_of.get(take["take_uid"])
-        if split not in SPLITS or (split == "test" and not options.test):
-            continue
-        labels = label_files(root, split, take["take_uid"], options)
-        camera_pose = takes.camera_pose_file(root, split, take["take_uid"])
-        if not labels and (split != "test" or not camera_pose.is_file()):
-            continue
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per video that is on disk and has labels (test: calibrated cameras)."""
+    names = functools.cache(names_in)
+    for take, split, labels, camera_pose in takes.labelled_takes(root, options, names):
         skip = ""
         if take.get("is_dropped"):
             skip = "take is marked is_dropped"
         elif "bouldering" in take["take_name"].lower() and not options.bouldering:
             skip = "bouldering take"
-        elif not camera_pose.is_file():
+        elif camera_pose is None:
             skip = "take without camera_pose"
-        small = options.video == "448"
-        for camera, video in takes.videos(take, ego=options.ego, downscaled=small):
+        for camera, video in takes.videos(take, options):
             path = root / take["root_dir"] / video
-            if not path.is_file():
+            if path.name not in names(path.parent):
                 continue  # downloads are selective; calibrate says how many are not here
-            calib = takes.calibration_file(root, take, camera)
+            calib = takes.calibration_file(root, take, camera, names)
             used = [] if skip else [camera_pose, *labels, *([calib] if calib else [])]
             args = {"take": takes.facts(take), "camera": camera, "skip": skip}
             args["video"] = path.relative_to(root).as_posix()
             args["calibration"] = calib and calib.relative_to(root).as_posix()
-            unit_id = f"{split}/{take['take_name']}/{camera}"
-            units.append(Unit(unit_id, split, (path, *used), args))
-    return units
-
-
-def label_files(root: Path, split: str, uid: str, options: Options) -> list[Path]:
-    """The label files to read for a take, the preferred source first."""
-    if split == "test":
-        return []
-    kinds = {"parts": options.parts, "labels": options.labels, "prefer": options.prefer}
-    return takes.label_files(root, split, uid, **kinds)
+            yield Unit(f"{split}/{take['take_name']}/{camera}", split, (path, *used), args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """The labels and the camera of one video."""
+    """Returns the labels and the camera of one video."""
     take, name = unit.args["take"], unit.args["camera"]
     is_ego = name.endswith(aria.RGB_STREAM)
     video = Video(
@@ -140,7 +145,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         return [sequence]
 
     key = name.removesuffix(f"_{aria.RGB_STREAM}")
-    files = [read_labels(p, key) for p in label_files(root, unit.split, take["uid"], options)]
+    paths = []
+    if unit.split != "test":
+        paths = takes.label_files(root, unit.split, take["uid"], options)
+    files = [read_labels(path, key) for path in paths]
     frames, coords = merge_labels(files)
     for labels in files:
         sequence.dropped.update(labels.dropped)

@@ -17,6 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from posepile.ds.egoexo4d.miniature_takes import (
+    COOK,
+    DANCE,
+    DROPPED,
+    REPAIR,
+    SPLIT_OF,
+    UIDS,
+    splits_json,
+    takes_json,
+)
 from posepile.miniature import kit
 
 LENS_F = 1764.3
@@ -69,17 +79,7 @@ ORDER = {
 WALK = [0.0, 0.2, 0.4, 0.41, 0.62, 0.63, 0.85, 1.05]
 LACKING = {4: ("left-ankle", "right-ankle")}  # missing from all labels of that frame
 
-REPAIR, DANCE, COOK = "cmu_bike01_2", "upenn_0710_Dance_1_3", "sfu_cooking_003_1"
-DROPPED, UNPOSED = "cmu_bike01_4", "iiith_soccer_01_2"
-UIDS = {
-    REPAIR: "0a1f0c5e-3b52-4f0e-8d0a-111111111111",
-    DANCE: "4b9c2d7a-8e16-4a51-9c3b-222222222222",
-    COOK: "8c7d3e91-1f24-4c68-b7ad-333333333333",
-    DROPPED: "c2d4e6f8-5a3b-4d7c-a9be-444444444444",
-    UNPOSED: "e3f5a7b9-6c4d-4e8f-bacf-555555555555",
-}
-SPLIT_OF = {REPAIR: "train", DANCE: "val", COOK: "test", DROPPED: "train", UNPOSED: "train"}
-TASKS = {REPAIR: 4001, DANCE: 9003, COOK: 1005, DROPPED: 4001, UNPOSED: 8001}
+VIDEO = {"rate": 30, "options": {"crf": "18", "g": "4"}}
 TEST_STRIDE = 30  # default of the recipe
 
 
@@ -97,12 +97,12 @@ def build(root: Path, seed: int = 0) -> None:
         for i, (name, cam) in enumerate(cams[take].items()):
             images = exo_images(cam, n, seed + i)
             folder = root / "takes" / take / "frame_aligned_videos"
-            write_video(folder / f"{name}.mp4", images)
+            kit.write_video(folder / f"{name}.mp4", images, **VIDEO)
             small = downscaled_size(cam["size"])
             images = (cv2.resize(im, small, interpolation=cv2.INTER_AREA) for im in images)
-            write_video(folder / "downscaled" / "448" / f"{name}.mp4", images)
+            kit.write_video(folder / "downscaled" / "448" / f"{name}.mp4", images, **VIDEO)
     aria_folder = root / "takes" / REPAIR / "frame_aligned_videos"
-    write_video(aria_folder / "aria01_214-1.mp4", ego_images(frames[REPAIR], seed))
+    kit.write_video(aria_folder / "aria01_214-1.mp4", ego_images(frames[REPAIR], seed), **VIDEO)
     # Videos whose pixels nobody looks at: of a camera that is not localized, of a GoPro worn on
     # the head, and of a take that is marked as dropped.
     video = root / "takes" / DANCE / "frame_aligned_videos" / "gp01.mp4"
@@ -169,7 +169,7 @@ def body_at(frame: int) -> dict[str, np.ndarray]:
 
 
 def hands_at(frame: int) -> dict[str, np.ndarray]:
-    """World positions of the 42 hand joints, metres: straight fingers fanned out."""
+    """Returns world positions of the 42 hand joints, metres: straight fingers fanned out."""
     joints = {}
     for side, out in (("left", 1), ("right", -1)):
         wrist = body_at(frame)[f"{side}-wrist"] + [0.0, -0.02, 0.0]
@@ -187,21 +187,11 @@ def hands_at(frame: int) -> dict[str, np.ndarray]:
 # Cameras
 
 
-def look_at(position: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """World-to-camera rotation and translation of an upright camera."""
-    z = np.array(target, float) - position
-    z /= np.linalg.norm(z)
-    x = np.cross(z, [0, 0, 1.0])
-    x /= np.linalg.norm(x)
-    rotation = np.stack([x, np.cross(z, x), z])
-    return rotation, -rotation @ position
-
-
 def gopro(azimuth: float, distance: float, height: float, portrait: bool = False) -> dict:
-    """A static camera around the person: true lens, pose, and the released matrix."""
+    """Returns a static camera around the person: true lens, pose, and the released matrix."""
     a = np.radians(azimuth)
     position = np.array([distance * np.sin(a), -distance * np.cos(a), height])
-    rotation, translation = look_at(position, np.array([0.1, 0, 0.9]))
+    rotation, translation = kit.look_at(position, np.array([0.1, 0, 0.9]))
     size = (2160, 3840) if portrait else (3840, 2160)
     lens = np.array([[LENS_F, 0, size[0] / 2], [0, LENS_F, size[1] / 2], [0, 0, 1]])
     released = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -213,13 +203,13 @@ def gopro(azimuth: float, distance: float, height: float, portrait: bool = False
 def aria_pose(frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Pose of the glasses' camera as its sensor lies: a quarter turn from upright."""
     head = np.array([WALK[frame] - 0.5, -0.1, 1.66])
-    upright, _ = look_at(head, head + np.array([0.005 * frame, -0.64, -0.77]))
+    upright, _ = kit.look_at(head, head + np.array([0.005 * frame, -0.64, -0.77]))
     sensor = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) @ upright
     return sensor, -sensor @ head
 
 
 def project_fisheye624(points: np.ndarray, rotation, translation) -> np.ndarray:
-    """World metres to pixels of the recorded 1408 image, before the video was turned."""
+    """Projects world metres to pixels of the recorded 1408 image, before the video was turned."""
     cam = points @ rotation.T + translation
     f, (cx, cy) = ARIA[0] / 2, (ARIA[1:3] - 0.5 - 32) / 2
     result = np.full((len(points), 2), np.nan)
@@ -239,7 +229,7 @@ def project_fisheye624(points: np.ndarray, rotation, translation) -> np.ndarray:
 
 
 def camera_pose(take: str, exo: dict, n_frames: int) -> dict:
-    """A ``camera_pose`` file."""
+    """Returns a ``camera_pose`` file."""
     content = {"metadata": {"take_name": take, "take_uid": UIDS[take]}}
     for name, cam in exo.items():
         content[name] = {
@@ -285,7 +275,7 @@ def write_gopro_calibs(path: Path, exo: dict) -> None:
 
 
 def make_labels(cams: dict) -> dict[tuple[str, str], dict]:
-    """All label files: (take, kind/source) -> content."""
+    """Returns all label files: (take, kind/source) -> content."""
     labels: dict = {}
     ears = ("left-ear", "right-ear")
     few = [j for j in BODY if j not in ("nose", "left-eye", "right-eye", "left-hip")]
@@ -313,7 +303,7 @@ def make_labels(cams: dict) -> dict[tuple[str, str], dict]:
 
 
 def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None = None) -> dict:
-    """One element of a frame's list."""
+    """Returns one element of a frame's list."""
     names = [n for n in joints if n not in lacking]
     points = np.array([joints[n] for n in names])
     image = {}
@@ -342,7 +332,7 @@ def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None 
 
 
 def count_examples(labels: dict, cams: dict) -> dict[str, int]:
-    """Examples per split under the default configuration, by a plain loop over the labels.
+    """Returns examples per split under the default configuration, by a plain loop over the labels.
 
     The rule of the card: kept if a joint became valid since the last kept pose, or if against
     every kept pose some joint is 100 mm or more away; missing joints count as not moved.
@@ -377,120 +367,6 @@ def count_examples(labels: dict, cams: dict) -> dict[str, int]:
     return counts
 
 
-# -------------------------------------------------------------------------------------------------
-# Metadata
-
-
-def takes_json(frames: dict[str, int]) -> list[dict]:
-    """``takes.json``: cameras by lab, a phone, previews, and null where the release has null."""
-    exo = {
-        REPAIR: ["cam01", "cam02"],
-        DANCE: ["gp01", "gp02"],
-        COOK: ["cam01"],
-        DROPPED: ["cam01"],
-        UNPOSED: ["cam01"],
-    }
-    result = []
-    for i, (name, uid) in enumerate(UIDS.items()):
-        n = frames.get(name, 6)
-        videos = {c: {"0": aligned(c, "0", f"{c}.mp4")} for c in exo[name]}
-        videos["aria01"] = {
-            label: aligned("aria01", stream, f"aria01_{stream}.mp4")
-            for label, stream in (
-                ("rgb", "214-1"),
-                ("slam-left", "1201-1"),
-                ("slam-right", "1201-2"),
-                ("et", "211-1"),
-            )
-        }
-        videos["collage"] = {
-            "0": {**aligned("collage", "0", "ego_preview.mp4"), "is_collage": True}
-        }
-        best = f"{exo[name][0]}.mp4" if name != DANCE else None
-        videos["best_exo"] = {"0": aligned("best_exo", "0", best)}
-        cameras = [device(c, False, "hero10") for c in exo[name]]
-        cameras += [device("aria01", True, "aria"), device("moblie", False, "phone")]
-        if name == DANCE:
-            videos["gp05"] = {"0": aligned("gp05", "0", "gp05.mp4")}
-            cameras.append(device("gp05", True, "hero10"))
-        capture = name.rsplit("_", 1)[0]
-        result.append(
-            {
-                "root_dir": f"takes/{name}",
-                "take_name": name,
-                "take_uid": uid,
-                "capture_uid": f"capture-{i}",
-                "participant_uid": i,
-                "is_dropped": name == DROPPED,
-                "objects": [],
-                "task_id": TASKS[name],
-                "task_name": f"Task {TASKS[name]}",
-                "parent_task_id": TASKS[name] // 1000 * 1000,
-                "parent_task_name": "Parent",
-                "take_idx": i,
-                "duration_sec": n / 30,
-                "best_exo": None if name == DANCE else exo[name][0],
-                "task_start_sec": None,
-                "task_end_sec": None,
-                "timesync_uid": i,
-                "timesync_start_idx": 100,
-                "timesync_end_idx": 100 + n,
-                "frame_aligned_videos": videos,
-                "university_id": name.split("_", maxsplit=1)[0],
-                "university_name": name.split("_", maxsplit=1)[0],
-                "physical_setting_uid": f"setting-{i}",
-                "capture": {
-                    "root_dir": f"captures/{capture}",
-                    "capture_name": capture,
-                    "capture_uid": f"capture-{i}",
-                    "cameras": cameras,
-                },
-                "validated": True,
-            }
-        )
-    return result
-
-
-def aligned(camera: str, stream: str, file: str | None) -> dict:
-    """One entry of ``frame_aligned_videos``."""
-    return {
-        "cam_id": camera,
-        "stream_id": stream,
-        "readable_stream_id": stream,
-        "clip_uid": f"{camera}-{stream}",
-        "is_collage": False,
-        "relative_path": None if file is None else f"frame_aligned_videos/{file}",
-    }
-
-
-def device(camera: str, is_ego: bool, device_type: str) -> dict:
-    """One entry of ``capture.cameras``."""
-    return {
-        "cam_id": camera,
-        "is_ego": is_ego,
-        "has_walkaround": False,
-        "includes_audio": True,
-        "device_type": device_type,
-        "relative_path": f"videos/{camera}.mp4",
-    }
-
-
-def splits_json() -> dict:
-    """``annotations/splits.json`` with its four keys."""
-    by_uid = {UIDS[name]: split for name, split in SPLIT_OF.items()}
-    return {
-        "take_uid_to_split": by_uid,
-        "split_to_take_uids": {
-            s: [u for u, split in by_uid.items() if split == s] for s in ("train", "val", "test")
-        },
-        "take_uid_to_benchmark": {
-            uid: ["ego_pose", "body_pose", "hand_pose"] if name != UNPOSED else ["keystep"]
-            for name, uid in UIDS.items()
-        },
-        "ds": "20240101",
-    }
-
-
 def write_json(path: Path, content: object) -> None:
     """Writes JSON, making the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -502,7 +378,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def exo_images(cam: dict, n: int, seed: int) -> list[np.ndarray]:
-    """Frames as the lens sees them: fisheye, with a disc at every body joint."""
+    """Returns frames as the lens sees them: fisheye, with a disc at every body joint."""
     ground = kit.background(*cam["size"], seed=seed)
     limbs = [tuple(list(BODY).index(j) for j in pair.split()) for pair in LIMBS.split(",")]
     images = []
@@ -516,7 +392,7 @@ def exo_images(cam: dict, n: int, seed: int) -> list[np.ndarray]:
 
 
 def ego_images(n: int, seed: int) -> list[np.ndarray]:
-    """Frames of the glasses as in the video: turned clockwise."""
+    """Returns frames of the glasses as in the video: turned clockwise."""
     ground = kit.background(1408, 1408, seed=seed + 7)
     images = []
     for i in range(n):
@@ -530,24 +406,6 @@ def ego_images(n: int, seed: int) -> list[np.ndarray]:
 def downscaled_size(size: tuple[int, int]) -> tuple[int, int]:
     """796x448, or 448x796 for a portrait video."""
     return (796, 448) if size[0] > size[1] else (448, 796)
-
-
-def write_video(path: Path, images) -> None:
-    """H.264, 30 fps, yuv420p, a key frame every four."""
-    import av
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = None
-        for image in images:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=30)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"preset": "ultrafast", "crf": "18", "g": "4", "threads": "1"}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode())
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from posepile.ds.egoexo4d import aria
 from posepile.ds.egoexo4d.annotations import read_json
 from posepile.errors import CorruptInput
+from posepile.files import names_in
+from posepile.recipe import SPLITS, chosen_subjects
+
+Names = Callable[[Path], frozenset[str]]
 
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
 PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
@@ -20,7 +25,7 @@ SCENARIOS = {
 
 
 def read_takes(root: Path) -> list[dict]:
-    """The entries of ``takes.json``.
+    """Returns the entries of ``takes.json``.
 
     Raises:
         CorruptInput: Not a list of takes with the keys that everything else is found by.
@@ -48,8 +53,48 @@ def split_of_takes(root: Path) -> dict[str, str]:
     return content["take_uid_to_split"]
 
 
+def labelled_takes(
+    root: Path, options: Any, names: Names = names_in
+) -> Iterator[tuple[dict, str, list[Path], Path | None]]:
+    """Yields the chosen takes that have labels (test: calibrated cameras).
+
+    Args:
+        root: Raw folder.
+        options: The recipe's options.
+        names: Lists a folder, e.g. a cached :func:`names_in`.
+
+    Yields:
+        Entry of ``takes.json``, split, label files in order of preference, and the calibration of
+        the cameras or None.
+
+    Raises:
+        UsageError: ``dataset.subjects`` names nobody in ``takes.json``.
+    """
+    names = functools.cache(names)
+    split_of, takes = split_of_takes(root), read_takes(root)
+    chosen = chosen_subjects(options.subjects, filter(None, map(participant, takes)))
+    for take in takes:
+        uid = take["take_uid"]
+        split = split_of.get(uid)
+        if split not in SPLITS or (split == "test" and not options.test):
+            continue
+        if options.subjects and participant(take) not in chosen:
+            continue
+        labels = [] if split == "test" else label_files(root, split, uid, options, names)
+        cameras = camera_pose_file(root, split, uid)
+        posed = cameras.name in names(cameras.parent)
+        if labels or (split == "test" and posed):
+            yield take, split, labels, cameras if posed else None
+
+
+def participant(take: dict) -> str | None:
+    """Returns the id of the person who wears the glasses, None where it is not said."""
+    number = take.get("participant_uid")
+    return None if number is None else str(number)
+
+
 def facts(take: dict) -> dict[str, Any]:
-    """The facts that examples carry; JSON-serialisable."""
+    """Returns the facts that examples carry; JSON-serialisable."""
     return {
         "uid": take["take_uid"],
         "name": take["take_name"],
@@ -60,7 +105,7 @@ def facts(take: dict) -> dict[str, Any]:
 
 
 def n_frames(take: dict) -> int | None:
-    """Frames of the aligned videos; the end of the synchronized range is exclusive."""
+    """Returns frames of the aligned videos; the end of the synchronized range is exclusive."""
     start, end = take.get("timesync_start_idx"), take.get("timesync_end_idx")
     if start is not None and end is not None:
         return int(end) - int(start)
@@ -69,18 +114,17 @@ def n_frames(take: dict) -> int | None:
 
 
 def scenario(take: dict) -> str:
-    """Scenario by the first digit of the task."""
+    """Returns the scenario by the first digit of the task."""
     digit = str(take.get("task_id") or "0")[0]
     return SCENARIOS.get(int(digit) if digit.isdigit() else 0, "unknown")
 
 
-def videos(take: dict, *, ego: bool, downscaled: bool) -> Iterator[tuple[str, str]]:
-    """Cameras of a take with their aligned video, sorted.
+def videos(take: dict, options: Any) -> Iterator[tuple[str, str]]:
+    """Yields the cameras of a take with their aligned video, sorted.
 
     Args:
         take: Entry of ``takes.json``.
-        ego: Also the RGB camera of the glasses.
-        downscaled: The copies with a short side of 448 pixels.
+        options: The recipe's options ``ego`` (also the RGB camera of the glasses) and ``video``.
 
     Yields:
         Camera name (``cam01``; ``aria01_214-1``) and path below the take's folder. Left out are
@@ -102,42 +146,44 @@ def videos(take: dict, *, ego: bool, downscaled: bool) -> Iterator[tuple[str, st
             if not path or video.get("is_collage"):
                 continue
             if is_aria:
-                wanted = ego and (stream == "rgb" or video.get("stream_id") == aria.RGB_STREAM)
+                wanted = options.ego and (
+                    stream == "rgb" or video.get("stream_id") == aria.RGB_STREAM
+                )
                 name = f"{camera}_{aria.RGB_STREAM}"
             else:
                 wanted, name = True, camera
             if wanted:
-                yield name, _downscaled(path) if downscaled else path
+                yield name, _downscaled(path) if options.video == "448" else path
 
 
 def label_files(
-    root: Path, split: str, uid: str, *, parts: list[str], labels: list[str], prefer: str
+    root: Path, split: str, uid: str, options: Any, names: Names = names_in
 ) -> list[Path]:
-    """The label files of a take that exist, the preferred source first."""
-    sources = sorted(labels, key=lambda s: s != prefer)
+    """Returns the label files of a take that exist, the preferred source first."""
+    sources = sorted(options.labels, key=lambda s: s != options.prefer)
     folder = root / "annotations" / "ego_pose" / split
-    files = (folder / p / LABEL_FOLDERS[s] / f"{uid}.json" for s in sources for p in parts)
-    return [f for f in files if f.is_file()]
+    files = (folder / p / LABEL_FOLDERS[s] / f"{uid}.json" for s in sources for p in options.parts)
+    return [f for f in files if f.name in names(f.parent)]
 
 
 def camera_pose_file(root: Path, split: str, uid: str) -> Path:
-    """The calibration of a take's cameras."""
+    """Returns the calibration of a take's cameras."""
     return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
 
 
-def calibration_file(root: Path, take: dict, camera: str) -> Path | None:
-    """Source of the lens: ``gopro_calibs.csv``, or the factory calibration of the glasses."""
+def calibration_file(root: Path, take: dict, camera: str, names: Names = names_in) -> Path | None:
+    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there."""
     take_dir = root / take["root_dir"]
     if camera.endswith(aria.RGB_STREAM):
-        return aria.find_calibration(
-            root, take["take_name"], take_dir, camera.removesuffix(f"_{aria.RGB_STREAM}")
-        )
+        key = camera.removesuffix(f"_{aria.RGB_STREAM}")
+        candidates = aria.calibration_files(root, take["take_name"], take_dir, key)
+        return next((f for f in candidates if f.name in names(f.parent)), None)
     folders = [take_dir]
     capture = take.get("capture") or {}
     if capture.get("root_dir") or capture.get("capture_name"):
         folders.append(root / (capture.get("root_dir") or f"captures/{capture['capture_name']}"))
     files = (f / "trajectory" / "gopro_calibs.csv" for f in folders)
-    return next((f for f in files if f.is_file()), None)
+    return next((f for f in files if f.name in names(f.parent)), None)
 
 
 def _downscaled(path: str) -> str:

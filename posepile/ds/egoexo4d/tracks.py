@@ -23,7 +23,7 @@ def labelled_track(
     dropped: Counter,
     min_joints: int,
 ) -> Track:
-    """The frames with enough joints in the image; the others are counted in ``dropped``.
+    """Returns the frames with enough joints in the image; the others are counted in ``dropped``.
 
     The box is that of the projected joints, 5 % larger and clipped to the image. In the ego view,
     where much of the body is outside the image, only the joints inside it count for the box.
@@ -71,7 +71,7 @@ def prediction_track(
     wearer: Callable[[int], np.ndarray | None] | None,
     dropped: Counter,
 ) -> Track:
-    """Frames without labels, for prediction: joints are all missing.
+    """Returns frames without labels, for prediction: joints are all missing.
 
     The wearer is found by the pose of the glasses: the box is that of a person-sized column below
     them. In the ego view it is the whole image.

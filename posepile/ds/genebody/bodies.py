@@ -132,7 +132,7 @@ def read_bodies(
     need_keypoints: bool,
     dropped: Counter,
 ) -> list[Body | None]:
-    """Fits of all frames, None (and counted) where one cannot be completed.
+    """Returns fits of all frames, None (and counted) where one cannot be completed.
 
     Args:
         paths: Parameter files.
@@ -161,7 +161,7 @@ def read_bodies(
 def world_joints(
     source: str, gender: str, bodies: list[Body], models_root: Path | None, where: Path
 ) -> tuple[np.ndarray | None, dict[str, float]]:
-    """The 55 SMPL-X joints ``[n, 55, 3]`` in mm, float32.
+    """Returns the 55 SMPL-X joints ``[n, 55, 3]`` in mm, float32.
 
     Args:
         source: ``model``, ``keypoints`` or ``none``.
@@ -231,7 +231,7 @@ def _keypoints(content: dict, path: Path) -> np.ndarray | None:
 
 
 def stack(bodies: list[Body]) -> dict[str, np.ndarray]:
-    """Parameters of several frames as arrays over frames, for the forward pass."""
+    """Returns parameters of several frames as arrays over frames, for the forward pass."""
     keys = ("pose", "shape", "expression", "trans", "scale")
     return {k: np.stack([b.parameters[k] for b in bodies]) for k in keys}
 
@@ -246,7 +246,7 @@ def forward(what: str, gender: str, params: dict, models_root: Path | None) -> n
 
 
 def read_obj_vertices(path: Path) -> np.ndarray:
-    """Vertices ``[V, 3]`` of a Wavefront file, in its unit."""
+    """Returns vertices ``[V, 3]`` of a Wavefront file, in its unit."""
     try:
         rows = [line.split()[1:4] for line in path.read_text().splitlines() if line[:2] == "v "]
         return np.array(rows, np.float64).reshape(-1, 3)
@@ -313,7 +313,7 @@ def _mean_hands(gender: str, models_root: Path | None) -> np.ndarray:
 
 
 def _with_hands(params: dict, change: np.ndarray | float) -> dict:
-    """Parameters with something added to the hand poses, the last 90 numbers."""
+    """Returns parameters with something added to the hand poses, the last 90 numbers."""
     pose = params["pose"].copy()
     pose[:, -90:] += np.float32(change)
     return params | {"pose": pose}

@@ -14,6 +14,7 @@ import rlemasklib
 
 from posepile.ds.genebody.bodies import Body, load_hands, mesh_error, read_body
 from posepile.ds.genebody.cameras import read_cameras
+from posepile.ds.genebody.options import Options
 from posepile.ds.genebody.subjects import (
     find_model,
     gender_of,
@@ -28,8 +29,6 @@ from posepile.errors import CorruptInput, PosePileError
 if TYPE_CHECKING:
     import deltacamera
 
-    from posepile.ds.genebody.main import Options
-
 N_BODY = 22  # SMPL-X joints before jaw, eyes and fingers
 JOINT_SOURCES = {
     "model": "SMPL-X forward pass",
@@ -39,20 +38,20 @@ JOINT_SOURCES = {
 
 
 def first_mesh(folder: Path, frames: list[int]) -> Path | None:
-    """The published mesh of the first frame that has one."""
+    """Returns the published mesh of the first frame that has one."""
     meshes, _ = list_frames(folder / "smpl", "smpl")
     return next((meshes[f] for f in frames if f in meshes), None)
 
 
 def can_compare(model: Path | None) -> bool:
-    """Whether meshes can be recomputed."""
+    """Returns whether meshes can be recomputed."""
     return model is not None and has_smplfitter()
 
 
 def mesh_residual(
     folder: Path, frames: list[int], bodies: list[Body], models: Path | None, limit_mm: float
 ) -> dict[str, float]:
-    """Largest vertex distance to the first published mesh; nothing if there is none."""
+    """Returns the largest vertex distance to the first published mesh; {} if there is none."""
     mesh = first_mesh(folder, frames)
     if mesh is None:
         return {}

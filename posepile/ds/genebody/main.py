@@ -1,21 +1,21 @@
 """GeneBody: 48 synchronised studio cameras, one performer, SMPL-X fitted to every frame.
 
-Read beside the README: units are (subject, view); all views of a kept pose give an example.
+Units are (subject, view); all views of a kept pose give an example. See README.md.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.bodies import models as body_models
 from posepile.ds.genebody import checks
 from posepile.ds.genebody.bodies import load_hands, read_bodies, world_joints
 from posepile.ds.genebody.cameras import read_cameras
+from posepile.ds.genebody.options import Options
 from posepile.ds.genebody.subjects import (
     find_model,
     gender_of,
@@ -27,8 +27,6 @@ from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-
-RECIPE_VERSION = 1
 
 SPEC = DatasetSpec(
     name="genebody",
@@ -46,38 +44,8 @@ SPEC = DatasetSpec(
 )
 
 
-class Options(BaseModel):
-    """Keys below ``dataset:``.
-
-    Attributes:
-        subjects: Only these performers; None = all of the split file.
-        test10: Also pack the Test10 performers, as split ``test``.
-        joints: Where world joints come from: ``model`` (SMPL-X forward pass), ``keypoints``
-            (those stored in the parameter files), ``auto`` (the first of these that is possible)
-            or ``none`` (parameters only; needs ``select.method: none``).
-        body_models: Folder that holds ``smplx/SMPLX_MALE.npz`` and so on; None = ``body_models``
-            in the raw folder, else the places smplfitter looks in.
-        gender: ``map``: per performer; or one body model for all.
-        hand_mean: ``add`` the model's mean hand to the stored hand poses, or ``none``.
-        max_mesh_error_mm: Largest tolerated vertex distance between recomputed and published mesh.
-        max_outside_mask: Largest tolerated share of body joints projecting outside the mask.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    subjects: list[str] | None = None
-    test10: bool = False
-    joints: Literal["auto", "model", "keypoints", "none"] = "auto"
-    body_models: str | None = None
-    gender: Literal["map", "male", "female", "neutral"] = "map"
-    hand_mean: Literal["add", "none"] = "add"
-    max_mesh_error_mm: float = Field(5.0, gt=0)
-    max_outside_mask: float = Field(0.4, ge=0, le=1)
-
-
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """One unit per subject and view; every file it will read is listed."""
-    units = []
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per subject and view, with every file it will read."""
     for split, folder in subject_folders(root, options):
         gender = gender_of(folder.name, options)
         model = find_model(root, gender, options)
@@ -101,12 +69,11 @@ def list_units(root: Path, options: Options) -> list[Unit]:
                 "gender": gender,
                 "joints": joint_source(model, options),
             }
-            units.append(Unit(f"{folder.name}/{view}", split, (*shared, *pictures), args))
-    return units
+            yield Unit(f"{folder.name}/{view}", split, (*shared, *pictures), args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """All annotations of one subject in one view; masks are read when they are needed."""
+    """Returns all annotations of one subject in one view; masks are read when they are needed."""
     folder, view, gender = root / unit.args["folder"], unit.args["view"], unit.args["gender"]
     views = list_views(folder)
     cameras, _ = read_cameras(folder / "annots.npy", views)
@@ -175,7 +142,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 
 
 def without_camera(unit: Unit, n_images: int) -> Sequence:
-    """A view that has images but no entry in annots.npy: counted, not used."""
+    """Returns a view that has images but no entry in annots.npy: counted, not used."""
     return Sequence(
         id=unit.id,
         split=unit.split,

@@ -103,7 +103,7 @@ def build(root: Path, seed: int = 0) -> None:
 
 
 def make_smplx(seed: int, vertices_per_joint: int = 8) -> dict[str, np.ndarray]:
-    """Arrays of an SMPL-X model file with human proportions; every gender its own.
+    """Returns arrays of an SMPL-X model file with human proportions; every gender its own.
 
     Args:
         seed: Proportions, shape space and skin.
@@ -280,7 +280,7 @@ def make_pose(
 
 
 def make_camera(view: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """One of 48 cameras in a ring of 2.9 m, looking at the middle; world y points down."""
+    """Returns one of 48 cameras in a ring of 2.9 m, looking at the middle; world y points down."""
     angle = 2 * np.pi * view / 48 + 0.3
     center = np.array([2.9 * np.sin(angle), rng.uniform(-0.5, 0.3), 2.9 * np.cos(angle)])
     forward = -center / np.linalg.norm(center)
@@ -317,13 +317,17 @@ def draw(
         center = tuple(round(float(v) * 256) for v in points[j])
         color = disc_colors()[DRAWN.index(j)].tolist()
         cv2.circle(image, center, round(disc * 256), color, -1, cv2.LINE_AA, 8)
-    # A matte: soft outside of the figure, but below the threshold there.
-    matte = np.where(silhouette, 255, cv2.GaussianBlur(silhouette * 200.0, (0, 0), 3).clip(0, 127))
+    # A matte: soft outside of the figure, but below the threshold there; nothing far from it.
+    ys, xs = np.nonzero(silhouette)
+    near = np.s_[max(0, ys.min() - 40) : ys.max() + 40, max(0, xs.min() - 40) : xs.max() + 40]
+    soft = cv2.GaussianBlur(silhouette[near] * 200.0, (0, 0), 3).clip(0, 127)
+    matte = np.zeros((HEIGHT, WIDTH), np.uint8)
+    matte[near] = np.where(silhouette[near], 255, soft)
     for kind in ("image", "mask"):
         (folder / kind / view).mkdir(parents=True, exist_ok=True)
     jpeg = str(folder / "image" / view / f"{stem}.jpg")
     cv2.imwrite(jpeg, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    cv2.imwrite(str(folder / "mask" / view / f"mask{int(stem):04d}.png"), matte.astype(np.uint8))
+    cv2.imwrite(str(folder / "mask" / view / f"mask{int(stem):04d}.png"), matte)
 
 
 def disc_colors() -> np.ndarray:

@@ -5,42 +5,38 @@ from __future__ import annotations
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from posepile.bodies import models as body_models
+from posepile.ds.genebody.options import Options
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.files import names_in
 from posepile.formats.numpy_files import load_npy
-
-if TYPE_CHECKING:
-    from posepile.ds.genebody.main import Options
+from posepile.recipe import chosen_subjects
 
 PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
+SPLIT_FILE = "genebody_split.npy"
 
 
 def subject_folders(root: Path, options: Options) -> list[tuple[str, Path]]:
-    """(split, folder) of the wanted performers, in order of the split file.
+    """Lists (split, folder) of the performers to pack, in order of the split file.
 
     Raises:
         WorkError: A performer of the split file has no folder.
-        UsageError: ``dataset.subjects`` names somebody who is in no wanted split.
+        UsageError: ``dataset.subjects`` names somebody who is in no split that is packed.
     """
-    wanted = options.subjects
-    found, known = [], []
-    for split in ("train", "test") if options.test10 else ("train",):
-        part = root / PARTS[split]
-        for name in read_split(root)[split]:
-            known.append(name)
-            if wanted is None or name in wanted:
-                found.append((split, part / name))
-    unknown = sorted(set(wanted or ()) - set(known))
-    if unknown:
-        raise UsageError(
-            f"dataset.subjects: {', '.join(unknown)} not in {'/'.join(PARTS)} of the split file; "
-            f"there are: {', '.join(sorted(known))}"
-        )
-    missing = [folder for _, folder in found if not folder.is_dir()]
+    split = read_split(root)
+    parts = PARTS if options.test10 else ("train",)
+    chosen = chosen_subjects(options.subjects, (name for part in parts for name in split[part]))
+    found, missing = [], []
+    for part in parts:
+        folder = root / PARTS[part]
+        there = names_in(folder)
+        for name in split[part]:
+            if name in chosen:
+                found.append((part, folder / name))
+                missing += [] if name in there else [folder / name]
     if missing:
         raise WorkError(
             f"{missing[0]}: folder is missing ({len(missing)} of {len(found)} performers are); "
@@ -50,11 +46,13 @@ def subject_folders(root: Path, options: Options) -> list[tuple[str, Path]]:
 
 
 def read_split(root: Path) -> dict[str, list[str]]:
-    """The lists ``train`` and ``test`` of genebody_split.npy."""
-    candidates = [root / part / "genebody_split.npy" for part in PARTS.values()]
-    path = next((p for p in candidates if p.is_file()), candidates[0])
-    if not path.is_file():
-        raise CorruptInput(path, "split file is missing", hint="put genebody_split.npy there")
+    """Returns the lists ``train`` and ``test`` of genebody_split.npy."""
+    places = [root / part for part in PARTS.values()]
+    folder = next((p for p in places if SPLIT_FILE in names_in(p)), None)
+    if folder is None:
+        path = places[0] / SPLIT_FILE
+        raise CorruptInput(path, "split file is missing", hint=f"put {SPLIT_FILE} there")
+    path = folder / SPLIT_FILE
     split = load_npy(path)
     if not isinstance(split, dict) or not {"train", "test"} <= split.keys():
         raise CorruptInput(path, "expected a dictionary with the lists train and test")
@@ -62,7 +60,7 @@ def read_split(root: Path) -> dict[str, list[str]]:
 
 
 def gender_of(subject: str, options: Options) -> str:
-    """Gender of the body model that a performer was fitted with."""
+    """Returns the gender of the body model that a performer was fitted with."""
     if options.gender != "map":
         return options.gender
     gender = _gender_map().get(subject)
@@ -85,11 +83,11 @@ def models_root(root: Path, options: Options) -> Path | None:
     if options.body_models is not None:
         return Path(options.body_models)
     inside = root / "body_models"
-    return inside if inside.is_dir() else None
+    return inside if names_in(inside) else None
 
 
 def find_model(root: Path, gender: str, options: Options) -> Path | None:
-    """The SMPL-X model file of a gender, None if it is not on disk."""
+    """Returns the SMPL-X model file of a gender, None if it is not on disk."""
     return body_models.find_body_model("smplx", gender, models_root=models_root(root, options))
 
 
@@ -112,5 +110,5 @@ def joint_source(model: Path | None, options: Options) -> str:
 
 
 def has_smplfitter() -> bool:
-    """Whether the forward pass of body models is available."""
+    """Returns whether the forward pass of body models is available."""
     return importlib.util.find_spec("smplfitter") is not None

@@ -23,7 +23,7 @@ PATTERNS = {
 
 
 def list_views(subject_dir: Path) -> list[str]:
-    """Camera folders below ``image``, sorted: which views exist is said by the disk alone."""
+    """Lists the camera folders below ``image``: only the disk says which views there are."""
     return [p.name for p in sorted(subject_dir.glob("image/[0-9][0-9]")) if p.is_dir()]
 
 
@@ -48,7 +48,7 @@ def list_frames(folder: Path, kind: str) -> tuple[dict[int, Path], list[str]]:
 
 
 def pose_frames(subject_dir: Path, views: list[str]) -> tuple[list[int], dict[int, Path], int]:
-    """The frames that count: with parameters, and with image and mask in at least one view.
+    """Returns the frames with parameters, and with image and mask in at least one view.
 
     The list is the same for all views, because selection goes by it.
 
@@ -67,7 +67,7 @@ def pose_frames(subject_dir: Path, views: list[str]) -> tuple[list[int], dict[in
 
 @lru_cache(maxsize=64)
 def read_mask(path: Path) -> dict:
-    """Matte thresholded above 127, as RLE.
+    """Returns the matte thresholded above 127, as RLE.
 
     Raises:
         CorruptInput: Not a readable image.
@@ -100,15 +100,15 @@ class ViewFrames:
         return len(self.frames)
 
     def mask(self, k: int) -> dict:
-        """RLE mask of the k-th frame."""
+        """Returns the RLE mask of the k-th frame."""
         return read_mask(self.masks[self.frames[k]])
 
     def __getitem__(self, k: int) -> np.ndarray:
-        """Bounding box ``[4]`` of the mask of the k-th frame."""
+        """Returns the bounding box ``[4]`` of the mask of the k-th frame."""
         return np.asarray(rlemasklib.to_bbox(self.mask(k)), np.float32)
 
     def unusable(self, k: int) -> str | None:
-        """Why the k-th frame gives no example in this view, or None."""
+        """Returns why the k-th frame gives no example in this view, or None."""
         frame = self.frames[k]
         if frame not in self.images:
             return "no image in this view"
@@ -121,7 +121,7 @@ class ViewFrames:
         return None
 
     def is_black(self, k: int) -> bool:
-        """Whether nothing is to be seen of the person; decided at an eighth of the size."""
+        """Returns whether nothing is seen of the person; decided at an eighth of the size."""
         small = cv2.imread(str(self.images[self.frames[k]]), cv2.IMREAD_REDUCED_GRAYSCALE_8)
         if small is None:
             return False  # unreadable: that is for the reader of frames to say

@@ -29,7 +29,7 @@ EYE_HALF_DISTANCE = (0.015, 0.06)
 
 
 def bone_spread(landmarks: np.ndarray) -> tuple[float, int]:
-    """Largest change of a bone's length over the frames of one identity.
+    """Returns the largest change of a bone's length over the frames of one identity.
 
     Args:
         landmarks: ``[n, 54, 3]`` metres, n frames.

@@ -9,10 +9,10 @@ about the landmarks is checked on the data while loading (landmarks.py).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from posepile.bodies.models import SMPLH_JOINT_NAMES
 from posepile.ds.synthego import landmarks as marks
@@ -27,9 +27,10 @@ from posepile.ds.synthego.metadata import (
     read_metadata,
     self_check,
 )
+from posepile.ds.synthego.options import Options
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.recipe import SPLITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit, chosen_subjects
 
 # Nowhere stated; SMPL's own direction is assumed, and compared with the data at calibration.
 WORLD_UP = (0.0, 1.0, 0.0)
@@ -56,40 +57,13 @@ SPEC = DatasetSpec(
 )
 
 
-class Options(BaseModel):
-    """Keys below ``dataset:`` in configs/synthego.yaml.
-
-    Attributes:
-        split_of_digit: Split of the identities by their number modulo 10; no split is published.
-        identities_per_unit: Width of the range of identity numbers that makes one unit of work.
-        max_reprojection_px: Largest difference allowed between our projection and the file's.
-        max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
-        calibrate_identities: How many identities the check at calibration looks at.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    split_of_digit: dict[int, str] = {8: "val", 9: "test"}
-    identities_per_unit: int = Field(30, ge=1)
-    max_reprojection_px: float = Field(0.5, gt=0)
-    max_pose_mm: float = Field(20.0, gt=0)
-    calibrate_identities: int = Field(100, ge=1)
-
-    @field_validator("split_of_digit")
-    @classmethod
-    def _known(cls, value):
-        if not all(0 <= k <= 9 and v in SPLITS for k, v in value.items()):
-            raise ValueError("must map digits 0..9 to train, val or test")
-        return value
-
-
 def calibrate(root: Path, options: Options) -> list[str]:
     """Splices the poses, then checks joint order, eyes and the up direction on a sample."""
     counts = splice.splice_tree(root)
     lines = [", ".join(f"{n} metadata files {what}" for what, n in sorted(counts.items()))]
     groups = group_by_identity(splice.find_metadata(root))
-    step = max(1, len(groups) // options.calibrate_identities)
-    sample = [load_identity(groups[i], options) for i in sorted(groups)[::step]]
+    every = max(1, len(groups) // options.calibrate_identities)
+    sample = [load_identity(groups[i], options) for i in sorted(groups)[::every]]
     share = marks.check_up([s["landmarks"] for s in sample], WORLD_UP, str(root / "SynthEgo"))
     lines.append(
         f"{len(sample)} identities: bone lengths vary by at most "
@@ -101,24 +75,27 @@ def calibrate(root: Path, options: Options) -> list[str]:
     return lines + [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(eyes.items())]
 
 
-def list_units(root: Path, options: Options) -> list[Unit]:
-    """Ranges of identity numbers, one unit for each split in a range."""
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields ranges of identity numbers, one unit for each split in a range."""
+    groups = group_by_identity(splice.find_metadata(root))
+    wanted = [name.lstrip("0") or "0" for name in options.subjects or ()]
+    chosen = chosen_subjects(wanted, map(str, groups))
     chunks = defaultdict(list)
-    for identity, paths in group_by_identity(splice.find_metadata(root)).items():
+    for identity, paths in groups.items():
+        if str(identity) not in chosen:
+            continue
         low = identity - identity % options.identities_per_unit
         split = options.split_of_digit.get(identity % 10, "train")
         chunks[split, low] += paths
-    units = []
     for (split, low), paths in sorted(chunks.items()):
         images = [image_path(p, eye) for p in paths for eye in EYES]
         name = f"{split}/{low:07d}-{low + options.identities_per_unit - 1:07d}"
         files = [str(p.relative_to(root)) for p in paths]
-        units.append(Unit(name, split, (*paths, *images), {"metadata": files}))
-    return units
+        yield Unit(name, split, (*paths, *images), {"metadata": files})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """One sequence per identity and eye; frame = pose number in the file name."""
+    """Returns one sequence per identity and eye; frame = pose number in the file name."""
     groups = group_by_identity([root / p for p in unit.args["metadata"]])
     identities = {i: load_identity(paths, options) for i, paths in sorted(groups.items())}
     marks.check_up([s["landmarks"] for s in identities.values()], WORLD_UP, unit.id)
@@ -162,7 +139,7 @@ def load_identity(paths: list[Path], options: Options) -> dict:
 
 
 def make_sequence(identity: int, eye: str, data: dict, split: str, options: Options) -> Sequence:
-    """The poses of one identity as seen by one eye; each pose has a camera of its own."""
+    """Returns the poses of one identity as seen by one eye; each pose has a camera of its own."""
     cameras, boxes, kept = {}, [], []
     checks = {
         "bone_length_mm": 1000 * data["bone_spread"],

@@ -20,7 +20,7 @@ EYES = {"L": "left", "R": "right"}  # of the stereo camera
 
 
 def group_by_identity(paths: list[Path]) -> dict[int, list[Path]]:
-    """Metadata files by identity number, in order of the pose number; some may be absent."""
+    """Groups metadata files by identity number, in order of the pose number."""
     groups = defaultdict(dict)
     for path in paths:
         m = re.fullmatch(r"metadata_(\d+)_(\d+)\.json", path.name)
@@ -74,7 +74,7 @@ def read_metadata(path: Path) -> dict:
 def make_camera(
     file: dict, eye: str, path: Path, world_up: tuple[float, float, float]
 ) -> deltacamera.Camera:
-    """The pinhole camera of one view, in millimetres."""
+    """Returns the pinhole camera of one view, in millimetres."""
     extrinsics = file[f"world_to_camera_{eye}"]
     rotation = extrinsics[:3, :3]
     if (
@@ -121,7 +121,7 @@ def self_check(
 
 
 def landmark_box(file: dict, eye: str) -> np.ndarray | None:
-    """Box around the landmarks seen in the image, expanded and clipped; None if too few."""
+    """Returns the box around the landmarks seen in the image, enlarged; None if too few."""
     points = file[f"2D_camera_{eye}"]
     seen = file[f"3D_camera_{eye}"][:, 2] > NEAR_PLANE
     seen &= np.all((points > -0.5) & (points < np.array(IMAGE_SIZE) - 0.5), axis=-1)

@@ -126,7 +126,7 @@ def write_mano(root: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def rest_joints(shape: np.ndarray) -> np.ndarray:
-    """A spread-out rest pose ``[54, 3]``, metres, y up, left at +x, facing +z."""
+    """Returns a spread-out rest pose ``[54, 3]``, metres, y up, left at +x, facing +z."""
     half = {
         "hip": (0.09, -0.06, 0.0),
         "knee": (0.14, -0.42, 0.02),

@@ -2,15 +2,13 @@
 
 Where a pose was taken from one of the two, the released JSON holds a string that says from where.
 This fills in the numbers by the rules of the release's own script, with two differences: a file is
-written beside and renamed, so that an interrupted run can simply be started again, and anything
-unexpected stops with a message instead of leaving strings or wrong numbers behind.
+written under a temporary name and renamed, so that an interrupted run can simply be started again,
+and anything unexpected stops with a message instead of leaving strings or wrong numbers behind.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 from collections import Counter
 from functools import lru_cache
@@ -20,6 +18,7 @@ import numpy as np
 
 from posepile.bodies.models import read_amass
 from posepile.errors import CorruptInput, WorkError
+from posepile.files import write_atomically
 
 N_ROWS = 52
 BODY, LEFT, RIGHT = slice(1, 22), slice(22, 37), slice(37, 52)
@@ -31,7 +30,6 @@ AMASS_PARTS = {
 STORED_FOLDER = "Data/moshpp_fits_SMPL"
 MANO_FOLDER = "manoposesv10/mano_poses_v1_0"
 SPLICE_FPS = 30
-PARTIAL = ".partial"
 
 
 def splice_tree(root: Path) -> Counter:
@@ -47,7 +45,7 @@ def splice_tree(root: Path) -> Counter:
         WorkError: No metadata at all, or files that could not be spliced; everything else was.
     """
     folder = root / "SynthEgo"
-    for leftover in sorted(folder.rglob(f"*{PARTIAL}")):  # of a run that was killed
+    for leftover in sorted(folder.rglob(".metadata_*.tmp")):  # of a run that was killed
         leftover.unlink()
     counts: Counter = Counter()
     failed: list[CorruptInput] = []
@@ -77,7 +75,7 @@ def splice_file(path: Path, root: Path) -> bool:
     """Splices one metadata file in place. Returns whether it had to be changed.
 
     Raises:
-        CorruptInput: Damaged JSON, a reference that cannot be understood or resolved.
+        CorruptInput: Damaged JSON, a reference that cannot be understood or found.
     """
     raw = path.read_bytes()
     if is_numeric(raw):
@@ -87,16 +85,7 @@ def splice_file(path: Path, root: Path) -> bool:
     if spliced == metadata["pose"]:
         return False
     metadata["pose"] = spliced
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with open(partial, "w") as f:
-            json.dump(metadata, f, indent=4)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+    write_atomically(path, json.dumps(metadata, indent=4).encode())
     return True
 
 
@@ -167,7 +156,7 @@ def splice_pose(pose: list, root: Path, path: Path) -> list:
 
 
 def body_rows(reference: str, root: Path, path: Path) -> list[list[float]]:
-    """Rows 1..21 from the AMASS frame that a reference names."""
+    """Returns rows 1..21 from the AMASS frame that a reference names."""
     fields = reference.split("_")
     try:
         frame, mirrored = int(fields[-2]), int(fields[-1])
@@ -198,7 +187,7 @@ def body_rows(reference: str, root: Path, path: Path) -> list[list[float]]:
 
 
 def amass_file(reference: str, root: Path, path: Path) -> Path:
-    """The motion file of a body reference ``<group>/<path>.<ext>_<frame>_<mirrored>``."""
+    """Returns the motion file of a body reference ``<group>/<path>.<ext>_<frame>_<mirrored>``."""
     prefix = next((p for p in AMASS_PARTS if reference.startswith(p)), None)
     _, slash, stored = reference.partition("/")
     if prefix is None or not slash or "." not in stored or ".." in stored.split("/"):

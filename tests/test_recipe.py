@@ -1,0 +1,39 @@
+"""What recipes share: choosing subjects, and options that only choose units."""
+
+import pytest
+
+from posepile.ds import dataset_names, load_recipe
+from posepile.errors import UsageError
+from posepile.recipe import chosen_subjects, result_options
+
+
+def test_all_subjects_are_chosen_unless_some_are_named():
+    known = ["04ac", "4d9e", "1e28"]
+    assert chosen_subjects(None, known) == chosen_subjects([], known) == set(known)
+    assert chosen_subjects(["4d9e"], iter(known)) == {"4d9e"}
+
+
+def test_an_unknown_subject_is_named_with_near_ones():
+    with pytest.raises(UsageError) as caught:
+        chosen_subjects(["04ac", "4d9f"], ["04ac", "4d9e"])
+    message = str(caught.value)
+    assert caught.value.exit_code == 2 and "\n" not in message
+    assert message.startswith("dataset.subjects: no subject 4d9f; did you mean 4d9e? ")
+    with pytest.raises(UsageError, match="there are: .* and 90 others"):
+        chosen_subjects(["x"], map(str, range(100)))
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_choosing_units_changes_none_of_them(name):
+    options = load_recipe(name).Options
+    if "subjects" not in options.model_fields:
+        pytest.skip(f"{name} has no subjects")
+    everyone, one = options(), options(subjects=["a"])
+    assert everyone.model_dump() != one.model_dump()
+    assert result_options(everyone) == result_options(one)
+
+
+def test_other_options_are_part_of_results():
+    options = load_recipe("aspset").Options
+    assert result_options(options()) == {"missing_joints": "error"}
+    assert result_options(options()) != result_options(options(missing_joints="accept"))
