@@ -86,7 +86,7 @@ def read_everything():
 
     def entries():
         archive = reading.open_archive("toy.barecat")
-        return [(key, attempt(archive.__getitem__, key)) for key in archive]
+        return [(key, attempt(archive.get, key)) for key in archive]
 
     def examples():
         dataset = datasets3d.get_dataset("toy.barecat")
@@ -137,8 +137,9 @@ def test_a_flipped_byte_is_found_and_healed(built, kind):
         assert report.archive_damaged == (not kind.startswith("part"))
         assert after == verifying.VerifyReport(), (file, at)
         assert files(built) == before, (file, at)
-    print(f"{kind}: {changed} of {FLIPS // len(KINDS)} change what a reader gets")
-    assert changed or kind.startswith("part") or FLIPS < 50
+    if not kind.startswith("part"):  # which is not read but packed, or refused
+        print(f"{kind}: {changed} of {FLIPS // len(KINDS)} change what a reader gets")
+        assert changed or FLIPS < 50
 
 
 @pytest.mark.parametrize("what", ["cut", "gone", "empty"])
