@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 
 import posepile
-from posepile.files import stable_hash
 
 # Rooms of the house that a recipe's results do not depend on, or that have versions of their own:
 # the stages and what is above them; what brings files to the disk (their content counts itself);
@@ -61,11 +60,6 @@ def _shown(path: Path, main: Path) -> str:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
     return path.name
-
-
-def source_digest(path: Path) -> str:
-    """Returns the digest of what a Python file says, docstrings, comments and layout aside."""
-    return _digest(ast.parse(path.read_bytes(), str(path)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -162,7 +156,3 @@ def _has_docstring(node: ast.AST) -> bool:
         and isinstance(first.value.value, str)
     )
 
-
-def code_digest(code: dict[str, str], version: int) -> str:
-    """Returns one digest of all files, and of ``RECIPE_VERSION`` where a recipe has one."""
-    return stable_hash([code, version])
