@@ -343,11 +343,12 @@ def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:
 
 def cmd_list(args: argparse.Namespace) -> int:
     """Lists dataset names with kind and licence."""
-    from posepile.ds import dataset_names, load_recipe
+    from posepile.ds import dataset_names
+    from posepile.run.facts import declared
 
     for name in dataset_names():
-        spec = load_recipe(name).SPEC
-        print(f"{name:12} {spec.kind:10} {spec.joint_info.n_joints:3} joints  {spec.licence}")
+        kind, n_joints, licence = declared(name)
+        print(f"{name:12} {kind:10} {n_joints:3} joints  {licence}")
     return 0
 
 

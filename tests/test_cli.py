@@ -174,3 +174,24 @@ def test_a_run_with_nothing_to_do_loads_no_heavy_library(miniature):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_list_says_without_imports_is_what_the_recipes_declare(monkeypatch):
+    from posepile.ds import dataset_names, load_recipe
+    from posepile.run import facts
+
+    specs = {name: load_recipe(name).SPEC for name in dataset_names()}
+    monkeypatch.setattr(facts, "load_recipe", lambda name: pytest.fail(f"{name} is imported"))
+    for name, spec in specs.items():
+        assert facts.declared(name) == (spec.kind, spec.joint_info.n_joints, spec.licence)
+
+
+def test_list_imports_a_recipe_that_computes_its_facts(tmp_path, monkeypatch):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "main.py").write_text(
+        "from posepile.joint_info import JointInfo\nfrom posepile.recipe import DatasetSpec\n"
+        "NAMES = [n * 4 for n in 'abc']\n"
+        "SPEC = DatasetSpec('odd', JointInfo(NAMES), 'odd_x', licence='none')\n"
+    )
+    done = posepile("list", env={"POSEPILE_DATASETS": str(tmp_path)})
+    assert "odd          3d           3 joints  none" in done.stdout, done.stderr

@@ -155,4 +155,3 @@ def _has_docstring(node: ast.AST) -> bool:
         and isinstance(first.value, ast.Constant)
         and isinstance(first.value.value, str)
     )
-

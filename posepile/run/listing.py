@@ -76,6 +76,7 @@ class UnitList:
     def __init__(self, path: Path):
         self.path = path
         # Nobody writes to a file of this name (a new list is renamed into place), so no locks.
+        self._matching: dict[str, array] = {}
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
@@ -113,6 +114,11 @@ class UnitList:
         """
         if only is None:
             return range(index, self.count, count)
+        if only not in self._matching:
+            self._matching[only] = self._find(only)
+        return self._matching[only][index::count]
+
+    def _find(self, only: str) -> array:
         if "[" in only:  # means something else in SQL
             match = re.compile(fnmatch.translate(only)).match
             ids = self._db.execute("SELECT number - 1, id FROM units INDEXED BY by_id")
@@ -120,7 +126,7 @@ class UnitList:
         else:
             query = "SELECT number - 1 FROM units WHERE id GLOB ? ORDER BY number"
             found = array("q", (number for (number,) in self._db.execute(query, (only,))))
-        return found[index::count]
+        return found
 
     def close(self) -> None:
         """Closes the file."""
