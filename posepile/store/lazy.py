@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
 from posepile.store.examples import Pose2DExample, Pose3DExample
 from posepile.store.fields import NOT_STORED, names_in_examples
 
