@@ -7,10 +7,8 @@ JPEG quality 90, 4:2:0; the size is in each row) in which the true picture of ev
 known. ``psnr`` compares the crop, before encoding, with that truth. Times are per picture, from
 JPEG bytes to JPEG bytes, on one core, best of several alternating runs.
 
-The baseline is written here from its description: decode everything, whole picture to float and to
-the power of 2.2, cubic remap at twice the size, shrink by area, back, encode at quality 95; for
-each person anew. Its map for distorted pictures is computed over rows of points in numpy, as
-there; ``lean_baseline`` is the same with a map computed by columns.
+The baseline is ``reference_way.py``; ``lean_baseline`` is the same with a map for distorted
+pictures that is computed by columns.
 """
 
 from __future__ import annotations
@@ -25,10 +23,11 @@ import deltacamera
 import numpy as np
 import simplejpeg
 from common import best_times, photograph, psnr, report, waves
+from reference_way import lean_map, reference_crops, reference_way
 from scipy.spatial.transform import Rotation
 
 from posepile.imaging import cropping, jpeg
-from posepile.imaging.frames import JpegFrame
+from posepile.imaging.pictures import JpegFrame
 
 SIZES = {
     "720p": (1280, 720),
@@ -131,72 +130,6 @@ def our_way(data: bytes, camera, boxes, size) -> list[bytes]:
     plans = [cropping.plan_crop(camera, box, size) for box in boxes]
     crops = cropping.render_many(JpegFrame(data, "benchmark"), camera, plans)
     return [jpeg.encode(crop) for crop in crops]
-
-
-def reference_way(data: bytes, camera, boxes, size, make_map=None) -> list[bytes]:
-    """The same crops; the whole picture is decoded and converted once per person, as there."""
-    done = []
-    for box in boxes:
-        plan = cropping.plan_crop(camera, box, size)
-        done += [
-            jpeg.encode(c) for c in reference_crops(jpeg.decode(data), camera, [plan], make_map)
-        ]
-    return done
-
-
-def reference_crops(image: np.ndarray, camera, plans, make_map=None) -> list[np.ndarray]:
-    light = np.power(image.astype(np.float32) / 255, 2.2)
-    crops = []
-    for plan in plans:
-        w, h = plan.size
-        large = np.asarray(plan.camera.intrinsic_matrix, np.float32) * np.float32([[2], [2], [1]])
-        large[:2, 2] += 0.5
-        turn = np.asarray(camera.R) @ np.asarray(plan.camera.R).T
-        to_source_ray = (turn @ np.linalg.inv(large)).astype(np.float32)
-        if camera.has_distortion():
-            map_x, map_y = (make_map or reference_map)(camera, to_source_ray, (2 * w, 2 * h))
-            doubled = cv2.remap(light, map_x, map_y, cv2.INTER_CUBIC)
-        else:
-            homography = np.asarray(camera.intrinsic_matrix) @ to_source_ray
-            doubled = cv2.warpPerspective(
-                light, homography, (2 * w, 2 * h), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-            )
-        small = np.clip(cv2.resize(doubled, (w, h), interpolation=cv2.INTER_AREA), 0, 1)
-        crops.append((small ** (1 / 2.2) * 255).astype(np.uint8))
-    return crops
-
-
-def reference_map(camera, to_source_ray: np.ndarray, size: tuple[int, int]):
-    """Source position of every pixel: rows of points in numpy, float32, as there."""
-    y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    points = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ to_source_ray.T
-    p = points[:, :2] / points[:, 2:]
-    k1, k2, p1, p2, k3 = camera.distortion_model.coeffs
-    tangential = np.array([p2, p1], np.float32)
-    r2 = np.sum(p * p, axis=1)
-    factor = ((k3 * r2 + k2) * r2 + k1) * r2 + np.float32(1)
-    factor += np.float32(2) * np.sum(p * tangential, axis=1)
-    p = p * factor[:, None] + r2[:, None] * tangential
-    k = np.asarray(camera.intrinsic_matrix, np.float32)
-    where = (p @ k[:2, :2].T + k[:2, 2]).reshape(size[1], size[0], 2)
-    return where[..., 0], where[..., 1]
-
-
-def lean_map(camera, to_source_ray: np.ndarray, size: tuple[int, int]):
-    """The same positions by columns, a good deal faster."""
-    m = to_source_ray
-    x = np.arange(size[0], dtype=np.float32)[None]
-    y = np.arange(size[1], dtype=np.float32)[:, None]
-    z = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-    px = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / z
-    py = (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / z
-    k1, k2, p1, p2, k3 = camera.distortion_model.coeffs
-    r2 = px * px + py * py
-    factor = ((k3 * r2 + k2) * r2 + k1) * r2 + 1 + 2 * (p2 * px + p1 * py)
-    k = np.asarray(camera.intrinsic_matrix)
-    map_x = k[0, 0] * (px * factor + p2 * r2) + k[0, 2]
-    map_y = k[1, 1] * (py * factor + p1 * r2) + k[1, 2]
-    return map_x, map_y
 
 
 def valid_mask(camera, size, plan) -> np.ndarray:

@@ -26,7 +26,8 @@ import numpy as np
 from common import photograph, report, waves
 
 from posepile.imaging import cropping
-from posepile.imaging.frames import ArrayFrame, open_frames
+from posepile.imaging.frames import open_frames
+from posepile.imaging.pictures import ArrayFrame
 from posepile.recipe import Video
 
 SIZE = (3840, 2160)

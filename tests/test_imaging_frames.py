@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.imaging import frames as frames_module
-from posepile.imaging import jpeg, kernels, warp
+from posepile.imaging import jpeg, kernels, pictures, videos, warp
 from posepile.imaging.frames import ArrayFrame, open_frames
 from posepile.recipe import Stills, Video
 
@@ -97,7 +96,7 @@ def test_packets_up_to_the_key_frame_are_not_decoded(tmp_path, monkeypatch):
         tmp_path / "a.mp4", [numbered(i) for i in range(N)], options={"g": "10", "bf": "0"}
     )
     decoded = []
-    original = frames_module._open_video
+    original = videos._open_video
 
     class Counting:
         """Stands for a codec context and counts the packets it is fed."""
@@ -134,7 +133,7 @@ def test_packets_up_to_the_key_frame_are_not_decoded(tmp_path, monkeypatch):
             return self.container.demux(self.container.streams.video[0])
 
     with open_frames(Video(path)) as reader:
-        monkeypatch.setattr(frames_module, "_open_video", lambda p: Container(original(p)))
+        monkeypatch.setattr(videos, "_open_video", lambda p: Container(original(p)))
         assert [number_of(f.rgb()) for _, f in reader.read([5, 52])] == [5, 52]
     assert len(decoded) < 20
 
@@ -180,14 +179,14 @@ def test_packet_table_of_odd_orders():
     # Decode order I0 P3 B1 B2, then an open group: I6 B4 B5 P7; first a stray without its key
     pts = [-9, 0, 3, 1, 2, 6, 4, 5, 7]
     keys = [False, True, False, False, False, True, False, False, False]
-    table = frames_module._table((8, 8), pts, keys, [True] * 9)
+    table = videos.table((8, 8), pts, keys, [True] * 9)
     assert table.n_frames == 8
     assert table.of_packet.tolist() == [-1, 0, 3, 1, 2, 6, 4, 5, 7]
     assert table.key_before.tolist() == [1, 1, 1, 1, 1, 1, 5, 5]
     # An edit list hides packets; without usable timestamps frames are counted
-    hidden = frames_module._table((8, 8), pts[1:], keys[1:], [False] + [True] * 7)
+    hidden = videos.table((8, 8), pts[1:], keys[1:], [False] + [True] * 7)
     assert hidden.n_frames == 7 and hidden.frame_of[1] == 0
-    counted = frames_module._table((8, 8), [None] * 8, keys[1:], [True] * 8)
+    counted = videos.table((8, 8), [None] * 8, keys[1:], [True] * 8)
     assert counted.n_frames == 8 and counted.frame_of is None
 
 
@@ -228,7 +227,7 @@ def test_colours_follow_the_tags_and_the_size(height, tag, matrix, full_range, p
     )
     frame.colorspace = 2 if tag is None else tag
     frame.color_range = 2 if full_range else 1
-    planar = frames_module.PlanarFrame(frame)
+    planar = pictures.PlanarFrame(frame)
     light = light_of(planar, (0, 0, 256, height))
     half = light_of(planar, (0, 0, 128, height // 2), 1)
     rgb, small = planar.rgb(), planar.rgb(60)
@@ -247,7 +246,7 @@ def light_of(frame, region, level=0):
     """What the kernels take as the light of a region, in 0..1."""
     x0, y0, x1, y1 = region
     out = np.full((y1 - y0, 4 * (x1 - x0)), -1, np.int16)
-    if isinstance(frame, frames_module.PlanarFrame):
+    if isinstance(frame, pictures.PlanarFrame):
         source = (frame._planes, frame.size, frame._to_rgb)
     else:
         image = frame.rgb()
@@ -269,11 +268,11 @@ def test_region_and_level_mean_the_same_for_every_kind_of_frame():
     yuv = av.VideoFrame.from_ndarray(image[:96, :172], "rgb24").reformat(
         format="yuv420p", dst_colorspace=BT601
     )
-    jpeg_frame = frames_module.JpegFrame(jpeg.encode(image, 98), "x.jpg")
+    jpeg_frame = pictures.JpegFrame(jpeg.encode(image, 98), "x.jpg")
     for frame, size, tolerance in (
         (ArrayFrame(image), (173, 97), 8e-4),
         (jpeg_frame, (173, 97), 0.01),
-        (frames_module.PlanarFrame(yuv), (172, 96), 0.01),
+        (pictures.PlanarFrame(yuv), (172, 96), 0.01),
     ):
         assert frame.size == size
         truth = warp.srgb_to_light(image[: size[1], : size[0]] / 255)
@@ -326,7 +325,7 @@ def test_a_look_before_cropping_does_not_change_the_crop():
     data = jpeg.encode(image)
     crops = []
     for look in (False, True):
-        frame = frames_module.JpegFrame(data, "x.jpg")
+        frame = pictures.JpegFrame(data, "x.jpg")
         if look:
             frame.rgb(40)
         frame.expect(1)
@@ -347,7 +346,7 @@ def test_a_jpeg_is_decoded_once_at_the_scale_expected(monkeypatch):
 
     monkeypatch.setattr(jpeg, "decode", counting)
     data = jpeg.encode(numbered(5))
-    frame = frames_module.JpegFrame(data, "x.jpg")
+    frame = pictures.JpegFrame(data, "x.jpg")
     views = {level: shrinking(frame.size, 5.0 * 2 ** (level - 1)) for level in (0, 1, 2)}
     assert [view.levels() for view in views.values()] == [[0], [1], [2]]
     out = np.zeros((8, 8, 4), np.uint8)
@@ -358,7 +357,7 @@ def test_a_jpeg_is_decoded_once_at_the_scale_expected(monkeypatch):
     frame.draw(views[0], 0, out)
     assert calls == [1, 0]
     calls.clear()
-    frame = frames_module.JpegFrame(data, "x.jpg")
+    frame = pictures.JpegFrame(data, "x.jpg")
     frame.rgb(40)
     frame.draw(views[0], 0, out)
     assert calls == [0], "a detector's small picture must not cost a second decode"

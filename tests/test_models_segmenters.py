@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import SegmenterFile, SegmentParams, load_segmenter
-from posepile.models.segmenters import (
-    foreground_probability,
-    limbs,
-    nearest_to,
-    prompt_joints,
-    select_person,
-)
+from posepile.models.person_mask import limbs, nearest_to, select_person
+from posepile.models.segmenters import foreground_probability, prompt_joints
 
 NAN = float("nan")
 

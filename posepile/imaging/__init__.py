@@ -1,1 +1,44 @@
 """Pixels in, pixels out: JPEG, video, warping, masks. Knows no dataset and no stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = None) -> list[str]:
+    """Compiles the kernels into the cache on the disk, once per machine.
+
+    Call it before worker processes start: with an empty cache each of them would compile the
+    same. Lens models follow at the first camera that has one, also once (see ``lenses``).
+
+    Args:
+        more: Functions that call further compiled code of other rooms on small inputs.
+        announce: Is given a line to show if anything must be compiled.
+
+    Returns:
+        Names of what was compiled; empty if everything was in the cache.
+    """
+    from posepile.imaging import compiling
+
+    def exercise():
+        from posepile.imaging.exercise import draw_crops
+
+        draw_crops()
+        for function in more:
+            function()
+
+    modules = [f"posepile.imaging.{n}" for n in ("kernels", "warp", "exercise", "compiling")]
+    modules += ["posepile.imaging.lenses", *(f.__module__ for f in more)]
+    return compiling.compile_once("kernels", exercise, tuple(modules), announce, seconds=25)
+
+
+def preload() -> None:
+    """Imports what workers need for cropping and loads the compiled kernels.
+
+    For the process that workers are forked from, and for a worker that was not forked from such
+    a one: afterwards deltacamera's functions are cached like our own. It starts no threads.
+    """
+    from posepile.imaging import exercise, lenses
+
+    lenses.cache_library()
+    exercise.draw_crops()

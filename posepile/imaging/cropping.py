@@ -16,7 +16,6 @@ Pixel centres are at integers: a picture ``w`` pixels wide reaches from -0.5 to 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import WorkError
+from posepile.imaging import rays
 
 if TYPE_CHECKING:
     import deltacamera
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from posepile.imaging.frames import Frame
 
 _GRID_ERROR = 0.02  # crop pixels: how far the interpolated map may be off
-_NEAR = 1e-3  # how close to the plane of the virtual camera rays may come, as z of a unit ray
 
 
 class CropParams(BaseModel):
@@ -117,7 +116,7 @@ def plan_crop(
     else:
         rotation, focal = _look_at(camera, bbox)
         box = _reproject_box(camera, bbox, image_size, rotation) * focal
-        outline = _outline_seen(camera, image_size, rotation) * focal
+        outline = rays.outline_seen(camera, image_size, rotation) * focal
 
     scale = min(params.max_scale, params.margin * params.target / max(box[2:]))
     region = _region(box, params)
@@ -192,7 +191,6 @@ def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> d
     Raises:
         WorkError: The mask has another size than the picture.
     """
-    import deltacamera
     from rlemasklib import RLEMask
 
     w, h = plan.image_size
@@ -207,6 +205,8 @@ def warp_mask(rle: dict, camera: deltacamera.Camera | None, plan: CropPlan) -> d
         s, (x, y) = plan.scale, plan.offset
         warped = mask.warp_affine(np.array([[s, 0, x], [0, s, y]]), shape)
     else:
+        import deltacamera
+
         warped = deltacamera.reproject_rle_mask(
             mask, camera.copy(image_shape=(h, w)), plan.camera, warp_in_rle=True
         )
@@ -230,10 +230,12 @@ def valid_polygon(
     else:
         rotation = np.asarray(plan.camera.R, np.float64) @ np.asarray(camera.R, np.float64).T
         k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
-        outline = _outline_seen(camera, image_size, rotation) * k[0, 0] + k[:2, 2]
+        outline = rays.outline_seen(camera, image_size, rotation) * k[0, 0] + k[:2, 2]
     w, h = plan.size
+    if _covers(outline, w, h):
+        return np.zeros((0, 2), np.float32)
     for axis, bound, side in ((0, -0.5, 1), (0, w - 0.5, -1), (1, -0.5, 1), (1, h - 0.5, -1)):
-        outline = _clip(outline, side * (outline[:, axis] - bound))
+        outline = rays.clip(outline, side * (outline[:, axis] - bound))
     if len(outline) < 3:
         # Nothing of the picture is seen: a polygon without area, as distinct from "all valid"
         return np.full((3, 2), -0.5, np.float32)
@@ -256,10 +258,10 @@ def transform_points(
     out = np.full(flat.shape, np.nan, np.float32)
     known = np.isfinite(flat).all(axis=1)
     if known.any():
-        rays = _rays(camera, flat[known])
+        directions = rays.of_pixels(camera, flat[known])
         rotation = np.asarray(plan.camera.R, np.float64) @ np.asarray(camera.R, np.float64).T
         k = np.asarray(plan.camera.intrinsic_matrix, np.float64)
-        out[known] = _project(rays @ rotation.T) * k[0, 0] + k[:2, 2]
+        out[known] = rays.project(directions @ rotation.T) * k[0, 0] + k[:2, 2]
     return out.reshape(points.shape)
 
 
@@ -304,7 +306,7 @@ def _coarse_grid(camera, plan: CropPlan, stride: int) -> np.ndarray:
         [[1 / k[0, 0], 0, -k[0, 2] / k[0, 0]], [0, 1 / k[0, 0], -k[1, 2] / k[0, 0]], [0, 0, 1]]
     )
     x, y, z = (m[0] * xs + (m[1] * ys + m[2]) for m in to_ray)
-    behind = z <= _NEAR * np.sqrt(x * x + y * y + z * z)
+    behind = z <= rays.NEAR * np.sqrt(x * x + y * y + z * z)
     if behind.any():
         z[behind] = np.nan
     normalized = np.stack([x / z, y / z], axis=-1)
@@ -319,7 +321,7 @@ def _coarse_grid(camera, plan: CropPlan, stride: int) -> np.ndarray:
 
 def _look_at(camera, bbox: np.ndarray) -> tuple[np.ndarray, float]:
     """Rotation from source to virtual camera, and the focal length at scale 1."""
-    ray = _rays(camera, (bbox[:2] + bbox[2:] / 2)[None])[0]
+    ray = rays.of_pixels(camera, (bbox[:2] + bbox[2:] / 2)[None])[0]
     if not np.all(np.isfinite(ray)):
         raise CannotCrop("box centre outside what the lens model can see")
     to_camera = np.asarray(camera.R, np.float64)
@@ -343,24 +345,6 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
 
 
-def _rays(camera, points: np.ndarray) -> np.ndarray:
-    """Rays ``[n, 3]`` in camera coordinates, z = 1; NaN where the lens model ends."""
-    if camera.has_distortion():
-        points = np.ascontiguousarray(points, np.float32)
-        return np.asarray(camera.image_to_camera(points), np.float64)
-    k = np.asarray(camera.intrinsic_matrix, np.float64)
-    y = (points[:, 1] - k[1, 2]) / k[1, 1]
-    x = (points[:, 0] - k[0, 2] - k[0, 1] * y) / k[0, 0]
-    return np.stack([x, y, np.ones_like(x)], axis=-1)
-
-
-def _project(rays: np.ndarray) -> np.ndarray:
-    """Rays ``[n, 3]`` to the plane z = 1, NaN for those not in front."""
-    length = np.linalg.norm(rays, axis=1)
-    z = np.where(rays[:, 2] > _NEAR * length, rays[:, 2], np.nan)
-    return rays[:, :2] / z[:, None]
-
-
 def _reproject_box(camera, bbox: np.ndarray, image_size, rotation: np.ndarray) -> np.ndarray:
     """Box around the reprojected middles of the box's sides, x, y, w, h on the plane z = 1.
 
@@ -375,14 +359,14 @@ def _reproject_box(camera, bbox: np.ndarray, image_size, rotation: np.ndarray) -
         sides = np.array(
             [[low[0], mid[1]], [mid[0], low[1]], [high[0], mid[1]], [mid[0], high[1]]]
         )
-        rays = _rays(camera, sides)
-        seen = _project(rays @ rotation.T)
+        directions = rays.of_pixels(camera, sides)
+        seen = rays.project(directions @ rotation.T)
         if np.all(np.isfinite(seen)):
             start = seen.min(axis=0)
             extent = seen.max(axis=0) - start
             if np.all(extent > 0):
                 return np.concatenate([start, extent])
-    if np.any(np.isnan(rays)):
+    if np.any(np.isnan(directions)):
         raise CannotCrop("box reaches beyond what the lens model can see")
     raise CannotCrop("box reaches behind the virtual camera")
 
@@ -396,74 +380,17 @@ def _region(box: np.ndarray, params: CropParams) -> np.ndarray:
     return np.concatenate([box[:2] + box[2:] / 2 - side / 2, [side, side]])
 
 
-def _outline_seen(camera, image_size: tuple[int, int], rotation: np.ndarray) -> np.ndarray:
-    """Outline of the source picture on the virtual camera's plane z = 1, ``[n, 2]``."""
-    rays = _outline_rays(camera, tuple(int(v) for v in image_size)) @ rotation.T
-    rays = _clip(rays, rays[:, 2] - 2 * _NEAR * np.linalg.norm(rays, axis=1))
-    return rays[:, :2] / rays[:, 2:]
-
-
-def _outline_rays(camera, image_size: tuple[int, int]) -> np.ndarray:
-    model = camera.distortion_model
-    return _outline_rays_cached(
-        np.asarray(camera.intrinsic_matrix).tobytes(),
-        None if model is None else type(model),
-        None if model is None else model.coeffs.tobytes(),
-        image_size,
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def _outline_rays_cached(intrinsics: bytes, model: type | None, coeffs: bytes | None, size):
-    """Unit rays ``[n, 3]`` along the outline of what a camera sees, in camera coordinates."""
-    import deltacamera
-
-    k = np.frombuffer(intrinsics, np.float32).reshape(3, 3)
-    lens = None if model is None else model(np.frombuffer(coeffs, np.float32))
-    camera = deltacamera.Camera(intrinsic_matrix=k, distortion_model=lens)
-    w, h = size
-    n = 1 if lens is None else 48
-    t = np.arange(n) / n
-    one, zero = np.ones(n), np.zeros(n)
-    unit = np.concatenate(
-        [np.stack(p, -1) for p in ((t, zero), (one, t), (1 - t, one), (zero, 1 - t))]
-    )
-    rays = _rays(camera, unit * [w, h] - 0.5)
-    if not np.all(np.isfinite(rays)):
-        rays = _rays(camera, _lens_limit(camera, size))
-        rays = rays[np.isfinite(rays).all(axis=1)]
-    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
-
-
-def _lens_limit(camera, size: tuple[int, int]) -> np.ndarray:
-    """Outline in pixels of the part of the picture where the lens model is one-to-one."""
-    import shapely
-    from deltacamera import validity
-
-    w, h = size
-    # The library counts the picture from 0 to w, we count it from -0.5
-    shifted = camera.image_shifted((0.5, 0.5))
-    polygon = validity.get_valid_poly(shifted, (h, w))
-    if polygon.geom_type == "MultiPolygon":
-        polygon = max(polygon.geoms, key=lambda p: p.area)
-    if polygon.is_empty:
-        return np.zeros((0, 2))
-    polygon = shapely.segmentize(polygon.buffer(-0.5), max_segment_length=max(w, h) / 48)
-    return np.array(polygon.exterior.coords)[:-1] - 0.5
-
-
-def _clip(polygon: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Part of a polygon ``[n, d]`` where a linear function, given at the vertices, is >= 0."""
-    if len(polygon) == 0 or np.all(inside >= 0):
-        return polygon
-    following, after = np.roll(polygon, -1, axis=0), np.roll(inside, -1)
-    crossing = (inside >= 0) != (after >= 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        t = inside / (inside - after)
-        cut = polygon + t[:, None] * (following - polygon)
-    pairs = np.stack([polygon, cut], axis=1)
-    keep = np.stack([inside >= 0, crossing], axis=1)
-    return pairs[keep]
+def _covers(outline: np.ndarray, w: int, h: int) -> bool:
+    """Whether a quadrilateral holds all of a crop; answers most cases without clipping."""
+    if len(outline) != 4:
+        return False
+    corners = ((-0.5, -0.5), (w - 0.5, -0.5), (w - 0.5, h - 0.5), (-0.5, h - 0.5))
+    points = outline.tolist()
+    for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+        # Clockwise as pixels count, y down; another sense of rotation covers nothing
+        if any((x1 - x0) * (y - y0) < (y1 - y0) * (x - x0) for x, y in corners):
+            return False
+    return True
 
 
 def _area(polygon: np.ndarray) -> float:

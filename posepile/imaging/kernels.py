@@ -1,5 +1,8 @@
 """The compiled inner loops of ``warp``.
 
+More than 450 lines in one file, because numba's cache notices a change of a function only in the
+file that it stands in: loops that call each other must not lie in several.
+
 Imported when the first pixel is touched, because loading the compiler takes a moment. Compiled
 code is cached beside the source or, where that folder cannot be written, in the user's cache
 folder; without either it is compiled anew in each process (some seconds).

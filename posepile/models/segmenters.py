@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
-from posepile.models import onnx, weights
+from posepile.models import grabcut, onnx, weights
 from posepile.models.params import SegmenterFile, SegmentParams
-
-Edges = Sequence[tuple[int, int]]
-
-BOX_MARGIN = 0.2  # share of the box side by which a mask may stick out of the box in total
-GRABCUT_SURROUND = 0.6  # share of the box side by which GrabCut sees more than the box
-GRABCUT_SIDE = 320  # pixels of the longer side that GrabCut works on
-LIMB_SHARE = 0.05  # share of the skeleton that must run through a part for the part to be kept
+from posepile.models.person_mask import (
+    BOX_MARGIN,
+    Edges,
+    box_region,
+    select_person,
+    stand_in_joints,
+)
 
 
 def load_segmenter(params: SegmentParams) -> Segmenter | None:
@@ -37,7 +37,7 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
     if params.model in ("none", "raw"):
         return None
     if params.model == "grabcut":
-        return Segmenter(grabcut_foreground, params, "grabcut")
+        return Segmenter(grabcut.foreground, params, "grabcut")
     if isinstance(params.model, SegmenterFile):
         spec = params.model
         path = Path(spec.path)
@@ -64,228 +64,6 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
             f"not probabilities; leave it out"
         )
     return Segmenter(Promptable(network, spec.max_points, spec.negatives), params, label)
-
-
-def limbs(joints: np.ndarray, edges: Edges | None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The line segments of a skeleton in an image.
-
-    Args:
-        joints: ``[J, 2]`` pixels, NaN = missing.
-        edges: Pairs of joint indices. Parts they leave apart (no edge between shoulder and hip,
-            a joint in between missing) are connected by the shortest lines, which stay within the
-            body for any usual skeleton definition; None: all lines are found that way.
-
-    Returns:
-        Pairs of end points; a lone joint is a segment of length 0.
-    """
-    from scipy.sparse.csgraph import minimum_spanning_tree
-
-    found = np.flatnonzero(np.isfinite(joints).all(axis=-1))
-    place = {int(j): i for i, j in enumerate(found)}
-    points = joints[found]
-    pairs = [(place[a], place[b]) for a, b in edges or () if a in place and b in place]
-    # The sparse solver takes 0 for "no edge"; given edges must be shorter than all others.
-    lengths = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e-3
-    for a, b in pairs:
-        lengths[a, b] = lengths[b, a] = 1e-6
-    np.fill_diagonal(lengths, 0)
-    tree = zip(*minimum_spanning_tree(lengths).nonzero(), strict=True)
-    segments = [(points[a], points[b]) for a, b in dict.fromkeys([*pairs, *tree])]
-    return segments + [(p, p) for p in points]
-
-
-def draw_skeleton(
-    shape: tuple[int, int], joints: np.ndarray, edges: Edges | None, thickness: float
-) -> np.ndarray:
-    """Pixels of a skeleton drawn with lines of ``thickness`` pixels, bool ``[h, w]``."""
-    canvas = np.zeros(shape, np.uint8)
-    limit = 8.0 * max(shape)  # far-away ends only matter by their direction
-    for a, b in limbs(np.asarray(joints, np.float64), edges):
-        ends = [tuple(np.clip(p, -limit, limit).round().astype(int).tolist()) for p in (a, b)]
-        cv2.line(canvas, ends[0], ends[1], 1, max(1, round(thickness)))
-    return canvas.astype(bool)
-
-
-def box_region(
-    shape: tuple[int, int], box: np.ndarray, margin: float = 0.0
-) -> tuple[slice, slice]:
-    """Rows and columns of an image that lie in a box enlarged by a share of its sides."""
-    x, y, w, h = (float(v) for v in box[:4])
-    x0, y0 = x - w * margin / 2, y - h * margin / 2
-    x1, y1 = x + w * (1 + margin / 2), y + h * (1 + margin / 2)
-    rows = slice(int(np.clip(np.floor(y0), 0, shape[0])), int(np.clip(np.ceil(y1), 0, shape[0])))
-    columns = slice(
-        int(np.clip(np.floor(x0), 0, shape[1])), int(np.clip(np.ceil(x1), 0, shape[1]))
-    )
-    return rows, columns
-
-
-def nearest_to(
-    shape: tuple[int, int], own: np.ndarray, others: list[np.ndarray], edges: Edges | None
-) -> np.ndarray:
-    """Pixels nearer to one skeleton than to all others, bool ``[h, w]``.
-
-    Distances are counted relative to the size of each person, since a large person's outline lies
-    further from the bones than a small one's.
-
-    Args:
-        shape: ``(h, w)``.
-        own: ``[J, 2]`` joints of the wanted person.
-        others: Joints of the others; those without a limb in the image have no say.
-        edges: As for :func:`limbs`.
-    """
-
-    def distance(joints: np.ndarray) -> np.ndarray | None:
-        drawn = draw_skeleton(shape, joints, edges, 1)
-        if not drawn.any():
-            return None
-        size = np.linalg.norm(np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0))
-        return cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, 5) / max(1.0, size)
-
-    own_distance = distance(own)
-    if own_distance is None:
-        return np.ones(shape, bool)
-    nearest = np.ones(shape, bool)
-    for joints in others:
-        joints = np.asarray(joints, np.float64)  # noqa: PLW2901
-        other = distance(joints) if np.isfinite(joints).all(axis=-1).any() else None
-        if other is not None:
-            nearest &= own_distance <= other
-    return nearest
-
-
-def stand_in_joints(box: np.ndarray) -> np.ndarray:
-    """Two points on the middle line of a box, for a person without joints."""
-    x, y, w, h = (float(v) for v in box[:4])
-    return np.array([[x + w / 2, y + 0.25 * h], [x + w / 2, y + 0.75 * h]])
-
-
-def select_person(
-    foreground: np.ndarray,
-    box: np.ndarray,
-    joints: np.ndarray | None,
-    others: list[np.ndarray],
-    *,
-    params: SegmentParams,
-    edges: Edges | None = None,
-) -> np.ndarray | None:
-    """Cuts a foreground mask down to the wanted person.
-
-    Args:
-        foreground: bool ``[h, w]``, may show several people.
-        box: x, y, w, h of the wanted person in the same pixels.
-        joints: ``[J, 2]``, NaN = missing, or None.
-        others: Joints of the other people in the image.
-        params: Acceptance thresholds.
-        edges: Pairs of joint indices, None: see :func:`limbs`.
-
-    Returns:
-        bool ``[h, w]``, or None if what remains does not agree with box and joints.
-    """
-    shape = foreground.shape
-    known = joints is not None and np.isfinite(joints).all(axis=-1).any()
-    bones = np.asarray(joints, np.float64) if known else stand_in_joints(box)
-    region = box_region(shape, box, BOX_MARGIN)
-    own = np.zeros(shape, bool)
-    own[region] = foreground[region]
-    own &= nearest_to(shape, bones, others, edges if known else [(0, 1)])
-
-    size = float(np.hypot(box[2], box[3]))
-    skeleton = draw_skeleton(shape, bones, edges if known else [(0, 1)], 0.02 * size)
-    _, labels = cv2.connectedComponents(own.astype(np.uint8), connectivity=8)
-    counts = np.bincount(labels[skeleton], minlength=labels.max() + 1)
-    keep = counts >= max(1.0, LIMB_SHARE * skeleton.sum())
-    keep[0] = False
-    mask = keep[labels]
-
-    rows, columns = box_region(shape, box)
-    box_area = max(1, (rows.stop - rows.start) * (columns.stop - columns.start))
-    if not mask.any() or mask.sum() < params.min_area * box_area:
-        return None
-    if known:
-        x, y = bones[np.isfinite(bones).all(axis=-1)].T
-        inside = (x >= -0.5) & (x < shape[1] - 0.5) & (y >= -0.5) & (y < shape[0] - 0.5)
-        if not inside.any():
-            return None
-        radius = max(2, round(0.02 * size))
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        near = cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
-        covered = near[y[inside].round().astype(int), x[inside].round().astype(int)]
-        if covered.mean() < params.min_joints_covered:
-            return None
-    return mask
-
-
-def grabcut_foreground(
-    crop: np.ndarray,
-    box: np.ndarray,
-    joints: np.ndarray | None,
-    others: list[np.ndarray],
-    edges: Edges | None,
-) -> np.ndarray:
-    """Foreground by colour models, without a network: bones are surely the person.
-
-    What is outside the box is surely background, and so are the bones of the others; a band around
-    the bones is probably the person.
-    """
-    rows, columns = box_region(crop.shape[:2], box, GRABCUT_SURROUND)
-    part = crop[rows, columns]
-    # Its cost grows faster than the number of pixels; at this size edges are still exact to a
-    # pixel or two of the crop.
-    scale = min(1.0, GRABCUT_SIDE / max(part.shape[:2]))
-    shape = tuple(max(1, round(n * scale)) for n in part.shape[:2])
-    part = cv2.resize(part, shape[::-1], interpolation=cv2.INTER_AREA)
-    start = np.array([columns.start, rows.start])
-
-    def scaled(points):
-        return (np.asarray(points, np.float64) - start + 0.5) * scale - 0.5
-
-    box = np.concatenate([scaled(box[:2]), np.asarray(box[2:4]) * scale])
-    if joints is not None:
-        joints = scaled(joints)
-    small = cut(part, box, joints, [scaled(o) for o in others], edges)
-    foreground = np.zeros(crop.shape[:2], bool)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    soft = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    foreground[rows, columns] = soft > 0.5
-    return foreground
-
-
-def cut(
-    crop: np.ndarray,
-    box: np.ndarray,
-    joints: np.ndarray | None,
-    others: list[np.ndarray],
-    edges: Edges | None,
-) -> np.ndarray:
-    """GrabCut proper on a picture of bounded size; arguments as in :func:`grabcut_foreground`."""
-    shape = crop.shape[:2]
-    size = float(np.hypot(box[2], box[3]))
-    seeds = np.full(shape, cv2.GC_BGD, np.uint8)
-    seeds[box_region(shape, box, BOX_MARGIN)] = cv2.GC_PR_BGD
-    bones = stand_in_joints(box)
-    used_edges: Edges | None = [(0, 1)]
-    if joints is not None and np.isfinite(joints).all(axis=-1).any():
-        bones, used_edges = np.asarray(joints, np.float64), edges
-    inside = seeds == cv2.GC_PR_BGD
-    seeds[inside & draw_skeleton(shape, bones, used_edges, 0.12 * size)] = cv2.GC_PR_FGD
-    for other in others:
-        seeds[draw_skeleton(shape, other, edges, 0.03 * size)] = cv2.GC_BGD
-    seeds[inside & draw_skeleton(shape, bones, used_edges, 0.025 * size)] = cv2.GC_FGD
-    foreground = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
-    if not foreground.any() or foreground.all():
-        return foreground
-    if not (seeds == cv2.GC_BGD).any():
-        # The box fills the crop: its rim has to stand for the background.
-        rim = np.ones(shape, bool)
-        rim[1:-1, 1:-1] = False
-        seeds[rim & ~foreground] = cv2.GC_BGD
-    cv2.setRNGSeed(0)  # its clustering starts from random centres
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(
-        np.ascontiguousarray(crop[..., ::-1]), seeds, None, *models, 4, cv2.GC_INIT_WITH_MASK
-    )
-    return (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
 
 
 def foreground_probability(output: np.ndarray, path: Path) -> np.ndarray:

@@ -89,12 +89,17 @@ def select_frames(coords: np.ndarray, params: SelectParams) -> np.ndarray:
     return np.flatnonzero(keep).astype(np.int64)
 
 
+def compile_scan() -> None:
+    """Calls the compiled loop on a few poses; see ``imaging.warmup``."""
+    select_frames(np.zeros((2, 1, 3)), SelectParams(method="ring"))
+
+
 @cache
 def _compiled_scan():
     """The compiled loop; numba is imported only where selection is really run."""
-    import numba
+    from posepile.imaging.kernels import compiled
 
-    return numba.njit(cache=True)(_scan)
+    return compiled()(_scan)
 
 
 def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchanged):

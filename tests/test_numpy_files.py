@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from posepile.errors import CorruptInput
-from posepile.formats import numpy_files as safe_numpy
+from posepile.formats import numpy_files, pickles
 
 
 def assert_same(a, b):
@@ -59,14 +59,14 @@ plain = st.recursive(
 
 @given(plain, st.integers(0, 5))
 def test_plain_data_comes_back(value, protocol):
-    assert_same(safe_numpy.loads(pickle.dumps(value, protocol)), value)
+    assert_same(pickles.loads(pickle.dumps(value, protocol)), value)
 
 
 @given(hnp.arrays(hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, max_side=4)))
 def test_npy_without_objects_equals_numpy(tmp_path_factory, array):
     path = tmp_path_factory.mktemp("npy") / "a.npy"
     np.save(path, array)
-    loaded = safe_numpy.load_npy(path)
+    loaded = numpy_files.load_npy(path)
     assert loaded.dtype == array.dtype and loaded.shape == array.shape
     assert loaded.tobytes() == np.load(path).tobytes()
 
@@ -78,18 +78,18 @@ def test_order_and_records(tmp_path):
         np.zeros((0, 4)),
     ):
         np.save(tmp_path / "a.npy", array)
-        np.testing.assert_array_equal(safe_numpy.load_npy(tmp_path / "a.npy"), array)
+        np.testing.assert_array_equal(numpy_files.load_npy(tmp_path / "a.npy"), array)
 
 
 def test_saved_dict_comes_back_as_dict(tmp_path):
     value = {"cams": {"00": {"K": np.eye(3), "D": np.zeros((1, 5), np.float32)}}, "n": 3}
     np.save(tmp_path / "annots.npy", value, allow_pickle=True)
-    assert_same(safe_numpy.load_npy(tmp_path / "annots.npy"), value)
+    assert_same(numpy_files.load_npy(tmp_path / "annots.npy"), value)
     ragged = np.array([np.zeros(2), np.zeros(3)], object)
     np.save(tmp_path / "ragged.npy", ragged, allow_pickle=True)
-    assert safe_numpy.load_npy(tmp_path / "ragged.npy").shape == (2,)
+    assert numpy_files.load_npy(tmp_path / "ragged.npy").shape == (2,)
     np.savez(tmp_path / "a.npz", x=np.arange(3), meta=np.array(value, object))
-    loaded = safe_numpy.load_npz(tmp_path / "a.npz")
+    loaded = numpy_files.load_npz(tmp_path / "a.npz")
     assert_same(loaded, {"x": np.arange(3), "meta": value})
 
 
@@ -97,7 +97,7 @@ def test_names_of_both_numpy_generations():
     new = pickle.dumps({"a": np.arange(4.0), "s": np.float32(1.5)}, 2)
     old = new.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     assert (old != new) == (b"numpy._core" in new)
-    assert_same(safe_numpy.loads(old), safe_numpy.loads(new))
+    assert_same(pickles.loads(old), pickles.loads(new))
 
 
 def test_pickle_written_by_python_2():
@@ -108,7 +108,7 @@ def test_pickle_written_by_python_2():
         b"(I1\n(I2\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'"
     )
     data = b"(dS'a'\n" + state + raw.decode("latin1").encode("unicode_escape") + b"'\ntbs."
-    np.testing.assert_array_equal(safe_numpy.loads(data)["a"], [1.0, 2.0])
+    np.testing.assert_array_equal(pickles.loads(data)["a"], [1.0, 2.0])
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -118,7 +118,7 @@ def test_sparse_matrices(kind, protocol):
     data = pickle.dumps(matrix, protocol)
     if protocol < 3:  # the module's name in the years of the body models
         data = data.replace(f"scipy.sparse._{kind[:3]}\n".encode(), b"scipy.sparse.csc\n")
-    loaded = safe_numpy.loads(data)
+    loaded = pickles.loads(data)
     assert type(loaded) is type(matrix)
     np.testing.assert_array_equal(loaded.toarray(), matrix.toarray())
 
@@ -153,10 +153,10 @@ def test_hostile_pickles_are_refused_and_not_run(tmp_path, make, protocol):
     payload = pickle.dumps(make(victim), protocol) if protocol else None
     if payload is None:
         np.save(file, np.array(make(victim), object), allow_pickle=True)
-        load = safe_numpy.load_npy
+        load = numpy_files.load_npy
     else:
         file.write_bytes(payload)
-        load = safe_numpy.load_pickle
+        load = pickles.load_pickle
     with pytest.raises(CorruptInput, match=r"x\.npy: refused: the pickle wants to use \w+\."):
         load(file)
     assert not victim.exists()
@@ -197,7 +197,7 @@ def global_(module, name):
 )
 def test_crooked_pickles_are_refused(data):
     with pytest.raises(CorruptInput, match=r"x\.pkl"):
-        safe_numpy.loads(data, "x.pkl")
+        pickles.loads(data, "x.pkl")
     assert collections.OrderedDict(a=1).get("a") == 1
 
 
@@ -205,7 +205,7 @@ def test_altering_a_class_does_not_reach_the_process():
     before = scipy.sparse.csc_matrix.toarray
     data = global_("scipy.sparse.csc", "csc_matrix") + b"(N(dS'toarray'\nI1\nstb."
     try:
-        safe_numpy.loads(data)
+        pickles.loads(data)
     except CorruptInput:
         pass
     assert scipy.sparse.csc_matrix.toarray is before
@@ -214,8 +214,8 @@ def test_altering_a_class_does_not_reach_the_process():
 def test_extra_names_can_be_permitted():
     data = global_("chumpy.ch", "Ch") + b"(I7\ntR."
     with pytest.raises(CorruptInput, match=r"chumpy\.ch\.Ch"):
-        safe_numpy.loads(data)
-    assert safe_numpy.loads(data, extra={"chumpy.ch.Ch": lambda x: x + 1}) == 8
+        pickles.loads(data)
+    assert pickles.loads(data, extra={"chumpy.ch.Ch": lambda x: x + 1}) == 8
 
 
 @given(st.data())
@@ -227,13 +227,13 @@ def test_truncated_npy_is_reported(tmp_path_factory, data):
     cut = data.draw(st.integers(0, len(whole) - 1))
     path.write_bytes(whole[:cut])
     with pytest.raises(CorruptInput, match=r"a\.npy: "):
-        safe_numpy.load_npy(path)
+        numpy_files.load_npy(path)
 
 
 @given(st.binary(max_size=60))
 def test_garbage_never_raises_anything_else(data):
     try:
-        safe_numpy.loads(data, "x")
+        pickles.loads(data, "x")
     except CorruptInput:
         pass
 
@@ -253,7 +253,7 @@ def test_damaged_headers(tmp_path, header):
     text = header.encode()
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(8))
     with pytest.raises(CorruptInput):
-        safe_numpy.load_npy(path)
+        numpy_files.load_npy(path)
 
 
 def test_npz_that_is_not_one(tmp_path):
@@ -261,7 +261,7 @@ def test_npz_that_is_not_one(tmp_path):
     np.savez(path, a=np.arange(1000))
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(CorruptInput, match="not a complete npz"):
-        safe_numpy.load_npz(path)
+        numpy_files.load_npz(path)
 
 
 # Made by PyTorch 1.13 from {'p': a view with strides, 'i': int64, 'bf': bfloat16}.
@@ -281,7 +281,7 @@ def torch_pickle():
 
 
 def test_torch_tensors_become_arrays_without_torch():
-    loaded = safe_numpy.loads(torch_pickle())
+    loaded = pickles.loads(torch_pickle())
     expected = {
         "p": np.array([[4, 6], [8, 10]], np.float32),
         "i": np.array([[1, 2], [3, 4]]),
@@ -316,7 +316,7 @@ def storage(values, n=None, hostile=b""):
 
 
 def test_torch_pickles_that_lie():
-    np.testing.assert_array_equal(safe_numpy.loads(tensor(storage([1, 2, 3]), 1)), [2, 3])
+    np.testing.assert_array_equal(pickles.loads(tensor(storage([1, 2, 3]), 1)), [2, 3])
     for bad in (
         tensor(storage([1, 2, 3]), 2),
         tensor(storage([1, 2, 3]), 0, (2,), (3,)),
@@ -328,12 +328,12 @@ def test_torch_pickles_that_lie():
         tensor(b"PK\x03\x04"),
     ):
         with pytest.raises(CorruptInput, match="damaged pickle"):
-            safe_numpy.loads(bad)
+            pickles.loads(bad)
 
 
 def test_hostile_code_inside_a_tensor_is_refused(tmp_path):
     victim = tmp_path / "victim"
     inner = storage([1.0], hostile=pickle.dumps(Call(open, str(victim), "w"), 2))
     with pytest.raises(CorruptInput, match="refused"):
-        safe_numpy.loads(tensor(inner, 0, (1,)))
+        pickles.loads(tensor(inner, 0, (1,)))
     assert not victim.exists()
