@@ -14,7 +14,7 @@ from conftest import ROOT
 from fake_dataset import a_run, outcomes, packed_bytes, part_of, process_and_pack, states
 
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.run import job, locks, pack, results
+from posepile.run import inputs, job, locks, pack, results
 from posepile.stages import crop
 from posepile.store import parts, reading, verifying
 
@@ -114,7 +114,7 @@ def test_what_another_process_is_writing_is_left_alone(fake, monkeypatch):
 
 
 def never_waiting(unit_lock):
-    return lambda work, unit_id, wait=False: unit_lock(work, unit_id, wait=False)
+    return lambda work, unit_id, **how: unit_lock(work, unit_id, wait=False)
 
 
 # ---------------------------------------------------------------- runs that are ended
@@ -206,7 +206,7 @@ def test_a_damaged_part_is_made_again_alone_when_packing(fake, capsys):
     times = [part_of(run, "crop", u).stat().st_mtime_ns for u in ("seq0", "seq2")]
     manifest, _ = pack.pack(run)
     said = capsys.readouterr().out
-    assert said == "fake: 1 units with damaged parts are made again: seq1\n"
+    assert said == "fake: made again because parts are damaged: seq1 (1 in all)\n"
     assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
     assert {u: part_of(run, "crop", u).read_bytes() for u in before} == before
     assert times == [part_of(run, "crop", u).stat().st_mtime_ns for u in ("seq0", "seq2")]
@@ -249,6 +249,23 @@ def test_quarantine_holds_for_the_inputs_and_parameters_it_was_made_under(fake):
     states(a_run(fake))
     manifest, _ = pack.pack(a_run(fake, tolerant))
     assert manifest["quarantined_units"][0]["reason"] == "file is missing"
+
+
+def test_an_unreadable_file_does_not_block_packing(fake, monkeypatch):
+    def refused(path, whole):
+        if "seq0" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(path, whole=whole)
+
+    real = inputs.fingerprint
+    monkeypatch.setattr(inputs, "fingerprint", refused)
+    found = outcomes(a_run(fake))
+    assert found["seq0"].error["reason"] == "cannot be read: Permission denied"
+    assert states(a_run(fake)) == {"seq0": {}, "seq1": {}, "seq2": {}}
+    manifest, _ = pack.pack(a_run(fake, "run.max_quarantined=0.5"))
+    assert len(manifest["quarantined_units"]) == 1
+    monkeypatch.setattr(inputs, "fingerprint", real)
+    assert states(a_run(fake, retry=True))["seq0"] == {"crop": "done"}
 
 
 def test_what_is_quarantined_is_tried_again_when_asked(fake, monkeypatch):

@@ -15,6 +15,7 @@ from posepile.errors import CorruptInput
 from posepile.files import fingerprint, read_json
 
 MISSING = "missing"
+UNREADABLE = "unreadable"
 
 
 def unchanged(names: list[str], root: str, known: list[list], whole: bool = False) -> bool:
@@ -34,7 +35,7 @@ def unchanged(names: list[str], root: str, known: list[list], whole: bool = Fals
         try:
             stat = os.stat(name if name.startswith("/") else f"{root}/{name}")
         except OSError:
-            if digest != MISSING:
+            if not digest.startswith((MISSING, UNREADABLE)):
                 return False
             continue
         if stat.st_size != size or stat.st_mtime_ns != mtime_ns:
@@ -57,36 +58,35 @@ def fingerprint_inputs(
         whole: Hash large files whole as well.
 
     Returns:
-        ``[name, bytes, mtime_ns, digest]`` for each; a file that is absent has the digest
-        ``missing``.
-
-    Raises:
-        CorruptInput: A file is unreadable.
+        ``[name, bytes, mtime_ns, digest]`` for each; in place of a digest ``missing`` for a file
+        that is absent, ``unreadable: why`` for one that cannot be read.
     """
     by_name = {entry[0]: entry for entry in known}
     result = []
     for name in names:
-        file = Path(root, name)
+        file, size, time = Path(root, name), 0, 0
         try:
             stat = os.stat(file)
+            size, time = stat.st_size, stat.st_mtime_ns
             old = by_name.get(name)
-            same = old is not None and old[1:3] == [stat.st_size, stat.st_mtime_ns]
+            if old is not None and old[3].startswith((MISSING, UNREADABLE)):
+                old = None
+            same = old is not None and old[1:3] == [size, time]
             if same and not (whole and old[3].startswith("blake2b-sampled:")):
                 digest = old[3]
             else:
-                replaced = old is not None and not same and old[3] != MISSING
+                replaced = old is not None and not same
                 digest = _fetched(name, root, stat) or fingerprint(file, whole=whole or replaced)
         except FileNotFoundError:
-            result.append([name, 0, 0, MISSING])
-            continue
+            digest = MISSING
         except OSError as e:
-            raise CorruptInput(file, f"cannot be read: {e.strerror}") from None
-        result.append([name, stat.st_size, stat.st_mtime_ns, digest])
+            digest = f"{UNREADABLE}: {e.strerror}"
+        result.append([name, size, time, digest])
     return result
 
 
-def check_present(inputs: list[list], root: Path) -> None:
-    """Refuses a unit of which a file is missing.
+def check_readable(inputs: list[list], root: Path) -> None:
+    """Refuses a unit of which a file is missing or cannot be read.
 
     Raises:
         CorruptInput: Names the file.
@@ -95,6 +95,8 @@ def check_present(inputs: list[list], root: Path) -> None:
         if digest == MISSING:
             hint = "run the doctor command to see what else is"
             raise CorruptInput(Path(root, name), "file is missing", hint=hint)
+        if digest.startswith(UNREADABLE):
+            raise CorruptInput(Path(root, name), f"cannot be read{digest[len(UNREADABLE) :]}")
 
 
 def how_taken(inputs: list[list]) -> list[str]:

@@ -171,10 +171,7 @@ def settle(run: Run, keys: Keys, planner: Planner, row: Row) -> Decision:
         then, state = decision.record["inputs"], "quarantined"
     else:
         then, state = decision.header["result"]["inputs"], "current"
-    try:
-        now = fingerprint_inputs(row.names, run.root, then, run.whole_checksums)
-    except WorkError:
-        return Decision("again", ("inputs",), decision.header)
+    now = fingerprint_inputs(row.names, run.root, then, run.whole_checksums)
     same = [[n, size, digest] for n, size, _, digest in now] == [
         [n, size, digest] for n, size, _, digest in then
     ]
@@ -274,7 +271,7 @@ def _redo(
             f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; remove it"
         )
     ids = ", ".join(row.id for row in rows[:3]) + (", …" if len(rows) > 3 else "")
-    tell(f"{run.build}: {len(rows)} units with damaged parts are made again: {ids}")
+    tell(f"{run.build}: made again because parts are damaged: {ids} ({len(rows)} in all)")
     for stages, group in _by_stages(run, rows, damaged).items():
         for row in group:
             for stage in stages:

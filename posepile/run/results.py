@@ -7,13 +7,15 @@ A result is a part file ``<work>/parts/<stage>/<2 hex>/<name>.part``, for crops 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,9 @@ def write_quarantine(work: Path, unit_id: str, record: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def unit_lock(work: Path, unit_id: str, wait: bool = True) -> Iterator[bool]:
+def unit_lock(
+    work: Path, unit_id: str, wait: bool = True, alive: Callable[[], None] = lambda: None
+) -> Iterator[bool]:
     """Keeps processes off the same unit: overlapping runs, workers whose run was killed.
 
     One byte of one file stands for a unit, so that a million units need no million lock files.
@@ -86,6 +90,7 @@ def unit_lock(work: Path, unit_id: str, wait: bool = True) -> Iterator[bool]:
         work: Folder of intermediate results.
         unit_id: The unit.
         wait: Wait for the other process.
+        alive: Called while waiting: that takes as long as the other one's unit does.
 
     Yields:
         Whether the lock is held, which is not certain without waiting.
@@ -93,14 +98,20 @@ def unit_lock(work: Path, unit_id: str, wait: bool = True) -> Iterator[bool]:
     digest = hashlib.blake2b(unit_id.encode(), digest_size=4).digest()
     place = int.from_bytes(digest, "big") >> 1
     fd = _lock_file(work, os.getpid())
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
-    except OSError as e:
-        if not locks_are_missing(e):
-            if wait:
+    while True:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            break
+        except OSError as e:
+            if locks_are_missing(e):
+                break
+            if not wait:
+                yield False
+                return
+            if e.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-            yield False
-            return
+        alive()
+        time.sleep(0.1)
     try:
         yield True
     finally:

@@ -13,7 +13,7 @@ from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.files import disk_error, is_disk_error
 from posepile.run import results
 from posepile.run.executor import progress
-from posepile.run.inputs import check_present, fingerprint_inputs
+from posepile.run.inputs import check_readable, fingerprint_inputs
 from posepile.run.job import Run
 from posepile.run.keys import Keys, differences
 from posepile.run.listing import Row
@@ -83,7 +83,7 @@ def process_unit(order: Order, row: Row) -> Outcome:
     started = time.monotonic()
     outcome = Outcome(row.id)
     try:
-        with results.unit_lock(order.run.work, row.id):
+        with results.unit_lock(order.run.work, row.id, alive=progress):
             _Unit(order, row, outcome).process()
     except PosePileError as e:
         outcome.fatal = str(e)
@@ -118,7 +118,7 @@ class _Unit:
             self.key = self.keys.of_unit(self.row.digest(), self.inputs)
             if self.failed_before():
                 return
-            check_present(self.inputs, self.run.root)
+            check_readable(self.inputs, self.run.root)
             for stage in self.order.stages:
                 self.bring_up_to_date(stage)
         except CorruptInput as e:
