@@ -54,7 +54,7 @@ def pack_crops(jpegs: list[bytes], archive_path: Path):
     spec = DatasetSpec("crops", JointInfo(names), "crops_downscaled", world_up=(0, -1, 0))
     camera = deltacamera.Camera(intrinsic_matrix=np.diag([800.0, 800.0, 1.0]))
     joints = np.random.default_rng(1).normal(0, 500, (len(jpegs), 17, 3)).astype(np.float32)
-    part = archive_path.parent / "part"
+    part = archive_path.parent / "unit.part"
     with parts.PartWriter(part) as writer:
         for i, data in enumerate(jpegs):
             h, w, *_ = simplejpeg.decode_jpeg_header(data)

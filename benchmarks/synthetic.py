@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ import numpy as np
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
 from posepile.store.codec import Record
-from posepile.store.parts import PartWriter
+from posepile.store.parts import PartWriter, read_arrays, shard_of, write_part
 
 JOINTS = JointInfo(
     "pelv,lhip,rhip,lkne,rkne,lank,rank,spin,neck,head,lsho,rsho,lelb,relb,lwri,rwri,htop",
@@ -58,30 +57,23 @@ def records(n: int, sequence: str = "seq00000"):
 
 def make_parts(root: Path, n_examples: int, part_size: int) -> list[Path]:
     """Writes parts: the first through PartWriter, the others as its copies under another name."""
-    root.mkdir(parents=True, exist_ok=True)
     image = jpeg()
-    first = root / "part00000"
+    first = root / "part00000.part"
     with PartWriter(first) as writer:
         for record in records(part_size):
             writer.add(record, image)
-    columns = (first / "columns").read_bytes()
-    places = json.loads((first / "part.json").read_text())["columns"]
-    directories = [first]
+    header, columns = read_arrays(first)
+    paths = [first]
     for k in range(1, n_examples // part_size):
-        directory = root / f"part{k:05d}"
-        directory.mkdir(exist_ok=True)
-        shutil.copyfile(first / "part.json", directory / "part.json")
-        (directory / "shard").unlink(missing_ok=True)
-        (directory / "shard").hardlink_to(first / "shard")
-        with open(directory / "columns", "wb") as f:
-            f.write(columns)
-            for name in ("dir_strings", "sequence_strings"):
-                offset, _, (size,) = places[name]
-                text = columns[offset : offset + size].replace(b"seq00000", b"seq%05d" % k)
-                f.seek(offset)
-                f.write(text)
-        directories.append(directory)
-    return directories
+        path = root / f"part{k:05d}.part"
+        shard_of(path).unlink(missing_ok=True)
+        shard_of(path).hardlink_to(shard_of(first))
+        for name in ("dir_strings", "sequence_strings"):
+            text = columns[name].tobytes().replace(b"seq%05d" % (k - 1), b"seq%05d" % k)
+            columns[name] = np.frombuffer(text, np.uint8)
+        write_part(path, header, columns)
+        paths.append(path)
+    return paths
 
 
 def report(benchmark: str, case: str, unit: str, ours: float, baseline: float | None, **more):

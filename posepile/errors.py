@@ -26,6 +26,12 @@ class WorkError(PosePileError):
     """The request was right but the work failed."""
 
 
+def one_line(error: BaseException) -> str:
+    """Returns what a library says, without line breaks and not for ever."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 class CorruptInput(WorkError):
     """A raw file (or one frame of it) that cannot be used.
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+import types
 from typing import Any
 
+from posepile import datasets2d, datasets3d, joint_info
 from posepile.recipe import SPLIT_NAMES, TEST, TRAIN, VALID
 from posepile.store.images import decode_image, read_image
+from posepile.store.reading import open_archive
+from posepile.store.restricted_pickle import MODULE_ALIASES
 
 __all__ = [
     "SPLIT_NAMES",
@@ -15,6 +21,7 @@ __all__ = [
     "VALID",
     "decode_image",
     "get_cached_reader",
+    "install_aliases",
     "read_image",
 ]
 
@@ -29,7 +36,27 @@ def get_cached_reader(path: str | os.PathLike, auto_codec: bool = True) -> Any:
     Returns:
         A read-only mapping from key to value, safe to use from several threads and after a fork.
     """
-    from posepile.store.reading import open_archive
-
     reader = open_archive(path)
     return reader.decoded() if auto_codec else reader
+
+
+def install_aliases() -> None:
+    """Registers the module names of earlier versions, so that plain ``pickle.load`` reads them.
+
+    Changes ``sys.modules`` for the whole process, hence only on request; ``posepile.load`` does
+    without. Modules that can really be imported are left alone.
+    """
+    import deltacamera
+
+    modules = {m.__name__: m for m in (datasets2d, datasets3d, joint_info, deltacamera)}
+    for old, new in MODULE_ALIASES.items():
+        if old in sys.modules:
+            continue
+        package = old.partition(".")[0]
+        if package not in sys.modules and importlib.util.find_spec(package) is not None:
+            continue
+        if "." in old and package not in sys.modules:
+            container = types.ModuleType(package)
+            container.__path__ = []
+            sys.modules[package] = container
+        sys.modules[old] = modules[new]

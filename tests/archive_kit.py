@@ -49,18 +49,18 @@ def record(name, split, unit, i, *, person=0, kind="3d", **overrides):
 
 
 def make_parts(root, name="toy", *, units=("train", "train", "val"), n=6, kind="3d"):
-    directories, records = [], []
+    paths, records = [], []
     for unit, split in enumerate(units):
-        with parts.PartWriter(root / f"{name}_work" / "parts" / f"{unit:03d}") as writer:
+        with parts.PartWriter(root / f"{name}_work" / "parts" / f"{unit:03d}.part") as writer:
             for i in range(n):
                 r = record(name, split, unit, i, kind=kind)
                 writer.add(r, jpeg(i + 10 * unit))
                 records.append(r)
-        directories.append(writer.directory)
-    return directories, records
+        paths.append(writer.path)
+    return paths, records
 
 
 def make_archive(root, name="toy", kind="3d", **kwargs):
-    directories, records = make_parts(root, name, kind=kind, **kwargs)
-    packing.pack(directories, root / f"{name}.barecat", spec(name, kind), {"sources": []})
+    paths, records = make_parts(root, name, kind=kind, **kwargs)
+    packing.pack(paths, root / f"{name}.barecat", spec(name, kind), {"sources": []})
     return records

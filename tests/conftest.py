@@ -107,3 +107,9 @@ def no_accounts(monkeypatch, tmp_path):
         if name.startswith("POSEPILE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("POSEPILE_CREDENTIALS", str(tmp_path / "credentials.yaml"))
+
+
+@pytest.fixture
+def no_fsync(monkeypatch):
+    """Does not wait for the disk, in tests that write very much and are not about power cuts."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)

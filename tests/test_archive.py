@@ -17,9 +17,9 @@ import pytest
 
 from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import UsageError, WorkError
 from posepile.export.upstream import export_upstream
-from posepile.store import codec, opening, packing, parts, reading, verifying
+from posepile.store import codec, layout, opening, packing, parts, reading, verifying
 from posepile.util import get_cached_reader
 
 
@@ -87,16 +87,16 @@ def test_barecat_library_reads_it(root):
 
 
 def test_images_are_linked_not_copied(root):
-    directories, _ = kit.make_parts(root)
-    summary = packing.pack(directories, root / "toy.barecat", kit.spec(), {})
+    paths, _ = kit.make_parts(root)
+    summary = packing.pack(paths, root / "toy.barecat", kit.spec(), {})
     assert summary["copied_bytes"] == 0
-    for i, directory in enumerate(directories):
-        assert os.path.samefile(directory / "shard", f"{root}/toy.barecat-shard-{i:05d}")
+    for i, path in enumerate(paths):
+        assert os.path.samefile(parts.shard_of(path), f"{root}/toy.barecat-shard-{i:05d}")
 
 
 def test_same_parts_give_same_bytes(root):
-    directories, _ = kit.make_parts(root)
-    packing.pack(directories, root / "toy.barecat", kit.spec(), {"b": 1, "a": 2})
+    paths, _ = kit.make_parts(root)
+    packing.pack(paths, root / "toy.barecat", kit.spec(), {"b": 1, "a": 2})
     opening.write_pickle(root / "toy.barecat", root / "toy.pkl")
     first, first_pickle = snapshot(root), (root / "toy.pkl").read_bytes()
     again, _ = kit.make_parts(root)
@@ -108,8 +108,8 @@ def test_same_parts_give_same_bytes(root):
 
 
 def test_fewer_shards_than_parts(root):
-    directories, records = kit.make_parts(root, units=["train"] * 7)
-    summary = packing.pack(directories, root / "toy.barecat", kit.spec(), {}, max_shards=3)
+    paths, records = kit.make_parts(root, units=["train"] * 7)
+    summary = packing.pack(paths, root / "toy.barecat", kit.spec(), {}, max_shards=3)
     assert summary["n_shards"] == 4
     assert verifying.verify("toy.barecat") == []
     ds = datasets3d.get_dataset("toy")
@@ -121,40 +121,49 @@ def test_fewer_shards_than_parts(root):
 
 
 def test_repacking_smaller_leaves_nothing_behind(root):
-    directories, _ = kit.make_parts(root)
-    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
+    paths, _ = kit.make_parts(root)
+    packing.pack(paths, root / "toy.barecat", kit.spec(), {})
     old = datasets3d.get_dataset("toy")
     assert old.examples[TRAIN][0].frame == 0
-    packing.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
+    packing.pack(paths[:1], root / "toy.barecat", kit.spec(), {})
     assert sorted(p.name for p in root.glob("toy.barecat*")) == [
         "toy.barecat",
         "toy.barecat-shard-00000",
         "toy.barecat-shard-00001",
         "toy.barecat.manifest.json",
+        "toy.barecat.sha256",
     ]
     assert not list(root.glob(".*.tmp"))
     assert len(datasets3d.get_dataset("toy").examples[TRAIN]) == 6
     assert verifying.verify("toy.barecat") == []
-    with pytest.raises(WorkError, match="replaced"):
+    with pytest.raises(WorkError, match="was packed again"):
         old.examples[TRAIN][0].load()
 
 
-def test_a_pack_that_fails_leaves_no_index(root, monkeypatch):
-    directories, _ = kit.make_parts(root)
-    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
+@pytest.mark.parametrize("failing", ["table", "index", "fsync", "shard"])
+def test_a_pack_that_fails_changes_nothing(root, monkeypatch, failing):
+    paths, _ = kit.make_parts(root)
+    packing.pack(paths, root / "toy.barecat", kit.spec(), {})
+    before = snapshot(root)
+    other, _ = kit.make_parts(root, "other", n=4)
 
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packing, "_npy_chunks", full)
+    module, name = {
+        "table": (packing.TableWriter, "append"),
+        "index": (packing.IndexWriter, "close"),
+        "fsync": (layout, "sync"),
+        "shard": (packing, "link_or_copy"),
+    }[failing]
+    monkeypatch.setattr(module, name, full)
     with pytest.raises(OSError, match="No space"):
-        packing.pack(directories, root / "toy.barecat", kit.spec(), {})
-    assert not (root / "toy.barecat").exists()
-    assert not list(root.glob(".*.tmp"))
+        packing.pack(other, root / "toy.barecat", kit.spec(), {})
+    assert snapshot(root) == before
 
 
 def test_several_people_share_an_image(root):
-    with parts.PartWriter(root / "p") as writer:
+    with parts.PartWriter(root / "p.part") as writer:
         writer.add(kit.record("toy", "train", 0, 0), kit.jpeg())
         writer.add(kit.record("toy", "train", 0, 0, person=1), None)
         with pytest.raises(WorkError, match="added twice"):
@@ -163,7 +172,7 @@ def test_several_people_share_an_image(root):
             writer.add(kit.record("toy", "train", 0, 0, person=2), kit.jpeg(1))
         with pytest.raises(WorkError, match="no image"):
             writer.add(kit.record("toy", "train", 0, 1), None)
-    summary = packing.pack([root / "p"], root / "toy.barecat", kit.spec(), {})
+    summary = packing.pack([root / "p.part"], root / "toy.barecat", kit.spec(), {})
     assert (summary["n_examples"], summary["n_images"]) == (2, 1)
     assert verifying.verify("toy.barecat") == []
     first, second = datasets3d.get_dataset("toy").examples[TRAIN]
@@ -173,30 +182,33 @@ def test_several_people_share_an_image(root):
 
 @pytest.mark.parametrize("path", ["a.jpg", "/a/b.jpg", "a//b.jpg", "a/../b.jpg", "a\\b/c.jpg"])
 def test_image_paths_that_readers_would_not_find(root, path):
-    with parts.PartWriter(root / "p") as writer, pytest.raises(WorkError, match="image path"):
+    with parts.PartWriter(root / "p.part") as writer, pytest.raises(WorkError, match="image path"):
         writer.add(kit.record("toy", "train", 0, 0, image_path=path), kit.jpeg())
 
 
 def test_duplicate_image_paths_are_named(root):
-    directories, _ = kit.make_parts(root)
-    with parts.PartWriter(root / "other") as writer:
+    paths, _ = kit.make_parts(root)
+    with parts.PartWriter(root / "other.part") as writer:
         writer.add(kit.record("toy", "val", 1, 3), kit.jpeg())
-    with pytest.raises(WorkError, match=r"toy_downscaled/s1/0003.jpg.*2 times.*001 and .*other"):
-        packing.pack([*directories, root / "other"], root / "toy.barecat", kit.spec(), {})
+    with pytest.raises(
+        WorkError, match=r"toy_downscaled/s1/0003.jpg.*2 times.*001.part and .*other"
+    ):
+        packing.pack([*paths, root / "other.part"], root / "toy.barecat", kit.spec(), {})
     assert not (root / "toy.barecat").exists()
 
 
 def test_parts_that_do_not_fit(root):
-    directories, _ = kit.make_parts(root, units=["train", "val", "train"])
+    paths, _ = kit.make_parts(root, units=["train", "val", "train"])
     with pytest.raises(WorkError, match="do not lie together"):
-        packing.pack(directories, root / "toy.barecat", kit.spec(), {})
-    (directories[0] / "part.json").unlink()
-    with pytest.raises(WorkError, match="not finished"):
-        packing.pack(directories[:1], root / "toy.barecat", kit.spec(), {})
-    with open(directories[1] / "shard", "ab") as f:
+        packing.pack(paths, root / "toy.barecat", kit.spec(), {})
+    paths[0].unlink()
+    with open(parts.shard_of(paths[1]), "ab") as f:
         f.write(b"x")
-    with pytest.raises(CorruptInput, match="expected"):
-        packing.pack(directories[1:2], root / "toy.barecat", kit.spec(), {})
+    with pytest.raises(parts.DamagedParts, match=r"not finished.* \(and 1 more") as caught:
+        packing.pack(paths, root / "toy.barecat", kit.spec(), {})
+    assert caught.value.paths == paths[:2]
+    with pytest.raises(parts.DamagedParts, match="3810 bytes, expected 3809"):
+        packing.pack(paths[1:2], root / "toy.barecat", kit.spec(), {})
 
 
 def test_an_empty_archive_opens(root):
@@ -208,12 +220,12 @@ def test_an_empty_archive_opens(root):
 
 
 def test_columns_that_only_some_parts_have(root):
-    with parts.PartWriter(root / "a") as writer:
+    with parts.PartWriter(root / "a.part") as writer:
         writer.add(kit.record("toy", "train", 0, 0, camera=None, mask=None), kit.jpeg())
-    with parts.PartWriter(root / "b") as writer:
+    with parts.PartWriter(root / "b.part") as writer:
         far = np.arange(15.0).reshape(5, 3) * 1e7 + 0.123
         writer.add(kit.record("toy", "train", 1, 0, world_coords=far), kit.jpeg())
-    packing.pack([root / "a", root / "b"], root / "toy.barecat", kit.spec(), {})
+    packing.pack([root / "a.part", root / "b.part"], root / "toy.barecat", kit.spec(), {})
     a, b = datasets3d.get_dataset("toy").examples[TRAIN]
     assert a.camera is None and a.mask is None
     assert b.camera is not None and b.mask["counts"] == b"0a1"
@@ -222,15 +234,16 @@ def test_columns_that_only_some_parts_have(root):
 
 
 def test_verify_finds_a_flipped_byte_and_a_wrong_address(root):
-    directories, records = kit.make_parts(root)
-    packing.pack(directories, root / "toy.barecat", kit.spec(), {})
+    paths, records = kit.make_parts(root)
+    packing.pack(paths, root / "toy.barecat", kit.spec(), {})
     shard = root / "toy.barecat-shard-00001"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.unlink()
     shard.write_bytes(data)
-    (problem,) = verifying.verify("toy.barecat")
-    assert "toy_downscaled/s1/" in problem and "checksum" in problem
+    of_file, of_image = verifying.verify("toy.barecat")
+    assert f"{shard}: its content does not fit its SHA-256" in of_file
+    assert "toy_downscaled/s1/" in of_image and "CRC32C mismatch" in of_image
     connection = sqlite3.connect(root / "toy.barecat")
     connection.execute("PRAGMA recursive_triggers=OFF")
     connection.execute("DELETE FROM files WHERE path = ?", (records[0].image_path,))
@@ -247,12 +260,10 @@ def test_truncated_shard_is_named(root):
 
 
 def test_manifest_and_metadata(root):
-    directories, _ = kit.make_parts(root)
-    packing.pack(directories, root / "toy.barecat", kit.spec(), {"sources": ["x"]})
+    paths, _ = kit.make_parts(root)
+    packing.pack(paths, root / "toy.barecat", kit.spec(), {"sources": ["x"]})
     assert reading.read_manifest("toy.barecat") == {"sources": ["x"]}
-    assert json.loads(packing.manifest_path(root / "toy.barecat").read_text()) == {
-        "sources": ["x"]
-    }
+    assert json.loads(layout.manifest_path(root / "toy.barecat").read_text()) == {"sources": ["x"]}
     metadata = reading.open_archive("toy.barecat").metadata
     assert metadata["counts"] == {"train": 12, "val": 6, "test": 0}
     assert metadata["format_version"] == 1 and metadata["units"] == "mm"
@@ -408,5 +419,5 @@ def test_reference_to_an_archive_that_has_changed(root):
     kit.make_archive(root)
     opening.write_pickle(root / "toy.barecat", root / "cache" / "toy.pkl")
     kit.make_archive(root, n=4)
-    with pytest.raises(WorkError, match="when it had 18"):
+    with pytest.raises(WorkError, match="was packed again"):
         datasets3d.get_dataset("toy").examples[TRAIN][0].load()

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posepile.errors import WorkError
-from posepile.store import codec, table
+from posepile.store import cameras, codec, table
 from posepile.store.columns import write_columns
+from posepile.store.coords import FLOAT32_TOLERANCE_MM
 
 
 def make_record(rng, n_joints=7, **overrides):
@@ -155,7 +156,7 @@ def test_entry_roundtrip(record):
     data = codec.encode_entry(record)
     assert data == codec.encode_entry(record)
     back = codec.decode_entry(data, codec.entry_key(record))
-    assert_same(record, back, coord_tolerance=codec.FLOAT32_TOLERANCE_MM)
+    assert_same(record, back, coord_tolerance=FLOAT32_TOLERANCE_MM)
     assert_extras(record, back)
 
 
@@ -172,8 +173,16 @@ def test_table_roundtrip(many):
     for row, record in enumerate(many):
         back = examples.record(row)
         assert examples.path(row) == codec.entry_key(record)
-        assert_same(record, back, coord_tolerance=codec.FLOAT32_TOLERANCE_MM)
+        assert_same(record, back, coord_tolerance=FLOAT32_TOLERANCE_MM)
         assert_extras(record, back)
+
+
+def test_a_large_skeleton_without_any_joint():
+    coords = np.full((300, 3), np.nan)
+    columns = write_columns([make_record(np.random.default_rng(0), world_coords=coords)])
+    assert "joint_rows" not in columns
+    found = table.ExampleTable(columns, 300).readers["world_coords"](0).to_array()
+    assert found.shape == (300, 3) and found.dtype == np.float32 and np.isnan(found).all()
 
 
 def assert_extras(record, back):
@@ -233,7 +242,7 @@ def test_entry_is_readable_by_an_independent_reader(rng=None):
     assert entry["mask"]["size"] == [4, 5]
     assert zlib.decompress(entry["mask"]["zcounts"]) == b"04a"
     cam = entry["cam"]
-    assert len(cam["distcoef"]) == 4 and cam["distmodel"] == codec.FISHEYE
+    assert len(cam["distcoef"]) == 4 and cam["distmodel"] == cameras.FISHEYE
     assert cam["intr"][0] == [900, 0.5, 120] and len(cam["intr"]) == 2
     rot = cv2.Rodrigues(np.array(cam["rotvec_w2c"]))[0]
     np.testing.assert_allclose(rot, record.camera.R, atol=1e-6)

@@ -139,7 +139,7 @@ def test_workers_end_with_their_run(miniature, tmp_path, number):
     options = ["--stage", "crop", "--jobs", "2", "--only", "trainval/*-left"]
     process = main_sh("aspset", tmp_path, *options)
     crops = tmp_path / "aspset_work" / "crop"
-    while not list(crops.glob(".*/shard")):
+    while not list(crops.glob(".*/.unit.shard.tmp")):
         with contextlib.suppress(subprocess.TimeoutExpired):
             pytest.fail(f"ended with {process.wait(timeout=0.05)} before it was told to")
     (main,) = [pid for pid, words in processes(process.pid).items() if "process" in words]

@@ -11,7 +11,7 @@ from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, Spar
 from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
 from posepile.merging.merge import merge_datasets
-from posepile.store import restricted_pickle as unpickling
+from posepile.store import restricted_pickle
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_joints_keep_apart_by_suffix(two):
 def test_examples_have_the_joints_of_their_dataset(two, through_pickle):
     merged = merge_datasets(two)
     if through_pickle:
-        merged = unpickling.loads(pickle.dumps(merged))
+        merged = restricted_pickle.loads(pickle.dumps(merged))
     merged.examples[TRAIN].shuffle(0)
     sources = {
         ex.image_path: (k, ex) for k, d in enumerate(two.values()) for ex in d.iter_examples()

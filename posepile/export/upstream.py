@@ -9,7 +9,9 @@ from pathlib import Path
 import crc32c
 
 from posepile import paths
-from posepile.store import codec, index, packing, reading
+from posepile.store import codec, reading
+from posepile.store.index import IndexWriter
+from posepile.store.layout import replacing_archive, shard_path
 
 # Metadata that only makes sense together with the example table.
 _TABLE_KEYS = ("split_ranges",)
@@ -35,9 +37,6 @@ def export_upstream(
     """
     source = reading.open_archive(archive_path)
     examples = source.table
-    out_path = paths.ensure_absolute(out_path)
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    packing.remove_index(out_path)
     metadata = {k: v for k, v in source.metadata.items() if k not in _TABLE_KEYS}
     if metadata["kind"] == "parametric":  # readers take "no joints" for "no coordinates"
         metadata.update(joint_names=[], joint_edges=[])
@@ -45,20 +44,17 @@ def export_upstream(
         if metadata.get(name) is None:
             metadata.pop(name, None)  # missing means unknown, None does not
 
-    keys, offsets, sizes, checksums = [], [], [], []
-    position = 0
-    shard_path = packing.shard_path(out_path, 0)
-    temporary = shard_path.with_name(f".{shard_path.name}.tmp")
-    with open(temporary, "wb", buffering=1 << 20) as f:
+    out_path = Path(os.path.abspath(paths.ensure_absolute(out_path)))
+    out_path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        replacing_archive(out_path) as new,
+        IndexWriter(new) as index,
+        open(shard_path(new, 0), "wb", buffering=1 << 20) as f,
+    ):
 
         def add(key, data):
-            nonlocal position
+            index.add([(key, 0, f.tell(), len(data), crc32c.crc32c(data))])
             f.write(data)
-            keys.append(key)
-            offsets.append(position)
-            sizes.append(len(data))
-            checksums.append(crc32c.crc32c(data))
-            position += len(data)
 
         add("metadata.msgpack", codec.pack_msgpack(metadata))
         for row in range(examples.n_rows):
@@ -66,7 +62,5 @@ def export_upstream(
             add(codec.entry_key(record), codec.encode_entry(record))
             if progress is not None and row % 1000 == 999:
                 progress(row + 1)
-    Path(temporary).replace(shard_path)
-    packing.remove_shards_from(out_path, 1)
-    block = index.IndexBlock(keys, 0, offsets, sizes, checksums)
-    return index.write_index(out_path, [block]) - 1
+        index.close()
+    return examples.n_rows

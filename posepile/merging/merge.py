@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from posepile.datasets3d import (
-    LazyPose3DExample,
-    Pose3DDataset,
-    SparseCoords,
-    compute_mean_bones,
-)
 from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
+from posepile.recipe import SPLIT_NAMES, TRAIN, VALID
+from posepile.store.bones import compute_mean_bones
+from posepile.store.column_readers import missing_value
+from posepile.store.coords import SparseCoords
+from posepile.store.datasets import Pose3DDataset
 from posepile.store.example_list import ExampleList
-from posepile.util import SPLIT_NAMES
+from posepile.store.fields import FIELDS
+from posepile.store.lazy import LazyPose3DExample
 
 
 def merge_datasets(
@@ -71,7 +71,10 @@ def merge_datasets(
                 _with_joints(dataset.examples[split], first_joint[skeletons[name]], len(names))
             )
     result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
-    for attribute, splits in (("train_bones", (0,)), ("trainval_bones", (0, 1))):
+    for attribute, splits in (
+        ("train_bones", (TRAIN,)),
+        ("trainval_bones", (TRAIN, VALID)),
+    ):
         bones = [
             _bones([datasets[name] for name in users], attribute, splits)
             for users in members.values()
@@ -153,6 +156,7 @@ class MappedSource:
 
     def example(self, row: Any) -> LazyPose3DExample:
         """Returns the lazy example of a row."""
+        self.source.check()
         return LazyPose3DExample(self, row)
 
     def fetch(self, row: Any, name: str) -> Any:
@@ -160,8 +164,9 @@ class MappedSource:
         value = self.source.fetch(row, name)
         if name == "world_coords":
             return _place(value, self.first_joint, self.n_joints)
-        if name == "coords2d" and value is not None:
-            placed = np.full((self.n_joints, 2), np.nan, value.dtype)
+        if value is not None and FIELDS[name].per_joint:
+            shape = (self.n_joints, *value.shape[1:])
+            placed = np.full(shape, missing_value(value.dtype), value.dtype)
             placed[self.first_joint : self.first_joint + len(value)] = value
             return placed
         return value

@@ -26,7 +26,7 @@ from posepile.run.pipeline import (
 from posepile.run.units import fingerprint_inputs, params_identity, read_result, result_dir
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import matching
-from posepile.store import opening, packing
+from posepile.store import layout, opening, packing
 from posepile.version import __version__
 
 VERSION = 1
@@ -57,14 +57,10 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
         done.unlink(missing_ok=True)
         spec = load_recipe(run.name).SPEC
         try:
-            packing.pack([p["dir"] for p in parts], target, spec, manifest)
+            packing.pack([p["dir"] / "unit.part" for p in parts], target, spec, manifest)
             opening.write_pickle(target, dataset_pickle(run))
             write_json(done, {"key": key, "files": packed_files(run)})
         except (OSError, WorkError) as e:
-            if not target.is_file():  # shards without an index only take room
-                packing.remove_shards_from(target, 0)
-                for stale in target.parent.glob(f".{target.name}*.tmp"):
-                    stale.unlink()
             if is_disk_error(e):
                 raise disk_error(e, target) from e
             raise
@@ -74,7 +70,12 @@ def pack(run: Run) -> tuple[dict[str, Any], bool]:
 def packed_files(run: Run) -> dict[str, int]:
     """Names and sizes of the files of a packed dataset, to see whether all are (still) there."""
     target = paths.archive_path(run.name)
-    files = [target, dataset_pickle(run), packing.manifest_path(target)]
+    files = [
+        target,
+        dataset_pickle(run),
+        layout.manifest_path(target),
+        layout.digests_path(target),
+    ]
     files += target.parent.glob(f"{target.name}-shard-*")
     return {f.name: f.stat().st_size for f in sorted(files) if f.is_file()}
 

@@ -378,7 +378,7 @@ def _crop(task: Task) -> None:
         task.sequences(),
         config,
         task.exclusions,
-        task.out,
+        task.out / "unit.part",
         task.counts,
         detections,
         detector,
@@ -395,7 +395,8 @@ def _segment(task: Task) -> None:
         raise WorkError(f"{task.unit.id}: no current crops to segment; run the crop stage first")
     task.counts.add(Counts.from_json(before["counts"]))
     spec = load_recipe(task.run.name).SPEC
-    segment.segment_part(spec, source, task.run.config.segment, task.out, task.counts)
+    part, target = source / "unit.part", task.out / "unit.part"
+    segment.segment_part(spec, part, task.run.config.segment, target, task.counts)
 
 
 STAGE_RUNNERS = {"select": _select, "detect": _detect, "crop": _crop, "segment": _segment}

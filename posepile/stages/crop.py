@@ -35,7 +35,7 @@ def crop_unit(
     sequences: list[Sequence],
     config: Config,
     exclusions: list[Exclusion],
-    part_dir: Path,
+    part: Path,
     counts: Counts,
     detections: Detections | None = None,
     detector=None,
@@ -48,7 +48,7 @@ def crop_unit(
         sequences: The unit's sequences.
         config: All parameters.
         exclusions: What to leave out.
-        part_dir: An empty folder for the part.
+        part: The ``.part`` file to write.
         counts: Counts are added here.
         detections: Boxes made earlier, if any.
         detector: Makes the boxes that are missing; needed if boxes come from detection.
@@ -60,7 +60,7 @@ def crop_unit(
     uses_detector = needs_detector(config)
     if uses_detector and detections is None:
         detections = Detections(detector.label)
-    with PartWriter(part_dir) as writer:
+    with PartWriter(part) as writer:
         for i, sequence in enumerate(sequences):
             selected = selected_examples(sequence, config.select, exclusions, counts)
             groups = dict(by_frame(selected))

@@ -6,7 +6,6 @@ on another machine gives the same bytes. Masks of the raw data always win.
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -30,9 +29,9 @@ def segment_part(
 
     Args:
         spec: The dataset.
-        source: Finished part of the crop stage.
+        source: Finished part of the crop stage, a ``.part`` file.
         params: Which segmenter, and when its mask is accepted.
-        target: An empty folder.
+        target: The ``.part`` file to write; it shares the images of the source.
         counts: Notes are added here, with the segmenter's name.
     """
     segmenter = cached_segmenter(params)
@@ -40,7 +39,7 @@ def segment_part(
     together: dict[tuple[str, int], list[int]] = {}
     for i, (record, _) in enumerate(examples):
         together.setdefault((record.sequence, record.frame), []).append(i)
-    with PartWriter(target) as writer:
+    with PartWriter(target, images_of=source) as writer:
         for i, (record, data) in enumerate(examples):
             if record.mask is None:
                 same_frame = together[record.sequence, record.frame]
@@ -55,9 +54,6 @@ def segment_part(
                 found = "mask from" if record.mask is not None else "no mask by"
                 counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
-    # The images are the same bytes in the same order: keep them on the disk once.
-    os.unlink(target / "shard")
-    os.link(source / "shard", target / "shard")
 
 
 def joints_in_crop(record: Record, crop: Record) -> np.ndarray | None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
 
 
 class ExampleList(MutableSequence):
@@ -302,10 +299,13 @@ class ExampleList(MutableSequence):
             codes: Any = (self._codes.start, self._codes.stop, self._codes.step)
         else:
             codes = self._codes[: self._n].copy()
-        return _rebuild_list, (self._sources, codes, self._objects)
+        return example_list, (self._sources, codes, self._objects)
 
 
-def _rebuild_list(sources, codes, objects):
+def example_list(
+    sources: list[Any], codes: np.ndarray | tuple[int, int, int], objects: list[Any]
+) -> ExampleList:
+    """Returns a list, as pickles refer to it."""
     result = ExampleList()
     result._sources = sources
     for source in sources:
@@ -314,6 +314,9 @@ def _rebuild_list(sources, codes, objects):
     result._n = len(result._codes)
     result._objects = objects
     return result
+
+
+example_list.__module__ = "posepile.datasets3d"  # the name in pickles
 
 
 def _stack_coords(examples, size):

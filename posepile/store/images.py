@@ -6,6 +6,9 @@ import os
 
 import numpy as np
 
+from posepile import paths
+from posepile.errors import CorruptInput
+
 
 def decode_image(data: bytes | np.ndarray, name: str = "image") -> np.ndarray:
     """Decodes a JPEG (or whatever OpenCV reads) to RGB uint8 ``[h, w, 3]``.
@@ -20,15 +23,11 @@ def decode_image(data: bytes | np.ndarray, name: str = "image") -> np.ndarray:
         try:
             return simplejpeg.decode_jpeg(data, "RGB")
         except ValueError as e:
-            from posepile.errors import CorruptInput
-
             raise CorruptInput(name, f"JPEG of {len(data)} bytes cannot be decoded: {e}") from e
     import cv2
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        from posepile.errors import CorruptInput
-
         raise CorruptInput(name, f"found {len(data)} bytes that are no image, expected a JPEG")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
@@ -45,7 +44,5 @@ def read_image(source: str | os.PathLike | np.ndarray) -> np.ndarray:
     """
     if isinstance(source, np.ndarray):
         return decode_image(source) if source.ndim == 1 else source
-    from posepile import paths
-
     path = paths.ensure_absolute(source)
     return decode_image(path.read_bytes(), str(path))

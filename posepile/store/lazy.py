@@ -1,4 +1,4 @@
-"""What lazy examples have in common, 2D or 3D.
+"""Examples of a finished dataset, fetched field by field.
 
 A lazy example holds a source and a row. Its fields are slots that stay unset until first asked
 for; Python then calls ``__getattr__``, which fetches the one field. Sources are in
@@ -8,11 +8,20 @@ for; Python then calls ``__getattr__``, which fetches the one field. Sources are
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
 
+from posepile.errors import WorkError, one_line
+from posepile.store.examples import Pose2DExample, Pose3DExample
+from posepile.store.fields import NOT_STORED, names_in_examples
+
 _set = object.__setattr__
+
+# What damaged numbers of a table or entry lead to: places out of range, texts and maps that are
+# none. Catching them costs nothing as long as nothing is raised.
+_OF_DAMAGE = (LookupError, ValueError, OverflowError, TypeError, MemoryError)
 
 
 class LazyExample:
@@ -37,18 +46,21 @@ class LazyExample:
     def __getattr__(self, name):
         # Called for fields that are not set yet. Getters are there once the archive is open.
         getter = self._source.getters.get(name)
-        if getter is not None:
-            value = getter(self._row)
-        else:
+        if getter is None:
             record_field = self.FETCHED.get(name)
             if record_field is None:
                 if name in self.ABSENT:
                     return None
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            value = self._source.fetch(self._row, record_field)
+            getter = functools.partial(self._source.fetch, name=record_field)
+        try:
+            value = getter(self._row)
+        except _OF_DAMAGE as e:
+            raise self._damaged(e) from e
         # From now on the caller may change the value in place.
         _set(self, name, value)
-        _set(self, "_touched", True)
+        if not self._touched:
+            _set(self, "_touched", True)
         return value
 
     def __setattr__(self, name, value):
@@ -63,19 +75,34 @@ class LazyExample:
         """Fetches all fields, and the decoded image unless told not to; returns itself."""
         source, row = self._source, self._row
         if not self._touched and source.getters:
-            for name, getter in source.getters.items():
-                _set(self, name, getter(row))
+            try:
+                for name, getter in source.getters.items():
+                    _set(self, name, getter(row))
+            except _OF_DAMAGE as e:
+                raise self._damaged(e) from e
             _set(self, "_touched", True)
         else:
             for name in self.FETCHED:
                 getattr(self, name)
         if load_image and self.image is None:
-            _set(self, "image", source.image(row))
+            _set(self, "image", self._stored(source.image))
         return self
+
+    def _stored(self, read):
+        try:
+            return read(self._row)
+        except _OF_DAMAGE as e:
+            raise self._damaged(e) from e
+
+    def _damaged(self, error):
+        return WorkError(
+            f"{self._source.annotation_path}, example {self._row}: its stored fields are damaged "
+            f"({type(error).__name__}: {one_line(error)}); posepile verify finds what is"
+        )
 
     def get_image(self) -> np.ndarray:
         """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
-        return self.image if self.image is not None else self._source.image(self._row)
+        return self.image if self.image is not None else self._stored(self._source.image)
 
     @property
     def image_path(self) -> str:
@@ -84,7 +111,7 @@ class LazyExample:
             own = self.__dict__.get("_image_path")
             if own is not None:
                 return own
-        return self._source.image_path(self._row)
+        return self._stored(self._source.image_path)
 
     @image_path.setter
     def image_path(self, value: Any) -> None:
@@ -93,7 +120,7 @@ class LazyExample:
     @property
     def path(self) -> str:
         """Key of the example's entry, ``{split}/{image_path}_{person:02d}.msgpack``."""
-        return self._source.path(self._row)
+        return self._stored(self._source.path)
 
     @property
     def pristine_place(self) -> tuple[Any, Any] | None:
@@ -146,3 +173,24 @@ class LazyExample:
         _set(self, "_touched", True)
         for name, value in state.items():
             _set(self, name, value)
+
+
+class LazyPose3DExample(LazyExample, Pose3DExample):
+    """An example of a finished 3D dataset."""
+
+    __module__ = "posepile.datasets3d"  # the name in pickles
+    __slots__ = ("_row", "_source", "_touched")
+    FETCHED: ClassVar[dict[str, str]] = {n: f.name for n, f in names_in_examples("3d").items()}
+    ABSENT = NOT_STORED["3d"]
+
+
+class LazyPose2DExample(LazyExample, Pose2DExample):
+    """An example of a finished 2D dataset."""
+
+    __module__ = "posepile.datasets2d"  # the name in pickles
+    __slots__ = ("_row", "_source", "_touched")
+    FETCHED: ClassVar[dict[str, str]] = {n: f.name for n, f in names_in_examples("2d").items()}
+    ABSENT = NOT_STORED["2d"]
+
+
+LAZY_EXAMPLES = {"3d": LazyPose3DExample, "2d": LazyPose2DExample}

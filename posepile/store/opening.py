@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,75 +16,85 @@ from posepile.errors import UsageError, WorkError
 from posepile.files import write_atomically
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES
-
-if TYPE_CHECKING:
-    from posepile.datasets2d import Pose2DDataset
-    from posepile.datasets3d import Pose3DDataset
-
-from posepile.store.reading import open_archive
-from posepile.store.row_sources import EntrySource, _StringColumn, table_source
+from posepile.store import restricted_pickle
+from posepile.store.datasets import Pose2DDataset, Pose3DDataset
+from posepile.store.example_list import ExampleList
+from posepile.store.layout import find_index
+from posepile.store.reading import ArchiveReplaced, open_archive
+from posepile.store.row_sources import (
+    EntrySource,
+    StringColumn,
+    run_command,
+    short_identity,
+    table_source,
+)
 
 
 def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
     """Opens a dataset; see :func:`posepile.datasets3d.get_dataset`.
 
     Args:
-        name: Name or file.
+        name: Name, ``name@variant`` or file.
         kind: ``3d`` or ``2d``.
         **kwargs: Options.
     """
-    from posepile.store import restricted_pickle as unpickling
-
     name = str(name)
     if name.endswith(".pkl"):
         _refuse(name, kwargs)
-        return _of_kind(unpickling.load(paths.ensure_absolute(name)), kind, name)
+        return _of_kind(restricted_pickle.load(paths.ensure_absolute(name)), kind, name)
     if name.endswith(".barecat"):
         images = kwargs.pop("image_barecat_path", None)
         _refuse(name, kwargs)
         return _open_archive(name, kind, images)
 
     pickle_path, archive_path = paths.cache_dir() / f"{name}.pkl", paths.archive_path(name)
+    dataset, variant = _split_name(name)
     if kwargs:
-        make = getattr(load_recipe(name), "make_dataset", None)
+        make = getattr(load_recipe(dataset), "make_dataset", None)
         if make is None:
             _refuse(name, kwargs)
         return make(**kwargs)
     if pickle_path.exists():
-        return _of_kind(unpickling.load(pickle_path), kind, name)
-    if archive_path.exists():
+        return _of_kind(restricted_pickle.load(pickle_path), kind, name)
+    if find_index(archive_path) is not None:
         return _open_archive(archive_path, kind, None)
-    module = load_recipe(name)
-    if hasattr(module, "make_dataset"):
+    module = load_recipe(dataset)
+    if hasattr(module, "make_dataset") and variant is None:
         return module.make_dataset()
     raise WorkError(
         f"dataset {name!r}: not built yet, neither {pickle_path} nor {archive_path} exists; "
-        f"run: posepile run {name}"
+        f"run: {run_command(name)}"
     )
 
 
 def get_joint_info(name: str) -> JointInfo:
     """Returns the skeleton of a dataset; the recipe's where it has not been built."""
-    from posepile.store import restricted_pickle as unpickling
-
     name = str(name)
     if name.endswith(".pkl"):
-        return unpickling.load(paths.ensure_absolute(name)).joint_info
+        return restricted_pickle.load(paths.ensure_absolute(name)).joint_info
     if name.endswith(".barecat"):
         return open_archive(name).joint_info
-    if name in dataset_names():
-        return load_recipe(name).SPEC.joint_info
+    dataset, _ = _split_name(name)
+    if dataset in dataset_names():
+        return load_recipe(dataset).SPEC.joint_info
     pickle_path, archive_path = paths.cache_dir() / f"{name}.pkl", paths.archive_path(name)
     if pickle_path.exists():
-        return unpickling.load(pickle_path).joint_info
-    if archive_path.exists():
+        return restricted_pickle.load(pickle_path).joint_info
+    if find_index(archive_path) is not None:
         return open_archive(archive_path).joint_info
-    return load_recipe(name).SPEC.joint_info
+    return load_recipe(dataset).SPEC.joint_info
+
+
+def _split_name(name):
+    """Returns the dataset and the variant of a build's name; no variant is None."""
+    dataset, at, variant = name.partition("@")
+    if at and not (dataset and variant):
+        raise UsageError(f"dataset {name!r}: expected name or name@variant")
+    return dataset, variant or None
 
 
 def _open_archive(path, kind, images):
-
-    own_kind = open_archive(path).metadata.get("kind")
+    own_kind = _steady(lambda: open_archive(path).metadata.get("kind"))
     if own_kind == "2d" and kind == "3d":
         raise UsageError(
             f"{path}: a 2D dataset; open it with posepile.datasets2d.get_dataset instead"
@@ -120,10 +132,18 @@ def open_dataset(
         kind: ``3d`` or ``2d``; None = what the archive says of itself.
         image_archive_path: Where the images are, if not in the archive itself.
     """
-    from posepile.datasets2d import Pose2DDataset
-    from posepile.datasets3d import Pose3DDataset
-    from posepile.store.example_list import ExampleList
+    return _steady(lambda: _open_dataset(path, kind, image_archive_path))
 
+
+def _steady(open_it):
+    """Opens what may be replaced while it is opened, until it was not."""
+    for _ in range(20):
+        with contextlib.suppress(ArchiveReplaced):
+            return open_it()
+    return open_it()
+
+
+def _open_dataset(path, kind, image_archive_path):
     archive = open_archive(path)
     metadata, joint_info = archive.metadata, archive.joint_info
     if kind is None:
@@ -135,7 +155,8 @@ def open_dataset(
                 f"{archive.index_path}: image_barecat_path={os.fspath(image_archive_path)!r} "
                 "given, but this archive holds its images itself; leave it out"
             )
-        source = table_source(ref, kind, archive.table.n_rows)
+        source = table_source(ref, kind, archive.table.n_rows, short_identity(archive))
+        source.check()
         rows = archive.split_rows()
         lists = [ExampleList(source, rows[name]) for name in SPLIT_NAMES.values()]
     else:
@@ -144,7 +165,7 @@ def open_dataset(
             images = paths.relative_to_root(paths.ensure_absolute(image_archive_path))
         lists = []
         for name in SPLIT_NAMES.values():
-            keys = _StringColumn(key for key, *_ in archive.entries(name))
+            keys = StringColumn(key for key, *_ in archive.entries(name))
             lists.append(ExampleList(EntrySource(ref, images, kind, joint_info.n_joints, keys)))
     if kind == "2d":
         return Pose2DDataset(joint_info, *lists)
@@ -161,10 +182,8 @@ def write_pickle(path: str | os.PathLike, pickle_path: str | os.PathLike) -> Non
 
     Args:
         path: The archive.
-        pickle_path: Where to; written beside and renamed.
+        pickle_path: Where to; written to a temporary file and renamed.
     """
-    import pickle
-
     data = pickle.dumps(open_dataset(path), protocol=4)
     pickle_path = Path(pickle_path)
     pickle_path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,16 @@
-"""Parts: what a unit of work leaves, a shard of images beside the columns of its examples."""
+"""Part files: what one unit of work leaves, a ``.part`` and, beside it, a ``.shard`` of images.
+
+A ``.part`` is one file, because a million units make a million of everything::
+
+    posepile part 2 <bytes of the JSON> <its CRC32C>    one line, fixed width
+    JSON header, padded with spaces
+    arrays, each aligned to 64 bytes
+    SHA-256 of everything before                        32 bytes
+
+What a rerun needs to know (is it current? how many examples?) stands in the header, which is read
+alone and has its own checksum. Every stage uses the same container; only cropping and segmentation
+have images. Neither file is ever changed in place: an archive holds hard links to shards.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +18,304 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import crc32c as crc32c_lib
 import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import write_atomically
-from posepile.store import codec
-
-if TYPE_CHECKING:
-    pass
+from posepile.files import plain
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
+from posepile.store.fields import Record
+from posepile.store.index import checked_image_path
+from posepile.store.shard_files import file_digest, link_or_copy
 from posepile.store.table import ExampleTable
 
-PART_VERSION = 1
+PART_VERSION = 2
+
+ALIGN = 64
+DIGEST_BYTES = 32
+
+_FIRST_READ = 16 << 10  # most headers are smaller, so that one read is enough
+_LINE_BYTES = 36
+_LINE = re.compile(rb"posepile part %d ([0-9]{10}) ([0-9a-f]{8})\n" % PART_VERSION)
 
 
-_ALIGN = 64
+def shard_of(path: str | os.PathLike) -> Path:
+    """Returns where the images of a part lie.
+
+    Args:
+        path: The ``.part`` file.
+    """
+    path = Path(path)
+    if path.suffix != ".part":
+        raise ValueError(f"{path}: the name of a part must end in .part")
+    return path.with_suffix(".shard")
 
 
-_CHUNK = 8 << 20
+def unfinished(path: str | os.PathLike) -> tuple[Path, Path]:
+    """Returns where the part and its shard lie while they are written.
+
+    Known names rather than random ones: what a killed process left is found without listing.
+    """
+    path, shard = Path(path), shard_of(path)
+    return path.with_name(f".{path.name}.tmp"), shard.with_name(f".{shard.name}.tmp")
+
+
+def remove_part(path: str | os.PathLike) -> None:
+    """Removes a part, its shard, and what a killed process left of either."""
+    for file in (Path(path), shard_of(path), *unfinished(path)):
+        file.unlink(missing_ok=True)
+
+
+class DamagedParts(WorkError):
+    """Parts that are absent or do not fit their checksums: their units are to be done again.
+
+    Args:
+        reasons: What is wrong, by the path of the part.
+
+    Attributes:
+        paths: The parts, in the order of packing.
+    """
+
+    def __init__(self, reasons: dict[Path, str]):
+        self.reasons, self.paths = reasons, list(reasons)
+        more = f" (and {len(reasons) - 1} more damaged parts)" if len(reasons) > 1 else ""
+        super().__init__(f"{next(iter(reasons.values()))}{more}")
+
+    def __reduce__(self):
+        return DamagedParts, (self.reasons,)
+
+
+# ---------------------------------------------------------------- the container
+
+
+def write_part(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Writes a part: under a temporary name, to the disk, then renamed.
+
+    Args:
+        path: The file; its folder is made if needed.
+        header: JSON-serialisable facts. ``version``, ``columns`` (places of the arrays),
+            ``data_bytes`` and ``sha256.columns`` are added here.
+        arrays: Arrays of plain numbers by name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(_write(path, header, arrays), path)
+
+
+def _write(path, header, arrays):
+    """Writes a part, to the disk, under a temporary name, which is returned."""
+    columns, pieces, position = {}, [], 0
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        padding = -position % ALIGN
+        pieces += [b"\0" * padding, memoryview(array.reshape(-1)).cast("B") if array.size else b""]
+        columns[name] = [position + padding, array.dtype.str, list(array.shape)]
+        position += padding + array.nbytes
+    digest = columns_digest(columns)
+    for piece in pieces:
+        digest.update(piece)
+    header = {
+        **header,
+        "version": PART_VERSION,
+        "columns": columns,
+        "data_bytes": position,
+        "sha256": {**header.get("sha256", {}), "columns": digest.hexdigest()},
+    }
+    head = _encode_head(header)
+    whole = hashlib.sha256(head)
+    temporary, _ = unfinished(path)
+    try:
+        with open(temporary, "wb") as f:
+            f.write(head)
+            for piece in pieces:
+                f.write(piece)
+                whole.update(piece)
+            f.write(whole.digest())
+            f.flush()
+            os.fsync(f.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def columns_digest(columns: dict[str, Any]) -> Any:
+    """Returns the SHA-256 object that is to be fed the bytes of the arrays.
+
+    Names, types and shapes go first: the same bytes under another name are another table.
+    """
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode())
+
+
+def _encode_head(header):
+    text = json.dumps(
+        header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
+    ).encode()
+    text += b" " * (-(_LINE_BYTES + len(text) + 1) % ALIGN) + b"\n"
+    crc = crc32c_lib.crc32c(text)
+    return b"posepile part %d %010d %08x\n" % (PART_VERSION, len(text), crc) + text
+
+
+def read_header(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Returns the header of a part; None if it is absent, cut, damaged or of another version.
+
+    Only the head of the file is read. Nothing that the file may hold raises an exception.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = read_head(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return None if found is None else found[0]
+
+
+def read_head(fd: int) -> tuple[dict[str, Any], int] | None:
+    """Returns header of an open part and the position of its arrays; None if it is no whole part.
+
+    Args:
+        fd: File descriptor at the start of the file; the position afterwards is anywhere.
+    """
+    data = os.read(fd, _FIRST_READ)
+    size = os.fstat(fd).st_size
+    match = _LINE.match(data)
+    if match is None:
+        return None
+    start = _LINE_BYTES + int(match[1])
+    if start > size:
+        return None
+    while len(data) < start:
+        more = os.read(fd, start - len(data))
+        if not more:
+            return None
+        data += more
+    text = data[_LINE_BYTES:start]
+    if crc32c_lib.crc32c(text) != int(match[2], 16):
+        return None
+    header = json.loads(text)
+    if start + header["data_bytes"] + DIGEST_BYTES != size:
+        return None
+    return header, start
+
+
+def read_arrays(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns header and arrays of a part, its digest compared.
+
+    Raises:
+        CorruptInput: It is damaged.
+        WorkError: There is none.
+    """
+    data, header, start = _read_whole(path)
+    arrays = {}
+    for name, (offset, dtype, shape) in header["columns"].items():
+        count = int(np.prod(shape, dtype=np.int64))
+        array = np.frombuffer(data, dtype, count, start + offset) if count else np.empty(0, dtype)
+        arrays[name] = array.reshape(shape)
+    return header, arrays
+
+
+def _read_whole(path):
+    try:
+        with open(path, "rb", buffering=0) as f:
+            found = read_head(f.fileno())
+            f.seek(0)
+            data = f.readall() if found is not None else b""
+    except FileNotFoundError:
+        raise WorkError(
+            f"{path}: not found; the part was not finished, run its unit again"
+        ) from None
+    except OSError as e:
+        raise CorruptInput(path, f"cannot be read: {e.strerror}", hint=_HINT) from e
+    if found is None:
+        raise CorruptInput(path, "is cut short, damaged or of another version", hint=_HINT)
+    if hashlib.sha256(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
+        raise CorruptInput(path, "its content does not fit its SHA-256", hint=_HINT)
+    return data, *found
+
+
+_HINT = "run its unit again"
+
+
+def damage_of_part(path: str | os.PathLike, *, shard: bool = True) -> str | None:
+    """Returns what is wrong with a part or its shard, every byte compared; None if nothing is.
+
+    Args:
+        path: The part.
+        shard: Read the shard, too.
+    """
+    try:
+        header = _read_whole(path)[1]
+        if shard and "shard" in header["sha256"]:
+            check_shard(path, header)
+    except WorkError as e:
+        return str(e)
+    return None
+
+
+def check_shard(path: str | os.PathLike, header: dict[str, Any], also: Any = None) -> None:
+    """Compares a part's shard with the digest in its header.
+
+    Args:
+        path: The part.
+        header: Its header.
+        also: A digest that is fed the same bytes.
+
+    Raises:
+        CorruptInput: The shard is absent, of another size or damaged.
+    """
+    shard = shard_of(path)
+    try:
+        digest, size = file_digest(shard, also)
+    except OSError as e:
+        raise CorruptInput(shard, f"cannot be read: {e.strerror}", hint=_HINT) from e
+    if size != header["image_bytes"]:
+        raise CorruptInput(shard, f"{size} bytes, expected {header['image_bytes']}", hint=_HINT)
+    if digest != header["sha256"]["shard"]:
+        raise CorruptInput(shard, "its content does not fit its SHA-256", hint=_HINT)
+
+
+# ---------------------------------------------------------------- examples
 
 
 class PartWriter:
-    """Writes the part of one unit of work.
+    """Writes the part of one unit of work, images and annotations.
 
-    ``part.json`` is written last; a folder without it is not a part. Same records and images give
-    the same bytes.
+    Nothing is under the final names before :meth:`close`. Same records and images give the same
+    bytes.
 
     Args:
-        directory: Folder to write to; made if needed. What an earlier attempt left is overwritten.
+        path: The ``.part`` file; its folder is made if needed, an old part is replaced.
+        images_of: A finished part with the same images in the same order: its shard is linked
+            instead of written again.
     """
 
-    def __init__(self, directory: str | os.PathLike):
-        self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "part.json").unlink(missing_ok=True)
+    def __init__(self, path: str | os.PathLike, images_of: str | os.PathLike | None = None):
+        self.path = Path(path)
+        self.shard = shard_of(path)
+        self._images_of = images_of
         self._columns = ColumnBuilder()
         self._images: dict[str, tuple[int, int, int]] = {}
         self._keys: set[tuple[str, int]] = set()
         self._counts = dict.fromkeys(SPLITS, 0)
         self._offset = 0
         self._digest = hashlib.sha256()
-        self._file = open(self.directory / "shard", "wb", buffering=1 << 20)
+        self._closed = False
+        self._temporary = unfinished(path)[1]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = None if images_of else open(self._temporary, "wb", buffering=1 << 20)
 
-    def add(self, record: codec.Record, jpeg: bytes | None) -> None:
+    def add(self, record: Record, jpeg: bytes | None) -> None:
         """Adds one example.
 
         Args:
@@ -65,7 +326,7 @@ class PartWriter:
         Raises:
             WorkError: The record cannot be stored; the message names it. The part is as before.
         """
-        image_path = _checked_image_path(record.image_path)
+        image_path = checked_image_path(record.image_path)
         if (image_path, record.person) in self._keys:
             raise WorkError(f"{image_path}, person {record.person}: added twice")
         known = self._images.get(image_path)
@@ -83,152 +344,98 @@ class PartWriter:
         self._counts[record.split] += 1
         if known is None:
             self._images[image_path] = place
-            self._file.write(jpeg)
+            if self._file is not None:
+                self._file.write(jpeg)
             self._digest.update(jpeg)
             self._offset += size
 
-    def close(self) -> dict[str, Any]:
-        """Completes the part.
+    def close(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Completes the part: the shard gets its name first, the part last.
+
+        Args:
+            result: What the run wants to find in the header under ``result``.
 
         Returns:
             Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits`` (examples per
-            split), ``sha256`` of shard and columns.
+            split), ``sha256`` of the shard.
+
+        Raises:
+            CorruptInput: The images to be linked are not those that were added.
         """
-        self._file.close()
-        columns = self._columns.finish()
-        directory = {}
-        columns_digest = hashlib.sha256()
-        with open(self.directory / "columns", "wb") as f:
-            for name in sorted(columns):
-                array = np.ascontiguousarray(columns[name])
-                position = f.tell()
-                padding = b"\0" * (-position % _ALIGN)
-                data = array.tobytes()
-                f.write(padding + data)
-                columns_digest.update(padding + data)
-                directory[name] = [position + len(padding), array.dtype.str, list(array.shape)]
         summary = {
             "n_examples": self._columns.n_rows,
             "n_images": len(self._images),
             "image_bytes": self._offset,
             "splits": self._counts,
-            "sha256": {"shard": self._digest.hexdigest(), "columns": columns_digest.hexdigest()},
+            "sha256": {"shard": self._digest.hexdigest()},
         }
-        part = {
-            "version": PART_VERSION,
-            "n_joints": self._columns.n_joints,
-            "columns": directory,
-            **summary,
-        }
-        write_atomically(self.directory / "part.json", _json_bytes(part))
+        header = {"n_joints": self._columns.n_joints, **summary}
+        if result is not None:
+            header["result"] = result
+        if self._file is None:
+            self._link_images(summary["sha256"]["shard"])
+        else:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        part = _write(self.path, header, self._columns.finish())
+        # A part that exists has its shard: an old part must not meet the new one.
+        self.path.unlink(missing_ok=True)
+        os.replace(self._temporary, self.shard)
+        os.replace(part, self.path)
+        self._closed = True
         return summary
 
+    def _link_images(self, digest):
+        header = read_header(self._images_of)
+        if header is None or header["sha256"].get("shard") != digest:
+            raise CorruptInput(
+                shard_of(self._images_of), "its images are not those added here", hint=_HINT
+            )
+        link_or_copy(shard_of(self._images_of), self._temporary)
+
     def abort(self) -> None:
-        """Gives up; what was written stays without ``part.json``."""
+        """Gives up; nothing is left, and an old part is as before."""
         with contextlib.suppress(OSError):  # a full disk fails a second time when flushing
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
+        for temporary in unfinished(self.path):
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def __enter__(self):
         return self
 
     def __exit__(self, exc_type, exc, tb):
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
-
-
-def _checked_image_path(path):
-    pieces = path.split("/")
-    if (
-        len(pieces) < 2
-        or any(p in ("", ".", "..") for p in pieces)
-        or "\\" in path
-        or "\0" in path
-    ):
-        raise WorkError(
-            f"image path {path!r}: expected image_dir/name with forward slashes and no empty, '.' "
-            "or '..' component"
-        )
-    return path
-
-
-def _json_bytes(obj):
-    return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-class _Part:
-    """A finished part, as packing sees it."""
-
-    def __init__(self, directory):
-        self.directory = Path(directory)
         try:
-            info = json.loads((self.directory / "part.json").read_bytes())
-        except FileNotFoundError:
-            raise WorkError(
-                f"{self.directory}: no part.json; the part was not finished, run its unit again"
-            ) from None
-        except ValueError as e:
-            raise CorruptInput(self.directory / "part.json", f"not readable as JSON: {e}") from e
-        if info.get("version") != PART_VERSION:
-            raise WorkError(
-                f"{self.directory}: part version {info.get('version')}, expected {PART_VERSION}; "
-                "run its unit again"
-            )
-        self.n_rows = info["n_examples"]
-        self.n_joints = info["n_joints"]
-        self.image_bytes = info["image_bytes"]
-        self.n_images = info["n_images"]
-        self.splits = info["splits"]
-        self.columns = info["columns"]
-        size = (self.directory / "shard").stat().st_size
-        if size != self.image_bytes:
-            raise CorruptInput(
-                self.directory / "shard", f"{size} bytes, expected {self.image_bytes}"
-            )
-
-    def dtype(self, name):
-        return np.dtype(self.columns[name][1])
-
-    def shape(self, name):
-        return tuple(self.columns[name][2])
-
-    def read(self, name, start=0, stop=None):
-        """Reads rows of a column."""
-        offset, dtype, shape = self.columns[name]
-        dtype = np.dtype(dtype)
-        stop = shape[0] if stop is None else min(stop, shape[0])
-        row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-        n_bytes = (stop - start) * row_bytes
-        with open(self.directory / "columns", "rb", buffering=0) as f:
-            f.seek(offset + start * row_bytes)
-            data = bytearray(n_bytes)
-            view, got = memoryview(data), 0
-            while got < n_bytes:
-                n = f.readinto(view[got:])
-                if not n:
-                    raise CorruptInput(self.directory / "columns", f"column {name!r} is cut short")
-                got += n
-        return np.frombuffer(data, dtype).reshape(stop - start, *shape[1:])
-
-    def iter_chunks(self, name):
-        """Iterates over a column in pieces of some megabytes."""
-        _, dtype, shape = self.columns[name]
-        row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape[1:], dtype=np.int64)))
-        step = max(1, _CHUNK // row_bytes)
-        for start in range(0, shape[0], step):
-            yield self.read(name, start, start + step)
+            if exc_type is None and not self._closed:
+                self.close()
+        finally:
+            if not self._closed:
+                self.abort()
 
 
-def read_part(directory: str | os.PathLike) -> Iterator[tuple[codec.Record, bytes]]:
-    """Iterates over the examples of a finished part and their images, in the order written."""
-    part = _Part(directory)
-    if not part.n_rows:
+def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
+    """Iterates over the examples of a part and their images, in the order written.
+
+    Raises:
+        CorruptInput: The part or an image is damaged.
+    """
+    header, arrays = read_arrays(path)
+    if not header["n_examples"]:
         return
-    columns = {name: part.read(name) for name in part.columns}
-    rows = ExampleTable(columns, part.n_joints or 0)
-    with open(part.directory / "shard", "rb") as f:
-        for row in range(part.n_rows):
-            _, offset, size = rows.image_address(row)
-            f.seek(offset)
-            yield rows.record(row), f.read(size)
+    rows = ExampleTable(arrays, header["n_joints"] or 0)
+    shard = shard_of(path)
+    try:
+        with open(shard, "rb") as f:
+            for row, crc in zip(range(rows.n_rows), arrays["crc32c"].tolist(), strict=True):
+                _, offset, size = rows.image_address(row)
+                f.seek(offset)
+                data = f.read(size)
+                if crc32c_lib.crc32c(data) != crc:
+                    raise CorruptInput(
+                        shard, f"image at byte {offset} does not fit its checksum", hint=_HINT
+                    )
+                yield rows.record(row), data
+    except OSError as e:
+        raise CorruptInput(shard, f"cannot be read: {e.strerror}", hint=_HINT) from e

@@ -15,18 +15,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile import paths
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError, WorkError, one_line
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
 from posepile.store import codec
 from posepile.store.images import decode_image
-from posepile.store.packing import FORMAT_VERSION, TABLE_PREFIX
+from posepile.store.layout import FORMAT_VERSION, TABLE_PREFIX, Stamp, find_index, where_now
+from posepile.store.mapping import check_columns, npy_view
 
 if TYPE_CHECKING:
     pass
 from posepile.store.table import ExampleTable
 
 _MAX_OPEN_SHARDS = 128
+
+_SELECT = "SELECT path, shard, offset, size FROM files"
+
+_ADVICE = "posepile verify finds what is damaged"
+
+
+class ArchiveReplaced(WorkError):
+    """Another archive has taken the place of the one that is open."""
 
 
 def open_archive(path: str | os.PathLike) -> Archive:
@@ -55,22 +64,27 @@ def open_archive(path: str | os.PathLike) -> Archive:
     return cached
 
 
+def open_anew(path: str | os.PathLike) -> Archive:
+    """Returns a reader that remembers nothing of the files; see :func:`open_archive`."""
+    return Archive(*_find_index(os.fspath(path)))
+
+
 def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
     """Returns the manifest of an archive: code version, parameters, sources, counts."""
     try:
         return json.loads(open_archive(path)["manifest.json"])
     except KeyError:
         raise WorkError(f"{path}: holds no manifest.json") from None
+    except ValueError as e:
+        raise WorkError(f"{path}: its manifest.json is damaged ({one_line(e)}); {_ADVICE}") from e
 
 
 def _find_index(path):
     absolute = path if os.path.isabs(path) else os.fspath(paths.ensure_absolute(path))
     for candidate in (absolute, f"{absolute}-sqlite-index"):
-        try:
-            stat = os.stat(candidate)
-        except FileNotFoundError:
-            continue
-        return candidate, (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        found = find_index(candidate)
+        if found is not None:
+            return candidate, found[1]
     raise UsageError(f"archive {absolute}: not found")
 
 
@@ -115,13 +129,22 @@ class Archive:
 
     A read-only mapping from key to bytes, plus the example table if there is one.
 
+    Whatever is opened later than the archive itself (a shard, the table, the index in another
+    thread or a forked child) is opened by name. After each opening it is checked that the index
+    is still the one it was: a new archive says so in ``.next`` before it replaces the first file,
+    so what was opened before that is of this archive. What is open stays right for ever.
+
+    Single images at known places and the mapped table do not go through the Barecat library: it
+    keeps every shard open and looks each key up in the index, which takes several times longer
+    than reading the image does.
+
     Attributes:
-        index_path: The SQLite file.
+        index_path: The SQLite file at its final place.
         path: What shard names start with.
-        stamp: Identity of the index file.
+        stamp: Device, inode, time and size of the index.
     """
 
-    def __init__(self, index_path: str, stamp: tuple[int, ...]):
+    def __init__(self, index_path: str, stamp: Stamp):
         self.index_path = index_path
         self.path = index_path.removesuffix("-sqlite-index")
         self.stamp = stamp
@@ -130,13 +153,7 @@ class Archive:
         self._shards: OrderedDict[int, _Descriptor] = OrderedDict()
         self._table: ExampleTable | None = None
         self._metadata: dict[str, Any] | None = None
-        try:
-            self._connection().execute("SELECT path, shard, offset, size FROM files LIMIT 1")
-        except sqlite3.DatabaseError as e:
-            raise WorkError(
-                f"{index_path}: not the index of an archive ({e}); expected an SQLite file with "
-                "the table 'files'"
-            ) from e
+        self._connection()
         _live.add(self)
 
     def read(self, shard: int, offset: int, size: int) -> bytes:
@@ -144,7 +161,13 @@ class Archive:
         descriptor = self._shards.get(shard)
         if descriptor is None:
             descriptor = self._open_shard(shard)
-        data = os.pread(descriptor.number, size, offset)
+        try:
+            data = os.pread(descriptor.number, size, offset)
+        except (OSError, OverflowError, ValueError, MemoryError) as e:
+            raise WorkError(
+                f"{self._shard_path(shard)}: {size} bytes at offset {offset} cannot be read "
+                f"({e}); {_ADVICE}"
+            ) from e
         if len(data) != size:
             raise WorkError(
                 f"{self._shard_path(shard)}: {len(data)} bytes at offset {offset}, expected "
@@ -159,47 +182,82 @@ class Archive:
         with self._lock:
             descriptor = self._shards.get(shard)
             if descriptor is None:
-                self._check_unchanged()
-                try:
-                    descriptor = _Descriptor(self._shard_path(shard))
-                except FileNotFoundError:
-                    raise WorkError(
-                        f"{self._shard_path(shard)}: not found, but {self.index_path} refers to it"
-                    ) from None
+                descriptor = self._open_file(f"-shard-{shard:05d}")
                 while len(self._shards) >= _MAX_OPEN_SHARDS:
                     self._shards.popitem(last=False)
                 self._shards[shard] = descriptor
         return descriptor
 
-    def _check_unchanged(self):
-        # Shards are found by name: those of a successor must not be read with our offsets.
-        try:
-            now = _find_index(self.index_path)[1]
-        except UsageError:
-            now = None
-        if now != self.stamp:
+    def _open_file(self, suffix):
+        descriptor = None
+        for candidate in where_now(self.path, suffix):
+            try:
+                descriptor = _Descriptor(candidate)
+                break
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as e:
+                raise WorkError(f"{candidate}: cannot be opened: {e.strerror}") from e
+        self._check_unchanged()
+        if descriptor is None:
             raise WorkError(
+                f"{self.path}{suffix}: not found, but {self.index_path} refers to it; {_ADVICE}"
+            )
+        return descriptor
+
+    def _check_unchanged(self):
+        found = find_index(self.index_path)
+        if found is None or found[1] != self.stamp:
+            raise ArchiveReplaced(
                 f"{self.index_path}: was replaced or removed while open; open the dataset again"
             )
 
     def _connection(self):
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            uri = f"file:{_quote(os.path.abspath(self.index_path))}?mode=ro&immutable=1"
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            self._local.connection = connection
+            connection = self._local.connection = self._connect()
         return connection
+
+    def _connect(self):
+        problem = None
+        for _ in range(10):  # each time the index may be moved between looking and opening
+            found = find_index(self.index_path)
+            if found is None or found[1] != self.stamp:
+                break
+            uri = f"file:{_quote(os.path.abspath(found[0]))}?mode=ro&immutable=1"
+            try:
+                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                connection.execute(
+                    "SELECT path, shard, offset, size FROM files LIMIT 1"
+                ).fetchone()
+            except (sqlite3.Error, UnicodeDecodeError) as e:
+                problem = e
+                continue
+            self._check_unchanged()
+            return connection
+        self._check_unchanged()  # raises if that is why
+        raise WorkError(
+            f"{self.index_path}: not the index of an archive ({one_line(problem)}); expected an "
+            "SQLite file with the table 'files'"
+        ) from problem
+
+    def _rows(self, query, args=()):
+        """Iterates over rows of the index, checked for type, with errors of one line."""
+        try:
+            for row in self._connection().execute(query, args):
+                if type(row[0]) is not str or any(type(n) is not int or n < 0 for n in row[1:]):
+                    raise WorkError(f"{self.index_path}: is damaged (row {row!r}); {_ADVICE}")
+                yield row
+        except (sqlite3.Error, UnicodeDecodeError) as e:
+            raise WorkError(f"{self.index_path}: is damaged ({one_line(e)}); {_ADVICE}") from e
 
     def address(self, key: str) -> tuple[int, int, int]:
         """Looks up shard, offset and size of an entry; KeyError if there is none."""
-        row = (
-            self._connection()
-            .execute("SELECT shard, offset, size FROM files WHERE path = ?", (key,))
-            .fetchone()
-        )
-        if row is None:
-            raise KeyError(key)
-        return row
+        for row in self._rows(
+            "SELECT path, shard, offset, size FROM files WHERE path = ?", (key,)
+        ):
+            return row[1:]
+        raise KeyError(key)
 
     def __getitem__(self, key):
         return self.read(*self.address(key))
@@ -219,7 +277,8 @@ class Archive:
             return default
 
     def __len__(self):
-        return self._connection().execute("SELECT count(*) FROM files").fetchone()[0]
+        ((_, n),) = self._rows("SELECT '', count(*) FROM files")
+        return n
 
     def __bool__(self):
         return True  # without counting the entries
@@ -231,15 +290,12 @@ class Archive:
 
     def entries(self, folder: str = "") -> Iterator[tuple[str, int, int, int]]:
         """Iterates over (key, shard, offset, size) of all entries below a folder."""
-        connection = self._connection()
-        select = "SELECT path, shard, offset, size FROM files"
         if folder:
             # '0' follows '/': this range is everything below the folder.
-            yield from connection.execute(
-                f"{select} WHERE path > ? AND path < ? ORDER BY path", (f"{folder}/", f"{folder}0")
-            )
+            where = "WHERE path > ? AND path < ?"
+            yield from self._rows(f"{_SELECT} {where} ORDER BY path", (f"{folder}/", f"{folder}0"))
         else:
-            yield from connection.execute(f"{select} ORDER BY path")
+            yield from self._rows(f"{_SELECT} ORDER BY path")
 
     def decoded(self) -> DecodedArchive:
         """Returns a view whose values are decoded by extension."""
@@ -253,8 +309,37 @@ class Archive:
                 data = self["metadata.msgpack"]
             except KeyError:
                 raise WorkError(f"{self.index_path}: holds no metadata.msgpack") from None
-            self._metadata = codec.unpack_msgpack(data)
+            self._metadata = self._checked_metadata(data)
         return self._metadata
+
+    def _checked_metadata(self, data):
+        try:
+            metadata = codec.unpack_msgpack(data)
+            JointInfo(metadata["joint_names"], metadata["joint_edges"], strict=False)
+            version = metadata.get("format_version", 0)
+            ranges = metadata.get("split_ranges")
+            if ranges is not None:
+                for name in SPLITS:
+                    range(*ranges[name])
+            too_new = version > FORMAT_VERSION
+        except WorkError:
+            raise
+        except Exception as e:  # whatever the library makes of damaged bytes
+            raise WorkError(
+                f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: "
+                f"{one_line(e)}); {_ADVICE}"
+            ) from e
+        if too_new:
+            raise WorkError(
+                f"{self.index_path}: format version {version}, this code reads up to "
+                f"{FORMAT_VERSION}; update posepile"
+            )
+        return metadata
+
+    @property
+    def identity(self) -> str | None:
+        """Digest of what the archive holds; None in archives made before there was one."""
+        return self.metadata.get("identity")
 
     @property
     def joint_info(self) -> JointInfo:
@@ -270,12 +355,6 @@ class Archive:
     def table(self) -> ExampleTable:
         """The example table, memory-mapped."""
         if self._table is None:
-            version = self.metadata.get("format_version", 0)
-            if version > FORMAT_VERSION:
-                raise WorkError(
-                    f"{self.index_path}: format version {version}, this code reads up to "
-                    f"{FORMAT_VERSION}; update posepile"
-                )
             self._table = ExampleTable(self._map_columns(), len(self.metadata["joint_names"]))
         return self._table
 
@@ -288,17 +367,21 @@ class Archive:
 
     def _map_columns(self):
         maps, columns = {}, {}
-        for key, shard, offset, size in self.entries(TABLE_PREFIX):
-            if shard not in maps:
-                with open(self._shard_path(shard), "rb") as f:
-                    maps[shard] = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-            name = key.removeprefix(f"{TABLE_PREFIX}/").removesuffix(".npy")
+        for key, shard, offset, size in list(self.entries(TABLE_PREFIX)):
             try:
-                columns[name] = _npy_view(maps[shard], offset, size)
-            except ValueError as e:
-                raise WorkError(f"{self.index_path}, {key}: {e}") from e
+                if shard not in maps:
+                    descriptor = self._open_file(f"-shard-{shard:05d}")
+                    maps[shard] = mmap.mmap(descriptor.number, 0, access=mmap.ACCESS_READ)
+                name = key.removeprefix(f"{TABLE_PREFIX}/").removesuffix(".npy")
+                columns[name] = npy_view(maps[shard], offset, size)
+            except (OSError, ValueError) as e:
+                raise WorkError(f"{self.index_path}, {key}: {e}; {_ADVICE}") from e
         if "flags" not in columns:
             raise WorkError(f"{self.index_path}: holds no example table")
+        try:
+            check_columns(columns)
+        except ValueError as e:
+            raise WorkError(f"{self.index_path}: its table is damaged ({e}); {_ADVICE}") from e
         return columns
 
 
@@ -342,27 +425,3 @@ def _quote(path):
     from urllib.parse import quote
 
     return quote(path)
-
-
-def _npy_view(buffer, offset, size):
-    """Returns the array of a ``.npy`` entry as a view of the buffer."""
-    if buffer[offset : offset + 8] != b"\x93NUMPY\x01\x00":
-        raise ValueError("expected a .npy entry of format 1.0")
-    header_size = int.from_bytes(buffer[offset + 8 : offset + 10], "little")
-    dtype, shape = _parse_npy_header(bytes(buffer[offset + 10 : offset + 10 + header_size]))
-    count = int(np.prod(shape, dtype=np.int64))
-    if 10 + header_size + count * dtype.itemsize != size:
-        raise ValueError(f"{size} bytes do not fit an array of shape {shape} and type {dtype}")
-    if not count:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(buffer, dtype, count, offset + 10 + header_size).reshape(shape)
-
-
-def _parse_npy_header(header):
-    import ast
-
-    fields = ast.literal_eval(header.decode("latin1"))
-    dtype = np.dtype(fields["descr"])
-    if dtype.hasobject or fields["fortran_order"]:
-        raise ValueError("expected plain numbers in C order")
-    return dtype, fields["shape"]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import sys
-import types
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from posepile import paths
 from posepile.errors import UsageError, WorkError
 
 _POSEPILE = {
@@ -22,16 +21,22 @@ _POSEPILE = {
         "Pose3DExample",
         "LazyPose3DExample",
         "SparseCoords",
+        "example_list",
+        "table_source",
+        "table_example",
+        "entry_source",
+        "entry_example",
     },
     "posepile.datasets2d": {"Pose2DDataset", "Pose2DExample", "LazyPose2DExample"},
     "posepile.joint_info": {"JointInfo", "_rebuild"},
-    "posepile.store.example_list": {"_rebuild_list"},
-    "posepile.store.row_sources": {
+    # up to version 0.1.0
+    "posepile.archive": {
         "table_source",
         "_table_example",
         "_entry_example",
         "_rebuild_entry_source",
     },
+    "posepile.table": {"_rebuild_list"},
     "posepile.merging.merge": {"MappedSource", "_mapped_example"},
 }
 _NUMPY = {
@@ -86,8 +91,6 @@ MODULE_ALIASES = {
 }
 _RENAMED = {
     **MODULE_ALIASES,
-    "posepile.archive": "posepile.store.row_sources",  # up to version 0.1.0
-    "posepile.table": "posepile.store.example_list",
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
     "numpy.core.multiarray": "numpy._core.multiarray",
@@ -110,8 +113,6 @@ def load(file: str | os.PathLike | BinaryIO) -> Any:
     """
     if hasattr(file, "read"):
         return _read(file, getattr(file, "name", "pickle"))
-    from posepile import paths
-
     path = paths.ensure_absolute(file) if not Path(file).exists() else Path(file)
     try:
         with open(path, "rb") as f:
@@ -123,28 +124,6 @@ def load(file: str | os.PathLike | BinaryIO) -> Any:
 def loads(data: bytes) -> Any:
     """Reads a dataset pickle from bytes, as :func:`load` does."""
     return _read(io.BytesIO(data), "pickle")
-
-
-def install_aliases() -> None:
-    """Registers the module names of earlier versions, so that plain ``pickle.load`` reads them.
-
-    Changes ``sys.modules`` for the whole process, hence only on request. Modules that can really
-    be imported are left alone.
-    """
-    import importlib
-    import importlib.util
-
-    for old, new in MODULE_ALIASES.items():
-        if old in sys.modules:
-            continue
-        package = old.partition(".")[0]
-        if package not in sys.modules and importlib.util.find_spec(package) is not None:
-            continue
-        if "." in old and package not in sys.modules:
-            container = types.ModuleType(package)
-            container.__path__ = []
-            sys.modules[package] = container
-        sys.modules[old] = importlib.import_module(new)
 
 
 def _read(file, name):

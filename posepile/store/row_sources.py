@@ -1,57 +1,95 @@
-"""Where lazy examples come from: rows of a table, or entries of an older archive."""
+"""Where lazy examples come from: rows of a table, or entries of an older archive.
+
+A reference to a row is only as good as the archive it was made for: sources carry the archive's
+identity and compare it when they first open the archive, before an example is handed out.
+"""
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from posepile.errors import UsageError, WorkError
+from posepile.errors import PosePileError, WorkError
 from posepile.store import codec
 from posepile.store.images import decode_image, read_image
-
-if TYPE_CHECKING:
-    pass
-from posepile.store.reading import Archive, open_archive
+from posepile.store.lazy import LAZY_EXAMPLES
+from posepile.store.reading import Archive, ArchiveReplaced, open_archive
 from posepile.store.table import ExampleTable
 
+# Hexadecimal digits of an archive's identity that references carry and messages show.
+_IDENTITY_DIGITS = 16
 
-def table_source(path: str, kind: str, n_rows: int | None = None) -> TableSource:
-    """Returns the source of an archive's table, one per process and path.
+
+def short_identity(archive: Archive) -> str | None:
+    """Returns the part of an archive's identity that references carry; None if it has none."""
+    identity = archive.identity
+    return None if identity is None else identity[:_IDENTITY_DIGITS]
+
+
+def run_command(name: str) -> str:
+    """Returns the command that makes a build, ``name`` or ``name@variant``."""
+    dataset, _, variant = name.partition("@")
+    return f"posepile run {dataset}" + (f" --variant {variant}" if variant else "")
+
+
+def table_source(
+    path: str, kind: str, n_rows: int | None = None, identity: str | None = None
+) -> TableSource:
+    """Returns the source of an archive's table, one per process and reference.
 
     Args:
         path: The archive, relative to ``DATA_ROOT`` or absolute.
         kind: ``3d`` or ``2d``, the kind of examples to build.
-        n_rows: Number of rows when the reference was made; compared on first use.
+        n_rows: Number of rows when the reference was made.
+        identity: :func:`short_identity` of the archive then; None in references from before
+            archives had one.
     """
-    key = (path, kind, n_rows)
+    key = (path, kind, n_rows, identity)
     source = _sources.get(key)
     if source is None or source.is_stale():
-        source = _sources[key] = TableSource(path, kind, n_rows)
+        source = _sources[key] = TableSource(path, kind, n_rows, identity)
     return source
 
 
 _sources: dict[tuple, TableSource] = {}
 
 
-def _table_example(path, kind, row):
-    return table_source(path, kind).example(row)
+def table_example(path: str, kind: str, row: int, identity: str | None = None) -> Any:
+    """Returns the example of a row, as pickles refer to it.
+
+    The archive is looked at when a field is asked for, not here: an exception while a worker
+    process unpickles what it was sent would end the worker.
+    """
+    return LAZY_EXAMPLES[kind](table_source(path, kind, identity=identity), row)
 
 
-def _entry_example(annotation_path, image_path, kind, n_joints, key):
+def entry_example(
+    annotation_path: str, image_path: str | None, kind: str, n_joints: int, key: str
+) -> Any:
+    """Returns the example of an entry, as pickles refer to it."""
     return EntrySource(annotation_path, image_path, kind, n_joints).example(key)
 
 
-def _example_class(kind):
-    if kind == "2d":
-        from posepile.datasets2d import LazyPose2DExample
+_warned = False
 
-        return LazyPose2DExample
-    from posepile.datasets3d import LazyPose3DExample
 
-    return LazyPose3DExample
+def _warn_once(index_path):
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    warnings.warn(
+        f"{index_path}: referred to by a pickle from before archives had an identity; whether it "
+        "is the archive that the pickle was made for cannot be checked. Save the pickle again to "
+        "give it one",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 class TableSource:
@@ -60,31 +98,56 @@ class TableSource:
     Attributes:
         annotation_path: The archive, relative to ``DATA_ROOT`` where possible.
         image_archive_path: The same.
+        identity: The archive's identity when the reference was made, None if unknown.
         getters: Field of an example -> function of the row, once the archive is open.
     """
 
-    def __init__(self, path: str, kind: str, n_rows: int | None = None):
+    def __init__(
+        self, path: str, kind: str, n_rows: int | None = None, identity: str | None = None
+    ):
         self.annotation_path = self.image_archive_path = path
         self.kind = kind
+        self.identity = identity
         self._n_rows = n_rows
         self._archive: Archive | None = None
         self.getters: dict[str, Any] = {}
-        self._class = _example_class(kind)
+        self._class = LAZY_EXAMPLES[kind]
 
     def archive(self) -> Archive:
-        """Returns the reader."""
+        """Returns the reader of the archive that this source was made for.
+
+        Raises:
+            WorkError: Another archive has its place now.
+        """
         if self._archive is None:
-            archive = open_archive(self.annotation_path)
-            if self._n_rows is not None and archive.table.n_rows != self._n_rows:
-                raise WorkError(
-                    f"{archive.index_path}: {archive.table.n_rows} examples, the reference to it "
-                    f"was made when it had {self._n_rows}; pack or merge again"
-                )
-            self._archive = archive
-            self.getters = {
-                name: getattr(archive.table, field) for name, field in self._class.FETCHED.items()
-            }
+            self._use(open_archive(self.annotation_path))
         return self._archive
+
+    def _use(self, archive):
+        self._check_identity(archive)
+        self.getters = {
+            name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
+        }
+        self._archive = archive
+
+    def _check_identity(self, archive):
+        found = short_identity(archive)
+        if self.identity is not None:
+            if found != self.identity:
+                raise ArchiveReplaced(
+                    f"{archive.index_path}: was packed again, its identity is {found or 'unknown'}"
+                    f", the reference to its examples was made for {self.identity}; open the "
+                    "dataset again and select examples anew, or put the other archive back (a "
+                    "dataset's own pickle is written again by: "
+                    f"{run_command(Path(archive.path).stem)})"
+                )
+        elif self._n_rows is not None and archive.table.n_rows != self._n_rows:
+            raise WorkError(
+                f"{archive.index_path}: {archive.table.n_rows} examples, the reference to it "
+                f"was made when it had {self._n_rows}; pack or merge again"
+            )
+        elif found is not None:
+            _warn_once(archive.index_path)
 
     def is_stale(self) -> bool:
         """Whether the archive that this source has open is no longer the one at its path."""
@@ -92,7 +155,7 @@ class TableSource:
             return False
         try:
             return open_archive(self.annotation_path) is not self._archive
-        except UsageError:
+        except PosePileError:  # will be raised when an example is used
             return True
 
     def table(self) -> ExampleTable:
@@ -107,13 +170,20 @@ class TableSource:
     def __len__(self):
         return self.table().n_rows if self._n_rows is None else self._n_rows
 
+    def check(self) -> None:
+        """Opens the archive if it is not open yet, which compares identities."""
+        if self._archive is None:
+            self.archive()
+
     def example(self, row: int) -> Any:
         """Returns the lazy example of a row."""
+        if self._archive is None:
+            self.archive()
         return self._class(self, row)
 
     def fetch(self, row: int, name: str) -> Any:
         """Returns one field of a row."""
-        return getattr(self.table(), name)(row)
+        return self.table().readers[name](row)
 
     def image_path(self, row: int) -> str:
         """Returns the image path of a row."""
@@ -126,7 +196,14 @@ class TableSource:
     def image_bytes(self, row: int) -> bytes:
         """Returns the stored image file of a row, without asking the index."""
         archive = self._archive if self._archive is not None else self.archive()
-        return archive.read(*archive.table.image_address(row))
+        try:
+            return archive.read(*archive.table.image_address(row))
+        except ArchiveReplaced:  # its files cannot be opened any more; those of an equal one do
+            if self.identity is None:
+                raise
+            now = open_archive(self.annotation_path)
+            self._use(now)
+            return now.read(*now.table.image_address(row))
 
     def image(self, row: int) -> np.ndarray:
         """Returns the decoded image of a row."""
@@ -134,18 +211,25 @@ class TableSource:
 
     def reduce_example(self, row: int) -> tuple:
         """Returns how to make the example in another process."""
-        return _table_example, (self.annotation_path, self.kind, row)
+        return table_example, (self.annotation_path, self.kind, row, self._known_identity())
+
+    def _known_identity(self):
+        # References without one get that of the archive they were used with.
+        if self.identity is None and self._archive is not None:
+            return short_identity(self._archive)
+        return self.identity
 
     def __eq__(self, other):
         if not isinstance(other, TableSource):
             return NotImplemented
-        return (self.annotation_path, self.kind) == (other.annotation_path, other.kind)
+        own, its = ((s.annotation_path, s.kind, s.identity) for s in (self, other))
+        return own == its
 
     def __hash__(self):
         return hash((self.annotation_path, self.kind))
 
     def __reduce__(self):
-        return table_source, (self.annotation_path, self.kind, len(self))
+        return table_source, (self.annotation_path, self.kind, len(self), self._known_identity())
 
 
 class EntrySource:
@@ -167,17 +251,20 @@ class EntrySource:
         image_archive_path: str | None,
         kind: str,
         n_joints: int,
-        keys: _StringColumn | None = None,
+        keys: StringColumn | None = None,
     ):
         self.annotation_path = annotation_path
         self.image_archive_path = image_archive_path
         self.kind = kind
         self.n_joints = n_joints
         self._keys = keys
-        self._class = _example_class(kind)
+        self._class = LAZY_EXAMPLES[kind]
 
     def __len__(self):
         return len(self._keys) if self._keys is not None else 0
+
+    def check(self) -> None:
+        """Does nothing: entries are found by name, not by number."""
 
     def example(self, row: int | str) -> Any:
         """Returns the lazy example of a row."""
@@ -193,8 +280,14 @@ class EntrySource:
 
     def record(self, row: int | str) -> codec.Record:
         """Returns the decoded entry of a row, read again at each call."""
-        key = self.path(row)
-        record = codec.decode_entry(open_archive(self.annotation_path)[key], key, self.n_joints)
+        key, archive = self.path(row), open_archive(self.annotation_path)
+        data = archive.get(key)
+        if data is None:
+            raise WorkError(
+                f"{archive.index_path}: no entry {key!r}; the archive is another one than when "
+                "the dataset was opened, open it again"
+            )
+        record = codec.decode_entry(data, key, self.n_joints)
         if not self.n_joints:
             record.world_coords = None
         return record
@@ -220,7 +313,7 @@ class EntrySource:
 
     def reduce_example(self, row: int | str) -> tuple:
         """Returns how to make the example in another process."""
-        return _entry_example, (
+        return entry_example, (
             self.annotation_path,
             self.image_archive_path,
             self.kind,
@@ -240,7 +333,7 @@ class EntrySource:
         return hash((self.annotation_path, self.kind))
 
     def __reduce__(self):
-        return _rebuild_entry_source, (
+        return entry_source, (
             self.annotation_path,
             self.image_archive_path,
             self.kind,
@@ -249,18 +342,30 @@ class EntrySource:
         )
 
 
-def _rebuild_entry_source(annotation_path, image_archive_path, kind, n_joints, keys):
+def entry_source(
+    annotation_path: str,
+    image_path: str | None,
+    kind: str,
+    n_joints: int,
+    keys: tuple[bytes, np.ndarray] | None,
+) -> EntrySource:
+    """Returns the source of an archive of entries, as pickles refer to it."""
     column = None
     if keys is not None:
-        column = _StringColumn(())
+        column = StringColumn(())
         column.blob, column.ptr = keys
-    return EntrySource(annotation_path, image_archive_path, kind, n_joints, column)
+    return EntrySource(annotation_path, image_path, kind, n_joints, column)
+
+
+# The names in pickles, wherever the code is.
+for _function in (table_source, table_example, entry_source, entry_example):
+    _function.__module__ = "posepile.datasets3d"
 
 
 _last_record = threading.local()
 
 
-class _StringColumn:
+class StringColumn:
     """Many strings in two arrays."""
 
     def __init__(self, strings: Iterable[str]):
@@ -277,6 +382,6 @@ class _StringColumn:
         return self.blob[self.ptr[i] : self.ptr[i + 1]].decode()
 
     def __eq__(self, other):
-        return isinstance(other, _StringColumn) and self.blob == other.blob
+        return isinstance(other, StringColumn) and self.blob == other.blob
 
     __hash__ = None

@@ -1,88 +1,256 @@
-"""Checks every checksum and row of an archive."""
+"""Checks every byte and row of an archive and of the parts it was made from, and heals both."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from typing import TYPE_CHECKING
+import re
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import crc32c as crc32c_lib
+from posepile import paths
+from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.store.layout import digests_path, find_index, next_folder
+from posepile.store.parts import damage_of_part, read_header, shard_of
+from posepile.store.reading import Archive, open_anew
+from posepile.store.shard_files import file_digest
 
-from posepile.errors import WorkError
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
-if TYPE_CHECKING:
-    pass
-from posepile.store.reading import open_archive
+
+@dataclass
+class VerifyReport:
+    """What is damaged.
+
+    Attributes:
+        problems: One line each; empty if all is well.
+        damaged_parts: Parts of the work folder that are to be made again.
+        archive_damaged: The archive is to be packed again.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    damaged_parts: list[Path] = field(default_factory=list)
+    archive_damaged: bool = False
 
 
 def verify(path: str | os.PathLike, max_problems: int = 100) -> list[str]:
-    """Checks an archive: checksums of all entries, images, and that the table refers to them.
+    """Checks an archive; returns problems, one line each, empty if there are none.
 
     Args:
         path: The archive.
         max_problems: Stop after this many.
+    """
+    return check_archive(path, max_problems=max_problems).problems
+
+
+def check_archive(
+    path: str | os.PathLike, work: Path | None = None, max_problems: int = 100
+) -> VerifyReport:
+    """Checks an archive: digests of its files, checksums of its entries, its table, its parts.
+
+    Args:
+        path: The archive; relative paths are below ``DATA_ROOT``.
+        work: Folder in which the parts are, at any depth; None = the archive alone.
+        max_problems: Stop listing after this many (damaged parts are all found).
+    """
+    report = VerifyReport()
+    digests: dict[tuple[int, int], str] = {}  # of shards, which the parts share as hard links
+    for problem in _archive_problems(path, digests):
+        report.archive_damaged = True
+        if not _list(report, problem, max_problems):
+            break
+    for part in sorted(work.rglob("*.part")) if work is not None else ():
+        if part.name.startswith("."):
+            continue  # being written, or left by a killed process
+        reason = _damage(part, digests)
+        if reason is not None:
+            report.damaged_parts.append(part)
+            _list(report, reason, max_problems)
+    return report
+
+
+def _list(report, problem, max_problems):
+    if len(report.problems) < max_problems:
+        report.problems.append(problem)
+        return True
+    if len(report.problems) == max_problems:
+        report.problems.append(f"stopped after {max_problems} problems")
+    return False
+
+
+def repair(
+    path: str | os.PathLike,
+    work: Path,
+    report: VerifyReport,
+    redo: Callable[[list[Path]], None],
+    pack: Callable[[], None],
+) -> VerifyReport:
+    """Makes damaged parts and the archive again, and checks the result.
+
+    Damaged parts are removed first, with their shards. An archive's shard is the same file as its
+    part's under another name: packing puts a new file in its place, so that the damage is gone
+    from both.
+
+    Args:
+        path: The archive.
+        work: Folder in which the parts are.
+        report: What :func:`check_archive` found.
+        redo: Runs the units of these parts again, from the first stage that lost its result.
+        pack: Packs the archive again.
 
     Returns:
-        Problems, one line each; empty if there are none.
+        What is damaged now.
     """
-    problems = []
-    for problem in _iter_problems(path):
-        problems.append(problem)
-        if len(problems) >= max_problems:
-            problems.append(f"stopped after {max_problems} problems")
-            break
-    return problems
+    if not report.problems:
+        return report
+    for part in report.damaged_parts:
+        part.unlink(missing_ok=True)
+        shard_of(part).unlink(missing_ok=True)
+    if report.damaged_parts:
+        redo(report.damaged_parts)
+    pack()
+    return check_archive(path, work)
 
 
-def _iter_problems(path):
-    try:
-        archive = open_archive(path)
-    except WorkError as e:
-        yield str(e)
+# ---------------------------------------------------------------- parts
+
+
+def _damage(part, digests):
+    """Returns what is wrong with a part; a shard whose digest is known is not read again."""
+    header = read_header(part)
+    if header is not None and "shard" in header["sha256"]:
+        with contextlib.suppress(OSError):
+            stat = os.stat(shard_of(part))
+            if digests.get((stat.st_dev, stat.st_ino)) == header["sha256"]["shard"]:
+                return damage_of_part(part, shard=False)
+    return damage_of_part(part)
+
+
+# ---------------------------------------------------------------- archive
+
+
+def _archive_problems(path, digests) -> Iterator[str]:
+    archive_path = Path(os.path.abspath(paths.ensure_absolute(path)))
+    folder = next_folder(archive_path)
+    if folder.exists():
+        # Readers cope with that, the library does not. It is not for us to finish: the process
+        # may be alive.
+        yield (
+            f"{folder}: a new archive is being put in its place, or the process that did so was "
+            "killed; if none is running, pack again, which finishes it"
+        )
         return
-    rows = archive._connection().execute(
-        "SELECT path, shard, offset, size, crc32c FROM files ORDER BY shard, offset"
-    )
-    end = {}
-    for key, shard, offset, size, crc in rows:
-        if offset < end.get(shard, 0):
-            yield f"{key}: overlaps the entry before it in shard {shard}"
-        end[shard] = offset + size
-        try:
-            data = archive.read(shard, offset, size)
-        except WorkError as e:
-            yield f"{key}: {e}"
+    yield from _digest_problems(archive_path, digests)
+    try:
+        archive = open_anew(path)
+        yield from _entry_problems(archive)
+        if archive.has_table:
+            yield from _table_problems(archive)
+        archive.metadata  # noqa: B018 - raises if it is damaged
+    except UsageError:
+        yield f"{archive_path}: not found"
+    except PosePileError as e:
+        yield str(e)
+
+
+def _digest_problems(archive_path, digests):
+    """Compares the files with their digests; archives of before have none."""
+    listed = digests_path(archive_path)
+    try:
+        text = listed.read_text()
+    except FileNotFoundError:
+        found = find_index(archive_path)
+        with contextlib.suppress(WorkError):
+            if found is not None and Archive(os.fspath(archive_path), found[1]).identity:
+                yield f"{listed}: not found; pack the archive again"
+        return
+    except (OSError, UnicodeDecodeError) as e:
+        yield f"{listed}: cannot be read ({e})"
+        return
+    names = set()
+    for line in text.splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None or not match[2].startswith(archive_path.name) or "/" in match[2]:
+            yield f"{listed}: line {line!r}, expected a SHA-256 and a file of the archive"
             continue
-        if crc is not None and crc32c_lib.crc32c(data) != crc:
-            yield f"{key}: checksum {crc32c_lib.crc32c(data)}, expected {crc}"
-        elif key.endswith((".jpg", ".jpeg")) and not _has_jpeg_header(data):
-            yield f"{key}: {size} bytes that do not start as a JPEG"
-    if not archive.has_table:
-        return
+        names.add(match[2])
+        file = archive_path.with_name(match[2])
+        try:
+            stat = os.stat(file)
+            digest, _ = file_digest(file)
+        except OSError as e:
+            yield f"{file}: cannot be read: {e.strerror}"
+            continue
+        digests[stat.st_dev, stat.st_ino] = digest
+        if digest != match[1]:
+            yield f"{file}: its content does not fit its SHA-256 in {listed.name}"
+    if archive_path.name not in names:
+        yield f"{listed}: the index {archive_path.name} is not listed"
+
+
+def _entry_problems(archive):
+    """Reads every entry through the Barecat library, as its users do."""
+    import barecat
+    from barecat.core.types import Order
+
+    # Its readers report to the log in many lines what is one line here.
+    logging.getLogger("barecat.core.index").addHandler(logging.NullHandler())
+    end: dict[int, int] = {}
     try:
-        examples = archive.table
-    except WorkError as e:
-        yield str(e)
-        return
+        with warnings.catch_warnings(), barecat.Barecat(archive.path, readonly=True) as library:
+            warnings.simplefilter("ignore")  # that archives of 2024 should be converted
+            if not library.index.verify_integrity():
+                yield f"{archive.index_path}: the index contradicts itself"
+            for info in library.index.iter_all_fileinfos(order=Order.ADDRESS):
+                if info.offset < end.get(info.shard, 0):
+                    yield f"{info.path}: overlaps the entry before it in shard {info.shard}"
+                end[info.shard] = info.offset + info.size
+                try:
+                    data = library.read(info)
+                except Exception as e:  # whatever the library makes of a damaged address
+                    yield f"{info.path}: cannot be read: {one_line(e)}"
+                    continue
+                if len(data) != info.size:
+                    yield f"{info.path}: {len(data)} bytes, expected {info.size}"
+                elif info.path.endswith((".jpg", ".jpeg")) and not _has_jpeg_header(data):
+                    yield f"{info.path}: {info.size} bytes that do not start as a JPEG"
+    except sqlite3.Error as e:
+        yield f"{archive.index_path}: the index cannot be read: {one_line(e)}"
+    except WorkError:
+        raise
+    except Exception as e:
+        reason = f"{type(e).__name__}: {one_line(e)}"
+        yield f"{archive.index_path}: the Barecat library cannot read it: {reason}"
+
+
+def _table_problems(archive):
+    examples = archive.table
     counts = archive.metadata.get("counts", {})
     for name, has in archive.split_rows().items():
         if len(has) != counts.get(name, len(has)):
             yield f"split {name}: {len(has)} examples, expected {counts[name]}"
     for row in range(examples.n_rows):
-        image_path = examples.image_path(row)
         try:
-            address = archive.address(image_path)
+            record = examples.record(row)
+            address = archive.address(record.image_path)
         except KeyError:
-            yield f"example {row}: its image {image_path!r} is not in the index"
+            yield f"example {row}: its image {record.image_path!r} is not in the index"
+            continue
+        except WorkError as e:
+            yield f"example {row}: {e}"
+            continue
+        except Exception as e:  # whatever damaged numbers lead to
+            yield f"example {row}: cannot be read: {type(e).__name__}: {one_line(e)}"
             continue
         if tuple(address) != examples.image_address(row):
             yield (
-                f"example {row}: image {image_path!r} at {examples.image_address(row)} in the "
-                f"table, at {tuple(address)} in the index"
+                f"example {row}: image {record.image_path!r} at {examples.image_address(row)} in "
+                f"the table, at {tuple(address)} in the index"
             )
-        try:
-            examples.record(row)
-        except (WorkError, ValueError, IndexError, UnicodeDecodeError) as e:
-            yield f"example {row}: cannot be read: {e}"
 
 
 def _has_jpeg_header(data):

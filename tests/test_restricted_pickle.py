@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import posepile
+from posepile import util
 from posepile.datasets2d import Pose2DDataset
 from posepile.datasets3d import TRAIN, Pose3DDataset, SparseCoords
 from posepile.errors import UsageError, WorkError
 from posepile.joint_info import JointInfo
-from posepile.store import restricted_pickle as unpickling
+from posepile.store import restricted_pickle
 
 
 class OldObject:
@@ -116,7 +117,7 @@ def test_old_dataset(write_old, prefix, camera_module, protocol):
 
 
 def test_sparse_coordinates(write_old):
-    dataset = unpickling.loads(write_old(sparse=True))
+    dataset = restricted_pickle.loads(write_old(sparse=True))
     assert isinstance(dataset.examples[TRAIN][0].world_coords, SparseCoords)
     check(dataset)
 
@@ -124,7 +125,7 @@ def test_sparse_coordinates(write_old):
 def test_numpy_1_module_names(write_old):
     data = write_old(protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     assert b"numpy.core.multiarray" in data
-    check(unpickling.loads(data))
+    check(restricted_pickle.loads(data))
 
 
 def test_plain_pickle_load_after_installing_aliases(write_old):
@@ -133,7 +134,7 @@ def test_plain_pickle_load_after_installing_aliases(write_old):
     try:
         with pytest.raises(ModuleNotFoundError):
             pickle.loads(data)
-        unpickling.install_aliases()
+        util.install_aliases()
         check(pickle.loads(data))
     finally:
         for name in set(sys.modules) - set(before):
@@ -163,13 +164,13 @@ class Evil:
 )
 def test_anything_else_is_refused_by_name(data, name):
     with pytest.raises(WorkError, match=name):
-        unpickling.loads(data)
+        restricted_pickle.loads(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"\x80\x04N"])
 def test_broken_pickle(data):
     with pytest.raises(WorkError, match="not a readable"):
-        unpickling.loads(data)
+        restricted_pickle.loads(data)
 
 
 def test_new_datasets_pass_the_allow_list(tmp_path, monkeypatch):
@@ -184,11 +185,13 @@ def test_new_datasets_pass_the_allow_list(tmp_path, monkeypatch):
     examples = dataset.examples[TRAIN]
     examples.shuffle(0)
     examples[0] = examples[1].load()
-    back = unpickling.loads(pickle.dumps(dataset))
+    back = restricted_pickle.loads(pickle.dumps(dataset))
     assert [ex.image_path for ex in back.iter_examples()] == [
         ex.image_path for ex in dataset.iter_examples()
     ]
     assert isinstance(posepile.load("toy.pkl"), Pose3DDataset)
-    assert isinstance(unpickling.loads(pickle.dumps(Pose2DDataset(kit.JOINTS))), Pose2DDataset)
+    assert isinstance(
+        restricted_pickle.loads(pickle.dumps(Pose2DDataset(kit.JOINTS))), Pose2DDataset
+    )
     with pytest.raises(UsageError, match="not found"):
         posepile.load("missing.pkl")

@@ -1,0 +1,77 @@
+"""Mean bone lengths, averaged in one place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from posepile.joint_info import JointInfo
+
+
+class BoneLengths:
+    """Sums of bone lengths, from which means are taken.
+
+    Args:
+        joint_info: Skeleton with ``n`` edges.
+    """
+
+    def __init__(self, joint_info: JointInfo):
+        self._edges = np.asarray(joint_info.stick_figure_edges, np.int64).reshape(-1, 2)
+        self._sum = np.zeros(len(self._edges))
+        self._count = np.zeros(len(self._edges), np.int64)
+
+    def add(self, coords: np.ndarray) -> None:
+        """Adds poses ``[m, J, 3]``; a bone with a missing end is left out."""
+        vectors = coords[:, self._edges[:, 0]] - coords[:, self._edges[:, 1]]
+        lengths = np.sqrt(np.einsum("nek,nek->ne", vectors, vectors))
+        valid = np.isfinite(lengths)
+        self._sum += np.where(valid, lengths, 0).sum(axis=0, dtype=np.float64)
+        self._count += np.count_nonzero(valid, axis=0)
+
+    def mean(self, *others: BoneLengths) -> np.ndarray | None:
+        """Returns the means over what was added here and to others of the same skeleton.
+
+        Returns:
+            float32 ``[n]`` millimetres, NaN for a bone that was never complete; None where none
+            was.
+        """
+        total = sum((other._sum for other in others), self._sum)
+        count = sum((other._count for other in others), self._count)
+        if not count.any():
+            return None
+        means = np.full(len(count), np.nan, np.float32)
+        np.divide(total, count, out=means, where=count > 0, casting="same_kind")
+        return means
+
+
+def bone_lengths(examples: Iterable[Any], joint_info: JointInfo) -> BoneLengths:
+    """Returns the bone lengths of examples.
+
+    Args:
+        examples: Examples, or a list of a finished dataset (then read as columns).
+        joint_info: Their skeleton.
+    """
+    lengths = BoneLengths(joint_info)
+    for coords in _coord_chunks(examples):
+        lengths.add(coords)
+    return lengths
+
+
+def compute_mean_bones(examples: Iterable[Any], joint_info: JointInfo) -> np.ndarray | None:
+    """Returns mean bone lengths over examples; see :meth:`BoneLengths.mean`."""
+    return bone_lengths(examples, joint_info).mean()
+
+
+def _coord_chunks(examples: Iterable[Any], size: int = 4096) -> Iterator[np.ndarray]:
+    if hasattr(examples, "iter_coord_chunks"):
+        yield from examples.iter_coord_chunks(size)
+        return
+    iterator = iter(examples)
+    while chunk := list(itertools.islice(iterator, size)):
+        coords = [c for c in (ex.get_world_coords() for ex in chunk) if c is not None]
+        if coords:
+            yield np.stack(coords)

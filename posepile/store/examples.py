@@ -1,0 +1,168 @@
+"""Examples as training code sees them, in memory; those of an archive are in ``store.lazy``.
+
+Their stored fields are listed in :mod:`posepile.store.fields`; what is here says how they are
+made, loaded and unpickled. Pickles know the classes as ``posepile.datasets3d.Pose3DExample`` and
+``posepile.datasets2d.Pose2DExample``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from posepile.store.coords import SparseCoords
+from posepile.store.fields import NOT_STORED, names_in_examples
+from posepile.store.images import read_image
+
+if TYPE_CHECKING:
+    import deltacamera
+
+
+def _defaults(kind):
+    """Returns the attributes of examples of a kind and their defaults."""
+    stored = {name: field.default for name, field in names_in_examples(kind).items()}
+    return {"image_path": None, **stored, **dict.fromkeys(NOT_STORED[kind])}
+
+
+_DEFAULTS_3D, _DEFAULTS_2D = _defaults("3d"), _defaults("2d")
+
+
+class _Example:
+    """What examples of both kinds do."""
+
+    __slots__ = ()
+
+    # Attributes and their defaults.
+    DEFAULTS: ClassVar[dict[str, Any]]
+
+    def _set_defaults(self):
+        for name, value in self.DEFAULTS.items():
+            setattr(self, name, value)
+
+    def load(self, load_image: bool = False) -> Any:
+        """Returns the example itself, complete."""
+        if load_image and self.image is None:
+            self.image = read_image(self.image_path)
+        return self
+
+    def get_image(self) -> np.ndarray:
+        """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
+        return self.image if self.image is not None else read_image(self.image_path)
+
+    def __setstate__(self, state):
+        # `state` is the __dict__ of the writer, or a pair of that and its slots. Some are from
+        # before a field existed.
+        self._set_defaults()
+        for part in state if isinstance(state, tuple) else (state,):
+            for name, value in (part or {}).items():
+                setattr(self, name, value)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.image_path!r}>"
+
+
+class Pose3DExample(_Example):
+    """One person in one image.
+
+    Attributes:
+        image_path: Path relative to ``DATA_ROOT`` with forward slashes; while a dataset is being
+            made also an absolute path, the bytes of an image file (1-D uint8) or an image.
+        world_coords: ``[J, 3]`` millimetres, NaN rows = missing, float32 (float64 far from the
+            origin); or :class:`SparseCoords`; None for datasets of body parameters only.
+        univ_coords: Height-normalised skeleton, or None.
+        bbox: ``[4]`` x, y, width, height in pixels of the stored image.
+        camera: ``deltacamera.Camera`` of the stored image.
+        activity_name: Activity label, ``unknown`` if there is none.
+        scene_name: Scene label, ``unknown`` if there is none.
+        mask: RLE dict or None.
+        instance_mask: Free for the producer.
+        custom: Free for the producer.
+        image: Decoded RGB image, or None when not loaded.
+        parameters: Body-model parameters, or None.
+        coords2d: Annotated image coordinates ``[J, 2]``, or None.
+        densepose: DensePose triple, or None.
+        imshape: Height and width of the stored image.
+        valid_poly: Outline ``[K, 2]`` in the stored image of what the source image covers; None =
+            all of it.
+        frame: Source frame index.
+        person: Index of the person within the image.
+        sequence: Sequence id.
+    """
+
+    __module__ = "posepile.datasets3d"  # the name in pickles
+    __slots__ = ("__dict__", "__weakref__", *_DEFAULTS_3D)
+    DEFAULTS = _DEFAULTS_3D
+
+    def __init__(
+        self,
+        image_path: Any,
+        world_coords: np.ndarray | SparseCoords | None,
+        bbox: Any,
+        camera: deltacamera.Camera | None,
+        *,
+        activity_name: str = "unknown",
+        scene_name: str = "unknown",
+        mask: dict | None = None,
+        univ_coords: np.ndarray | None = None,
+        instance_mask: Any = None,
+        image: np.ndarray | None = None,
+        parameters: dict | None = None,
+    ):
+        self._set_defaults()
+        self.image_path = image_path
+        self.world_coords = world_coords
+        self.univ_coords = univ_coords
+        self.bbox = None if bbox is None else np.asarray(bbox)
+        self.camera = camera
+        self.activity_name = activity_name
+        self.scene_name = scene_name
+        self.mask = mask
+        self.instance_mask = instance_mask
+        self.image = image
+        self.parameters = parameters
+
+    def get_world_coords(self) -> np.ndarray | None:
+        """Returns dense ``[J, 3]`` coordinates."""
+        coords = self.world_coords
+        return coords.to_array() if isinstance(coords, SparseCoords) else coords
+
+
+class Pose2DExample(_Example):
+    """One person in one image, in image coordinates.
+
+    Attributes:
+        image_path: As in :class:`posepile.datasets3d.Pose3DExample`; known before loading.
+        coords: ``[J, 2]`` pixels of the stored image, NaN = missing.
+        bbox: ``[4]`` x, y, width, height in pixels, or None.
+        mask: RLE dict or None.
+        camera: ``deltacamera.Camera`` or None.
+        densepose: (imcoords ``[n, 2]``, i_faces, barycoords ``[n, 3]``) or None.
+        image: Decoded RGB image, or None when not loaded.
+
+    Further attributes (``parameters``, ``imshape``, ``valid_poly``, ``frame``, ``person``,
+    ``sequence``) as there.
+    """
+
+    __module__ = "posepile.datasets2d"  # the name in pickles
+    __slots__ = ("__dict__", "__weakref__", *_DEFAULTS_2D)
+    DEFAULTS = _DEFAULTS_2D
+
+    def __init__(
+        self,
+        image_path: Any,
+        coords: np.ndarray,
+        bbox: Any = None,
+        mask: dict | None = None,
+        camera: deltacamera.Camera | None = None,
+        densepose: tuple | None = None,
+        image: np.ndarray | None = None,
+    ):
+        self._set_defaults()
+        self.image_path = image_path
+        self.coords = coords
+        self.bbox = None if bbox is None else np.asarray(bbox)
+        self.mask = mask
+        self.camera = camera
+        self.densepose = densepose
+        self.image = image

@@ -1,0 +1,168 @@
+"""The files of an archive, and how a new archive takes the place of an old one.
+
+An archive ``x.barecat`` is several files, so it cannot be replaced at once. A new one is made in
+the folder ``x.barecat.tmp``, synced, and the folder is renamed to ``x.barecat.next``: from that
+moment the new archive is the valid one. Its files are then moved to their final names, shards
+first and the index last, surplus shards of the old archive are removed, and the folder goes.
+Whoever opens the archive looks into ``.next`` first. So there always is a complete archive, and a
+process that was killed in between leaves only moves that anybody may finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from posepile.errors import WorkError
+
+# Readers refuse a higher one.
+FORMAT_VERSION = 1
+
+# Where the columns of the example table are among the keys.
+TABLE_PREFIX = "table"
+
+Stamp = tuple[int, int, int, int]
+
+
+def shard_path(archive_path: str | os.PathLike, number: int) -> Path:
+    """Returns the path of a shard."""
+    return Path(f"{os.fspath(archive_path)}-shard-{number:05d}")
+
+
+def manifest_path(archive_path: str | os.PathLike) -> Path:
+    """Returns where the copy of the manifest lies."""
+    return Path(f"{os.fspath(archive_path)}.manifest.json")
+
+
+def digests_path(archive_path: str | os.PathLike) -> Path:
+    """Returns where the SHA-256 of the other files are listed, as ``sha256sum -c`` reads them."""
+    return Path(f"{os.fspath(archive_path)}.sha256")
+
+
+def next_folder(archive_path: str | os.PathLike) -> Path:
+    """Returns the folder of a complete archive whose files are being moved to their places."""
+    return Path(f"{os.fspath(archive_path)}.next")
+
+
+def unfinished_folder(archive_path: str | os.PathLike) -> Path:
+    """Returns the folder in which an archive is made."""
+    return Path(f"{os.fspath(archive_path)}.tmp")
+
+
+def where_now(archive_path: str | os.PathLike, suffix: str = "") -> tuple[str, str]:
+    """Returns where a file of an archive may be, in the order to look: ``.next``, then its place.
+
+    A move between the two looks cannot hide it.
+
+    Args:
+        archive_path: The archive.
+        suffix: What follows in the name of the file: nothing for the index.
+    """
+    archive = os.fspath(archive_path)
+    return f"{archive}.next/{os.path.basename(archive)}{suffix}", f"{archive}{suffix}"
+
+
+def find_index(archive_path: str | os.PathLike) -> tuple[str, Stamp] | None:
+    """Returns where the valid index is now, and its stamp; None if there is none.
+
+    Args:
+        archive_path: The archive; for those of 2024, with ``-sqlite-index``.
+    """
+    for candidate in where_now(archive_path):
+        try:
+            return candidate, stamp(os.stat(candidate))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+def stamp(stat: os.stat_result) -> Stamp:
+    """Returns what tells one state of a file from another, wherever it is moved."""
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+# ---------------------------------------------------------------- replacing
+
+
+@contextlib.contextmanager
+def replacing_archive(archive_path: Path) -> Iterator[Path]:
+    """Makes a new archive that takes the place of what there is when the block ends.
+
+    After an exception everything is as before.
+
+    Args:
+        archive_path: The index at its final place.
+
+    Yields:
+        The path of the new index, in the folder for all files of the new archive.
+    """
+    finish_swap(archive_path)
+    folder = unfinished_folder(archive_path)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder / archive_path.name
+        for file in sorted(folder.iterdir()):
+            sync(file)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    os.rename(folder, next_folder(archive_path))
+    sync(archive_path.parent)
+    finish_swap(archive_path)
+
+
+def finish_swap(archive_path: Path) -> None:
+    """Moves the files of a complete new archive to their places, if there is one.
+
+    Raises:
+        WorkError: Something else lies in the folder.
+    """
+    folder = next_folder(archive_path)
+    if not folder.is_dir():
+        return
+    names = sorted(os.listdir(folder), key=lambda name: (name == archive_path.name, name))
+    for name in names:
+        if not name.startswith(archive_path.name):
+            raise WorkError(f"{folder / name}: does not belong there; move it elsewhere")
+        # Where both are names of the same file, renaming does nothing, so the old name is removed.
+        os.replace(folder / name, archive_path.with_name(name))
+        (folder / name).unlink(missing_ok=True)
+    sync(archive_path.parent)
+    for suffix in ("-journal", "-wal", "-shm"):  # of programs that wrote to the old index
+        Path(f"{archive_path}{suffix}").unlink(missing_ok=True)
+    with contextlib.suppress(sqlite3.Error):  # an index damaged since; it will be packed again
+        remove_shards_from(archive_path, number_of_shards(archive_path))
+    folder.rmdir()
+
+
+def number_of_shards(archive_path: Path) -> int:
+    """Returns how many shards an index refers to."""
+    uri = f"{Path(archive_path).absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+        (last,) = db.execute("SELECT max(shard) FROM files").fetchone()
+    return 0 if last is None else last + 1
+
+
+def remove_shards_from(archive_path: Path, number: int) -> None:
+    """Removes shards of a larger archive that was there before, from the given number on."""
+    prefix = f"{archive_path.name}-shard-"
+    for path in archive_path.parent.glob(f"{glob.escape(prefix)}*"):
+        tail = path.name.removeprefix(prefix)
+        if not tail.isdigit() or int(tail) >= number:
+            path.unlink()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
