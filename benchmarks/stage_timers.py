@@ -30,7 +30,7 @@ PLACES = (
     ("posepile.imaging.cropping", "valid_polygon", False, "masks and outlines"),
     ("posepile.stages.examples", "selected_examples", False, "select"),
     ("posepile.stages.detect", "with_detections", True, "detect"),
-    ("posepile.stages.segment", "segment_part", False, "segment"),
+    ("posepile.stages.segment", "run", False, "segment"),
     ("posepile.store.parts", "PartWriter.add", False, "write"),
     ("posepile.store.parts", "PartWriter.close", False, "write"),
     ("posepile.run.pack", "pack", False, "pack"),
@@ -117,7 +117,7 @@ def _measure(label, function, *args, **kwargs):
 def _timed(label, function):
     def wrapper(*args, **kwargs):
         result = _measure(label, function, *args, **kwargs)
-        if function.__name__ in ("close", "segment_part"):
+        if function.__name__ in ("close", "run"):
             _save()
         return result
 

@@ -8,9 +8,10 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from posepile.errors import PosePileError, UsageError
-from posepile.run.pipeline import STAGES, UNIT_STAGES
+from posepile.stages import STAGES, UNIT_STAGES
 
 # A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
 STEPS = ("download", "calibrate", "process", "pack")
@@ -22,6 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     # Batch systems ask with SIGTERM before they kill.
     signal.signal(signal.SIGTERM, _terminate)
+    # Workers and libraries may have another working directory.
+    for variable in ("DATA_ROOT", "CACHE_DIR"):
+        if os.environ.get(variable):
+            os.environ[variable] = os.path.abspath(os.environ[variable])
     try:
         code = args.function(args)
     except PosePileError as e:
@@ -70,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("plan", cmd_plan, "show what would be downloaded and what a person must do by hand"),
         ("doctor", cmd_doctor, "compare the raw files on disk with the expected layout"),
-        ("status", cmd_status, "show how far a dataset is"),
+        ("status", cmd_status, "show how far a dataset is under a configuration"),
     ):
         sub = add(name, function, text)
         add_config_options(sub)
@@ -82,11 +87,27 @@ def make_parser() -> argparse.ArgumentParser:
     view.add_argument("--split", choices=("train", "val", "test"), default="train")
     view.add_argument("--index", type=int, nargs="*", default=[0], help="positions in the split")
     view.add_argument("--out", type=Path, default=Path("view.png"))
-    add("verify", cmd_verify, "check every checksum and row of a packed dataset")
+    verify = add("verify", cmd_verify, "check every checksum and row of a packed dataset")
+    add_config_options(verify)
+    verify.add_argument(
+        "--repair", action="store_true", help="make again what is damaged, and nothing else"
+    )
     export = add("export", cmd_export, "write a packed dataset in another format")
     export.add_argument("--to", choices=("upstream",), required=True)
     export.add_argument("--out", type=Path, help="default: $DATA_ROOT/<name>_upstream.barecat")
+    for sub in (report, view, export):
+        add_variant(sub)
     return parser
+
+
+def add_variant(parser: argparse.ArgumentParser) -> None:
+    """The option that names a build."""
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="a second build beside the main one, with settings of "
+        "its own, which it remembers; also DATASET@NAME",
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +120,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         help="override a key of configs/<name>.yaml; may be repeated",
     )
     parser.add_argument("--config", type=Path, help="another file than configs/<name>.yaml")
+    add_variant(parser)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +132,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=STAGES, help="run only this stage")
     parser.add_argument("--from", dest="start", choices=STAGES, help="run this stage and later")
     parser.add_argument("--jobs", type=positive, default=None, help="worker processes")
-    parser.add_argument("--only", metavar="GLOB", help="only units whose id matches; no packing")
+    parser.add_argument(
+        "--only", metavar="GLOB", help="only units whose id matches; the archive is partial then"
+    )
     parser.add_argument(
         "--shard",
         type=shard,
@@ -120,12 +144,29 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "SLURM_ARRAY_TASK_COUNT; packing is then a separate last step",
     )
     parser.add_argument("--parts", nargs="*", metavar="SOURCE", help="download only these sources")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say which units would be done and why, no more"
+    )
+    parser.add_argument(
+        "--retry", action="store_true", help="try again what is quarantined though unchanged"
+    )
+    parser.add_argument(
+        "--keep-results",
+        action="store_true",
+        help="take results that other code of the recipe made; the manifest says so",
+    )
+    parser.add_argument(
+        "--checksums",
+        choices=("sampled", "full"),
+        default="sampled",
+        help="full: fingerprint files above 16 MiB by every byte",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def positive(text: str) -> int:
     """A positive number of jobs."""
-    value = int(text)
+    value = int(text) if re.fullmatch(r"-?\d+", text) else 0
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
@@ -148,16 +189,23 @@ def slurm_shard() -> tuple[int, int] | None:
     task = os.environ.get("SLURM_ARRAY_TASK_ID")
     if not task:
         return None
-    count = os.environ.get("SLURM_ARRAY_TASK_COUNT")
-    if not count:
+    if not os.environ.get("SLURM_ARRAY_TASK_COUNT"):
         raise UsageError("SLURM_ARRAY_TASK_ID is set but SLURM_ARRAY_TASK_COUNT is not")
-    index = int(task) - int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
-    if not 0 <= index < int(count):
+    count = _number("SLURM_ARRAY_TASK_COUNT")
+    index = _number("SLURM_ARRAY_TASK_ID") - _number("SLURM_ARRAY_TASK_MIN", "0")
+    if not 0 <= index < count:
         raise UsageError(
             f"SLURM_ARRAY_TASK_ID = {task} with SLURM_ARRAY_TASK_COUNT = {count}: number the "
             "array tasks 0..N-1, or from SLURM_ARRAY_TASK_MIN on without gaps"
         )
-    return index, int(count)
+    return index, count
+
+
+def _number(variable: str, default: str = "") -> int:
+    text = os.environ.get(variable, default)
+    if not re.fullmatch(r"\d+", text):
+        raise UsageError(f"environment variable {variable} = {text!r}: expected a number")
+    return int(text)
 
 
 # --------------------------------------------------------------------------------
@@ -176,39 +224,87 @@ def cmd_step(args: argparse.Namespace) -> int:
 
 def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     """Runs those stages of the steps that the options ask for."""
-    from posepile.run import commands as actions
-    from posepile.run import pipeline
-
     stages = chosen_stages(args)
     share = args.shard or slurm_shard()
-    run = pipeline.make_run(
-        args.name,
-        tuple(args.set),
-        jobs=args.jobs or pipeline.cpu_count(),
+    run = make_run(
+        args,
+        jobs=args.jobs,
         shard=share or (0, 1),
         only=args.only,
         quiet=args.quiet,
-        config_path=args.config,
+        retry=args.retry,
+        keep_results=args.keep_results,
+        whole_checksums=args.checksums == "full",
     )
-    prepare_data_root(create="download" in stages)
-    if "download" in steps and "download" in stages:
-        actions.download(run, args.miniature, args.parts)
-    elif args.miniature:
-        actions.require_miniature(run)
-    if "calibrate" in steps and "calibrate" in stages:
-        actions.calibrate(run)
-    if "process" in steps:
-        unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
-        if unit_stages:
-            # Unless asked for alone, selection and detection happen in passing while cropping.
-            alone = args.stage is not None
-            actions.process(run, unit_stages if alone else pipeline.default_stages(run.config))
-    if "pack" in steps and "pack" in stages:
-        if (share or args.only) and args.stage != "pack":
-            print(f"{args.name}: this was a share of the units; pack with: --stage pack")
-        else:
-            actions.pack(run)
+    prepare_data_root(create="download" in stages and not args.dry_run)
+    if not args.dry_run:
+        _prepare_raw(args, run, steps, stages)
+    if "process" in steps or "pack" in steps:
+        _process_and_pack(args, run, steps, stages)
     return 0
+
+
+def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import raw
+    from posepile.run.job import remember_settings
+
+    remember_settings(run)
+    if "download" in steps and "download" in stages:
+        raw.download(run, args.miniature, args.parts)
+    elif args.miniature:
+        raw.require_miniature(run)
+    if "calibrate" in steps and "calibrate" in stages:
+        raw.calibrate(run)
+
+
+def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import commands
+    from posepile.run.process import default_stages
+
+    # Unless asked for alone, selection and detection happen in passing while cropping.
+    unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
+    if unit_stages and args.stage is None:
+        unit_stages = default_stages(run.config)
+    if "process" in steps and unit_stages:
+        if args.dry_run:
+            commands.dry_run(run, unit_stages)
+        else:
+            commands.process(run, unit_stages)
+    if "pack" in steps and "pack" in stages and not args.dry_run:
+        if run.shard != (0, 1) and args.stage != "pack":
+            print(f"{run.build}: this was a share of the units; pack with: --stage pack")
+        else:
+            _report(run, commands.pack(run))
+
+
+def make_run(args: argparse.Namespace, **more: Any) -> Any:
+    """The run that the options of a command describe."""
+    from posepile.run import job
+
+    return job.make_run(
+        args.name,
+        tuple(getattr(args, "set", ())),
+        getattr(args, "config", None),
+        variant=args.variant,
+        **more,
+    )
+
+
+def _report(run: Any, changed: bool) -> None:
+    """Writes the page about an archive that was just packed."""
+    from posepile.files import disk_error
+    from posepile.report import write_report
+    from posepile.run.commands import report_path
+
+    report = report_path(run)
+    if changed:  # an old page must not pass for this archive's if writing fails
+        report.unlink(missing_ok=True)
+    if not report.is_file():
+        try:
+            write_report(run.build, report)
+        except OSError as e:
+            raise disk_error(e, report) from e
+    print(f"  report   {report}")
 
 
 def prepare_data_root(create: bool) -> None:
@@ -247,108 +343,104 @@ def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:
 
 def cmd_list(args: argparse.Namespace) -> int:
     """Lists dataset names with kind and licence."""
-    from posepile.ds import dataset_names, load_recipe
+    from posepile.ds import dataset_names
+    from posepile.run.facts import declared
 
     for name in dataset_names():
-        spec = load_recipe(name).SPEC
-        print(f"{name:12} {spec.kind:10} {spec.joint_info.n_joints:3} joints  {spec.licence}")
+        kind, n_joints, licence = declared(name)
+        print(f"{name:12} {kind:10} {n_joints:3} joints  {licence}")
     return 0
 
 
 def cmd_plan(args: argparse.Namespace) -> int:
     """Prints the download plan."""
-    from posepile.run import commands as actions
-    from posepile.run import pipeline
+    from posepile.run import raw
 
-    run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
-    print("\n".join(actions.plan(run)))
+    print("\n".join(raw.download_plan(make_run(args))))
     return 0
 
 
 def cmd_doctor(args: argparse.Namespace) -> int:
     """Prints what is wrong with the raw files; exit 1 if anything is."""
-    from posepile.run import commands as actions
-    from posepile.run import pipeline
+    from posepile.run import raw
 
-    run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
-    ok, lines = actions.doctor(run, args.checksums)
+    ok, lines = raw.doctor(make_run(args), args.checksums)
     print("\n".join(lines))
     return 0 if ok else 1
 
 
 def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
-    from posepile.run import commands as actions
-    from posepile.run import pipeline
+    from posepile.run import commands
 
-    run = pipeline.make_run(args.name, tuple(args.set), config_path=args.config)
-    print("\n".join(actions.status(run)))
+    print("\n".join(commands.status(make_run(args))))
     return 0
 
 
 def cmd_report(args: argparse.Namespace) -> int:
     """Writes the report page."""
     from posepile import paths
-    from posepile.ds import dataset_dir
     from posepile.report import write_report
 
-    dataset_dir(args.name)
-    out = args.out or paths.work_dir(args.name) / "report.html"
-    write_report(args.name, out)
+    build = build_of(args)
+    out = args.out or paths.work_dir(build) / "report.html"
+    packed_archive(build)
+    write_report(build, out)
     print(out)
     return 0
 
 
 def cmd_view(args: argparse.Namespace) -> int:
     """Writes a PNG of chosen examples."""
-    from posepile.ds import dataset_dir
     from posepile.report import write_view
 
-    dataset_dir(args.name)
-    write_view(args.name, args.split, args.index, args.out)
+    write_view(build_of(args), args.split, args.index, args.out)
     print(args.out)
     return 0
 
 
 def cmd_verify(args: argparse.Namespace) -> int:
     """Checks a packed dataset; exit 1 if anything is wrong."""
-    from posepile import paths
-    from posepile.ds import dataset_dir
-    from posepile.store import verifying
+    from posepile.run import commands
 
-    dataset_dir(args.name)
-    problems = verifying.verify(packed_archive(args.name))
-    for problem in problems:
-        print(problem)
-    state = f"{len(problems)} problems" if problems else "ok"
-    print(f"{paths.archive_path(args.name)}: {state}")
-    return 1 if problems else 0
+    packed_archive(build_of(args))
+    ok, lines = commands.verify(make_run(args), args.repair)
+    print("\n".join(lines))
+    return 0 if ok else 1
 
 
 def cmd_export(args: argparse.Namespace) -> int:
     """Exports a packed dataset."""
     from posepile import paths
-    from posepile.ds import dataset_dir
     from posepile.export.upstream import export_upstream
 
-    dataset_dir(args.name)
-    out = args.out or paths.data_root() / f"{args.name}_upstream.barecat"
-    n = export_upstream(packed_archive(args.name), out)
+    build = build_of(args)
+    out = args.out or paths.data_root() / f"{build}_upstream.barecat"
+    n = export_upstream(packed_archive(build), out)
     print(f"{out}: {n} entries")
     return 0
 
 
-def packed_archive(name: str) -> Path:
-    """The archive of a dataset.
+def build_of(args: argparse.Namespace) -> str:
+    """The build that a command is about: a dataset, or a variant of it."""
+    from posepile.ds import build_name, dataset_dir, split_build
+
+    name, variant = split_build(args.name, args.variant)
+    dataset_dir(name)
+    return build_name(name, variant)
+
+
+def packed_archive(build: str) -> Path:
+    """The archive of a build.
 
     Raises:
-        UsageError: The dataset has not been packed.
+        UsageError: It has not been packed.
     """
     from posepile import paths
 
-    path = paths.archive_path(name)
+    path = paths.archive_path(build)
     if not path.is_file():
-        raise UsageError(f"{path}: {name} has not been packed yet; posepile run {name}")
+        raise UsageError(f"{path}: {build} has not been packed yet; posepile run {build}")
     return path
 
 

@@ -9,49 +9,40 @@ from __future__ import annotations
 import difflib
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from posepile import paths
+from posepile.ds import dataset_dir
 from posepile.errors import UsageError
-from posepile.imaging.cropping import CropParams
-from posepile.models.params import DetectParams, SegmentParams
-from posepile.paths import config_dir
-from posepile.stages.select import SelectParams
-
-
-class BoxParams(BaseModel):
-    """Where a person's box comes from.
-
-    Attributes:
-        source: ``annotation``: the raw data's box; ``joints``: bounding box of the projected
-            joints, clipped to the image; ``detect``: a detection associated with the joints.
-        expand: Factor on width and height about the centre.
-        min_side: Drop people whose longer box side is shorter than this many source pixels.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: Literal["annotation", "joints", "detect"] = "annotation"
-    expand: float = Field(1.0, gt=0, le=3)
-    min_side: float = Field(0.0, ge=0)
+from posepile.stages.task import StageParams
 
 
 class RunParams(BaseModel):
-    """How a run judges itself.
+    """How a run judges itself, and what its workers may take.
 
     Attributes:
         max_quarantined: Largest tolerated share of quarantined input, 0..1: each unit weighs the
             same, a unit with ``m`` of ``n`` frames quarantined counts ``m / n``.
         exclusions: Apply the dataset's ``exclusions.yaml``.
+        max_memory: GB that a worker may take for one unit, else the unit is quarantined. None: the
+            machine's memory shared among the workers, at least 2 GB each.
+        max_idle_minutes: A unit that makes no progress (no frame) for so long is ended and
+            quarantined. 0: no limit.
+        isolate: Work in worker processes. Without, a unit that kills or hangs the process takes
+            the whole run with it; for debugging.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     max_quarantined: float = Field(0.0, ge=0, le=1)
     exclusions: bool = True
+    max_memory: float | None = Field(None, gt=0)
+    max_idle_minutes: float = Field(10.0, ge=0)
+    isolate: bool = True
 
 
 class NoOptions(BaseModel):
@@ -60,18 +51,30 @@ class NoOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Config(BaseModel):
-    """All sections of ``configs/<name>.yaml``; ``dataset`` is the recipe's own ``Options``."""
+class Config(StageParams):
+    """All sections of ``configs/<name>.yaml``.
+
+    Those of the stages are the stages' own models; ``dataset`` is the recipe's ``Options``.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     dataset: Any = None
-    select: SelectParams = Field(default_factory=SelectParams)
-    box: BoxParams = Field(default_factory=BoxParams)
-    detect: DetectParams = Field(default_factory=DetectParams)
-    segment: SegmentParams = Field(default_factory=SegmentParams)
-    crop: CropParams = Field(default_factory=CropParams)
     run: RunParams = Field(default_factory=RunParams)
+
+    # Where the raw files lie if not below $DATA_ROOT/<name>; no result depends on it.
+    _raw_root: Path | None = PrivateAttr(None)
+
+    @property
+    def raw_root(self) -> Path | None:
+        """``dataset.root`` as an absolute path, None where it is not set."""
+        return self._raw_root
+
+
+def config_path(name: str) -> Path:
+    """Returns where a dataset's parameters are: in ``configs/``, or in its own folder."""
+    own = dataset_dir(name) / "config.yaml"
+    return own if own.is_file() else paths.config_dir() / f"{name}.yaml"
 
 
 def load_config(
@@ -86,12 +89,12 @@ def load_config(
         name: Dataset name.
         options_model: The recipe's ``Options``.
         overrides: ``section.key=value`` strings, values in YAML syntax.
-        path: Configuration file instead of ``configs/<name>.yaml``.
+        path: Configuration file instead of the dataset's own.
 
     Raises:
         UsageError: Unreadable file, unknown key or value not allowed.
     """
-    path = path or config_dir() / f"{name}.yaml"
+    path = path or config_path(name)
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -110,15 +113,20 @@ def load_config(
 
     where = f"{path.name}" + (" with --set" if overrides else "")
     dataset = raw.pop("dataset", None) or {}
-    try:
-        config = Config.model_validate(raw)
-    except pydantic.ValidationError as e:
-        raise UsageError(_describe(e, where, Config)) from None
-    try:
-        config.dataset = options_model.model_validate(dataset)
-    except pydantic.ValidationError as e:
-        raise UsageError(_describe(e, where, options_model, ("dataset",))) from None
+    root = dataset.pop("root", None) if isinstance(dataset, dict) else None
+    config = _validated(Config, raw, where)
+    config.dataset = _validated(options_model, dataset, where, ("dataset",))
+    if root is not None:
+        if not isinstance(root, (str, Path)):
+            raise UsageError(f"{where}: dataset.root = {root!r}: expected a folder")
+        config._raw_root = paths.ensure_absolute(Path(root).expanduser())
+    _refuse_without_effect(config, {key_of(override) for override in overrides})
     return config
+
+
+def key_of(override: str) -> str:
+    """Returns the key of a ``section.key=value``."""
+    return override.partition("=")[0]
 
 
 def _apply_override(raw: dict, override: str) -> None:
@@ -138,6 +146,61 @@ def _apply_override(raw: dict, override: str) -> None:
         if not isinstance(node, dict):
             raise UsageError(f"--set {override}: {part} is not a section")
     node[last] = parsed
+
+
+def _validated(model: type[BaseModel], raw: Any, where: str, prefix: tuple = ()) -> Any:
+    """Validates a section; numbers where names are expected are taken as such (``video: 448``)."""
+    while True:
+        try:
+            return model.model_validate(raw)
+        except pydantic.ValidationError as e:
+            if not _name_as_text(raw, e.errors()[0]):
+                raise UsageError(_describe(e, where, model, prefix)) from None
+
+
+def _name_as_text(raw: Any, error: dict) -> bool:
+    value, loc = error.get("input"), error["loc"]
+    if error["type"] not in ("literal_error", "string_type") or isinstance(value, bool):
+        return False
+    if not isinstance(value, (int, float)):
+        return False
+    text = str(value)
+    if error["type"] == "literal_error" and repr(text) not in error["ctx"]["expected"]:
+        return False
+    for part in loc[:-1]:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    if not isinstance(raw, (dict, list)):
+        return False
+    try:
+        raw[loc[-1]] = text
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
+
+
+def _refuse_without_effect(config: Config, given: set[str]) -> None:
+    """Refuses settings at odds, and settings on the command line that would change nothing."""
+    source, detector, segmenter = config.box.source, config.detect.model, config.segment.model
+    if source == "detect" and detector == "none":
+        raise UsageError(
+            "box.source = detect, but detect.model = none: name a detector, e.g. "
+            "--set detect.model=yolox_nano, or set box.source to annotation"
+        )
+    for key in sorted(given):
+        section, _, rest = key.partition(".")
+        if section == "detect" and source != "detect" and (rest, detector) != ("model", "none"):
+            raise UsageError(
+                f"--set {key} has no effect: boxes come from box.source = {source}; add "
+                "--set box.source=detect"
+            )
+        if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
+            raise UsageError(
+                f"--set {key} has no effect: nothing is segmented with segment.model = "
+                f"{segmenter}; name a segmenter, e.g. --set segment.model=grabcut"
+            )
 
 
 def _describe(

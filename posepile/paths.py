@@ -33,13 +33,13 @@ def data_root() -> Path:
             "environment variable DATA_ROOT: not set, expected the folder that holds the "
             "datasets; set it, e.g. export DATA_ROOT=/data"
         )
-    return Path(value)
+    return Path(os.path.abspath(value))
 
 
 def cache_dir() -> Path:
     """Returns the folder of dataset pickles: ``$CACHE_DIR``, else ``$DATA_ROOT/cache``."""
     value = os.environ.get("CACHE_DIR")
-    return Path(value) if value else data_root() / "cache"
+    return Path(os.path.abspath(value)) if value else data_root() / "cache"
 
 
 def raw_dir(name: str) -> Path:

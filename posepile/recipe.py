@@ -13,12 +13,14 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
   a dataset with subjects has ``subjects`` among them, a list of their ids (see
   :func:`chosen_subjects`). Options that only say which units to list, and change none of them, are
   marked: ``Field(None, json_schema_extra=CHOOSES_UNITS)``; see :func:`result_options`;
-* optionally ``RECIPE_VERSION``: an integer to raise when a change of the recipe changes results
-  (default 1); it is part of every unit's cache key;
 * optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
   files before units can be loaded; idempotent and crash-safe; returns lines for the summary;
 * optionally ``plan(root, options) -> list[str]``, ``download(root, options) -> list[str]`` and
   ``doctor(root, options) -> list[str]`` (problems found), where sources.yaml alone does not do.
+
+What main.py says, and what the modules say that it imports from its folder and from the floors
+below the stages, is part of the key of every result: after a change of the code (comments and
+docstrings aside) units are made again, unless ``--keep-results`` is asked for.
 
 A recipe knows nothing of workers, parts or archives. Everything it leaves out it counts in
 ``Sequence.dropped`` with the reason.

@@ -1,6 +1,7 @@
 """The command line: what a user can get wrong is one line and exit 2, never a traceback."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -75,6 +76,49 @@ def test_list_names_every_dataset():
     assert [line.split()[0] for line in done.stdout.splitlines()] == dataset_names()
 
 
+def test_a_dry_run_does_nothing(miniature, tmp_path):
+    shutil.copytree(miniature("aspset") / "aspset", tmp_path / "aspset")
+    env = {"DATA_ROOT": str(tmp_path)}
+    options = ("--miniature", "--dry-run", "--variant", "dense", "--set", "crop.jpeg_quality=90")
+    done = posepile("run", "aspset", *options, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "aspset@dense: crop: 7 units: 7 to do, 0 current\n"
+    made = {p.name for p in tmp_path.rglob("*")} - {
+        p.name for p in (tmp_path / "aspset").rglob("*")
+    }
+    assert made == {"aspset", "aspset@dense_work", "units.sqlite", ".lock-list"}
+
+
+def test_every_command_knows_variants(miniature, tmp_path, run_main):
+    root = tmp_path
+    shutil.copytree(miniature("coco") / "coco", root / "coco")
+    env = {"DATA_ROOT": str(root)}
+    options = ("--miniature", "--variant", "low", "--set", "crop.jpeg_quality=50")
+    run_main("coco", root, *options)
+    assert {p.name for p in root.glob("coco*.barecat")} == {"coco@low.barecat"}
+    run_main("coco", root, "--miniature", "--variant", "low")  # remembers its settings
+    for command in (
+        ("status", "coco", "--variant", "low"),
+        ("status", "coco@low"),
+        ("verify", "coco@low"),
+        ("report", "coco", "--variant", "low"),
+        ("view", "coco@low", "--out", str(root / "v.png")),
+        ("export", "coco@low", "--to", "upstream"),
+        ("plan", "coco@low"),
+    ):
+        done = posepile(*command, env=env)
+        assert done.returncode == 0, done.stderr
+        if command[0] == "status":
+            assert "made under another configuration" not in done.stdout
+            assert "coco@low.barecat" in done.stdout
+    assert (root / "coco@low_upstream.barecat").is_file()
+    assert (root / "coco@low_work" / "report.html").is_file()
+    for command in ("verify", "view", "export"):
+        extra = ("--to", "upstream") if command == "export" else ()
+        done = posepile(command, "coco", *extra, env=env)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_slurm_numbers(monkeypatch):
     assert cli.slurm_shard() is None
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
@@ -87,15 +131,67 @@ def test_slurm_numbers(monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "9")
     with pytest.raises(UsageError, match="without gaps"):
         cli.slurm_shard()
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3%2")
+    with pytest.raises(UsageError, match="SLURM_ARRAY_TASK_ID = '3%2': expected a number"):
+        cli.slurm_shard()
+
+
+@pytest.mark.parametrize("variable", ["ID", "COUNT", "MIN"])
+def test_other_than_numbers_in_slurm_variables_are_one_line(tmp_path, variable):
+    numbers = {"ID": "1", "COUNT": "2", "MIN": "0"} | {variable: "x"}
+    env = {f"SLURM_ARRAY_TASK_{k}": v for k, v in numbers.items()}
+    done = posepile("run", "aspset", env={"DATA_ROOT": str(tmp_path), **env})
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert f"SLURM_ARRAY_TASK_{variable} = 'x'" in line
 
 
 def test_importing_is_light():
     code = (
-        "import sys, posepile.cli, posepile.recipe, posepile.errors, posepile.paths;"
-        "heavy = [m for m in ('cv2', 'numba', 'av', 'onnxruntime', 'torch', 'scipy')"
-        " if m in sys.modules]; print(heavy); sys.exit(bool(heavy))"
+        "import sys, posepile, posepile.cli, posepile.errors, posepile.paths;"
+        "heavy = [m for m in ('cv2', 'numba', 'av', 'onnxruntime', 'torch', 'scipy', 'numpy',"
+        " 'pydantic', 'yaml', 'joblib', 'tqdm') if m in sys.modules];"
+        "print(heavy); sys.exit(bool(heavy))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_run_with_nothing_to_do_loads_no_heavy_library(miniature):
+    code = (
+        "import sys; sys.argv = ['posepile', 'step', 'aspset', 'process', '--quiet']\n"
+        "from posepile import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as e: assert not e.code\n"
+        "heavy = [m for m in ('numba', 'onnxruntime', 'torch', 'joblib', 'scipy')"
+        " if m in sys.modules]\n"
+        "print(heavy); sys.exit(bool(heavy))"
+    )
+    env = os.environ | {"DATA_ROOT": str(miniature("aspset"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_list_says_without_imports_is_what_the_recipes_declare(monkeypatch):
+    from posepile.ds import dataset_names, load_recipe
+    from posepile.run import facts
+
+    specs = {name: load_recipe(name).SPEC for name in dataset_names()}
+    monkeypatch.setattr(facts, "load_recipe", lambda name: pytest.fail(f"{name} is imported"))
+    for name, spec in specs.items():
+        assert facts.declared(name) == (spec.kind, spec.joint_info.n_joints, spec.licence)
+
+
+def test_list_imports_a_recipe_that_computes_its_facts(tmp_path, monkeypatch):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "main.py").write_text(
+        "from posepile.joint_info import JointInfo\nfrom posepile.recipe import DatasetSpec\n"
+        "NAMES = [n * 4 for n in 'abc']\n"
+        "SPEC = DatasetSpec('odd', JointInfo(NAMES), 'odd_x', licence='none')\n"
+    )
+    done = posepile("list", env={"POSEPILE_DATASETS": str(tmp_path)})
+    assert "odd          3d           3 joints  none" in done.stdout, done.stderr

@@ -69,5 +69,10 @@ def test_killed_runs_go_on_and_end_the_same(undisturbed, tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert outputs(tmp_path) == outputs(undisturbed)
-    leftovers = [p for p in tmp_path.rglob(".*") if p.is_dir() and p.name != ".posepile"]
+    leftovers = [
+        p
+        for p in tmp_path.rglob("*")
+        if (p.is_dir() and p.name.startswith(".") and p.name != ".posepile")
+        or p.name.endswith((".tmp", ".next"))
+    ]
     assert leftovers == []

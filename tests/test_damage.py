@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from posepile.miniature import MARK
+
 NAME = "aspset"
 SCRIPT = ROOT / "posepile" / "ds" / NAME / "main.sh"
 
@@ -40,12 +42,21 @@ def unfinished(root):
     return [
         p
         for p in root.rglob(".*")
-        if not (p.name.startswith(".lock-") or p.name in (".miniature.json", ".posepile"))
+        if not (p.name.startswith(".lock-") or p.name in (MARK, ".posepile"))
     ]
 
 
 def parts(root, stage):
-    return {p.name.partition("~")[0]: p for p in (root / f"{NAME}_work" / stage).glob("*~*")}
+    """The files of each unit's result."""
+    found = {}
+    for path in (root / f"{NAME}_work" / "parts" / stage).glob("*/*~*"):
+        found.setdefault(path.name.partition("~")[0], {})[path.suffix] = path.read_bytes()
+    return found
+
+
+def shards(part):
+    """Images and columns of a result; its header also has the times of the raw files."""
+    return part[".shard"], part[".part"].split(b"\n", 2)[2]
 
 
 def truncate(path):
@@ -104,11 +115,11 @@ def test_each_damage_is_named_and_harms_its_units_only(undisturbed, copy, run_ma
 
     assert packed(copy) == {}
     assert unfinished(copy) == []
-    for stage in ("crop", "segment"):
+    for stage in ("crop",):
         good = parts(copy, stage)
         assert list(good) == ["trainval-aaaa-aaaa-0001-right"]
         for name, part in good.items():
-            assert contents(part) == contents(parts(undisturbed, stage)[name])
+            assert shards(part) == shards(parts(undisturbed, stage)[name])
 
     for file in DAMAGE:
         shutil.copy(undisturbed / NAME / "data" / file, copy / NAME / "data" / file)
@@ -147,7 +158,7 @@ def test_cropping_on_a_full_disk_leaves_nothing(undisturbed, copy, run_main, job
         return  # once is enough for what follows
     run_main(NAME, copy, "--miniature", "--stage", "crop", "--only", "*-0001-mid")
     ((name, part),) = parts(copy, "crop").items()
-    assert contents(part) == contents(parts(undisturbed, "crop")[name])
+    assert shards(part) == shards(parts(undisturbed, "crop")[name])
 
 
 def test_packing_on_a_full_disk_leaves_nothing(undisturbed, tmp_path, run_main):
@@ -156,6 +167,7 @@ def test_packing_on_a_full_disk_leaves_nothing(undisturbed, tmp_path, run_main):
     for file in [*tmp_path.glob(f"{NAME}.barecat*"), *(tmp_path / "cache").iterdir()]:
         file.unlink()
     table = len(whole[max(name for name in whole if "-shard-" in name)])
+    assert posepile(tmp_path, "status", NAME).returncode == 0  # lists the units of this copy
     for room in (2 << 10, table - 4096):  # nothing fits; the index fits, the table does not
         done = run_with_little_room(tmp_path, room >> 10, "--stage", "pack", "--quiet")
         check_one_line(done, f"{NAME}.barecat")
@@ -245,6 +257,9 @@ def test_data_root_must_be_writable(tmp_path):
         (("--shard", "3/2"), "expected I/N"),
         (("--shard", "0"), "expected I/N"),
         (("--stage", "crop", "--only", "nothing*"), "--only nothing*: no unit"),
+        (("--stage", "crop", "--set", "box.source=detect"), "detect.model = none: name a"),
+        (("--variant", "a/b"), "--variant a/b: expected letters"),
+        (("--checksums", "some"), "--checksums"),
     ],
 )
 def test_wrong_options_are_refused(undisturbed, options, expected):

@@ -1,7 +1,6 @@
 """Runs that meet each other, are ended, or find what others left behind."""
 
 import contextlib
-import json
 import multiprocessing
 import os
 import shutil
@@ -9,19 +8,17 @@ import signal
 import subprocess
 import sys
 
+import fake_dataset
 import pytest
-import test_pipeline
 from conftest import ROOT
-from test_pipeline import a_run, packed_bytes, process_and_pack, states
+from fake_dataset import a_run, outcomes, packed_bytes, part_of, process_and_pack, states
 
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.run import pack as packing
-from posepile.run import pipeline
-from posepile.run.units import result_dir, unit_lock
+from posepile.run import job, locks, pack, results
 from posepile.stages import crop
-from posepile.store import reading, verifying
+from posepile.store import parts, reading, verifying
 
-fake = test_pipeline.fake  # the fixture: a tiny dataset called "fake"
+fake = fake_dataset.fake  # the fixture: a tiny dataset called "fake"
 
 
 def main_sh(name, root, *options, **variables):
@@ -36,7 +33,7 @@ def main_sh(name, root, *options, **variables):
 
 
 def unfinished(root):
-    return [p for p in root.rglob(".*") if p.is_dir()]
+    return [p for p in root.rglob(".*") if p.is_dir() or p.name.endswith(".tmp")]
 
 
 # ---------------------------------------------------------------- runs beside each other
@@ -68,69 +65,59 @@ def test_all_tasks_of_an_array_may_start_at_once(miniature, tmp_path, run_main):
 
 def test_packing_and_running_exclude_each_other(fake):
     run, share = a_run(fake), a_run(fake, shard=(0, 2))
-    states(run, ("crop",))
-    with pipeline.lock(share), pytest.raises(WorkError, match="another run of fake is active"):
-        packing.pack(run)
-    with pipeline.lock(share, "pack"):
+    states(run)
+    with locks.lock(share), pytest.raises(WorkError, match="another run of fake is active"):
+        pack.pack(run)
+    with locks.lock(share, "pack"):
         with pytest.raises(WorkError, match="being packed"):
-            states(run, ("crop",))
+            states(run)
         with pytest.raises(WorkError, match="active"):
-            packing.pack(run)
-    with pipeline.lock(share):  # another share does not disturb
-        assert states(a_run(fake, shard=(1, 2)), ("crop",)) == [{"crop": "kept"}]
-    packing.pack(run)
+            pack.pack(run)
+    with locks.lock(share):  # another share does not disturb
+        assert states(a_run(fake, shard=(1, 2))) == {"seq1": {}}
+    pack.pack(run)
 
 
-def hold(work, unit, pipe):
-    with unit_lock(work, unit):
+def hold(work, unit_id, pipe):
+    with results.unit_lock(work, unit_id):
         pipe.send("held")
         pipe.recv()
 
 
-def test_what_another_process_is_writing_is_left_alone(fake):
+def test_what_another_process_is_writing_is_left_alone(fake, monkeypatch):
     run = a_run(fake)
-    units = pipeline.list_units(run)
     ours, theirs = multiprocessing.get_context("fork").Pipe()
     other = multiprocessing.get_context("fork").Process(
-        target=hold, args=(run.work, units[0], theirs)
+        target=hold, args=(run.work, "seq0", theirs)
     )
-    folders = [result_dir(run.work, "crop", u) for u in units]
-    folders = [f.with_name(f".{f.name}.new") for f in folders]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "shard").touch()
-    other.start()
-    assert ours.recv() == "held"
-    with unit_lock(run.work, units[0], wait=False) as held:
-        assert not held
-    with pytest.raises(KeyboardInterrupt), pipeline.sweeping(run, units, ("crop",)):
+    files = [parts.unfinished(part_of(run, "crop", u))[1] for u in ("seq0", "seq1")]
+
+    def interrupted(task):
         raise KeyboardInterrupt
-    assert [f.exists() for f in folders] == [True, False, False]
+
+    monkeypatch.setattr(crop, "run", interrupted)
+    for unit, file in zip(("seq0", "seq1"), files, strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        if unit == "seq0":
+            other.start()
+            assert ours.recv() == "held"
+            with results.unit_lock(run.work, unit, wait=False) as held:
+                assert not held
+            monkeypatch.setattr(results, "unit_lock", never_waiting(results.unit_lock))
+        with pytest.raises(KeyboardInterrupt):
+            states(a_run(fake, only=unit))
+    assert [f.exists() for f in files] == [True, False]
     ours.send("go")
     other.join()
-    process_and_pack(fake)
-    assert unfinished(run.work) == []
+    monkeypatch.undo()
+
+
+def never_waiting(unit_lock):
+    return lambda work, unit_id, wait=False: unit_lock(work, unit_id, wait=False)
 
 
 # ---------------------------------------------------------------- runs that are ended
-
-
-def dies(parent, run, unit, wanted, threads):
-    """Stands for a worker that the system kills when memory runs out."""
-    if unit.id == "seq1":
-        folder = result_dir(run.work, "crop", unit)
-        folder.with_name(f".{folder.name}.new").mkdir(parents=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return pipeline.Outcome(unit.id)
-
-
-def test_a_killed_worker_is_one_line(fake, monkeypatch):
-    run = a_run(fake, jobs=2)
-    monkeypatch.setattr(pipeline, "_in_worker", dies)
-    with pytest.raises(WorkError, match=r"worker process was killed.*fewer than --jobs 2"):
-        pipeline.run_units(run, ("crop",))
-    assert unfinished(run.work) == []
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -138,8 +125,8 @@ def test_workers_end_with_their_run(miniature, tmp_path, number):
     shutil.copytree(miniature("aspset") / "aspset", tmp_path / "aspset")
     options = ["--stage", "crop", "--jobs", "2", "--only", "trainval/*-left"]
     process = main_sh("aspset", tmp_path, *options)
-    crops = tmp_path / "aspset_work" / "crop"
-    while not list(crops.glob(".*/.unit.shard.tmp")):
+    crops = tmp_path / "aspset_work" / "parts" / "crop"
+    while not list(crops.glob("*/.*.shard.tmp")):
         with contextlib.suppress(subprocess.TimeoutExpired):
             pytest.fail(f"ended with {process.wait(timeout=0.05)} before it was told to")
     (main,) = [pid for pid, words in processes(process.pid).items() if "process" in words]
@@ -185,18 +172,21 @@ def test_units_that_are_gone_are_not_packed(fake):
     assert len(list(fake.glob("fake.barecat-shard-*"))) == 3  # two of images, one table
 
 
-@pytest.mark.parametrize("what", ["inputs/seq1*", "crop/seq1*/result.json", "pack.json"])
+@pytest.mark.parametrize("what", ["units.sqlite", "parts/crop/*/seq1*.part", "pack.json"])
 def test_bookkeeping_cut_short_by_a_power_failure_is_made_again(fake, what):
     process_and_pack(fake)
     whole = packed_bytes(fake)
     (file,) = (fake / "fake_work").glob(what)
-    file.write_text(file.read_text()[:7])
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[: size // 2])
     process_and_pack(fake)
     assert packed_bytes(fake) == whole
-    json.loads(file.read_text())
+    assert file.stat().st_size == size
 
 
-@pytest.mark.parametrize("what", ["fake.barecat-shard-00001", "cache/fake.pkl"])
+@pytest.mark.parametrize(
+    "what", ["fake.barecat", "fake.barecat-shard-00001", "fake.barecat.sha256", "cache/fake.pkl"]
+)
 def test_an_incomplete_archive_is_packed_again(fake, what):
     process_and_pack(fake)
     whole = packed_bytes(fake)
@@ -205,44 +195,89 @@ def test_an_incomplete_archive_is_packed_again(fake, what):
     assert packed_bytes(fake) == whole
 
 
+def test_a_damaged_part_is_made_again_alone_when_packing(fake, capsys):
+    run = a_run(fake)
+    states(run)
+    path = part_of(run, "crop", "seq1")
+    before = {u: part_of(run, "crop", u).read_bytes() for u in ("seq0", "seq1", "seq2")}
+    data = bytearray(before["seq1"])
+    data[-200] ^= 1
+    path.write_bytes(data)
+    times = [part_of(run, "crop", u).stat().st_mtime_ns for u in ("seq0", "seq2")]
+    manifest, _ = pack.pack(run)
+    said = capsys.readouterr().out
+    assert said == "fake: 1 units with damaged parts are made again: seq1\n"
+    assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
+    assert {u: part_of(run, "crop", u).read_bytes() for u in before} == before
+    assert times == [part_of(run, "crop", u).stat().st_mtime_ns for u in ("seq0", "seq2")]
+
+
+def test_a_damaged_crop_is_made_again_before_masks_are_made_from_it(fake):
+    grabcut = "segment.model=grabcut"
+    states(a_run(fake, grabcut))
+    shard = parts.shard_of(part_of(a_run(fake), "crop", "seq1"))
+    data = bytearray(shard.read_bytes())
+    data[300] ^= 1
+    shard.write_bytes(data)
+    found = states(a_run(fake, grabcut), ("segment",))
+    assert [s["segment"] for s in found.values()] == ["done"] * 3
+    states(a_run(fake, grabcut, "segment.min_area=0.04"), ("crop", "segment"))
+    assert all(parts.damage_of_part(part_of(a_run(fake), "crop", u)) is None for u in found)
+
+
+# ---------------------------------------------------------------- quarantine
+
+
 def test_quarantine_holds_for_the_inputs_and_parameters_it_was_made_under(fake):
     file = fake / "fake" / "seq0" / "world.json"
     good = file.read_text()
     file.write_text("{garbage")
     tolerant = "run.max_quarantined=0.4"
-    states(a_run(fake), ("crop",))
-    manifest, _ = packing.pack(a_run(fake, tolerant))
+    states(a_run(fake))
+    manifest, _ = pack.pack(a_run(fake, tolerant))
     assert [q["file"] for q in manifest["quarantined_units"]] == ["seq0/world.json"]
     with pytest.raises(WorkError, match=r"3 of 3 units are not finished"):
-        packing.pack(a_run(fake, tolerant, "dataset.stride=2"))
+        pack.pack(a_run(fake, tolerant, "dataset.stride=2"))
+    os.utime(file)  # another time alone changes nothing
+    found = outcomes(a_run(fake))
+    assert found["seq0"].known and found["seq0"].error["reason"] == "not JSON"
+    assert states(a_run(fake)) == {"seq0": {}, "seq1": {}, "seq2": {}}
     file.write_text(good)
     with pytest.raises(WorkError, match=r"1 of 3 units are not finished.*seq0"):
-        packing.pack(a_run(fake, tolerant))
+        pack.pack(a_run(fake, tolerant))
     file.unlink()
-    states(a_run(fake), ("crop",))
-    manifest, _ = packing.pack(a_run(fake, tolerant))
+    states(a_run(fake))
+    manifest, _ = pack.pack(a_run(fake, tolerant))
     assert manifest["quarantined_units"][0]["reason"] == "file is missing"
 
 
-def test_a_passing_fault_of_the_disk_is_tried_again(fake, monkeypatch):
+def test_what_is_quarantined_is_tried_again_when_asked(fake, monkeypatch):
     def faulty(reader, frames, sequence, counts):
         counts.quarantine(CorruptInput("2.jpg", "cannot be read"), 2)
         return read_frames(reader, [f for f in frames if f != 2], sequence, counts)
 
     read_frames = crop.read_frames
     monkeypatch.setattr(crop, "read_frames", faulty)
-    states(a_run(fake), ("crop",))
+    states(a_run(fake))
     monkeypatch.setattr(crop, "read_frames", read_frames)
-    tolerant = a_run(fake, "run.max_quarantined=0.3")
-    assert [s["crop"] for s in states(tolerant, ("crop",))] == ["kept"] * 3
-    assert [s["crop"] for s in states(a_run(fake), ("crop",))] == ["done"] * 3
+    assert states(a_run(fake)) == {"seq0": {}, "seq1": {}, "seq2": {}}
+    again = states(a_run(fake, retry=True))
+    assert [s["crop"] for s in again.values()] == ["done"] * 3
     assert process_and_pack(fake)[0]["counts"] == {"train": 8, "val": 4, "test": 0}
+    assert states(a_run(fake, retry=True)) == {"seq0": {}, "seq1": {}, "seq2": {}}
 
 
 def test_a_wrong_request_found_in_a_unit_stays_one(fake, monkeypatch):
-    def refuse(*args):
+    def refuse(task):
         raise UsageError("no such network")
 
-    monkeypatch.setattr(crop, "crop_unit", refuse)
+    monkeypatch.setattr(crop, "run", refuse)
     with pytest.raises(UsageError, match="no such network"):
-        states(a_run(fake), ("crop",))
+        states(a_run(fake))
+
+
+def test_the_raw_folder_is_that_of_all_variants(fake):
+    dense = a_run(fake, variant="dense")
+    assert dense.root == a_run(fake).root and dense.work != a_run(fake).work
+    with locks.lock(dense, "raw"):
+        assert (job.paths.work_dir("fake") / ".lock-raw").is_file()

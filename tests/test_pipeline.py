@@ -1,138 +1,46 @@
-"""The pipeline on a tiny made-up dataset of stills, in this process."""
+"""The stages of a run on a tiny made-up dataset of stills, in this process."""
 
-import json
 import os
 import shutil
 import sys
-import types
-from pathlib import Path
 
 import cv2
-import deltacamera
+import fake_dataset
 import numpy as np
 import pytest
 import rlemasklib
-from pydantic import BaseModel
+from fake_dataset import (
+    BROKEN,
+    SIZE,
+    Options,
+    a_run,
+    load_unit,
+    make_raw,
+    outcomes,
+    packed_bytes,
+    part_of,
+    process_and_pack,
+    states,
+)
 
-import posepile.ds
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.joint_info import JointInfo
 from posepile.miniature import kit as miniature
-from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-from posepile.run import commands as steps
-from posepile.run import pack as packing
-from posepile.run import pipeline
-from posepile.stages import crop, detect
+from posepile.recipe import Unit
+from posepile.run import commands, job, locks, pack, process
+from posepile.stages import detect
+from posepile.stages.boxes import choose_boxes
 from posepile.stages.counts import Counts
+from posepile.stages.detections import Detections
+from posepile.stages.examples import selected_examples
 from posepile.store import parts, verifying
 
-JOINTS = JointInfo("head,pelv,lank,rank", "head-pelv,pelv-lank,pelv-rank")
-POINTS = np.array([[0, -800, 4000], [0, 0, 4000], [-300, 900, 4000], [300, 900, 4000]], float)
-FOCAL, SIZE = 500.0, (640, 480)
+fake = fake_dataset.fake  # the fixture
+
+UNITS = ("seq0", "seq1", "seq2")
 
 
-class Options(BaseModel):
-    stride: int = 1
-
-
-def make_raw(root, n_units=3, n_frames=4):
-    rng = np.random.default_rng(0)
-    for u in range(n_units):
-        folder = root / f"seq{u}"
-        folder.mkdir(parents=True)
-        worlds = []
-        for t in range(n_frames):
-            world = POINTS + rng.uniform(-150, 150, 3) + [200 * t - 300, 0, 0]
-            image = miniature.background(*SIZE, seed=10 * u + t)
-            pixels = world[:, :2] / world[:, 2:] * FOCAL + [319.5, 239.5]
-            miniature.draw_person(image, pixels, [(0, 1), (1, 2), (1, 3)], 9)
-            cv2.imwrite(str(folder / f"{t}.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
-            worlds.append(world.tolist())
-        (folder / "world.json").write_text(json.dumps(worlds))
-
-
-def list_units(root, options):
-    return [
-        Unit(f.name, "train" if f.name != "seq2" else "val", (f / "world.json", *images(f)))
-        for f in sorted(Path(root).iterdir())
-    ]
-
-
-def images(folder):
-    return sorted(folder.glob("*.jpg"))
-
-
-def load_unit(root, unit, options):
-    folder = Path(root) / unit.id
-    try:
-        world = np.array(json.loads((folder / "world.json").read_text()))
-    except ValueError:
-        raise CorruptInput(folder / "world.json", "not JSON") from None
-    if unit.id in BROKEN:
-        raise ZeroDivisionError("a fault of the recipe")
-    camera = deltacamera.Camera(
-        intrinsic_matrix=[[FOCAL, 0, 319.5], [0, FOCAL, 239.5], [0, 0, 1]], world_up=(0, -1, 0)
-    )
-    low, high = (
-        ((world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).min(1) - 15),
-        ((world[..., :2] / world[..., 2:] * FOCAL + [319.5, 239.5]).max(1) + 15),
-    )
-    track = Track(
-        frames=np.arange(0, len(world), options.stride),
-        world_coords=world[:: options.stride].astype(np.float32),
-        bbox=np.concatenate([low, high - low], 1)[:: options.stride].astype(np.float32),
-    )
-    return [
-        Sequence(
-            unit.id,
-            unit.split,
-            Stills(tuple(images(folder))),
-            camera,
-            [track],
-            lambda frame, person: f"{unit.id}/{frame:06d}.jpg",
-        )
-    ]
-
-
-BROKEN = set()
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """A dataset called ``fake`` with its raw data in place; returns DATA_ROOT."""
-    module = types.ModuleType("posepile.ds.fake.main")
-    spec = DatasetSpec("fake", JOINTS, "fake_downscaled", world_up=(0, -1, 0), licence="CC0")
-    for name, value in {
-        "SPEC": spec,
-        "Options": Options,
-        "list_units": list_units,
-        "load_unit": load_unit,
-    }.items():
-        setattr(module, name, value)
-    monkeypatch.setitem(sys.modules, "posepile.ds.fake", types.ModuleType("posepile.ds.fake"))
-    monkeypatch.setitem(sys.modules, "posepile.ds.fake.main", module)
-    monkeypatch.setattr(posepile.ds, "dataset_names", lambda: ["fake"])
-    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "data"))
-    BROKEN.clear()
-    make_raw(tmp_path / "data" / "fake")
-    (tmp_path / "fake.yaml").write_text("select: {method: last, threshold_mm: 50}\n")
-    return tmp_path / "data"
-
-
-def a_run(fake, *overrides, **kwargs):
-    path = fake.parent / "fake.yaml"
-    return pipeline.make_run("fake", overrides, quiet=True, config_path=path, **kwargs)
-
-
-def process_and_pack(fake, *overrides):
-    run = a_run(fake, *overrides)
-    steps.process(run, pipeline.default_stages(run.config))
-    return packing.pack(run)
-
-
-def packed_bytes(fake):
-    files = sorted([*fake.glob("fake.barecat*"), fake / "cache" / "fake.pkl"])
-    return {f.name: f.read_bytes() for f in files}
+def all_of(**stages):
+    return dict.fromkeys(UNITS, stages)
 
 
 def test_everything_is_counted_and_packed(fake, capsys):
@@ -140,9 +48,19 @@ def test_everything_is_counted_and_packed(fake, capsys):
     assert changed
     assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
     assert manifest["splits"]["train"]["frames_read"] == 8
+    assert manifest["fingerprints"] == {"blake2b": 15}
+    assert manifest["partial"] is None and manifest["kept_results"] == {}
     assert "12 annotated person-frames, 12 selected, 12 examples" in capsys.readouterr().out
     assert verifying.verify(fake / "fake.barecat") == []
     assert process_and_pack(fake) == (manifest, False)
+
+
+def test_a_unit_leaves_two_files(fake):
+    run = a_run(fake)
+    states(run)
+    files = [p for p in (run.work / "parts").rglob("*") if p.is_file()]
+    assert len(files) == 2 * len(UNITS)
+    assert {p.suffix for p in files} == {".part", ".shard"}
 
 
 def test_any_split_of_the_work_gives_the_same_bytes(fake):
@@ -152,41 +70,43 @@ def test_any_split_of_the_work_gives_the_same_bytes(fake):
         path.unlink()
     shutil.rmtree(fake / "fake_work")
     for index in (1, 0):
-        pipeline.run_units(a_run(fake, shard=(index, 2)), ("crop",))
-    packing.pack(a_run(fake))
+        states(a_run(fake, shard=(index, 2)))
+    pack.pack(a_run(fake))
     assert packed_bytes(fake) == whole
 
 
 def test_packing_unfinished_work_is_refused(fake):
-    pipeline.run_units(a_run(fake, shard=(0, 2)), ("crop",))
+    states(a_run(fake, shard=(0, 2)))
     with pytest.raises(WorkError, match=r"1 of 3 units are not finished.*seq1"):
-        packing.pack(a_run(fake))
+        pack.pack(a_run(fake))
     assert not (fake / "fake.barecat").exists()
 
 
 def test_a_changed_parameter_redoes_what_depends_on_it(fake):
     run = a_run(fake)
-    assert states(run, ("select", "crop")) == [{"select": "done", "crop": "done"}] * 3
-    assert states(run, ("select", "crop")) == [{"select": "kept", "crop": "kept"}] * 3
+    both = ("select", "crop")
+    assert states(run, both) == all_of(select="done", crop="done")
+    assert states(run, both) == {key: {} for key in UNITS}
     quality = a_run(fake, "crop.jpeg_quality=80")
-    assert states(quality, ("select", "crop")) == [{"select": "kept", "crop": "done"}] * 3
+    assert states(quality, both) == all_of(select="kept", crop="done")
     option = a_run(fake, "crop.jpeg_quality=80", "dataset.stride=2")
-    assert states(option, ("select", "crop")) == [{"select": "done", "crop": "done"}] * 3
+    assert states(option, both) == all_of(select="done", crop="done")
 
 
 def test_a_changed_input_redoes_its_unit_only(fake):
     run = a_run(fake)
-    states(run, ("crop",))
+    states(run)
     file = fake / "fake" / "seq1" / "2.jpg"
     picture = cv2.imread(str(file))
     cv2.imwrite(str(file), 255 - picture)
-    assert [s["crop"] for s in states(run, ("crop",))] == ["kept", "done", "kept"]
+    assert states(run) == {"seq0": {}, "seq1": {"crop": "done"}, "seq2": {}}
     os.utime(file)  # a new date alone changes nothing
-    assert [s["crop"] for s in states(run, ("crop",))] == ["kept", "kept", "kept"]
-
-
-def states(run, stages):
-    return [o.stages for o in pipeline.run_units(run, stages)]
+    assert states(run) == {"seq0": {}, "seq1": {"crop": "kept"}, "seq2": {}}
+    # ... and is remembered, so that the file is not read at every run
+    assert states(run) == {key: {} for key in UNITS}
+    assert pack.pack(run)[1]
+    os.utime(file)
+    assert not pack.pack(run)[1]
 
 
 def test_one_broken_still_is_quarantined_and_the_run_fails(fake, capsys):
@@ -195,7 +115,7 @@ def test_one_broken_still_is_quarantined_and_the_run_fails(fake, capsys):
     with pytest.raises(WorkError, match="quarantined"):
         process_and_pack(fake)
     output = capsys.readouterr().out
-    assert "2.jpg, frame 2" in output
+    assert "2.jpg, frame 2" in output and "--retry" in output
     assert not (fake / "fake.barecat").exists()
     manifest, _ = process_and_pack(fake, "run.max_quarantined=0.2")
     assert manifest["counts"] == {"train": 7, "val": 4, "test": 0}
@@ -226,13 +146,13 @@ def test_a_mask_of_another_size_costs_its_picture_only(fake, monkeypatch):
 def test_a_corrupt_unit_leaves_the_others_unharmed(fake):
     (fake / "fake" / "seq0" / "world.json").write_text("{garbage")
     run = a_run(fake)
-    outcomes = pipeline.run_units(run, ("crop",))
-    assert [bool(o.error) for o in outcomes] == [True, False, False]
-    assert outcomes[0].error["reason"] == "not JSON"
-    assert not list((run.work / "crop").glob("seq0*"))
+    found = outcomes(run)
+    assert [bool(found[u].error) for u in UNITS] == [True, False, False]
+    assert found["seq0"].error["reason"] == "not JSON"
+    assert not part_of(run, "crop", "seq0").exists()
     with pytest.raises(WorkError, match=r"1 of 3 units.*33\.33%"):
-        packing.pack(run)
-    manifest, _ = packing.pack(a_run(fake, "run.max_quarantined=0.4"))
+        pack.pack(run)
+    manifest, _ = pack.pack(a_run(fake, "run.max_quarantined=0.4"))
     assert manifest["quarantined_units"][0]["file"] == "seq0/world.json"
     # Repaired, the unit is done again without being asked for, and leaves quarantine.
     make_raw(fake / "again")
@@ -241,16 +161,7 @@ def test_a_corrupt_unit_leaves_the_others_unharmed(fake):
     )
     manifest, _ = process_and_pack(fake)
     assert manifest["quarantined_units"] == []
-
-
-def test_a_fault_of_the_recipe_is_named_and_traced(fake):
-    BROKEN.add("seq1")
-    outcomes = pipeline.run_units(a_run(fake), ("crop",))
-    assert [bool(o.error) for o in outcomes] == [False, True, False]
-    assert "ZeroDivisionError" in outcomes[1].error["reason"]
-    assert "load_unit" in outcomes[1].error["trace"]
-    with pytest.raises(WorkError, match="not finished"):
-        packing.pack(a_run(fake))
+    assert list((run.work / "quarantine").iterdir()) == []
 
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(fake, monkeypatch):
@@ -266,26 +177,27 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(fake, monkeyp
     monkeypatch.setattr(parts.PartWriter, "add", fills_up)
     run = a_run(fake)
     with pytest.raises(WorkError, match="No space left on device"):
-        pipeline.run_units(run, ("crop",))
-    assert [p.name.partition("~")[0] for p in (run.work / "crop").iterdir()] == ["seq0"]
-    monkeypatch.undo()
+        states(run)
+    left = [p.name.partition("~")[0] for p in (run.work / "parts").rglob("*") if p.is_file()]
+    assert left == ["seq0", "seq0"]
 
 
 def test_exclusions_redo_the_units_they_concern(fake, monkeypatch):
     run = a_run(fake)
-    states(run, ("crop",))
+    states(run)
     folder = fake.parent / "folder"
     folder.mkdir()
     (folder / "exclusions.yaml").write_text(
         "- {sequence: seq2, frames: [1, 2], reason: known bad, source: this test}\n"
     )
-    monkeypatch.setattr(pipeline, "dataset_dir", lambda name: folder)
-    assert [s["crop"] for s in states(run, ("crop",))] == ["kept", "kept", "done"]
-    manifest, _ = packing.pack(run)
+    monkeypatch.setattr(job, "dataset_dir", lambda name: folder)
+    assert states(run) == {"seq0": {}, "seq1": {}, "seq2": {"crop": "done"}}
+    manifest, _ = pack.pack(run)
     assert manifest["counts"]["val"] == 2
     assert manifest["splits"]["val"]["excluded"] == {"known bad": 2}
+    assert [e["reason"] for e in manifest["exclusions"]] == ["known bad"]
     off = a_run(fake, "run.exclusions=false")
-    assert [s["crop"] for s in states(off, ("crop",))] == ["kept", "kept", "done"]
+    assert states(off) == {"seq0": {}, "seq1": {}, "seq2": {"crop": "done"}}
 
 
 class FixedDetector:
@@ -307,6 +219,7 @@ class FixedDetector:
 def test_detection_in_passing_or_apart_gives_the_same_bytes(fake, monkeypatch, short_side):
     import posepile.models
 
+    monkeypatch.setattr(posepile.models, "_networks", {})
     monkeypatch.setattr(posepile.models, "load_detector", lambda params: FixedDetector())
     model = fake.parent / "model.onnx"
     model.write_bytes(b"stands for weights")
@@ -317,23 +230,24 @@ def test_detection_in_passing_or_apart_gives_the_same_bytes(fake, monkeypatch, s
         "detect.min_joints_inside=3",
     )
     run = a_run(fake, *options)
-    steps.process(run, ("crop",))
-    packing.pack(run)
+    commands.process(run, ("crop",))
+    pack.pack(run)
     streamed = packed_bytes(fake)
-    assert pipeline.total(pipeline.run_units(run, ("crop",))).notes["box by fixed"] == 12
+    assert process.process(run, ("crop",)).counts.notes["box by fixed"] == 12
     shutil.rmtree(run.work)
-    steps.process(run, ("detect",))
+    commands.process(run, ("detect",))
     monkeypatch.setattr(FixedDetector, "__call__", lambda self, batch: pytest.fail("again"))
-    steps.process(run, ("crop",))
-    packing.pack(run)
+    commands.process(run, ("crop",))
+    pack.pack(run)
     assert packed_bytes(fake) == streamed
 
 
 def test_detections_survive_their_file(tmp_path):
     boxes = np.arange(10, dtype=np.float32).reshape(2, 5)
     before = {0: {3: boxes, 7: boxes[:0], 9: boxes[:1]}, 2: {}}
-    detect.save_detections(tmp_path / "d.npz", detect.Detections("net@1234", before))
-    loaded = detect.load_detections(tmp_path / "d.npz")
+    header = {"label": "net@1234"}
+    parts.write_part(tmp_path / "d.part", header, Detections("net@1234", before).arrays())
+    loaded = detect.load(tmp_path / "d.part")
     after = loaded.boxes
     assert loaded.label == "net@1234"
     assert after.keys() == before.keys()
@@ -345,20 +259,72 @@ def test_detections_survive_their_file(tmp_path):
 
 def test_lengths_that_disagree_are_an_error(fake):
     run = a_run(fake)
-    (sequence,) = load_unit(fake / "fake", pipeline.list_units(run)[0], Options())
+    (sequence,) = load_unit(fake / "fake", Unit("seq0", "train", ()), Options())
     sequence.tracks[0].bbox = sequence.tracks[0].bbox[:-1]
     with pytest.raises(CorruptInput, match="3 bbox for 4 frames"):
-        crop.selected_examples(sequence, run.config.select, [], Counts())
+        selected_examples(sequence, run.config.select, [], Counts())
 
 
 def test_two_runs_do_not_work_on_the_same_units(fake):
     run = a_run(fake)
-    with pipeline.lock(run), pytest.raises(WorkError, match="another run of fake is active"):
-        pipeline.run_units(run, ("crop",))
+    with locks.lock(run), pytest.raises(WorkError, match="another run of fake is active"):
+        states(run)
 
 
 def test_detections_without_joints_are_a_wrong_request(fake):
     run = a_run(fake, "box.source=detect", "detect.model=yolox_nano")
     found = np.array([[10, 10, 50, 100, 0.9]], np.float32)
     with pytest.raises(UsageError, match=r"box\.source = detect tells people apart by"):
-        crop.choose_boxes([None], [None], found, SIZE, run.config, Counts())
+        choose_boxes([None], [None], found, SIZE, run.config.box, run.config.detect, Counts())
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("select", "12 annotated person-frames, 12 selected, 0 examples"),
+        ("detect", "fake: nothing is to be detected: boxes come from box.source = annotation"),
+        ("segment", "fake: nothing is to be segmented: segment.model = raw"),
+    ],
+)
+def test_every_stage_alone_is_a_right_request(fake, capsys, stage, expected):
+    commands.process(a_run(fake), (stage,))
+    assert expected in capsys.readouterr().out
+
+
+def test_no_example_is_an_error_that_says_where_they_went(fake):
+    tiny = "box.min_side=10000"
+    with pytest.raises(WorkError, match=r"no example is left: 12 annot.*12 box smaller than"):
+        commands.process(a_run(fake, tiny), ("crop",))
+    with pytest.raises(WorkError, match=r"no example is left.*box smaller.*nothing was packed"):
+        pack.pack(a_run(fake, tiny))
+    assert not (fake / "fake.barecat").exists()
+    commands.process(a_run(fake, tiny, shard=(0, 2)), ("crop",))  # of a share, one cannot say
+
+
+def test_results_of_an_earlier_layout_go_when_the_new_ones_are_packed(fake, capsys):
+    run = a_run(fake)
+    old = run.work / "crop" / "seq0~12345678"
+    old.mkdir(parents=True)
+    (old / "result.json").write_text("{}")
+    commands.process(run, ("crop",))
+    assert "of an earlier layout" in capsys.readouterr().out
+    assert old.is_dir()
+    pack.pack(run)
+    assert not (run.work / "crop").exists()
+    commands.process(run, ("crop",))
+    assert "earlier layout" not in capsys.readouterr().out
+
+
+def test_a_fault_of_the_recipe_quarantines_its_unit(fake):
+    BROKEN.add("seq1")
+    found = outcomes(a_run(fake))
+    assert [bool(found[u].error) for u in UNITS] == [False, True, False]
+    assert "ZeroDivisionError" in found["seq1"].error["reason"]
+    assert "load_unit" in found["seq1"].error["trace"]
+    with pytest.raises(WorkError, match="1 of 3 units"):
+        pack.pack(a_run(fake))
+    manifest, _ = pack.pack(a_run(fake, "run.max_quarantined=0.5"))
+    assert "ZeroDivisionError" in manifest["quarantined_units"][0]["reason"]
+    BROKEN.clear()
+    assert states(a_run(fake)) == {key: {} for key in UNITS}  # the key is the same
+    assert states(a_run(fake, retry=True)) == {"seq0": {}, "seq1": {"crop": "done"}, "seq2": {}}

@@ -1,4 +1,4 @@
-"""Keys, fingerprints and atomic folders."""
+"""Names of results, atomic folders, locks of units, exclusions."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posepile import files
-from posepile.errors import CorruptInput, WorkError
-from posepile.recipe import Unit
-from posepile.run import units
+from posepile.errors import WorkError
+from posepile.run import results
 from posepile.stages.exclusions import load_exclusions, matching
 
 
@@ -50,48 +49,34 @@ def test_full_disk_is_one_clear_line(tmp_path):
 
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=6, unique=True))
 def test_folder_names_are_distinct_and_safe(ids):
-    names = [units.folder_name(i) for i in ids]
+    names = [results.folder_name(i) for i in ids]
     assert len(set(names)) == len(ids)
     assert all("/" not in n and not n.startswith(".") and len(n) < 140 for n in names)
 
 
-def test_fingerprints_follow_content_not_time(tmp_path):
-    file = tmp_path / "raw.bin"
-    file.write_bytes(b"one")
-    unit = Unit("u", "train", (file,))
-    first = units.fingerprint_inputs(unit, tmp_path, [])
-    os.utime(file, ns=(1, 1))
-    touched = units.fingerprint_inputs(unit, tmp_path, first)
-    assert touched[0]["hash"] == first[0]["hash"]
-    file.write_bytes(b"two")
-    assert units.fingerprint_inputs(unit, tmp_path, first)[0]["hash"] != first[0]["hash"]
+def test_results_of_a_million_units_are_spread_over_folders(tmp_path):
+    paths = [results.part_path(tmp_path, "crop", f"take{i}") for i in range(600)]
+    assert len(set(paths)) == 600
+    assert 150 < len({p.parent for p in paths}) <= 256
+    assert all(p.parent.parent == tmp_path / "parts" / "crop" for p in paths)
 
 
-def test_an_unchanged_file_is_not_read_again(tmp_path, monkeypatch):
-    file = tmp_path / "raw.bin"
-    file.write_bytes(b"one")
-    unit = Unit("u", "train", (file,))
-    first = units.fingerprint_inputs(unit, tmp_path, [])
-    monkeypatch.setattr(units, "fingerprint", lambda path: pytest.fail("read again"))
-    assert units.fingerprint_inputs(unit, tmp_path, first) == first
-
-
-def test_large_files_are_sampled_and_say_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "WHOLE_FILE_LIMIT", 1000)
-    monkeypatch.setattr(units, "SAMPLE", 100)
-    data = bytearray(os.urandom(5000))
-    file = tmp_path / "video"
-    file.write_bytes(data)
-    before = units.fingerprint(file)
-    assert before.startswith("blake2b-sampled:")
-    data[-1] ^= 1
-    file.write_bytes(data)
-    assert units.fingerprint(file) != before
-
-
-def test_missing_input_names_the_file(tmp_path):
-    with pytest.raises(CorruptInput, match=r"gone\.mkv: file is missing"):
-        units.fingerprint_inputs(Unit("u", "train", (tmp_path / "gone.mkv",)), tmp_path, [])
+def test_a_unit_is_held_by_one_process_at_a_time(tmp_path):
+    theirs = os.fork()
+    if theirs == 0:
+        with results.unit_lock(tmp_path, "a"):
+            os.kill(os.getpid(), 9)  # what a killed process held is free
+    os.waitpid(theirs, 0)
+    with results.unit_lock(tmp_path, "a", wait=False) as held:
+        assert held
+        child = os.fork()
+        if child == 0:
+            with (
+                results.unit_lock(tmp_path, "a", wait=False) as same,
+                results.unit_lock(tmp_path, "b", wait=False) as other,
+            ):
+                os._exit(0 if (same, other) == (False, True) else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_exclusions_match_by_sequence_frame_and_person(tmp_path):

@@ -19,7 +19,7 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
 
     Returns:
         For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
-        ``bytes``, ``sha256`` and whatever other checksum is published.
+        ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
     lock = read_json(Path(root) / _LOCK_FILE)
     return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
@@ -38,5 +38,8 @@ def remember(root: Path, path: str, *, source: str, origin: str, measured: dict[
         measured: Its size and checksums.
     """
     with _writing:
-        files = {**read_lock(root), path: {"source": source, "from": origin, **measured}}
+        # By its time it is known later whether the file is still the one that was measured.
+        time = {"mtime_ns": os.stat(Path(root, path)).st_mtime_ns}
+        entry = {"source": source, "from": origin, **measured, **time}
+        files = {**read_lock(root), path: entry}
         write_json(root / _LOCK_FILE, {"version": 1, "files": files}, durable=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -17,6 +17,8 @@ Name = Annotated[str, Field(min_length=1), Tag("name")]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    # Keys that cannot change a result, only how fast it is there.
+    without_effect: ClassVar[set[str]] = {"batch", "threads", "device", "cache_dir"}
 
 
 class DetectorFile(_Section):

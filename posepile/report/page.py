@@ -95,6 +95,9 @@ def subtitle(name: str, manifest: dict[str, Any]) -> str:
     """One line under the title."""
     spec = load_recipe(name).SPEC
     made_up = "made-up miniature, not the real data · " if manifest.get("miniature") else ""
+    part = manifest.get("partial")
+    if part:
+        made_up += f"partial: {part['units']} of {part['of']} units, --only {part['only']} · "
     masks = manifest["models"]["segment"]["model"]
     up = "" if spec.world_up is None else f"world up {spec.world_up}, "
     return (

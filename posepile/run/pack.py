@@ -2,186 +2,300 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posepile import paths
-from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
-from posepile.recipe import SPLITS, Unit
-from posepile.run.pipeline import (
-    UNIT_STAGES,
-    Run,
-    check_quarantine,
-    final_stage,
-    is_current,
-    list_units,
-    lock,
-    quarantine_file,
-    run_exclusions,
-    stage_keys,
-)
-from posepile.run.units import fingerprint_inputs, params_identity, read_result, result_dir
-from posepile.stages.counts import Counts
-from posepile.stages.exclusions import matching
-from posepile.store import layout, opening, packing
-from posepile.version import __version__
+from posepile.run import results
+from posepile.run.inputs import fingerprint_inputs
+from posepile.run.job import Run, run_keys, run_units
+from posepile.run.keys import Keys, name_changes
+from posepile.run.listing import Row, UnitList
+from posepile.run.locks import lock
+from posepile.run.manifest import Totals, make_manifest
+from posepile.run.plan import WITH_SHARD, Decision, Planner
+from posepile.run.process import check_quarantine, default_stages, final_stage, work_on
+from posepile.stages import UNIT_STAGES
+from posepile.store import opening, packing, parts
+from posepile.store.packing import manifest_path
+from posepile.store.parts import DamagedParts
 
-VERSION = 1
+VERSION = 2
+
+# So often damaged parts are made again before giving up on the disk.
+REPAIRS = 3
 
 
-def pack(run: Run) -> tuple[dict[str, Any], bool]:
+def pack(
+    run: Run, tell: Callable[[str], None] = print, *, again: bool = False
+) -> tuple[dict[str, Any], bool]:
     """Packs the dataset if anything changed since it was last packed.
 
     Args:
-        run: The run; its shard does not matter, packing concerns all units.
+        run: The run; its share does not matter, packing concerns all units (or those of
+            ``--only``).
+        tell: Is given lines to show.
+        again: Pack even if nothing seems to have changed.
 
     Returns:
         The manifest, and whether anything had to be done.
 
     Raises:
-        WorkError: Units are unfinished, or too much input is quarantined.
+        WorkError: Units are unfinished, too much input is quarantined, or there is no example.
     """
     with lock(run, "pack"):
-        parts, failed = collect_parts(run)
-        all_counts = [Counts.from_json(p["result"]["counts"]) for p in parts]
-        check_quarantine(run, len(failed), all_counts)
-        manifest = make_manifest(run, parts, failed)
-        target = paths.archive_path(run.name)
-        key = stable_hash([VERSION, manifest])
-        done = run.work / "pack.json"
-        if read_json(done) == {"key": key, "files": packed_files(run)}:
-            return manifest, False
-        done.unlink(missing_ok=True)
-        spec = load_recipe(run.name).SPEC
-        try:
-            packing.pack([p["dir"] / "unit.part" for p in parts], target, spec, manifest)
-            opening.write_pickle(target, dataset_pickle(run))
-            write_json(done, {"key": key, "files": packed_files(run)})
-        except (OSError, WorkError) as e:
-            if is_disk_error(e):
-                raise disk_error(e, target) from e
-            raise
-        return manifest, True
+        keys = run_keys(run)
+        units = run_units(run, keys)
+        for last in (False,) * REPAIRS + (True,):
+            try:
+                return _pack(run, keys, units, again)
+            except DamagedParts as e:
+                if last:
+                    raise
+                _redo(run, keys, units, e.paths, tell)
+    raise AssertionError("not reached")
+
+
+def _pack(run: Run, keys: Keys, units: UnitList, again: bool) -> tuple[dict[str, Any], bool]:
+    found = collect(run, keys, units)
+    check_finished(run, keys, found)
+    n = found.units + len(found.failed)
+    frames = sum(len(c.quarantined) for c in found.totals.counts.values())
+    share = (len(found.failed) + found.frames_quarantined) / max(1, n)
+    check_quarantine(run, len(found.failed), n, frames, share)
+    manifest = make_manifest(run, keys, found.totals, found.failed, units.count)
+    check_not_empty(run, manifest)
+
+    key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
+    done = run.work / "pack.json"
+    stored = read_json(manifest_path(run.archive))
+    if not again and stored and read_json(done) == {"key": key, "files": packed_files(run)}:
+        return stored, False
+    done.unlink(missing_ok=True)
+    stage = final_stage(run.config)
+    positions = units.share(0, 1, run.only)
+    skipped = found.skipped
+    try:
+        summary = packing.pack(
+            (
+                results.part_path(run.work, stage, row.id)
+                for row in units.rows(p for p in positions if p not in skipped)
+            ),
+            run.archive,
+            run.recipe.SPEC,
+            manifest,
+            inputs=_inputs(run, units, stage, skipped),
+        )
+        opening.write_pickle(run.archive, run.pickle)
+        write_json(done, {"key": key, "files": packed_files(run)})
+    except OSError as e:
+        if is_disk_error(e):
+            raise disk_error(e, run.archive) from e
+        raise
+    results.remove_earlier_results(run.work)
+    return summary["manifest"], True
 
 
 def packed_files(run: Run) -> dict[str, int]:
     """Names and sizes of the files of a packed dataset, to see whether all are (still) there."""
-    target = paths.archive_path(run.name)
-    files = [
-        target,
-        dataset_pickle(run),
-        layout.manifest_path(target),
-        layout.digests_path(target),
+    target = run.archive
+    files = [target, run.pickle, *target.parent.glob(f"{target.name}[.-]*")]
+    return {f.name: f.stat().st_size for f in sorted(set(files)) if f.is_file()}
+
+
+# ---------------------------------------------------------------- what is finished
+
+
+@dataclass
+class Found:
+    """What packing found of the units.
+
+    Attributes:
+        totals: What the manifest says of those that are finished.
+        units: How many are finished.
+        failed: Errors of the quarantined ones.
+        skipped: Places of the quarantined ones.
+        missing: Ids of some that are neither.
+        n_missing: How many of those there are.
+        reason: A component in which one of them differs, with the digest it had.
+        digest: Of all parts in order, and of what they were made from.
+        frames_quarantined: Sum over the units of the share of quarantined frames.
+    """
+
+    totals: Totals = field(default_factory=Totals)
+    units: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    skipped: set[int] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+    n_missing: int = 0
+    reason: tuple[str, str | None] | None = None
+    digest: Any = field(default_factory=hashlib.sha256)
+    frames_quarantined: float = 0.0
+
+
+def collect(run: Run, keys: Keys, units: UnitList) -> Found:
+    """Looks at the units in archive order and keeps no more of them than their sums."""
+    found = Found()
+    planner = Planner(run, keys, final_stage(run.config))
+    for row in units.rows(units.share(0, 1, run.only)):
+        decision = settle(run, keys, planner, row)
+        if decision.state == "current":
+            result = decision.header["result"]
+            found.frames_quarantined += found.totals.add(result, decision.kept)
+            found.units += 1
+            sums = decision.header["sha256"]
+            identity = [row.id, result["key"]["inputs"], sums["columns"], sums["shard"]]
+            found.digest.update("\0".join(identity).encode())
+        elif decision.state == "quarantined":
+            found.failed.append(decision.record["error"])
+            found.skipped.add(row.position)
+        else:
+            found.n_missing += 1
+            found.missing = found.missing or [row.id]
+            if decision.reasons and found.reason is None:
+                result = (decision.header or {}).get("result") or {"key": {}}
+                found.reason = decision.reasons[0], result["key"].get(decision.reasons[0])
+    return found
+
+
+def settle(run: Run, keys: Keys, planner: Planner, row: Row) -> Decision:
+    """Decides about a unit for good: where files have another time, their content is compared."""
+    decision = planner.decide(row)
+    if decision.state != "touched":
+        return decision
+    if decision.record is not None:
+        then, state = decision.record["inputs"], "quarantined"
+    else:
+        then, state = decision.header["result"]["inputs"], "current"
+    try:
+        now = fingerprint_inputs(row.names, run.root, then, run.whole_checksums)
+    except WorkError:
+        return Decision("again", ("inputs",), decision.header)
+    same = [[n, size, digest] for n, size, _, digest in now] == [
+        [n, size, digest] for n, size, _, digest in then
     ]
-    files += target.parent.glob(f"{target.name}-shard-*")
-    return {f.name: f.stat().st_size for f in sorted(files) if f.is_file()}
+    if not same:
+        return Decision("again", ("inputs",), decision.header)
+    decision.state = state
+    return decision
 
 
-def dataset_pickle(run: Run) -> Path:
-    """Where the dataset's pickle lies."""
-    return paths.cache_dir() / f"{run.name}.pkl"
-
-
-def collect_parts(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The current part of every unit in archive order, and the quarantined units.
+def check_finished(run: Run, keys: Keys, found: Found) -> None:
+    """Refuses to pack while units are neither finished nor quarantined.
 
     Raises:
-        WorkError: Some units have neither.
+        WorkError: Says how many, names one, and why it is not current if it was.
     """
-    stage = final_stage(run.config)
-    exclusions = run_exclusions(run)
-    parts, failed, missing = [], [], []
-    for unit in list_units(run):
-        directory = result_dir(run.work, stage, unit)
-        quarantine = read_json(quarantine_file(run, unit))
-        result = read_result(directory)
-        inputs = recorded_inputs(run, unit)
-        keys = {} if inputs is None else stage_keys(run, unit, inputs)
-        if keys and is_current(result, keys[stage], exclusions):
-            parts.append({"dir": directory, "unit": unit, "result": result, "inputs": inputs})
-        elif quarantine is not None and quarantine.pop("key", None) == keys.get(UNIT_STAGES[-1]):
-            failed.append(quarantine)
-        else:
-            missing.append(unit.id)
-    if missing:
+    if not found.n_missing:
+        return
+    why = ""
+    if found.reason is not None:
+        why = f" ({name_changes(keys, run.work, *found.reason)})"
+    n = found.units + len(found.failed) + found.n_missing
+    raise WorkError(
+        f"{run.build}: {found.n_missing} of {n} units are not finished under this configuration, "
+        f"e.g. {found.missing[0]}{why}; run the {final_stage(run.config)} stage"
+    )
+
+
+def check_not_empty(run: Run, manifest: dict[str, Any]) -> None:
+    """Refuses a dataset without examples.
+
+    Raises:
+        WorkError: Says where all of them went.
+    """
+    if any(manifest["counts"].values()):
+        return
+    reasons = [
+        f"{n} {reason}"
+        for split in manifest["splits"].values()
+        for what in ("dropped", "excluded")
+        for reason, n in sorted(split[what].items())
+    ]
+    annotated = sum(split["annotated"] for split in manifest["splits"].values())
+    raise WorkError(
+        f"{run.build}: no example is left of {annotated} annotated person-frames"
+        + (f": {', '.join(reasons)}" if reasons else "")
+        + "; nothing was packed"
+    )
+
+
+def _inputs(
+    run: Run, units: UnitList, stage: str, skipped: set[int]
+) -> Iterator[tuple[str, int, str]]:
+    """Name, size and digest of every input of the finished units, with repetitions."""
+    for row in units.rows(units.share(0, 1, run.only)):
+        if row.position not in skipped:
+            header = parts.read_header(results.part_path(run.work, stage, row.id))
+            for name, size, _, digest in header["result"]["inputs"] if header else ():
+                yield name, size, digest
+
+
+def packed_only(run: Run) -> str | None:
+    """Returns the glob under which the archive was packed, None if it is not partial."""
+    manifest = read_json(manifest_path(run.archive))
+    partial = manifest.get("partial") if isinstance(manifest, dict) else None
+    return partial["only"] if partial else run.only
+
+
+# ---------------------------------------------------------------- making damaged parts again
+
+
+def redo(run: Run, paths: list[Path], tell: Callable[[str], None] = print) -> None:
+    """Makes damaged parts again, and nothing else.
+
+    Args:
+        run: The run.
+        paths: The damaged parts.
+        tell: Is given a line to show.
+
+    Raises:
+        WorkError: A part belongs to no unit, or its unit cannot be made again.
+    """
+    with lock(run, "pack"):
+        keys = run_keys(run)
+        _redo(run, keys, run_units(run, keys), paths, tell)
+
+
+def _redo(
+    run: Run, keys: Keys, units: UnitList, paths: list[Path], tell: Callable[[str], None]
+) -> None:
+    damaged: dict[str, set[str]] = {}
+    for path in paths:
+        damaged.setdefault(Path(path).stem, set()).add(Path(path).parent.parent.name)
+    rows = [r for r in units.rows(range(units.count)) if results.folder_name(r.id) in damaged]
+    if len(rows) < len(damaged):
+        unknown = sorted(damaged.keys() - {results.folder_name(r.id) for r in rows})
         raise WorkError(
-            f"{run.name}: {len(missing)} of {len(parts) + len(failed) + len(missing)} units are "
-            f"not finished under this configuration, e.g. {missing[0]}; run the {stage} stage"
+            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; remove it"
         )
-    return parts, failed
+    ids = ", ".join(row.id for row in rows[:3]) + (", …" if len(rows) > 3 else "")
+    tell(f"{run.build}: {len(rows)} units with damaged parts are made again: {ids}")
+    for stages, group in _by_stages(run, rows, damaged).items():
+        for row in group:
+            for stage in stages:
+                parts.remove_part(results.part_path(run.work, stage, row.id))
+        for outcome in work_on(run, keys, stages, iter(group), len(group), tell):
+            if outcome.error:
+                raise WorkError(f"{run.build}: {outcome.unit}: {outcome.error['reason']}")
 
 
-def recorded_inputs(run: Run, unit: Unit) -> list[dict] | None:
-    """Fingerprints of a unit's inputs as of now; unchanged files are not read again."""
-    file = run.work / "inputs" / f"{result_dir(run.work, 'i', unit).name}.json"
-    known = read_json(file)
-    if known is None:
-        return None
-    try:
-        return fingerprint_inputs(unit, run.root, known)
-    except WorkError:
-        return None
+def _by_stages(
+    run: Run, rows: list[Row], damaged: dict[str, set[str]]
+) -> dict[tuple[str, ...], list[Row]]:
+    """Units by the stages that are to be made again.
 
-
-def make_manifest(run: Run, parts: list[dict], failed: list[dict]) -> dict[str, Any]:
-    """Everything that answers "which exact files did you use, and what became of them?"."""
-    per_split = {}
-    for split in SPLITS:
-        counts = Counts()
-        units = [p for p in parts if p["unit"].split == split]
-        for part in units:
-            counts.add(Counts.from_json(part["result"]["counts"]))
-        per_split[split] = {
-            "units": len(units),
-            "frames_read": counts.frames_read,
-            "annotated": counts.annotated,
-            "selected": counts.selected,
-            "examples": counts.examples,
-            "dropped": dict(counts.dropped),
-            "excluded": dict(counts.excluded),
-            "notes": dict(counts.notes),
-            "quarantined": [q | {"file": shown(q["file"], run)} for q in counts.quarantined],
-            "checks": {
-                name: {"n": n, "mean": total / n, "max": largest}
-                for name, (n, total, largest) in sorted(counts.checks.items())
-            },
-        }
-    recipe = load_recipe(run.name)
-    ids = [s for p in parts for s in p["result"]["sequences"]]
-    lock_file = run.root / ".posepile" / "sources.lock.json"
-    inputs = {i["path"]: [i["bytes"], i["hash"]] for p in parts for i in p["inputs"]}
-    return {
-        "dataset": run.name,
-        "producer": {
-            "name": "posepile",
-            "version": __version__,
-            "recipe": getattr(recipe, "RECIPE_VERSION", 1),
-        },
-        "config": run.config.model_dump(mode="json") | {"dataset": dump(run.config.dataset)},
-        "models": {
-            "detect": params_identity(run.config.detect),
-            "segment": params_identity(run.config.segment),
-        },
-        "counts": {split: per_split[split]["examples"] for split in SPLITS},
-        "splits": per_split,
-        "exclusions": [e.model_dump(mode="json") for e in matching(run_exclusions(run), ids)],
-        "quarantined_units": [f | {"file": shown(f["file"], run)} for f in failed],
-        "sources": json.loads(lock_file.read_text()) if lock_file.is_file() else None,
-        "miniature": (run.root / "miniature_truth.json").is_file(),
-        "inputs": [[path, *rest] for path, rest in sorted(inputs.items())],
-        "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
-    }
-
-
-def dump(options: Any) -> Any:
-    """A recipe's options as plain data."""
-    return options.model_dump(mode="json") if hasattr(options, "model_dump") else options
-
-
-def shown(file: str, run: Run) -> str:
-    """A file name without the part that differs from machine to machine."""
-    root = str(run.root) + "/"
-    return file[len(root) :] if file.startswith(root) else file
+    Crop and mask share their images: what is damaged in one is so in the other.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    last = default_stages(run.config)
+    for row in rows:
+        stages = damaged[results.folder_name(row.id)]
+        if stages & set(WITH_SHARD):
+            stages = (stages - set(WITH_SHARD)) | set(last)
+        groups.setdefault(tuple(s for s in UNIT_STAGES if s in stages), []).append(row)
+    return groups

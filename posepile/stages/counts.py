@@ -62,12 +62,36 @@ class Counts:
         self.excluded.update(other.excluded)
         self.notes.update(other.notes)
         self.quarantined.extend(other.quarantined)
-        for name, (n, total, largest) in other.checks.items():
+        self._add_checks(other.checks)
+
+    def _add_checks(self, checks: dict[str, list]) -> None:
+        for name, (n, total, largest) in checks.items():
             own = self.checks.get(name, (0, 0.0, -math.inf))
             self.checks[name] = [own[0] + n, own[1] + total, max(own[2], largest)]
 
+    def quarantined_share(self) -> float:
+        """Returns the share of the frames that is quarantined, 0..1."""
+        return len(self.quarantined) / max(1, self.frames_read)
+
+    def add_json(self, data: dict[str, Any]) -> float:
+        """Adds counts as :meth:`to_json` gives them; returns their share of quarantined frames."""
+        self.annotated += data["annotated"]
+        self.selected += data["selected"]
+        self.examples += data["examples"]
+        self.frames_read += data["frames_read"]
+        for total, name in (
+            (self.dropped, "dropped"),
+            (self.excluded, "excluded"),
+            (self.notes, "notes"),
+        ):
+            for reason, n in data[name].items():
+                total[reason] += n
+        self.quarantined += data["quarantined"]
+        self._add_checks(data["checks"])
+        return len(data["quarantined"]) / max(1, data["frames_read"])
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``result.json`` and the manifest."""
+        """Plain data for the header of a part and the manifest."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: dict(v) if isinstance(v, Counter) else v for k, v in values.items()}
 

@@ -1,91 +1,98 @@
 """Person detection on the kept frames; stored per unit, so that it can be done elsewhere.
 
-Detections of a unit are one small file: for every sequence and every kept frame the boxes with
+Detections of a unit are one small part: for every sequence and every kept frame the boxes with
 their scores in pixels of the full source frame. Cropping takes them from there, or makes them in
-passing (and stores them) when it has the frames open anyway.
+passing when it has the frames open anyway.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from posepile.config import Config
 from posepile.errors import CorruptInput
 from posepile.imaging.frames import Frame, open_frames
 from posepile.models.boxes import scale_boxes
+from posepile.models.identity import network_identity
 from posepile.recipe import Sequence, Stills
-from posepile.stages.counts import Counts
+from posepile.stages.detections import Detections
 from posepile.stages.examples import by_frame, selected_examples
-from posepile.stages.exclusions import Exclusion
+from posepile.store.parts import read_arrays, write_part
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from posepile.models.params import DetectParams
+    from posepile.stages.counts import Counts
+    from posepile.stages.task import StageParams, Task
 
 VERSION = 2
 
 
-@dataclass
-class Detections:
-    """Boxes of a unit.
-
-    Attributes:
-        label: Which network made them, down to the checksum of its weights.
-        boxes: Sequence index -> frame index -> float32 ``[n, 5]`` x, y, w, h, score in pixels of
-            the full source frame, the picture reaching from 0 to its width.
-    """
-
-    label: str = ""
-    boxes: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+def identity(params: StageParams) -> dict[str, Any]:
+    """Returns what of the parameters (and this code) detections depend on."""
+    return {"version": VERSION, "detect": network_identity(params.detect)}
 
 
-def needs_detector(config: Config) -> bool:
-    """Whether boxes come from a network under this configuration."""
-    return config.box.source == "detect" and config.detect.model not in ("none", "joints")
+def needs_detector(params: StageParams) -> bool:
+    """Returns whether boxes come from a network under these parameters."""
+    return params.box.source == "detect" and params.detect.model not in ("none", "joints")
 
 
-def detect_unit(
-    sequences: list[Sequence],
-    config: Config,
-    exclusions: list[Exclusion],
-    detector,
-    counts: Counts,
-    threads: int = 1,
-) -> Detections:
-    """Runs the detector over every selected frame of a unit."""
-    detections = Detections(detector.label)
-    for i, sequence in enumerate(sequences):
-        selected = selected_examples(sequence, config.select, exclusions, counts)
+def run(task: Task) -> None:
+    """Runs the detector over every selected frame of a unit and writes what it found."""
+    detections = Detections(task.detector().label)
+    for i, sequence in enumerate(task.sequences()):
+        selected = selected_examples(sequence, task.params.select, task.exclusions, task.counts)
         frames = [frame for frame, _ in by_frame(selected)]
         store = detections.boxes.setdefault(i, {})
         if not frames:
             continue
-        with open_frames(sequence.frames, threads=threads) as reader:
-            for _, boxes in with_detections(
-                read_frames(reader, frames, sequence, counts), config, detector, store
-            ):
-                counts.notes["person detected"] += len(boxes)
-        counts.frames_read += len(frames)
-    return detections
+        with open_frames(sequence.frames, threads=task.threads) as reader:
+            images = read_frames(reader, frames, sequence, task.counts)
+            for _, boxes in with_detections(images, task.params.detect, task.detector, store):
+                task.counts.notes["person detected"] += len(boxes)
+                task.progress()
+        task.counts.frames_read += len(frames)
+    header = {"label": detections.label, "result": task.result()}
+    write_part(task.out, header, detections.arrays())
+
+
+def load(path: Path) -> Detections:
+    """Returns the detections of a unit.
+
+    Raises:
+        CorruptInput: The part is damaged.
+    """
+    header, arrays = read_arrays(path)
+    return Detections.from_arrays(header["label"], arrays)
 
 
 def with_detections(
-    frames: Iterable[tuple[int, Frame]], config: Config, detector, store: dict[int, np.ndarray]
+    frames: Iterable[tuple[int, Frame]],
+    params: DetectParams,
+    detector: Callable[[], Any],
+    store: dict[int, np.ndarray],
 ) -> Iterator[tuple[tuple[int, Frame], np.ndarray]]:
-    """Yields each frame with its boxes; detects in batches what ``store`` does not have yet."""
-    for batch in batched(frames, config.detect.batch):
+    """Yields each frame with its boxes; detects in batches what ``store`` does not have yet.
+
+    The detector is loaded only where something is to be detected.
+    """
+    for batch in batched(frames, params.batch):
         new = [(index, frame) for index, frame in batch if index not in store]
         if new:
-            images = [frame.rgb(short_side=config.detect.short_side) for _, frame in new]
-            for (index, frame), image, boxes in zip(new, images, detector(images), strict=True):
+            images = [frame.rgb(short_side=params.short_side) for _, frame in new]
+            for (index, frame), image, boxes in zip(new, images, detector()(images), strict=True):
                 store[index] = scale_boxes(boxes, image.shape[1::-1], frame.size)
         for index, frame in batch:
             yield (index, frame), store[index]
 
 
 def read_frames(
-    reader, frames: list[int], sequence: Sequence, counts: Counts
+    reader: Any, frames: list[int], sequence: Sequence, counts: Counts
 ) -> Iterator[tuple[int, Frame]]:
     """Reads frames; of stills, an unreadable one is quarantined and the others go on.
 
@@ -108,30 +115,3 @@ def batched(items: Iterable, n: int) -> Iterator[list]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, n)):
         yield batch
-
-
-def save_detections(path: Path, detections: Detections) -> None:
-    """Writes a unit's detections as one ``.npz`` with deterministic content."""
-    arrays = {"label": np.array(detections.label)}
-    for i, per_frame in detections.boxes.items():
-        frames = sorted(per_frame)
-        arrays[f"{i}_frames"] = np.array(frames, np.int64)
-        arrays[f"{i}_counts"] = np.array([len(per_frame[f]) for f in frames], np.int64)
-        arrays[f"{i}_boxes"] = np.concatenate(
-            [per_frame[f] for f in frames] or [np.zeros((0, 5), np.float32)]
-        )
-    np.savez(path, **arrays)
-
-
-def load_detections(path: Path) -> Detections:
-    """Reads what :func:`save_detections` wrote."""
-    with np.load(path) as data:
-        detections = Detections(str(data["label"]))
-        for key in data.files:
-            i, _, what = key.partition("_")
-            if what == "frames":
-                boxes = np.split(data[f"{i}_boxes"], np.cumsum(data[f"{i}_counts"])[:-1])
-                frames = data[key].tolist()
-                boxes = boxes if frames else []
-                detections.boxes[int(i)] = dict(zip(frames, boxes, strict=True))
-    return detections

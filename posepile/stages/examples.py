@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,18 +12,26 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.recipe import Sequence, Stills, Track, Video
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import Exclusion, matching
-from posepile.stages.select import SelectParams, select_frames
+from posepile.stages.select import Selected, SelectParams, select_frames
+from posepile.store.parts import write_part
+
+if TYPE_CHECKING:
+    from posepile.stages.task import StageParams, Task
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """One person in one frame that shall become an example; ``k`` indexes the track's arrays."""
+def identity(params: StageParams) -> dict[str, Any]:
+    """Returns what of the parameters (and this code) the selection depends on."""
+    return {"version": VERSION, "select": params.select.model_dump(mode="json")}
 
-    frame: int
-    track: Track
-    k: int
+
+def run(task: Task) -> None:
+    """Selects the examples of a unit and writes how many there are."""
+    for sequence in task.sequences():
+        selected_examples(sequence, task.params.select, task.exclusions, task.counts)
+        task.progress()
+    write_part(task.out, {"result": task.result()}, {})
 
 
 def selected_examples(

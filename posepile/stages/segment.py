@@ -7,39 +7,43 @@ on another machine gives the same bytes. Masks of the raw data always win.
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posepile.imaging import jpeg
 from posepile.models import cached_segmenter
-from posepile.models.params import SegmentParams
-from posepile.recipe import DatasetSpec
-from posepile.stages.counts import Counts
-from posepile.store.codec import Record
-from posepile.store.parts import PartWriter, read_part
+from posepile.models.identity import network_identity
+from posepile.store.parts import PartWriter, read_header, read_part
+
+if TYPE_CHECKING:
+    from posepile.stages.task import StageParams, Task
+    from posepile.store.codec import Record
 
 VERSION = 1
 
 
-def segment_part(
-    spec: DatasetSpec, source: Path, params: SegmentParams, target: Path, counts: Counts
-) -> None:
-    """Writes a copy of a part in which examples without a mask have got one.
+def identity(params: StageParams) -> dict[str, Any]:
+    """Returns what of the parameters (and this code) masks depend on."""
+    return {"version": VERSION, "segment": network_identity(params.segment)}
 
-    Args:
-        spec: The dataset.
-        source: Finished part of the crop stage, a ``.part`` file.
-        params: Which segmenter, and when its mask is accepted.
-        target: The ``.part`` file to write; it shares the images of the source.
-        counts: Notes are added here, with the segmenter's name.
+
+def segments(params: StageParams) -> bool:
+    """Returns whether there is anything to be segmented under these parameters."""
+    return params.segment.model not in ("none", "raw")
+
+
+def run(task: Task) -> None:
+    """Writes a copy of a unit's crops in which examples without a mask have got one.
+
+    The images are the same bytes in the same order, so they are on the disk once.
     """
-    segmenter = cached_segmenter(params)
-    examples = list(read_part(source))
+    segmenter = cached_segmenter(task.params.segment)
+    examples = list(read_part(task.source))
     together: dict[tuple[str, int], list[int]] = {}
     for i, (record, _) in enumerate(examples):
         together.setdefault((record.sequence, record.frame), []).append(i)
-    with PartWriter(target, images_of=source) as writer:
+    with PartWriter(task.out, images_of=task.source) as writer:
         for i, (record, data) in enumerate(examples):
             if record.mask is None:
                 same_frame = together[record.sequence, record.frame]
@@ -49,11 +53,14 @@ def segment_part(
                     record.bbox,
                     joints_in_crop(record, record),
                     [j for j in (joints_in_crop(o, record) for o in others) if j is not None],
-                    spec.joint_info.stick_figure_edges or None,
+                    task.spec.joint_info.stick_figure_edges or None,
                 )
                 found = "mask from" if record.mask is not None else "no mask by"
-                counts.notes[f"{found} {segmenter.label}"] += 1
+                task.counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
+            task.progress()
+        before = read_header(task.source)["result"] or {}
+        writer.close(task.result(before.get("sequences", [])))
 
 
 def joints_in_crop(record: Record, crop: Record) -> np.ndarray | None:

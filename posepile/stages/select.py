@@ -11,13 +11,17 @@ No pixel is needed for this, which is what allows reading only the kept frames a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import UsageError
+
+if TYPE_CHECKING:
+    from posepile.recipe import Track
 
 
 class SelectParams(BaseModel):
@@ -41,6 +45,15 @@ class SelectParams(BaseModel):
     buffer: int = Field(default=100, ge=1)
     check_validity: bool = False
     missing_is_unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One person in one frame that shall become an example; ``k`` indexes the track's arrays."""
+
+    frame: int
+    track: Track
+    k: int
 
 
 def select_frames(coords: np.ndarray, params: SelectParams) -> np.ndarray:

@@ -12,6 +12,8 @@
 #   --stage crop       one stage only: download calibrate select detect crop segment pack
 #   --from crop        this stage and the later ones
 #   --jobs 8           worker processes (default: all cores)
+#   --dry-run          what would be done, and why; does nothing
+#   --variant dense    a second build beside the main one, with settings of its own
 #   --set dataset.people=single   any key of configs/coco.yaml
 # In a Slurm array (SLURM_ARRAY_TASK_ID/_COUNT) each task takes its share of the units; afterwards run
 #   main.sh --stage pack

@@ -1,0 +1,44 @@
+"""Which network under which parameters: what of them a result depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posepile.errors import UsageError
+from posepile.files import fingerprint
+from posepile.models.params import DetectParams
+
+if TYPE_CHECKING:
+    from posepile.models.params import SegmentParams
+
+# Keys of configs/models.yaml that say something about a network without changing its results.
+PROSE = {"url", "copies", "licence", "source", "good_for", "cost", "sha256_note"}
+
+# What stands for a network without being one.
+NO_NETWORK = ("none", "joints", "raw", "grabcut")
+
+
+def network_identity(params: DetectParams | SegmentParams) -> dict[str, Any]:
+    """Returns what of a detection or segmentation section can change a result, as plain data.
+
+    Batch size, threads, device and cache folder cannot; which network it is, down to its bytes or
+    the checksum it is verified against, can.
+
+    Raises:
+        UsageError: The file of a user's own network cannot be read.
+    """
+    data = params.model_dump(mode="json", exclude=params.without_effect)
+    model = data["model"]
+    if isinstance(model, dict):
+        try:
+            data["weights"] = fingerprint(Path(model["path"]).expanduser())
+        except OSError as e:
+            raise UsageError(f"model.path = {model['path']}: {e.strerror}") from None
+        del data["model"]["path"]
+    elif model not in NO_NETWORK:
+        from posepile.models.weights import find_spec
+
+        kind = "detectors" if isinstance(params, DetectParams) else "segmenters"
+        data["weights"] = find_spec(kind, model).model_dump(mode="json", exclude=PROSE)
+    return data

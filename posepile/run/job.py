@@ -1,0 +1,152 @@
+"""One invocation: a dataset under a configuration, with what the user asked for."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from posepile import paths
+from posepile.config import Config, NoOptions, key_of, load_config
+from posepile.ds import build_name, dataset_dir, load_recipe, split_build
+from posepile.files import read_json, stable_hash, write_json
+from posepile.run.keys import Keys, make_keys
+from posepile.run.listing import VERSION as LIST_VERSION
+from posepile.run.listing import UnitList, check_only, open_units
+from posepile.stages.exclusions import load_exclusions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A dataset under a configuration.
+
+    Attributes:
+        name: Dataset name.
+        variant: Name of the build beside the main one, None for that.
+        config: Validated configuration.
+        root: Raw folder of the dataset.
+        work: Folder of intermediate results.
+        jobs: Number of worker processes; None = one per processor.
+        shard: This process's share of the units, (index, count).
+        only: Glob over unit ids; None = all.
+        quiet: No progress bar.
+        retry: Try again what is quarantined.
+        keep_results: Take results that only the recipe's code differs from.
+        whole_checksums: Fingerprint large files whole as well.
+        settings: The ``section.key=value`` strings and the configuration file behind ``config``.
+    """
+
+    name: str
+    variant: str | None
+    config: Config
+    root: Path
+    work: Path
+    jobs: int | None = None
+    shard: tuple[int, int] = (0, 1)
+    only: str | None = None
+    quiet: bool = False
+    retry: bool = False
+    keep_results: bool = False
+    whole_checksums: bool = False
+    settings: tuple[tuple[str, ...], str | None] = ((), None)
+
+    @property
+    def build(self) -> str:
+        """Name of the archive and of the pickle: ``name`` or ``name@variant``."""
+        return build_name(self.name, self.variant)
+
+    @property
+    def archive(self) -> Path:
+        """Where the archive lies."""
+        return paths.archive_path(self.build)
+
+    @property
+    def pickle(self) -> Path:
+        """Where the dataset's pickle lies."""
+        return paths.cache_dir() / f"{self.build}.pkl"
+
+    @property
+    def recipe(self) -> ModuleType:
+        """The recipe module."""
+        # Asked for with every unit; the registry looks at the disk each time.
+        return sys.modules.get(f"posepile.ds.{self.name}.main") or load_recipe(self.name)
+
+
+def make_run(
+    name: str,
+    overrides: tuple[str, ...] = (),
+    config_path: Path | None = None,
+    *,
+    variant: str | None = None,
+    **asked: Any,
+) -> Run:
+    """Loads recipe and configuration of a dataset; all mistakes of the caller show here.
+
+    Args:
+        name: Dataset name, perhaps ``name@variant``.
+        overrides: ``section.key=value`` strings.
+        config_path: Configuration file instead of ``configs/<name>.yaml``.
+        variant: Name of a build beside the main one.
+        **asked: Further fields of :class:`Run`.
+    """
+    name, variant = split_build(name, variant)
+    recipe = load_recipe(name)
+    if variant is not None:
+        memory = paths.work_dir(build_name(name, variant)) / "variant.json"
+        overrides, config_path = _with_remembered(memory, overrides, config_path)
+    options = getattr(recipe, "Options", NoOptions)
+    config = load_config(name, options, overrides, config_path)
+    work = paths.work_dir(build_name(name, variant))
+    root = config.raw_root or paths.raw_dir(name)
+    path = None if config_path is None else str(config_path.absolute())
+    return Run(name, variant, config, root, work, settings=(overrides, path), **asked)
+
+
+def remember_settings(run: Run) -> None:
+    """Keeps the settings of a variant for later commands, which need not repeat them."""
+    if run.variant is not None:
+        overrides, path = run.settings
+        write_json(run.work / "variant.json", {"set": list(overrides), "config": path})
+
+
+def _with_remembered(
+    memory: Path, overrides: tuple[str, ...], config_path: Path | None
+) -> tuple[tuple[str, ...], Path | None]:
+    """What a variant was made with, as far as it is not given anew."""
+    before = read_json(memory)
+    if not isinstance(before, dict):
+        return overrides, config_path
+    anew = {key_of(override) for override in overrides}
+    kept = tuple(o for o in before.get("set", []) if key_of(o) not in anew)
+    if config_path is None and before.get("config"):
+        config_path = Path(before["config"])
+    return kept + overrides, config_path
+
+
+def run_keys(run: Run) -> Keys:
+    """Returns what results of this run depend on, apart from the units' own part."""
+    exclusions = []
+    if run.config.run.exclusions:
+        exclusions = load_exclusions(dataset_dir(run.name) / "exclusions.yaml")
+    return make_keys(run.recipe, run.config, exclusions)
+
+
+def run_units(run: Run, keys: Keys) -> UnitList:
+    """Returns the units of the dataset; see :func:`posepile.run.listing.open_units`.
+
+    Raises:
+        UsageError: ``--only`` matches no unit.
+    """
+    key = stable_hash([LIST_VERSION, str(run.root), keys.shared["recipe"], run.config.dataset])
+    units = open_units(
+        run.work / "units.sqlite",
+        key,
+        run.root,
+        run.recipe.list_units,
+        run.config.dataset,
+        name=run.name,
+    )
+    check_only(units, run.only, run.name)
+    return units

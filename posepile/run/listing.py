@@ -1,0 +1,262 @@
+"""The list of a dataset's units, kept on the disk: a process reads only its share of it.
+
+``<work>/units.sqlite`` holds all units in archive order, by split, then id. It stands for what the
+recipe listed as long as its code and options and every file and folder that listing looked
+at are the same; then nobody lists again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posepile.errors import UsageError, WorkError
+from posepile.files import disk_error, is_disk_error, locked, plain
+from posepile.recipe import SPLITS, Unit
+from posepile.run.watching import is_unchanged, stamp, watching
+
+VERSION = 1
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
+
+_TABLES = """
+CREATE TABLE units (number INTEGER PRIMARY KEY, id TEXT, split INT, inputs TEXT, args TEXT);
+CREATE TABLE seen (path TEXT, stamp TEXT);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TEMP TABLE listed (id TEXT, split INT, inputs TEXT, args TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One unit as the index holds it.
+
+    Attributes:
+        position: Place in archive order.
+        id: The unit's id.
+        split: Its split.
+        names: Its input files, below the raw folder where they lie there.
+        args: Its arguments as JSON.
+    """
+
+    position: int
+    id: str
+    split: str
+    names: list[str]
+    args: str
+
+    def unit(self, root: Path) -> Unit:
+        """Returns the unit as the recipe listed it."""
+        inputs = tuple(root / name for name in self.names)
+        return Unit(self.id, self.split, inputs, json.loads(self.args))
+
+    def digest(self) -> str:
+        """Returns a digest of id, split and arguments."""
+        text = f"{self.id}\0{self.split}\0{self.args}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class UnitList:
+    """The units of a dataset, read from the disk when asked for.
+
+    Attributes:
+        count: Number of units.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        # Nobody writes to a file of this name (a new list is renamed into place), so no locks.
+        self._matching: dict[str, array] = {}
+        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            facts = dict(self._db.execute("SELECT name, value FROM facts"))
+            self.key, self.count = facts["key"], int(facts["count"])
+        except (sqlite3.Error, KeyError, ValueError) as e:
+            self._db.close()
+            raise ValueError(f"{path}: not a list of units") from e
+
+    def is_current(self, key: str) -> bool:
+        """Returns whether listing again would give the same."""
+        return self.key == key and all(
+            is_unchanged(path, seen)
+            for path, seen in self._db.execute("SELECT path, stamp FROM seen")
+        )
+
+    def rows(self, positions: Iterable[int]) -> Iterator[Row]:
+        """Yields units by place, in the order asked for."""
+        columns = "SELECT number - 1, id, split, inputs, args FROM units WHERE number"
+        if isinstance(positions, range) and positions.step == 1:
+            bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
+            found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
+        else:
+            query = f"{columns} = ?"
+            found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
+        for position, id_, split, inputs, args in found:
+            yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
+
+    def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
+        """Returns the places of every ``count``-th unit from ``index`` on.
+
+        Args:
+            index: Number of the share.
+            count: Number of shares.
+            only: Glob over ids; the share is one of those that match.
+        """
+        if only is None:
+            return range(index, self.count, count)
+        if only not in self._matching:
+            self._matching[only] = self._find(only)
+        return self._matching[only][index::count]
+
+    def _find(self, only: str) -> array:
+        if "[" in only:  # means something else in SQL
+            match = re.compile(fnmatch.translate(only)).match
+            ids = self._db.execute("SELECT number - 1, id FROM units INDEXED BY by_id")
+            found = array("q", sorted(position for position, id_ in ids if match(id_)))
+        else:
+            query = "SELECT number - 1 FROM units WHERE id GLOB ? ORDER BY number"
+            found = array("q", (number for (number,) in self._db.execute(query, (only,))))
+        return found
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+
+def open_units(
+    path: Path, key: str, root: Path, list_units: Any, options: Any, *, name: str
+) -> UnitList:
+    """Returns the list of a dataset's units; makes it where it is absent or out of date.
+
+    Of several processes one lists, the others wait.
+
+    Args:
+        path: ``units.sqlite``.
+        key: What the list depends on besides the files: code and options of the recipe.
+        root: Raw folder.
+        list_units: The recipe's function.
+        options: The recipe's options.
+        name: The dataset, for messages.
+
+    Raises:
+        WorkError: There is no raw data, no unit, or two units have the same id.
+    """
+    if not root.is_dir():
+        raise WorkError(
+            f"{root}: no raw data of {name}; run its download stage first "
+            f"(posepile plan {name} shows what is needed)"
+        )
+    found = _current(path, key)
+    if found is not None:
+        return found
+    waiting = f"{name}: waiting for another process that lists the units"
+    with locked(path.with_name(".lock-list"), waiting=waiting):
+        found = _current(path, key)
+        if found is None:
+            try:
+                _make(path, key, root, list_units, options, name)
+            except (OSError, sqlite3.Error) as e:
+                if is_disk_error(e) or isinstance(e, sqlite3.Error):
+                    error = e if isinstance(e, OSError) else OSError(28, str(e))
+                    raise disk_error(error, path) from e
+                raise
+            found = UnitList(path)
+    return found
+
+
+def _current(path: Path, key: str) -> UnitList | None:
+    if not path.is_file():
+        return None
+    try:
+        units = UnitList(path)
+    except (ValueError, sqlite3.Error):
+        return None
+    try:
+        if units.is_current(key):
+            return units
+    except sqlite3.Error:
+        pass
+    units.close()
+    return None
+
+
+def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    always = {str(p): stamp(str(p)) for p in (root, root / ".posepile")}
+    with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+        # Nothing reads this file before it is complete and has its name.
+        for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):
+            db.execute(f"PRAGMA {setting}")
+        db.executescript(_TABLES)
+        db.execute("BEGIN")
+        with watching(root) as seen:
+            prefix = os.path.join(root, "")
+            rows = (_row(unit, prefix) for unit in list_units(root, options))
+            db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?)", rows)
+        db.execute(
+            "INSERT INTO units (id, split, inputs, args) "
+            "SELECT id, split, inputs, args FROM listed ORDER BY split, id, rowid"
+        )
+        (count,) = db.execute("SELECT COUNT(*) FROM units").fetchone()
+        if not count:
+            raise WorkError(f"{root}: found no unit of {name}; posepile doctor {name}")
+        db.execute("CREATE INDEX by_id ON units (id)")
+        _check_ids(db, name)
+        seen.update(always)
+        own = os.path.join(path.parent, f".{path.name}")
+        seen = ((p, s) for p, s in seen.items() if not p.startswith(own))
+        db.executemany("INSERT INTO seen VALUES (?, ?)", seen)
+        facts = {"key": key, "count": str(count)}
+        db.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+        db.execute("COMMIT")
+    with open(temporary, "rb") as f:
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def _row(unit: Unit, prefix: str) -> tuple[str, int, str, str]:
+    names = [_below(os.fspath(file), prefix) for file in unit.inputs]
+    return unit.id, SPLITS.index(unit.split), _ENCODE(names), _ENCODE(unit.args)
+
+
+def _below(file: str, prefix: str) -> str:
+    return file[len(prefix) :] if file.startswith(prefix) else file
+
+
+def _check_ids(db: sqlite3.Connection, name: str) -> None:
+    twice = db.execute(
+        "SELECT id, MIN(number), MAX(number) FROM units GROUP BY id HAVING COUNT(*) > 1 LIMIT 1"
+    ).fetchone()
+    if twice is None:
+        return
+    id_, *numbers = twice
+    places = []
+    for number in numbers:
+        split, inputs, args = db.execute(
+            "SELECT split, inputs, args FROM units WHERE number = ?", (number,)
+        ).fetchone()
+        files = json.loads(inputs)
+        places.append(f"{SPLITS[split]}, {files[0] if files else args}")
+    raise WorkError(f"{name}: two units are called {id_!r}: {places[0]} and {places[1]}")
+
+
+def check_only(units: UnitList, only: str | None, name: str) -> None:
+    """Refuses a glob that no unit matches.
+
+    Raises:
+        UsageError: No unit has such an id.
+    """
+    if only is not None and not len(units.share(0, 1, only)):
+        raise UsageError(f"--only {only}: no unit of {name} has such an id")

@@ -1,0 +1,46 @@
+"""Which work on a dataset excludes which."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from posepile import paths
+from posepile.files import locked
+
+if TYPE_CHECKING:
+    from posepile.run.job import Run
+
+
+@contextlib.contextmanager
+def lock(run: Run, what: Literal["units", "pack", "raw"] = "units") -> Iterator[None]:
+    """Keeps a second process from the same work at the same time.
+
+    Args:
+        run: The run.
+        what: ``units``: one process per share, and none while packing; ``pack``: nobody else
+            works on the dataset; ``raw``: the raw folder is made by one process while the others
+            of a Slurm array wait for it.
+
+    Raises:
+        WorkError: Another process is at it.
+    """
+    index, count = run.shard
+    if what == "raw":
+        waiting = f"{run.name}: waiting for another process that prepares the raw files"
+        # The raw files are those of all variants.
+        with locked(paths.work_dir(run.name) / ".lock-raw", waiting=waiting):
+            yield
+    elif what == "pack":
+        busy = f"another run of {run.build} is active; pack when it has ended"
+        with locked(run.work / ".lock-pack", busy=busy):
+            yield
+    else:
+        busy = f"another run of {run.build} is active on these units"
+        packing = f"{run.build} is being packed; wait for it"
+        with (
+            locked(run.work / f".lock-units-{index}-of-{count}", busy=busy),
+            locked(run.work / ".lock-pack", shared=True, busy=packing),
+        ):
+            yield

@@ -1,0 +1,139 @@
+"""The manifest: which exact files, parameters and code made a dataset, and what became of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import posepile
+from posepile.ds import dataset_dir
+from posepile.files import read_json
+from posepile.miniature import TRUTH
+from posepile.models.identity import network_identity
+from posepile.recipe import SPLITS
+from posepile.run.inputs import how_taken
+from posepile.run.job import Run
+from posepile.run.keys import Keys
+from posepile.stages.counts import Counts
+
+
+class Totals:
+    """What the manifest says of all units together, gathered one unit after the other.
+
+    Attributes:
+        units: Split -> number of units.
+        counts: Split -> counts.
+        fingerprints: How often an input was fingerprinted in which way.
+        sequences: Which entries of exclusions.yaml concern any sequence.
+        kept: Digest of other code of the recipe -> number of results that it made.
+    """
+
+    def __init__(self) -> None:
+        self.units: Counter = Counter()
+        self.counts = {split: Counts() for split in SPLITS}
+        self.fingerprints: Counter = Counter()
+        self.exclusions: dict[str, dict] = {}
+        self.kept: Counter = Counter()
+
+    def add(self, result: dict[str, Any], kept: str | None) -> float:
+        """Takes in the result of one unit; returns its share of quarantined frames."""
+        self.units[result["split"]] += 1
+        share = self.counts[result["split"]].add_json(result["counts"])
+        for how in how_taken(result["inputs"]):
+            self.fingerprints[how] += 1
+        for entry in result["exclusions"]:
+            self.exclusions[json.dumps(entry, sort_keys=True)] = entry
+        if kept:
+            self.kept[kept] += 1
+        return share
+
+
+def make_manifest(
+    run: Run, keys: Keys, totals: Totals, failed: list[dict[str, Any]], n_units: int
+) -> dict[str, Any]:
+    """Everything that answers "which exact files did you use, and what became of them?".
+
+    Args:
+        run: The run.
+        keys: Its keys.
+        totals: What was gathered from the units.
+        failed: Errors of the quarantined units.
+        n_units: Number of units of the whole dataset.
+    """
+    per_split = {split: _of_split(run, totals, split) for split in SPLITS}
+    chosen = sum(totals.units.values()) + len(failed)
+    partial = {"only": run.only, "units": chosen, "of": n_units}
+    config = run.config.model_dump(mode="json", exclude={"run", "dataset"})
+    options = run.config.dataset
+    config["dataset"] = options.model_dump(mode="json") if options is not None else None
+    # Limits of workers change nothing; what was tolerated and left out does.
+    config["run"] = run.config.run.model_dump(include={"max_quarantined", "exclusions"})
+    return {
+        "dataset": run.name,
+        "variant": run.variant,
+        "producer": {
+            "name": "posepile",
+            "version": posepile.__version__,
+            "recipe": keys.content["recipe"],
+        },
+        "config": config,
+        "models": {
+            "detect": network_identity(run.config.detect),
+            "segment": network_identity(run.config.segment),
+        },
+        "partial": None if run.only is None else partial,
+        "kept_results": dict(sorted(totals.kept.items())),
+        "counts": {split: per_split[split]["examples"] for split in SPLITS},
+        "splits": per_split,
+        "exclusions": [
+            plain
+            for _, plain in keys.exclusions
+            if json.dumps(plain, sort_keys=True) in totals.exclusions
+        ],
+        "quarantined_units": [
+            {k: v for k, v in f.items() if k != "trace"} | {"file": shown(f["file"], run)}
+            for f in failed
+        ],
+        "sources": _sources(run),
+        "miniature": (run.root / TRUTH).is_file(),
+        "fingerprints": dict(sorted(totals.fingerprints.items())),
+        "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
+    }
+
+
+def _of_split(run: Run, totals: Totals, split: str) -> dict[str, Any]:
+    counts = totals.counts[split]
+    return {
+        "units": totals.units[split],
+        "frames_read": counts.frames_read,
+        "annotated": counts.annotated,
+        "selected": counts.selected,
+        "examples": counts.examples,
+        "dropped": dict(counts.dropped),
+        "excluded": dict(counts.excluded),
+        "notes": dict(counts.notes),
+        "quarantined": [q | {"file": shown(q["file"], run)} for q in counts.quarantined],
+        "checks": {
+            name: {"n": n, "mean": total / n, "max": largest}
+            for name, (n, total, largest) in sorted(counts.checks.items())
+        },
+    }
+
+
+def _sources(run: Run) -> dict[str, Any] | None:
+    """What the download recorded, without the times of files, which differ between machines."""
+    lock = read_json(run.root / ".posepile" / "sources.lock.json")
+    if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
+        return lock
+    files = {
+        path: {k: v for k, v in entry.items() if k != "mtime_ns"}
+        for path, entry in lock["files"].items()
+    }
+    return {**lock, "files": files}
+
+
+def shown(file: str, run: Run) -> str:
+    """Returns a file name without the part that differs from machine to machine."""
+    root = str(run.root) + "/"
+    return file[len(root) :] if file.startswith(root) else file

@@ -1,0 +1,279 @@
+"""All units of a share: plan, hand out, collect; what fails is quarantined, the rest goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from posepile.errors import UsageError, WorkError
+from posepile.run import results
+from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
+from posepile.run.job import Run, run_keys, run_units
+from posepile.run.journal import Journal
+from posepile.run.keys import Keys, remember
+from posepile.run.listing import Row, UnitList
+from posepile.run.locks import lock
+from posepile.run.plan import Plan, make_plan
+from posepile.run.unit import Order, Outcome, import_all, process_unit
+from posepile.stages.counts import Counts
+from posepile.stages.segment import segments
+from posepile.stages.task import StageParams
+
+Tell = Callable[[str], None]
+
+MIN_MEMORY = 2e9
+
+
+@dataclass
+class Summary:
+    """What a run over units has done.
+
+    Attributes:
+        plan: What was decided beforehand.
+        done: Number of units that were worked on with success.
+        kept: Number of units whose results were current.
+        counts: Counts over all good units.
+        errors: What stopped the quarantined units.
+        share: Share of the input that is quarantined.
+    """
+
+    plan: Plan
+    done: int = 0
+    kept: int = 0
+    counts: Counts = field(default_factory=Counts)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    frames_quarantined: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Share of quarantined input: units weigh the same, m of n frames count m / n."""
+        n = self.done + self.kept + len(self.errors)
+        return (len(self.errors) + self.frames_quarantined) / max(1, n)
+
+
+def default_stages(params: StageParams) -> tuple[str, ...]:
+    """Returns the unit stages of a plain run: detection happens in passing while cropping."""
+    return ("crop", "segment") if segments(params) else ("crop",)
+
+
+def final_stage(params: StageParams) -> str:
+    """Returns the stage whose parts are packed."""
+    return default_stages(params)[-1]
+
+
+def plan_share(run: Run, stages: tuple[str, ...]) -> tuple[Keys, UnitList, Plan]:
+    """Returns what is to be done for this process's share of the units; nothing is changed."""
+    keys = run_keys(run)
+    units = run_units(run, keys)
+    return keys, units, make_plan(run, keys, units, stages, units.share(*run.shard, run.only))
+
+
+def process(
+    run: Run,
+    stages: tuple[str, ...],
+    *,
+    tell: Tell = print,
+    each: Callable[[Outcome], None] = lambda outcome: None,
+) -> Summary:
+    """Runs stages over this process's share of the units.
+
+    Args:
+        run: The run.
+        stages: The stages.
+        tell: Is given lines to show before the work begins.
+        each: Is given the outcome of each unit that was worked on.
+
+    Raises:
+        WorkError: The run as a whole cannot go on (e.g. full disk, missing weights).
+    """
+    with lock(run):
+        keys, units, plan = plan_share(run, stages)
+        remember(keys, run.work)
+        for line in plan.words:
+            tell(f"{run.build}: {line}")
+        summary = Summary(plan, kept=plan.states["current"])
+        summary.counts.add(plan.counts)
+        summary.frames_quarantined = plan.frames_quarantined
+        summary.errors += plan.quarantined
+        for outcome in work_on(run, keys, stages, units.rows(plan.todo), len(plan.todo), tell):
+            each(outcome)
+            if outcome.error:
+                summary.errors.append(outcome.error)
+                continue
+            summary.done += "done" in outcome.stages.values()
+            summary.kept += "done" not in outcome.stages.values()
+            summary.counts.add(outcome.counts)
+            summary.frames_quarantined += outcome.counts.quarantined_share()
+        return summary
+
+
+def work_on(
+    run: Run,
+    keys: Keys,
+    stages: tuple[str, ...],
+    rows: Iterable[Row],
+    count: int,
+    tell: Tell = print,
+) -> Iterator[Outcome]:
+    """Hands units to workers and yields what became of them, in the order in which they finish.
+
+    Raises:
+        WorkError: The run as a whole cannot go on.
+    """
+    if not count:
+        return
+    processors = cpu_count()
+    jobs = max(1, min(run.jobs or processors, count))
+    threads = max(1, processors // jobs)
+    if set(stages) & {"crop", "select"}:
+        _compile(run, tell)
+    handed_out: dict[int, Row] = {}
+    results_ = run_tasks(
+        functools.partial(process_unit, Order(run, keys, stages, threads)),
+        _noting(rows, handed_out),
+        jobs=jobs,
+        limits=limits(run, jobs),
+        threads=threads,
+        preload=functools.partial(import_all, run.name),
+        initialize=None if sys.platform == "linux" else functools.partial(import_all, run.name),
+        executor="processes" if run.config.run.isolate else "in_process",
+    )
+    label = f"{run.build} {'+'.join(stages)}"
+    bar = tqdm(total=count, desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
+    n_examples = 0
+    try:
+        with bar, contextlib.closing(results_), Journal(run.work) as journal:
+            for row, result in results_:
+                outcome = result
+                if isinstance(result, Lost):
+                    outcome = quarantine_lost(run, keys, stages, row, result)
+                del handed_out[row.position]
+                _write_down(journal, outcome)
+                n_examples += outcome.counts.examples
+                bar.set_postfix_str(f"{n_examples} examples")
+                bar.update()
+                if outcome.error and not outcome.known and not run.quiet:
+                    line = f"quarantined {outcome.unit}: {error_line(outcome.error)}"
+                    bar.write(line, sys.stderr)
+                if outcome.fatal:
+                    raise UsageError(outcome.fatal) if outcome.usage else WorkError(outcome.fatal)
+                yield outcome
+    finally:
+        # Workers that were ended in the middle of a unit have left what they had begun.
+        for row in handed_out.values():
+            with results.unit_lock(run.work, row.id, wait=False) as held:
+                if held:
+                    results.remove_unfinished(run.work, stages, row.id)
+
+
+def _noting(rows: Iterable[Row], handed_out: dict[int, Row]) -> Iterator[Row]:
+    for row in rows:
+        handed_out[row.position] = row
+        yield row
+
+
+def _compile(run: Run, tell: Tell) -> None:
+    from posepile.imaging import warmup
+    from posepile.stages.select import compile_scan
+
+    warmup(compile_scan, announce=lambda line: tell(f"{run.build}: {line}"))
+
+
+def limits(run: Run, jobs: int) -> Limits:
+    """Returns what one unit may take, by ``run.max_memory`` and ``run.max_idle_minutes``."""
+    params = run.config.run
+    if params.max_memory is None:
+        memory = max(MIN_MEMORY, machine_memory() / jobs)
+    else:
+        memory = params.max_memory * 1e9
+    return Limits(int(memory), params.max_idle_minutes * 60 or None)
+
+
+def machine_memory() -> float:
+    """Returns how many bytes of memory there are, of the machine or of the batch job."""
+    found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
+            found = min(found, float(int(f.read())))
+    return found
+
+
+def quarantine_lost(
+    run: Run, keys: Keys, stages: tuple[str, ...], row: Row, lost: Lost
+) -> Outcome:
+    """Quarantines a unit that took its worker with it, or raised what nobody foresaw."""
+    error = {
+        "file": row.id,
+        "frame": None,
+        "reason": lost.reason,
+        "hint": f"the trace is in {results.quarantine_path(run.work, row.id)}",
+        "trace": lost.trace,
+    }
+    record = {
+        "unit": row.id,
+        "stage": stages[-1],
+        # What the files contain is not known here; their sizes and times must do.
+        "key": {**keys.shared, "unit": row.digest()},
+        "inputs": [_stamped(name, run) for name in row.names],
+    }
+    with results.unit_lock(run.work, row.id, wait=False) as held:
+        if held:
+            results.remove_unfinished(run.work, stages, row.id)
+    results.write_quarantine(run.work, row.id, {**record, "error": error})
+    return Outcome(row.id, dict.fromkeys(stages[-1:], "failed"), error=error)
+
+
+def _stamped(name: str, run: Run) -> list:
+    try:
+        stat = os.stat(run.root / name)
+    except OSError:
+        return [name, 0, 0, "missing"]
+    return [name, stat.st_size, stat.st_mtime_ns, "unknown"]
+
+
+def _write_down(journal: Journal, outcome: Outcome) -> None:
+    journal.write(
+        unit=outcome.unit,
+        stages=outcome.stages,
+        examples=outcome.counts.examples,
+        frames_read=outcome.counts.frames_read,
+        seconds=round(outcome.seconds, 3),
+        error=outcome.error or outcome.fatal,
+    )
+
+
+def error_line(error: dict[str, Any]) -> str:
+    """Returns a quarantine entry as one line."""
+    where = error["file"]
+    if error.get("frame") is not None:
+        where += f", frame {error['frame']}"
+    return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
+
+
+def check_quarantine(run: Run, failed: int, units: int, frames: int, share: float) -> None:
+    """Fails the run above the tolerated share.
+
+    Args:
+        run: The run.
+        failed: Number of quarantined units.
+        units: Number of all units.
+        frames: Number of single quarantined frames.
+        share: Share of quarantined input.
+
+    Raises:
+        WorkError: Names the share, the limit and where the list is.
+    """
+    if share > run.config.run.max_quarantined:
+        raise WorkError(
+            f"{run.build}: {failed} of {units} units and {frames} single frames are quarantined "
+            f"({share:.2%} > run.max_quarantined = {run.config.run.max_quarantined:.2%}); nothing "
+            f"was packed. Repair the files listed in {run.work / 'quarantine'} and above and run "
+            "again (with --retry what is unchanged is tried again, too), or raise the limit"
+        )

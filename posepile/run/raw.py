@@ -1,0 +1,119 @@
+"""The raw files: fetched, made up for a miniature, calibrated, looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import posepile.miniature
+from posepile.ds import dataset_dir, load_miniature
+from posepile.errors import UsageError, WorkError
+from posepile.files import read_json, replacing
+from posepile.miniature import MARK, TRUTH
+from posepile.run.job import Run
+from posepile.run.locks import lock
+
+
+def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
+    """Fetches, verifies and extracts the raw files, or makes the miniature.
+
+    One process does; those of the same Slurm array wait for it and find the work done.
+    """
+    with lock(run, "raw"):
+        _download(run, miniature, only)
+
+
+def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
+    if miniature:
+        make_miniature(run)
+        return
+    if (run.root / TRUTH).is_file():
+        raise UsageError(
+            f"{run.root} holds the miniature; remove it or set another DATA_ROOT before "
+            f"downloading {run.name}"
+        )
+    sources = dataset_dir(run.name) / "sources.yaml"
+    if sources.is_file():
+        from posepile.acquire.download import run_download
+
+        run_download(run.name, sources, run.root, only=only)
+    if hasattr(run.recipe, "download"):
+        for line in run.recipe.download(run.root, run.config.dataset) or []:
+            print(f"{run.name}: {line}")
+
+
+def make_miniature(run: Run) -> None:
+    """Builds the miniature under another name and renames it; real data is never touched."""
+    module = load_miniature(run.name)
+    tools = sorted(Path(posepile.miniature.__file__).parent.glob("*.py"))
+    mark = {"made_by": source_hash(Path(module.__file__), *tools)}
+    if run.root.is_dir() and any(run.root.iterdir()):
+        if not (run.root / TRUTH).is_file():
+            raise UsageError(
+                f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
+                "--miniature"
+            )
+        if read_json(run.root / MARK) == mark:
+            print(f"{run.name}: miniature is in place: {run.root}")
+            return
+    elif run.root.is_dir():
+        run.root.rmdir()
+    with replacing(run.root) as tmp:
+        module.build(tmp)
+        (tmp / MARK).write_text(json.dumps(mark) + "\n")
+    print(f"{run.name}: miniature made: {run.root}")
+
+
+def source_hash(*files: Path) -> str:
+    """Returns a digest of source files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def require_miniature(run: Run) -> None:
+    """Keeps ``--miniature`` from running on real data by mistake."""
+    if not (run.root / TRUTH).is_file():
+        raise UsageError(f"{run.root} is not a miniature; run the download step with --miniature")
+
+
+def calibrate(run: Run) -> None:
+    """Whatever the recipe derives once from the raw files."""
+    if hasattr(run.recipe, "calibrate"):
+        if not run.root.is_dir():
+            raise WorkError(f"{run.root}: no raw data of {run.name}; run its download stage first")
+        with lock(run, "raw"):
+            for line in run.recipe.calibrate(run.root, run.config.dataset) or []:
+                print(f"{run.name}: {line}")
+
+
+def download_plan(run: Run) -> list[str]:
+    """Returns what a download would do and what a person must do."""
+    lines = []
+    sources = dataset_dir(run.name) / "sources.yaml"
+    if sources.is_file():
+        from posepile.acquire.plan import format_plan
+
+        lines += format_plan(run.name, sources, run.root).splitlines()
+    if hasattr(run.recipe, "plan"):
+        lines += run.recipe.plan(run.root, run.config.dataset)
+    return lines
+
+
+def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
+    """Compares the raw files with what is expected: (all well, lines)."""
+    ok, lines = True, []
+    sources = dataset_dir(run.name) / "sources.yaml"
+    if sources.is_file():
+        from posepile.acquire.doctor import run_doctor
+
+        report = run_doctor(run.name, sources, run.root, checksums=checksums)
+        ok, lines = report.ok, list(report.lines)
+    if hasattr(run.recipe, "doctor"):
+        problems = run.recipe.doctor(run.root, run.config.dataset)
+        ok = ok and not problems
+        # the verdict of the first report goes last, as that of both
+        lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]
+    return ok, lines

@@ -1,0 +1,280 @@
+"""One unit, in a worker: runs the stages asked for and leaves a part for each, or nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posepile import models
+from posepile.ds import load_recipe
+from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
+from posepile.files import disk_error, is_disk_error
+from posepile.run import results
+from posepile.run.executor import progress
+from posepile.run.inputs import check_present, fingerprint_inputs
+from posepile.run.job import Run
+from posepile.run.keys import Keys, differences
+from posepile.run.listing import Row
+from posepile.run.plan import concerns, same_key
+from posepile.stages import UNIT_STAGES
+from posepile.stages.counts import Counts
+from posepile.stages.task import Task
+from posepile.store import parts
+
+
+@dataclass(frozen=True)
+class Order:
+    """What workers are told once.
+
+    Attributes:
+        run: The run.
+        keys: Its keys.
+        stages: The stages asked for.
+        threads: Threads that one worker may use.
+    """
+
+    run: Run
+    keys: Keys
+    stages: tuple[str, ...]
+    threads: int = 1
+
+
+@dataclass
+class Outcome:
+    """What became of one unit.
+
+    Attributes:
+        unit: Its id.
+        stages: Stage -> ``done``, ``kept`` (was current already) or ``failed``.
+        counts: Counts of the last stage that ran or was kept.
+        error: What stopped the unit: ``file``, ``frame``, ``reason``, ``hint``, perhaps ``trace``.
+        known: It had failed before in the same way and was not tried again.
+        fatal: The error concerns the run, not this unit: stop handing out work.
+        usage: The fatal error is a wrong request.
+        seconds: Wall-clock time spent.
+    """
+
+    unit: str
+    stages: dict[str, str] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    error: dict[str, Any] | None = None
+    known: bool = False
+    fatal: str | None = None
+    usage: bool = False
+    seconds: float = 0.0
+
+
+def import_all(name: str) -> None:
+    """Imports what working on a dataset needs, once for all workers."""
+    from posepile.imaging import preload
+    from posepile.stages import crop, segment  # noqa: F401
+
+    preload()
+    load_recipe(name)
+
+
+def process_unit(order: Order, row: Row) -> Outcome:
+    """Runs the stages of one unit; what is wrong with the unit's data is part of the outcome.
+
+    Exceptions that nobody foresaw are passed on, for the executor to report.
+    """
+    started = time.monotonic()
+    outcome = Outcome(row.id)
+    try:
+        with results.unit_lock(order.run.work, row.id):
+            _Unit(order, row, outcome).process()
+    except PosePileError as e:
+        outcome.fatal = str(e)
+        outcome.usage = isinstance(e, UsageError)
+    except OSError as e:
+        if not is_disk_error(e):
+            raise
+        outcome.fatal = str(disk_error(e, order.run.work))
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+class _Unit:
+    """The unit at hand: its inputs, its key so far and its annotations once they are loaded."""
+
+    def __init__(self, order: Order, row: Row, outcome: Outcome):
+        self.order, self.run, self.keys = order, order.run, order.keys
+        self.row, self.outcome = row, outcome
+        self.record = results.read_quarantine(self.run.work, row.id)
+        self.inputs: list[list] = []
+        self.key: dict[str, str] = {}
+        self.made: set[str] = set()
+        self._paths: dict[str, Path] = {}
+        self._sequences: list | None = None
+
+    def process(self) -> None:
+        stage = self.order.stages[0]
+        try:
+            self.inputs = fingerprint_inputs(
+                self.row.names, self.run.root, self.known_inputs(), self.run.whole_checksums
+            )
+            self.key = self.keys.of_unit(self.row.digest(), self.inputs)
+            if self.failed_before():
+                return
+            check_present(self.inputs, self.run.root)
+            for stage in self.order.stages:
+                self.bring_up_to_date(stage)
+        except CorruptInput as e:
+            self.quarantine(e, stage)
+            return
+        if self.record is not None and concerns(self.record, self.order.stages[-1]):
+            results.quarantine_path(self.run.work, self.row.id).unlink(missing_ok=True)
+
+    def known_inputs(self) -> list[list]:
+        """What was recorded last of the unit's files, so that they need not be read again."""
+        known: dict[str, list] = {}
+        for stage in UNIT_STAGES:
+            header = parts.read_header(self.path(stage))
+            if header and header.get("result"):
+                known.update((entry[0], entry) for entry in header["result"]["inputs"])
+        if self.record is not None and "inputs" in self.record["key"]:
+            known.update((entry[0], entry) for entry in self.record["inputs"])
+        return list(known.values())
+
+    def failed_before(self) -> bool:
+        """Whether the unit is quarantined and everything is as it was then."""
+        record = self.record
+        if record is None or self.run.retry or not concerns(record, self.order.stages[-1]):
+            return False
+        if not same_key(self.keys, record, self.key):
+            return False
+        if record["inputs"] != self.inputs:  # other times, equal contents
+            results.write_quarantine(self.run.work, self.row.id, {**record, "inputs": self.inputs})
+        self.outcome.error, self.outcome.known = record["error"], True
+        return True
+
+    def quarantine(self, error: CorruptInput, stage: str) -> None:
+        found = {"file": error.file, "frame": error.frame}
+        found |= {"reason": error.reason, "hint": error.hint}
+        self.outcome.error = found
+        self.outcome.stages[stage] = "failed"
+        record = {"unit": self.row.id, "stage": stage, "key": self.key, "inputs": self.inputs}
+        results.write_quarantine(self.run.work, self.row.id, {**record, "error": found})
+
+    # ------------------------------------------------------------ stages
+
+    def path(self, stage: str) -> Path:
+        if stage not in self._paths:
+            self._paths[stage] = results.part_path(self.run.work, stage, self.row.id)
+        return self._paths[stage]
+
+    def current_header(self, stage: str) -> dict[str, Any] | None:
+        """Header of the stage's part if it is current, else None."""
+        header = parts.read_header(self.path(stage))
+        result = header.get("result") if header else None
+        if not result:
+            return None
+        reasons = differences(self.keys, stage, self.key, result)
+        if reasons == ("recipe",) and self.run.keep_results:
+            # What is made from it was made by that code too.
+            self.key = {**self.key, "recipe": result["key"]["recipe"]}
+        elif reasons or (self.run.retry and result["counts"]["quarantined"]):
+            return None
+        return header
+
+    def bring_up_to_date(self, stage: str) -> None:
+        header = self.current_header(stage)
+        if header is not None and not self.is_damaged(stage, header):
+            self.record_times(stage, header)
+            self.outcome.stages[stage] = "kept"
+            self.outcome.counts = Counts.from_json(header["result"]["counts"])
+            return
+        self.outcome.stages[stage] = "failed"
+        self.outcome.counts = self.make(stage)
+        self.outcome.stages[stage] = "done"
+
+    def is_damaged(self, stage: str, header: dict[str, Any]) -> bool:
+        """Whether a part cannot be what the next stage is made from; only then it is read."""
+        if stage == self.order.stages[-1]:
+            shard = parts.shard_of(self.path(stage))
+            return "image_bytes" in header and (
+                not shard.is_file() or shard.stat().st_size != header["image_bytes"]
+            )
+        return parts.damage_of_part(self.path(stage)) is not None
+
+    def record_times(self, stage: str, header: dict[str, Any]) -> None:
+        """Keeps the files' new times in the part, so that they are not read again every time."""
+        if header["result"]["inputs"] == self.inputs:
+            return
+        path = self.path(stage)
+        header, arrays = parts.read_arrays(path)
+        parts.write_part(
+            path, {**header, "result": {**header["result"], "inputs": self.inputs}}, arrays
+        )
+
+    def make(self, stage: str) -> Counts:
+        from posepile.stages import crop, detect, examples, segment
+
+        task = Task(
+            spec=self.run.recipe.SPEC,
+            sequences=self.sequences,
+            params=self.run.config,
+            exclusions=[e for e, _ in self.keys.exclusions],
+            out=self.path(stage),
+            threads=self.order.threads,
+            progress=progress,
+            detector=lambda: models.cached_detector(self.run.config.detect),
+        )
+        task.describe = lambda sequences: self.describe(stage, sequences, task.counts)
+        if stage == "crop" and detect.needs_detector(self.run.config):
+            task.detections = self.detections()
+        if stage == "segment":
+            task.source = self.crops(task.counts)
+        run = {"select": examples, "detect": detect, "crop": crop, "segment": segment}[stage].run
+        run(task)
+        self.made.add(stage)
+        return task.counts
+
+    def sequences(self) -> list:
+        """The unit's annotations, loaded once."""
+        if self._sequences is None:
+            unit = self.row.unit(self.run.root)
+            self._sequences = self.run.recipe.load_unit(
+                self.run.root, unit, self.run.config.dataset
+            )
+        return self._sequences
+
+    def describe(self, stage: str, sequences: list[str], counts: Counts) -> dict[str, Any]:
+        """What the header of a part says of the result."""
+        return {
+            "unit": self.row.id,
+            "split": self.row.split,
+            "key": {name: self.key[name] for name in self.keys.needed[stage]},
+            "inputs": self.inputs,
+            "sequences": sequences,
+            "exclusions": self.keys.excluded(sequences),
+            "counts": counts.to_json(),
+        }
+
+    def detections(self):
+        """Boxes that the detection stage made, None if there are none that fit."""
+        from posepile.stages import detect
+
+        if self.current_header("detect") is None:
+            return None
+        try:
+            return detect.load(self.path("detect"))
+        except CorruptInput:  # damaged on our disk, not in the raw data: detect again
+            return None
+
+    def crops(self, counts: Counts) -> Path:
+        """The part of the crop stage; made again if the disk has damaged it."""
+        header = self.current_header("crop")
+        if header is None:
+            raise WorkError(
+                f"{self.row.id}: no current crops to segment; run the crop stage first"
+            )
+        path = self.path("crop")
+        if "crop" not in self.made and parts.damage_of_part(path) is not None:
+            parts.remove_part(path)
+            self.make("crop")
+            header = parts.read_header(path)
+        counts.add(Counts.from_json(header["result"]["counts"]))
+        return path
