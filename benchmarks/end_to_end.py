@@ -128,7 +128,7 @@ def command(name: str, jobs: int, options: list[str]) -> list[str]:
     # One fault is planted in some miniatures
     limit = ["--set", "run.max_quarantined=0.9"]
     run = ["run", name, "--from", "calibrate", "--jobs", str(jobs), "--quiet"]
-    return [sys.executable, "-m", "posepile.cli", *run, *limit, *options]
+    return [sys.executable, "-m", "posepile", *run, *limit, *options]
 
 
 def reference(name: str, roots: list[Path], options: list[str]) -> list[tuple[float, int]]:
