@@ -19,10 +19,10 @@ from common import photograph, waves
 
 
 def aspset(root: Path, size: int) -> None:
-    """``size`` clips of 60 frames, each seen by three 4K cameras."""
+    """``size`` clips of 132 frames (the card's example), each seen by three 4K cameras."""
     from posepile.ds.aspset import miniature
 
-    clips = tuple(("aaaa", f"{i:04d}", "train", "all", 60) for i in range(size))
+    clips = tuple(("aaaa", f"{i:04d}", "train", "all", 132) for i in range(size))
     miniature.build(root, list_of_clips=clips)
 
 

@@ -66,6 +66,7 @@ def read(folder: Path) -> dict[str, float]:
 def install() -> None:
     """Called at the start of every process."""
     atexit.register(_save)
+    os.register_at_fork(after_in_child=spent.clear)
     sys.meta_path.insert(0, _Finder())
 
 

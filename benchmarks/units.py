@@ -78,7 +78,7 @@ def make_recipe(folder: Path) -> None:
     (recipe / "config.yaml").write_text("select: {method: none}\nsegment: {model: none}\n")
     raw = folder / "data" / "tiny"
     raw.mkdir(parents=True)
-    # In a process of its own: the size of this one is where that of the measured ones begins.
+    # In a process of its own: the size of this one is where that of others begins.
     subprocess.run([sys.executable, "-c", PHOTO, str(raw / "photo.jpg")], check=True)
     os.environ["POSEPILE_DATASETS"] = str(recipe.parent)
     os.environ["DATA_ROOT"] = str(raw.parent)

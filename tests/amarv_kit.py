@@ -4,10 +4,10 @@ import json
 
 import yaml
 
-from posepile.config import config_dir
 from posepile.ds.amarv import (
     main,
 )
+from posepile.paths import config_dir
 
 LAYOUT = yaml.safe_load((config_dir() / "amarv_layout.yaml").read_text())
 

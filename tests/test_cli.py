@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from posepile import cli
+from posepile.cli import options
 from posepile.errors import UsageError
 
 
@@ -120,20 +120,20 @@ def test_every_command_knows_variants(miniature, tmp_path, run_main):
 
 
 def test_slurm_numbers(monkeypatch):
-    assert cli.slurm_shard() is None
+    assert options.slurm_shard() is None
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     with pytest.raises(UsageError, match="SLURM_ARRAY_TASK_COUNT"):
-        cli.slurm_shard()
+        options.slurm_shard()
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
-    assert cli.slurm_shard() == (3, 4)
+    assert options.slurm_shard() == (3, 4)
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "1")
-    assert cli.slurm_shard() == (2, 4)
+    assert options.slurm_shard() == (2, 4)
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "9")
     with pytest.raises(UsageError, match="without gaps"):
-        cli.slurm_shard()
+        options.slurm_shard()
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3%2")
     with pytest.raises(UsageError, match="SLURM_ARRAY_TASK_ID = '3%2': expected a number"):
-        cli.slurm_shard()
+        options.slurm_shard()
 
 
 @pytest.mark.parametrize("variable", ["ID", "COUNT", "MIN"])

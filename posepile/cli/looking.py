@@ -1,0 +1,87 @@
+"""Commands that look at a dataset, or write it in another form."""
+
+from __future__ import annotations
+
+import argparse
+
+from posepile.cli.builds import build_of, make_run, packed_archive
+
+
+def cmd_list(args: argparse.Namespace) -> int:
+    """Lists dataset names with kind and licence."""
+    from posepile.ds import dataset_names
+    from posepile.run.facts import declared
+
+    for name in dataset_names():
+        kind, n_joints, licence = declared(name)
+        print(f"{name:12} {kind:10} {n_joints:3} joints  {licence}")
+    return 0
+
+
+def cmd_plan(args: argparse.Namespace) -> int:
+    """Prints the download plan."""
+    from posepile.run import raw
+
+    print("\n".join(raw.download_plan(make_run(args))))
+    return 0
+
+
+def cmd_doctor(args: argparse.Namespace) -> int:
+    """Prints what is wrong with the raw files; exit 1 if anything is."""
+    from posepile.run import raw
+
+    ok, lines = raw.doctor(make_run(args), args.checksums)
+    print("\n".join(lines))
+    return 0 if ok else 1
+
+
+def cmd_status(args: argparse.Namespace) -> int:
+    """Prints how many units each stage has finished."""
+    from posepile.run import commands
+
+    print("\n".join(commands.status(make_run(args))))
+    return 0
+
+
+def cmd_report(args: argparse.Namespace) -> int:
+    """Writes the report page."""
+    from posepile import paths
+    from posepile.report import write_report
+
+    build = build_of(args)
+    out = args.out or paths.work_dir(build) / "report.html"
+    packed_archive(build)
+    write_report(build, out)
+    print(out)
+    return 0
+
+
+def cmd_view(args: argparse.Namespace) -> int:
+    """Writes a PNG of chosen examples."""
+    from posepile.report import write_view
+
+    write_view(build_of(args), args.split, args.index, args.out)
+    print(args.out)
+    return 0
+
+
+def cmd_verify(args: argparse.Namespace) -> int:
+    """Checks a packed dataset; exit 1 if anything is wrong."""
+    from posepile.run import commands
+
+    packed_archive(build_of(args))
+    ok, lines = commands.verify(make_run(args), args.repair)
+    print("\n".join(lines))
+    return 0 if ok else 1
+
+
+def cmd_export(args: argparse.Namespace) -> int:
+    """Exports a packed dataset."""
+    from posepile import paths
+    from posepile.export.upstream import export_upstream
+
+    build = build_of(args)
+    out = args.out or paths.data_root() / f"{build}_upstream.barecat"
+    n = export_upstream(packed_archive(build), out)
+    print(f"{out}: {n} entries")
+    return 0

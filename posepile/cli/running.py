@@ -1,0 +1,127 @@
+"""Commands that do work: ``run`` and ``step``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from posepile.cli.builds import make_run
+from posepile.cli.options import slurm_shard
+from posepile.errors import UsageError
+from posepile.stages import STAGES, UNIT_STAGES
+
+# A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
+STEPS = ("download", "calibrate", "process", "pack")
+
+
+def cmd_run(args: argparse.Namespace) -> int:
+    """All steps in one process."""
+    return run_steps(args, STEPS)
+
+
+def cmd_step(args: argparse.Namespace) -> int:
+    """One line of a main.sh."""
+    return run_steps(args, (args.step,))
+
+
+def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
+    """Runs those stages of the steps that the options ask for."""
+    stages = chosen_stages(args)
+    share = args.shard or slurm_shard()
+    run = make_run(
+        args,
+        jobs=args.jobs,
+        shard=share or (0, 1),
+        only=args.only,
+        quiet=args.quiet,
+        retry=args.retry,
+        keep_results=args.keep_results,
+        whole_checksums=args.checksums == "full",
+    )
+    prepare_data_root(create="download" in stages and not args.dry_run)
+    if not args.dry_run:
+        _prepare_raw(args, run, steps, stages)
+    if "process" in steps or "pack" in steps:
+        _process_and_pack(args, run, steps, stages)
+    return 0
+
+
+def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import raw
+    from posepile.run.job import remember_settings
+
+    remember_settings(run)
+    if "download" in steps and "download" in stages:
+        raw.download(run, args.miniature, args.parts)
+    elif args.miniature:
+        raw.require_miniature(run)
+    if "calibrate" in steps and "calibrate" in stages:
+        raw.calibrate(run)
+
+
+def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run import commands
+    from posepile.run.process import default_stages
+
+    # Unless asked for alone, selection and detection happen in passing while cropping.
+    unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
+    if unit_stages and args.stage is None:
+        unit_stages = default_stages(run.config)
+    if "process" in steps and unit_stages:
+        if args.dry_run:
+            commands.dry_run(run, unit_stages)
+        else:
+            commands.process(run, unit_stages)
+    if "pack" in steps and "pack" in stages and not args.dry_run:
+        if run.shard != (0, 1) and args.stage != "pack":
+            print(f"{run.build}: this was a share of the units; pack with: --stage pack")
+        else:
+            _report(run, commands.pack(run))
+
+
+def _report(run: Any, changed: bool) -> None:
+    """Writes the page about an archive that was just packed."""
+    from posepile.files import disk_error
+    from posepile.report import write_report
+    from posepile.run.commands import report_path
+
+    report = report_path(run)
+    if changed:  # an old page must not pass for this archive's if writing fails
+        report.unlink(missing_ok=True)
+    if not report.is_file():
+        try:
+            write_report(run.build, report)
+        except OSError as e:
+            raise disk_error(e, report) from e
+    print(f"  report   {report}")
+
+
+def prepare_data_root(create: bool) -> None:
+    """Makes DATA_ROOT if it is only the last folder of its path that is missing.
+
+    Raises:
+        UsageError: The folder does not exist or cannot be written to.
+    """
+    from posepile import paths
+
+    root = paths.data_root()
+    if create and not root.exists() and root.absolute().parent.is_dir():
+        try:
+            root.mkdir(exist_ok=True)
+        except OSError as e:
+            raise UsageError(f"DATA_ROOT = {root}: cannot be made: {e.strerror}") from None
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "no such folder; make it or set another"
+        raise UsageError(f"DATA_ROOT = {root}: {what}")
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UsageError(f"DATA_ROOT = {root}: not writable")
+
+
+def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:
+    """The stages that ``--stage`` or ``--from`` select, all by default."""
+    if args.stage and args.start:
+        raise UsageError("--stage and --from exclude each other")
+    if args.stage:
+        return (args.stage,)
+    return STAGES[STAGES.index(args.start) :] if args.start else STAGES
