@@ -31,8 +31,18 @@ def results(tasks, **options):
     return dict(pairs)
 
 
+# What tests before have left, such as the resource tracker of multiprocessing.
+_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _children_of_other_tests():
+    _others.clear()
+    _others.update(psutil.Process().children(recursive=True))
+
+
 def children():
-    return psutil.Process().children(recursive=True)
+    return [p for p in psutil.Process().children(recursive=True) if p not in _others]
 
 
 def check_others(found):
@@ -225,7 +235,8 @@ def test_an_end_of_the_server_ends_the_run(tmp_path):
     tasks = [("double", 0), ("go_on_until", str(tmp_path / "never"))]
     with contextlib.closing(run_tasks(fates.meet, tasks, jobs=2)) as pairs:
         next(pairs)
-        psutil.Process().children()[0].kill()
+        server = next(p for p in children() if p.ppid() == os.getpid())
+        server.kill()
         with pytest.raises(WorkError, match=r"starts the workers ended \(signal 9\)"):
             next(pairs)
     assert children() == []

@@ -88,7 +88,7 @@ def test_what_another_process_is_writing_is_left_alone(fake, monkeypatch):
     run = a_run(fake)
     ours, theirs = multiprocessing.get_context("fork").Pipe()
     other = multiprocessing.get_context("fork").Process(
-        target=hold, args=(run.work, "seq0", theirs)
+        target=hold, args=(run.work, "seq0", theirs), daemon=True
     )
     files = [parts.unfinished(part_of(run, "crop", u))[1] for u in ("seq0", "seq1")]
 
