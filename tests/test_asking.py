@@ -34,6 +34,28 @@ def test_a_variant_stands_beside_the_main_build(fake):
     assert sparse.examples[datasets3d.TRAIN][0].load().image_path.startswith("fake_downscaled/")
 
 
+def test_an_archive_of_other_settings_is_not_replaced_silently(fake, capsys):
+    process_and_pack(fake)
+    capsys.readouterr()
+    process_and_pack(fake)
+    assert "replaced" not in capsys.readouterr().out
+    process_and_pack(fake, "crop.jpeg_quality=80")
+    out = capsys.readouterr().out
+    assert "other settings (crop.jpeg_quality) and is replaced; --variant" in out
+
+
+def test_a_repair_wants_the_settings_of_the_archive(fake):
+    process_and_pack(fake, "crop.jpeg_quality=80")
+    before = packed_bytes(fake)
+    with pytest.raises(UsageError, match=r"other settings \(crop.jpeg_quality\); give the same"):
+        commands.verify(a_run(fake), repair=True)
+    # One copy of the manifest may be damaged itself.
+    copy = fake / "fake.barecat.manifest.json"
+    copy.write_text(copy.read_text().replace('"jpeg_quality": 80', '"jpeg_quality": 70'))
+    assert commands.verify(a_run(fake, "crop.jpeg_quality=80"), repair=True)[0]
+    assert packed_bytes(fake) == before
+
+
 def test_a_variant_remembers_its_settings(fake):
     own = fake.parent / "own.yaml"
     own.write_text("select: {method: none}\n")

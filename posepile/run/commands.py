@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from posepile import paths
-from posepile.errors import WorkError
+from posepile.errors import UsageError, WorkError
 from posepile.recipe import SPLITS
 from posepile.run import pack as packing
 from posepile.run import results
 from posepile.run.job import Run, run_keys, run_units
+from posepile.run.manifest import other_settings
 from posepile.run.plan import Plan, Planner, summary
 from posepile.run.process import (
     check_quarantine,
@@ -160,9 +161,18 @@ def verify(run: Run, repair: bool) -> tuple[bool, list[str]]:
         run: The run.
         repair: Make again what is damaged, from the parts and, where these are damaged, from the
             raw files.
+
+    Raises:
+        UsageError: It is to be repaired under other settings than it was packed with.
     """
     from posepile.store import verifying
 
+    other = other_settings(run) if repair else ""
+    if other:
+        raise UsageError(
+            f"{run.archive}: was packed with other settings ({other}); give the same --set or "
+            "--config again to repair it"
+        )
     report = verifying.check_archive(run.archive, run.work / "parts")
     lines = list(report.problems)
     if repair and report.problems:

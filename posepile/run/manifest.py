@@ -6,16 +6,19 @@ import json
 from collections import Counter
 from typing import Any
 
-import posepile
 from posepile.ds import dataset_dir
+from posepile.errors import PosePileError
 from posepile.files import read_json
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
 from posepile.recipe import SPLITS
 from posepile.run.inputs import how_taken
 from posepile.run.job import Run
-from posepile.run.keys import Keys
+from posepile.run.keys import Keys, changed_keys
 from posepile.stages.counts import Counts
+from posepile.store.packing import manifest_path
+from posepile.store.reading import read_manifest
+from posepile.version import __version__
 
 
 class Totals:
@@ -64,20 +67,15 @@ def make_manifest(
     per_split = {split: _of_split(run, totals, split) for split in SPLITS}
     chosen = sum(totals.units.values()) + len(failed)
     partial = {"only": run.only, "units": chosen, "of": n_units}
-    config = run.config.model_dump(mode="json", exclude={"run", "dataset"})
-    options = run.config.dataset
-    config["dataset"] = options.model_dump(mode="json") if options is not None else None
-    # Limits of workers change nothing; what was tolerated and left out does.
-    config["run"] = run.config.run.model_dump(include={"max_quarantined", "exclusions"})
     return {
         "dataset": run.name,
         "variant": run.variant,
         "producer": {
             "name": "posepile",
-            "version": posepile.__version__,
+            "version": __version__,
             "recipe": keys.content["recipe"],
         },
-        "config": config,
+        "config": settings(run),
         "models": {
             "detect": network_identity(run.config.detect),
             "segment": network_identity(run.config.segment),
@@ -100,6 +98,40 @@ def make_manifest(
         "fingerprints": dict(sorted(totals.fingerprints.items())),
         "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
     }
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Returns the parameters of a run as its manifest has them."""
+    config = run.config.model_dump(mode="json", exclude={"run", "dataset"})
+    options = run.config.dataset
+    config["dataset"] = options.model_dump(mode="json") if options is not None else None
+    # Limits of workers change nothing; what was tolerated and left out does.
+    config["run"] = run.config.run.model_dump(include={"max_quarantined", "exclusions"})
+    return config
+
+
+def other_settings(run: Run) -> str:
+    """Returns which parameters the packed archive was made with otherwise; empty if none.
+
+    The manifest stands in the archive and beside it; a damaged copy does not count while the
+    other one agrees.
+    """
+    found = ""
+    for stored in (read_json(manifest_path(run.archive)), _inner_manifest(run)):
+        config = stored.get("config") if isinstance(stored, dict) else None
+        if isinstance(config, dict):
+            changed = changed_keys(config, settings(run))
+            if not changed:
+                return ""
+            found = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+    return found
+
+
+def _inner_manifest(run: Run) -> dict[str, Any] | None:
+    try:
+        return read_manifest(run.archive)
+    except PosePileError:
+        return None
 
 
 def _of_split(run: Run, totals: Totals, split: str) -> dict[str, Any]:

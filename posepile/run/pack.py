@@ -16,7 +16,7 @@ from posepile.run.job import Run, run_keys, run_units
 from posepile.run.keys import Keys, name_changes
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
-from posepile.run.manifest import Totals, make_manifest
+from posepile.run.manifest import Totals, make_manifest, other_settings
 from posepile.run.plan import WITH_SHARD, Decision, Planner
 from posepile.run.process import check_quarantine, default_stages, final_stage, work_on
 from posepile.stages import UNIT_STAGES
@@ -52,7 +52,7 @@ def pack(
         units = run_units(run, keys)
         for last in (False,) * REPAIRS + (True,):
             try:
-                return _pack(run, keys, units, again)
+                return _pack(run, keys, units, again, tell)
             except DamagedParts as e:
                 if last:
                     raise
@@ -60,7 +60,9 @@ def pack(
     raise AssertionError("not reached")
 
 
-def _pack(run: Run, keys: Keys, units: UnitList, again: bool) -> tuple[dict[str, Any], bool]:
+def _pack(
+    run: Run, keys: Keys, units: UnitList, again: bool, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], bool]:
     found = collect(run, keys, units)
     check_finished(run, keys, found)
     n = found.units + len(found.failed)
@@ -75,6 +77,12 @@ def _pack(run: Run, keys: Keys, units: UnitList, again: bool) -> tuple[dict[str,
     stored = read_json(manifest_path(run.archive))
     if not again and stored and read_json(done) == {"key": key, "files": packed_files(run)}:
         return stored, False
+    other = other_settings(run)
+    if other:
+        tell(
+            f"{run.build}: the archive that is there was packed with other settings ({other}) and "
+            "is replaced; --variant NAME would keep both"
+        )
     done.unlink(missing_ok=True)
     stage = final_stage(run.config)
     positions = units.share(0, 1, run.only)
