@@ -32,6 +32,7 @@ def test_fetches_once_and_remembers(tmp_path, server):
         "bytes": len(DATA),
         "md5": MD5,
         "sha256": hashlib.sha256(DATA).hexdigest(),
+        "mtime_ns": (case.root / "a.bin").stat().st_mtime_ns,
     }
     assert sorted(os.listdir(case.root)) == [".posepile", "a.bin"]
     assert case.actions() == ["have"]
