@@ -1,5 +1,6 @@
 """Parts, packing, reading, verifying."""
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import archive_kit as kit
 import barecat
 import numpy as np
 import pytest
+import simplepyutils
 
 from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID
@@ -352,6 +354,19 @@ def test_2d(root):
     assert ex.load().image is not None
     with pytest.raises(UsageError, match="2D dataset"):
         datasets3d.get_dataset("toy.barecat")
+
+
+def test_images_are_found_by_the_flag_of_training_code(root, monkeypatch):
+    kit.make_archive(root)
+    export_upstream("toy.barecat", "annotations.barecat")
+    monkeypatch.setattr(simplepyutils, "FLAGS", argparse.Namespace())
+    without = datasets3d.get_dataset("annotations.barecat").examples[TRAIN][0]
+    assert without.bc_image_path is None
+    simplepyutils.FLAGS.image_barecat_path = "toy.barecat"
+    found = datasets3d.get_dataset("annotations.barecat").examples[TRAIN][0].load()
+    assert found.image.shape[2] == 3
+    # An archive that has its images itself needs none.
+    assert len(datasets3d.get_dataset("toy.barecat").examples[TRAIN])
 
 
 def test_export_for_readers_of_entries(root):

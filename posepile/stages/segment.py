@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import simplepyutils
 
 from posepile.imaging import jpeg
 from posepile.models import cached_segmenter
@@ -40,14 +41,15 @@ def run(task: Task) -> None:
     """
     segmenter = cached_segmenter(task.params.segment)
     examples = list(read_part(task.source))
-    together: dict[tuple[str, int], list[int]] = {}
-    for i, (record, _) in enumerate(examples):
-        together.setdefault((record.sequence, record.frame), []).append(i)
+    records = [record for record, _ in examples]
+    together = simplepyutils.groupby(
+        range(len(records)), lambda i: (records[i].sequence, records[i].frame)
+    )
     with PartWriter(task.out, images_of=task.source) as writer:
         for i, (record, data) in enumerate(examples):
             if record.mask is None:
                 same_frame = together[record.sequence, record.frame]
-                others = [examples[k][0] for k in same_frame if k != i]
+                others = [records[k] for k in same_frame if k != i]
                 record.mask = segmenter(
                     jpeg.decode(data, name=record.image_path),
                     record.bbox,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,19 @@ def _open_archive(path, kind, images):
         raise UsageError(
             f"{path}: a 2D dataset; open it with posepile.datasets2d.get_dataset instead"
         )
+    if images is None and not open_archive(path).has_table:
+        images = _images_by_flag()
     return open_dataset(path, kind, images)
+
+
+def _images_by_flag():
+    """Returns the archive of images that the command line of training code names, None if none.
+
+    That code (metrabs, NLF) keeps it in the global flags of simplepyutils, where the original
+    PosePile looks for it.
+    """
+    flags = sys.modules.get("simplepyutils")
+    return None if flags is None else getattr(flags.FLAGS, "image_barecat_path", None)
 
 
 def _of_kind(dataset, kind, name):
