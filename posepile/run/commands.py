@@ -85,10 +85,9 @@ def where_they_went(counts: Counts) -> str:
 
 def count_lines(counts: Counts) -> list[str]:
     """Counts as indented lines."""
-    lines = [
-        f"  {counts.annotated} annotated person-frames, {counts.selected} selected, "
-        f"{counts.examples} examples from {counts.frames_read} frames"
-    ]
+    lines = [f"  {counts.annotated} annotated person-frames, {counts.selected} selected"]
+    if counts.frames_read:  # none are read by selection alone
+        lines[0] += f", {counts.examples} examples from {counts.frames_read} frames"
     for title, reasons in (
         ("dropped", counts.dropped),
         ("excluded", counts.excluded),

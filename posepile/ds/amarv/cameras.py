@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import deltacamera
 import numpy as np
 
 from posepile.ds.amarv.layout import LENGTH_UNITS, CameraPart, Clip, fill
 from posepile.ds.amarv.values import number, numbers, read_data
 from posepile.errors import CorruptInput
+
+if TYPE_CHECKING:
+    import deltacamera
 
 WORLD_UP = (0.0, 0.0, 1.0)
 # x right, y up, looking along -z  ->  x right, y down, looking along z
@@ -118,6 +121,8 @@ def load_camera(
     rotations, translations = to_world_to_camera(extrinsics, part, path)
 
     def make(rotation, translation):
+        import deltacamera
+
         return deltacamera.Camera(
             rot_world_to_cam=rotation,
             optical_center=-rotation.T @ translation,

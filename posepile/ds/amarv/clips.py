@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import deltacamera
 import numpy as np
 
 from posepile.bodies.models import SMPL_JOINT_NAMES, SMPLH_JOINT_NAMES, SMPLX_JOINT_NAMES
@@ -17,6 +17,9 @@ from posepile.ds.amarv.motion import amass_distance, load_motion
 from posepile.ds.amarv.pixels import count_frames, image_size, video_fps
 from posepile.ds.amarv.values import numbers, read_data
 from posepile.errors import CorruptInput
+
+if TYPE_CHECKING:
+    import deltacamera
 
 JOINT_NAMES = {
     "smplh52": SMPLH_JOINT_NAMES,

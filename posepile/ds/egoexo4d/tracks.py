@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import boxlib
-import deltacamera
 import numpy as np
 
 from posepile.ds.egoexo4d import aria, cameras
 from posepile.ds.egoexo4d.annotations import JOINT_NAMES
 from posepile.recipe import Track
+
+if TYPE_CHECKING:
+    import deltacamera
 
 BOX_EXPANSION = 1.05
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boxlib
-import deltacamera
 import numpy as np
 
 from posepile.ds.synthego.splice import parse_metadata
 from posepile.errors import CorruptInput
+
+if TYPE_CHECKING:
+    import deltacamera
 
 NEAR_PLANE = 0.05  # metres; closer landmarks (neck, collars) have meaningless image coordinates
 MIN_LANDMARKS = 4
@@ -85,6 +88,8 @@ def make_camera(
         raise CorruptInput(path, f"world_to_camera of {eye} is not a rotation and a translation")
     if tuple(file[f"resolution_{eye}"]) != IMAGE_SIZE:
         raise CorruptInput(path, f"resolution is {file[f'resolution_{eye}']}, not {IMAGE_SIZE}")
+    import deltacamera
+
     return deltacamera.Camera(
         rot_world_to_cam=rotation,
         optical_center=-1000 * rotation.T @ extrinsics[:3, 3],
