@@ -29,12 +29,10 @@ class VerifyReport:
     Attributes:
         problems: One line each; empty if all is well.
         damaged_parts: Parts of the work folder that are to be made again.
-        archive_damaged: The archive is to be packed again.
     """
 
     problems: list[str] = field(default_factory=list)
     damaged_parts: list[Path] = field(default_factory=list)
-    archive_damaged: bool = False
 
 
 def verify(path: str | os.PathLike, max_problems: int = 100) -> list[str]:
@@ -60,7 +58,6 @@ def check_archive(
     report = VerifyReport()
     digests: dict[tuple[int, int], str] = {}  # of shards, which the parts share as hard links
     for problem in _archive_problems(path, digests):
-        report.archive_damaged = True
         if not _list(report, problem, max_problems):
             break
     for part in sorted(work.rglob("*.part")) if work is not None else ():
