@@ -6,7 +6,10 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
 * ``list_units(root, options) -> Iterable[Unit]``: the independent units of work in any order,
   yielded one by one. What there is, it decides by listing folders and opening small files, never
   by asking for single files that are not among the inputs of a unit: what it looked at tells when
-  the list is out of date;
+  the list is out of date. Seen are ``open`` (and all that Python opens with it), ``os.listdir``,
+  ``os.scandir``, ``os.stat`` (and so ``is_file``, ``exists``, ``glob``) and ``sqlite3.connect``.
+  Not seen is what C libraries open by themselves (``cv2.imread``, ``av.open``, ``h5py``): a file
+  read so is named with :func:`looked_at`;
 * ``load_unit(root, unit, options) -> list[Sequence]``: the annotations of one unit; no pixel is
   read here;
 * optionally ``Options``: a pydantic model of the keys below ``dataset:`` in its configuration;
@@ -29,6 +32,8 @@ A recipe knows nothing of workers, parts or archives. Everything it leaves out i
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -209,6 +214,19 @@ class Sequence:
     scene: str = "unknown"
     dropped: Counter = field(default_factory=Counter)
     checks: dict[str, float] = field(default_factory=dict)
+
+
+# Audit event by which :func:`looked_at` is heard.
+LOOKED_AT = "posepile.looked_at"
+
+
+def looked_at(path: str | os.PathLike) -> None:
+    """Says that the list of units depends on a file or folder, whether it is there or not.
+
+    For what ``list_units`` reads through C libraries, which nobody sees; call it before reading.
+    Elsewhere it does nothing.
+    """
+    sys.audit(LOOKED_AT, os.fsdecode(path))
 
 
 # Marks a field of ``Options`` that says which units to list and changes none of them.

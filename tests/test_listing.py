@@ -3,12 +3,16 @@
 import functools
 import operator
 import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from posepile.errors import UsageError, WorkError
-from posepile.recipe import Unit
+from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.recipe import Unit, looked_at
 from posepile.run import listing
 from posepile.run.listing import check_only, open_units
 from posepile.run.watching import is_unchanged, watching
@@ -182,3 +186,187 @@ def test_what_is_watched(tmp_path):
     assert seen[elsewhere] is None and is_unchanged(elsewhere, None)
     (tmp_path / "later").write_text("z")
     assert str(tmp_path / "later") not in seen
+
+
+@pytest.mark.parametrize("address", ["{}", "file:{}?mode=ro"])
+def test_databases_are_watched(tmp_path, address):
+    file = tmp_path / "a b.sqlite"
+    with sqlite3.connect(file) as db:
+        db.execute("CREATE TABLE t (x)")
+    with watching(tmp_path) as seen:
+        where = address.format(str(file).replace(" ", "%20") if ":" in address else file)
+        sqlite3.connect(where, uri=True).close()
+        sqlite3.connect(":memory:").close()
+        sqlite3.connect("file:x?mode=memory", uri=True).close()
+    assert set(seen) == {str(file)}
+    with sqlite3.connect(file) as db:
+        db.execute("INSERT INTO t VALUES (1)")
+    os.utime(file, ns=(1, 1))
+    assert not is_unchanged(str(file), seen[str(file)])
+
+
+def test_what_a_recipe_says_it_looked_at_is_watched(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.so").write_text("x")
+    looked_at(tmp_path / "unwatched")  # harmless
+    with watching(tmp_path) as seen:
+        looked_at("code.so")
+        looked_at(tmp_path / "missing.h5")
+        looked_at(tmp_path.parent)
+    named = {tmp_path / "code.so", tmp_path / "missing.h5", tmp_path.parent}
+    assert set(seen) == set(map(str, named))
+    assert seen[str(tmp_path / "missing.h5")] is None
+    (tmp_path / "missing.h5").touch()
+    assert not is_unchanged(str(tmp_path / "missing.h5"), None)
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def listing_fails(raw, list_units):
+    """The text of the error that listing ends with; nothing half-written is left."""
+    work = raw.parent / "work"
+    with pytest.raises(WorkError) as caught:
+        open_units(work / "units.sqlite", "k", raw, list_units, None, name="fake")
+    assert {f.name for f in work.iterdir()} <= {".lock-list", "list-error.txt"}
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        (
+            [Unit(Path("a"), "train", ())],
+            r"unit 1: id is PosixPath PosixPath('a'); expected a text",
+        ),
+        ([Unit("", "train", ())], "unit 1: id is str ''; expected a text, not empty"),
+        ([Unit("\udcff", "train", ())], "id is not valid Unicode; expected"),
+        (
+            [Unit("a", "val", ()), Unit("b", "dev", ())],
+            "unit 2 ('b'): split is 'dev'; expected one of train, val, test",
+        ),
+        ([Unit("a", "val", Path("x"))], "unit 1 ('a'): inputs is the single path"),
+        ([Unit("a", "val", "x.npy")], "unit 1 ('a'): inputs is the single path 'x.npy'"),
+        ([Unit("a", "val", (Path("x"), 3))], "expected a tuple of paths"),
+        ([Unit("a", "val", (b"x",))], "expected a tuple of paths"),
+        ([Unit("a", "val", None)], "inputs is None; expected a tuple of paths"),
+        ([Unit("a", "val", (), {"f": object()})], "args is not JSON (object has no stable form)"),
+        ([Unit("a", "val", (), [1])], "args is list [1]; expected a dict"),
+        ([("a", "val", ())], "unit 1: tuple ('a', 'val', ()); expected a posepile.recipe.Unit"),
+    ],
+)
+def test_units_that_are_none_are_named(raw, units, expected):
+    said = listing_fails(raw, lambda root, options: iter(units))
+    assert said.startswith("fake: list_units, unit ") and expected in said
+
+
+def test_what_a_recipe_raises_is_one_line_and_its_trace_a_file(raw):
+    def query(root):
+        sqlite3.connect(":memory:").execute("SELECT * FROM gone")
+
+    def list_units(root, options):
+        yield Unit("a", "train", ())
+        query(root)
+
+    said = listing_fails(raw, list_units)
+    assert said.startswith("fake: list_units raised OperationalError: no such table: gone (")
+    assert f"{__file__}, line {query.__code__.co_firstlineno + 1})" in said
+    assert "writing failed" not in said
+    trace = raw.parent / "work" / "list-error.txt"
+    assert str(trace) in said and "in query" in trace.read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), KeyError("x"), ValueError("a\nb")]
+)
+def test_faults_of_a_recipe_are_not_taken_for_those_of_the_disk(raw, error):
+    def list_units(root, options):
+        raise error
+
+    said = listing_fails(raw, list_units)
+    assert f"list_units raised {type(error).__name__}: " in said and "make room" not in said
+
+
+def test_what_a_recipe_says_itself_is_passed_on(raw):
+    def list_units(root, options):
+        raise CorruptInput("x.json", "not JSON")
+        yield
+
+    assert listing_fails(raw, list_units) == "x.json: not JSON"
+
+
+FULL = """
+    import resource, sys
+    from pathlib import Path
+    from posepile.recipe import Unit
+    from posepile.run.listing import open_units
+
+    raw = Path(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    units = (Unit(f"{i:060}", "train", ()) for i in range(5000))
+    open_units(raw.parent / "work" / "units.sqlite", "k", raw, lambda *_: units, None, name="fake")
+    """
+
+
+def test_a_disk_that_is_full_is_said(raw):
+    command = [sys.executable, "-c", textwrap.dedent(FULL), str(raw)]
+    env = os.environ | {"PYTHONPATH": str(Path(listing.__file__).parents[2])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("posepile.errors.WorkError") and "writing failed" in last
+    assert [f.name for f in (raw.parent / "work").iterdir()] == [".lock-list"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_disk"),
+    [
+        ("database or disk is full", True),
+        ("disk I/O error", True),
+        ("attempt to write a readonly database", True),
+        ("no such table: units", False),
+    ],
+)
+@pytest.mark.parametrize("code", [None, 13, 778, 8])  # 778: SQLITE_IOERR_WRITE
+def test_only_the_disk_is_called_full(raw, monkeypatch, text, is_disk, code):
+    error = sqlite3.OperationalError(text)  # as before Python 3.11: without a code
+    if code is not None:
+        error.sqlite_errorcode = code if is_disk else 1
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(listing, "_check_ids", fail)
+    with pytest.raises(WorkError if is_disk else sqlite3.OperationalError, match=text):
+        open_units(raw.parent / "u.sqlite", "k", raw, Recipe().list_units, None, name="fake")
+
+
+def test_two_processes_without_locks_do_not_meet(raw, monkeypatch):
+    """While one lists, another lists as well; both get a whole list."""
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    path = raw.parent / "work" / "units.sqlite"
+
+    def inner(root, options):
+        yield from (Unit(f"inner{i}", "train", ()) for i in range(3))
+
+    def outer(root, options):
+        yield Unit("outer", "train", ())
+        other = open_units(path, "k", raw, inner, None, name="fake")
+        assert ids(other) == ["inner0", "inner1", "inner2"]
+        other.close()
+
+    assert ids(open_units(path, "k", raw, outer, None, name="fake")) == ["outer"]
+    assert sorted(f.name for f in path.parent.iterdir()) == [".lock-list", "units.sqlite"]
+
+
+def test_what_killed_processes_left_goes_when_it_is_old(opened, raw):
+    work = raw.parent / "work"
+    work.mkdir()
+    old = [work / ".units.sqlite.tmp", work / ".units.sqlite.0123abcd.tmp"]
+    new = work / ".units.sqlite.4567abcd.tmp"  # perhaps of somebody at work
+    for file in (*old, new):
+        file.touch()
+    for file in old:
+        os.utime(file, ns=(1, 1))
+    opened()
+    assert new.exists() and not any(file.exists() for file in old)

@@ -14,18 +14,29 @@ import json
 import os
 import re
 import sqlite3
+import time
+import traceback
+import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import UsageError, WorkError
-from posepile.files import disk_error, is_disk_error, locked, plain
+from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.files import disk_error, is_disk_error, locked, plain, write_atomically
 from posepile.recipe import SPLITS, Unit
 from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
+
+# What a killed process left goes after this time; until then somebody may still write it.
+STALE_SECONDS = 24 * 3600
+
+# Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
+# stand for them before Python 3.11.
+_DISK_CODES = (10, 13, 8)
+_DISK_TEXTS = ("disk I/O error", "database or disk is full", "readonly")
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
 
@@ -70,13 +81,15 @@ class UnitList:
     """The units of a dataset, read from the disk when asked for.
 
     Attributes:
+        path: The file.
+        key: What the list depends on besides the files that listing looked at.
         count: Number of units.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        # Nobody writes to a file of this name (a new list is renamed into place), so no locks.
         self._matching: dict[str, array] = {}
+        # Nobody writes to a file of this name (a new list is renamed into place), so no locks.
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
@@ -112,11 +125,15 @@ class UnitList:
             count: Number of shares.
             only: Glob over ids; the share is one of those that match.
         """
+        return self.positions(only)[index::count]
+
+    def positions(self, only: str | None = None) -> range | array:
+        """Returns the places of all units, or of those whose id matches the glob ``only``."""
         if only is None:
-            return range(index, self.count, count)
+            return range(self.count)
         if only not in self._matching:
             self._matching[only] = self._find(only)
-        return self._matching[only][index::count]
+        return self._matching[only]
 
     def _find(self, only: str) -> array:
         if "[" in only:  # means something else in SQL
@@ -149,7 +166,8 @@ def open_units(
         name: The dataset, for messages.
 
     Raises:
-        WorkError: There is no raw data, no unit, or two units have the same id.
+        WorkError: There is no raw data, no unit, two units have the same id, one is not as
+            :class:`posepile.recipe.Unit` says, the recipe raised something, or the disk is full.
     """
     if not root.is_dir():
         raise WorkError(
@@ -165,13 +183,23 @@ def open_units(
         if found is None:
             try:
                 _make(path, key, root, list_units, options, name)
-            except (OSError, sqlite3.Error) as e:
-                if is_disk_error(e) or isinstance(e, sqlite3.Error):
-                    error = e if isinstance(e, OSError) else OSError(28, str(e))
-                    raise disk_error(error, path) from e
+            except OSError as e:
+                if is_disk_error(e):
+                    raise disk_error(e, path) from e
+                raise
+            except sqlite3.Error as e:  # of our own file: what the recipe raises is a WorkError
+                if _is_disk_error(e):
+                    raise disk_error(OSError(str(e)), path) from e
                 raise
             found = UnitList(path)
     return found
+
+
+def _is_disk_error(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
+    if code is not None:
+        return code & 0xFF in _DISK_CODES
+    return any(text in str(error) for text in _DISK_TEXTS)
 
 
 def _current(path: Path, key: str) -> UnitList | None:
@@ -192,8 +220,41 @@ def _current(path: Path, key: str) -> UnitList | None:
 
 def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    _remove_stale(path)
+    # A name of its own: where the file system knows no locks, others may list at the same time.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.touch(
+            exist_ok=False
+        )  # a folder that cannot be written to is named by the system
+        _write(temporary, path, key, root, list_units, options, name)
+        with open(temporary, "rb") as f:
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _remove_stale(path: Path) -> None:
+    for file in path.parent.glob(f".{path.name}.*tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process removes them as well
+            if time.time() - file.stat().st_mtime > STALE_SECONDS:
+                file.unlink()
+
+
+def _write(
+    temporary: Path,
+    path: Path,
+    key: str,
+    root: Path,
+    list_units: Any,
+    options: Any,
+    name: str,
+) -> None:
+    # Whatever else the recipe looks at: a folder put below the root, or a download since (its
+    # record lies in .posepile), may hold new units even of a recipe that asks for known names.
     always = {str(p): stamp(str(p)) for p in (root, root / ".posepile")}
     with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
         # Nothing reads this file before it is complete and has its name.
@@ -203,7 +264,8 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
         db.execute("BEGIN")
         with watching(root) as seen:
             prefix = os.path.join(root, "")
-            rows = (_row(unit, prefix) for unit in list_units(root, options))
+            listed = enumerate(_listed(list_units, root, options, name, path.parent), 1)
+            rows = (_row(unit, number, prefix, name) for number, unit in listed)
             db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?)", rows)
         db.execute(
             "INSERT INTO units (id, split, inputs, args) "
@@ -221,14 +283,73 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
         facts = {"key": key, "count": str(count)}
         db.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
         db.execute("COMMIT")
-    with open(temporary, "rb") as f:
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
 
 
-def _row(unit: Unit, prefix: str) -> tuple[str, int, str, str]:
-    names = [_below(os.fspath(file), prefix) for file in unit.inputs]
-    return unit.id, SPLITS.index(unit.split), _ENCODE(names), _ENCODE(unit.args)
+def _listed(list_units: Any, root: Path, options: Any, name: str, work: Path) -> Iterator[Unit]:
+    """Yields what the recipe lists; what it raises becomes one line, its trace a file."""
+    try:
+        yield from list_units(root, options)
+    except PosePileError:
+        raise
+    except Exception as e:
+        trace = work / "list-error.txt"
+        write_atomically(trace, traceback.format_exc().encode(errors="backslashreplace"))
+        what = f"{type(e).__name__}: {one_line(e)}".removesuffix(": ")
+        raise WorkError(
+            f"{name}: list_units raised {what} ({_line_of(list_units, e)}); the recipe is at "
+            f"fault or does not know such raw data; the trace is in {trace}"
+        ) from e
+
+
+def _line_of(function: Any, error: Exception) -> str:
+    """The line of main.py that an exception went through last, else the one that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame for frame in frames if frame.filename == file] or frames[-1:]
+    return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+def _row(unit: Unit, number: int, prefix: str, name: str) -> tuple[str, int, str, str]:
+    """A unit as it is stored.
+
+    Raises:
+        WorkError: It is none; says which one, what was found and what was expected.
+    """
+
+    def wrong(found: str, expected: str) -> WorkError:
+        id_ = unit.id if isinstance(unit, Unit) else None
+        which = f" ({id_!r})" if isinstance(id_, str) and id_ else ""
+        return WorkError(f"{name}: list_units, unit {number}{which}: {found}; expected {expected}")
+
+    if not isinstance(unit, Unit):
+        raise wrong(f"{type(unit).__name__} {_short(unit)}", "a posepile.recipe.Unit")
+    if not isinstance(unit.id, str) or not unit.id:
+        raise wrong(f"id is {type(unit.id).__name__} {_short(unit.id)}", "a text, not empty")
+    try:
+        unit.id.encode()
+    except UnicodeEncodeError:
+        raise wrong("id is not valid Unicode", "a text that can be stored as UTF-8") from None
+    if unit.split not in SPLITS:
+        raise wrong(f"split is {_short(unit.split)}", f"one of {', '.join(SPLITS)}")
+    if isinstance(unit.inputs, (str, bytes, os.PathLike)):
+        raise wrong(f"inputs is the single path {_short(unit.inputs)}", "a tuple of paths")
+    try:
+        files = [os.fspath(file) for file in unit.inputs]
+        names = _ENCODE([_below(file, prefix) for file in files])
+    except TypeError:
+        raise wrong(f"inputs is {_short(unit.inputs)}", "a tuple of paths") from None
+    if not isinstance(unit.args, dict):
+        raise wrong(f"args is {type(unit.args).__name__} {_short(unit.args)}", "a dict")
+    try:
+        args = _ENCODE(unit.args)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise wrong(f"args is not JSON ({one_line(e)})", "numbers, texts, lists, dicts") from None
+    return unit.id, SPLITS.index(unit.split), names, args
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _below(file: str, prefix: str) -> str:
@@ -258,5 +379,5 @@ def check_only(units: UnitList, only: str | None, name: str) -> None:
     Raises:
         UsageError: No unit has such an id.
     """
-    if only is not None and not len(units.share(0, 1, only)):
+    if only is not None and not len(units.positions(only)):
         raise UsageError(f"--only {only}: no unit of {name} has such an id")

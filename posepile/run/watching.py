@@ -1,8 +1,14 @@
 """Which files a function looked at, so that its result can be kept until one of them changes.
 
-Opened files and listed folders are seen through Python's audit events. Questions like ``is_file``
-cause no event; they go through ``os.stat``, which is replaced while watching, and count as
-a look at the folder in which the file is or is not: a file that comes or goes changes its folder.
+Opened files, listed folders and SQLite databases are seen through Python's audit events. Questions
+like ``is_file`` cause no event; they go through ``os.stat``, which is replaced while watching, and
+count as a look at the folder in which the file is or is not: a file that comes or goes changes its
+folder. What a C library opens by itself (``cv2.imread``, ``av.open``, ``h5py``) is not seen; who
+reads so says it with :func:`posepile.recipe.looked_at`.
+
+Both the hook and the replaced ``os.stat`` are for the whole process, so what other threads open
+meanwhile would be taken for the function's. Units are therefore listed before there are worker
+threads.
 """
 
 from __future__ import annotations
@@ -13,6 +19,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from posepile.recipe import LOOKED_AT
 
 _LISTING = ("os.listdir", "os.scandir")
 _CODE = (".py", ".pyc", ".so")
@@ -28,6 +37,8 @@ _hooked = False
 @contextlib.contextmanager
 def watching(root: Path) -> Iterator[dict[str, str | None]]:
     """Collects path -> stamp of what is opened for reading, listed or asked for meanwhile.
+
+    For one thread at a time, while no other thread touches files; see above.
 
     What belongs to Python and to programs (their code, the system's folders) is left out.
 
@@ -84,6 +95,25 @@ def _hook(event: str, args: tuple) -> None:
         path = args[0]
         if path is None or isinstance(path, (str, os.PathLike)):
             _see(os.path.abspath(path or "."))
+    elif event == "sqlite3.connect":
+        path = _database_file(args[0])
+        if path is not None:
+            _see(path)
+    elif event == LOOKED_AT:
+        path = os.path.abspath(args[0])
+        if _watched.get(path, THERE) == THERE:  # whatever it is, as it was said by name
+            _watched[path] = stamp(path)
+
+
+def _database_file(database: object) -> str | None:
+    """The file of an SQLite database, None for one in memory."""
+    if not isinstance(database, (str, bytes, os.PathLike)):
+        return None
+    name = os.fsdecode(database)
+    if name.startswith("file:"):
+        uri = urlsplit(name)
+        name = "" if "mode=memory" in uri.query.split("&") else unquote(uri.path)
+    return None if name in ("", ":memory:") else os.path.abspath(name)
 
 
 def _see_question(path: str, inside: str) -> None:
