@@ -281,7 +281,7 @@ def test_detections_without_joints_are_a_wrong_request(fake):
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
-        ("select", "12 annotated person-frames, 12 selected, 0 examples"),
+        ("select", "12 annotated person-frames, 12 selected\n"),
         ("detect", "fake: nothing is to be detected: boxes come from box.source = annotation"),
         ("segment", "fake: nothing is to be segmented: segment.model = raw"),
     ],
