@@ -13,6 +13,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 
 demo: .venv/installed
 	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
+	@echo "Look around: source .venv/bin/activate; export DATA_ROOT='$(DATA_ROOT)'; posepile view aspset"
 
 test: .venv/installed-tests
 	.venv/bin/python -m pytest

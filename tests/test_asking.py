@@ -235,11 +235,13 @@ def test_defaults_of_every_dataset_pass_these_checks():
 def test_status_counts_what_is_current_under_the_settings(fake):
     states(a_run(fake))
     states(a_run(fake, "crop.jpeg_quality=80", only="seq1"))
-    assert "  crop     2 of 3 units current, 8 examples, 1 made under another configuration" in (
-        commands.status(a_run(fake))
+    assert (
+        "  crop     2 of 3 units current, 8 examples, 1 to be made again (--dry-run says why)"
+        in (commands.status(a_run(fake)))
     )
-    assert "  crop     1 of 3 units current, 4 examples, 2 made under another configuration" in (
-        commands.status(a_run(fake, "crop.jpeg_quality=80"))
+    assert (
+        "  crop     1 of 3 units current, 4 examples, 2 to be made again (--dry-run says why)"
+        in (commands.status(a_run(fake, "crop.jpeg_quality=80")))
     )
 
 
@@ -256,3 +258,34 @@ def test_limits_of_workers_change_no_result(fake):
     assert pack.pack(run) == (manifest, False)
     assert "max_memory" not in json.dumps(manifest["config"])
     assert os.path.isabs(run.work)
+
+
+# ---------------------------------------------------------------- what is said of a build
+
+
+def test_status_says_what_the_archive_is(fake):
+    process_and_pack(fake)
+    said = lambda *settings: "\n".join(commands.status(a_run(fake, *settings)))
+    assert "fake.barecat\n" in said()
+    assert "with other settings: crop.jpeg_quality)" in said("crop.jpeg_quality=50")
+    assert "3 to be made again (--dry-run says why)" in said("crop.jpeg_quality=50")
+    assert "other settings" not in said("run.max_quarantined=0.5")
+    os.utime(fake / "fake" / "seq0" / "0.jpg", (1, 1))
+    assert "2 of 3 units current, 8 examples, 1 with input files of another size" in said()
+    (fake / "fake.barecat-shard-00001").unlink()
+    assert "(fake.barecat-shard-00001 is missing; posepile verify fake --repair)" in said()
+
+
+def test_a_lost_shard_is_one_problem(fake):
+    process_and_pack(fake)
+    before = packed_bytes(fake)
+    (fake / "fake.barecat-shard-00001").unlink()
+    ok, lines = commands.verify(a_run(fake), repair=False)
+    assert not ok and len(lines) <= 3 and "shard-00001: not found" in lines[-2]
+    assert commands.verify(a_run(fake), repair=True)[0]
+    assert packed_bytes(fake) == before
+
+
+def test_a_dry_run_of_a_stage_without_work_says_so(fake, capsys):
+    commands.dry_run(a_run(fake), ("detect",))
+    assert "nothing is to be detected" in capsys.readouterr().out

@@ -208,3 +208,10 @@ def test_list_shows_datasets_of_other_folders(tmp_path, monkeypatch):
     )
     done = posepile("list", env={"POSEPILE_DATASETS": str(tmp_path)})
     assert "odd          3d           3 joints  none" in done.stdout, done.stderr
+
+
+def test_a_dry_run_before_the_miniature_is_made(tmp_path):
+    options = ("--miniature", "--dry-run")
+    done = posepile("run", "coco", *options, env={"DATA_ROOT": str(tmp_path)})
+    assert (done.returncode, list(tmp_path.glob("coco/*"))) == (0, [])
+    assert "the miniature would be made" in done.stdout

@@ -19,23 +19,23 @@ TESTS = Path(__file__).parent
 # The declaration of a field, and its value in example i.
 FIELDS = {
     "a number per joint": (
-        'confidence: np.ndarray | None = stored(Fixed("<f4", ("J",)), default=None, flag=512)',
+        'confidence: np.ndarray | None = stored(Fixed("<f4", ("J",)), default=None, flag=32768)',
         "np.arange(5, dtype=np.float32) + i",
     ),
     "whole numbers per joint": (
-        'confidence: np.ndarray | None = stored(Fixed("<i4", ("J", 2)), default=None, flag=512)',
+        'confidence: np.ndarray | None = stored(Fixed("<i4", ("J", 2)), default=None, flag=32768)',
         "np.arange(10).reshape(5, 2) + i",
     ),
     "a free map": (
-        "confidence: dict | None = stored(Extra(), default=None, flag=1024)",
+        "confidence: dict | None = stored(Extra(), default=None, flag=16384)",
         '{"source": "lab", "values": np.arange(3.0) + i, "nested": {"i": i}}',
     ),
     "an array of any length": (
-        'confidence: np.ndarray | None = stored(Ragged("<f4", (2,)), default=None, flag=512)',
+        'confidence: np.ndarray | None = stored(Ragged("<f4", (2,)), default=None, flag=32768)',
         "np.ones((i + 1, 2), np.float32) * i",
     ),
     "a number": (
-        'confidence: float | None = stored(Fixed("<f8"), default=None, flag=512)',
+        'confidence: float | None = stored(Fixed("<f8"), default=None, flag=32768)',
         "0.25 * i",
     ),
     "a text": (

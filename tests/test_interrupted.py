@@ -55,7 +55,7 @@ def test_all_tasks_of_an_array_may_start_at_once(miniature, tmp_path, run_main):
     outputs = [task.communicate() for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0, 0], outputs
     assert sum("miniature made" in out for out, _ in outputs) == 1
-    assert all("pack with: --stage pack" in out for out, _ in outputs)
+    assert all("when all are done: --stage pack" in out for out, _ in outputs)
     assert list(tmp_path.glob("coco.barecat*")) == []
     assert unfinished(tmp_path) == []
     run_main("coco", tmp_path, "--miniature", "--stage", "pack")

@@ -69,13 +69,15 @@ def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: 
     if unit_stages and args.stage is None:
         unit_stages = default_stages(run.config)
     if "process" in steps and unit_stages:
-        if args.dry_run:
+        if args.dry_run and args.miniature and not run.root.is_dir():
+            print(f"{run.build}: the miniature would be made, and all of its units be done")
+        elif args.dry_run:
             commands.dry_run(run, unit_stages)
         else:
             commands.process(run, unit_stages)
     if "pack" in steps and "pack" in stages and not args.dry_run:
         if run.shard != (0, 1) and args.stage != "pack":
-            print(f"{run.build}: this was a share of the units; pack with: --stage pack")
+            print(f"{run.build}: this was a share of the units; when all are done: --stage pack")
         else:
             _report(run, commands.pack(run))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from posepile import paths
 from posepile.errors import UsageError
+from posepile.files import read_json
 from posepile.recipe import SPLITS
 from posepile.run import pack as packing
 from posepile.run import results
@@ -27,6 +29,13 @@ from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
 from posepile.stages.detect import needs_detector
 from posepile.stages.segment import segments
+from posepile.store.packing import manifest_path
+
+# What status says of units that have a result which is not current.
+OTHER_STATES = {
+    "again": "to be made again (--dry-run says why)",
+    "touched": "with input files of another size or time",
+}
 
 
 def process(run: Run, stages: tuple[str, ...]) -> None:
@@ -95,6 +104,10 @@ def count_lines(counts: Counts) -> list[str]:
 
 def dry_run(run: Run, stages: tuple[str, ...]) -> Plan:
     """Prints what a run would do and why, and does nothing."""
+    idle = nothing_to_do(run, stages)
+    if idle:
+        print(f"{run.build}: {idle}")
+        return Plan(stages)
     _, _, plan = plan_share(run, stages)
     print(f"{run.build}: {'+'.join(stages)}: {summary(plan)}")
     for line in plan.words:
@@ -126,7 +139,7 @@ def status(run: Run) -> list[str]:
         if not (run.work / "parts" / stage).is_dir() and stage != final_stage(run.config):
             continue
         planner = Planner(run, keys, stage)
-        current, stale, examples = 0, 0, 0
+        current, examples, others = 0, 0, Counter()
         for row in units.rows(range(units.count)):
             decision = planner.decide(row)
             if decision.state == "current":
@@ -135,16 +148,34 @@ def status(run: Run) -> list[str]:
             elif decision.state == "quarantined":
                 if stage == final_stage(run.config):
                     quarantined.append(decision.record["error"])
-            else:
-                stale += decision.header is not None
-        other = f", {stale} made under another configuration" if stale else ""
+            elif decision.state != "new":
+                others[OTHER_STATES[decision.state]] += 1
+        other = "".join(f", {n} {words}" for words, n in sorted(others.items()))
         of = f"{current} of {units.count} units"
         lines.append(f"  {stage:8} {of} current, {examples} examples{other}")
     lines += [f"  quarantined: {error_line(error)}" for error in quarantined]
-    lines.append(f"  packed   {run.archive if run.archive.is_file() else 'no'}")
+    lines.append(f"  packed   {packed_state(run)}")
     free = shutil.disk_usage(paths.data_root()).free
     lines.append(f"  free     {free / 1e9:.1f} GB on the disk of DATA_ROOT")
     return lines
+
+
+def packed_state(run: Run) -> str:
+    """Returns where the archive is and what is to be said of it, ``no`` if there is none."""
+    if not run.archive.is_file():
+        return "no"
+    remarks = []
+    manifest = read_json(manifest_path(run.archive))
+    part = manifest.get("partial") if isinstance(manifest, dict) else None
+    if part:
+        remarks.append(f"partial: {part['units']} of {part['of']} units, --only {part['only']}")
+    other = other_settings(run)
+    if other:
+        remarks.append(f"with other settings: {other}")
+    missing = packing.missing_files(run)
+    if missing:
+        remarks.append(f"{missing[0]} is missing; posepile verify {run.build} --repair")
+    return f"{run.archive}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def verify(run: Run, repair: bool) -> tuple[bool, list[str]]:

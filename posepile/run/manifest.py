@@ -126,8 +126,11 @@ def other_settings(run: Run) -> str:
     found = ""
     for stored in (read_json(manifest_path(run.archive)), _inner_manifest(run)):
         config = stored.get("config") if isinstance(stored, dict) else None
-        if isinstance(config, dict):
-            changed = changed_keys(config, settings(run))
+        if isinstance(config, dict) and isinstance(config.get("run"), dict):
+            now = settings(run)
+            # How much is tolerated makes no other archive.
+            config["run"]["max_quarantined"] = now["run"]["max_quarantined"]
+            changed = changed_keys(config, now)
             if not changed:
                 return ""
             found = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")

@@ -122,6 +122,13 @@ def packed_files(run: Run) -> dict[str, int]:
     return {f.name: f.stat().st_size for f in sorted(set(files)) if f.is_file()}
 
 
+def missing_files(run: Run) -> list[str]:
+    """Returns the names of the files of the packed dataset that are gone since it was packed."""
+    done = read_json(run.work / "pack.json")
+    files = done.get("files") if isinstance(done, dict) else None
+    return sorted(set(files or ()) - set(packed_files(run)))
+
+
 # ---------------------------------------------------------------- what is finished
 
 

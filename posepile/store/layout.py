@@ -64,7 +64,8 @@ def where_now(archive_path: str | os.PathLike, suffix: str = "") -> tuple[str, s
         suffix: What follows in the name of the file: nothing for the index.
     """
     archive = os.fspath(archive_path)
-    return f"{archive}.next/{os.path.basename(archive)}{suffix}", f"{archive}{suffix}"
+    new = os.path.join(next_folder(archive), f"{os.path.basename(archive)}{suffix}")
+    return new, f"{archive}{suffix}"
 
 
 def find_index(archive_path: str | os.PathLike) -> tuple[str, Stamp] | None:

@@ -300,7 +300,6 @@ def _metadata(parts, spec, manifest, bones, identity):
     sources = json.dumps(manifest.get("sources", manifest), sort_keys=True, default=str)
     return {
         **_facts(spec),
-        "world_up": None if spec.world_up is None else list(spec.world_up),
         "train_bone_lengths": bones["train"].mean(),
         "trainval_bone_lengths": bones["train"].mean(bones["val"]),
         "format_version": FORMAT_VERSION,

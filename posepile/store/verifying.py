@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
-from posepile.store.layout import digests_path, find_index, next_folder
+from posepile.store.layout import digests_path, find_index, next_folder, shard_path
 from posepile.store.parts import damage_of_part, read_header, shard_of
 from posepile.store.reading import Archive, open_anew
 from posepile.store.shard_files import file_digest
@@ -29,12 +29,10 @@ class VerifyReport:
     Attributes:
         problems: One line each; empty if all is well.
         damaged_parts: Parts of the work folder that are to be made again.
-        archive_damaged: The archive is to be packed again.
     """
 
     problems: list[str] = field(default_factory=list)
     damaged_parts: list[Path] = field(default_factory=list)
-    archive_damaged: bool = False
 
 
 def verify(path: str | os.PathLike, max_problems: int = 100) -> list[str]:
@@ -60,7 +58,6 @@ def check_archive(
     report = VerifyReport()
     digests: dict[tuple[int, int], str] = {}  # of shards, which the parts share as hard links
     for problem in _archive_problems(path, digests):
-        report.archive_damaged = True
         if not _list(report, problem, max_problems):
             break
     for part in sorted(work.rglob("*.part")) if work is not None else ():
@@ -147,6 +144,12 @@ def _archive_problems(path, digests) -> Iterator[str]:
     yield from _digest_problems(archive_path, digests)
     try:
         archive = open_anew(path)
+        lost = _lost_shards(archive_path, archive)
+        if lost:
+            # Without them the library takes the later shards for earlier ones, and calls all of
+            # their entries damaged.
+            yield from lost
+            return
         yield from _entry_problems(archive)
         if archive.has_table:
             yield from _table_problems(archive)
@@ -155,6 +158,16 @@ def _archive_problems(path, digests) -> Iterator[str]:
         yield f"{archive_path}: not found"
     except PosePileError as e:
         yield str(e)
+
+
+def _lost_shards(archive_path, archive):
+    """Returns one line for each shard that the index refers to and that is not there."""
+    numbers = {shard for _, shard, _, _ in archive.entries()}
+    return [
+        f"{shard_path(archive_path, n)}: not found; --repair puts it in place again"
+        for n in sorted(numbers)
+        if not shard_path(archive_path, n).exists()
+    ]
 
 
 def _digest_problems(archive_path, digests):
