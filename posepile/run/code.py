@@ -11,7 +11,7 @@ import ast
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +53,40 @@ def recipe_code(recipe: ModuleType) -> dict[str, str]:
                 seen.add(target)
                 waiting.append((other, target))
     return dict(sorted(found.items()))
+
+
+def module_digests(start: str, follows: Callable[[str], bool]) -> dict[str, str]:
+    """Returns a digest for each module of the package that another one uses, and for itself.
+
+    Names that are imported for annotations only (below ``if TYPE_CHECKING``) do not count.
+
+    Args:
+        start: Dotted name of the module.
+        follows: Says of a dotted name below ``posepile`` whether it counts.
+
+    Returns:
+        Dotted name -> digest.
+    """
+    found: dict[str, str] = {}
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        pieces = name.split(".")
+        if name in found or pieces[0] != posepile.__name__ or len(pieces) < 2:
+            continue
+        path = _existing(Path(posepile.__file__).parent.joinpath(*pieces[1:]))
+        if path is None or not follows(name):
+            continue
+        tree = ast.parse(path.read_bytes(), str(path))
+        found[name] = _digest(tree)
+        waiting += _imported(_WithoutTypes().visit(tree), name, path.name == "__init__.py")
+    return dict(sorted(found.items()))
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if typing else self.generic_visit(node)
 
 
 def _shown(path: Path, main: Path) -> str:

@@ -140,7 +140,7 @@ def status(run: Run) -> list[str]:
             continue
         planner = Planner(run, keys, stage)
         current, examples, others = 0, 0, Counter()
-        for row in units.rows(range(units.count)):
+        for row in units.rows(units.positions()):
             decision = planner.decide(row)
             if decision.state == "current":
                 current += 1

@@ -264,7 +264,7 @@ def _redo(
     damaged: dict[str, set[str]] = {}
     for path in paths:
         damaged.setdefault(Path(path).stem, set()).add(Path(path).parent.parent.name)
-    rows = [r for r in units.rows(range(units.count)) if results.folder_name(r.id) in damaged]
+    rows = [r for r in units.rows(units.positions()) if results.folder_name(r.id) in damaged]
     if len(rows) < len(damaged):
         unknown = sorted(damaged.keys() - {results.folder_name(r.id) for r in rows})
         raise WorkError(
