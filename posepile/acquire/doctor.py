@@ -69,11 +69,6 @@ class DoctorReport:
         return {kind: len(getattr(self, kind)) for kind in KINDS}
 
     @property
-    def exit_code(self) -> int:
-        """What the command line should return."""
-        return 0 if self.ok else 1
-
-    @property
     def lines(self) -> list[str]:
         """The report as text, with the first few examples of each kind."""
         lines = [f"{self.name}: {self.root}: {self.n_files} files"]
