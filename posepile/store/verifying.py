@@ -15,7 +15,7 @@ from pathlib import Path
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
 from posepile.store.layout import digests_path, find_index, next_folder
-from posepile.store.parts import damage_of_part, read_header, shard_of
+from posepile.store.parts import damage_of_part, read_header, remove_part, shard_of
 from posepile.store.reading import Archive, open_anew
 from posepile.store.shard_files import file_digest
 
@@ -29,12 +29,10 @@ class VerifyReport:
     Attributes:
         problems: One line each; empty if all is well.
         damaged_parts: Parts of the work folder that are to be made again.
-        archive_damaged: The archive is to be packed again.
     """
 
     problems: list[str] = field(default_factory=list)
     damaged_parts: list[Path] = field(default_factory=list)
-    archive_damaged: bool = False
 
 
 def verify(path: str | os.PathLike, max_problems: int = 100) -> list[str]:
@@ -60,7 +58,6 @@ def check_archive(
     report = VerifyReport()
     digests: dict[tuple[int, int], str] = {}  # of shards, which the parts share as hard links
     for problem in _archive_problems(path, digests):
-        report.archive_damaged = True
         if not _list(report, problem, max_problems):
             break
     for part in sorted(work.rglob("*.part")) if work is not None else ():
@@ -108,8 +105,7 @@ def repair(
     if not report.problems:
         return report
     for part in report.damaged_parts:
-        part.unlink(missing_ok=True)
-        shard_of(part).unlink(missing_ok=True)
+        remove_part(part)
     if report.damaged_parts:
         redo(report.damaged_parts)
     pack()
