@@ -11,6 +11,7 @@ from fake_dataset import a_run, process_and_pack, states
 
 from posepile import config
 from posepile.run import code, commands, inputs, job, keys, pack, process
+from posepile.store import parts
 
 fake = fake_dataset.fake  # the fixture
 
@@ -138,7 +139,57 @@ def test_masks_made_from_kept_crops_are_not_of_the_new_code(fake, edited):
     assert set(map(str, again.values())) == {"{'crop': 'done', 'segment': 'done'}"}
 
 
+def test_what_is_made_anew_beside_kept_results_is_of_the_new_code(fake, edited):
+    both = ("crop", "segment")
+    grabcut = "segment.model=grabcut"
+    states(a_run(fake, grabcut), both)
+    before = a_run(fake)
+    crop, mask = (fake_dataset.part_of(before, stage, "seq1") for stage in both)
+    mask.unlink()
+    damage(crop)
+    edited("after")
+    keep = a_run(fake, grabcut, keep_results=True)
+    assert states(keep, both)["seq1"] == {"crop": "done", "segment": "done"}
+    now = job.run_keys(keep).shared["recipe"]
+    for part in (crop, mask):
+        assert parts.read_header(part)["result"]["key"]["recipe"] == now
+    # Crops that are kept and sound make masks of their own code.
+    (kept, mask) = (fake_dataset.part_of(before, stage, "seq0") for stage in both)
+    mask.unlink()
+    assert states(keep, ("segment",))["seq0"] == {"segment": "done"}
+    then = parts.read_header(kept)["result"]["key"]["recipe"]
+    assert then == parts.read_header(mask)["result"]["key"]["recipe"] != now
+
+
+def damage(part):
+    data = bytearray(part.read_bytes())
+    data[-40] ^= 1
+    part.write_bytes(data)
+
+
+def test_crops_are_checked_once_when_only_masks_are_made_again(fake, monkeypatch):
+    both = ("crop", "segment")
+    states(a_run(fake, "segment.model=grabcut", only="seq0"), both)
+    checked = []
+    damage_of_part = parts.damage_of_part
+
+    def noted(path, **options):
+        checked.append(path)
+        return damage_of_part(path, **options)
+
+    monkeypatch.setattr(parts, "damage_of_part", noted)
+    run = a_run(fake, "segment.model=grabcut", "segment.min_area=0.06", only="seq0")
+    assert states(run, both)["seq0"] == {"crop": "kept", "segment": "done"}
+    assert len(checked) == 1
+
+
 # ---------------------------------------------------------------- what is said
+
+
+def test_that_arguments_of_a_unit_changed_is_said_in_grammar(fake):
+    run = a_run(fake)
+    said = keys.name_changes(job.run_keys(run), run.work, "unit", "0")
+    assert said == "the unit's arguments have changed"
 
 
 @pytest.mark.parametrize(

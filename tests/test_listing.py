@@ -81,6 +81,7 @@ def test_shares_are_disjoint_and_together_all(opened, count):
 
 def test_a_glob_chooses_by_id_in_the_same_order(opened):
     units = opened()
+    assert list(units.positions()) == [0, 1, 2, 3] and list(units.positions("a/*")) == [0, 2, 3]
     assert ids(units, only="a/*") == ["a/1", "a/2", "a/3"]
     assert ids(units, 1, 2, "a/*") == ["a/2"]
     check_only(units, "b/?", "fake")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile import paths
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError
 from posepile.files import read_json
 from posepile.recipe import SPLITS
 from posepile.run import pack as packing
@@ -18,6 +18,7 @@ from posepile.run.job import Run, run_keys, run_units
 from posepile.run.manifest import other_settings
 from posepile.run.plan import Plan, Planner, summary
 from posepile.run.process import (
+    check_not_empty,
     check_quarantine,
     error_line,
     final_stage,
@@ -68,8 +69,8 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
         print("  (what is unchanged stays quarantined; --retry tries it again)")
     check_quarantine(run, len(failed), n, len(frames), found.share)
     whole = run.shard == (0, 1) and run.only is None
-    if whole and set(stages) & {"crop", "segment"} and not counts.examples:
-        raise WorkError(f"{run.build}: no example is left: {where_they_went(counts)}")
+    if whole and set(stages) & {"crop", "segment"}:
+        check_not_empty(run, counts)
 
 
 def nothing_to_do(run: Run, stages: tuple[str, ...]) -> str | None:
@@ -83,13 +84,6 @@ def nothing_to_do(run: Run, stages: tuple[str, ...]) -> str | None:
     if stages == ("segment",) and not segments(params):
         return f"nothing is to be segmented: segment.model = {params.segment.model}"
     return None
-
-
-def where_they_went(counts: Counts) -> str:
-    """Returns why person-frames gave no example, as one line."""
-    reasons = [f"{n} {reason}" for reason, n in sorted((counts.dropped + counts.excluded).items())]
-    n = f"{counts.annotated} annotated person-frames"
-    return ", ".join([n, f"{counts.selected} selected", *reasons])
 
 
 def count_lines(counts: Counts) -> list[str]:

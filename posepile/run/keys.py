@@ -154,7 +154,7 @@ def name_changes(keys: Keys, work: Path, component: str, then: str | None) -> st
         then: The digest that it had.
     """
     words = WORDS[component]
-    verb = "have" if words.endswith("s") and component not in ("unit",) else "has"
+    verb = "have" if words.endswith("s") else "has"
     if component in ("damaged", "retry"):
         return words
     before = read_json(work / "components" / f"{then}.json")

@@ -28,7 +28,7 @@ class Totals:
         units: Split -> number of units.
         counts: Split -> counts.
         fingerprints: How often an input was fingerprinted in which way.
-        sequences: Which entries of exclusions.yaml concern any sequence.
+        exclusions: The entries of exclusions.yaml that concern any sequence, by their JSON.
         kept: Digest of other code of the recipe -> number of results that it made.
     """
 
@@ -50,6 +50,13 @@ class Totals:
         if kept:
             self.kept[kept] += 1
         return share
+
+    def all_counts(self) -> Counts:
+        """Returns the counts over all splits."""
+        total = Counts()
+        for counts in self.counts.values():
+            total.add(counts)
+        return total
 
 
 def make_manifest(

@@ -18,7 +18,14 @@ from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
 from posepile.run.manifest import Totals, make_manifest, other_settings
 from posepile.run.plan import WITH_SHARD, Decision, Planner
-from posepile.run.process import check_quarantine, default_stages, final_stage, work_on
+from posepile.run.process import (
+    check_not_empty,
+    check_quarantine,
+    default_stages,
+    final_stage,
+    share_of_input,
+    work_on,
+)
 from posepile.stages import UNIT_STAGES
 from posepile.store import opening, packing, parts
 from posepile.store.packing import manifest_path
@@ -66,11 +73,11 @@ def _pack(
     found = collect(run, keys, units)
     check_finished(run, keys, found)
     n = found.units + len(found.failed)
-    frames = sum(len(c.quarantined) for c in found.totals.counts.values())
-    share = (len(found.failed) + found.frames_quarantined) / max(1, n)
-    check_quarantine(run, len(found.failed), n, frames, share)
+    counts = found.totals.all_counts()
+    share = share_of_input(len(found.failed), found.quarantined_shares, n)
+    check_quarantine(run, len(found.failed), n, len(counts.quarantined), share)
+    check_not_empty(run, counts)
     manifest = make_manifest(run, keys, found.totals, found.failed, units.count)
-    check_not_empty(run, manifest)
 
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
@@ -85,7 +92,7 @@ def _pack(
         )
     done.unlink(missing_ok=True)
     stage = final_stage(run.config)
-    positions = units.share(0, 1, run.only)
+    positions = units.positions(run.only)
     skipped = found.skipped
     try:
         summary = packing.pack(
@@ -138,7 +145,7 @@ class Found:
         n_missing: How many of those there are.
         reason: A component in which one of them differs, with the digest it had.
         digest: Of all parts in order, and of what they were made from.
-        frames_quarantined: Sum over the units of the share of quarantined frames.
+        quarantined_shares: Sum over the units of the share of quarantined frames.
     """
 
     totals: Totals = field(default_factory=Totals)
@@ -149,18 +156,18 @@ class Found:
     n_missing: int = 0
     reason: tuple[str, str | None] | None = None
     digest: Any = field(default_factory=hashlib.sha256)
-    frames_quarantined: float = 0.0
+    quarantined_shares: float = 0.0
 
 
 def collect(run: Run, keys: Keys, units: UnitList) -> Found:
     """Looks at the units in archive order and keeps no more of them than their sums."""
     found = Found()
     planner = Planner(run, keys, final_stage(run.config))
-    for row in units.rows(units.share(0, 1, run.only)):
+    for row in units.rows(units.positions(run.only)):
         decision = settle(run, keys, planner, row)
         if decision.state == "current":
             result = decision.header["result"]
-            found.frames_quarantined += found.totals.add(result, decision.kept)
+            found.quarantined_shares += found.totals.add(result, decision.kept)
             found.units += 1
             sums = decision.header["sha256"]
             identity = [row.id, result["key"]["inputs"], sums["columns"], sums["shard"]]
@@ -214,33 +221,11 @@ def check_finished(run: Run, keys: Keys, found: Found) -> None:
     )
 
 
-def check_not_empty(run: Run, manifest: dict[str, Any]) -> None:
-    """Refuses a dataset without examples.
-
-    Raises:
-        WorkError: Says where all of them went.
-    """
-    if any(manifest["counts"].values()):
-        return
-    reasons = [
-        f"{n} {reason}"
-        for split in manifest["splits"].values()
-        for what in ("dropped", "excluded")
-        for reason, n in sorted(split[what].items())
-    ]
-    annotated = sum(split["annotated"] for split in manifest["splits"].values())
-    raise WorkError(
-        f"{run.build}: no example is left of {annotated} annotated person-frames"
-        + (f": {', '.join(reasons)}" if reasons else "")
-        + "; nothing was packed"
-    )
-
-
 def _inputs(
     run: Run, units: UnitList, stage: str, skipped: set[int]
 ) -> Iterator[tuple[str, int, str]]:
     """Name, size and digest of every input of the finished units, with repetitions."""
-    for row in units.rows(units.share(0, 1, run.only)):
+    for row in units.rows(units.positions(run.only)):
         if row.position not in skipped:
             header = parts.read_header(results.part_path(run.work, stage, row.id))
             for name, size, _, digest in header["result"]["inputs"] if header else ():

@@ -146,7 +146,7 @@ class Plan:
         reasons: How many units are done again for which component.
         before: Component -> a digest that it had before.
         counts: Counts of the units that are current.
-        frames_quarantined: Sum over these units of the share of quarantined frames.
+        quarantined_shares: Sum over these units of the share of quarantined frames.
         quarantined: Errors of the quarantined units.
         kept: Results kept although made by other code: digest of that code -> number.
         words: What is said about it, in lines; empty if nothing is to be said.
@@ -159,7 +159,7 @@ class Plan:
     reasons: Counter = field(default_factory=Counter)
     before: dict[str, str | None] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
-    frames_quarantined: float = 0.0
+    quarantined_shares: float = 0.0
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     kept: Counter = field(default_factory=Counter)
     words: list[str] = field(default_factory=list)
@@ -184,7 +184,7 @@ def make_plan(
         plan.count += 1
         plan.states[decision.state] += 1
         if decision.state == "current":
-            plan.frames_quarantined += plan.counts.add_json(decision.header["result"]["counts"])
+            plan.quarantined_shares += plan.counts.add_json(decision.header["result"]["counts"])
             if decision.kept:
                 plan.kept[decision.kept] += 1
             continue

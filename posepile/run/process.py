@@ -41,7 +41,7 @@ class Summary:
         kept: Number of units whose results were current.
         counts: Counts over all good units.
         errors: What stopped the quarantined units.
-        share: Share of the input that is quarantined.
+        quarantined_shares: Sum over the good units of the share of quarantined frames.
     """
 
     plan: Plan
@@ -49,13 +49,14 @@ class Summary:
     kept: int = 0
     counts: Counts = field(default_factory=Counts)
     errors: list[dict[str, Any]] = field(default_factory=list)
-    frames_quarantined: float = 0.0
+    quarantined_shares: float = 0.0
 
     @property
     def share(self) -> float:
-        """Share of quarantined input: units weigh the same, m of n frames count m / n."""
-        n = self.done + self.kept + len(self.errors)
-        return (len(self.errors) + self.frames_quarantined) / max(1, n)
+        """Share of the input that is quarantined."""
+        return share_of_input(
+            len(self.errors), self.quarantined_shares, self.done + self.kept + len(self.errors)
+        )
 
 
 def default_stages(params: StageParams) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ def process(
             tell(f"{run.build}: {line}")
         summary = Summary(plan, kept=plan.states["current"])
         summary.counts.add(plan.counts)
-        summary.frames_quarantined = plan.frames_quarantined
+        summary.quarantined_shares = plan.quarantined_shares
         summary.errors += plan.quarantined
         for outcome in work_on(run, keys, stages, units.rows(plan.todo), len(plan.todo), tell):
             each(outcome)
@@ -110,7 +111,7 @@ def process(
             summary.done += "done" in outcome.stages.values()
             summary.kept += "done" not in outcome.stages.values()
             summary.counts.add(outcome.counts)
-            summary.frames_quarantined += outcome.counts.quarantined_share()
+            summary.quarantined_shares += outcome.counts.quarantined_share()
         return summary
 
 
@@ -257,6 +258,17 @@ def error_line(error: dict[str, Any]) -> str:
     return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
 
 
+def share_of_input(failed: int, quarantined_shares: float, units: int) -> float:
+    """Returns the share of quarantined input: units weigh the same, m of n frames count m / n.
+
+    Args:
+        failed: Number of quarantined units.
+        quarantined_shares: Sum over the good units of the share of quarantined frames.
+        units: Number of all units.
+    """
+    return (failed + quarantined_shares) / max(1, units)
+
+
 def check_quarantine(run: Run, failed: int, units: int, frames: int, share: float) -> None:
     """Fails the run above the tolerated share.
 
@@ -277,3 +289,24 @@ def check_quarantine(run: Run, failed: int, units: int, frames: int, share: floa
             f"was packed. Repair the files listed in {run.work / 'quarantine'} and above and run "
             "again (with --retry what is unchanged is tried again, too), or raise the limit"
         )
+
+
+def check_not_empty(run: Run, counts: Counts) -> None:
+    """Refuses a dataset without examples.
+
+    Args:
+        run: The run.
+        counts: Counts over all units.
+
+    Raises:
+        WorkError: Says where all of them went.
+    """
+    if counts.examples:
+        return
+    reasons = [f"{n} {reason}" for reason, n in sorted((counts.dropped + counts.excluded).items())]
+    annotated, selected = counts.annotated, counts.selected
+    raise WorkError(
+        f"{run.build}: no example is left of {annotated} annotated person-frames: "
+        + ", ".join([f"{selected} selected", *reasons])
+        + "; nothing was packed"
+    )

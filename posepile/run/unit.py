@@ -105,7 +105,7 @@ class _Unit:
         self.record = results.read_quarantine(self.run.work, row.id)
         self.inputs: list[list] = []
         self.key: dict[str, str] = {}
-        self.made: set[str] = set()
+        self.sound: set[str] = set()  # stages whose part was made or read whole just now
         self._paths: dict[str, Path] = {}
         self._sequences: list | None = None
 
@@ -173,15 +173,19 @@ class _Unit:
             return None
         reasons = differences(self.keys, stage, self.key, result)
         if reasons == ("recipe",) and self.run.keep_results:
-            # What is made from it was made by that code too.
-            self.key = {**self.key, "recipe": result["key"]["recipe"]}
-        elif reasons or (self.run.retry and result["counts"]["quarantined"]):
+            return header
+        if reasons or (self.run.retry and result["counts"]["quarantined"]):
             return None
         return header
+
+    def build_on(self, header: dict[str, Any]) -> None:
+        """Takes a stored result: what is made from it is of the code that made it."""
+        self.key = {**self.key, "recipe": header["result"]["key"]["recipe"]}
 
     def bring_up_to_date(self, stage: str) -> None:
         header = self.current_header(stage)
         if header is not None and not self.is_damaged(stage, header):
+            self.build_on(header)
             self.record_times(stage, header)
             self.outcome.stages[stage] = "kept"
             self.outcome.counts = Counts.from_json(header["result"]["counts"])
@@ -197,7 +201,13 @@ class _Unit:
             return "image_bytes" in header and (
                 not shard.is_file() or shard.stat().st_size != header["image_bytes"]
             )
-        return parts.damage_of_part(self.path(stage)) is not None
+        return not self.is_sound(stage)
+
+    def is_sound(self, stage: str) -> bool:
+        """Whether every byte of a part is as it was written; it is read whole only once."""
+        if stage not in self.sound and parts.damage_of_part(self.path(stage)) is None:
+            self.sound.add(stage)
+        return stage in self.sound
 
     def record_times(self, stage: str, header: dict[str, Any]) -> None:
         """Keeps the files' new times in the part, so that they are not read again every time."""
@@ -229,7 +239,7 @@ class _Unit:
             task.source = self.crops(task.counts)
         run = {"select": examples, "detect": detect, "crop": crop, "segment": segment}[stage].run
         run(task)
-        self.made.add(stage)
+        self.sound.add(stage)
         return task.counts
 
     def sequences(self) -> list:
@@ -257,12 +267,15 @@ class _Unit:
         """Boxes that the detection stage made, None if there are none that fit."""
         from posepile.stages import detect
 
-        if self.current_header("detect") is None:
+        header = self.current_header("detect")
+        if header is None:
             return None
         try:
-            return detect.load(self.path("detect"))
+            found = detect.load(self.path("detect"))
         except CorruptInput:  # damaged on our disk, not in the raw data: detect again
             return None
+        self.build_on(header)
+        return found
 
     def crops(self, counts: Counts) -> Path:
         """The part of the crop stage; made again if the disk has damaged it."""
@@ -272,9 +285,10 @@ class _Unit:
                 f"{self.row.id}: no current crops to segment; run the crop stage first"
             )
         path = self.path("crop")
-        if "crop" not in self.made and parts.damage_of_part(path) is not None:
+        if not self.is_sound("crop"):
             parts.remove_part(path)
             self.make("crop")
             header = parts.read_header(path)
+        self.build_on(header)
         counts.add(Counts.from_json(header["result"]["counts"]))
         return path

@@ -62,7 +62,7 @@ def choose_boxes(
     elif box.source in ("joints", "detect"):
         boxes = [joints_box(j, image_size, box, counts) for j in joints]
     else:
-        boxes = [annotated_box(w, counts) for w in group]
+        boxes = [annotated_box(s, counts) for s in group]
         boxes = [None if b is None else boxlib.expand(b, box.expand) for b in boxes]
     return [None if b is None else np.asarray(b, np.float32) for b in boxes]
 

@@ -87,7 +87,7 @@ def crop_frame(
     if camera is None and task.spec.kind != "2d":
         counts.dropped["no camera pose for this frame"] += len(group)
         return []
-    joints = [project_joints(w, camera) for w in group]
+    joints = [project_joints(s, camera) for s in group]
     boxes = choose_boxes(group, joints, detected, frame.size, params.box, params.detect, counts)
 
     planned = []

@@ -80,13 +80,13 @@ def selected_examples(
                 selected.append(Selected(int(track.frames[k]), track, k))
             else:
                 counts.dropped[reason] += 1
-    selected.sort(key=lambda w: (w.frame, w.track.person))
+    selected.sort(key=lambda s: (s.frame, s.track.person))
     return selected
 
 
 def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:
     """Groups selected examples by source frame."""
-    for frame, group in itertools.groupby(selected, key=lambda w: w.frame):
+    for frame, group in itertools.groupby(selected, key=lambda s: s.frame):
         yield frame, list(group)
 
 
