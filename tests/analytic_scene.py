@@ -141,16 +141,26 @@ def photograph(scene, camera: TextbookCamera, size: tuple[int, int], samples: in
     return to_srgb(light / samples**2).reshape(h, w, 3)
 
 
+def srgb_to_light(values: np.ndarray) -> np.ndarray:
+    """SRGB values in 0..1 to linear light in 0..1."""
+    v = np.asarray(values, np.float64)
+    return np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def light_to_srgb(light: np.ndarray) -> np.ndarray:
+    """Linear light in 0..1 to sRGB values in 0..1."""
+    v = np.asarray(light, np.float64)
+    return np.where(v <= 0.0031308, v * 12.92, 1.055 * np.maximum(v, 0) ** (1 / 2.4) - 0.055)
+
+
 def to_srgb(light: np.ndarray) -> np.ndarray:
     """Linear light in 0..1 to 8-bit sRGB."""
-    value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.round(255 * value).astype(np.uint8)
+    return np.round(255 * light_to_srgb(light)).astype(np.uint8)
 
 
 def to_light(image: np.ndarray) -> np.ndarray:
     """8-bit sRGB to linear light in 0..1."""
-    v = image / 255
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    return srgb_to_light(image / 255)
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:

@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from analytic_scene import light_to_srgb, srgb_to_light
 
 from posepile.errors import CorruptInput, WorkError
 from posepile.imaging import jpeg, kernels, pictures, videos, warp
@@ -236,8 +237,8 @@ def test_colours_follow_the_tags_and_the_size(height, tag, matrix, full_range, p
         for picture in (
             rgb[y, x],
             small[30, round(x * small.shape[1] / 256)],
-            np.rint(255 * warp.light_to_srgb(light[y, x])),
-            np.rint(255 * warp.light_to_srgb(half[y // 2, x // 2])),
+            np.rint(255 * light_to_srgb(light[y, x])),
+            np.rint(255 * light_to_srgb(half[y // 2, x // 2])),
         ):
             assert np.abs(picture.astype(int) - colour).max() <= 4
 
@@ -275,7 +276,7 @@ def test_region_and_level_mean_the_same_for_every_kind_of_frame():
         (pictures.PlanarFrame(yuv), (172, 96), 0.01),
     ):
         assert frame.size == size
-        truth = warp.srgb_to_light(image[: size[1], : size[0]] / 255)
+        truth = srgb_to_light(image[: size[1], : size[0]] / 255)
         for level in (3, 2, 1, 0):
             k = 1 << level
             w, h = -(-size[0] // k), -(-size[1] // k)

@@ -6,10 +6,10 @@ import sys
 import deltacamera
 import numpy as np
 import pytest
-from analytic_scene import Dots, TextbookCamera, Waves, find_dots, photograph, psnr
+from analytic_scene import Dots, TextbookCamera, Waves, find_dots, photograph, psnr, to_light
 from scipy.spatial.transform import Rotation
 
-from posepile.imaging import cropping, warp
+from posepile.imaging import cropping
 from posepile.imaging.frames import ArrayFrame
 
 SIZE = (480, 360)
@@ -137,7 +137,7 @@ def test_without_a_camera_the_crop_is_scaled_and_cut_only():
     assert (w, h) == pytest.approx((120, 120))
     # The edge of the square lies half a pixel before its first pixel's centre
     left = cropping.transform_points(np.array([[49.5, 99.5]]), None, plan)[0]
-    row = warp.srgb_to_light(crop[round(y + h / 2), :, 0] / 255)
+    row = to_light(crop[round(y + h / 2), :, 0])
     assert row[: round(x + w / 2)].sum() == pytest.approx(
         round(x + w / 2) - left[0] - 0.5, abs=0.05
     )

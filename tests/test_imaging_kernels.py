@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from analytic_scene import light_to_srgb, srgb_to_light
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ VALUES = np.arange(256)
 
 
 def test_light_is_that_of_the_srgb_curve_and_every_value_finds_back():
-    truth = warp.srgb_to_light(VALUES / 255)
+    truth = srgb_to_light(VALUES / 255)
     step = np.gradient(truth)
     eight_bit = np.array([kernels.light_of(np.uint8(v)) for v in VALUES]) / kernels.WHITE
     any_value = np.array([kernels.to_light(np.float32(v / 255)) for v in VALUES])
@@ -63,7 +64,7 @@ def test_planes_give_the_light_that_numpy_computes(side, dtype, inner):
         return np.stack([rows, (rows + after) / 2], axis=-1).reshape(h, -1)[:, :w]
 
     yuv = np.stack([luma[:, :w], grown(blue), grown(red), np.ones((h, w))])
-    light = warp.srgb_to_light(np.clip(np.tensordot(yuv, to_rgb, (0, 1)), 0, 1))
+    light = srgb_to_light(np.clip(np.tensordot(yuv, to_rgb, (0, 1)), 0, 1))
     x = np.clip(np.arange(region[0] * side, region[2] * side), 0, w - 1)
     y = np.clip(np.arange(region[1] * side, region[3] * side), 0, h - 1)
     expected = light[y][:, x].reshape(len(y) // side, side, len(x) // side, side, 3)
@@ -137,7 +138,7 @@ def test_drawing_is_the_weighted_sum_that_the_taps_say(drawn, seed):
     image = rng.integers(0, 256, (size[1], size[0], 4), np.uint8)
     out = np.full((*shape, 4), 77, np.uint8)
     expected = np.full((*shape, 3), 77.0)
-    light = warp.srgb_to_light(image[..., :3] / 255)
+    light = srgb_to_light(image[..., :3] / 255)
     taps = np.stack([warp.optimal_taps(r) for r in warp.RATIOS]).astype(np.float64)
     for level in view.levels():
         warp.draw_packed(image, 0, view, level, out)
@@ -164,8 +165,8 @@ def test_drawing_is_the_weighted_sum_that_the_taps_say(drawn, seed):
                 total += means[rows, columns] * share[..., None]
         selected = (view.level == level)[cell_y, cell_x]
         inside = (x >= bounds[0]) & (x <= bounds[1]) & (y >= bounds[2]) & (y <= bounds[3])
-        value = 255 * warp.light_to_srgb(np.clip(total, 0, 1)) * inside[..., None]
+        value = 255 * light_to_srgb(np.clip(total, 0, 1)) * inside[..., None]
         expected[selected] = value[selected]
     # Rounding to 8 bits, and 15-bit light of which a step of 8 bits is small where it is dark
-    steps = np.interp(expected, VALUES, np.gradient(warp.srgb_to_light(VALUES / 255)))
+    steps = np.interp(expected, VALUES, np.gradient(srgb_to_light(VALUES / 255)))
     assert (np.abs(out[..., :3] - expected) < 0.62 + 2e-4 / steps).all()

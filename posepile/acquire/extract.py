@@ -25,8 +25,8 @@ from posepile.acquire.patterns import STATE_DIR, glob_regex
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.records import (
     damaged_files,
+    extract_params,
     is_extracted,
-    manner,
     read_record,
     record_path,
     write_record,
@@ -423,7 +423,7 @@ def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, A
     except FileNotFoundError:
         raise WorkError(f"{archive}: no such archive; run the download again") from None
     known = {"sha256": sha256} if sha256 else {"mtime_ns": status.st_mtime_ns}
-    return {"archive": {"bytes": status.st_size, **known}, "how": manner(params)}
+    return {"archive": {"bytes": status.st_size, **known}, "how": extract_params(params)}
 
 
 def _remove_if_empty(folder: Path) -> None:

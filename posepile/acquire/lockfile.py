@@ -10,8 +10,12 @@ from typing import Any
 from posepile.acquire.patterns import STATE_DIR
 from posepile.files import read_json, write_json
 
-_LOCK_FILE = f"{STATE_DIR}/sources.lock.json"
 _writing = threading.Lock()
+
+
+def lock_path(root: str | os.PathLike) -> Path:
+    """Returns the lock file of a raw folder, whether or not there is one."""
+    return Path(root) / STATE_DIR / "sources.lock.json"
 
 
 def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
@@ -21,7 +25,7 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
         For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
         ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
-    lock = read_json(Path(root) / _LOCK_FILE)
+    lock = read_json(lock_path(root))
     return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
 
 
@@ -42,4 +46,4 @@ def remember(root: Path, path: str, *, source: str, origin: str, measured: dict[
         time = {"mtime_ns": os.stat(Path(root, path)).st_mtime_ns}
         entry = {"source": source, "from": origin, **measured, **time}
         files = {**read_lock(root), path: entry}
-        write_json(root / _LOCK_FILE, {"version": 1, "files": files}, durable=True)
+        write_json(lock_path(root), {"version": 1, "files": files}, durable=True)

@@ -1,7 +1,20 @@
 """What is remembered of every archive extracted: ``.posepile/extract/<name>.json``.
 
-A record in the state ``done`` means that the archive was read to its end, that every checksum in
-it held, and that its files are in place; it holds the size of each.
+A record is written when the archive has been read to its end and every checksum in it held::
+
+    {"version": 1,
+     "state": "moving",              its files are on their way from the staging folder; "done":
+                                     they are in place
+     "of": {                         of which archive this is the result; another one, or another
+                                     way, is extracted anew
+       "archive": {"bytes": 4711,    its size, and "sha256", or "mtime_ns" where that is unknown
+                   "sha256": "..."},
+       "how": {"to": ".", "strip_prefix": "", "members": []}},      see extract_params
+     "files": {"a/b.txt": 12},       size of every extracted file, by its path below the raw folder
+     "skipped": {"metadata of macOS": 3}}       how many members were left out, by reason
+
+``moving`` turns into ``done`` when the last file is in place. A run that was killed in between
+finds ``moving`` and goes on with the moves, without reading the archive again.
 """
 
 from __future__ import annotations
@@ -16,6 +29,7 @@ from posepile.acquire.sources import Extract
 from posepile.files import read_json, write_json
 
 _FOLDER = f"{STATE_DIR}/extract"
+_GONE = -1  # instead of a size
 
 
 def read_record(root: Path, name: str) -> dict[str, Any] | None:
@@ -43,26 +57,34 @@ def record_names(root: Path, pattern: str = "*") -> list[str]:
 def is_extracted(root: Path, name: str, params: Extract) -> bool:
     """Returns whether an archive was extracted in just this way and its files are still there."""
     record = read_record(root, name)
-    if not record or record["state"] != "done" or record["of"]["how"] != manner(params):
+    if record is None or record["state"] != "done":
         return False
-    return not damaged_files(root, record, params.rewritten)
+    same_way = record["of"]["how"] == extract_params(params)
+    return same_way and not damaged_files(root, record, params.rewritten)
 
 
 def damaged_files(root: Path, record: dict[str, Any], rewritten: Sequence[str] = ()) -> list[str]:
-    """Returns the recorded files that are gone or have another size, sorted."""
+    """Returns the recorded files that are gone or have another size, sorted.
+
+    Args:
+        root: Raw folder.
+        record: Of the extraction.
+        rewritten: Patterns of files that others rewrite, so that their size may differ.
+    """
     free = [glob_regex(p) for p in rewritten]
     result = []
     for path, size in record["files"].items():
         try:
             found = os.stat(os.path.join(root, path)).st_size
         except (FileNotFoundError, NotADirectoryError):
-            found = -1
-        if found != size and (found < 0 or not any(r.fullmatch(path) for r in free)):
+            found = _GONE
+        may_differ = found != _GONE and any(r.fullmatch(path) for r in free)
+        if found != size and not may_differ:
             result.append(path)
     return sorted(result)
 
 
-def manner(params: Extract) -> dict[str, Any]:
+def extract_params(params: Extract) -> dict[str, Any]:
     """Returns the parameters on which the extracted tree depends."""
     return {
         "to": params.to,

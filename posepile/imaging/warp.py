@@ -31,18 +31,6 @@ RATIOS = np.linspace(1.0, 4.25, 27)  # downscalings for which tap tables are kep
 _LEVEL_RATIO = 2.1  # finest level on which a crop pixel spans at most twice this
 
 
-def srgb_to_light(values: np.ndarray) -> np.ndarray:
-    """SRGB values in 0..1 to linear light in 0..1."""
-    v = np.asarray(values, np.float64)
-    return np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0) + 0.055) / 1.055) ** 2.4)
-
-
-def light_to_srgb(light: np.ndarray) -> np.ndarray:
-    """Linear light in 0..1 to sRGB values in 0..1."""
-    v = np.asarray(light, np.float64)
-    return np.where(v <= 0.0031308, v * 12.92, 1.055 * np.maximum(v, 0) ** (1 / 2.4) - 0.055)
-
-
 def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
     """Weights of four source pixels that best predict one output pixel, for each sub-pixel phase.
 

@@ -1,4 +1,4 @@
-"""Writes the index of an archive, through Barecat's own Index."""
+"""The index of an archive: written through Barecat's own Index, asked for its shards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
@@ -35,6 +36,21 @@ def checked_image_path(path: str) -> str:
             "or '..' component"
         )
     return path
+
+
+def number_of_shards(path: str | os.PathLike) -> int:
+    """Returns how many shards an index refers to.
+
+    Args:
+        path: The index file, which nobody writes to.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+    """
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+        (last,) = db.execute("SELECT max(shard) FROM files").fetchone()
+    return 0 if last is None else last + 1
 
 
 class IndexWriter:

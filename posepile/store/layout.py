@@ -19,12 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from posepile.errors import WorkError
+from posepile.store.index import number_of_shards
 
 # Readers refuse a higher one.
 FORMAT_VERSION = 1
 
 # Where the columns of the example table are among the keys.
 TABLE_PREFIX = "table"
+
+_NEXT = ".next"  # what the name of the folder of a complete new archive ends in
 
 Stamp = tuple[int, int, int, int]
 
@@ -46,7 +49,7 @@ def digests_path(archive_path: str | os.PathLike) -> Path:
 
 def next_folder(archive_path: str | os.PathLike) -> Path:
     """Returns the folder of a complete archive whose files are being moved to their places."""
-    return Path(f"{os.fspath(archive_path)}.next")
+    return Path(f"{os.fspath(archive_path)}{_NEXT}")
 
 
 def unfinished_folder(archive_path: str | os.PathLike) -> Path:
@@ -64,15 +67,20 @@ def where_now(archive_path: str | os.PathLike, suffix: str = "") -> tuple[str, s
         suffix: What follows in the name of the file: nothing for the index.
     """
     archive = os.fspath(archive_path)
-    new = os.path.join(next_folder(archive), f"{os.path.basename(archive)}{suffix}")
-    return new, f"{archive}{suffix}"
+    return f"{archive}{_NEXT}/{os.path.basename(archive)}{suffix}", f"{archive}{suffix}"
 
 
 def find_index(archive_path: str | os.PathLike) -> tuple[str, Stamp] | None:
-    """Returns where the valid index is now, and its stamp; None if there is none.
+    """Finds the index that readers are to open.
+
+    That of a new archive in ``.next`` comes first, then that at the final place.
 
     Args:
-        archive_path: The archive; for those of 2024, with ``-sqlite-index``.
+        archive_path: The index at its final place. That is the path of the archive itself; only
+            archives of 2024 have ``-sqlite-index`` after it, which the caller adds.
+
+    Returns:
+        The file to open and its :func:`stamp`; None if neither exists.
     """
     for candidate in where_now(archive_path):
         try:
@@ -141,14 +149,6 @@ def finish_swap(archive_path: Path) -> None:
     with contextlib.suppress(sqlite3.Error):  # an index damaged since; it will be packed again
         remove_shards_from(archive_path, number_of_shards(archive_path))
     folder.rmdir()
-
-
-def number_of_shards(archive_path: Path) -> int:
-    """Returns how many shards an index refers to."""
-    uri = f"{Path(archive_path).absolute().as_uri()}?mode=ro&immutable=1"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
-        (last,) = db.execute("SELECT max(shard) FROM files").fetchone()
-    return 0 if last is None else last + 1
 
 
 def remove_shards_from(archive_path: Path, number: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from posepile import paths
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
 from posepile.store.layout import digests_path, find_index, next_folder, shard_path
-from posepile.store.parts import damage_of_part, read_header, shard_of
+from posepile.store.parts import damage_of_part, read_header, remove_part, shard_of
 from posepile.store.reading import Archive, open_anew
 from posepile.store.shard_files import file_digest
 
@@ -105,8 +105,7 @@ def repair(
     if not report.problems:
         return report
     for part in report.damaged_parts:
-        part.unlink(missing_ok=True)
-        shard_of(part).unlink(missing_ok=True)
+        remove_part(part)
     if report.damaged_parts:
         redo(report.damaged_parts)
     pack()
