@@ -224,9 +224,8 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
     # A name of its own: where the file system knows no locks, others may list at the same time.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.touch(
-            exist_ok=False
-        )  # a folder that cannot be written to is named by the system
+        # SQLite would not name a folder that cannot be written to; the system does.
+        temporary.touch(exist_ok=False)
         _write(temporary, path, key, root, list_units, options, name)
         with open(temporary, "rb") as f:
             os.fsync(f.fileno())
