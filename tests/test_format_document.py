@@ -71,3 +71,36 @@ def test_an_archive_is_what_the_document_says(tmp_path):
     for line in archive.with_name("toy.barecat.sha256").read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
+
+
+def test_rows_are_what_the_document_says(tmp_path):
+    records = kit.make_archive(tmp_path)
+    archive = tmp_path / "toy.barecat"
+    db = sqlite3.connect(archive)
+    prefix = len("table/")
+    columns = {
+        key[prefix : -len(".npy")]: np.load(io.BytesIO(read_entry(db, archive, key)))
+        for (key,) in db.execute("SELECT path FROM files WHERE path GLOB 'table/*.npy'")
+    }
+
+    def values(name, row):
+        start, stop = columns[f"{name}_ptr"][row : row + 2]
+        return columns[name][start:stop].tobytes()
+
+    def text(name, row):
+        return values(f"{name}_strings", columns[name][row]).decode()
+
+    metadata = msgpack.unpackb(read_entry(db, archive, "metadata.msgpack"))
+    assert metadata["split_ranges"] == {"train": [0, 12], "val": [12, 18], "test": [0, 0]}
+    assert columns["split"].tolist() == [0] * 12 + [1] * 6
+    for row, record in enumerate(records):
+        path = f"{text('dir', row)}/{values('name', row).decode()}"
+        assert path == record.image_path
+        assert (columns["frame"][row], columns["person"][row]) == (record.frame, 0)
+        assert (text("sequence", row), text("activity", row)) == (record.sequence, record.activity)
+        assert columns["flags"][row] == 1 + 4 + 8 * (record.mask is not None)
+        assert values("mask", row) == (record.mask["counts"] if record.mask else b"")
+        shard, offset, size = (int(columns[name][row]) for name in ("shard", "offset", "size"))
+        data = archive.with_name(f"toy.barecat-shard-{shard:05d}").read_bytes()
+        assert data[offset : offset + size] == read_entry(db, archive, path)
+        assert data[offset : offset + 2] == b"\xff\xd8"
