@@ -18,7 +18,17 @@ FLOORS = (
     {"datasets3d", "datasets2d", "util", "archive", "table", "__init__"},
     {"stages"},
     {"run", "config"},
-    {"cli", "__main__", "report", "viewer", "merging", "export", "torch", "evaluation"},
+    {
+        "cli",
+        "__main__",
+        "report",
+        "viewer",
+        "merging",
+        "export",
+        "torch",
+        "evaluation",
+        "checking",
+    },
 )
 FLOOR_OF = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 # The recipes stand aside: they may look down from here.
