@@ -113,11 +113,11 @@ def camera_pose(
     unit: str | float = "mm",
     mirrored: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns checked rotations and optical centres of one camera or many; see :func:`make_camera`.
+    """Returns checked rotations and optical centres of one camera or of many.
 
     Args:
-        where: As there.
-        world_to_camera: As there, with any leading axes; so have all.
+        where: As for :func:`make_camera`.
+        world_to_camera: As there, but with any leading axes, like the others.
         camera_to_world: As there.
         rotation: As there.
         translation: As there.
@@ -166,7 +166,7 @@ def make_intrinsics(
     pixel_origin: str = "center",
     size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Returns the checked intrinsic matrix ``[3, 3]``, float64; arguments as :func:`make_camera`."""
+    """Returns the checked intrinsics ``[3, 3]``, float64; arguments as :func:`make_camera`."""
     if (intrinsics is None) == (focal is None):
         raise TypeError("give either intrinsics or focal")
     if intrinsics is not None:
@@ -299,7 +299,8 @@ def _floats(where, value, name: str) -> np.ndarray:
     try:
         return np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise CorruptInput(where, f"{name} does not consist of numbers: {value!r}") from None
+        text = " ".join(repr(value).split())[:60]
+        raise CorruptInput(where, f"{name} is {text}; expected numbers") from None
 
 
 def _vectors(where, value, name: str, n_axes: int, size: int = 3) -> np.ndarray:

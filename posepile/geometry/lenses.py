@@ -42,7 +42,8 @@ def make_lens(
     try:
         given = np.asarray(coefficients, np.float64).ravel()
     except (TypeError, ValueError):
-        raise CorruptInput(where, f"distortion is {coefficients!r}; expected numbers") from None
+        text = " ".join(repr(coefficients).split())[:60]
+        raise CorruptInput(where, f"distortion is {text}; expected numbers") from None
     names = slots[: len(given)] if order is None else order.split()
     unknown = set(names) - set(slots)
     if unknown:

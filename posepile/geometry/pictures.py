@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
-    """Returns world points (mm) in pixels, NaN where missing, behind the camera or beyond the lens.
+    """Returns points in pixels, NaN where missing, behind the camera or beyond the lens.
 
     Computed by the camera itself in float32, like everywhere else where the pixels of a point are
     asked for: half a thousandth of a pixel.
