@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.bodies.models import SMPL_JOINT_NAMES, SMPLH_JOINT_NAMES, SMPLX_JOINT_NAMES
+from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPLH_JOINT_NAMES, SMPLX_JOINT_NAMES
 from posepile.ds.amarv.amass import AmassIndex
 from posepile.ds.amarv.cameras import MovingCamera, load_camera, world_rotation
 from posepile.ds.amarv.layout import LENGTH_UNITS, Clip, Layout, fill

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES
+from posepile.bodies.joints import SMPLH_JOINT_NAMES
 from posepile.ds.amarv import amass, assemble, unlock, validate
 from posepile.ds.amarv.cameras import WORLD_UP
 from posepile.ds.amarv.clips import load_clip

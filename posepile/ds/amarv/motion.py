@@ -8,13 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posepile.bodies.models import (
-    AmassMotion,
-    body_joints,
-    find_body_model,
-    load_body_model,
-    read_amass,
-)
+from posepile.bodies.amass import AmassMotion, read_amass
+from posepile.bodies.models import body_joints, find_body_model, load_body_model
 from posepile.ds.amarv.amass import AmassIndex
 from posepile.ds.amarv.cameras import world_rotation
 from posepile.ds.amarv.layout import Clip, Layout, fill
