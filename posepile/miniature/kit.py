@@ -181,7 +181,7 @@ def find_joints(
 
 
 def find_silhouette(image: np.ndarray) -> np.ndarray:
-    """Finds a figure drawn by :func:`draw_person` on :func:`background` again by its colours.
+    """Finds figures drawn by :func:`draw_person` or the studio again by their colours.
 
     Args:
         image: uint8 RGB crop.
@@ -191,7 +191,8 @@ def find_silhouette(image: np.ndarray) -> np.ndarray:
     """
     smooth = cv2.medianBlur(image, 3).astype(int)
     spread = smooth.max(axis=-1) - smooth.min(axis=-1)
-    figure = (smooth[..., 0] > 50) & (smooth[..., 0] < 81) & (spread < 40)
+    luma = smooth @ np.array([0.299, 0.587, 0.114])
+    figure = (luma > 16) & (luma < 78) & (spread < 45)
     found = (figure | (spread > 70)).astype(np.uint8)
     # the rim of a disc is a blend of its colour and grey, which is neither
     return cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool)
