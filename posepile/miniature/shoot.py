@@ -13,10 +13,11 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from posepile.miniature.kit import background
+from posepile.miniature.kit import BACKGROUND_TINT, background_grey
 from posepile.miniature.marks import CELLS, DARK, LIGHT, code_word, person_color
 from posepile.miniature.rig import RigCamera
 from posepile.miniature.skeleton import Figure
+from posepile.miniature.yuv import to_yuv
 
 _SHIFT, _ONE = 8, 256  # OpenCV draws at fractions of a pixel in fixed point
 
@@ -33,16 +34,19 @@ class Backdrop:
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0):
-        self.image = background(*size, seed)
+        self._grey = background_grey(*size, seed)
+        self.image = cv2.LUT(cv2.merge([self._grey] * 3), BACKGROUND_TINT[:, None])
         self.image.setflags(write=False)
 
     @cached_property
     def i420(self) -> np.ndarray:
         """The same in 8-bit YUV 4:2:0, ``[3 h / 2, w]``, for videos."""
-        from posepile.miniature.video import to_yuv420
-
-        h, w = self.image.shape[:2]
-        return np.concatenate([plane.reshape(-1, w) for plane in to_yuv420(self.image[:h, :w])])
+        # Every grey is converted once, not every pixel.
+        tables = to_yuv(BACKGROUND_TINT).round().astype(np.uint8)
+        coarse = np.ascontiguousarray(self._grey[::2, ::2])
+        parts = [cv2.LUT(self._grey, tables[:, 0])]
+        parts += [cv2.LUT(coarse, tables[:, k]).reshape(-1, self._grey.shape[1]) for k in (1, 2)]
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)

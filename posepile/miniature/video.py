@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.miniature.shoot import Picture
+from posepile.miniature.yuv import planes, to_yuv420
 
 
 def write_video(
@@ -35,7 +36,11 @@ def write_video(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(rate)
-    x264 = f"bframes={b_frames}:b-adapt=0:keyint={keyframes}:scenecut=0:threads=1"
+    # Besides, what costs time and would change nothing here.
+    x264 = (
+        f"bframes={b_frames}:b-adapt=0:keyint={keyframes}:scenecut=0:threads=1:"
+        "rc-lookahead=0:aq-mode=0:no-deblock=1"
+    )
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.pix_fmt = "yuv420p"
@@ -70,40 +75,12 @@ def _yuv_frames(pictures: Iterable[Picture | np.ndarray]):
             h, w = patch.shape[:2]
             clean = [
                 plane[y // k : (y + h) // k, x // k : (x + w) // k]
-                for plane, k in zip(_planes(backdrop.i420), (1, 2, 2), strict=True)
+                for plane, k in zip(planes(backdrop.i420), (1, 2, 2), strict=True)
             ]
             _paste_planes(canvas, x, y, clean)
 
 
-def _paste_planes(canvas: np.ndarray, x: int, y: int, planes) -> None:
-    for target, patch, k in zip(_planes(canvas), planes, (1, 2, 2), strict=True):
+def _paste_planes(canvas: np.ndarray, x: int, y: int, patches) -> None:
+    for target, patch, k in zip(planes(canvas), patches, (1, 2, 2), strict=True):
         h, w = patch.shape
         target[y // k : y // k + h, x // k : x // k + w] = patch
-
-
-def _planes(i420: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Views of the Y, U and V planes of an I420 array ``[3 h / 2, w]``."""
-    h, w = i420.shape[0] * 2 // 3, i420.shape[1]
-    u, v = i420[h:].reshape(2, h // 2, w // 2)
-    return i420[:h], u, v
-
-
-_YUV = np.array(
-    [[0.1826, 0.6142, 0.0620], [-0.1006, -0.3386, 0.4392], [0.4392, -0.3989, -0.0403]], np.float32
-)
-
-
-def to_yuv420(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Converts RGB to Y, U and V planes as cameras write them.
-
-    BT.709, limited range. A chroma sample lies at an even column, between two rows: 1-2-1 filter
-    across, mean down.
-
-    Args:
-        image: uint8 ``[h, w, 3]`` of even size.
-    """
-    yuv = image.astype(np.float32) @ _YUV.T + np.float32([16, 128, 128])
-    chroma = (yuv[::2, :, 1:] + yuv[1::2, :, 1:]) / 2
-    before = chroma[:, np.maximum(np.arange(0, image.shape[1], 2) - 1, 0)]
-    chroma = (before + 2 * chroma[:, ::2] + chroma[:, 1::2]) / 4
-    return tuple(p.round().astype(np.uint8) for p in (yuv[..., 0], chroma[..., 0], chroma[..., 1]))
