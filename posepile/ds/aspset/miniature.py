@@ -31,7 +31,7 @@ SUBJECT_AT = np.array([300.0, 250.0, 18600.0])  # the world is the left camera's
 CLIPS = (
     ("aaaa", "0001", "train", "all", 10),
     ("bbbb", "0016", "val", "all", 8),
-    ("cccc", "0003", "test", "mid", 12),
+    ("cccc", "0003", "test", "mid", 18),
 )
 
 
@@ -53,8 +53,8 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
         part = data / ("test" if split == "test" else "trainval")
         motion = actor.move(n, int(rng.integers(1000)), up="-y", at=SUBJECT_AT, turned=30)
         # The file holds float32: what is drawn is what is stored.
-        joints = actor.pose_skeleton(motion, FIGURE.names).astype(np.float32).astype(np.float64)
-        write_joints(part / "joints_3d" / subject / f"{subject}-{clip}.c3d", joints)
+        joints = actor.pose_skeleton(motion, FIGURE.names, 1.04).astype(np.float32).astype(np.float64)
+        write_c3d(part / "joints_3d" / subject / f"{subject}-{clip}.c3d", joints)
         cameras = make_cameras(rng)
         kept = frames_kept(joints)
         for view in backdrops if which == "all" else (which,):
@@ -106,7 +106,7 @@ def make_cameras(rng: np.random.Generator) -> dict[str, rig.RigCamera]:
     return cameras
 
 
-def write_joints(path: Path, joints: np.ndarray, rate: float = 50.0) -> None:
+def write_c3d(path: Path, joints: np.ndarray, rate: float = 50.0) -> None:
     """Writes joints ``[n, 17, 3]`` in millimetres with what the official loader needs."""
     writers.write_c3d(path, joints, JOINTS, rate, more={"SKEL": ["aspset_17j"]})
 
