@@ -5,10 +5,13 @@ Pixel centres lie at integers, so a picture of width w reaches from -0.5 to w - 
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from posepile.errors import CorruptInput
 
 if TYPE_CHECKING:
     import deltacamera
@@ -71,3 +74,36 @@ def box_of_points(
         box = np.concatenate([low, extent], axis=-1)
         box[~((extent > 0) & np.isfinite(box[..., :2])).all(axis=-1)] = np.nan
     return box
+
+
+def check_projection(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera,
+    points: np.ndarray,
+    pixels: np.ndarray,
+    limit: float,
+) -> float:
+    """Returns how far published pixels are from where the camera puts the points, at most.
+
+    Args:
+        where: File and place in it, for the message.
+        camera: The camera.
+        points: ``[n, 3]`` world millimetres.
+        pixels: ``[n, 2]``; pairs with a NaN in either are not compared.
+        limit: Largest distance allowed, pixels.
+
+    Raises:
+        CorruptInput: A pair is further apart, or a point behind the camera.
+    """
+    off = np.linalg.norm(project(camera, points) - pixels, axis=-1)
+    known = np.isfinite(points).all(axis=-1) & np.isfinite(pixels).all(axis=-1)
+    off = np.where(known, np.where(np.isnan(off), np.inf, off), 0)
+    if off.max(initial=0) > limit:
+        i = int(np.argmax(off))
+        raise CorruptInput(
+            where,
+            f"point {i} projects {off[i]:.3g} px from its published place "
+            f"{np.round(pixels[i], 1).tolist()}; expected at most {limit:g} px",
+            hint="axes, units or distortion are not what the recipe assumes",
+        )
+    return float(off.max(initial=0))
