@@ -5,10 +5,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from posepile.bodies.checks import check_bones, check_up
-from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, global_rotations
+from posepile.bodies.joints import SMPL_PARENTS, global_rotations
 from posepile.errors import CorruptInput
 
-LIMITS = {"names": SMPL_JOINT_NAMES, "max_stretch": 1, "max_off": 5}
+LIMITS = {"max_stretch": 1, "max_off": 5}
 
 
 def posed(seed=0, n=6):
@@ -28,9 +28,8 @@ def posed(seed=0, n=6):
 
 def test_joints_of_the_pose_pass():
     joints, pose = posed()
-    stretch, off = check_bones(
-        "f", joints, global_rotations(pose, SMPL_PARENTS), SMPL_PARENTS, **LIMITS
-    )
+    rotations = global_rotations(pose, SMPL_PARENTS)
+    stretch, off = check_bones("f", joints, rotations, "smpl", **LIMITS)
     assert max(stretch, off) < 1e-9
 
 
@@ -59,7 +58,7 @@ def test_faults_are_named(fault, message):
     fault(joints, pose)
     rotations = global_rotations(pose, SMPL_PARENTS)
     with pytest.raises(CorruptInput, match=message):
-        check_bones("a.json", joints, rotations, SMPL_PARENTS, **LIMITS)
+        check_bones("a.json", joints, rotations, "smpl", **LIMITS)
 
 
 def test_up():
@@ -83,9 +82,7 @@ def test_a_stretched_bone_is_found_even_where_the_pose_allows_more():
     joints[3, 22] += 3 * hand / np.linalg.norm(hand)
     rotations = global_rotations(pose, SMPL_PARENTS)
     with pytest.raises(CorruptInput, match="joint lhan from its parent lwri changes by 3 over 6"):
-        check_bones("f", joints, rotations, SMPL_PARENTS, **LIMITS)
-    stretch, off = check_bones(
-        "f", joints, rotations, SMPL_PARENTS, **(LIMITS | {"max_stretch": 4})
-    )
+        check_bones("f", joints, rotations, "smpl", **LIMITS)
+    stretch, off = check_bones("f", joints, rotations, "smpl", **(LIMITS | {"max_stretch": 4}))
     assert stretch == pytest.approx(3)
     assert off == pytest.approx(2.5)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from posepile.bodies.joints import JOINT_NAMES, PARENTS
 from posepile.errors import CorruptInput
 
 
@@ -14,9 +15,8 @@ def check_bones(
     where: str | os.PathLike,
     joints: np.ndarray,
     rotations: np.ndarray,
-    parents: Sequence[int],
+    family: str,
     *,
-    names: Sequence[str],
     max_stretch: float,
     max_off: float,
 ) -> tuple[float, float]:
@@ -30,8 +30,7 @@ def check_bones(
         joints: ``[n, J, 3]`` in any unit.
         rotations: Of the joints in the world ``[n, J, 3, 3]``, see
             :func:`posepile.bodies.joints.global_rotations`.
-        parents: Parent of every joint.
-        names: Name of every joint, for messages.
+        family: ``smpl``, ``smplh`` or ``smplx``, whose joints these are, in that order.
         max_stretch: Largest change of a bone's length over the frames.
         max_off: Largest distance of a bone, turned back, from its mean over the frames.
 
@@ -41,15 +40,14 @@ def check_bones(
     Raises:
         CorruptInput: One of the two is larger than allowed. The message names the joint.
     """
-    children = np.array([j for j, parent in enumerate(parents) if parent >= 0])
-    above = np.array(parents)[children]
-    bones = joints[:, children] - joints[:, above]
+    above = np.array(PARENTS[family][1:])
+    bones = joints[:, 1:] - joints[:, above]
     rest = np.einsum("njba,njb->nja", rotations[:, above], bones)
     stretch = np.ptp(np.linalg.norm(bones, axis=-1), axis=0)
     off = np.linalg.norm(rest - rest.mean(axis=0), axis=-1).max(axis=0)
     if not (stretch.max() <= max_stretch and off.max() <= max_off):
         k = int(np.argmax(off if stretch.max() <= max_stretch else stretch))
-        child, parent = names[children[k]], names[above[k]]
+        child, parent = JOINT_NAMES[family][k + 1], JOINT_NAMES[family][above[k]]
         raise CorruptInput(
             where,
             f"the distance of joint {child} from its parent {parent} changes by {stretch[k]:.3g} "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,31 +79,44 @@ def box_of_points(
 
 def check_projection(
     where: str | os.PathLike,
-    camera: deltacamera.Camera,
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera],
     points: np.ndarray,
     pixels: np.ndarray,
     limit: float,
+    *,
+    frames: Iterable[int] | None = None,
 ) -> float:
     """Returns how far published pixels are from where the camera puts the points, at most.
 
     Args:
         where: File and place in it, for the message.
-        camera: The camera.
-        points: ``[n, 3]`` world millimetres.
-        pixels: ``[n, 2]``; pairs with a NaN in either are not compared.
+        camera: The camera, or frame -> camera.
+        points: ``[..., 3]`` world millimetres; ``[n, J, 3]`` if the camera moves.
+        pixels: ``[..., 2]``; pairs with a NaN in either are not compared.
         limit: Largest distance allowed, pixels.
+        frames: Frame of each of the n, if the camera moves.
 
     Raises:
         CorruptInput: A pair is further apart, or a point behind the camera.
     """
-    off = np.linalg.norm(project(camera, points) - pixels, axis=-1)
+    points, pixels = np.asarray(points, np.float64), np.asarray(pixels, np.float64)
+    frames = None if frames is None else [int(frame) for frame in frames]
+    if frames is None:
+        projected = project(camera, points)
+    else:
+        pairs = zip(frames, points, strict=True)
+        projected = np.reshape([project(camera(f), p) for f, p in pairs], pixels.shape)
+    off = np.linalg.norm(projected - pixels, axis=-1)
     known = np.isfinite(points).all(axis=-1) & np.isfinite(pixels).all(axis=-1)
     off = np.where(known, np.where(np.isnan(off), np.inf, off), 0)
     if off.max(initial=0) > limit:
-        i = int(np.argmax(off))
+        i = np.unravel_index(np.argmax(off), off.shape)
+        place = f"point {', '.join(map(str, i))}"
+        if frames is not None:
+            place = f"frame {frames[i[0]]}, point {i[1]}"
         raise CorruptInput(
             where,
-            f"point {i} projects {off[i]:.3g} px from its published place "
+            f"{place} projects {off[i]:.3g} px from its published place "
             f"{np.round(pixels[i], 1).tolist()}; expected at most {limit:g} px",
             hint="axes, units or distortion are not what the recipe assumes",
         )
