@@ -256,9 +256,9 @@ class MovingCameras:
         k = self._row.get(int(frame))
         if k is None:
             return None
-        ranks = {"intrinsics": 2, "focal": 1, "principal": 1, "distortion": 1}
+        n, ranks = len(self.frames), {"intrinsics": 2, "focal": 1, "principal": 1, "distortion": 1}
         lens = {
-            key: value[k] if key in ranks and np.ndim(value) > ranks[key] else value
+            key: value[k] if np.ndim(value) > ranks.get(key, 9) and len(value) == n else value
             for key, value in self._lens.items()
         }
         return make_camera(

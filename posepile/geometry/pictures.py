@@ -5,10 +5,14 @@ Pixel centres lie at integers, so a picture of width w reaches from -0.5 to w - 
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from posepile.errors import CorruptInput
 
 if TYPE_CHECKING:
     import deltacamera
@@ -71,3 +75,49 @@ def box_of_points(
         box = np.concatenate([low, extent], axis=-1)
         box[~((extent > 0) & np.isfinite(box[..., :2])).all(axis=-1)] = np.nan
     return box
+
+
+def check_projection(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera],
+    points: np.ndarray,
+    pixels: np.ndarray,
+    limit: float,
+    *,
+    frames: Iterable[int] | None = None,
+) -> float:
+    """Returns how far published pixels are from where the camera puts the points, at most.
+
+    Args:
+        where: File and place in it, for the message.
+        camera: The camera, or frame -> camera.
+        points: ``[..., 3]`` world millimetres; ``[n, J, 3]`` if the camera moves.
+        pixels: ``[..., 2]``; pairs with a NaN in either are not compared.
+        limit: Largest distance allowed, pixels.
+        frames: Frame of each of the n, if the camera moves.
+
+    Raises:
+        CorruptInput: A pair is further apart, or a point behind the camera.
+    """
+    points, pixels = np.asarray(points, np.float64), np.asarray(pixels, np.float64)
+    frames = None if frames is None else [int(frame) for frame in frames]
+    if frames is None:
+        projected = project(camera, points)
+    else:
+        pairs = zip(frames, points, strict=True)
+        projected = np.reshape([project(camera(f), p) for f, p in pairs], pixels.shape)
+    off = np.linalg.norm(projected - pixels, axis=-1)
+    known = np.isfinite(points).all(axis=-1) & np.isfinite(pixels).all(axis=-1)
+    off = np.where(known, np.where(np.isnan(off), np.inf, off), 0)
+    if off.max(initial=0) > limit:
+        i = np.unravel_index(np.argmax(off), off.shape)
+        place = f"point {', '.join(map(str, i))}"
+        if frames is not None:
+            place = f"frame {frames[i[0]]}, point {i[1]}"
+        raise CorruptInput(
+            where,
+            f"{place} projects {off[i]:.3g} px from its published place "
+            f"{np.round(pixels[i], 1).tolist()}; expected at most {limit:g} px",
+            hint="axes, units or distortion are not what the recipe assumes",
+        )
+    return float(off.max(initial=0))
