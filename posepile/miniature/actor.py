@@ -113,6 +113,17 @@ def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> 
     return joints
 
 
+def body_rotvecs(motion: Motion, k: int, n_joints: int) -> np.ndarray:
+    """Returns pose ``k`` for a body model of so many joints: axis-angle ``[n_joints, 3]``.
+
+    SMPL has 24 joints; SMPL-H (52) and SMPL-X (55) share 22 of them, the others stay as they are.
+    """
+    rotvecs = np.zeros((n_joints, 3))
+    shared = 24 if n_joints == 24 else 22
+    rotvecs[:shared] = motion.rotvecs[k, :shared]
+    return rotvecs
+
+
 def pose_tree(
     rest: np.ndarray, parents: Sequence[int], rotvecs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ z to the front; the pelvis is the origin.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,18 +145,16 @@ def make_figure(
     edges: dict[tuple[int, int], None] = {}
     for line in _LINES:
         there = [index[n] for n in line.split() if n in index]
-        edges |= dict.fromkeys(zip(there[:-1], there[1:], strict=True))
+        edges |= dict.fromkeys(itertools.pairwise(there))
     pairs = [pair.split() for pair in _LONG]
     limbs = [(index[a], index[b]) for a, b in pairs if a in index and b in index]
     if "neck" in index and "pelv" in index:
         limbs = [(a, b) for a, b in limbs if (names[a], names[b]) != ("thor", "pelv")]
     if discs is None:
         discs = []
-        for name in [*_FIRST, *names]:
-            apart = all(
-                np.linalg.norm(REST[name] - REST[d]) >= APART for d in discs if name in index
-            )
-            if name in index and name not in discs and apart:
+        drawn = {names[i] for edge in edges for i in edge}
+        for name in [n for n in [*_FIRST, *names] if n in drawn]:
+            if all(np.linalg.norm(REST[name] - REST[other]) >= APART for other in discs):
                 discs.append(name)
     colors: list[list[int] | None] = [None] * len(names)
     for name, color in zip(discs, spread_colors(len(discs)).tolist(), strict=True):

@@ -104,10 +104,9 @@ def _palette_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
     return b"".join(parts)
 
 
-def write_npy(path: Path, content: Any) -> None:
-    """Writes an array; anything else as a pickled object in a 0-dimensional array."""
-    array = content if isinstance(content, np.ndarray) else np.array(content, dtype=object)
-    np.save(_made(path), array)
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Writes an array; for objects see :func:`posepile.miniature.pickled.write_object_npy`."""
+    np.save(_made(path), array, allow_pickle=False)
 
 
 def write_npz(path: Path, **arrays: Any) -> None:

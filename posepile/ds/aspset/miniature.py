@@ -53,7 +53,9 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
         part = data / ("test" if split == "test" else "trainval")
         motion = actor.move(n, int(rng.integers(1000)), up="-y", at=SUBJECT_AT, turned=30)
         # The file holds float32: what is drawn is what is stored.
-        joints = actor.pose_skeleton(motion, FIGURE.names, 1.04).astype(np.float32).astype(np.float64)
+        joints = (
+            actor.pose_skeleton(motion, FIGURE.names, 1.04).astype(np.float32).astype(np.float64)
+        )
         write_c3d(part / "joints_3d" / subject / f"{subject}-{clip}.c3d", joints)
         cameras = make_cameras(rng)
         kept = frames_kept(joints)
