@@ -63,9 +63,7 @@ def test_all_forms_of_annotations_give_the_same_cameras(tmp_path_factory, form, 
     for view, camera in cameras.items():
         cam = truth["cams"][view]
         rotation = cam["c2w"][:3, :3].T
-        expected = kit.project(
-            points, cam["K"], rotation, -rotation @ cam["c2w"][:3, 3], cam["D"]
-        )
+        expected = kit.project(points, cam["K"], rotation, -rotation @ cam["c2w"][:3, 3], cam["D"])
         np.testing.assert_allclose(camera.world_to_image(points * 1000), expected, atol=0.02)
         np.testing.assert_allclose(camera.world_up, (0, -1, 0))
 

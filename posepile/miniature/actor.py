@@ -1,4 +1,4 @@
-"""An actor that moves: joints of a skeleton, or parameters, joints and vertices of an SMPL-like body.
+"""An actor that moves: a skeleton, or parameters and surface of an SMPL-like body.
 
 The kinematics are written out here in plain numpy, for readers to be compared with.
 """
@@ -26,8 +26,8 @@ class Motion:
     """Poses over time.
 
     Attributes:
-        rotvecs: ``[n, 24, 3]`` axis-angle of the turning joints (SMPL order) relative to their parents,
-            the pelvis relative to the world.
+        rotvecs: ``[n, 24, 3]`` axis-angle of the turning joints (SMPL order) relative to their
+            parents, the pelvis relative to the world.
         positions: ``[n, 3]`` millimetres, of the pelvis in the world.
     """
 
@@ -47,16 +47,17 @@ def move(
 ) -> Motion:
     """Returns an actor stepping to their left, one arm up and one down, limbs swinging.
 
-    No pose is like its mirror image. From one frame to the next every joint moves by about ``step_mm``,
-    hands and feet by some more; of the frames, motion-adaptive selection at 100 mm keeps about half.
+    No pose is like its mirror image. From one frame to the next every joint moves by about
+    ``step_mm``, hands and feet by some more; of the frames, motion-adaptive selection at 100 mm
+    keeps about half.
 
     Args:
         n: Number of frames.
         seed: Of the small differences between actors.
         up: Axis of the world that points up: ``y``, ``-y`` or ``z``.
         at: Where the pelvis is in the middle of the motion, millimetres.
-        turned: Degrees by which the actor is turned to their left from where they would face without:
-            along z of the world (``up`` = ``y``), -z (``-y``), -y (``z``).
+        turned: Degrees by which the actor is turned to their left from where they would face
+            without: along z of the world (``up`` = ``y``), -z (``-y``), -y (``z``).
         step_mm: Sideways, per frame.
         swing: Radians by which limbs swing.
     """
@@ -159,8 +160,8 @@ def pose_body(
 
     Args:
         model: As :func:`posepile.miniature.bodies.make_model` gives it.
-        rotvecs: ``[J, 3]`` axis-angle; where the stored hand pose is relative to the mean hand pose, add
-            ``hands_meanl`` and ``hands_meanr`` before.
+        rotvecs: ``[J, 3]`` axis-angle; where the stored hand pose is relative to the mean hand
+            pose, add ``hands_meanl`` and ``hands_meanr`` before.
         betas: Shape.
         trans: Added after posing.
         expression: SMPL-X: follows directly upon 10 shape components.

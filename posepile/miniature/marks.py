@@ -2,10 +2,10 @@
 
 *Joints* are discs, one hue each (:func:`spread_colors`).
 
-*The picture's number* is drawn on limbs: each limb of a list has three cells between its two joints,
-dark or light. Which ones are dark is a code word of the number; it is read along the line between
-the joints where they are expected, so it does not matter how the picture was turned, scaled or
-mirrored, and limbs that are hidden or seen end-on are left out.
+*The picture's number* is drawn on limbs: each limb of a list has three cells between its two
+joints, dark or light. Which ones are dark is a code word of the number; it is read along the line
+between the joints where they are expected, so it does not matter how the picture was turned,
+scaled or mirrored, and limbs that are hidden or seen end-on are left out.
 
 *The person's index* is the tint of the body, the same in dark and light cells.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from posepile.miniature.truth import N_NUMBERS
+from posepile.miniature import N_NUMBERS
 
 CELLS = 3  # per limb
 CENTERS = (0.27, 0.5, 0.73)  # of the cells along the limb
@@ -98,8 +98,8 @@ def read_frame_number(
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     if not np.isfinite(lengths).any():
         return None
-    # A limb seen nearly end-on has no room for cells between its joints; a cell close to another limb
-    # may be hidden by it.
+    # A limb seen nearly end-on has no room for cells between its joints; a cell close to another
+    # limb may be hidden by it.
     longest = np.nanmax(lengths)
     luma, persons = person_map(image)
     h, w = luma.shape
@@ -131,7 +131,7 @@ def read_frame_number(
 
 
 def _distance(point: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Distance of a point ``[2]`` from segments ``[n, 2, 2]``; NaN for a segment without an end."""
+    """Distance of a point ``[2]`` from segments ``[n, 2, 2]``; NaN where an end is unknown."""
     start, along = segments[:, 0], segments[:, 1] - segments[:, 0]
     squared = np.maximum((along**2).sum(axis=1), 1e-9)
     part = np.clip(((point - start) * along).sum(axis=1) / squared, 0, 1)
@@ -145,8 +145,8 @@ def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         image: uint8 RGB.
 
     Returns:
-        Luma, float32 ``[h, w]``, and the person index of each pixel, int ``[h, w]``; -1 where there
-        is no body (background, disc).
+        Luma, float32 ``[h, w]``, and the person index of each pixel, int ``[h, w]``; -1 where
+        there is no body (background, disc).
     """
     ycc = cv2.cvtColor(cv2.medianBlur(image, 3), cv2.COLOR_RGB2YCrCb).astype(np.float32)
     luma, cr, cb = ycc[..., 0], ycc[..., 1] - 128, ycc[..., 2] - 128

@@ -40,8 +40,8 @@ def frame(columns: Mapping[str, Sequence]) -> Any:
     """Returns what pickles as a DataFrame of pandas 1.0.3.
 
     Args:
-        columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does, columns
-            of one type share a block.
+        columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does,
+            columns of one type share a block.
     """
     n = len(next(iter(columns.values())))
     names = list(columns)

@@ -1,7 +1,7 @@
 """A shoot: pictures of actors before a backdrop, with all that is known of what one sees.
 
-Only windows around the people are drawn, so 4K pictures cost little; :mod:`posepile.miniature.video`
-writes them into a video the same way.
+Only windows around the people are drawn, so 4K pictures cost little;
+:mod:`posepile.miniature.video` writes them into a video the same way.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Backdrop:
         # Every grey is converted once, not every pixel.
         tables = to_yuv(BACKGROUND_TINT).round().astype(np.uint8)
         coarse = np.ascontiguousarray(self._grey[::2, ::2])
-        parts = [cv2.LUT(self._grey, tables[:, 0])]
-        parts += [cv2.LUT(coarse, tables[:, k]).reshape(-1, self._grey.shape[1]) for k in (1, 2)]
-        return np.concatenate(parts)
+        flat = [cv2.LUT(self._grey, tables[:, 0]).ravel()]
+        flat += [cv2.LUT(coarse, tables[:, k]).ravel() for k in (1, 2)]
+        return np.concatenate(flat).reshape(-1, self._grey.shape[1])
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Actor:
         joints: ``[J, 3]`` millimetres in the world, NaN = not drawn.
         figure: How they are drawn.
         person: Index by which the raw data lists them; the body has its tint.
-        number: Number of the picture on this person; None = the picture's.
     """
 
     joints: np.ndarray
@@ -90,7 +89,7 @@ class Shot:
     discs: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def box(self, amodal: bool = False) -> list[float] | None:
-        """Returns left, top, right, bottom: the outer edges of the outermost pixels; None if unseen."""
+        """Returns left, top, right, bottom: the pixels' outer edges; None if nothing is seen."""
         mask = self.amodal if amodal else self.modal
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):
@@ -190,7 +189,7 @@ def shoot(
 
 
 class _Canvas:
-    """Windows on a backdrop that are drawn one after the other; a later one shows the earlier ones."""
+    """Windows on a backdrop, drawn one after the other; a later one shows the earlier ones."""
 
     def __init__(self, backdrop: Backdrop):
         self.backdrop = backdrop

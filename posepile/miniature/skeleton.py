@@ -16,8 +16,8 @@ from posepile.miniature.marks import spread_colors
 
 # The joints that turn, in the order of SMPL, and their parents.
 TURNING = (
-    "pelv lhip rhip bell lkne rkne spin lank rank thor ltoe rtoe neck lcla rcla head lsho rsho lelb "
-    "relb lwri rwri lhan rhan"
+    "pelv lhip rhip bell lkne rkne spin lank rank thor ltoe rtoe neck lcla rcla head lsho rsho "
+    "lelb relb lwri rwri lhan rhan"
 ).split()
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 
@@ -100,8 +100,8 @@ _LONG = (
 ).split("|")
 # Who gets a disc first; whoever is within APART of one that has one gets none.
 _FIRST = (
-    "lwri rwri lelb relb lsho rsho lank rank lkne rkne lhip rhip head neck pelv spin tors htop nose "
-    "ltoe rtoe"
+    "lwri rwri lelb relb lsho rsho lank rank lkne rkne lhip rhip head neck pelv spin tors htop "
+    "nose ltoe rtoe"
 ).split()
 APART = 0.09
 
@@ -113,7 +113,8 @@ class Figure:
     Attributes:
         names: Joint names; a name of :data:`REST`, or anything else for a joint that is not drawn.
         edges: Pairs of joint indices between which there is a limb.
-        limbs: Those that carry the picture's number, two or more cells each, in the order of its bits.
+        limbs: Those that carry the picture's number, two or more cells each, in the order of its
+            bits.
         colors: RGB of each joint's disc, None where there is none.
         trunk: Joint indices of a polygon that belongs to the body; may be empty.
         radius_mm: Half width of a limb.
@@ -135,8 +136,8 @@ def make_figure(
     """Returns the figure that connects the joints that a dataset has.
 
     Args:
-        names: In the order in which the joints will be given (that of the dataset's JointInfo, so that
-            ``Figure.colors`` and ``Figure.limbs`` can go into the truth as they are).
+        names: In the order in which the joints will be given (that of the dataset's JointInfo, so
+            that ``Figure.colors`` and ``Figure.limbs`` can go into the truth as they are).
         discs: Names of those that get a disc; None = as many as stay apart from each other.
         radius_mm: Half width of a limb.
         disc: Radius of a disc as a part of that.

@@ -1,4 +1,4 @@
-"""Writers of raw file formats. Each makes the folder of its file and writes the same bytes every time.
+"""Writers of raw file formats. Each makes the folder of its file.
 
 Pickles of other people's classes are in :mod:`posepile.miniature.pickled`.
 """
@@ -46,8 +46,8 @@ def write_xml(path: Path, root: tuple) -> None:
 
     Args:
         path: The file.
-        root: (tag, content) or (tag, content, attributes), where the content is a text or a list of such
-            elements.
+        root: (tag, content) or (tag, content, attributes), where the content is a text or a list
+            of such elements.
     """
     tree = ET.ElementTree(_element(*root))
     tree.write(_made(path), encoding="utf-8", xml_declaration=True)
@@ -145,7 +145,7 @@ def write_c3d(
 
 
 def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
-    """Writes a NASA CDF; the first axis of an array are its records (``[1, N, 96]`` = one record)."""
+    """Writes a NASA CDF; the first axis of an array are its records."""
     from cdflib import cdfwrite
 
     path = _made(path)
@@ -184,8 +184,9 @@ def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
     with h5py.File(_made(path), "w", userblock_size=512) as file:
         for name, value in variables.items():
             _put(file, file, name, value)
-    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2018 HDF5 schema 1.00 ."
-    with path.open("r+b") as f:
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2018 "
+    head += b"HDF5 schema 1.00 ."
+    with Path(path).open("r+b") as f:
         f.write(head.ljust(124) + b"\x00\x02IM")
 
 

@@ -1,7 +1,7 @@
 """A tiny GeneBody in the official layout, made from the data's description alone.
 
-Four performers in a ring of cameras with strong lens distortion, posed by a made-up SMPL-X model. What
-is odd about the real data is odd here, too:
+Four performers in a ring of cameras with strong lens distortion, posed by a made-up SMPL-X model.
+What is odd about the real data is odd here, too:
 
 * dannier: no view 32; D of shape (1, 5); one image without parameters; tensors in one file; one
   empty mask and one black picture;
@@ -21,9 +21,9 @@ import numpy as np
 from posepile.miniature import actor, rig, writers
 from posepile.miniature.bodies import JOINT_NAMES, make_model, write_body_models
 from posepile.miniature.pickled import tensor, write_object_npy
-from posepile.miniature.shoot import Actor, Backdrop, shoot
+from posepile.miniature.shoot import Actor, Backdrop, Picture, shoot
 from posepile.miniature.skeleton import make_figure
-from posepile.miniature.truth import SequenceTruth, Truth, count_examples, write_truth
+from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 
 SIZE = (1024, 1224)  # half of the real 2048 x 2448
 FIGURE = make_figure(JOINT_NAMES["smplx"])
@@ -55,9 +55,7 @@ def build(root: Path, seed: int = 0) -> None:
     for part in (train, test):
         split = {"train": ["dannier", "zhuna2", "anastasia"], "test": ["natacha"]}
         write_object_npy(part / "genebody_split.npy", split)
-    backdrops = {
-        f"{v:02d}": Backdrop(SIZE, v) for v in range(48) if v in (0, 1, 13, 16, 25, 32, 37)
-    }
+    backdrops = {f"{v:02d}": Backdrop(SIZE, v) for v in (0, 1, 13, 16, 25, 32, 37)}
     sequences, joints_of = {}, {}
     for name, gender, views, frames, scale in CAST:
         folder = (test if name == "natacha" else train) / name
@@ -68,13 +66,15 @@ def build(root: Path, seed: int = 0) -> None:
         starts = {view: 11 * len(sequences) + 5 * i for i, view in enumerate(cameras)}
         for i, frame in enumerate(frames):
             for view, camera in cameras.items():
-                write_view(folder, view, frame, joints[i], camera, backdrops[view], starts[view])
+                actors = [Actor(joints[i], FIGURE)]
+                picture = shoot(backdrops[view], camera, actors, starts[view] + frame)
+                write_view(folder, view, frame, picture)
         joints_of[name] = dict(zip(map(str, frames), joints.tolist(), strict=True))
         if name == "natacha":
             continue
         # The last frame of dannier has no parameters, so it takes no part.
         n = len(frames) - (name == "dannier")
-        kept = [(frames[k], 0) for k in kept_frames(joints[:n])]
+        kept = [(frames[k], 0) for k in frames_kept(joints[:n], "all")]
         for view, start in starts.items():
             # Views that the authors skip, and what spoil() does.
             if not (name == "anastasia" and "16" <= view <= "23"):
@@ -82,19 +82,9 @@ def build(root: Path, seed: int = 0) -> None:
                 seen = [(frame, person) for frame, person in kept if frame != lost]
                 sequences[f"{name}/image/{view}"] = SequenceTruth("train", seen, start)
     spoil(train / "dannier")
-    truth = Truth(
-        count_examples(sequences),
-        r"(?P<sequence>\w+/image/\d\d)/(?P<frame>\d+)\.jpg$",
-        sequences,
-        frames_drawn=True,
-        persons_drawn=True,
-        colors=FIGURE.colors,
-        limbs=FIGURE.limbs,
-        raw_masks=True,
-        moving=True,
-        facts={"joints_mm": joints_of},
-    )
-    write_truth(root, truth)
+    pattern = r"(?P<sequence>\w+/image/\d\d)/(?P<frame>\d+)\.jpg$"
+    facts = {"joints_mm": joints_of}
+    write_truth(root, make_truth(FIGURE, pattern, sequences, raw_masks=True, facts=facts))
 
 
 def make_camera(view: int, rng: np.random.Generator) -> rig.RigCamera:
@@ -131,8 +121,8 @@ def write_bodies(
     """Writes parameters and meshes of a performer.
 
     Returns:
-        ``[n, 55, 3]`` joints in millimetres: of the official call ``SMPLX(**smplx) * scale``, whose
-        hands have ``use_pca=False`` and ``flat_hand_mean=False``, i.e. the mean is added.
+        ``[n, 55, 3]`` joints in millimetres: of the official call ``SMPLX(**smplx) * scale``,
+        whose hands have ``use_pca=False`` and ``flat_hand_mean=False``, i.e. the mean is added.
     """
     betas = rng.normal(0, 0.4, 10).astype(np.float32)
     at = (0, 150 * scale, 0)  # of the pelvis; y points down
@@ -178,12 +168,8 @@ def stem(folder: Path, frame: int) -> str:
     return f"{frame:03d}" if folder.name == "zhuna2" else f"{frame:04d}"
 
 
-def write_view(
-    folder: Path, view: str, frame: int, joints: np.ndarray, camera: rig.RigCamera, backdrop: Backdrop,
-    start: int,
-) -> None:  # fmt: skip
+def write_view(folder: Path, view: str, frame: int, picture: Picture) -> None:
     """Writes one image and its matte; masks of zhuna2 have four digits whatever the image has."""
-    picture = shoot(backdrop, camera, [Actor(joints, FIGURE)], start + frame)
     (seen,) = picture.people
     # A matte: soft outside of the figure, but below the threshold there; nothing far from it.
     soft = cv2.GaussianBlur(seen.modal * np.uint8(200), (0, 0), 3)
@@ -192,15 +178,6 @@ def write_view(
     matte[y : y + h, x : x + w] = np.where(seen.modal, 255, np.minimum(soft, 127))
     writers.write_jpeg(folder / "image" / view / f"{stem(folder, frame)}.jpg", picture.image)
     writers.write_png(folder / "mask" / view / f"mask{frame:04d}.png", matte)
-
-
-def kept_frames(joints: np.ndarray) -> list[int]:
-    """Frames far (100 mm for some joint) from all poses kept before; fewer than 100 here."""
-    kept: list[int] = []
-    for i, pose in enumerate(joints):
-        if all(np.linalg.norm(pose - joints[k], axis=1).max() >= 100 for k in kept):
-            kept.append(i)
-    return kept
 
 
 def spoil(folder: Path) -> None:
