@@ -1,28 +1,37 @@
 """AMARV: AMASS motions rendered as video from four synchronised views.
 
 The released tree is documented nowhere; everything is read through configs/amarv_layout.yaml
-(layout.py, cameras.py, clips.py, assemble.py), and nothing is read before validate.py has found
-manifest and files to agree. BABEL gives activities and the split (babel.py).
+(posepile.shapes.described), and nothing is read before that is found to agree with the files.
+BABEL gives activities and the split.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES
-from posepile.ds.amarv import amass, assemble, unlock, validate
-from posepile.ds.amarv.cameras import WORLD_UP
-from posepile.ds.amarv.clips import load_clip
-from posepile.ds.amarv.finding import find_clips
-from posepile.ds.amarv.layout import Clip, Layout, load_layout
+from posepile.bodies.amass import AmassIndex, find_amass
+from posepile.bodies.joints import SMPLH_JOINT_NAMES
+from posepile.ds.amarv import unlock
+from posepile.ds.amarv.labels import activities, babel_folder, load_labels
+from posepile.ds.amarv.layout import AmarvLayout
+from posepile.ds.amarv.motion import load_amarv_clip, open_index
 from posepile.errors import CorruptInput, WorkError
+from posepile.files import names_in, read_json, write_json
+from posepile.formats.yaml_files import read_yaml
 from posepile.joint_info import JointInfo
 from posepile.paths import config_dir
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
+from posepile.shapes.described.clips import WORLD_UP
+from posepile.shapes.described.finding import find_clips
+from posepile.shapes.described.layout import Clip
+from posepile.shapes.described.sequences import input_files, make_sequence
+from posepile.shapes.described.validation import Findings, validate
 
 SPEC = DatasetSpec(
     name="amarv",
@@ -40,6 +49,7 @@ SPEC = DatasetSpec(
     citation="schneider2024synthact",
     licence="MIT (AMARV's own part); AMASS licence (motions); BABEL licence (labels)",
 )
+STAMP = ".posepile/validated.json"  # what was last found good, below the raw folder
 
 
 class Options(BaseModel):
@@ -72,9 +82,9 @@ def calibrate(root: Path, options: Options) -> list[str]:
     """
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    state = assemble.state_of(root, layout, clips)
-    asked = [str(amass.find_amass(root, options.amass_root)), options.validate_clips]
-    stamp = validate.read_stamp(root)
+    state = state_of(root, layout, clips)
+    asked = [str(find_amass(root, options.amass_root)), options.validate_clips]
+    stamp = read_json(root / STAMP) or {}
     if (stamp.get("state"), stamp.get("asked")) != (state, asked):
         findings = run_validation(root, options)
         if findings.problems:
@@ -83,8 +93,8 @@ def calibrate(root: Path, options: Options) -> list[str]:
                 "doctor amarv lists them)"
             )
         stamp = {"state": state, "asked": asked, "report": findings.lines}
-        validate.write_stamp(root, stamp)
-    labels = assemble.load_labels(root, layout, clips, options.babel_root)
+        write_json(root / STAMP, stamp)
+    labels = load_labels(root, layout, clips, options.babel_root)
     labelled = sum(labels.entry(c) is not None for c in clips)
     counts = Counter(labels.splits[labels.subject(c)] for c in clips)
     sides = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
@@ -94,7 +104,7 @@ def calibrate(root: Path, options: Options) -> list[str]:
 def download(root: Path, options: Options) -> list[str]:
     """Unlocks archives that were put below ``archives/``; says what only a person can fetch."""
     lines = unlock.unlock(root, options.amass_root)
-    unlock.require_files(root, read_layout(options), options.babel_root)
+    require_files(root, read_layout(options), options.babel_root)
     return lines
 
 
@@ -105,25 +115,26 @@ def doctor(root: Path, options: Options) -> list[str]:
 
 def plan(root: Path, options: Options) -> list[str]:
     """What is there of AMASS, which the password of the archives is made from."""
-    found = amass.find_amass(root, options.amass_root)
+    found = find_amass(root, options.amass_root)
     if found is None:
         return ["AMASS: not found; set AMASS_ROOT or dataset.amass_root, the password needs it"]
-    files, missing = amass.find_password_files(found)
-    lines = [f"AMASS: {found}: {len(files)} of {len(amass.PASSWORD_FILES)} files for the password"]
+    files, missing = unlock.find_password_files(found)
+    n = len(files) + len(missing)
+    lines = [f"AMASS: {found}: {len(files)} of {n} files for the password"]
     lines += [f"  missing: {m}" for m in missing]
-    return lines + [f"  the password: python -m posepile.ds.amarv.amass {found}"] * (not missing)
+    return lines + [f"  the password: python -m posepile.ds.amarv.unlock {found}"] * (not missing)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields units of some clips of one source and split each, with all their views."""
     layout = read_layout(options)
     clips, _ = find_clips(root, layout)
-    if validate.read_stamp(root).get("state") != assemble.state_of(root, layout, clips):
+    if (read_json(root / STAMP) or {}).get("state") != state_of(root, layout, clips):
         raise WorkError(
             f"{root}: the layout manifest is not validated against these files; run the "
             "calibrate stage (posepile doctor amarv lists what is wrong)"
         )
-    labels = assemble.load_labels(root, layout, clips, options.babel_root)
+    labels = load_labels(root, layout, clips, options.babel_root)
     index = amass_index(root, layout, options)
     chosen = chosen_subjects(options.subjects, labels.splits)
     groups = defaultdict(list)
@@ -131,16 +142,15 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         groups[labels.splits[labels.subject(clip)], clip.source].append(clip)
     for (split, source), members in sorted(groups.items()):
         for i in range(0, len(members), options.clips_per_unit):
-            inputs, args = [], []
-            for clip in members[i : i + options.clips_per_unit]:
-                if labels.subject(clip) in chosen:
-                    name = labels.names.get(clip.id)
-                    inputs += assemble.input_files(root, layout, clip, name, index)
-                    args.append(assemble.describe(clip, name, labels.entry(clip)))
-            if args:
+            group = members[i : i + options.clips_per_unit]
+            group = [clip for clip in group if labels.subject(clip) in chosen]
+            files = {file: None for clip in group for file in input_files(root, layout, clip)}
+            motions = [labels.names[c.id].amass_path for c in group if c.id in labels.names]
+            found = [index.find(motion) for motion in motions] if index else []
+            paths = (*map(Path, files), *(path for path in dict.fromkeys(found) if path))
+            if group:
                 unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
-                paths = tuple(map(Path, dict.fromkeys(inputs)))
-                yield Unit(unit_id, split, paths, {"clips": args})
+                yield Unit(unit_id, split, paths, {"clips": [labels.describe(c) for c in group]})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -149,39 +159,70 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     index = amass_index(root, layout, options)
     sequences = []
     for args in unit.args["clips"]:
-        files = None if args["files"] is None else tuple(args["files"])
-        clip = Clip(args["source"], args["name"], tuple(args["views"]), files)
-        data = load_clip(root, layout, clip, args["amass_path"], index)
-        activity = assemble.activities(data, args)
+        clip = Clip(args["source"], args["name"], tuple(args["views"]))
+        data = load_amarv_clip(root, layout, clip, args["amass_path"], index)
+        activity = activities(args, len(data.world_coords), data.fps)
         sequences += [
-            assemble.make_sequence(root, layout, data, view, split=unit.split, activity=activity)
+            make_sequence(root, layout, data, view, split=unit.split, activity=activity)
             for view in clip.views
         ]
     return sequences
 
 
-def read_layout(options: Options) -> Layout:
+def read_layout(options: Options) -> AmarvLayout:
     """Returns the manifest that the options name."""
-    return load_layout(config_dir() / options.layout)
+    return read_yaml(config_dir() / options.layout, AmarvLayout, kind="layout manifest")
 
 
-def run_validation(root: Path, options: Options) -> validate.Findings:
+def state_of(root: Path, layout: AmarvLayout, clips: list[Clip]) -> str:
+    """Returns a digest of manifest and clips, by which a passed validation is known."""
+    digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
+    for clip in clips:
+        digest.update(json.dumps([clip.id, clip.views]).encode())
+    return digest.hexdigest()
+
+
+def run_validation(root: Path, options: Options) -> Findings:
     """Validation with what the options say."""
     layout = read_layout(options)
     try:
-        unlock.require_files(root, layout, options.babel_root)
-        names = layout.load_name_map(root)
+        require_files(root, layout, options.babel_root)
+        names = load_labels(root, layout, [], options.babel_root).names
         index = amass_index(root, layout, options)
     except (CorruptInput, WorkError) as e:
-        return validate.Findings(problems=[str(e)])
+        return Findings(problems=[str(e)])
 
-    def context(clip: Clip):
-        return (names[clip.id].amass_path if clip.id in names else None), index
+    def load(clip: Clip):
+        path = names[clip.id].amass_path if clip.id in names else None
+        return load_amarv_clip(root, layout, clip, path, index)
 
-    return validate.validate(root, layout, context, options.validate_clips)
+    return validate(root, layout, load, SMPLH_JOINT_NAMES, options.validate_clips)
 
 
-def amass_index(root: Path, layout: Layout, options: Options) -> amass.AmassIndex | None:
+def require_files(root: Path, layout: AmarvLayout, babel_root: str | None) -> None:
+    """Makes sure that there is something of what a person must put in place.
+
+    Raises:
+        WorkError: No video where the manifest looks for them, or no BABEL labels.
+    """
+    base = layout.base(root)
+    if next(base.glob(layout.clip_glob), None) is None:
+        raise WorkError(
+            f"{base}: no file matches clip_glob {layout.clip_glob!r} of the layout manifest; put "
+            f"the archives into {root / 'archives'}, or describe the extracted tree there "
+            "(posepile plan amarv lists the steps)"
+        )
+    if layout.labels is not None:
+        folder = babel_folder(root, babel_root)
+        missing = [f for f in layout.labels.split_files if f not in names_in(folder)]
+        if missing:
+            raise WorkError(
+                f"{folder / missing[0]}: BABEL labels are missing (posepile plan amarv lists the "
+                "steps); or set dataset.babel_root, or labels: null in the layout manifest"
+            )
+
+
+def amass_index(root: Path, layout: AmarvLayout, options: Options) -> AmassIndex | None:
     """AMASS, if the manifest asks for it and it is on disk."""
-    found = amass.find_amass(root, options.amass_root) if layout.body is not None else None
-    return None if found is None else amass.open_index(found)
+    found = find_amass(root, options.amass_root) if layout.body is not None else None
+    return None if found is None else open_index(found)

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES, SMPLH_PARENTS
+from posepile.bodies.joints import SMPLH_JOINT_NAMES, SMPLH_PARENTS
 from posepile.errors import CorruptInput
 
 N_JOINTS = 52

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES
+from posepile.bodies.joints import SMPLH_JOINT_NAMES
 from posepile.ds.synthego import landmarks as marks
 from posepile.ds.synthego import splice
 from posepile.ds.synthego.metadata import (

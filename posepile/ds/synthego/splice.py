@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.bodies.models import read_amass
+from posepile.bodies.amass import read_amass
 from posepile.errors import CorruptInput, WorkError
 from posepile.files import write_atomically
 

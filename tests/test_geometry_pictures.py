@@ -1,0 +1,87 @@
+"""Projected points, points inside a picture, and the box of joints."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from posepile.geometry.cameras import make_camera
+from posepile.geometry.pictures import box_of_points, inside, project
+
+
+def test_what_is_missing_or_behind_projects_to_nan_silently():
+    camera = make_camera("x", focal=500, size=(100, 80))
+    points = np.array([[[0, 0, 1000.0], [np.nan, 0, 1000]], [[0, 0, -1000.0], [10, 0, 0]]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels = project(camera, points)
+    assert pixels.dtype == np.float64
+    expected = [[[49.5, 39.5], [np.nan] * 2], [[np.nan] * 2, [np.nan] * 2]]
+    np.testing.assert_allclose(pixels, expected, atol=1e-5)
+
+
+def test_beyond_the_lens_is_nan():
+    camera = make_camera("x", focal=500, size=(100, 80), distortion=[-0.4, 0, 0, 0, 0])
+    pixels = project(camera, np.array([[100.0, 0, 1000], [3000, 0, 1000]]))
+    assert np.isfinite(pixels[0]).all()
+    assert np.isnan(pixels[1]).all()
+
+
+def test_the_edges_of_a_picture():
+    points = [[-0.5, 0], [-0.51, 0], [9.5, 4.5], [9.51, 0], [0, 4.6], [np.nan, 1]]
+    assert inside(points, (10, 5)).tolist() == [True, False, True, False, False, False]
+
+
+def test_box_of_points():
+    joints = np.array([[10, 20], [30, 60], [np.nan, 0], [np.inf, 3]])
+    np.testing.assert_array_equal(box_of_points(joints), [10, 20, 20, 40])
+    np.testing.assert_array_equal(box_of_points(joints, expand=1.5), [5, 10, 30, 60])
+    # Expanded about its own centre, then clipped: the part outside does not move the centre
+    np.testing.assert_array_equal(
+        box_of_points(joints, (20, 40), 1.5), [5, 10, 19.5 - 5, 39.5 - 10]
+    )
+    far_left = np.array([[-20.0, 10], [10, 30]])
+    np.testing.assert_array_equal(box_of_points(far_left, (20, 40)), [-0.5, 10, 10.5, 20])
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [
+        np.zeros((0, 2)),
+        [[np.nan, 1]],
+        [[3, 4]],
+        [[3, 4], [3, 9]],
+        [[30, 4], [33, 9]],
+        [[-9, 4], [-0.5, 9]],
+    ],
+)
+def test_no_box(joints):
+    box = box_of_points(joints, (20, 20))
+    assert box.shape == (4,)
+    assert np.isnan(box).all()
+
+
+points = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(2, 6), st.just(2)),
+    elements=st.one_of(st.floats(-500, 1500, width=32), st.just(np.nan)),
+)
+
+
+@settings(deadline=None)
+@given(points, st.floats(1, 2))
+def test_box_holds_what_is_inside(joints, expand):
+    size = (640, 480)
+    boxes = box_of_points(joints, size, expand)
+    assert boxes.dtype == np.float32
+    for person, box in zip(joints, boxes, strict=True):
+        np.testing.assert_array_equal(box, box_of_points(person, size, expand))
+        if np.isfinite(box).all():
+            seen = person[inside(person, size)]
+            assert (seen >= box[:2] - 1e-3).all()
+            assert (seen <= box[:2] + box[2:] + 1e-3).all()
+            assert inside(box[:2], size)
+            assert inside(box[:2] + box[2:] - 1e-3, size)
