@@ -121,3 +121,33 @@ def check_projection(
             hint="axes, units or distortion are not what the recipe assumes",
         )
     return float(off.max(initial=0))
+
+
+def box_of_mask(mask: np.ndarray) -> np.ndarray:
+    """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
+
+    >>> box_of_mask(np.array([[0, 1, 1]]))
+    array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
+
+    Returns:
+        float32 ``[4]`` x, y, width, height; NaN if the mask is empty.
+    """
+    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(x):
+        return np.full(4, np.nan, np.float32)
+    return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
+
+
+def outside_box(points: np.ndarray, boxes: np.ndarray) -> float:
+    """Returns how far any point lies outside of its box, in pixels; 0 where all are inside.
+
+    >>> outside_box(np.array([[[12.0, 5.0], [3.0, 3.0]]]), np.array([[0, 0, 10, 10]]))
+    2.0
+
+    Args:
+        points: ``[n, J, 2]``, NaN = missing.
+        boxes: ``[n, 4]`` x, y, width, height, NaN = unknown.
+    """
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    outside = np.maximum(low - points, points - high)
+    return float(outside[np.isfinite(outside)].max(initial=0.0))

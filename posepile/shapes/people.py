@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -33,6 +33,29 @@ class Person:
     mask: Callable[[], dict | None] | None = None
     parameters: Callable[[], dict | None] | None = None
     unusable: str | None = None
+
+
+class Rows:
+    """Rows of a track's array that are made when asked for, e.g. boxes of masks that are read then.
+
+    >>> Rows([5, 7], lambda k: 10 * k)[1]
+    70
+
+    Args:
+        keys: What each row is made from.
+        make: Makes it.
+    """
+
+    def __init__(self, keys: Sequence, make: Callable[[Any], np.ndarray]):
+        self._keys, self._make = keys, make
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self._keys)
+
+    def __getitem__(self, k: int) -> np.ndarray:
+        """Returns the k-th row."""
+        return self._make(self._keys[k])
 
 
 def tracks_of_pictures(pictures: Iterable[dict[int, Person]]) -> list[Track]:

@@ -1,0 +1,239 @@
+"""Human3.6M: studio recordings of 7 public actors, 4 cameras at 50 fps, poses by markers.
+
+See README.md. One unit is one take seen by one camera. Row ``k`` of the poses and mask ``k``
+belong to frame ``k`` of the video; the shortest of the three counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.spatial.transform import Rotation
+
+from posepile.errors import CorruptInput
+from posepile.files import names_in
+from posepile.formats.matlab_files import MatCells
+from posepile.formats.mocap_files import read_cdf
+from posepile.formats.schema import Array
+from posepile.formats.text_files import read_xml
+from posepile.geometry.cameras import make_camera
+from posepile.geometry.pictures import box_of_mask, box_of_points, outside_box, project
+from posepile.joint_info import JointInfo
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
+from posepile.recipe import chosen_subjects as chosen_of
+from posepile.shapes.people import Rows
+
+if TYPE_CHECKING:
+    import deltacamera
+
+METADATA = "Release-v1.2/metadata.xml"
+SPLITS = {1: "train", 5: "train", 6: "train", 7: "train", 8: "train", 9: "test", 11: "test"}
+CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+JOINTS = [1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27, 0]  # of the raw 32
+# Names of takes differ between the archives of S1, and from those that tables of results have.
+OTHER_NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
+SHIFTED = ("Greeting", "SittingDown 1", "Waiting 1")  # of S9: by 200 mm, poses and boxes alike
+SHIFT = np.array([-200.0, 0, 0])
+MAX_D2_PX = 0.5  # the published 2D positions are the devkit's projection of the 3D ones
+MAX_PELVIS_PX = 20.0  # outside of the box, both as published
+
+SPEC = DatasetSpec(
+    name="h36m",
+    joint_info=JointInfo(
+        "rhip,rkne,rank,lhip,lkne,lank,tors,neck,head,htop,lsho,lelb,lwri,rsho,relb,rwri,pelv",
+        "htop-head-neck-rsho-relb-rwri,neck-tors-pelv-rhip-rkne-rank",
+    ),
+    image_dir="h36m_downscaled",
+    world_up=(0.0, 0.0, 1.0),
+    single_person=True,
+    citation="ionescu2014human36m: Ionescu et al., Human3.6M: Large Scale Datasets and Predictive "
+    "Methods for 3D Human Sensing in Natural Environments, TPAMI 2014",
+    licence="Human3.6M academic licence, one per approved account, no redistribution",
+)
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:``.
+
+    Attributes:
+        subjects: Actors to pack, e.g. ``S9``; None = all seven.
+        train_step: Of the training takes, every so many frames are looked at.
+        test_step: Of the test takes, every so many frames are packed.
+        correct_s9: Undo the shift of three takes of S9.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    train_step: int = Field(5, ge=1)
+    test_step: int = Field(64, ge=1)
+    correct_s9: bool = True
+
+
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per take and camera; the takes are those of metadata.xml."""
+    chosen = chosen_of(options.subjects, (f"S{number}" for number in SPLITS))
+    rows = read_metadata(root / METADATA)["rows"]
+    for number, split in SPLITS.items():
+        folder = root / f"S{number}"
+        poses = folder / "MyPoseFeatures"
+        for take in sorted(rows[number]) if folder.name in chosen else ():
+            for camera in CAMERAS:
+                files = [
+                    find(folder / "Videos", take, f".{camera}.mp4"),
+                    find(poses / "D3_Positions", take, ".cdf"),
+                    find(folder / "MySegmentsMat/ground_truth_bb", take, f".{camera}.mat"),
+                    root / METADATA,
+                ]
+                projected = find(poses / "D2_Positions", take, f".{camera}.cdf")
+                files += [projected] if projected.name in names_in(projected.parent) else []
+                args = {"subject": number, "take": take, "camera": camera}
+                yield Unit(f"S{number}/{take}.{camera}", split, tuple(files), args)
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """Returns one take seen by one camera."""
+    video, pose_file, box_file, metadata_file, *projected = unit.inputs
+    number, take, name = (unit.args[key] for key in ("subject", "take", "camera"))
+    metadata = read_metadata(metadata_file)
+    n, camera = metadata["rows"][number][take], metadata["cameras"][number, name]
+    poses = read_cdf(pose_file, {"Pose": Array(1, n, 96)})["Pose"].reshape(-1, 32, 3)
+    masks = MatCells(box_file, "Masks", hint="extract Segments_mat_gt_bb again")
+    step = options.train_step if unit.split == "train" else options.test_step
+    frames = np.arange(0, min(n, len(masks)), step)
+    joints = poses[frames][:, JOINTS]
+    shifted = options.correct_s9 and number == 9 and take in SHIFTED
+
+    def box(k: int) -> np.ndarray:
+        mask = masks[frames[k]]
+        found = np.full(4, np.nan, np.float32) if mask is None else box_of_mask(mask)
+        return correct_boxes(found[None], None, joints[None, k], camera)[0] if shifted else found
+
+    checks = {}
+    if projected:  # the devkit's projection of the same poses: right camera, lens and take
+        pixels = read_cdf(projected[0], {"Pose": Array(1, n, 64)})["Pose"].reshape(-1, 32, 2)
+        checks["projection_px"] = float(np.abs(project(camera, poses) - pixels).max())
+    moved = correct_world_coords(joints, None) if shifted else joints
+    boxes, some = Rows(range(len(frames)), box), range(0, len(frames), 1 + len(frames) // 10)
+    pelvis = project(camera, moved[some, -1:])
+    checks["pelvis_outside_box_px"] = outside_box(pelvis, np.array([box(k) for k in some]))
+    for check, file, limit in (
+        ("projection_px", projected[:1], MAX_D2_PX),
+        ("pelvis_outside_box_px", [box_file], MAX_PELVIS_PX),
+    ):
+        if checks.get(check, 0) > limit:
+            raise CorruptInput(
+                file[0],
+                f"{check} is {checks[check]:.1f}; expected at most {limit}",
+                hint=f"poses, boxes and {METADATA} are not of one release, or of another take",
+            )
+    track = Track(
+        frames=frames,
+        world_coords=moved.astype(np.float32),
+        bbox=boxes,
+        activity=re.sub(r" \d$", "", names_of(take)[-1]),
+    )
+    return [
+        Sequence(
+            id=unit.id,
+            split=unit.split,
+            frames=Video(video, n_frames=n, mismatch_known=True),
+            camera=camera,
+            tracks=[track],
+            image_name=lambda frame, _: f"S{number}/Images/{take}.{name}/frame_{frame:06d}.jpg",
+            scene="studio",
+            checks=checks,
+        )
+    ]
+
+
+def correct_world_coords(coords: np.ndarray, path: str | None) -> np.ndarray:
+    """Undoes the shift of S9 in world coordinates ``[..., 3]`` mm.
+
+    ``path`` is that of an image, video or pose file, which tells the take; None = a shifted one.
+    """
+    takes = "|".join(SHIFTED)
+    shifted = path is None or re.search(rf"S9/(?:\w+/)+(?:{takes})\.", path)
+    return coords + SHIFT if shifted else coords
+
+
+def correct_boxes(
+    bboxes: np.ndarray, path: str | None, world_coords: np.ndarray, camera: deltacamera.Camera
+) -> np.ndarray:
+    """Undoes the shift of S9 in boxes ``[n, 4]``, at the depth of the pelvis.
+
+    ``world_coords`` are ``[n, J, 3]`` mm as published, pelvis last; ``path`` as in
+    :func:`correct_world_coords`.
+    """
+    depth = camera.world_to_camera(np.float32(world_coords[:, -1]))[:, 2:]
+    corners = [bboxes[:, :2], bboxes[:, :2] + bboxes[:, 2:]]
+    world = [camera.image_to_world(np.float32(c), camera_depth=depth) for c in corners]
+    moved = [project(camera, correct_world_coords(w, path)) for w in world]
+    return box_of_points(np.stack(moved, axis=1))
+
+
+def names_of(take: str) -> list[str]:
+    """Returns a take's two names: with the long and with the short name of the action."""
+    long = short = take
+    for a, b in OTHER_NAMES.items():
+        long, short = re.sub(rf"^{b}\b", a, long), re.sub(rf"^{a}\b", b, short)
+    return [long, short]
+
+
+def find(folder: Path, take: str, ending: str) -> Path:
+    """Returns a take's file by whichever of its names is there."""
+    there = names_in(folder)
+    name = next((n for n in names_of(take) if n + ending in there), take)
+    return folder / (name + ending)
+
+
+def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
+    """Returns cameras by index 0..3 and subject number minus one, as training code takes them."""
+    cameras = read_metadata(Path(path))["cameras"]
+    return [[cameras[subject, name] for subject in range(1, 12)] for name in CAMERAS]
+
+
+@cache
+def read_metadata(path: Path) -> dict:
+    """Returns ``rows``: subject -> take -> number of poses, ``cameras``: (subject, id) -> camera."""
+    hint = "it comes with code-v1.2.zip of the devkit"
+    tree = read_xml(path, hint=hint)
+    try:
+        table, counts = (
+            [[td.text or "" for td in tr] for tr in tree.find(tag)]
+            for tag in ("mapping", "frames")
+        )
+        w0 = np.array(tree.find("w0").text.strip(" []\n").split(), np.float64)
+        poses, lenses = w0[:264].reshape(4, 11, 6), w0[264:].reshape(4, 9)
+        rows = {  # takes with an underscore are ranges of motion; mocap has 200 Hz
+            subject: {
+                line[1 + subject]: int(counts[subject - 1][k].strip("[]").split()[4]) // 4
+                for k, line in enumerate(table[1:33], 1)
+                if "_" not in line[1 + subject]
+            }
+            for subject in SPLITS
+        }
+    except (AttributeError, IndexError, ValueError, TypeError) as e:
+        raise CorruptInput(path, f"not the devkit's metadata ({e!r})", hint=hint) from None
+    cameras = {
+        (subject, name): make_camera(
+            f"{path}, camera {name}, S{subject}",
+            rotation=Rotation.from_euler("XYZ", poses[i, subject - 1, :3]).as_matrix(),
+            center=poses[i, subject - 1, 3:],
+            focal=lenses[i, :2],
+            principal=lenses[i, 2:4],
+            distortion=lenses[i, 4:],
+            distortion_order="k1 k2 k3 p1 p2",
+            lens="half_tangential",
+            world_up=SPEC.world_up,
+        )
+        for i, name in enumerate(CAMERAS)
+        for subject in range(1, 12)
+    }
+    return {"rows": rows, "cameras": cameras}
