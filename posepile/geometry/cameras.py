@@ -222,8 +222,8 @@ def resize_intrinsics(
     matrix = np.array(matrix, np.float64)
     for axis in range(2):
         s = new_size[axis] / size[axis]
-        matrix[axis] *= s
-        matrix[axis, 2] += (s - 1) / 2
+        matrix[axis, :2] *= s
+        matrix[axis, 2] = (matrix[axis, 2] + 0.5) * s - 0.5
     return matrix
 
 
