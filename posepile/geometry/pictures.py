@@ -24,6 +24,11 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
     Computed by the camera itself in float32, like everywhere else where the pixels of a point are
     asked for: half a thousandth of a pixel.
 
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("a.json", intrinsics=[[900, 0, 500], [0, 900, 400], [0, 0, 1]])
+    >>> project(camera, [[0, 0, 1000], [0, 0, -1000]]).round(3).tolist()
+    [[500.0, 400.0], [nan, nan]]
+
     Args:
         camera: The camera.
         points: ``[..., 3]`` millimetres.
@@ -40,7 +45,11 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
 
 
 def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns which points ``[..., 2]`` lie in a picture of that width and height; NaN do not."""
+    """Returns which points ``[..., 2]`` lie in a picture of that width and height; NaN do not.
+
+    >>> inside([[-0.5, 0], [99.6, 0]], (100, 80)).tolist()
+    [True, False]
+    """
     points = np.asarray(points)
     return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(axis=-1)
 
@@ -49,6 +58,9 @@ def box_of_points(
     points: np.ndarray, size: tuple[int, int] | None = None, expand: float = 1.0
 ) -> np.ndarray:
     """Returns the box of a person's joints: around them, expanded, then clipped to the picture.
+
+    >>> box_of_points([[10, 20], [30, 60], [np.nan, np.nan]], (100, 60), expand=1.5).tolist()
+    [5.0, 10.0, 30.0, 49.5]
 
     Args:
         points: ``[..., J, 2]`` pixels; those that are not finite do not count.
