@@ -36,7 +36,7 @@ class Person:
 
 
 class Rows:
-    """Rows of a track's array that are made when asked for, e.g. boxes of masks that are read then.
+    """Rows of a track's array that are made when asked for, e.g. boxes of masks read then.
 
     >>> Rows([5, 7], lambda k: 10 * k)[1]
     70

@@ -25,8 +25,15 @@ from posepile.formats.text_files import read_xml
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import box_of_mask, box_of_points, outside_box, project
 from posepile.joint_info import JointInfo
-from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
-from posepile.recipe import chosen_subjects as chosen_of
+from posepile.recipe import (
+    CHOOSES_UNITS,
+    DatasetSpec,
+    Sequence,
+    Track,
+    Unit,
+    Video,
+    chosen_subjects,
+)
 from posepile.shapes.people import Rows
 
 if TYPE_CHECKING:
@@ -78,7 +85,7 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per take and camera; the takes are those of metadata.xml."""
-    chosen = chosen_of(options.subjects, (f"S{number}" for number in SPLITS))
+    chosen = chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
     rows = read_metadata(root / METADATA)["rows"]
     for number, split in SPLITS.items():
         folder = root / f"S{number}"
@@ -201,7 +208,7 @@ def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
 
 @cache
 def read_metadata(path: Path) -> dict:
-    """Returns ``rows``: subject -> take -> number of poses, ``cameras``: (subject, id) -> camera."""
+    """Returns numbers of poses (``rows``: subject, take) and ``cameras`` by (subject, id)."""
     hint = "it comes with code-v1.2.zip of the devkit"
     tree = read_xml(path, hint=hint)
     try:
