@@ -150,16 +150,33 @@ def box_of_mask(mask: np.ndarray) -> np.ndarray:
     return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
 
 
-def outside_box(points: np.ndarray, boxes: np.ndarray) -> float:
+def check_in_boxes(
+    where: str | os.PathLike, points: np.ndarray, boxes: np.ndarray, limit: float = 0.25
+) -> float:
     """Returns how far any point lies outside of its box, in pixels; 0 where all are inside.
 
-    >>> outside_box(np.array([[[12.0, 5.0], [3.0, 3.0]]]), np.array([[0, 0, 10, 10]]))
+    >>> check_in_boxes("a.csv", np.array([[[12.0, 5.0], [3.0, 3.0]]]), np.array([[0, 0, 10, 10]]))
     2.0
 
     Args:
-        points: ``[n, J, 2]``, NaN = missing.
+        where: File of the boxes, for the message.
+        points: ``[n, J, 2]`` pixels, NaN = missing.
         boxes: ``[n, 4]`` x, y, width, height, NaN = unknown.
+        limit: Largest distance allowed, as a share of the box's longer side.
+
+    Raises:
+        CorruptInput: A point is further outside.
     """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
-    outside = np.maximum(low - points, points - high)
-    return float(outside[np.isfinite(outside)].max(initial=0.0))
+    outside = np.nan_to_num(np.maximum(low - points, points - high)).max(axis=-1, initial=0)
+    allowed = limit * np.nan_to_num(boxes[:, None, 2:]).max(axis=-1, initial=0)
+    if (outside > allowed).any():
+        n, j = np.unravel_index(np.argmax(outside - allowed), outside.shape)
+        raise CorruptInput(
+            where,
+            f"point {j} projects {outside[n, j]:.0f} px outside of the {n}-th box "
+            f"{np.round(boxes[n], 1).tolist()}; expected at most {allowed[n, 0]:.0f} px",
+            hint="boxes, poses and camera are not of one recording or release",
+        )
+    return float(outside.max(initial=0))
