@@ -3,3 +3,5 @@
 # In the raw folder of a miniature: what is drawn in it, and which code made it.
 TRUTH = "miniature_truth.json"
 MARK = ".miniature.json"
+# Numbers drawn in pictures are counted modulo this.
+N_NUMBERS = 128
