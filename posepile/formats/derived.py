@@ -1,87 +1,93 @@
-"""Pieces of a huge annotation file, cut once, so that every worker reads only what it needs."""
+"""Files made once from raw files that are too large to be read for every unit."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from posepile.errors import CorruptInput
-from posepile.files import disk_error, fingerprint, stable_hash
+from posepile.files import (
+    disk_error,
+    fingerprint,
+    is_disk_error,
+    locked,
+    read_json,
+    stable_hash,
+    write_json,
+)
+from posepile.formats.schema import AGAIN
 
 
-def derived_pieces(
+def derived_folder(
     sources: Iterable[Path],
-    folder: Path,
-    version: str,
-    cut: Callable[[], Iterable[tuple[str, Any]]],
+    place: Path,
+    make: Callable[[Path], None],
     *,
-    hint: str | None = None,
-) -> Pieces:
-    """Returns the pieces that big files are cut into; cuts them if that was not done before.
+    version: int | str = 1,
+    hint: str | None = AGAIN,
+) -> Path:
+    """Returns the folder of what is derived from raw files; it is made where it does not exist.
 
-    The folder's name says from which content and by which code the pieces were made, so they are
-    never out of date; processes that make the same ones at the same time do not disturb each
-    other. It may be removed at any time.
+    The name of the folder is a digest of the content of the sources, so that what is in it is
+    never out of date, and copying or touching a source does not make it anew. Of several processes
+    one makes it, the others wait.
 
     Args:
-        sources: The big files.
-        folder: Below which the pieces shall lie, e.g. in the dataset's work folder.
-        version: Of the code that cuts; with whatever it depends on.
-        cut: Yields (name, piece as plain data).
-        hint: What to do if a source is missing.
+        sources: The raw files.
+        place: Where such folders lie, e.g. ``work_folder(root) / "annotations"``.
+        make: Writes the files into an empty folder.
+        version: Of what ``make`` does; another one makes another folder.
+        hint: What the user can do if a source is missing.
 
     Raises:
-        CorruptInput: A source cannot be read.
+        CorruptInput: A source is missing.
+        WorkError: The disk is full.
     """
-    sources, prints = list(sources), []
-    for source in sources:
+    # os.stat, so that a list of units is known to depend on the sources.
+    stamps = []
+    for source in sorted(map(Path, sources)):
         try:
-            with open(source, "rb") as f:  # so that a list of units is known to depend on it
-                time = os.fstat(f.fileno()).st_mtime_ns
-            # The time too, since of a large file only samples are read.
-            prints.append([fingerprint(source), time])
+            found = os.stat(source)
         except OSError as e:
             raise CorruptInput(source, f"cannot be read: {e.strerror}", hint=hint) from None
-    target = folder / f"{sources[0].stem}-{stable_hash([version, prints])[:16]}"
-    if not target.is_dir():
-        _make(target, cut)
-    return Pieces(target)
-
-
-class Pieces:
-    """The pieces of a big file, see :func:`derived_pieces`."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def index(self) -> dict[str, str]:
-        """Returns name -> digest of the content, in the order in which they were cut."""
-        return json.loads((self._folder / "index.json").read_text())
-
-    def read(self, name: str) -> Any:
-        """Returns one piece."""
-        return json.loads((self._folder / f"{name}.json").read_text())
-
-
-def _make(target: Path, cut: Callable[[], Iterable[tuple[str, Any]]]) -> None:
-    temp = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        stamps.append((source, found.st_size, found.st_mtime_ns))
+    seen = stable_hash([[os.path.abspath(path), *rest] for path, *rest in stamps])
+    memo = place / f"content-{seen}.json"
+    content = read_json(memo)
+    folder = place / _name(content, version) if isinstance(content, str) else None
+    if folder is not None and folder.is_dir():
+        return folder
     try:
-        temp.mkdir(parents=True)
-        index = {}
-        for name, piece in cut():
-            if name in index or name == "index" or "/" in name:
-                raise ValueError(f"piece named {name!r}: twice, or no file name")
-            index[name] = stable_hash(piece)
-            (temp / f"{name}.json").write_text(json.dumps(piece))
-        (temp / "index.json").write_text(json.dumps(index))
-        os.rename(temp, target)
+        with locked(place / ".lock"):
+            content = stable_hash([[p.name, fingerprint(p, whole=True)] for p, *_ in stamps])
+            folder = place / _name(content, version)
+            if not folder.is_dir():
+                _make(folder, make)
+            write_json(memo, content)
     except OSError as e:
-        if not target.is_dir():  # another process was faster otherwise
-            raise disk_error(e, target) from e
+        if is_disk_error(e):
+            raise disk_error(e, place) from e
+        raise
+    return folder
+
+
+def work_folder(root: Path) -> Path:
+    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it."""
+    return root.parent / f"{root.name}_work"
+
+
+def _name(content: str, version: int | str) -> str:
+    return f"{content}-v{version}"
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.mkdir(parents=True)
+        make(temporary)
+        os.rename(temporary, folder)
     finally:
-        shutil.rmtree(temp, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -62,7 +62,6 @@ def iter_json(
     prefix: str,
     schema: Any = None,
     *,
-    name: str | None = None,
     hint: str | None = AGAIN,
 ) -> Iterator[Any]:
     """Yields the checked entries of a list in a JSON file of any size, one at a time.
@@ -71,7 +70,6 @@ def iter_json(
         path: The file.
         prefix: Where the entries stand, as ijson has it: ``annotations.item``.
         schema: Of one entry.
-        name: Key by whose value an entry is named in messages, instead of by its number.
         hint: As in :func:`read_json`.
 
     Raises:
@@ -82,10 +80,7 @@ def iter_json(
     try:
         with open(path, "rb") as f:
             for i, entry in enumerate(ijson.items(f, prefix, use_float=True)):
-                place = prefix.replace("item", str(i))
-                if name is not None and isinstance(entry, dict) and name in entry:
-                    place = f"{prefix.removesuffix('.item')} with {name} {entry[name]}"
-                yield check(entry, schema, path, place, hint=hint)
+                yield check(entry, schema, path, prefix.replace("item", str(i)), hint=hint)
     except FileNotFoundError:
         raise CorruptInput(path, "file is missing", hint=hint) from None
     except OSError as e:

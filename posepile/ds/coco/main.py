@@ -9,7 +9,6 @@ not change with the options.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,17 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
-from posepile.formats.derived import Pieces
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
 from posepile.shapes.coco import (
-    CROWD,
-    UNLABELLED,
-    coco_pieces,
+    CocoFile,
     coco_sequence,
     coco_units,
     joint_coords,
+    read_pieces,
+    too_few_joints,
 )
 
 SPEC = DatasetSpec(
@@ -43,10 +41,7 @@ SPEC = DatasetSpec(
     licence="annotations CC BY 4.0, photographs under their Flickr licences",
 )
 
-IMAGES_PER_UNIT = 400
 JOINT_BOX_FACTOR = 1.25  # enlargement of the joints' box before its size is judged
-FEW_VISIBLE = "fewer visible joints than dataset.visible_share asks for"
-FEW_LABELLED = "fewer labelled joints than dataset.labelled_share asks for"
 SMALL = "box of the joints smaller than dataset.min_size"
 OVERLAPPING = "box overlaps another person's (dataset.people: single)"
 
@@ -86,71 +81,44 @@ class Options(BaseModel):
         return value
 
 
-def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields units of some hundred photographs with labelled people, in order of image id."""
-    for split in present_phases(root, options):
-        phase = f"{split}{options.year}"
-        source = annotation_file(root, phase)
-        yield from coco_units(
-            pieces(root, phase), phase, split, source, partial(photo, root, phase)
-        )
-
-
-def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns the people of a unit's photographs who pass the tests."""
-    phase = unit.id.split("/")[0]
-    piece = pieces(root, phase).read(unit.args["piece"])
-    return [
-        coco_sequence(
-            unit,
-            piece,
-            partial(photo, root, phase),
-            lambda name, person: f"{phase}/{Path(name).stem}_{person:02d}.jpg",
-            partial(why_not, options=options),
-        )
-    ]
-
-
-def annotation_file(root: Path, phase: str) -> Path:
-    """Returns where the key points of a phase such as ``val2017`` lie."""
-    return root / "annotations" / f"person_keypoints_{phase}.json"
-
-
-def photo(root: Path, phase: str, name: str) -> Path:
-    """Returns where a photograph lies."""
-    return root / phase / name
-
-
-def pieces(root: Path, phase: str) -> Pieces:
-    """Returns the pieces of a phase's annotations, cut if need be."""
-    return coco_pieces(
-        annotation_file(root, phase),
-        root.parent / f"{root.name}_work" / "annotations",
-        SPEC.joint_info.n_joints,
-        per_piece=IMAGES_PER_UNIT,
+def source(root: Path, phase: str) -> CocoFile:
+    """Returns the annotation file of a phase such as ``val2017``."""
+    return CocoFile(
+        root / "annotations" / f"person_keypoints_{phase}.json",
+        root / phase,
         hint="it comes with annotations_trainval<year>.zip",
     )
 
 
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields units of some hundred photographs with labelled people, in order of image id."""
+    for split in present_phases(root, options):
+        phase = f"{split}{options.year}"
+        yield from coco_units(source(root, phase), root, phase, split)
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """Returns the people of a unit's photographs who pass the tests."""
+    phase, _ = unit.id.split("/")
+
+    def rule(person: dict, others: list[dict]) -> str | None:
+        return why_not(person, others, options)
+
+    return [coco_sequence(source(root, phase), root, unit, rule)]
+
+
 def why_not(person: dict, others: list[dict], options: Options) -> str | None:
-    """Reason to leave a person out, None to keep them."""
-    if person["iscrowd"]:
-        return CROWD
-    visibility = np.array(person["keypoints"][2::3])
-    if not visibility.any():
-        return UNLABELLED
-    if (visibility == 2).mean() < options.visible_share - 1e-9:
-        return FEW_VISIBLE
-    if (visibility > 0).mean() < options.labelled_share - 1e-9:
-        return FEW_LABELLED
+    """Returns the reason to leave a labelled person out, None to keep them."""
+    reason = too_few_joints(person, options.visible_share, options.labelled_share)
+    if reason:
+        return reason
     joints = joint_coords(person)
     extent = np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
     if extent.max() * JOINT_BOX_FACTOR < options.min_size:
         return SMALL
     if options.people == "single":
-        boxes = np.array([other["bbox"] for other in others], np.float64).reshape(-1, 4)
-        overlap = iou_matrix(np.array([person["bbox"]]), boxes)
-        if (overlap >= options.max_overlap).any():
+        boxes = np.array([p["bbox"] for p in others], np.float64).reshape(-1, 4)
+        if (iou_matrix(np.array([person["bbox"]]), boxes) >= options.max_overlap).any():
             return OVERLAPPING
     return None
 
@@ -183,11 +151,9 @@ def calibrate(root: Path, options: Options) -> list[str]:
     for split in ("train", "val"):
         phase = f"{split}{options.year}"
         if split in found:
-            units = pieces(root, phase)
-            n = sum(len(units.read(name)["images"]) for name in units.index())
-            lines.append(
-                f"{phase}: {n} photographs with labelled people, {len(units.index())} units"
-            )
+            units = read_pieces(source(root, phase), root)
+            n = sum(len(unit["images"]) for unit in units)
+            lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
         else:
             lines.append(f"{phase}: left out (posepile step coco download --parts {phase})")
     return lines

@@ -40,7 +40,8 @@ from posepile.recipe import (
     Video,
     chosen_subjects,
 )
-from posepile.shapes.people import Rows
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.units import Rows, unit_files, view_units
 
 if TYPE_CHECKING:
     import deltacamera
@@ -95,61 +96,64 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     rows = read_metadata(root / METADATA)["rows"]
     for number, split in SPLITS.items():
         folder = root / f"S{number}"
-        poses = folder / "MyPoseFeatures"
         for take in sorted(rows[number]) if folder.name in chosen else ():
+            views = {}
             for camera in CAMERAS:
-                files = [
-                    find(folder / "Videos", take, f".{camera}.mp4"),
-                    find(poses / "D3_Positions", take, ".cdf"),
-                    find(folder / "MySegmentsMat/ground_truth_bb", take, f".{camera}.mat"),
-                    root / METADATA,
-                ]
-                projected = find(poses / "D2_Positions", take, f".{camera}.cdf")
-                files += [projected] if projected.name in names_in(projected.parent) else []
-                args = {"subject": number, "take": take, "camera": camera}
-                yield Unit(f"S{number}/{take}.{camera}", split, tuple(files), args)
+                masks, poses_2d = "MySegmentsMat/ground_truth_bb", "MyPoseFeatures/D2_Positions"
+                views[camera] = {
+                    "video": find(folder / "Videos", take, f".{camera}.mp4"),
+                    "masks": find(folder / masks, take, f".{camera}.mat"),
+                    "pixels": [p for p in [find(folder / poses_2d, take, f".{camera}.cdf")]
+                               if p.name in names_in(p.parent)],
+                }  # fmt: skip
+            poses = find(folder / "MyPoseFeatures/D3_Positions", take, ".cdf")
+            shared = {"poses": poses, "metadata": root / METADATA}
+            yield from view_units(
+                f"{folder.name}/{take}", split, views, shared, subject=number, take=take
+            )
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one take seen by one camera."""
-    video, pose_file, box_file, metadata_file, *projected = unit.inputs
-    number, take, name = (unit.args[key] for key in ("subject", "take", "camera"))
-    metadata = read_metadata(metadata_file)
-    n, camera = metadata["rows"][number][take], metadata["cameras"][number, name]
-    poses = read_cdf(pose_file, {"Pose": Array(1, n, 96)})["Pose"].reshape(-1, 32, 3)
-    masks = MatCells(box_file, "Masks", hint="extract Segments_mat_gt_bb again")
+    files = unit_files(unit)
+    number, take, view = (unit.args[key] for key in ("subject", "take", "view"))
+    metadata = read_metadata(files["metadata"])
+    n, camera = metadata["rows"][number][take], metadata["cameras"][number, view]
+    poses = read_cdf(files["poses"], {"Pose": Array(1, n, 96)})["Pose"].reshape(-1, 32, 3)
+    masks = MatCells(files["masks"], "Masks", hint="extract Segments_mat_gt_bb again")
     step = options.train_step if unit.split == "train" else options.test_step
     frames = np.arange(0, min(n, len(masks)), step)
-    joints = poses[frames][:, JOINTS]
+    joints = poses[:, JOINTS]
     shifted = options.correct_s9 and (number, take) in SHIFTED
 
-    def box(k: int) -> np.ndarray:
-        mask = masks[frames[k]]
-        found = np.full(4, np.nan, np.float32) if mask is None else box_of_mask(mask)
-        return correct_boxes(found[None], None, joints[None, k], camera)[0] if shifted else found
+    def box(frame: int) -> np.ndarray:
+        mask = masks[frame]
+        found = np.full(4, np.nan) if mask is None else box_of_mask(mask)
+        return (
+            correct_boxes(found[None], None, joints[frame, None], camera)[0] if shifted else found
+        )
 
     moved = correct_world_coords(joints, None) if shifted else joints
-    some = range(0, len(frames), 1 + len(frames) // 10)
-    pelvis, boxes = project(camera, moved[some, -1:]), [box(k) for k in some]
-    checks = {"pelvis_outside_box_px": check_in_boxes(box_file, pelvis, boxes)}
-    if projected and (number, take) not in SHIFTED:  # the devkit's projection of the same poses
-        pixels = read_cdf(projected[0], {"Pose": Array(1, n, 64)})["Pose"].reshape(-1, 32, 2)
-        off = check_projection(projected[0], camera, poses, pixels, MAX_D2_PX)
-        checks["projection_px"] = off
-    track = Track(
-        frames=frames,
-        world_coords=moved.astype(np.float32),
-        bbox=Rows(range(len(frames)), box),
+    some = frames[:: 1 + len(frames) // 10]
+    pelvis, boxes = project(camera, moved[some, -1:]), [box(frame) for frame in some]
+    checks = {"pelvis_outside_box_px": check_in_boxes(files["masks"], pelvis, boxes)}
+    if (number, take) not in SHIFTED:  # the devkit's own projection of the same poses
+        for file in files["pixels"]:
+            pixels = read_cdf(file, {"Pose": Array(1, n, 64)})["Pose"].reshape(-1, 32, 2)
+            checks["projection_px"] = check_projection(file, camera, poses, pixels, MAX_D2_PX)
+    person = Track(
+        frames,
+        world_coords=moved[frames].astype(np.float32),
+        bbox=Rows(frames, box),
         activity=re.sub(r" \d$", "", names_of(take)[-1]),
     )
     return [
-        Sequence(
-            id=unit.id,
-            split=unit.split,
-            frames=Video(video, n_frames=n, mismatch_known=True),
-            camera=camera,
-            tracks=[track],
-            image_name=lambda frame, _: f"S{number}/Images/{take}.{name}/frame_{frame:06d}.jpg",
+        view_sequence(
+            unit,
+            Video(files["video"], n_frames=n, mismatch_known=True),
+            camera,
+            [person],
+            image_name=lambda frame, _: f"S{number}/Images/{take}.{view}/frame_{frame:06d}.jpg",
             scene="studio",
             checks=checks,
         )
