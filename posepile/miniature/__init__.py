@@ -7,10 +7,10 @@ here uses the pipeline's cameras, kinematics or file readers::
     joints = pose_skeleton(move(12, seed=1, up="z", at=(0, 0, 950)), figure.names)  # [12, 8, 3] mm
     camera = make_camera((1920, 1080), around((0, 0, 900), 4000, 30), (0, 0, 900), focal=1400)
     backdrop = Backdrop(camera.size, seed=1)  # one for all pictures of a static camera
-    pictures = [shoot(backdrop, camera, [Actor(j, figure)], number=i) for i, j in enumerate(joints)]
+    pictures = [shoot(backdrop, camera, [Actor(j, figure)], i) for i, j in enumerate(joints)]
     write_video(root / "videos" / "a.mp4", pictures, rate=50)
     sequences = {"a": SequenceTruth("train", [(i, 0) for i in frames_kept(joints)])}
-    write_truth(root, make_truth(figure, r"(?P<sequence>\\w+)/(?P<frame>\\d+).jpg", sequences))
+    write_truth(root, make_truth(figure, "(?P<sequence>.+)/(?P<frame>[0-9]+)", sequences))
 
 These are in the modules ``skeleton``, ``actor``, ``rig``, ``shoot``, ``video`` and ``truth``; raw
 formats in ``writers`` and ``pickled``, body-model files in ``bodies``. What is drawn is read again
