@@ -18,7 +18,8 @@ class Report(NamedTuple):
 
     Attributes:
         result: Every figure and the settings, written as JSON; empty = nothing to write.
-        lines: What is printed.
+        lines: What is printed, besides what the result names under ``left_out`` (reason ->
+            number) and ``skipped`` (name -> reason).
         tag: Part of the default name of the JSON file, e.g. ``eval_test``.
     """
 
@@ -109,6 +110,10 @@ def run(
         return e.exit_code
     for line in report.lines:
         print(line)
+    for reason, n in report.result.get("left_out", {}).items():
+        print(f"Left out, {reason}: {n}")
+    for name, reason in report.result.get("skipped", {}).items():
+        print(f"Skipped {name}: {reason}")
     if report.result:
         print(f"Written to {out}")
     return 0

@@ -10,7 +10,7 @@ import collections
 import glob
 import json
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,6 +185,89 @@ def match(
             "are evaluated"
         )
     return np.array([row[key] for key in wanted], np.int64)
+
+
+def stack_poses(
+    pred: Mapping[str, Any],
+    wanted: Sequence[str],
+    n_joints: int,
+    where: str | os.PathLike,
+    *,
+    finite: bool = True,
+) -> np.ndarray:
+    """Returns the predictions of the entries wanted, float64 ``[len(wanted), J, 3]``.
+
+    >>> stack_poses({"s1/0": [[1, 2, 3]], "s1/1": [[4, 5, 6]]}, ["s1/1"], 1, "pred.json")
+    array([[[4., 5., 6.]]])
+
+    Args:
+        pred: Predictions by key, as :func:`flatten` gives them.
+        wanted: Keys of what is evaluated.
+        n_joints: Joints of a pose.
+        where: The file, for the message.
+        finite: Refuse NaN and infinity.
+
+    Raises:
+        WorkError: A prediction is missing, of another shape or not finite.
+    """
+    match(list(pred), wanted, where, "pose")
+    form = Array(n_joints, 3, finite=False)
+    poses = [check(pred[key], form, where, key, hint=WRITE_AGAIN) for key in wanted]
+    coords = np.reshape(poses, (-1, n_joints, 3))
+    if finite:
+        check_finite(coords, wanted, where)
+    return coords
+
+
+def flatten(content: Mapping, depth: int) -> dict[str, Any]:
+    """Returns nested mappings as one, the keys joined to paths.
+
+    >>> flatten({"take7": {"0": "a", "30": "b"}}, 2)
+    {'take7/0': 'a', 'take7/30': 'b'}
+
+    Args:
+        content: Mappings of text, ``depth`` of them inside each other.
+        depth: How many keys make a path.
+    """
+    if depth == 1:
+        return dict(content)
+    return {
+        f"{key}/{rest}": value
+        for key, inner in content.items()
+        for rest, value in flatten(inner, depth - 1).items()
+    }
+
+
+def mean_by(
+    poses: Poses, key_of: Callable[[str], Hashable | None], where: str | os.PathLike
+) -> dict[Hashable, np.ndarray]:
+    """Returns the mean pose of all images with the same key, such as the views of one instant.
+
+    >>> poses = Poses(["c1/7.jpg", "c2/7.jpg"], np.array([[[0.0, 0, 0]], [[2.0, 0, 4]]]))
+    >>> mean_by(poses, lambda path: int(path.split("/")[1][:-4]), "pred.npz")
+    {7: array([[1., 0., 2.]])}
+
+    Args:
+        poses: Poses in the world, so that views can be averaged.
+        key_of: From image path to key, None for images that the benchmark does not know.
+        where: The file, for the message.
+
+    Raises:
+        CorruptInput: Unknown images; with the first of them and their number.
+    """
+    keys = [key_of(image_path) for image_path in poses.image_paths]
+    unknown = [p for p, key in zip(poses.image_paths, keys, strict=True) if key is None]
+    if unknown:
+        raise CorruptInput(
+            where,
+            f"image {unknown[0]} is unknown ({len(unknown)} such of {len(keys)}); expected paths "
+            "as in the packed dataset",
+            hint=WRITE_AGAIN,
+        )
+    views = collections.defaultdict(list)
+    for key, pose in zip(keys, poses.coords, strict=True):
+        views[key].append(pose)
+    return {key: np.mean(group, axis=0) for key, group in views.items()}
 
 
 def find_file(folder: Path, *stems: str) -> Path:

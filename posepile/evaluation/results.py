@@ -58,28 +58,24 @@ def average_by(
     }
 
 
-def format_table(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str]) -> list[str]:
+def format_table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
     """Returns lines of a table whose every number carries its name and unit.
 
     >>> rows = {"Dance": {"n": 1, "MPJPE_cm": 9.5}, "All": {"n": 12, "MPJPE_cm": 11.25}}
-    >>> for line in format_table(rows, {"n": "{} takes", "MPJPE_cm": "MPJPE {:.2f} cm"}):
+    >>> for line in format_table(rows, ["{n} takes", "MPJPE {MPJPE_cm:.2f} cm"]):
     ...     print(line)
     Dance:  1 takes,  MPJPE 9.50 cm
       All: 12 takes, MPJPE 11.25 cm
 
     Args:
         rows: Name of the row -> figure -> number.
-        columns: Figure -> how it is written; a row may lack it.
+        columns: How the figures are written; all of a column must be in the row.
     """
-    cells = [
-        [form.format(row[name]) if name in row else "-" for name, form in columns.items()]
-        for row in rows.values()
-    ]
+    cells = [[column.format_map(row) for column in columns] for row in rows.values()]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     width = max(map(len, rows), default=0)
     return [
-        f"{name:>{width}}: "
-        + ", ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+        f"{name:>{width}}: " + ", ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True))
         for name, row in zip(rows, cells, strict=True)
     ]
 

@@ -26,16 +26,10 @@ import numpy as np
 from posepile.ds.aspset.files import data_dir
 from posepile.ds.aspset.main import LABELS, RATE, SKELETON, load_joints, load_split
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.evaluation import (
-    Report,
-    add_options,
-    find_file,
-    format_table,
-    make_parser,
-    read_trajectory,
-    resample,
-    run,
-)
+from posepile.evaluation.command import Report, add_options, make_parser, run
+from posepile.evaluation.predictions import find_file
+from posepile.evaluation.results import format_table
+from posepile.evaluation.trajectories import read_trajectory, resample
 from posepile.metrics import align
 from posepile.recipe import SPLITS
 
@@ -60,9 +54,8 @@ def report(root: Path, args: argparse.Namespace) -> Report:
     """Returns what the command line asks for."""
     result = evaluate(root, args.pred_path, args.split, args.univ, args.skip_missing)
     lines = [f"Found {result['n_poses']} poses in {result['n_files']} prediction files."]
-    lines += [f"Skipped {name}: {reason}" for name, reason in result["skipped"].items()]
     rows = {name: {"value": value} for name, value in result["scores"].items()}
-    return Report(result, lines + format_table(rows, {"value": "{:.4f}"}), f"eval_{args.split}")
+    return Report(result, lines + format_table(rows, ["{value:.4f}"]), f"eval_{args.split}")
 
 
 def evaluate(
