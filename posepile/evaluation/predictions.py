@@ -208,8 +208,10 @@ def stack_poses(
         finite: Refuse NaN and infinity.
 
     Raises:
-        WorkError: A prediction is missing, of another shape or not finite.
+        WorkError: Nothing is wanted, or a prediction is missing, of another shape or not finite.
     """
+    if not wanted:
+        raise WorkError(f"{where}: no pose to evaluate")
     match(list(pred), wanted, where, "pose")
     form = Array(n_joints, 3, finite=False)
     poses = [check(pred[key], form, where, key, hint=WRITE_AGAIN) for key in wanted]

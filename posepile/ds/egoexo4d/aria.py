@@ -141,6 +141,18 @@ def load_cameras(
         The cameras by frame, the pose by frame (None in gaps), and the residual of the lens fit in
         pixels of the 1408 image.
     """
+    extrinsics = entry.get("camera_extrinsics")
+    if not isinstance(extrinsics, dict):
+        raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
+    params = read_lens(calibration, where, take_name)
+    matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
+    matrix, size = resize_matrix(matrix, IMAGE_SIZE, (448, 448) if downscaled else IMAGE_SIZE)
+    cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
+    return cameras, cameras.pose, residual
+
+
+def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarray:
+    """Returns FISHEYE624 parameters for the recorded 1408 image from a factory calibration."""
     if calibration is None:
         raise CorruptInput(
             where,
@@ -148,14 +160,7 @@ def load_cameras(
             hint="download the part take_vrs_noimagestream or put the benchmark's JSON at "
             f"aria_calib_json/takes/{take_name}.json",
         )
-    extrinsics = entry.get("camera_extrinsics")
-    if not isinstance(extrinsics, dict):
-        raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
-    params = to_recorded(read_calibration(calibration), str(calibration))
-    matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
-    matrix, size = resize_matrix(matrix, IMAGE_SIZE, (448, 448) if downscaled else IMAGE_SIZE)
-    cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
-    return cameras, cameras.pose, residual
+    return to_recorded(read_calibration(calibration), str(calibration))
 
 
 def calibration_files(root: Path, take_name: str, take_dir: Path, key: str) -> tuple[Path, ...]:

@@ -19,14 +19,13 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.annotations import BODY_INDICES, PARTS, read_labels
+from posepile.ds.egoexo4d.cameras import project_undistorted
 from posepile.errors import UsageError, WorkError
 from posepile.evaluation import predictions
 from posepile.evaluation.command import Report, add_options, make_parser, run
@@ -43,6 +42,7 @@ HAND_SCENARIOS = ("Health", "Bike repair", "Music", "Cooking")
 # Which joints of a hand are believed when truth is prepared; millimetres, pixels, degrees.
 MIN_VIEWS, MIN_JOINTS, MAX_LABEL_ERROR, BOX_PADDING = 3, 10, 30.0, 20
 SIZE, FOCAL = 512, 150.0  # of the rectified image
+LINEAR = np.array([[FOCAL, 0, (SIZE - 1) / 2], [0, FOCAL, (SIZE - 1) / 2], [0, 0, 1]])
 IMAGE_CIRCLE = 1415 / 2  # radius: 1415 px on the 2880 sensor, as the Aria tools have it
 PARENTS = [0 if j % 4 == 1 else max(j - 1, 0) for j in range(21)]
 SHORTEST_BONE = np.array([5.0] * 5 + [60.0, 5.0, 5.0, 5.0] * 4)
@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="what", required=True)
     body = commands.add_parser("body", help="17 body joints")
     hand = commands.add_parser("hand", help="2 x 21 hand joints")
-    for sub in (body, hand):
+    for sub, report in ((body, body_report), (hand, hand_report)):
+        sub.set_defaults(report=report)
         add_options(sub, "egoexo4d", "a .json or .npz file", ("train", "val", "test"), "val")
         sub.add_argument("--labels", choices=("manual", "automatic"), default="manual")
     body.add_argument("--reference", choices=("camera", "first", "global"), default="camera")
@@ -66,8 +67,6 @@ def main(argv: list[str] | None = None) -> int:
     hand.add_argument("--write-truth", type=Path, help="also write the prepared truth here")
     hand.add_argument("--offset", action="store_true", help="predicted relative to the wrist")
     hand.add_argument("--no-mask", dest="mask", action="store_false", help="without calibration")
-    body.set_defaults(report=body_report)
-    hand.set_defaults(report=hand_report)
     return run(parser, lambda root, args: args.report(root, args), argv)
 
 
@@ -89,16 +88,12 @@ def body_report(root: Path, args: argparse.Namespace) -> Report:
 
 def evaluate_body(
     root: Path, pred: dict, split: str = "val", labels: str = "manual", reference: str = "camera"
-) -> dict[str, Any]:
+) -> dict:
     """Returns MPJPE and MPJVE as the benchmark's own script computes them, with the settings.
 
-    Args:
-        root: Raw folder.
-        pred: ``<take_uid>/body/<frame>`` -> ``[17, 3]`` metres, global frame.
-        split: ``train`` or ``val``.
-        labels: ``manual`` or ``automatic``.
-        reference: Poses are compared in the frame of the glasses at each instant (``camera``) or
-            at the ``first``, or in the ``global`` one. It matters for velocity.
+    Predictions are ``<take_uid>/body/<frame>`` -> ``[17, 3]`` metres, global frame. Poses are
+    compared in the frame of the glasses at each instant (``reference`` is ``camera``) or at the
+    ``first``, or in the ``global`` one; it matters for velocity.
     """
     per_take, left_out = {}, Counter()
     for take, file in labelled_takes(root, split, "body", labels):
@@ -111,33 +106,27 @@ def evaluate_body(
         true = content.coords[np.isin(content.frames, frames)][:, BODY_INDICES]
         if not np.isfinite(true).any():
             continue
-        given = 1000 * predictions.stack_poses(
-            pred, [f"{uid}/body/{f}" for f in frames], 17, "predictions"
-        )
+        keys = [f"{uid}/body/{f}" for f in frames]
+        given = 1000 * predictions.stack_poses(pred, keys, 17, "predictions")
         if reference != "global":
             used = [glasses[frames[0] if reference == "first" else f] for f in frames]
             given, true = (
                 np.stack([x @ r.T + 1000 * t for x, (r, t) in zip(coords, used, strict=True)])
                 for coords in (given, true)
             )
-        per_take[uid] = {
-            **{"take_name": take["take_name"], "scenario": takes.scenario(take)},
-            **{"frames": len(frames), "MPJPE_cm": mpjpe(given, true) / 10},
-            "MPJVE_m_per_s": mpjve(given, true, fps=LABEL_RATE) / 1000,
-        }
+        facts = {"take_name": take["take_name"], "scenario": takes.scenario(take)}
+        facts |= {"frames": len(frames), "MPJPE_cm": mpjpe(given, true) / 10}
+        per_take[uid] = facts | {"MPJVE_m_per_s": mpjve(given, true, fps=LABEL_RATE) / 1000}
     if not per_take:
         raise WorkError(f"{root}: no {labels} body labels of {split} to evaluate with")
     scores = {k: [t[k] for t in per_take.values()] for k in ("MPJPE_cm", "MPJVE_m_per_s")}
-    scenarios = [t["scenario"] for t in per_take.values()]
-    return {
-        **{"benchmark": "body", "split": split, "labels": labels, "reference": reference},
-        "scores": average(scores, "takes"),
-        "scenarios": average_by(scenarios, scores, "takes"),
-        **{"per_take": per_take, "left_out": dict(left_out)},
-    }
+    scenarios = average_by([t["scenario"] for t in per_take.values()], scores, "takes")
+    result = {"benchmark": "body", "split": split, "labels": labels, "reference": reference}
+    result |= {"scores": average(scores, "takes"), "scenarios": scenarios, "per_take": per_take}
+    return result | {"left_out": dict(left_out)}
 
 
-def load_predictions(root: Path, path: Path, what: str, split: str = "") -> dict[str, Any]:
+def load_predictions(root: Path, path: Path, what: str, split: str = "") -> dict:
     """Returns predicted poses in metres by their path in the JSON, also those of an npz file."""
     if path.suffix != ".npz":
         form = {"*": {"body": {"*": None}}} if what == "body" else {"*": {"*": {"*": None}}}
@@ -149,17 +138,15 @@ def load_predictions(root: Path, path: Path, what: str, split: str = "") -> dict
         return (uids[found[1]], int(found[2])) if found and found[1] in uids else None
 
     joints = {17: None, 61: BODY_INDICES} if what == "body" else {61: range(61)}
-    poses = predictions.mean_by(
-        predictions.read_poses(path, "coords3d_pred_world", joints), instant, path
-    )
+    poses = predictions.read_poses(path, "coords3d_pred_world", joints)
+    poses = predictions.mean_by(poses, instant, path)
     if what == "body":
         return {f"{uid}/body/{frame}": pose / 1000 for (uid, frame), pose in poses.items()}
     result = {}
     for (uid, frame), coords in poses.items():
         glasses, _ = aria.read_glasses(takes.camera_pose_file(root, split, uid))
         if frame in glasses:
-            rotation, translation = glasses[frame]
-            camera = coords / 1000 @ rotation.T + translation
+            camera = coords / 1000 @ glasses[frame][0].T + glasses[frame][1]
             result |= {f"{uid}/{frame}/{hand}_3d": camera[PARTS[hand]] for hand in HANDS}
     return result
 
@@ -168,13 +155,11 @@ def body_submission(root: Path, pred: dict, frames_file: Path | None) -> dict:
     """Returns the challenge's JSON, of exactly the frames of ``dummy_test.json`` if given."""
     names = {t["take_uid"]: t["root_dir"] for t in takes.read_takes(root)}
     wanted = pred if frames_file is None else load_predictions(root, frames_file, "body")
-    # By take, then by the number of the frame.
-    wanted = sorted(wanted, key=lambda key: (key.split("/")[0], len(key), key))
-    predictions.match(list(names), [k.split("/")[0] for k in wanted], root / "takes.json", "take")
-    poses = predictions.stack_poses(pred, wanted, 17, "predictions")
+    paths = [key.split("/") for key in wanted]
+    predictions.match(list(names), [uid for uid, *_ in paths], root / "takes.json", "take")
+    poses = predictions.stack_poses(pred, list(wanted), 17, "predictions")
     submission: dict = {}
-    for key, pose in zip(wanted, poses, strict=True):
-        uid, _, frame = key.split("/")
+    for (uid, _, frame), pose in zip(paths, poses, strict=True):
         take = submission.setdefault(uid, {"take_name": names[uid], "body": {}})
         take["body"][frame] = pose.tolist()
     return submission
@@ -197,28 +182,22 @@ def hand_report(root: Path, args: argparse.Namespace) -> Report:
     return Report({**result, "left_out": dict(left_out)}, lines, f"hand_eval_{args.split}")
 
 
-def evaluate_hand(pred: dict, truth: dict, offset: bool = False) -> dict[str, Any]:
+def evaluate_hand(pred: dict, truth: dict, offset: bool = False) -> dict:
     """Returns MPJPE and PA-MPJPE in millimetres, means over hands.
 
-    Args:
-        pred: ``<take_uid>/<frame>/<side>_hand_3d`` -> 21x3 metres.
-        truth: As :func:`hand_truth` returns it.
-        offset: Predictions are relative to the wrist: the true wrist is added.
+    Predictions are ``<take_uid>/<frame>/<side>_hand_3d`` -> 21x3 metres; with ``offset`` relative
+    to the wrist, where the true wrist is added. Truth is as :func:`hand_truth` returns it.
     """
     flat = predictions.flatten(truth, 3)
-    wanted = [f"{frame}/{hand}_3d" for frame in predictions.flatten(truth, 2) for hand in HANDS]
-    wanted = [key for key in wanted if flat.get(key)]
-    if not wanted:
-        raise WorkError("truth: no hand to evaluate")
+    keys = [f"{frame}/{hand}_3d" for frame in predictions.flatten(truth, 2) for hand in HANDS]
+    wanted = [key for key in keys if flat.get(key)]
     true = 1000 * predictions.stack_poses(flat, wanted, 21, "truth", finite=False)
     given = 1000 * predictions.stack_poses(pred, wanted, 21, "predictions")
-    errors, aligned = [], []
-    for key, pose, joints in zip(wanted, given, true, strict=True):
-        valid = flat.get(key.replace("_3d", "_valid_3d"))
-        valid = check(valid, Array(21, dtype=bool), "truth", key)
-        moved = pose + joints[0] if offset else pose
-        errors.append(mpjpe(moved[valid], joints[valid]))
-        aligned.append(pa_mpjpe(moved[valid], joints[valid]))
+    moved = given + true[:, :1] if offset else given
+    form = Array(21, dtype=bool)
+    valid = [check(flat.get(k.replace("_3d", "_valid_3d")), form, "truth", k) for k in wanted]
+    hands = [(p[v], t[v]) for p, t, v in zip(moved, true, valid, strict=True)]
+    errors, aligned = ([metric(p, t) for p, t in hands] for metric in (mpjpe, pa_mpjpe))
     return average({"MPJPE_mm": errors, "PA-MPJPE_mm": aligned}, "hands")
 
 
@@ -228,33 +207,28 @@ def hand_truth(root: Path, split: str, labels="manual", use_mask=True) -> tuple[
     Truth is take_uid -> frame -> ``{left,right}_hand_{3d,valid_3d,bbox}`` and ``metadata``.
     """
     truth, left_out, mask = {}, Counter(), None
-    for take, file in labelled_takes(root, split, "hand", labels):
+    for take, labels_file in labelled_takes(root, split, "hand", labels):
         uid, name = take["take_uid"], take["take_name"]
         if takes.scenario(take) not in HAND_SCENARIOS:
             left_out[f"takes of {takes.scenario(take)}"] += 1
             continue
         glasses, camera = aria.read_glasses(takes.camera_pose_file(root, split, uid))
         if use_mask:
-            calibration = takes.calibration_file(root, take, f"{camera}_{aria.RGB_STREAM}")
-            if calibration is None:
-                lack = f"{name}: no factory calibration of the glasses"
-                raise WorkError(f"{lack}; download take_vrs_noimagestream, or give --no-mask")
-            lens = aria.to_recorded(aria.read_calibration(calibration), str(calibration))
-            mask = rectified_mask(lens)
-        content = read_labels(file, camera)
+            file = takes.calibration_file(root, take, f"{camera}_{aria.RGB_STREAM}")
+            mask = rectified_mask(aria.read_lens(file, f"{name} (see also --no-mask)", name))
+        content = read_labels(labels_file, camera)
+        if labels == "manual":
+            content.coords[content.views < MIN_VIEWS] = np.nan
         for k, frame in enumerate(content.frames.tolist()):
             if frame not in glasses:
                 left_out["frames without a pose of the glasses"] += 1
                 continue
             entry = {}
             for hand in HANDS:
-                world = content.coords[k, PARTS[hand]].copy()
-                if labels == "manual":
-                    world[content.views[k, PARTS[hand]] < MIN_VIEWS] = np.nan
-                image = content.image[camera][k, PARTS[hand]]
-                names = (f"{hand}_3d", f"{hand}_valid_3d", f"{hand}_bbox")
+                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image[camera]))
                 arrays = hand_validity(world, image, glasses[frame], mask)
-                entry |= {n: a.tolist() for n, a in zip(names, arrays, strict=True)}
+                for key, array in zip(("3d", "valid_3d", "bbox"), arrays, strict=True):
+                    entry[f"{hand}_{key}"] = array.tolist()
             if any(any(entry[f"{hand}_valid_3d"]) for hand in HANDS):
                 facts = {"take_uid": uid, "take_name": name, "frame_number": frame}
                 truth.setdefault(uid, {})[str(frame)] = entry | {"metadata": facts}
@@ -268,21 +242,14 @@ def hand_validity(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns what the benchmark believes of one hand; all empty if it is not evaluated.
 
-    Args:
-        world: ``[21, 3]`` millimetres, NaN = missing.
-        image: 2D labels ``[21, 2]`` in the rectified image, NaN = missing.
-        pose: World-to-camera rotation and translation (metres) of the glasses.
-        mask: Where the rectified image shows something; None = everywhere.
-
-    Returns:
-        Camera coordinates ``[21, 3]`` in metres with NaN where invalid (the wrist is always kept),
-        validity bool ``[21]`` and the box x1, y1, x2, y2.
+    Of joints ``[21, 3]`` in world mm, 2D labels ``[21, 2]`` in the rectified image (NaN =
+    missing), the pose of the glasses and what the rectified image shows (None = all of it) come
+    camera coordinates ``[21, 3]`` in metres, NaN where invalid but for the wrist, which
+    predictions may be relative to; validity bool ``[21]``; and the box x1, y1, x2, y2.
     """
-    camera = np.where(implausible_joints(world)[:, None], np.nan, world) / 1000
-    camera = camera @ pose[0].T + pose[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x, y, depth = np.where(camera[:, 2:] > 0, camera, np.nan).T
-        points = np.stack([x, y], axis=1) / depth[:, None] * FOCAL + (SIZE - 1) / 2
+    world = np.where(implausible_joints(world)[:, None], np.nan, world)
+    camera, points = world / 1000 @ pose[0].T + pose[1], project_undistorted(world, LINEAR, *pose)
+    with np.errstate(invalid="ignore"):
         seen = np.where(visible(image, mask)[:, None], image, np.nan)
         near = np.linalg.norm(points - seen, axis=1) <= MAX_LABEL_ERROR
     near[0] = True  # the wrist is a large region: its 2D label is not compared
@@ -290,8 +257,7 @@ def hand_validity(
     if not np.isfinite(world[0]).all() or valid.sum() < MIN_JOINTS:
         return np.zeros(0), np.zeros(0, bool), np.zeros(0)
     box = points[valid].min(axis=0) - BOX_PADDING, points[valid].max(axis=0) + BOX_PADDING
-    kept = valid | (np.arange(21) == 0)  # predictions relative to the wrist need it
-    camera[~kept] = np.nan
+    camera[~valid & (np.arange(21) > 0)] = np.nan
     return camera, valid, np.clip(np.concatenate(box), 0, SIZE - 1)
 
 
@@ -322,11 +288,11 @@ def rectified_mask(lens: np.ndarray) -> np.ndarray:
     return (inside & (np.hypot(*(pixels - lens[1:3]).T) <= IMAGE_CIRCLE)).reshape(x.shape)
 
 
-def labelled_takes(root: Path, split: str, what: str, labels: str) -> Iterator[tuple[dict, Path]]:
-    """Yields takes that have labels, with the file of labels."""
+def labelled_takes(root: Path, split: str, what: str, labels: str) -> list[tuple[dict, Path]]:
+    """Returns takes that have labels, with the file of labels."""
     folder = root / "annotations" / "ego_pose" / split / what / takes.LABEL_FOLDERS[labels]
-    files = ((take, folder / f"{take['take_uid']}.json") for take in takes.read_takes(root))
-    return ((take, file) for take, file in files if file.is_file())
+    files = [(take, folder / f"{take['take_uid']}.json") for take in takes.read_takes(root)]
+    return [(take, file) for take, file in files if file.is_file()]
 
 
 if __name__ == "__main__":
