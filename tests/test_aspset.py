@@ -13,6 +13,7 @@ from posepile.ds.aspset import main, miniature
 from posepile.errors import CorruptInput, UsageError
 from posepile.imaging.frames import open_frames
 from posepile.miniature import kit
+from posepile.miniature.truth import read_truth
 from posepile.stages.select import SelectParams, select_frames
 
 
@@ -23,7 +24,7 @@ def root(raw_miniature):
 
 @pytest.fixture
 def truth(root):
-    return json.loads((root / "miniature_truth.json").read_text())
+    return read_truth(root)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def plain_rgb(frame, left, top, width, height):
 def test_units_are_those_of_splits_csv(root, truth):
     units = list(main.list_units(root, main.Options()))
     found = {u.id.split("/")[-1]: u.split for u in units}
-    assert found == {name: clip["split"] for name, clip in truth["clips"].items()}
+    assert found == {name: s.split for name, s in truth.sequences.items()}
     assert [u.id for u in units if u.split == "test"] == ["test/cccc/cccc-0003-mid"]
     assert all(path.is_file() for u in units for path in u.inputs)
     kinds = sorted(path.suffix for path in units[0].inputs)
@@ -105,19 +106,20 @@ def test_all_three_places_of_the_data_are_found(root, tmp_path, place):
 
 
 def test_sequence_holds_what_was_drawn(root, truth):
-    for name, clip in truth["clips"].items():
+    for name, expected in truth.sequences.items():
+        clip = truth.facts["clips"][name]
         sequence = load(root, name)
         (track,) = sequence.tracks
         assert sequence.frames.n_frames == clip["frames"] == len(track.frames)
         assert track.world_coords.dtype == np.float32 and track.bbox.dtype == np.float32
         np.testing.assert_allclose(track.world_coords[0], clip["first_pose"], atol=2e-3)
         kept = select_frames(track.world_coords, SelectParams(method="last", threshold_mm=100))
-        assert kept.tolist() == clip["kept"]
+        assert [(k, 0) for k in kept] == expected.examples
         assert 1 < len(kept) < clip["frames"]
-        part = "test" if clip["split"] == "test" else "trainval"
+        part = "test" if expected.split == "test" else "trainval"
         subject = name.split("-")[0]
-        expected = f"{part}/videos/{subject}/{name}.mkv/000007.jpg"
-        assert sequence.image_name(7, 0) == expected
+        path = f"{part}/videos/{subject}/{name}.mkv/000007.jpg"
+        assert sequence.image_name(7, 0) == path
         assert sequence.checks["joints_outside_box_px"] == 0
 
 
@@ -129,7 +131,7 @@ def test_joints_are_read_as_the_format_says(root):
 def test_joints_land_on_the_drawn_discs(root, truth):
     import av
 
-    colors = np.array(truth["colors"])
+    colors = np.array(truth.colors)
     hidden = 0
     for name in ("aaaa-0001-left", "bbbb-0016-right", "cccc-0003-mid"):
         sequence = load(root, name)
@@ -164,7 +166,7 @@ def test_a_smaller_copy_of_the_videos_is_refused(copy):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=50)
         stream.width, stream.height, stream.pix_fmt = 960, 540, "yuv420p"
-        for _ in range(16):
+        for _ in range(10):
             picture = av.VideoFrame.from_ndarray(np.zeros((540, 960, 3), np.uint8), "rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
@@ -257,12 +259,12 @@ def camera_with(**changes):
 
 
 DAMAGE = {
-    "one box too many": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,3,4\n"), "17 .* 16"),
+    "one box too many": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,3,4\n"), "11 .* 10"),
     "one box too few": ("boxes", lambda p: write_with(p, lambda s: s[: s[:-1].rindex("\n") + 1]),
-                        "15 .* 16"),
+                        "9 .* 10"),
     "box without a number": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,x,4\n"),
-                             "line 18 .*1,2,x,4"),
-    "box of three": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,3\n"), "line 18"),
+                             "line 12 .*1,2,x,4"),
+    "box of three": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,3\n"), "line 12"),
     "no header": ("boxes", lambda p: write_with(p, lambda s: s.split("\n", 1)[1]), "header"),
     "empty boxes": ("boxes", lambda p: p.write_text(""), "header"),
     "binary boxes": ("boxes", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not a CSV"),

@@ -1,8 +1,8 @@
 """Tiny made-up body-model files in the official layouts, for tests and miniatures.
 
 The real files are licensed. These have the same keys, array layouts and kinematic trees with a few
-hundred vertices, a random skeleton per gender (so that a mix-up of genders shows), non-zero hand
-means and small pose blend shapes.
+hundred vertices, the proportions of the studio's actor (other ones for each gender, so that a
+mix-up shows), non-zero hand means and small pose blend shapes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+
+from posepile.miniature.skeleton import REST, TURNING
 
 _BODY = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]
 
@@ -23,6 +25,16 @@ _PARENTS = {
     "smpl": [*_BODY, 20, 21],
     "smplh": _BODY + _hand(20, 22) + _hand(21, 37),
     "smplx": [*_BODY, 15, 15, 15, *_hand(20, 25), *_hand(21, 40)],
+}
+_FINGERS = [
+    f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3)
+]
+_HANDS = [side + joint for side in "lr" for joint in _FINGERS]
+# Joint names in the order of each model, after those of the studio's skeleton.
+JOINT_NAMES = {
+    "smpl": TURNING,
+    "smplh": TURNING[:22] + _HANDS,
+    "smplx": [*TURNING[:22], "jaw", "leyehf", "reyehf", *_HANDS],
 }
 _SHAPE_COLUMNS = {"smpl": 10, "smplh": 10, "smplh16": 16, "smplx": 20}
 
@@ -41,9 +53,9 @@ def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.
     rng = np.random.default_rng(seed)
     parents = _PARENTS["smplh" if kind == "smplh16" else kind]
     n_joints = len(parents)
-    joints = np.zeros((n_joints, 3))
-    for j in range(1, n_joints):
-        joints[j] = joints[parents[j]] + rng.normal(0, 0.1, 3)
+    names = JOINT_NAMES["smplh" if kind == "smplh16" else kind]
+    joints = np.array([REST[name] for name in names]) * (1 + 0.04 * (seed % 3 - 1))
+    joints += rng.normal((0, -0.22, 0.02), 0.008, (n_joints, 3))
     owner = np.arange(n_vertices) % n_joints
     weights = np.zeros((n_vertices, n_joints))
     weights[np.arange(n_vertices), owner] = 0.9

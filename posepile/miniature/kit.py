@@ -80,11 +80,19 @@ def project(
 
 def background(width: int, height: int, seed: int = 0) -> np.ndarray:
     """A soft greyish texture, uint8 RGB ``[height, width, 3]``; never of a joint's colour."""
+    grey = cv2.merge([background_grey(width, height, seed)] * 3)
+    return cv2.LUT(grey, BACKGROUND_TINT[:, None])
+
+
+def background_grey(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """The texture of :func:`background` before it gets its tint: uint8 ``[height, width]``."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 150, (max(2, height // 120), max(2, width // 120), 1), np.uint8)
-    grey = cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
-    tinted = (np.arange(256)[:, None] * np.array([1.0, 0.97, 0.92])).astype(np.uint8)
-    return tinted.take(grey, axis=0)
+    return cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+# RGB of each grey of the background.
+BACKGROUND_TINT = (np.arange(256)[:, None] * np.array([1.0, 0.97, 0.92])).astype(np.uint8)
 
 
 def draw_person(
@@ -181,7 +189,7 @@ def find_joints(
 
 
 def find_silhouette(image: np.ndarray) -> np.ndarray:
-    """Finds a figure drawn by :func:`draw_person` on :func:`background` again by its colours.
+    """Finds figures drawn by :func:`draw_person` or the studio again by their colours.
 
     Args:
         image: uint8 RGB crop.
@@ -191,7 +199,8 @@ def find_silhouette(image: np.ndarray) -> np.ndarray:
     """
     smooth = cv2.medianBlur(image, 3).astype(int)
     spread = smooth.max(axis=-1) - smooth.min(axis=-1)
-    figure = (smooth[..., 0] > 50) & (smooth[..., 0] < 81) & (spread < 40)
+    luma = smooth @ np.array([0.299, 0.587, 0.114])
+    figure = (luma > 16) & (luma < 78) & (spread < 45)
     found = (figure | (spread > 70)).astype(np.uint8)
     # the rim of a disc is a blend of its colour and grey, which is neither
     return cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)).astype(bool)

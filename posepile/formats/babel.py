@@ -1,0 +1,171 @@
+"""BABEL: action labels of AMASS motions, and its split with every subject on one side.
+
+Punnakkal et al., BABEL: Bodies, Action and Behavior with English Labels, CVPR 2021; the files
+``train.json``, ``val.json``, ``test.json`` and ``extra_*.json`` of release 1.0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from posepile.errors import CorruptInput
+
+JOINT = "|"  # between labels that hold at the same time
+
+
+@dataclass(frozen=True)
+class BabelEntry:
+    """Labels of one AMASS sequence.
+
+    Attributes:
+        split: ``train``, ``val`` or ``test``, by the file it stands in.
+        duration: Seconds.
+        segments: (label, start, end) in seconds, in order of start; may overlap.
+        whole: Labels of the sequence as a whole, used where there are no segments at all.
+    """
+
+    split: str
+    duration: float
+    segments: tuple[tuple[str, float, float], ...]
+    whole: tuple[str, ...]
+
+
+def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry]:
+    """Reads BABEL's JSON files.
+
+    Args:
+        folder: ``babel_v1.0_release``.
+        split_files: e.g. ``train.json``, ``val.json``, ``extra_train.json``.
+
+    Returns:
+        Path inside the AMASS archive (``feat_p`` without its first component) -> entry. What
+        several files say of one sequence is put together; the first file decides the split.
+
+    Raises:
+        CorruptInput: Missing or damaged file.
+    """
+    entries: dict[str, BabelEntry] = {}
+    for name in split_files:
+        path = folder / name
+        hint = f"download BABEL (https://babel.is.tue.mpg.de/data.html) and extract it to {folder}"
+        try:
+            data = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise CorruptInput(path, "BABEL labels are missing", hint=hint) from None
+        except ValueError as e:
+            raise CorruptInput(path, f"not valid JSON: {e}", hint=hint) from e
+        split = path.stem.removeprefix("extra_")
+        if split not in ("train", "val", "test"):
+            raise CorruptInput(path, "file name does not say train, val or test")
+        for sid, raw in data.items():
+            try:
+                key, entry = amass_key(raw["feat_p"]), parse_entry(raw, split)
+            except (KeyError, TypeError, ValueError, AttributeError) as e:
+                raise CorruptInput(path, f"entry {sid}: {type(e).__name__} {e}") from e
+            entries[key] = entry if key not in entries else join(entries[key], entry)
+    return entries
+
+
+def amass_key(feat_p: str) -> str:
+    """``<Zip>/<folder>/<subject>/<motion>_poses.npz`` -> the path inside the AMASS archive."""
+    parts = PurePosixPath(feat_p).parts
+    if len(parts) < 3:
+        raise ValueError(f"feat_p {feat_p!r} has fewer than three parts")
+    return "/".join(parts[1:])
+
+
+def parse_entry(raw: dict, split: str) -> BabelEntry:
+    """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
+    segments, whole = [], []
+    for annotation in annotations(raw, "frame_ann"):
+        for label in annotation["labels"]:
+            start, end = float(label["start_t"]), float(label["end_t"])
+            segments += [(name, start, end) for name in label_names(label)]
+    for annotation in annotations(raw, "seq_ann"):
+        for label in annotation["labels"]:
+            whole += label_names(label)
+    segments.sort(key=lambda s: (s[1], s[2]))
+    return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
+
+
+def annotations(raw: dict, key: str) -> list[dict]:
+    """Returns the annotations of a kind that hold labels."""
+    found = [raw.get(key), *(raw.get(f"{key}s") or [])]
+    return [a for a in found if a is not None and a.get("labels")]
+
+
+def label_names(label: dict) -> list[str]:
+    """Returns categories of a label; where it has none, its processed or raw text."""
+    return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
+
+
+def join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
+    """Returns labels of both; split and duration of the first."""
+    segments = sorted(set(first.segments + second.segments), key=lambda s: (s[1], s[2], s[0]))
+    whole = tuple(dict.fromkeys(first.whole + second.whole))
+    return BabelEntry(first.split, first.duration, tuple(segments), whole)
+
+
+def activity_at(entry: BabelEntry | None, time: float) -> str:
+    """Returns the activity at a time of the motion.
+
+    Segments are half-open; one that reaches the end of the sequence (``end_t`` may lie beyond it)
+    includes the end. Labels that hold together are joined in order of their start, each once.
+
+    Args:
+        entry: Labels, None for a sequence BABEL does not have.
+        time: Seconds from the start of the AMASS motion.
+
+    Returns:
+        e.g. ``walk``, ``walk|turn``, or ``unknown``.
+    """
+    if entry is None:
+        return "unknown"
+    if not entry.segments:
+        return JOINT.join(dict.fromkeys(entry.whole)) or "unknown"
+    names = [
+        name
+        for name, start, end in entry.segments
+        if start <= time < end or (end >= entry.duration and start <= time <= end)
+    ]
+    return JOINT.join(dict.fromkeys(names)) or "unknown"
+
+
+def subject_of(amass_path: str) -> str:
+    """``<folder>/<subject>`` of a path inside the AMASS archive."""
+    return amass_path.rpartition("/")[0] or "."
+
+
+def assign_splits(
+    amass_paths: Iterable[str], entries: Mapping[str, BabelEntry]
+) -> tuple[dict[str, str], list[str]]:
+    """Returns the split of every AMASS subject, so that none is on two sides.
+
+    A subject goes where most of its BABEL sequences are (a tie goes to the split met first in
+    order of path); a subject without any goes to train.
+
+    Args:
+        amass_paths: Paths inside the AMASS archive of all clips, in any order.
+        entries: BABEL.
+
+    Returns:
+        (subject -> split, one line for each subject that BABEL itself has on several sides).
+    """
+    votes: dict[str, Counter] = defaultdict(Counter)
+    for path in sorted(set(amass_paths)):
+        votes[subject_of(path)]  # a subject without a vote is a subject all the same
+        if path in entries:
+            votes[subject_of(path)][entries[path].split] += 1
+    # Counter.most_common keeps the order of first meeting among equals
+    chosen = {s: (c.most_common(1)[0][0] if c else "train") for s, c in votes.items()}
+    conflicts = [
+        f"subject {s} is in {' and '.join(f'{k} ({n})' for k, n in c.most_common())} of BABEL; "
+        f"all its clips go to {chosen[s]}"
+        for s, c in sorted(votes.items())
+        if len(c) > 1
+    ]
+    return chosen, conflicts

@@ -1,0 +1,222 @@
+"""Writers of raw file formats. Each makes the folder of its file.
+
+Pickles of other people's classes are in :mod:`posepile.miniature.pickled`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+import xml.etree.ElementTree as ET
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+
+def _made(path: Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, UTF-8."""
+    _made(path).write_text(text)
+
+
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Writes JSON; numpy arrays and numbers become lists and numbers."""
+    text = json.dumps(content, indent=indent, default=lambda value: value.tolist())
+    _made(path).write_text(text + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence], separator: str = ",") -> None:
+    """Writes rows as they are; a header is the first of them."""
+    with _made(path).open("w", newline="") as f:
+        csv.writer(f, delimiter=separator, lineterminator="\n").writerows(rows)
+
+
+def write_xml(path: Path, root: tuple) -> None:
+    """Writes XML.
+
+    Args:
+        path: The file.
+        root: (tag, content) or (tag, content, attributes), where the content is a text or a list
+            of such elements.
+    """
+    tree = ET.ElementTree(_element(*root))
+    tree.write(_made(path), encoding="utf-8", xml_declaration=True)
+
+
+def _element(tag: str, content: Any = "", attributes: Mapping[str, str] | None = None):
+    element = ET.Element(tag, dict(attributes or {}))
+    if isinstance(content, str):
+        element.text = content
+    else:
+        element.extend(_element(*child) for child in content)
+    return element
+
+
+def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
+    """Writes uint8 RGB ``[h, w, 3]`` (or grey ``[h, w]``) as JPEG, chroma at half resolution."""
+    ok = cv2.imwrite(str(_made(path)), _bgr(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok, path
+
+
+def write_png(path: Path, image: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Writes a PNG.
+
+    Args:
+        path: The file.
+        image: uint8 or uint16 grey ``[h, w]``, uint8 RGB ``[h, w, 3]``; bool becomes 0 and 255.
+        palette: uint8 RGB ``[n, 3]``: the image is indices into it, and the PNG has this palette.
+    """
+    if palette is not None:
+        _made(path).write_bytes(_palette_png(image.astype(np.uint8), palette))
+        return
+    image = image.astype(np.uint8) * 255 if image.dtype == bool else image
+    ok = cv2.imwrite(str(_made(path)), _bgr(image), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert ok, path
+
+
+def _bgr(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
+
+
+def _palette_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
+    h, w = indices.shape
+    rows = np.concatenate([np.zeros((h, 1), np.uint8), indices], axis=1)  # filter 0 on each row
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 3, 0, 0, 0)),
+        (b"PLTE", np.asarray(palette, np.uint8).tobytes()),
+        (b"IDAT", zlib.compress(rows.tobytes(), 6)),
+        (b"IEND", b""),
+    ]
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in chunks:
+        crc = struct.pack(">I", zlib.crc32(kind + data))
+        parts += [struct.pack(">I", len(data)), kind, data, crc]
+    return b"".join(parts)
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Writes an array; for objects see :func:`posepile.miniature.pickled.write_object_npy`."""
+    np.save(_made(path), array, allow_pickle=False)
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Writes a compressed npz."""
+    np.savez_compressed(_made(path), **arrays)
+
+
+def write_c3d(
+    path: Path,
+    joints: np.ndarray,
+    labels: Sequence[str],
+    rate: float,
+    units: str = "mm",
+    more: Mapping[str, Sequence] | None = None,
+) -> None:
+    """Writes points as C3D.
+
+    Args:
+        path: The file.
+        joints: ``[n, J, 3]``; NaN = missing.
+        labels: Of the points.
+        rate: Frames per second.
+        units: Of the points.
+        more: Further parameters of group POINT, name to value.
+    """
+    import ezc3d
+
+    c3d = ezc3d.c3d()
+    c3d["parameters"]["POINT"]["RATE"]["value"] = [rate]
+    c3d["parameters"]["POINT"]["UNITS"]["value"] = [units]
+    c3d["parameters"]["POINT"]["LABELS"]["value"] = list(labels)
+    for name, value in (more or {}).items():
+        c3d.add_parameter("POINT", name, list(value))
+    c3d["data"]["points"] = np.asarray(joints, np.float64).transpose(2, 1, 0)
+    c3d.write(str(_made(path)))
+
+
+def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
+    """Writes a NASA CDF; the first axis of an array are its records."""
+    from cdflib import cdfwrite
+
+    path = _made(path)
+    path.unlink(missing_ok=True)
+    kinds = {"float32": 44, "float64": 45, "int32": 4, "uint8": 11}
+    with cdfwrite.CDF(str(path), cdf_spec={"Checksum": False}) as cdf:
+        for name, array in variables.items():
+            spec = {
+                "Variable": name,
+                "Data_Type": kinds[array.dtype.name],
+                "Num_Elements": 1,
+                "Rec_Vary": True,
+                "Var_Type": "zVariable",
+                "Dim_Sizes": list(array.shape[1:]),
+            }
+            cdf.write_var(spec, var_data=array)
+
+
+def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
+    """Writes a MATLAB v5 file; object arrays become cells, dictionaries structs."""
+    from scipy.io import savemat
+
+    savemat(_made(path), dict(variables), do_compression=True)
+
+
+def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
+    """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it.
+
+    Args:
+        path: The file.
+        variables: Arrays as MATLAB shows them (HDF5 holds them transposed); text; object arrays,
+            which become cells: references to what is in group ``#refs#``; dictionaries: structs.
+    """
+    import h5py
+
+    with h5py.File(_made(path), "w", userblock_size=512) as file:
+        for name, value in variables.items():
+            _put(file, file, name, value)
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2018 "
+    head += b"HDF5 schema 1.00 ."
+    with Path(path).open("r+b") as f:
+        f.write(head.ljust(124) + b"\x00\x02IM")
+
+
+def _put(file: Any, group: Any, name: str, value: Any) -> Any:
+    import h5py
+
+    if isinstance(value, Mapping):
+        made = group.create_group(name)
+        made.attrs["MATLAB_class"] = np.bytes_("struct")
+        for key, item in value.items():
+            _put(file, made, key, item)
+        return made
+    if isinstance(value, str):
+        codes = np.frombuffer(value.encode("utf-16-le"), np.uint16).reshape(-1, 1)
+        made = group.create_dataset(name, data=codes)
+        made.attrs["MATLAB_class"] = np.bytes_("char")
+        return made
+    array = np.asarray(value)
+    if array.dtype == object:
+        refs = file.require_group("#refs#")
+        cells = np.empty(array.T.shape, h5py.ref_dtype)
+        for index, item in np.ndenumerate(array.T):
+            cells[index] = _put(file, refs, f"r{len(refs):06d}", item).ref
+        made = group.create_dataset(name, data=cells, dtype=h5py.ref_dtype)
+        made.attrs["MATLAB_class"] = np.bytes_("cell")
+        return made
+    array = np.atleast_2d(array)
+    kind = {"float64": "double", "float32": "single", "bool": "logical"}
+    made = group.create_dataset(
+        name, data=array.astype(np.uint8).T if array.dtype == bool else array.T
+    )
+    made.attrs["MATLAB_class"] = np.bytes_(kind.get(array.dtype.name, array.dtype.name))
+    return made
