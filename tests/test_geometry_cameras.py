@@ -253,6 +253,14 @@ def test_mirrored_pictures():
     assert tuple(camera.intrinsic_matrix[:2, 2]) == (159.5, 119.5)
 
 
+def test_a_mirroring_blender_camera():
+    """The same camera from the axes of its Blender object, as columns."""
+    in_world = four([[0, 0, 1], [0, -1, 0], [-1, 0, 0]], (6.2, -1.0, 0.2))
+    lens = {"focal": 600, "size": (320, 240), "unit": "m", "mirrored": True}
+    blender = make_camera("x", camera_to_world=in_world, axes="blender", **lens)
+    assert blender == make_camera("x", rotation=MIRROR, center=(6.2, -1.0, 0.2), **lens)
+
+
 def test_mirrored_lens():
     values = dict(LENS, s1=0.001, s2=0.0005, s3=-0.002, s4=0.0003)
     order = " ".join(values)

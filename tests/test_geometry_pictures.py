@@ -1,5 +1,6 @@
 """Projected points, points inside a picture, and the box of joints."""
 
+import doctest
 import warnings
 
 import numpy as np
@@ -8,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from posepile.geometry.cameras import make_camera
-from posepile.geometry.pictures import box_of_points, inside, project
+from posepile.bodies import joints, parameters
+from posepile.errors import CorruptInput
+from posepile.geometry import cameras, pictures, rotations
+from posepile.geometry.cameras import make_camera, moving_cameras
+from posepile.geometry.pictures import box_of_points, check_projection, inside, project
 
 
 def test_what_is_missing_or_behind_projects_to_nan_silently():
@@ -85,3 +89,39 @@ def test_box_holds_what_is_inside(joints, expand):
             assert (seen <= box[:2] + box[2:] + 1e-3).all()
             assert inside(box[:2], size)
             assert inside(box[:2] + box[2:] - 1e-3, size)
+
+
+def test_check_projection():
+    camera = make_camera("x", focal=500, size=(100, 80))
+    points = np.array([[0, 0, 1000.0], [100, 0, 1000], [np.nan, 0, 0], [0, 0, -5]])
+    pixels = np.array([[49.5, 39.5], [99.5, 39.9], [3, 3], [np.nan, 4]])
+    assert check_projection("f", camera, points, pixels, 0.5) == pytest.approx(0.4, abs=1e-3)
+    with pytest.raises(
+        CorruptInput, match=r"f: point 1 projects 0\.4 px from .*99\.5, 39\.9.* 0\.3"
+    ):
+        check_projection("f", camera, points, pixels, 0.3)
+    pixels[3] = 4, 4
+    with pytest.raises(CorruptInput, match="point 3 projects inf px"):
+        check_projection("f", camera, points, pixels, 0.5)
+
+
+def test_check_projection_of_a_moving_camera():
+    centers = np.array([[0, 0, 0], [50.0, 0, 0], [100, 0, 0]])
+    moving = moving_cameras(
+        "x", [3, 5, 6], rotation=np.repeat(np.eye(3)[None], 3, 0), center=centers, focal=500,
+        size=(100, 80),
+    )  # fmt: skip
+    points = np.full((3, 2, 3), (0, 0, 1000.0))
+    pixels = np.full((3, 2, 2), 39.5)
+    pixels[..., 0] = 49.5 - centers[:, :1] / 2
+    assert check_projection("f", moving, points, pixels, 0.1, frames=[3, 5, 6]) < 1e-3
+    pixels[2, 1, 1] += 7
+    with pytest.raises(CorruptInput, match=r"f: frame 6, point 1 projects 7 px"):
+        check_projection("f", moving, points, pixels, 0.1, frames=[3, 5, 6])
+
+
+@pytest.mark.parametrize("module", [cameras, pictures, rotations, joints, parameters])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

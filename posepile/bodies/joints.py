@@ -27,6 +27,9 @@ SMPL_PARENTS = (*_BODY_PARENTS, 20, 21)
 SMPLH_PARENTS = (*_BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
 SMPLX_PARENTS = (*_BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
 
+JOINT_NAMES = {"smpl": SMPL_JOINT_NAMES, "smplh": SMPLH_JOINT_NAMES, "smplx": SMPLX_JOINT_NAMES}
+PARENTS = {"smpl": SMPL_PARENTS, "smplh": SMPLH_PARENTS, "smplx": SMPLX_PARENTS}
+
 # Joints of every kind of body model: that many rotation vectors make a pose.
 N_JOINTS = {"smpl": 24, "smplh": 52, "smplh16": 52, "smplx": 55, "smplxlh": 55, "smplxmoyo": 55}
 GENDERS = ("male", "female", "neutral")
@@ -34,6 +37,9 @@ GENDERS = ("male", "female", "neutral")
 
 def global_rotations(pose: np.ndarray, parents: tuple[int, ...]) -> np.ndarray:
     """Returns the rotation of every joint in the world, float64 ``[..., J, 3, 3]``.
+
+    >>> global_rotations(np.zeros((7, 72)), SMPL_PARENTS).shape
+    (7, 24, 3, 3)
 
     Args:
         pose: Rotation vectors relative to the parent joint, ``[..., J, 3]`` or ``[..., 3J]``.
