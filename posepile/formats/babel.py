@@ -81,18 +81,18 @@ def amass_key(feat_p: str) -> str:
 def parse_entry(raw: dict, split: str) -> BabelEntry:
     """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
     segments, whole = [], []
-    for annotation in annotations(raw, "frame_ann"):
+    for annotation in _annotations(raw, "frame_ann"):
         for label in annotation["labels"]:
             start, end = float(label["start_t"]), float(label["end_t"])
             segments += [(name, start, end) for name in label_names(label)]
-    for annotation in annotations(raw, "seq_ann"):
+    for annotation in _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
             whole += label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
     return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
 
 
-def annotations(raw: dict, key: str) -> list[dict]:
+def _annotations(raw: dict, key: str) -> list[dict]:
     """Returns the annotations of a kind that hold labels."""
     found = [raw.get(key), *(raw.get(f"{key}s") or [])]
     return [a for a in found if a is not None and a.get("labels")]

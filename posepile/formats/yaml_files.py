@@ -24,7 +24,7 @@ def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name, "sizes.yaml")
-    >>> _ = file.write_text("small: 3\\nlarge: 9")
+    >>> _ = file.write_text("small: 3\nlarge: 9")
     >>> read_yaml(file, dict[str, int])
     {'small': 3, 'large': 9}
 
