@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -15,6 +16,7 @@ import generate  # the pages made from the code
 from interface import ROOMS, interface, modules
 
 from posepile.ds import dataset_names
+from posepile.formats.schema import Array
 
 DATASETS = frozenset(dataset_names())
 MODULES = [module for room in ROOMS for module in modules(room)]
@@ -41,10 +43,15 @@ def home(name):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_examples_are_right(module):
+def test_examples_are_right(module, tmp_path):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    failed, _ = doctest.testmod(importlib.import_module(module), optionflags=flags)
-    assert not failed
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=flags)
+    for number, test in enumerate(finder.find(importlib.import_module(module))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        test.globs |= {"folder": folder, "np": np, "Array": Array}
+        runner.run(test)
+    assert not runner.summarize(verbose=False).failed
 
 
 def test_every_function_of_the_floor_has_an_example():

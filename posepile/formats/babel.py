@@ -37,6 +37,13 @@ class BabelEntry:
 def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry]:
     """Reads BABEL's JSON files.
 
+    >>> label = {"act_cat": ["walk"], "proc_label": "walk"}
+    >>> motion = {"feat_p": "CMU/CMU/01/01_01_poses.npz", "dur": 2.0}
+    >>> motion["seq_ann"] = {"labels": [label]}
+    >>> _ = (folder / "train.json").write_text(json.dumps({"7": motion}))
+    >>> load_babel(folder, ["train.json"])["CMU/01/01_01_poses.npz"].whole
+    ('walk',)
+
     Args:
         folder: ``babel_v1.0_release``.
         split_files: e.g. ``train.json``, ``val.json``, ``extra_train.json``.
@@ -116,6 +123,10 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
     Segments are half-open; one that reaches the end of the sequence (``end_t`` may lie beyond it)
     includes the end. Labels that hold together are joined in order of their start, each once.
 
+    >>> entry = BabelEntry("train", 3.0, (("walk", 0.0, 2.0), ("turn", 1.0, 3.0)), ())
+    >>> activity_at(entry, 0.5), activity_at(entry, 1.5), activity_at(None, 0.5)
+    ('walk', 'walk|turn', 'unknown')
+
     Args:
         entry: Labels, None for a sequence BABEL does not have.
         time: Seconds from the start of the AMASS motion.
@@ -136,7 +147,11 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
 
 
 def subject_of(amass_path: str) -> str:
-    """``<folder>/<subject>`` of a path inside the AMASS archive."""
+    """``<folder>/<subject>`` of a path inside the AMASS archive.
+
+    >>> subject_of("CMU/01/01_01_poses.npz")
+    'CMU/01'
+    """
     return amass_path.rpartition("/")[0] or "."
 
 
@@ -147,6 +162,10 @@ def assign_splits(
 
     A subject goes where most of its BABEL sequences are (a tie goes to the split met first in
     order of path); a subject without any goes to train.
+
+    >>> entries = {"CMU/01/a_poses.npz": BabelEntry("val", 1.0, (), ())}
+    >>> assign_splits(["CMU/01/a_poses.npz", "CMU/02/b_poses.npz"], entries)[0]
+    {'CMU/01': 'val', 'CMU/02': 'train'}
 
     Args:
         amass_paths: Paths inside the AMASS archive of all clips, in any order.
