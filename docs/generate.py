@@ -36,7 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def room_page(room: str) -> str:
     """Returns the page of a room: a table of what others use of it, then every module."""
     lines = [f"# posepile.{room}", "", f"::: posepile.{room}", "    options:", "      members: []"]
-    lines += ["", "In the examples `folder` is the path of an empty folder, `np` is NumPy, and `Array`"]
+    lines += [
+        "",
+        "In the examples `folder` is the path of an empty folder, `np` is NumPy, and `Array`",
+    ]
     lines += ["that of `posepile.formats.schema`."]
     lines += ["", "| name | what |", "|---|---|"]
     parts = interface(room, frozenset(dataset_names()))

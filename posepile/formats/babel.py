@@ -70,14 +70,14 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
             raise CorruptInput(path, "file name does not say train, val or test")
         for sid, raw in data.items():
             try:
-                key, entry = amass_key(raw["feat_p"]), parse_entry(raw, split)
+                key, entry = _amass_key(raw["feat_p"]), _parse_entry(raw, split)
             except (KeyError, TypeError, ValueError, AttributeError) as e:
                 raise CorruptInput(path, f"entry {sid}: {type(e).__name__} {e}") from e
-            entries[key] = entry if key not in entries else join(entries[key], entry)
+            entries[key] = entry if key not in entries else _join(entries[key], entry)
     return entries
 
 
-def amass_key(feat_p: str) -> str:
+def _amass_key(feat_p: str) -> str:
     """``<Zip>/<folder>/<subject>/<motion>_poses.npz`` -> the path inside the AMASS archive."""
     parts = PurePosixPath(feat_p).parts
     if len(parts) < 3:
@@ -85,16 +85,16 @@ def amass_key(feat_p: str) -> str:
     return "/".join(parts[1:])
 
 
-def parse_entry(raw: dict, split: str) -> BabelEntry:
+def _parse_entry(raw: dict, split: str) -> BabelEntry:
     """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
     segments, whole = [], []
     for annotation in _annotations(raw, "frame_ann"):
         for label in annotation["labels"]:
             start, end = float(label["start_t"]), float(label["end_t"])
-            segments += [(name, start, end) for name in label_names(label)]
+            segments += [(name, start, end) for name in _label_names(label)]
     for annotation in _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
-            whole += label_names(label)
+            whole += _label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
     return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
 
@@ -105,12 +105,12 @@ def _annotations(raw: dict, key: str) -> list[dict]:
     return [a for a in found if a is not None and a.get("labels")]
 
 
-def label_names(label: dict) -> list[str]:
+def _label_names(label: dict) -> list[str]:
     """Returns categories of a label; where it has none, its processed or raw text."""
     return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
 
 
-def join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
+def _join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
     """Returns labels of both; split and duration of the first."""
     segments = sorted(set(first.segments + second.segments), key=lambda s: (s[1], s[2], s[0]))
     whole = tuple(dict.fromkeys(first.whole + second.whole))
