@@ -236,8 +236,8 @@ def test_what_is_on_disk_is_said(copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: {"takes": c}, "not a list of takes"),
-        (lambda c: [*c, {"take_uid": "x", "take_name": "y"}], "has no root_dir"),
+        (lambda c: {"takes": c}, "expected a list"),
+        (lambda c: [*c, {"take_uid": "x", "take_name": "y"}], "found no root_dir"),
     ],
 )
 def test_a_strange_list_of_takes_is_named(copy, change, message):

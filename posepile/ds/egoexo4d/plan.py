@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -22,9 +21,11 @@ from posepile.ds.egoexo4d.download import (
     label_request,
     video_request,
 )
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import WorkError
 from posepile.files import write_atomically
+from posepile.formats.text_files import read_json
 
+MANIFEST_FILE = {"relative_path": str, "size?": int, "*": None}
 BASE = "s3://ego4d-consortium-sharing/egoexo-public"
 
 
@@ -113,13 +114,9 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
         fetch_manifest(path, part, wanted)
     if not path.is_file():
         return None
-    try:
-        entries = json.loads(path.read_bytes())
-    except ValueError as e:
-        raise CorruptInput(path, f"not valid JSON ({e})", hint="delete it") from None
-    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise CorruptInput(path, "expected a list of entries with uid and paths")
-    return entries
+    return read_json(
+        path, [{"uid?": str, "paths?": [MANIFEST_FILE], "*": None}], hint="fetch it again"
+    )
 
 
 def fetch_manifest(path: Path, part: str, wanted: DownloadOptions) -> None:
