@@ -27,6 +27,7 @@ from posepile.ds.egoexo4d import (
     miniature,
 )
 from posepile.errors import CorruptInput
+from posepile.formats import aria_files
 from posepile.geometry import fitting
 from posepile.geometry.pictures import project
 from posepile.miniature import kit
@@ -201,7 +202,7 @@ def test_gaps_in_the_trajectory_are_missing_poses(raw):
 
 
 def test_the_lens_of_the_glasses_is_matched_or_refused(monkeypatch):
-    params = aria.to_recorded(miniature.ARIA)
+    params = aria_files.recorded_lens(miniature.ARIA)
     np.testing.assert_allclose(params[:3], [608.35, 714.9, 706.8])
     _, _, residual = aria.fit_lens(tuple(params), "calib")
     assert residual <= 0.2
@@ -232,10 +233,10 @@ def test_calibration_is_found_in_the_recording(tmp_path):
     path = tmp_path / "aria01_noimagestreams.vrs"
     tag = struct.pack("<I", 10) + b"calib_json" + struct.pack("<I", len(text)) + text
     path.write_bytes(b"VRS\0 the words calib_json alone are no tag" + bytes(99) + tag + bytes(999))
-    np.testing.assert_array_equal(aria.read_calibration(path), miniature.ARIA)
+    np.testing.assert_array_equal(aria_files.read_aria_lens(path), miniature.ARIA)
     path.write_bytes(bytes(5000))
     with pytest.raises(CorruptInput, match="no calib_json tag"):
-        aria.read_calibration(path)
+        aria_files.read_aria_lens(path)
 
 
 def test_glasses_without_calibration_say_what_to_download(copy):

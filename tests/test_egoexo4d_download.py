@@ -171,7 +171,7 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
     request = download.video_request(copy, wanted)
-    cost = plan.cost_of(copy, entries, request, wanted.download)
+    cost = plan.cost_of_request(copy, entries, request, wanted.download)
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here
 

@@ -16,20 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.ds.egoexo4d.cameras import read_camera_pose
 from posepile.errors import CorruptInput
+from posepile.formats.aria_files import RECORDED_SIZE, read_aria_lens, recorded_lens
 from posepile.formats.schema import Array, check
-from posepile.formats.text_files import read_json
-from posepile.formats.vrs_files import read_vrs_tag
 from posepile.geometry.cameras import MovingCameras, resize_intrinsics
 from posepile.geometry.fitting import fit_brown_conrady, project_fisheye624
 
 RGB_STREAM = "214-1"
-RGB_LABEL = "camera-rgb"
-IMAGE_SIZE = (1408, 1408)
-SENSOR_CROP = 32  # the recorded image leaves out a border of 32 sensor pixels, then halves
-N_PARAMS = 15  # f, cx, cy, k0..k5, p0, p1, s0..s3
 MAX_RESIDUAL = 0.3  # pixels of the 1408 image
 MAX_ANGLE = 55.0  # degrees from the axis: half the nominal field of view
 QUARTER_TURNS = 1  # the video is turned clockwise: turn it back
@@ -121,8 +115,8 @@ def load_cameras(
     """
     params = read_lens(calibration, where, take_name)
     matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
-    size = (448, 448) if downscaled else IMAGE_SIZE
-    matrix = resize_intrinsics(matrix, IMAGE_SIZE, size)
+    size = (448, 448) if downscaled else RECORDED_SIZE
+    matrix = resize_intrinsics(matrix, RECORDED_SIZE, size)
     cameras = moving(entry, where, intrinsics=matrix, distortion=coefficients, size=size)
     return cameras, pose_of(cameras), residual
 
@@ -146,44 +140,8 @@ def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarra
     if calibration is None:
         hint = f"{GET_LENS}aria_calib_json/takes/{take_name}.json"
         raise CorruptInput(where, "no factory calibration of the glasses", hint=hint)
-    return to_recorded(read_calibration(calibration), str(calibration))
-
-
-def read_calibration(path: Path) -> np.ndarray:
-    """FISHEYE624 parameters of the RGB camera for the 2880 sensor, float64 ``[15]``.
-
-    Raises:
-        CorruptInput: No calibration of that camera or of that form in the file.
-    """
-    if path.suffix == ".vrs":
-        content = read_vrs_tag(path, "calib_json", hint=f"{GET_LENS}aria_calib_json/takes/")
-    else:
-        content = read_json(path, hint=AGAIN)
-    found = check(content, {"CameraCalibrations": [{"Label": str, "*": None}]}, path, hint=AGAIN)
-    rgb = next((c for c in found["CameraCalibrations"] if c["Label"] == RGB_LABEL), None)
-    if rgb is None:
-        raise CorruptInput(path, f"no calibration of {RGB_LABEL} in it", hint=AGAIN)
-    lens = check(rgb, {"Projection": {"Name": str, "Params": Array("n")}}, path)["Projection"]
-    model, params = lens["Name"], lens["Params"]
-    if model.lower() not in ("fisheyeradtanthinprism", "fisheye624") or len(params) != N_PARAMS:
-        raise CorruptInput(
-            path, f"lens model {model} with {len(params)} parameters, expected FISHEYE624 with 15"
-        )
-    return params
-
-
-def to_recorded(params: np.ndarray, where: str = "calibration") -> np.ndarray:
-    """Returns parameters for the recorded 1408 image from those of the 2880 sensor."""
-    params = np.array(params, np.float64)
-    params[0] /= 2
-    params[1:3] = (params[1:3] - 0.5 - SENSOR_CROP) / 2
-    if np.abs(params[1:3] - (IMAGE_SIZE[0] - 1) / 2).max() > 100:
-        raise CorruptInput(
-            where,
-            f"principal point ({params[1]:.0f}, {params[2]:.0f}) is far from the centre of the "
-            "1408 image: the calibration is not of the 2880 sensor",
-        )
-    return params
+    params = read_aria_lens(calibration, hint=f"{GET_LENS}aria_calib_json/takes/")
+    return recorded_lens(params, str(calibration))
 
 
 @lru_cache(maxsize=8)
@@ -198,7 +156,7 @@ def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndar
     """
     lens = np.array(params)
     project = partial(project_fisheye624, lens)
-    matrix, coefficients, worst = fit_brown_conrady(project, lens[:3], IMAGE_SIZE, MAX_ANGLE)
+    matrix, coefficients, worst = fit_brown_conrady(project, lens[:3], RECORDED_SIZE, MAX_ANGLE)
     if worst > MAX_RESIDUAL:
         raise CorruptInput(
             where,
