@@ -39,9 +39,8 @@ def build(root: Path, seed: int = 0) -> None:
     root, rng, sequences, lengths = Path(root), np.random.default_rng(seed), {}, {}
     lenses = LENS * (1 + rng.normal(0, 0.01, (4, 9)))
     turns = np.arange(4)[:, None] * np.pi / 2 + np.pi / 4 + rng.normal(0, 0.02, (4, 11))
-    x, y, z = -5200 * np.sin(turns), -5200 * np.cos(turns), np.full_like(turns, 1550)
-    roll = rng.normal(0, 0.02, (4, 11))
-    outer = np.stack([roll + np.pi / 2 + 0.12, roll, turns, x, y, z], axis=-1)
+    roll, x, y = rng.normal(0, 0.02, (4, 11)), -5200 * np.sin(turns), -5200 * np.cos(turns)
+    outer = np.stack([roll + 1.69, roll, turns, x, y, 0 * x + 1550], axis=-1)
     backdrops = [shoot.Backdrop((1000, h), seed) for h in CAMERAS.values()]
     for subject, split, name, in_poses, where, n, offset in TAKES:
         motion = actor.move(max(where) + 1, int(rng.integers(99)), at=(100, 0, 950), turned=20)
@@ -57,11 +56,9 @@ def build(root: Path, seed: int = 0) -> None:
             camera = make_camera(height, lenses[c], outer[c, int(subject[1:]) - 1])
             start, shots = 31 * len(sequences), []
             for i in range(lengths[subject, name][c]):
-                if i and where[i] == where[i - 1]:
-                    shots.append(shots[-1])
-                else:
-                    person = shoot.Actor(joints[i, KEPT], FIGURE)
-                    shots.append(shoot.shoot(backdrops[c], camera, [person], start + i))
+                person, same = shoot.Actor(joints[i, KEPT], FIGURE), i and where[i] == where[i - 1]
+                new = not same and shoot.shoot(backdrops[c], camera, [person], start + i)
+                shots.append(new or shots[-1])
             file, masks = f"{name}.{camera_id}", np.empty((1, n), object)
             video.write_video(root / subject / "Videos" / f"{file}.mp4", shots, 50)
             for i in range(n):  # the box goes where the pelvis goes
@@ -87,9 +84,8 @@ def make_camera(height: int, lens: np.ndarray, outer: np.ndarray) -> rig.RigCame
     """Returns a camera from its numbers in the metadata."""
     fx, fy, cx, cy, k1, k2, k3, p1, p2 = lens
     x, y, z = (actor.matrix(turn) for turn in np.diag(outer[:3]))
-    rotation, matrix = x @ y @ z, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    bent = (k1, k2, p1, p2, k3)
-    return rig.RigCamera((1000, height), matrix, rotation, -rotation @ outer[3:], bent)
+    matrix, t = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), -x @ y @ z @ outer[3:]
+    return rig.RigCamera((1000, height), matrix, x @ y @ z, t, (k1, k2, p1, p2, k3))
 
 
 def devkit_points(camera: rig.RigCamera, lens: np.ndarray, joints: np.ndarray) -> np.ndarray:
@@ -115,11 +111,9 @@ def write_metadata(path: Path, w0: list, lengths: dict) -> None:
     tall = {"S4", "S7", "S10"}
     sizes = [[f"{1002 if s in tall else h} 1000" for h in CAMERAS.values()] for s in subjects]
     mapping += [["", "", *subjects], ["", "", *(f"[{';'.join(size)}]" for size in sizes)]]
-    content = {
-        "mapping": [("tr", [("td", cell) for cell in row]) for row in mapping],
-        "frames": [("tr", [("td", cell) for cell in row]) for row in frames],
-        "w0": f"[{' '.join(repr(float(v)) for v in w0)}]",
-        "dbcameras": [("index2id", [("td", camera_id) for camera_id in CAMERAS])],
-        "actionnames": [("td", action.split(":")[0]) for action in ACTIONS],
-    }
-    writers.write_xml(path, ("a", list(content.items())))
+    tables = {"mapping": mapping, "frames": frames}
+    tables = [(k, [("tr", [("td", c) for c in row]) for row in v]) for k, v in tables.items()]
+    cameras = ("dbcameras", [("index2id", [("td", camera_id) for camera_id in CAMERAS])])
+    actions = ("actionnames", [("td", action.split(":")[0]) for action in ACTIONS])
+    numbers = ("w0", f"[{' '.join(repr(float(v)) for v in w0)}]")
+    writers.write_xml(path, ("a", [*tables, numbers, cameras, actions]))
