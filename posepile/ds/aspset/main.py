@@ -27,6 +27,8 @@ from posepile.recipe import (
     Video,
     chosen_subjects,
 )
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.units import make_unit, same_count, unit_files
 
 if TYPE_CHECKING:
     import deltacamera
@@ -97,34 +99,26 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                 "camera": data / part / "cameras" / subject / f"{subject}-{view}.json",
                 "boxes": data / part / "boxes" / subject / f"{name}.csv",
             }
-            yield Unit(f"{part}/{subject}/{name}", split, tuple(files.values()))
+            yield make_unit(f"{part}/{subject}/{name}", split, files)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns annotations of one clip in one view."""
-    video, joints_file, camera_file, boxes_file = unit.inputs
-    joints = load_joints(joints_file, options.missing_joints)
-    boxes = load_boxes(boxes_file, expand=1.0)  # enlarged by 1.1 later, see configs/aspset.yaml
-    camera = load_camera(camera_file)
-    if len(boxes) != len(joints):
-        raise CorruptInput(
-            boxes_file,
-            f"{len(boxes)} boxes, but {joints_file.name} has {len(joints)} frames; expected one "
-            "box per frame",
-            hint="fetch the boxes and joints_3d archives again",
-        )
+    files = unit_files(unit)
+    joints = load_joints(files["joints"], options.missing_joints)
+    boxes = load_boxes(files["boxes"], expand=1.0)  # enlarged by 1.1 later, configs/aspset.yaml
+    n = same_count({files["joints"]: len(joints), files["boxes"]: len(boxes)})
+    video = Video(files["video"], n_frames=n, size=SIZE)
+    person = Track(np.arange(n), world_coords=joints, bbox=boxes)
     part, subject, _ = unit.id.split("/")
+    folder = f"{part}/videos/{subject}/{video.path.name}"
     return [
-        Sequence(
-            id=unit.id,
-            split=unit.split,
-            frames=Video(video, n_frames=len(joints), size=SIZE),
-            camera=camera,
-            tracks=[Track(np.arange(len(joints)), world_coords=joints, bbox=boxes)],
-            image_name=lambda frame, person: (
-                f"{part}/videos/{subject}/{video.name}/{frame:06d}.jpg"
-            ),
-            checks={"joints_outside_box_px": overhang(joints, boxes, camera)},
+        view_sequence(
+            unit,
+            video,
+            load_camera(files["camera"]),
+            [person],
+            image_name=lambda frame, person: f"{folder}/{frame:06d}.jpg",
         )
     ]
 
@@ -205,13 +199,3 @@ def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
             hint="set dataset.missing_joints=accept to take them as missing joints",
         )
     return mocap.points.astype(np.float32)
-
-
-def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
-    """Returns how far, in pixels, any joint projects outside the supplied box of its frame."""
-    points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
-    outside = np.maximum(
-        boxes[:, None, :2] - points, points - boxes[:, None, :2] - boxes[:, None, 2:]
-    )
-    known = np.isfinite(outside)
-    return float(outside[known].max(initial=0.0))
