@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_array, read_npy, read_npz
-from posepile.formats.matlab_files import iter_mat_cells, read_mat
+from posepile.formats.matlab_files import MatCells, read_mat
 from posepile.formats.mocap_files import read_c3d, read_cdf
 from posepile.formats.schema import Array, OneOf, check, lookup
 from posepile.formats.text_files import iter_json, read_csv, read_json, read_xml
@@ -132,7 +132,7 @@ FILES = {
         lambda p: scipy.io.savemat(p, {"x": np.eye(3), "name": "ab"}),
         lambda p: read_mat(p, {"x": Array(3, 3), "name": str}),
     ),
-    "v73.mat": (write_mat73, lambda p: list(iter_mat_cells(p, "Masks"))),
+    "v73.mat": (write_mat73, lambda p: list(MatCells(p, "Masks"))),
     "a.cdf": (write_cdf, lambda p: read_cdf(p, {"Pose": Array(1, "T", 96)})),
     "a.c3d": (write_c3d, read_c3d),
     "a.xml": (lambda p: p.write_text("<a><b>1</b></a>"), read_xml),
@@ -163,7 +163,7 @@ def test_values_come_as_they_are_stored(tmp_path):
         write(tmp_path / name)
     assert read_json(tmp_path / "a.json", {"x": Array(2)})["x"].tolist() == [1, 2]
     assert read_csv(tmp_path / "a.csv", {"y": float, "z?": int}) == [{"y": 2.5, "z": None}]
-    cells = list(iter_mat_cells(tmp_path / "v73.mat", "Masks"))
+    cells = list(MatCells(tmp_path / "v73.mat", "Masks"))
     assert [c.shape for c in cells] == [(4, 2)] * 3 and cells[2][3, 1] == 2
     mat = read_mat(tmp_path / "v73.mat", {"name": str, "Masks": None})
     assert mat["name"] == "ab" and mat["Masks"].shape == (1, 3)

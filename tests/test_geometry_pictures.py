@@ -1,5 +1,6 @@
 """Projected points, points inside a picture, and the box of joints."""
 
+import doctest
 import warnings
 
 import numpy as np
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from posepile.bodies import joints, parameters
 from posepile.errors import CorruptInput
+from posepile.geometry import cameras, pictures, rotations
 from posepile.geometry.cameras import make_camera, moving_cameras
 from posepile.geometry.pictures import box_of_points, check_projection, inside, project
 
@@ -104,14 +107,21 @@ def test_check_projection():
 
 def test_check_projection_of_a_moving_camera():
     centers = np.array([[0, 0, 0], [50.0, 0, 0], [100, 0, 0]])
-    cameras = moving_cameras(
+    moving = moving_cameras(
         "x", [3, 5, 6], rotation=np.repeat(np.eye(3)[None], 3, 0), center=centers, focal=500,
         size=(100, 80),
     )  # fmt: skip
     points = np.full((3, 2, 3), (0, 0, 1000.0))
     pixels = np.full((3, 2, 2), 39.5)
     pixels[..., 0] = 49.5 - centers[:, :1] / 2
-    assert check_projection("f", cameras, points, pixels, 0.1, frames=[3, 5, 6]) < 1e-3
+    assert check_projection("f", moving, points, pixels, 0.1, frames=[3, 5, 6]) < 1e-3
     pixels[2, 1, 1] += 7
     with pytest.raises(CorruptInput, match=r"f: frame 6, point 1 projects 7 px"):
-        check_projection("f", cameras, points, pixels, 0.1, frames=[3, 5, 6])
+        check_projection("f", moving, points, pixels, 0.1, frames=[3, 5, 6])
+
+
+@pytest.mark.parametrize("module", [cameras, pictures, rotations, joints, parameters])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -38,6 +38,9 @@ GENDERS = ("male", "female", "neutral")
 def global_rotations(pose: np.ndarray, parents: tuple[int, ...]) -> np.ndarray:
     """Returns the rotation of every joint in the world, float64 ``[..., J, 3, 3]``.
 
+    >>> global_rotations(np.zeros((7, 72)), SMPL_PARENTS).shape
+    (7, 24, 3, 3)
+
     Args:
         pose: Rotation vectors relative to the parent joint, ``[..., J, 3]`` or ``[..., 3J]``.
         parents: Parent of every joint.

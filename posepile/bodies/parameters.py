@@ -40,6 +40,11 @@ def body_parameters(
 ) -> dict:
     """Returns the ``parameters`` of one body, checked.
 
+    >>> pose, shape, trans = np.zeros(72), np.zeros(10), [0, 0, 2]
+    >>> given = {"gender": "male", "pose": pose, "shape": shape, "trans": trans, "hands": "none"}
+    >>> list(body_parameters("a.mat, frame 3", type="smpl", **given))
+    ['type', 'gender', 'pose', 'shape', 'trans']
+
     Args:
         where: File and place in it, for messages.
         type: ``smpl``, ``smplh``, ``smplx``, or a variant that
@@ -93,6 +98,11 @@ def parameters_by_frame(
     where: str | os.PathLike, n: int, *, shape: np.ndarray, **given
 ) -> Callable[[int], dict]:
     """Returns a function from position in ``range(n)`` to the ``parameters`` of that frame.
+
+    >>> given = {"type": "smpl", "gender": "male", "hands": "none", "shape": np.zeros(10)}
+    >>> given |= {"pose": np.zeros((5, 72)), "trans": np.zeros((5, 3))}
+    >>> parameters_by_frame("a.npz", 5, **given)(4)["pose"].shape
+    (72,)
 
     Args:
         where: File, for messages.
@@ -151,6 +161,9 @@ def load_hands(model_file: Path) -> Hands:
 
 def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, **parts):
     """Returns a whole pose ``[..., 3J]`` from its parts, float64.
+
+    >>> join_pose("a.npz", "smplx", root=np.zeros((9, 3)), body=np.zeros((9, 63))).shape
+    (9, 165)
 
     Args:
         where: File and place in it, for messages.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,33 +52,49 @@ def read_mat(
     return check(content, schema, path, hint=hint)
 
 
-def iter_mat_cells(
-    path: str | os.PathLike, name: str, *, hint: str | None = AGAIN
-) -> Iterator[np.ndarray | None]:
-    """Yields the arrays of a cell array of a v7.3 file one by one, axes in MATLAB's order.
+class MatCells:
+    """A cell array of a v7.3 file, read cell by cell: indexed, it gives the k-th cell's array.
 
-    For cells that do not fit into memory together. An empty cell gives None.
+    For cells that do not fit into memory together. Axes are in MATLAB's order; an empty cell is
+    None.
+
+    Args:
+        path: The file; it stays open as long as the object lives.
+        name: Of the variable.
+        hint: As in :func:`read_mat`.
 
     Raises:
-        CorruptInput: As :func:`read_mat`.
+        CorruptInput: Missing, damaged, of another version, or no cell array of that name.
     """
-    if not _is_hdf5(path, hint):
-        raise CorruptInput(path, "not a MAT file of version 7.3", hint=hint)
-    with _open(path, hint) as f:
-        if name not in f:
-            raise CorruptInput(
-                path, f"found {', '.join(f) or 'nothing'}; expected {name}", hint=hint
-            )
+
+    def __init__(self, path: str | os.PathLike, name: str, *, hint: str | None = AGAIN):
+        if not _is_hdf5(path, hint):
+            raise CorruptInput(path, "not a MAT file of version 7.3", hint=hint)
+        self._path, self._hint = path, hint
+        self._file = _open(path, hint)
+        if name not in self._file:
+            found = ", ".join(self._file) or "nothing"
+            raise CorruptInput(path, f"found {found}; expected {name}", hint=hint)
         with _damage(path, hint):
-            references = np.ravel(f[name][()])
-        if references.dtype.kind != "O":
-            raise CorruptInput(
-                path, f"{name}: found {references.dtype}; expected cells", hint=hint
-            )
-        for reference in references:
-            with _damage(path, hint):
-                value = _plain(f, f[reference])
-            yield value if np.size(value) else None
+            self._references = np.ravel(self._file[name][()])
+        if self._references.dtype.kind != "O":
+            kind = self._references.dtype
+            raise CorruptInput(path, f"{name}: found {kind}; expected cells", hint=hint)
+
+    def __len__(self) -> int:
+        """Returns the number of cells."""
+        return len(self._references)
+
+    def __getitem__(self, k: int) -> np.ndarray | None:
+        """Returns the k-th cell.
+
+        Raises:
+            CorruptInput: It is damaged.
+        """
+        reference = self._references[k]  # an IndexError ends iteration
+        with _damage(self._path, self._hint):
+            value = _plain(self._file, self._file[reference])
+        return value if np.size(value) else None
 
 
 def _is_hdf5(path, hint) -> bool:

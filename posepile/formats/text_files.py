@@ -58,7 +58,11 @@ def read_json(path: str | os.PathLike, schema: Any = None, *, hint: str | None =
 
 
 def iter_json(
-    path: str | os.PathLike, prefix: str, schema: Any = None, *, hint: str | None = AGAIN
+    path: str | os.PathLike,
+    prefix: str,
+    schema: Any = None,
+    *,
+    hint: str | None = AGAIN,
 ) -> Iterator[Any]:
     """Yields the checked entries of a list in a JSON file of any size, one at a time.
 

@@ -45,6 +45,13 @@ def make_camera(
     or ``center``; without any, the camera is the world's frame. The lens is ``intrinsics``, or
     ``focal`` with ``principal`` (or ``size``, whose middle it then is).
 
+    >>> camera = make_camera(
+    ...     "calib.json, camera 3", rotation=np.eye(3), translation=[[0], [0], [250]], unit="cm",
+    ...     focal=1400, size=(1920, 1080), distortion=[-0.2, 0.1, 0, 0, 0], world_up=(0, -1, 0),
+    ... )
+    >>> float(camera.t[2])
+    -2500.0
+
     Args:
         where: File and camera, for messages.
         world_to_camera: ``[3, 4]`` or ``[4, 4]``, of ``x_cam = R x + t``.
@@ -208,12 +215,15 @@ def resize_intrinsics(
     """Returns the intrinsics ``[3, 3]`` of pictures resized from one size (w, h) to another.
 
     Pixel centres lie at integers, so x becomes (x + 0.5) s - 0.5; each axis has its own factor.
+
+    >>> resize_intrinsics([[900, 0, 99.5], [0, 900, 49.5], [0, 0, 1]], (200, 100), (100, 50))[0]
+    array([450. ,   0. ,  49.5])
     """
     matrix = np.array(matrix, np.float64)
     for axis in range(2):
         s = new_size[axis] / size[axis]
-        matrix[axis] *= s
-        matrix[axis, 2] += (s - 1) / 2
+        matrix[axis, :2] *= s
+        matrix[axis, 2] = (matrix[axis, 2] + 0.5) * s - 0.5
     return matrix
 
 
@@ -221,6 +231,11 @@ def moving_cameras(
     where: str | os.PathLike, frames: np.ndarray, **given
 ) -> Callable[[int], deltacamera.Camera | None]:
     """Returns a function from frame to camera; None for frames that are not among ``frames``.
+
+    >>> poses = np.stack([np.eye(4)] * 2)
+    >>> cameras = moving_cameras("a.pkl", [4, 6], world_to_camera=poses, intrinsics=np.eye(3))
+    >>> cameras(5) is None, cameras(6) is None
+    (True, False)
 
     Args:
         where: File and camera, for messages.

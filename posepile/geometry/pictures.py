@@ -24,6 +24,11 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
     Computed by the camera itself in float32, like everywhere else where the pixels of a point are
     asked for: half a thousandth of a pixel.
 
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("a.json", intrinsics=[[900, 0, 500], [0, 900, 400], [0, 0, 1]])
+    >>> project(camera, [[0, 0, 1000], [0, 0, -1000]]).round(3).tolist()
+    [[500.0, 400.0], [nan, nan]]
+
     Args:
         camera: The camera.
         points: ``[..., 3]`` millimetres.
@@ -40,7 +45,11 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
 
 
 def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns which points ``[..., 2]`` lie in a picture of that width and height; NaN do not."""
+    """Returns which points ``[..., 2]`` lie in a picture of that width and height; NaN do not.
+
+    >>> inside([[-0.5, 0], [99.6, 0]], (100, 80)).tolist()
+    [True, False]
+    """
     points = np.asarray(points)
     return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(axis=-1)
 
@@ -49,6 +58,9 @@ def box_of_points(
     points: np.ndarray, size: tuple[int, int] | None = None, expand: float = 1.0
 ) -> np.ndarray:
     """Returns the box of a person's joints: around them, expanded, then clipped to the picture.
+
+    >>> box_of_points([[10, 20], [30, 60], [np.nan, np.nan]], (100, 60), expand=1.5).tolist()
+    [5.0, 10.0, 30.0, 49.5]
 
     Args:
         points: ``[..., J, 2]`` pixels; those that are not finite do not count.
@@ -121,3 +133,50 @@ def check_projection(
             hint="axes, units or distortion are not what the recipe assumes",
         )
     return float(off.max(initial=0))
+
+
+def box_of_mask(mask: np.ndarray) -> np.ndarray:
+    """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
+
+    >>> box_of_mask(np.array([[0, 1, 1]]))
+    array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
+
+    Returns:
+        float32 ``[4]`` x, y, width, height; NaN if the mask is empty.
+    """
+    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(x):
+        return np.full(4, np.nan, np.float32)
+    return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
+
+
+def check_in_boxes(
+    where: str | os.PathLike, points: np.ndarray, boxes: np.ndarray, limit: float = 0.25
+) -> float:
+    """Returns how far any point lies outside of its box, in pixels; 0 where all are inside.
+
+    >>> check_in_boxes("a.csv", np.array([[[12.0, 5.0], [3.0, 3.0]]]), np.array([[0, 0, 10, 10]]))
+    2.0
+
+    Args:
+        where: File of the boxes, for the message.
+        points: ``[n, J, 2]`` pixels, NaN = missing.
+        boxes: ``[n, 4]`` x, y, width, height, NaN = unknown.
+        limit: Largest distance allowed, as a share of the box's longer side.
+
+    Raises:
+        CorruptInput: A point is further outside.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    outside = np.nan_to_num(np.maximum(low - points, points - high)).max(axis=-1, initial=0)
+    allowed = limit * np.nan_to_num(boxes[:, None, 2:]).max(axis=-1, initial=0)
+    if (outside > allowed).any():
+        n, j = np.unravel_index(np.argmax(outside - allowed), outside.shape)
+        raise CorruptInput(
+            where,
+            f"point {j} projects {outside[n, j]:.0f} px outside of the {n}-th box "
+            f"{np.round(boxes[n], 1).tolist()}; expected at most {allowed[n, 0]:.0f} px",
+            hint="boxes, poses and camera are not of one recording or release",
+        )
+    return float(outside.max(initial=0))

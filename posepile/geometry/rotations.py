@@ -30,6 +30,10 @@ def check_rotation(
 ) -> np.ndarray:
     """Returns rotation matrices as they are, after checking that they are rotations.
 
+    >>> check_rotation(1.2 * np.eye(3), "calib.json, camera 3")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: calib.json, camera 3: the rotation is off by 0.44 ...
+
     Args:
         matrix: ``[..., 3, 3]``.
         where: File and camera, for the message.
@@ -97,12 +101,17 @@ def unreal_to_opencv(points: np.ndarray) -> np.ndarray:
     """Converts points or vectors ``[..., 3]`` of an Unreal world: (x, y, z) to (y, -z, x).
 
     The result is right-handed with y down, so its up vector is (0, -1, 0).
+
+    >>> unreal_to_opencv([400, -275, 265]).tolist()
+    [-275.0, -265.0, 400.0]
     """
     return np.asarray(points, np.float64) @ _FROM_UNREAL.T
 
 
 def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Returns the world-to-camera rotation ``[3, 3]``, in Unreal's axes, of Unreal's angles.
+
+    For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
 
     Args:
         yaw: Degrees, to the right.

@@ -114,7 +114,7 @@ def read_frame_number(
             x, y = np.round(center).astype(int)
             if not (reach <= x < w - reach and reach <= y < h - reach):
                 continue
-            if np.nanmin(_distance(center, others), initial=np.inf) < 0.13 * longest:
+            if np.nanmin(_distance(center, others), initial=np.inf) < 0.10 * longest:
                 continue
             window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
             owner = int(np.median(persons[window]))

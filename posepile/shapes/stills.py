@@ -27,7 +27,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput
 from posepile.recipe import Sequence, Stills, Track, Unit
-from posepile.shapes.units import Files, chunked, make_unit
+from posepile.shapes.units import Files, Rows, chunked, make_unit
 
 if TYPE_CHECKING:
     import deltacamera
@@ -201,23 +201,10 @@ def _stacked(people: list[Person], name: str, n_axes: int) -> np.ndarray | None:
 
 def _boxes(people: list[Person]) -> Any:
     if any(callable(person.bbox) for person in people):
-        return _LazyBoxes(people)
+        return Rows(people, lambda person: np.asarray(_box(person), np.float32))
     if all(person.bbox is None for person in people):
         return None
     return np.array([_box(person) for person in people], np.float32)
-
-
-class _LazyBoxes:
-    """Boxes that are found when asked for."""
-
-    def __init__(self, people: list[Person]):
-        self._people = people
-
-    def __len__(self) -> int:
-        return len(self._people)
-
-    def __getitem__(self, k: int) -> np.ndarray:
-        return np.asarray(_box(self._people[k]), np.float32)
 
 
 def _box(person: Person) -> Any:

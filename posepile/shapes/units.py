@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +104,26 @@ def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") ->
                 hint="fetch or extract both again",
             )
     return expected
+
+
+class Rows:
+    """Rows of a track's array that are made when asked for, e.g. boxes of masks read then.
+
+    >>> Rows([5, 7], lambda key: 10 * key)[1]
+    70
+
+    Args:
+        keys: What each row is made from, e.g. the frames.
+        make: Makes it.
+    """
+
+    def __init__(self, keys: Sequence, make: Callable[[Any], Any]):
+        self._keys, self._make = keys, make
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self._keys)
+
+    def __getitem__(self, k: int) -> Any:
+        """Returns the k-th row."""
+        return self._make(self._keys[k])

@@ -47,12 +47,9 @@ class Labels:
         return self.entries.get(self.motion(clip))
 
     def describe(self, clip: Clip) -> dict:
-        """Returns all that load_unit must know of a clip; so labels count for the cache key."""
+        """Returns what load_unit must know of a clip; so labels count for the cache key."""
         name, entry = self.names.get(clip.id), self.entry(clip)
         return {
-            "source": clip.source,
-            "name": clip.name,
-            "views": list(clip.views),
             "amass_path": None if name is None else name.amass_path,
             "start_t": 0.0 if name is None else name.start_t,
             "babel": None if entry is None else [entry.split, entry.duration],

@@ -7,9 +7,7 @@ BABEL gives activities and the split.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,15 +20,21 @@ from posepile.ds.amarv.labels import activities, babel_folder, load_labels
 from posepile.ds.amarv.layout import AmarvLayout
 from posepile.ds.amarv.motion import load_amarv_clip, open_index
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import names_in, read_json, write_json
+from posepile.files import names_in
 from posepile.formats.yaml_files import read_yaml
 from posepile.joint_info import JointInfo
 from posepile.paths import config_dir
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
 from posepile.shapes.described.clips import WORLD_UP
-from posepile.shapes.described.finding import find_clips
 from posepile.shapes.described.layout import Clip
-from posepile.shapes.described.sequences import input_files, make_sequence
+from posepile.shapes.described.sequences import make_sequence
+from posepile.shapes.described.units import (
+    clip_of,
+    clip_units,
+    require_pictures,
+    validate_once,
+    validated_clips,
+)
 from posepile.shapes.described.validation import Findings, validate
 
 SPEC = DatasetSpec(
@@ -49,7 +53,6 @@ SPEC = DatasetSpec(
     citation="schneider2024synthact",
     licence="MIT (AMARV's own part); AMASS licence (motions); BABEL licence (labels)",
 )
-STAMP = ".posepile/validated.json"  # what was last found good, below the raw folder
 
 
 class Options(BaseModel):
@@ -75,30 +78,16 @@ class Options(BaseModel):
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Validates the manifest against the files, and reports how clips were split.
-
-    What was found good is not validated again until the manifest, the list of clips or the options
-    change.
-    """
+    """Validates the manifest against the files, and reports how clips were split."""
     layout = read_layout(options)
-    clips, _ = find_clips(root, layout)
-    state = state_of(root, layout, clips)
     asked = [str(find_amass(root, options.amass_root)), options.validate_clips]
-    stamp = read_json(root / STAMP) or {}
-    if (stamp.get("state"), stamp.get("asked")) != (state, asked):
-        findings = run_validation(root, options)
-        if findings.problems:
-            raise WorkError(
-                f"{findings.problems[0]} ({len(findings.problems)} problems in all; posepile "
-                "doctor amarv lists them)"
-            )
-        stamp = {"state": state, "asked": asked, "report": findings.lines}
-        write_json(root / STAMP, stamp)
+    report = validate_once(root, layout, "amarv", lambda: run_validation(root, options), asked)
+    clips = validated_clips(root, layout, "amarv")
     labels = load_labels(root, layout, clips, options.babel_root)
     labelled = sum(labels.entry(c) is not None for c in clips)
     counts = Counter(labels.splits[labels.subject(c)] for c in clips)
     sides = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
-    return [*stamp["report"], f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
+    return [*report, f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
 
 
 def download(root: Path, options: Options) -> list[str]:
@@ -128,29 +117,26 @@ def plan(root: Path, options: Options) -> list[str]:
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields units of some clips of one source and split each, with all their views."""
     layout = read_layout(options)
-    clips, _ = find_clips(root, layout)
-    if (read_json(root / STAMP) or {}).get("state") != state_of(root, layout, clips):
-        raise WorkError(
-            f"{root}: the layout manifest is not validated against these files; run the "
-            "calibrate stage (posepile doctor amarv lists what is wrong)"
-        )
+    clips = validated_clips(root, layout, "amarv")
     labels = load_labels(root, layout, clips, options.babel_root)
     index = amass_index(root, layout, options)
     chosen = chosen_subjects(options.subjects, labels.splits)
-    groups = defaultdict(list)
-    for clip in clips:
-        groups[labels.splits[labels.subject(clip)], clip.source].append(clip)
-    for (split, source), members in sorted(groups.items()):
-        for i in range(0, len(members), options.clips_per_unit):
-            group = members[i : i + options.clips_per_unit]
-            group = [clip for clip in group if labels.subject(clip) in chosen]
-            files = {file: None for clip in group for file in input_files(root, layout, clip)}
-            motions = [labels.names[c.id].amass_path for c in group if c.id in labels.names]
-            found = [index.find(motion) for motion in motions] if index else []
-            paths = (*map(Path, files), *(path for path in dict.fromkeys(found) if path))
-            if group:
-                unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
-                yield Unit(unit_id, split, paths, {"clips": [labels.describe(c) for c in group]})
+
+    def motion_files(clip: Clip) -> list[Path]:
+        known = index is not None and clip.id in labels.names
+        path = index.find(labels.names[clip.id].amass_path) if known else None
+        return [path] if path else []
+
+    yield from clip_units(
+        root,
+        layout,
+        clips,
+        lambda clip: labels.splits[labels.subject(clip)],
+        options.clips_per_unit,
+        wanted=lambda clip: labels.subject(clip) in chosen,
+        describe=labels.describe,
+        more_inputs=motion_files,
+    )
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -159,12 +145,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     index = amass_index(root, layout, options)
     sequences = []
     for args in unit.args["clips"]:
-        clip = Clip(args["source"], args["name"], tuple(args["views"]))
-        data = load_amarv_clip(root, layout, clip, args["amass_path"], index)
+        data = load_amarv_clip(root, layout, clip_of(args), args["amass_path"], index)
         activity = activities(args, len(data.world_coords), data.fps)
         sequences += [
             make_sequence(root, layout, data, view, split=unit.split, activity=activity)
-            for view in clip.views
+            for view in data.clip.views
         ]
     return sequences
 
@@ -172,14 +157,6 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 def read_layout(options: Options) -> AmarvLayout:
     """Returns the manifest that the options name."""
     return read_yaml(config_dir() / options.layout, AmarvLayout, kind="layout manifest")
-
-
-def state_of(root: Path, layout: AmarvLayout, clips: list[Clip]) -> str:
-    """Returns a digest of manifest and clips, by which a passed validation is known."""
-    digest = hashlib.blake2b(layout.model_dump_json().encode(), digest_size=16)
-    for clip in clips:
-        digest.update(json.dumps([clip.id, clip.views]).encode())
-    return digest.hexdigest()
 
 
 def run_validation(root: Path, options: Options) -> Findings:
@@ -205,13 +182,7 @@ def require_files(root: Path, layout: AmarvLayout, babel_root: str | None) -> No
     Raises:
         WorkError: No video where the manifest looks for them, or no BABEL labels.
     """
-    base = layout.base(root)
-    if next(base.glob(layout.clip_glob), None) is None:
-        raise WorkError(
-            f"{base}: no file matches clip_glob {layout.clip_glob!r} of the layout manifest; put "
-            f"the archives into {root / 'archives'}, or describe the extracted tree there "
-            "(posepile plan amarv lists the steps)"
-        )
+    require_pictures(root, layout, "amarv")
     if layout.labels is not None:
         folder = babel_folder(root, babel_root)
         missing = [f for f in layout.labels.split_files if f not in names_in(folder)]

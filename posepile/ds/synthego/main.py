@@ -128,7 +128,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence per identity and eye; frame = pose number in the file name."""
     sequences, towards_head = [], []
     for identity, paths in group_by_identity([root / p for p in unit.args["metadata"]]).items():
-        data = stack([read_json(path, METADATA) for path in paths.values()], METADATA)
+        data = stack([read_json(path, METADATA) for path in paths.values()])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
         where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
@@ -149,13 +149,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     return sequences
 
 
-def stack(files: list[dict], schema: dict) -> dict:
-    """Returns the arrays of several files, stacked, in the structure of the schema."""
-    entries = {key: [file[key] for file in files] for key in schema}
-    return {
-        k: stack(v, schema[k]) if isinstance(v[0], dict) else np.stack(v)
-        for k, v in entries.items()
-    }
+def stack(files: list) -> dict | np.ndarray:
+    """Returns the arrays of several files of the same structure, stacked."""
+    if not isinstance(files[0], dict):
+        return np.stack(files)
+    return {key: stack([file[key] for file in files]) for key in files[0]}
 
 
 def find_eyes(points: np.ndarray, rotations: np.ndarray) -> tuple[int, int] | None:
@@ -187,8 +185,8 @@ def make_sequence(
     in_front = data["landmarks"][f"3D_camera_{eye}"][..., 2] > NEAR_PLANE
     # Pixels are compared where they mean something: within an image size around the image
     near = in_front & (np.abs(pixels / SIZE - 0.5) < 1.5).all(axis=-1)
-    near, limit = np.where(near[..., None], pixels, np.nan), options.max_reprojection_px
-    off = check_projection(where, cameras, 1000 * points, near, limit, frames=frames)
+    published, limit = np.where(near[..., None], pixels, np.nan), options.max_reprojection_px
+    off = check_projection(where, cameras, 1000 * points, published, limit, frames=frames)
     seen = in_front & inside(pixels, SIZE)
     kept = seen.sum(axis=1) >= MIN_LANDMARKS
     boxes = box_of_points(np.where(seen[..., None], pixels, np.nan), SIZE, 1.1)
