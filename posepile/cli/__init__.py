@@ -19,6 +19,7 @@ from posepile.cli.looking import (
     cmd_verify,
     cmd_view,
 )
+from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
@@ -96,6 +97,9 @@ def make_parser() -> argparse.ArgumentParser:
         add_config_options(sub)
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
+    new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
+    new.add_argument("--like", choices=("multiview", "stills", "coco"), required=True)
+    new.add_argument("--at", type=Path, default=Path("."), metavar="DIR", help="default: here")
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")
