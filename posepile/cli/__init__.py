@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from posepile.cli.checking import add_check_options, cmd_check
 from posepile.cli.looking import (
     cmd_doctor,
     cmd_export,
@@ -87,6 +88,9 @@ def make_parser() -> argparse.ArgumentParser:
         add_config_options(sub)
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
+    add_check_options(
+        add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
+    )
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")

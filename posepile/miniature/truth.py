@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -153,11 +153,13 @@ def write_truth(root: Path, truth: Truth) -> None:
 
 
 def read_truth(root: Path) -> Truth:
-    """Returns what a miniature's raw folder says about itself."""
+    """Returns what a miniature's raw folder says about itself; keys it does not know are facts."""
     content = json.loads((Path(root) / TRUTH).read_text())
+    unknown = content.keys() - {field.name for field in fields(Truth)}
+    content["facts"] = content.get("facts", {}) | {key: content.pop(key) for key in unknown}
     sequences = {
         name: SequenceTruth(**{**s, "examples": [tuple(e) for e in s["examples"]]})
-        for name, s in content.pop("sequences").items()
+        for name, s in content.pop("sequences", {}).items()
     }
-    content["limbs"] = [tuple(pair) for pair in content["limbs"]]
+    content["limbs"] = [tuple(pair) for pair in content.get("limbs", [])]
     return Truth(sequences=sequences, **content)
