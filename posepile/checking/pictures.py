@@ -54,6 +54,7 @@ def joints_are_on_the_discs(sample: Sample) -> Answer:
     if n < MIN_FOUND * expected or n == 0:
         text = f"{n} of {expected} discs were found; expected {MIN_FOUND:.0%} or more"
         findings.insert(0, Finding(name, text))
+    findings[:0] = _never_found(sample, seen, np.array([s.inside & drawn for s in sample.shown]))
     note = f"{n} of {expected} discs"
     if unlabelled:
         note = f"{unlabelled} examples without drawn joints, {note}"
@@ -73,6 +74,17 @@ def joints_are_on_the_discs(sample: Sample) -> Answer:
                 findings.insert(0, Finding(name, text, joint=joint, offset=tuple(signed)))
         note += f", mean distance {mean:.2f} px, largest signed mean {worst:.2f} px"
     return Answer(question, findings, note)
+
+
+def _never_found(sample: Sample, seen: np.ndarray, inside: np.ndarray) -> list[Finding]:
+    """Findings about joints whose disc is nowhere near their place in any of the examples."""
+    if not len(inside):
+        return []
+    n = inside.sum(axis=0)
+    return [
+        Finding(sample.name, f"its disc is in none of {n[j]} places", joint=sample.joint_names[j])
+        for j in np.flatnonzero((n >= 3) & (seen.sum(axis=0) == 0))
+    ]
 
 
 def _of_example(sample: Sample, shown: Shown, offset: np.ndarray, joints: np.ndarray) -> list:
@@ -204,7 +216,9 @@ def frames_are_those_recorded(sample: Sample) -> Answer:
             continue
         asked += 1
         points = np.where(np.isfinite(shown.discs), shown.discs, shown.points)
-        reading = marks.read_frame_number(shown.image, points, truth.limbs, shown.key.person)
+        reading = marks.read_frame_number(
+            shown.image[shown.window], shown.in_window(points), truth.limbs, shown.key.person
+        )
         if reading is None or not reading.sure:
             continue
         read += 1
@@ -230,7 +244,8 @@ def persons_are_those_recorded(sample: Sample) -> Answer:
     for shown in sample.shown:
         if shown.key is None:
             continue
-        person = marks.read_person(shown.image, shown.points, truth.limbs)
+        points = shown.in_window(shown.points)
+        person = marks.read_person(shown.image[shown.window], points, truth.limbs)
         if person is None:
             continue
         read += 1

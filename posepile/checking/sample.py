@@ -14,6 +14,7 @@ import numpy as np
 
 from posepile.checking import pixels
 from posepile.ds import load_recipe
+from posepile.files import read_json
 from posepile.miniature import marks
 from posepile.miniature.truth import ExampleKey, Truth, example_key, read_truth
 from posepile.recipe import SPLITS, DatasetSpec
@@ -89,6 +90,22 @@ class Shown:
         if not self.truth.persons_drawn:
             return None
         return marks.find_person(self.image, self.key.person if self.key else 0)
+
+    @cached_property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns around the recorded joints, with room for the body around them."""
+        if not self.inside.any():
+            return np.s_[:, :]
+        known = self.points[self.inside]
+        low, high = known.min(axis=0), known.max(axis=0)
+        room = 20 + 0.15 * (high - low).max()
+        (x0, y0), (x1, y1) = (low - room).astype(int).clip(0), (high + room).astype(int).clip(0)
+        return np.s_[y0 : y1 + 1, x0 : x1 + 1]
+
+    def in_window(self, points: np.ndarray) -> np.ndarray:
+        """Returns points of the picture as points of :attr:`window`."""
+        rows, columns = self.window
+        return points - np.array([columns.start or 0, rows.start or 0])
 
     @cached_property
     def discs(self) -> np.ndarray:
@@ -187,12 +204,19 @@ def _spread(n: int, at_most: int) -> list[int]:
     return sorted({round(v) for v in np.linspace(0, n - 1, at_most)})
 
 
-def open_sample(name: str, root: Path, per_split: int = PER_SPLIT) -> Sample:
-    """Returns the processed miniature of a dataset below the DATA_ROOT ``root``."""
-    from posepile.files import read_json
+def open_sample(
+    name: str, root: Path, per_split: int = PER_SPLIT, truth: Truth | None = None
+) -> Sample:
+    """Returns the processed miniature of a dataset.
 
+    Args:
+        name: The dataset.
+        root: DATA_ROOT.
+        per_split: See :class:`Sample`.
+        truth: Default: that of the raw files below ``root``.
+    """
     manifest = read_json(root / f"{name}.barecat.manifest.json")
-    return Sample(name, root, read_truth(root / name), manifest, per_split)
+    return Sample(name, root, truth or read_truth(root / name), manifest, per_split)
 
 
 def points_of(example: Any) -> np.ndarray:
