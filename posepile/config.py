@@ -6,7 +6,6 @@ names the key, the value found and what is allowed.
 
 from __future__ import annotations
 
-import difflib
 import typing
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from posepile import paths
 from posepile.ds import dataset_dir
 from posepile.errors import UsageError
+from posepile.formats.yaml_files import describe, load_yaml
 from posepile.stages.task import StageParams
 
 
@@ -95,14 +95,7 @@ def load_config(
         UsageError: Unreadable file, unknown key or value not allowed.
     """
     path = path or config_path(name)
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from None
-    except OSError as e:
-        raise UsageError(f"{path}: cannot be read: {e.strerror}") from None
+    raw = load_yaml(path, kind="configuration file")
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
@@ -115,7 +108,7 @@ def load_config(
     dataset = raw.pop("dataset", None) or {}
     root = dataset.pop("root", None) if isinstance(dataset, dict) else None
     config = _validated(Config, raw, where)
-    config.dataset = _validated(options_model, dataset, where, ("dataset",))
+    config.dataset = _validated(options_model, dataset, where, "dataset")
     if root is not None:
         if not isinstance(root, (str, Path)):
             raise UsageError(f"{where}: dataset.root = {root!r}: expected a folder")
@@ -148,14 +141,14 @@ def _apply_override(raw: dict, override: str) -> None:
     node[last] = parsed
 
 
-def _validated(model: type[BaseModel], raw: Any, where: str, prefix: tuple = ()) -> Any:
+def _validated(model: type[BaseModel], raw: Any, where: str, prefix: str = "") -> Any:
     """Validates a section; numbers where names are expected are taken as such (``video: 448``)."""
     while True:
         try:
             return model.model_validate(raw)
         except pydantic.ValidationError as e:
             if not _name_as_text(raw, e.errors()[0]):
-                raise UsageError(_describe(e, where, model, prefix)) from None
+                raise UsageError(describe(e, where, raw, model, prefix)) from None
 
 
 def _name_as_text(raw: Any, error: dict) -> bool:
@@ -201,28 +194,3 @@ def _refuse_without_effect(config: Config, given: set[str]) -> None:
                 f"--set {key} has no effect: nothing is segmented with segment.model = "
                 f"{segmenter}; name a segmenter, e.g. --set segment.model=grabcut"
             )
-
-
-def _describe(
-    error: pydantic.ValidationError, where: str, model: type[BaseModel], prefix: tuple = ()
-) -> str:
-    """First validation error as one line: key, value found, what is allowed."""
-    first = error.errors()[0]
-    loc = tuple(str(p) for p in first["loc"])
-    key = ".".join(prefix + loc)
-    if first["type"] == "extra_forbidden":
-        allowed = _allowed_keys(model, loc[:-1])
-        close = difflib.get_close_matches(loc[-1], allowed, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        return f"{where}: unknown key {key}{hint}; allowed here: {', '.join(allowed) or 'none'}"
-    value, message = first.get("input"), first["msg"]
-    return f"{where}: {key} = {value!r} is not allowed: {message[0].lower()}{message[1:]}"
-
-
-def _allowed_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return sorted(model.model_fields)

@@ -9,18 +9,14 @@ import pytest
 from amarv_kit import options_for
 from scipy.spatial.transform import Rotation
 
+from posepile.bodies.amass import AmassIndex
 from posepile.bodies.models import body_joints
-from posepile.ds.amarv import (
-    amass,
-    assemble,
-    clips,
-    finding,
-    main,
-    pixels,
-    values,
-)
+from posepile.ds.amarv import main, motion
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.formats.arrays import read_array
 from posepile.miniature.bodies import write_body_models
+from posepile.shapes.described import finding, layout
+from posepile.shapes.described.sequences import make_sequence
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams
@@ -122,10 +118,10 @@ def nothing(root):
         (nothing, {"camera__world_up": "-z"}, "up test"),
         (lay_down, {"bbox": None, "mask": None}, "up test"),
         (nothing, {"camera__extrinsic_key": "rt.{view}"}, "has no 'rt'"),
-        (nothing, {"pose__joint_names": "smplx55"}, "52 joints"),
+        (nothing, {"pose__joint_names": "smplx55"}, "(6, 52, 3)"),
         (nothing, {"clip_glob": "**/*.avi"}, "no file matches clip_glob"),
         (nothing, {"clip_glob": "**/*.mp4"}, "match clip_glob but not clip_regex"),
-        (nothing, {"frame_index_base": 1}, "image numbers run from 0"),
+        (nothing, {"frame_index_base": 1}, "files numbered 0 to 5"),
         (nothing, {"body__start_frame_key": "joints"}, "expected one number"),
     ],
 )
@@ -153,8 +149,10 @@ def test_hostile_and_damaged_arrays_are_refused_and_nothing_is_run(root, tmp_pat
         lambda: path.write_bytes(b"<html>Please log in</html>"),
     ):
         write()
-        with pytest.raises(CorruptInput, match=r"sit_pose\.npz: cannot be read.*extract it again"):
-            values.read_data(path)
+        with pytest.raises(
+            CorruptInput, match=r"sit_pose\.npz.*(nothing of it was run|extract it again)"
+        ):
+            read_array(path, "joints", ("T", 52, 3))
     assert not (tmp_path / "was_run").exists()
 
 
@@ -162,12 +160,11 @@ def test_a_view_that_hardly_shows_the_person_selects_the_same_poses(made):
     """Otherwise the views would keep other frames from there on, and no longer be one moment."""
     manifest = main.read_layout(main.Options())
     clip = next(c for c in finding.find_clips(made, manifest)[0] if c.id == "CMU/walk")
-    data = clips.load_clip(made, manifest, clip, None, None)
+    data = motion.load_amarv_clip(made, manifest, clip, None, None)
     data.boxes[1][2] = 0, 0, 5, 5
     unknown = ["unknown"] * 6
     views = [
-        assemble.make_sequence(made, manifest, data, v, split="train", activity=unknown)
-        for v in (0, 1)
+        make_sequence(made, manifest, data, v, split="train", activity=unknown) for v in (0, 1)
     ]
     all_counts = [Counts(), Counts()]
     select = SelectParams(method="last", threshold_mm=100)
@@ -202,13 +199,13 @@ def test_amass_is_searched_once_in_a_process(root, monkeypatch):
     options = main.Options(validate_clips=1)
     main.calibrate(root, options)
     searched = []
-    real = amass.AmassIndex._index
+    real = AmassIndex._index
     monkeypatch.setattr(
-        amass.AmassIndex,
+        AmassIndex,
         "_index",
         lambda self: searched.append(self._by_tail is None) or real(self),
     )
-    amass.open_index.cache_clear()
+    motion.open_index.cache_clear()
     for unit in main.list_units(root, options):
         assert main.load_unit(root, unit, options)[0].tracks[0].parameters is not None
     assert sum(searched) == 1
@@ -243,10 +240,13 @@ def test_depth_that_opencv_cannot_read_is_not_called_damaged(root, tmp_path, mon
     for path in root.glob("*/*_depth_v*/*.png"):
         path.rename(path.with_suffix(".exr")).write_bytes(b"\x76\x2f\x31\x01" + bytes(100))
     options = options_for(tmp_path, depth__kind="exr")
-    monkeypatch.setattr(pixels.cv2, "haveImageWriter", lambda name: False)
+    monkeypatch.setattr(layout.cv2, "haveImageWriter", lambda name: False)
     assert any("no OpenEXR: set depth: null" in p for p in main.doctor(root, options))
-    monkeypatch.setattr(pixels.cv2, "haveImageWriter", lambda name: True)
-    assert any("cannot be read; extract again" in p for p in main.doctor(root, options))
+    monkeypatch.setattr(layout.cv2, "haveImageWriter", lambda name: True)
+    assert any(
+        "nothing readable; expected an EXR image; extract again" in p
+        for p in main.doctor(root, options)
+    )
 
 
 def test_what_a_person_must_fetch_is_a_problem_too(root):
@@ -268,19 +268,23 @@ def test_joints_and_parameters_from_amass_alone(root, tmp_path, monkeypatch):
     options = options_for(tmp_path, pose=None, body__root_transform_key="move")
     manifest = main.read_layout(options)
     clip = next(c for c in finding.find_clips(root, manifest)[0] if c.id == "CMU/walk")
-    index = amass.AmassIndex(root / "amass")
-    got = clips.load_clip(root, manifest, clip, "CMU/01/01_01_poses.npz", index)
+    index = AmassIndex(root / "amass")
+    got = motion.load_amarv_clip(root, manifest, clip, "CMU/01/01_01_poses.npz", index)
     assert got.world_coords.shape == (6, 52, 3)
     for t in (0, 5):
         joints = 1000 * body_joints("smplh", "female", got.parameters(t))
         np.testing.assert_allclose(joints[0], got.world_coords[t], atol=0.05)
     # with joints that are stored as well, parameters that do not fit them are left out
     both = options_for(tmp_path, body__root_transform_key="move")
-    got = clips.load_clip(root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index)
+    got = motion.load_amarv_clip(
+        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index
+    )
     assert got.parameters is None and "left out: AMASS joints are" in got.parameters_note
     # and without the body model a move cannot be put into the parameters
     monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(tmp_path / "nowhere"))
-    got = clips.load_clip(root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index)
+    got = motion.load_amarv_clip(
+        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index
+    )
     assert got.parameters(0) is None
 
 

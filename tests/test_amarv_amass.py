@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile.ds.amarv import (
-    amass,
-    babel,
-    unlock,
-)
+from posepile.ds.amarv import unlock
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.formats import babel
 
 
 @pytest.fixture
@@ -89,7 +86,7 @@ def test_no_subject_is_on_two_sides(motions):
 @pytest.fixture
 def amass_tree(tmp_path):
     root = tmp_path / "amass"
-    for i, name in enumerate(amass.PASSWORD_FILES):
+    for i, name in enumerate(unlock.PASSWORD_FILES):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"file %d\n" % i)
@@ -100,7 +97,7 @@ def test_password_equals_that_of_a_shell(amass_tree):
     if not (shutil.which("bash") and shutil.which("md5sum")):
         pytest.skip("needs bash and md5sum")
     listing = amass_tree.parent / "list.txt"
-    listing.write_text("\n".join(amass.PASSWORD_FILES) + "\n")
+    listing.write_text("\n".join(unlock.PASSWORD_FILES) + "\n")
     script = (
         'all=""; while read -r f; do s=$(md5sum "$f"); all="$all${s%% *}"; done < ../list.txt; '
         'printf %s "$all" | md5sum'
@@ -108,27 +105,27 @@ def test_password_equals_that_of_a_shell(amass_tree):
     done = subprocess.run(
         ["bash", "-c", script], cwd=amass_tree, capture_output=True, text=True, check=True
     )
-    assert len(amass.PASSWORD_FILES) == 19
-    assert amass.archive_password(amass_tree) == done.stdout.split()[0]
+    assert len(unlock.PASSWORD_FILES) == 19
+    assert unlock.archive_password(amass_tree) == done.stdout.split()[0]
 
 
 def test_renamed_upper_folders_are_found(amass_tree):
-    before = amass.archive_password(amass_tree)
+    before = unlock.archive_password(amass_tree)
     (amass_tree / "MPI_mosh").rename(amass_tree / "MoSh")
     (amass_tree / "BMLrub/BioMotionLab_NTroje/rub001").rename(amass_tree / "rub001")
     (amass_tree / "SSM_synced").rename(amass_tree / "SSM")
-    assert amass.archive_password(amass_tree) == before
+    assert unlock.archive_password(amass_tree) == before
     copy = amass_tree / "other" / "00008"
     copy.mkdir(parents=True)
     shutil.copy(amass_tree / "MoSh/00008/misc_poses.npz", copy)
     with pytest.raises(WorkError, match="several files fit"):
-        amass.archive_password(amass_tree)
+        unlock.archive_password(amass_tree)
 
 
 def test_missing_amass_files_are_all_listed(amass_tree, capsys):
     (amass_tree / "SFU/0005/0005_2FeetJump001_poses.npz").unlink()
     shutil.rmtree(amass_tree / "KIT")
-    assert amass.main([str(amass_tree)]) == 1
+    assert unlock.main([str(amass_tree)]) == 1
     text = capsys.readouterr().err
     assert "2 of 19" in text and "SFU/0005" in text and "KIT/KIT/10" in text
 
@@ -144,7 +141,7 @@ def test_archives_are_unlocked_or_the_person_is_told_how(amass_tree, tmp_path):
     (root / "archives" / "b.7z").write_bytes(unlock.SEVEN_ZIP + b"rest")
     with pytest.raises(WorkError, match="7z x") as e:
         unlock.unlock(root, str(amass_tree))
-    assert amass.archive_password(amass_tree) not in str(e.value)
+    assert unlock.archive_password(amass_tree) not in str(e.value)
     amass_tree.rename(tmp_path / "elsewhere")
     with pytest.raises(WorkError, match="AMASS_ROOT"):
         unlock.unlock(root, None)
@@ -190,7 +187,7 @@ def test_an_encrypted_zip_opens_with_the_password_only(amass_tree, tmp_path):
     (root / "archives").mkdir(parents=True)
     archive = root / "archives" / "a.zip"
     content = b"rendered" * 50
-    archive.write_bytes(zipcrypto("CMU/x.txt", content, amass.archive_password(amass_tree)))
+    archive.write_bytes(zipcrypto("CMU/x.txt", content, unlock.archive_password(amass_tree)))
     unlock.unlock(root, str(amass_tree))
     assert (root / "CMU/x.txt").read_bytes() == content
     other = tmp_path / "other"

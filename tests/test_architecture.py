@@ -12,8 +12,7 @@ PACKAGE = ROOT / "posepile"
 FLOORS = (
     {"recipe", "joint_info", "paths", "files", "errors", "version", "ds"},
     {"formats", "geometry", "bodies", "miniature", "metrics"},
-    {"shapes"},
-    {"store", "imaging", "models", "acquire"},
+    {"store", "imaging", "models", "acquire", "shapes"},
     # What consumers import: faces over the store, which nothing below imports.
     {"datasets3d", "datasets2d", "util", "archive", "table", "__init__"},
     {"stages"},

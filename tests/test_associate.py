@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posepile.geometry.pictures import box_of_points
 from posepile.models import DetectParams
 from posepile.stages import associate as module
-from posepile.stages.associate import associate, joint_boxes, joints_inside
+from posepile.stages.associate import associate, joints_inside
 
 NAN = float("nan")
 
@@ -67,7 +68,7 @@ def test_thresholds_are_inclusive_and_expand_enlarges_the_joint_box():
     half = np.array([[0, 0, 20, 10]])  # IoU exactly 0.5 with the joint box
     assert associate(half, joints, params(iou=0.5)).index.tolist() == [0]
     assert associate(half, joints, params(iou=0.51)).index.tolist() == [-1]
-    np.testing.assert_allclose(joint_boxes(joints, 1.2), [[-1, -1, 12, 12]])
+    np.testing.assert_allclose(box_of_points(joints, None, 1.2), [[-1, -1, 12, 12]])
 
 
 def test_two_matches_are_better_than_one_good_one():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from posepile.bodies import joints as tree
 from posepile.bodies import models as body_models
+from posepile.bodies.amass import read_amass
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.miniature import bodies as miniature_bodies
 
@@ -46,8 +48,8 @@ def chain(model, parents, pose, shape, trans):
 def test_joints_are_those_of_the_chain(models, kind, gender, model_of, n_shape):
     file, seed = model_of
     rng = np.random.default_rng(0)
-    names = {"smpl": body_models.SMPL_PARENTS, "smplx": body_models.SMPLX_PARENTS}
-    parents = names.get(kind, body_models.SMPLH_PARENTS)
+    names = {"smpl": tree.SMPL_PARENTS, "smplx": tree.SMPLX_PARENTS}
+    parents = names.get(kind, tree.SMPLH_PARENTS)
     pose, trans = rng.normal(0, 0.5, (2, 3 * len(parents))), rng.normal(0, 1, (2, 3))
     shape = rng.normal(0, 1, n_shape)
     params = {"pose": pose, "shape": shape, "trans": trans}
@@ -61,9 +63,9 @@ def test_joints_are_those_of_the_chain(models, kind, gender, model_of, n_shape):
 
 def test_names_and_parents_agree():
     for names, parents in (
-        (body_models.SMPL_JOINT_NAMES, body_models.SMPL_PARENTS),
-        (body_models.SMPLH_JOINT_NAMES, body_models.SMPLH_PARENTS),
-        (body_models.SMPLX_JOINT_NAMES, body_models.SMPLX_PARENTS),
+        (tree.SMPL_JOINT_NAMES, tree.SMPL_PARENTS),
+        (tree.SMPLH_JOINT_NAMES, tree.SMPLH_PARENTS),
+        (tree.SMPLX_JOINT_NAMES, tree.SMPLX_PARENTS),
     ):
         assert len(names) == len(parents) == len(set(names))
         for name, parent in zip(names, parents, strict=True):
@@ -113,7 +115,7 @@ def write_motion(path, **changes):
     ],
 )
 def test_gender_of_all_forms(tmp_path, stored, gender):
-    motion = body_models.read_amass(write_motion(tmp_path / "m.npz", gender=stored))
+    motion = read_amass(write_motion(tmp_path / "m.npz", gender=stored))
     assert (motion.gender, motion.framerate, motion.poses.shape) == (gender, 120.0, (5, 156))
 
 
@@ -131,13 +133,48 @@ def test_gender_of_all_forms(tmp_path, stored, gender):
 def test_unusable_motions_are_named(tmp_path, changes, message):
     path = write_motion(tmp_path / "m.npz", **changes)
     with pytest.raises(CorruptInput, match=message):
-        body_models.read_amass(path)
+        read_amass(path)
 
 
 def test_damaged_and_missing_motions(tmp_path):
     path = write_motion(tmp_path / "m.npz")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CorruptInput, match="cannot be read"):
-        body_models.read_amass(path)
+        read_amass(path)
     with pytest.raises(CorruptInput, match="missing"):
-        body_models.read_amass(tmp_path / "none.npz")
+        read_amass(tmp_path / "none.npz")
+
+
+def test_a_moved_body_is_where_its_joints_were_moved_to(models):
+    rng = np.random.default_rng(5)
+    params = {
+        "pose": rng.normal(0, 0.5, 165),
+        "shape": rng.normal(0, 1, 10),
+        "trans": rng.normal(0, 1, 3),
+        "kid_factor": 0.3,
+    }
+    transform = np.eye(4)
+    transform[:3, :3] = Rotation.from_rotvec([0.4, -1, 2]).as_matrix()
+    transform[:3, 3] = 1, -2, 0.5
+    before = body_models.body_joints("smplx", "male", params, models_root=models)
+    moved = body_models.move_body("smplx", "male", params, transform, models_root=models)
+    after = body_models.body_joints("smplx", "male", moved, models_root=models)
+    np.testing.assert_allclose(after, before @ transform[:3, :3].T + transform[:3, 3], atol=1e-5)
+    assert moved["kid_factor"] == 0.3
+
+
+def test_global_rotations():
+    rng = np.random.default_rng(6)
+    pose = rng.normal(0, 1, (4, 72))
+    found = tree.global_rotations(pose, tree.SMPL_PARENTS)
+    for k in range(4):
+        for j in (0, 7, 23):
+            expected, at = np.eye(3), j
+            while at >= 0:
+                expected = (
+                    Rotation.from_rotvec(pose[k, 3 * at : 3 * at + 3]).as_matrix() @ expected
+                )
+                at = tree.SMPL_PARENTS[at]
+            np.testing.assert_allclose(found[k, j], expected, atol=1e-12)
+    one = tree.global_rotations(pose[1].reshape(24, 3), tree.SMPL_PARENTS)
+    np.testing.assert_array_equal(one, found[1])

@@ -36,6 +36,9 @@ def posepile(*args, env=None, cwd=None):
         (["run", "aspset", "--stage", "crop", "--from", "crop"], "exclude each other"),
         (["view", "nosuch"], "unknown dataset"),
         (["status", "aspset"], "DATA_ROOT"),
+        (["run"], "required: DATASET"),
+        (["run", "aspset", "--jobs", "none"], "must be at least 1"),
+        (["run", "aspset", "--nosuch"], "unrecognized arguments: --nosuch"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(args, expected):

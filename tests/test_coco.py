@@ -1,5 +1,7 @@
+import dataclasses
 import errno
 import json
+import os
 
 import cv2
 import numpy as np
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from posepile.ds.coco import annotations, main, miniature
+from posepile.ds.coco import main, miniature
 from posepile.ds.coco.main import Options
 from posepile.errors import CorruptInput, WorkError
+from posepile.formats import derived
 from posepile.imaging.frames import open_frames
+from posepile.shapes import coco
 
 
 @pytest.fixture
@@ -47,14 +51,22 @@ def edited(root, tmp_path, change):
     return copy
 
 
+def cut_into(monkeypatch, size):
+    """Units of so many photographs."""
+    source = main.source
+    monkeypatch.setattr(
+        main, "source", lambda *a: dataclasses.replace(source(*a), pictures_per_unit=size)
+    )
+
+
 def test_the_right_people_are_kept_and_the_rest_counted(root):
     sequences = load(root)
     assert list(sequences) == ["train2017/000000000007", "val2017/000000000285"]
     train, val = sequences.values()
     assert people(train) == [("000000000007", 0), ("000000000007", 2)]
     assert people(val) == [("000000000285", 0), ("000000000285", 3)]
-    assert train.dropped == {main.SMALL: 1, main.FEW_LABELLED: 1, main.FEW_VISIBLE: 1}
-    assert val.dropped == {annotations.CROWD: 1, annotations.UNLABELLED: 1}
+    assert train.dropped == {main.SMALL: 1, coco.FEW_LABELLED: 1, coco.FEW_VISIBLE: 1}
+    assert val.dropped == {coco.CROWD: 1, coco.UNLABELLED: 1}
     assert train.split == "train"
     assert train.image_name(0, 2) == "train2017/000000000007_02.jpg"
     truth = json.loads((root / "miniature_truth.json").read_text())
@@ -134,16 +146,16 @@ def test_rle_forms_agree(height, width, seed, nearly_empty):
     rng = np.random.default_rng(seed)
     mask = rng.random((height, width)) < (0.05 if nearly_empty else 0.5)
     for form in ("plain", "compressed"):
-        rle = annotations.decode_mask(miniature.encode_mask(mask, form), width, height)
+        rle = coco.decode_mask(miniature.encode_mask(mask, form), width, height)
         assert isinstance(rle["counts"], bytes)
         np.testing.assert_array_equal(coco_mask.decode(rle).astype(bool), mask)
 
 
 def test_degenerate_polygons_are_ignored():
-    assert annotations.decode_mask([[1, 1, 5, 5]], 9, 9) is None
-    assert annotations.decode_mask([], 9, 9) is None
+    assert coco.decode_mask([[1, 1, 5, 5]], 9, 9) is None
+    assert coco.decode_mask([], 9, 9) is None
     square = [1, 1, 5, 1, 5, 5, 1, 5]
-    rle = annotations.decode_mask([[1, 1, 5, 5], square], 9, 9)
+    rle = coco.decode_mask([[1, 1, 5, 5], square], 9, 9)
     assert coco_mask.area(rle) == 16
 
 
@@ -197,16 +209,19 @@ def test_pieces_are_cut_once_and_anew_when_the_file_changes(root, tmp_path):
     copy = edited(root, tmp_path, lambda data: None)
     list(main.list_units(copy, Options()))
     work = tmp_path / "coco_work" / "annotations"
-    (folder,) = work.iterdir()
+    (folder,) = (p for p in work.iterdir() if p.is_dir())
     before = [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
     list(main.list_units(copy, Options()))
     assert before == [(p.name, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
     path = copy / "annotations" / "person_keypoints_val2017.json"
     data = json.loads(path.read_text())
+    os.utime(path)  # as after copying: the content is the same
+    list(main.list_units(copy, Options()))
+    assert [p for p in work.iterdir() if p.is_dir()] == [folder]
     data["annotations"] = [a for a in data["annotations"] if a["num_keypoints"]]
     path.write_text(json.dumps(data))
     assert not load(copy)["val2017/000000000285"].dropped
-    assert len(list(work.iterdir())) == 2
+    assert len([p for p in work.iterdir() if p.is_dir()]) == 2
 
 
 def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
@@ -221,7 +236,7 @@ def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
         ]
 
     copy = edited(root, tmp_path, many)
-    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", 20)
+    cut_into(monkeypatch, 20)
     units = list(main.list_units(copy, Options()))
     assert [u.id for u in units] == [f"val2017/{i:012d}" for i in (0, 20, 40)]
     names = [path.stem for unit in units for path in unit.inputs[1:]]
@@ -236,9 +251,9 @@ def test_whoever_lies_behind_the_last_chunk_is_counted(root, tmp_path, monkeypat
         data["annotations"].append({**nobody, "id": 5, "image_id": 999, "iscrowd": 0})
 
     copy = edited(root, tmp_path, add_unlabelled)
-    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", chunk_size)
+    cut_into(monkeypatch, chunk_size)
     (sequence,) = load(copy).values()
-    assert sequence.dropped == {annotations.CROWD: 1, annotations.UNLABELLED: 2}
+    assert sequence.dropped == {coco.CROWD: 1, coco.UNLABELLED: 2}
 
 
 def test_a_changed_label_changes_its_unit_only(root, tmp_path, monkeypatch):
@@ -248,7 +263,7 @@ def test_a_changed_label_changes_its_unit_only(root, tmp_path, monkeypatch):
         data["annotations"].append({**person, "id": 7, "image_id": 139})
 
     copy = edited(root, tmp_path, two)
-    monkeypatch.setattr(annotations, "IMAGES_PER_UNIT", 1)
+    cut_into(monkeypatch, 1)
     before = [unit.args["content"] for unit in main.list_units(copy, Options())]
     path = copy / "annotations" / "person_keypoints_val2017.json"
     data = json.loads(path.read_text())
@@ -277,10 +292,11 @@ def test_a_full_disk_while_cutting_is_one_line(root, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     copy = edited(root, tmp_path, lambda data: None)
-    monkeypatch.setattr(annotations.os, "rename", full)
+    monkeypatch.setattr(derived.os, "rename", full)
     with pytest.raises(WorkError, match=r"coco_work.*No space left on device.*half-written"):
         main.calibrate(copy, Options())
-    assert list((tmp_path / "coco_work" / "annotations").iterdir()) == []
+    left = [p.name for p in (tmp_path / "coco_work" / "annotations").iterdir()]
+    assert left == [".lock"]
 
 
 def test_the_miniature_is_what_pycocotools_reads(root, capsys):

@@ -9,12 +9,12 @@ from egoexo4d_kit import CAM01, CAM02, EGO, GP01, copy_of, edit, label_path, loa
 
 from posepile.ds.egoexo4d import (
     annotations,
-    cameras,
     main,
     miniature,
     takes,
 )
 from posepile.errors import CorruptInput, UsageError
+from posepile.geometry.pictures import project
 from posepile.miniature import kit
 from posepile.stages.select import SelectParams, select_frames
 
@@ -253,7 +253,7 @@ def test_the_test_split_is_packed_for_prediction(raw):
     # The glasses say where the wearer is: the box holds them and is not the whole image.
     for frame, (x, y, w, h) in zip(track.frames, track.bbox, strict=True):
         joints = 1000 * np.array(list(miniature.body_at(frame).values()))
-        points = cameras.project(sequence.camera, joints)
+        points = project(sequence.camera, joints)
         assert (points > [x, y]).all() and (points < [x + w, y + h]).all()
         assert h < 1.5 * np.ptp(points[:, 1]) and w < 700
     for params in (SELECT, SelectParams(method="last")):
@@ -288,7 +288,7 @@ def test_projected_joints_hit_the_drawn_discs(raw, unit_id, options, tolerance):
             continue
         assert image.shape[:2] == camera.image_shape
         coords = track.world_coords[list(track.frames).index(frame), joints]
-        points = cameras.project(camera, coords)
+        points = project(camera, coords)
         found = kit.find_joints(np.ascontiguousarray(image), points, kit.joint_colors(17), 30)
         error = np.linalg.norm(found - points, axis=-1)
         errors.extend(error[np.isfinite(error)])
@@ -302,7 +302,7 @@ def test_boxes_are_the_projected_joints_inside_the_image(raw):
         track = sequence.tracks[0]
         h, w = sequence.camera.image_shape
         for box, coords in zip(track.bbox, track.world_coords, strict=True):
-            points = cameras.project(sequence.camera, coords)
+            points = project(sequence.camera, coords)
             low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
             center, half = (low + high) / 2, 1.05 * (high - low) / 2
             low = np.maximum(center - half, -0.5)

@@ -16,6 +16,7 @@ from posepile.ds.genebody import checks, main, miniature
 from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
 from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.miniature import kit
 from posepile.recipe import Unit
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples
@@ -33,10 +34,10 @@ def raw(raw_miniature, tmp_path):
 def make_annots(n=6, form="dict", unit=1.0, d_shape=(5,)):
     rng = np.random.default_rng(3)
     names = [f"{8 * i:02d}" for i in range(n)]
-    cams = {v: miniature.make_camera(int(v), rng) for v in names}
+    cameras = {v: miniature.make_camera(int(v), rng) for v in names}
+    cams = {v: miniature.annotation(camera, 1000 * unit) for v, camera in cameras.items()}
     for cam in cams.values():
         cam["D"] = cam["D"].reshape(d_shape)
-        cam["c2w"] = miniature._in_unit(cam["c2w"], unit)
     if form == "list":
         columns = {"K": "K", "RT": "c2w", "D": "D"}
         return names, {"cams": {k: [c[v] for c in cams.values()] for k, v in columns.items()}}
@@ -62,9 +63,7 @@ def test_all_forms_of_annotations_give_the_same_cameras(tmp_path_factory, form, 
     for view, camera in cameras.items():
         cam = truth["cams"][view]
         rotation = cam["c2w"][:3, :3].T
-        expected = miniature.kit.project(
-            points, cam["K"], rotation, -rotation @ cam["c2w"][:3, 3], cam["D"]
-        )
+        expected = kit.project(points, cam["K"], rotation, -rotation @ cam["c2w"][:3, 3], cam["D"])
         np.testing.assert_allclose(camera.world_to_image(points * 1000), expected, atol=0.02)
         np.testing.assert_allclose(camera.world_up, (0, -1, 0))
 

@@ -1,6 +1,5 @@
 """GeneBody: parameter files, hands, joints, and the published meshes."""
 
-import json
 import os
 import pickle
 import shutil
@@ -13,6 +12,7 @@ from genebody_kit import TRAIN, load, param_of, save, unit_named
 from posepile.ds.genebody import main
 from posepile.ds.genebody.bodies import load_hands, mesh_error, read_body, world_joints
 from posepile.errors import CorruptInput, UsageError
+from posepile.miniature.truth import read_truth
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_parameter_files_of_another_form_are_named_with_what_to_do(body_file):
 
 def test_scale_applies_after_translation(raw):
     """Joints equal those that the miniature's own kinematics gave, in millimetres."""
-    truth = json.loads((raw / "miniature_truth.json").read_text())["joints_mm"]
+    truth = read_truth(raw).facts["joints_mm"]
     for name, scale in (("dannier", 1.0), ("zhuna2", 0.71), ("anastasia", 1.04)):
         sequence = load(raw, f"{name}/00")
         track = sequence.tracks[0]

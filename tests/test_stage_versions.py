@@ -32,7 +32,7 @@ STAGES = {
 
 # The form of results on the disk (the store) and what a recipe gives have versions and keys of
 # their own.
-ROOMS = ("stages", "imaging", "models")
+ROOMS = ("stages", "imaging", "models", "geometry")
 OTHERWISE_KNOWN = {
     "posepile.stages.task",  # what a stage gets
     "posepile.stages.counts",  # what is said about the results
@@ -108,9 +108,9 @@ def test_what_determines_results_is_among_the_code():
 @pytest.mark.parametrize(
     ("change", "counts"),
     [
-        (lambda text: text.replace("* expand", "* expand * 2"), True),
+        (lambda text: text.replace("min(iou.shape) + 1.0", "min(iou.shape) + 2.0"), True),
         (lambda text: text + "\n# a comment\n", False),
-        (lambda text: text.replace("Boxes around the joints", "The boxes"), False),
+        (lambda text: text.replace("Assigns detections", "Gives detections"), False),
     ],
 )
 def test_edited_code_is_noticed_and_comments_are_not(tmp_path, monkeypatch, change, counts):

@@ -12,12 +12,9 @@ import os
 import re
 import typing
 import urllib.parse
-from pathlib import Path
 from typing import Annotated, Literal
 
-import pydantic
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
@@ -32,6 +29,7 @@ from posepile.acquire.places import (
     one_or_more,
 )
 from posepile.errors import UsageError
+from posepile.formats.yaml_files import read_yaml
 
 
 def _web_address(value: str) -> str:
@@ -344,79 +342,7 @@ def load_sources(path: str | os.PathLike) -> Sources:
         UsageError: No such file, not YAML, or something in it that is not allowed; the message
             names the file, the key, the value found and what is allowed.
     """
-    path = Path(path)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from None
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path}: expected a mapping with the key dataset, found {raw!r:.60}")
-    try:
-        return Sources.model_validate(raw)
-    except pydantic.ValidationError as e:
-        raise UsageError(_describe(e, path, raw)) from None
-
-
-def _loader() -> type:
-    class Loader(yaml.SafeLoader):
-        """Refuses a key given twice, of which plain YAML silently keeps the last."""
-
-        def construct_mapping(self, node, deep=False):
-            seen = set()
-            for key_node, _ in node.value:
-                key = self.construct_object(key_node, deep=True)
-                if isinstance(key, str) and key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key!r} stands twice", key_node.start_mark
-                    )
-                seen.add(key)
-            return super().construct_mapping(node, deep)
-
-    return Loader
-
-
-def _describe(error: pydantic.ValidationError, path: Path, raw: dict) -> str:
-    first = error.errors()[0]
-    node, model, shown = raw, Sources, ""
-    for step in first["loc"]:
-        if isinstance(step, int):
-            name = node[step].get("name") if isinstance(node[step], dict) else None
-            shown += f"[{name if isinstance(name, str) else step}]"
-            node = node[step]
-        else:
-            shown += f".{step}" if shown else str(step)
-            inner = _model_of(model, step)
-            model = inner or model
-            node = node.get(step) if isinstance(node, dict) else None
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        allowed = sorted(model.model_fields)
-        close = difflib.get_close_matches(key, allowed, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        return f"{path}: unknown key {shown}{hint}; allowed here: {', '.join(allowed)}"
-    if first["type"] == "missing":
-        return f"{path}: {shown} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    value = first.get("input")
-    if isinstance(value, dict | list):
-        return f"{path}: {shown or 'file'}: {message}"
-    return f"{path}: {shown} = {value!r} is not allowed: {message}"
-
-
-def _model_of(model: type[BaseModel], field: str) -> type[BaseModel] | None:
-    """The model that a field holds, alone, optional, or as elements of a list or mapping."""
-    if field not in model.model_fields:
-        return None
-    waiting = [model.model_fields[field].annotation]
-    while waiting:
-        annotation = waiting.pop()
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return annotation
-        waiting += [a for a in typing.get_args(annotation) if not isinstance(a, str)]
-    return None
+    return read_yaml(path, Sources)
 
 
 def _last_part(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Joints from body-model parameters, and AMASS motion files: thin over smplfitter.
+"""Joints from body-model parameters: thin over smplfitter.
 
 The model files are licensed and lie below ``$SMPLFITTER_BODY_MODELS``, else
 ``$DATA_ROOT/body_models``, in smplfitter's layout (``smplx/SMPLX_NEUTRAL.npz``,
@@ -9,39 +9,15 @@ from __future__ import annotations
 
 import functools
 import os
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from posepile.bodies.joints import N_JOINTS
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import names_in
 
-_BODY_NAMES = (
-    "pelv,lhip,rhip,bell,lkne,rkne,spin,lank,rank,thor,ltoe,rtoe,neck,lcla,rcla,head,"
-    "lsho,rsho,lelb,relb,lwri,rwri"
-).split(",")
-_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
-_HANDS = [f"{side}{finger}{k}" for side in "lr" for finger in _FINGERS for k in (1, 2, 3)]
-
-SMPL_JOINT_NAMES = (*_BODY_NAMES, "lhan", "rhan")
-SMPLH_JOINT_NAMES = (*_BODY_NAMES, *_HANDS)
-SMPLX_JOINT_NAMES = (*_BODY_NAMES, "jaw", "leye", "reye", *_HANDS)
-
-_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
-
-
-def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
-    return tuple(p for f in range(5) for p in (wrist, first + 3 * f, first + 3 * f + 1))
-
-
-SMPL_PARENTS = (*_BODY_PARENTS, 20, 21)
-SMPLH_PARENTS = (*_BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
-SMPLX_PARENTS = (*_BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
-
-_N_JOINTS = {"smpl": 24, "smplh": 52, "smplh16": 52, "smplx": 55, "smplxlh": 55, "smplxmoyo": 55}
 _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
 
 
@@ -83,12 +59,12 @@ def body_forward(
     """
     pose = np.atleast_2d(np.asarray(params["pose"], np.float32))
     n = len(pose)
-    if kind not in _N_JOINTS:
-        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(_N_JOINTS)}")
-    if pose.ndim != 2 or pose.shape[1] != 3 * _N_JOINTS[kind]:
+    if kind not in N_JOINTS:
+        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(N_JOINTS)}")
+    if pose.ndim != 2 or pose.shape[1] != 3 * N_JOINTS[kind]:
         raise WorkError(
             f"{kind} pose has shape {np.shape(params['pose'])}; "
-            f"expected [T, {3 * _N_JOINTS[kind]}] rotation vectors"
+            f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
     model = load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
@@ -112,6 +88,40 @@ def body_forward(
     scale = np.reshape(np.asarray(params.get("scale", 1.0), np.float32), (-1, 1, 1))
     names = ("joints", "vertices") if vertices else ("joints",)
     return {name: (result[name] * scale).astype(np.float32) for name in names}
+
+
+def move_body(
+    kind: str,
+    gender: str,
+    params: Mapping,
+    transform: np.ndarray,
+    *,
+    models_root: str | os.PathLike | None = None,
+) -> dict:
+    """Returns the parameters of a body after its world was turned and moved.
+
+    The body turns about the origin of the world, its parameters about the pelvis: hence the rest
+    pelvis of that shape and gender is needed.
+
+    Args:
+        kind: As in :func:`body_forward`.
+        gender: As there.
+        params: As there, with ``pose`` ``[3J]``, ``shape`` ``[n]`` and ``trans`` ``[3]``.
+        transform: ``[4, 4]``, from the old world to the new one, metres; a rotation and a
+            translation.
+        models_root: As there.
+    """
+    from scipy.spatial.transform import Rotation
+
+    rest = {"pose": np.zeros(3 * N_JOINTS[kind]), "shape": params["shape"]}
+    if params.get("kid_factor") is not None:
+        rest["kid_factor"] = params["kid_factor"]
+    pelvis = body_joints(kind, gender, rest, models_root=models_root)[0, 0].astype(np.float64)
+    turn, move = np.asarray(transform, np.float64)[:3, :3], np.asarray(transform)[:3, 3]
+    pose = np.array(params["pose"], np.float64)
+    pose[:3] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[:3])).as_rotvec()
+    trans = turn @ (pelvis + params["trans"]) + move - pelvis
+    return {**params, "pose": pose, "trans": trans}
 
 
 def load_body_model(
@@ -204,8 +214,8 @@ def _models_root(models_root: str | os.PathLike | None) -> Path:
 
 def _model_file(kind: str, gender: str) -> Path:
     letter = gender[:1].lower()
-    if kind not in _N_JOINTS:
-        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(_N_JOINTS)}")
+    if kind not in N_JOINTS:
+        raise UsageError(f"body model kind {kind!r} is unknown; known: {', '.join(N_JOINTS)}")
     if letter not in _GENDERS:
         raise UsageError(f"body model gender {gender!r} is unknown; known: male, female, neutral")
     word = _GENDERS[letter]
@@ -233,85 +243,3 @@ def _load_model(name: str, letter: str, folder: str):
         raise WorkError(" ".join(str(e).split("\n")[:1])) from e
     except (ValueError, KeyError, OSError, EOFError) as e:
         raise CorruptInput(folder, f"{name} model cannot be read: {e}") from e
-
-
-def read_amass(path: str | os.PathLike) -> AmassMotion:
-    """Reads an AMASS SMPL-H motion file.
-
-    Args:
-        path: ``.../<subject>/<name>_poses.npz``.
-
-    Raises:
-        CorruptInput: Damaged file, missing key or unexpected shape. Names what was found.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            keys = set(f.files)
-            rate_key = "mocap_framerate" if "mocap_framerate" in keys else "mocap_frame_rate"
-            missing = {"poses", rate_key} - keys
-            if missing:
-                raise CorruptInput(
-                    path,
-                    f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(keys))})",
-                    hint="a motion file is needed, not shape.npz",
-                )
-            poses = np.asarray(f["poses"], np.float64)
-            trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
-            betas = np.asarray(f["betas"], np.float64).ravel() if "betas" in keys else None
-            gender = parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
-            framerate = float(f[rate_key])
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
-        raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
-    if poses.ndim != 2 or poses.shape[1] != 156:
-        raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
-    if trans is not None and trans.shape != (len(poses), 3):
-        raise CorruptInput(path, f"trans has shape {trans.shape}, expected ({len(poses)}, 3)")
-    if not (np.isfinite(framerate) and framerate > 0):
-        raise CorruptInput(path, f"mocap_framerate is {framerate}, expected a positive number")
-    if trans is None:
-        trans = np.full((len(poses), 3), np.nan)
-    return AmassMotion(poses, trans, np.zeros(0) if betas is None else betas, gender, framerate)
-
-
-def parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
-    """Gender of an AMASS file as ``male``, ``female`` or ``neutral``.
-
-    Args:
-        value: str, bytes (old files) or a zero-dimensional array of either. Also the text
-            ``"b'female'"`` that a careless writer left; female is tested first because the word
-            contains ``male``.
-        path: For the message.
-
-    Raises:
-        CorruptInput: None of the three.
-    """
-    if isinstance(value, np.ndarray):
-        value = value.item() if value.size == 1 else value.tolist()
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    for word in ("female", "male", "neutral"):
-        if word in text.lower():
-            return word
-    raise CorruptInput(path, f"gender is {value!r}, expected male, female or neutral")
-
-
-@dataclass(frozen=True)
-class AmassMotion:
-    """One AMASS motion: SMPL-H parameters over time, z up.
-
-    Attributes:
-        poses: float64 ``[T, 156]`` rotation vectors: root, 21 body joints, left and right hand
-            (full rotations, mean included).
-        trans: float64 ``[T, 3]`` metres, NaN if the file has none.
-        betas: float64 ``[16]`` (empty if the file has none).
-        gender: ``male``, ``female`` or ``neutral``.
-        framerate: Frames per second.
-    """
-
-    poses: np.ndarray
-    trans: np.ndarray
-    betas: np.ndarray
-    gender: str
-    framerate: float

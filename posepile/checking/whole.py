@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 import posepile.ds
-
 from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, data_root, points_of
 from posepile.config import config_path

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from posepile.cli.checking import add_check_options, cmd_check
 from posepile.cli.looking import (
@@ -60,9 +61,17 @@ def _terminate(number, frame):
     raise Terminated
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong with a command in one line, as all our errors do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the error and where the options are listed; exit 2."""
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="posepile", description="Pose datasets, from raw files to training data."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -54,6 +54,17 @@ def _open_video(path: Path):
     return container
 
 
+def frame_rate(path: Path) -> float | None:
+    """Returns frames per second as the container says, None if it does not.
+
+    Raises:
+        CorruptInput: Not a readable video.
+    """
+    with _open_video(path) as container:
+        rate = container.streams.video[0].average_rate
+    return float(rate) if rate else None
+
+
 def index_packets(path: Path) -> PacketIndex:
     """Reads a video's packets without decoding them.
 

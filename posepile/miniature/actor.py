@@ -1,4 +1,4 @@
-"""An actor that moves: joints of a skeleton, or parameters, joints and vertices of an SMPL-like body.
+"""An actor that moves: a skeleton, or parameters and surface of an SMPL-like body.
 
 The kinematics are written out here in plain numpy, for readers to be compared with.
 """
@@ -26,8 +26,8 @@ class Motion:
     """Poses over time.
 
     Attributes:
-        rotvecs: ``[n, 24, 3]`` axis-angle of the turning joints (SMPL order) relative to their parents,
-            the pelvis relative to the world.
+        rotvecs: ``[n, 24, 3]`` axis-angle of the turning joints (SMPL order) relative to their
+            parents, the pelvis relative to the world.
         positions: ``[n, 3]`` millimetres, of the pelvis in the world.
     """
 
@@ -47,16 +47,17 @@ def move(
 ) -> Motion:
     """Returns an actor stepping to their left, one arm up and one down, limbs swinging.
 
-    No pose is like its mirror image. From one frame to the next every joint moves by about ``step_mm``,
-    hands and feet by some more; of the frames, motion-adaptive selection at 100 mm keeps about half.
+    No pose is like its mirror image. From one frame to the next every joint moves by about
+    ``step_mm``, hands and feet by some more; of the frames, motion-adaptive selection at 100 mm
+    keeps about half.
 
     Args:
         n: Number of frames.
         seed: Of the small differences between actors.
         up: Axis of the world that points up: ``y``, ``-y`` or ``z``.
         at: Where the pelvis is in the middle of the motion, millimetres.
-        turned: Degrees by which the actor is turned to their left from where they would face without:
-            along z of the world (``up`` = ``y``), -z (``-y``), -y (``z``).
+        turned: Degrees by which the actor is turned to their left from where they would face
+            without: along z of the world (``up`` = ``y``), -z (``-y``), -y (``z``).
         step_mm: Sideways, per frame.
         swing: Radians by which limbs swing.
     """
@@ -113,6 +114,17 @@ def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> 
     return joints
 
 
+def body_rotvecs(motion: Motion, k: int, n_joints: int) -> np.ndarray:
+    """Returns pose ``k`` for a body model of so many joints: axis-angle ``[n_joints, 3]``.
+
+    SMPL has 24 joints; SMPL-H (52) and SMPL-X (55) share 22 of them, the others stay as they are.
+    """
+    rotvecs = np.zeros((n_joints, 3))
+    shared = 24 if n_joints == 24 else 22
+    rotvecs[:shared] = motion.rotvecs[k, :shared]
+    return rotvecs
+
+
 def pose_tree(
     rest: np.ndarray, parents: Sequence[int], rotvecs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -148,8 +160,8 @@ def pose_body(
 
     Args:
         model: As :func:`posepile.miniature.bodies.make_model` gives it.
-        rotvecs: ``[J, 3]`` axis-angle; where the stored hand pose is relative to the mean hand pose, add
-            ``hands_meanl`` and ``hands_meanr`` before.
+        rotvecs: ``[J, 3]`` axis-angle; where the stored hand pose is relative to the mean hand
+            pose, add ``hands_meanl`` and ``hands_meanr`` before.
         betas: Shape.
         trans: Added after posing.
         expression: SMPL-X: follows directly upon 10 shape components.

@@ -1,8 +1,8 @@
 """Tiny made-up body-model files in the official layouts, for tests and miniatures.
 
 The real files are licensed. These have the same keys, array layouts and kinematic trees with a few
-hundred vertices, the proportions of the studio's actor (other ones for each gender, so that a mix-up
-shows), non-zero hand means and small pose blend shapes.
+hundred vertices, the proportions of the studio's actor (other ones for each gender, so that a
+mix-up shows), non-zero hand means and small pose blend shapes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.
     n_joints = len(parents)
     names = JOINT_NAMES["smplh" if kind == "smplh16" else kind]
     joints = np.array([REST[name] for name in names]) * (1 + 0.04 * (seed % 3 - 1))
-    joints += rng.normal(0, 0.008, (n_joints, 3)) + (0, -0.22, 0.02)
+    joints += rng.normal((0, -0.22, 0.02), 0.008, (n_joints, 3))
     owner = np.arange(n_vertices) % n_joints
     weights = np.zeros((n_vertices, n_joints))
     weights[np.arange(n_vertices), owner] = 0.9

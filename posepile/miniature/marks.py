@@ -2,10 +2,10 @@
 
 *Joints* are discs, one hue each (:func:`spread_colors`).
 
-*The picture's number* is drawn on limbs: each limb of a list has three cells between its two joints,
-dark or light. Which ones are dark is a code word of the number; it is read along the line between
-the joints where they are expected, so it does not matter how the picture was turned, scaled or
-mirrored, and limbs that are hidden or seen end-on are left out.
+*The picture's number* is drawn on limbs: each limb of a list has three cells between its two
+joints, dark or light. Which ones are dark is a code word of the number; it is read along the line
+between the joints where they are expected, so it does not matter how the picture was turned,
+scaled or mirrored, and limbs that are hidden or seen end-on are left out.
 
 *The person's index* is the tint of the body, the same in dark and light cells.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from posepile.miniature.truth import N_NUMBERS
+from posepile.miniature import N_NUMBERS
 
 CELLS = 3  # per limb
 CENTERS = (0.27, 0.5, 0.73)  # of the cells along the limb
@@ -54,7 +54,8 @@ def code_word(number: int, n_limbs: int) -> np.ndarray:
 def _code_words(n_cells: int) -> np.ndarray:
     columns = np.resize(_COLUMNS, n_cells)
     ones = np.bitwise_count(np.arange(N_NUMBERS)[:, None] & columns)
-    return (ones & 1).astype(bool)
+    # Every other cell is swapped: a body without any dark cell must not be a number.
+    return (ones & 1).astype(bool) ^ (np.arange(n_cells) % 2 == 0)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def read_frame_number(
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     if not np.isfinite(lengths).any():
         return None
-    # A limb seen nearly end-on has no room for cells between its joints.
+    # A limb seen nearly end-on has no room for cells between its joints; a cell close to another
+    # limb may be hidden by it.
     longest = np.nanmax(lengths)
     luma, persons = person_map(image)
     h, w = luma.shape
@@ -106,9 +108,13 @@ def read_frame_number(
         if not (lengths[i] >= max(6.0, 0.4 * longest)):
             continue
         reach = max(0, int(0.05 * lengths[i]))
+        others = np.delete(ends, i, axis=0)
         for c, part in enumerate(CENTERS):
-            x, y = np.round(start + part * (end - start)).astype(int)
+            center = start + part * (end - start)
+            x, y = np.round(center).astype(int)
             if not (reach <= x < w - reach and reach <= y < h - reach):
+                continue
+            if np.nanmin(_distance(center, others), initial=np.inf) < 0.10 * longest:
                 continue
             window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
             owner = int(np.median(persons[window]))
@@ -124,6 +130,14 @@ def read_frame_number(
     return Reading(int(order[0]), best / read.sum(), int(best - second), int(read.sum()))
 
 
+def _distance(point: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """Distance of a point ``[2]`` from segments ``[n, 2, 2]``; NaN where an end is unknown."""
+    start, along = segments[:, 0], segments[:, 1] - segments[:, 0]
+    squared = np.maximum((along**2).sum(axis=1), 1e-9)
+    part = np.clip(((point - start) * along).sum(axis=1) / squared, 0, 1)
+    return np.linalg.norm(start + part[:, None] * along - point, axis=1)
+
+
 def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds bodies by their tint.
 
@@ -131,16 +145,16 @@ def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         image: uint8 RGB.
 
     Returns:
-        Luma, float32 ``[h, w]``, and the person index of each pixel, int ``[h, w]``; -1 where there
-        is no body (background, disc).
+        Luma, float32 ``[h, w]``, and the person index of each pixel, int ``[h, w]``; -1 where
+        there is no body (background, disc).
     """
-    ycc = cv2.cvtColor(cv2.blur(image, (3, 3)), cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    ycc = cv2.cvtColor(cv2.medianBlur(image, 3), cv2.COLOR_RGB2YCrCb).astype(np.float32)
     luma, cr, cb = ycc[..., 0], ycc[..., 1] - 128, ycc[..., 2] - 128
     strength = np.hypot(cb, cr)
     turn = np.arctan2(cr, cb) / (2 * np.pi) * N_PERSONS
     person = np.round(turn).astype(int) % N_PERSONS
     body = (
-        (luma > DARK - 14) & (luma < LIGHT + 14) & (strength > TINT / 2) & (strength < 2.2 * TINT)
+        (luma > DARK - 14) & (luma < LIGHT + 18) & (strength > TINT / 2) & (strength < 2.2 * TINT)
     )
     return luma, np.where(body, person, -1)
 
@@ -183,14 +197,22 @@ def find_person(image: np.ndarray, person: int) -> np.ndarray:
         bool ``[h, w]``: pixels of the body and of the discs on it.
     """
     _, persons = person_map(image)
-    body = (persons == person % N_PERSONS).astype(np.uint8)
+    found = (persons == person % N_PERSONS).astype(np.uint8)
+    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     spread = image.max(axis=-1).astype(int) - image.min(axis=-1)
-    disc = (spread > 70).astype(np.uint8)
-    # A disc belongs to the body around it; its rim is a blend of both.
-    n, labels = cv2.connectedComponents(cv2.dilate(disc, np.ones((5, 5), np.uint8)))
-    on_body = np.bincount(labels.ravel(), weights=body.ravel(), minlength=n)
-    on_other = np.bincount(labels.ravel(), weights=(persons >= 0).ravel(), minlength=n) - on_body
-    ours = on_body > on_other
-    ours[0] = False
-    found = body | (ours[labels] & ((disc > 0) | (persons < 0))).astype(np.uint8)
-    return cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
+    n, _, stats, centers = cv2.connectedComponentsWithStats((spread > 70).astype(np.uint8))
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    h, w = persons.shape
+    for (x, y), area in zip(centers[1:n], stats[1:n, cv2.CC_STAT_AREA], strict=True):
+        if area < 6:
+            continue
+        # A disc belongs to whose body is around it; its rim is a blend of both.
+        radius = np.sqrt(area / np.pi)
+        columns = np.clip(np.round(x + 1.4 * radius * np.cos(angles)), 0, w - 1).astype(int)
+        rows = np.clip(np.round(y + 1.4 * radius * np.sin(angles)), 0, h - 1).astype(int)
+        around = persons[rows, columns]
+        around = around[around >= 0]
+        if len(around) and np.bincount(around).argmax() == person % N_PERSONS:
+            middle = round(x * 16), round(y * 16)
+            cv2.circle(found, middle, round(1.35 * radius * 16), 1, -1, cv2.LINE_8, 4)
+    return found.astype(bool)

@@ -24,12 +24,24 @@ def write_pickle(path: Path, content: Any, protocol: int = 4) -> None:
     path.write_bytes(_pickle(content, protocol))
 
 
+def write_object_npy(path: Path, content: Any) -> None:
+    """Writes an object as ``numpy.save`` does: pickled, in a 0-dimensional array."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.empty((), object)
+    array[()] = content
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    with path.open("wb") as f:
+        np.lib.format.write_array_header_1_0(f, header)
+        f.write(_pickle(array, 4))
+
+
 def frame(columns: Mapping[str, Sequence]) -> Any:
     """Returns what pickles as a DataFrame of pandas 1.0.3.
 
     Args:
-        columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does, columns
-            of one type share a block.
+        columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does,
+            columns of one type share a block.
     """
     n = len(next(iter(columns.values())))
     names = list(columns)

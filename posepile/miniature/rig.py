@@ -1,4 +1,4 @@
-"""Cameras of a miniature: projection by the textbook, independent of the pipeline's camera library."""
+"""Cameras of a miniature: the textbook's projection, without the pipeline's camera library."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RigCamera:
         return result
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Projects world points ``[..., 3]`` (mm) to pixels ``[..., 2]``, NaN behind the camera."""
+        """Returns pixels ``[..., 2]`` of world points ``[..., 3]`` (mm), NaN behind the camera."""
         distortion = np.array(self.distortion) if self.distortion else None
         return project(
             points, self.intrinsics, self.rotation, self.translation, distortion, self.fisheye
@@ -95,7 +95,7 @@ def around(
     height: float = 0,
     up: str = "z",
 ) -> np.ndarray:
-    """Returns a position round a target: in front of an actor who is not turned, then to their left.
+    """Returns a position round a target; 0 is in front of an actor who is not turned.
 
     Args:
         target: Millimetres.

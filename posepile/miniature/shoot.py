@@ -1,7 +1,7 @@
 """A shoot: pictures of actors before a backdrop, with all that is known of what one sees.
 
-Only windows around the people are drawn, so 4K pictures cost little; :mod:`posepile.miniature.video`
-writes them into a video the same way.
+Only windows around the people are drawn, so 4K pictures cost little;
+:mod:`posepile.miniature.video` writes them into a video the same way.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Backdrop:
         # Every grey is converted once, not every pixel.
         tables = to_yuv(BACKGROUND_TINT).round().astype(np.uint8)
         coarse = np.ascontiguousarray(self._grey[::2, ::2])
-        parts = [cv2.LUT(self._grey, tables[:, 0])]
-        parts += [cv2.LUT(coarse, tables[:, k]).reshape(-1, self._grey.shape[1]) for k in (1, 2)]
-        return np.concatenate(parts)
+        flat = [cv2.LUT(self._grey, tables[:, 0]).ravel()]
+        flat += [cv2.LUT(coarse, tables[:, k]).ravel() for k in (1, 2)]
+        return np.concatenate(flat).reshape(-1, self._grey.shape[1])
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Actor:
         joints: ``[J, 3]`` millimetres in the world, NaN = not drawn.
         figure: How they are drawn.
         person: Index by which the raw data lists them; the body has its tint.
-        number: Number of the picture on this person; None = the picture's.
     """
 
     joints: np.ndarray
@@ -90,7 +89,7 @@ class Shot:
     discs: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def box(self, amodal: bool = False) -> list[float] | None:
-        """Returns left, top, right, bottom: the outer edges of the outermost pixels; None if unseen."""
+        """Returns left, top, right, bottom: the pixels' outer edges; None if nothing is seen."""
         mask = self.amodal if amodal else self.modal
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):
@@ -190,7 +189,7 @@ def shoot(
 
 
 class _Canvas:
-    """Windows on a backdrop that are drawn one after the other; a later one shows the earlier ones."""
+    """Windows on a backdrop, drawn one after the other; a later one shows the earlier ones."""
 
     def __init__(self, backdrop: Backdrop):
         self.backdrop = backdrop
@@ -264,7 +263,7 @@ def _silhouette(shot: Shot, camera: RigCamera, size: tuple[int, int]) -> np.ndar
 
 
 def _paint(target: np.ndarray, shot: Shot, camera: RigCamera, number: int | None) -> None:
-    """Paints trunk, limbs from far to near, and joints; as a mask of ones where there is no number."""
+    """Paints trunk, joints and limbs; as a mask of ones where there is no number."""
     figure, radius = shot.actor.figure, _radius(shot, camera)
     points = shot.points - shot.corner
     ok = np.isfinite(points).all(axis=-1)
@@ -273,28 +272,22 @@ def _paint(target: np.ndarray, shot: Shot, camera: RigCamera, number: int | None
     if figure.trunk and ok[figure.trunk].all():
         corners = np.array([_fixed(points[i]) for i in figure.trunk])
         cv2.fillConvexPoly(target, cv2.convexHull(corners), light, cv2.LINE_8, _SHIFT)
-    words = (
-        {}
-        if number is None
-        else dict(zip(figure.limbs, code_word(number, len(figure.limbs)), strict=True))
-    )
-    plain = [e for e in figure.edges if e not in words and e[::-1] not in words]
-    thick = max(1, round(2 * radius))
-    everything = [(a, b, None) for a, b in plain] + [(a, b, w) for (a, b), w in words.items()]
-    if number is None:
-        everything = [(a, b, None) for a, b in dict.fromkeys([*figure.edges, *figure.limbs])]
-    for a, b, word in sorted(
-        everything, key=lambda e: -np.nan_to_num(shot.depth[[e[0], e[1]]].mean())
-    ):
-        if not (ok[a] and ok[b]):
-            continue
-        cv2.line(target, _fixed(points[a]), _fixed(points[b]), light, thick, cv2.LINE_8, _SHIFT)
-        if word is not None:
-            _paint_cells(target, points[a], points[b], radius, word, dark)
     for j in {i for edge in figure.edges for i in edge}:
         if ok[j]:
             center = _fixed(points[j])
             cv2.circle(target, center, round(radius * _ONE), light, -1, cv2.LINE_8, _SHIFT)
+    coded = set(figure.limbs) | {(b, a) for a, b in figure.limbs}
+    plain = [edge for edge in figure.edges if edge not in coded]
+    thick = max(1, round(2 * radius))
+    words = code_word(number or 0, len(figure.limbs))
+    order = np.argsort([-np.nan_to_num(shot.depth[[a, b]].mean()) for a, b in figure.limbs])
+    # Limbs with cells from far to near; what has none is behind them, lest it cover cells.
+    for (a, b), word in [(e, None) for e in plain] + [(figure.limbs[i], words[i]) for i in order]:
+        if ok[a] and ok[b]:
+            ends = _fixed(points[a]), _fixed(points[b])
+            cv2.line(target, *ends, light, thick, cv2.LINE_8, _SHIFT)
+            if number is not None and word is not None:
+                _paint_cells(target, points[a], points[b], radius, word, dark)
 
 
 def _paint_cells(target, start, end, radius, word, dark) -> None:
@@ -326,7 +319,9 @@ def _draw(canvas, shot: Shot, camera: RigCamera, number: int, window, hidden: np
         x, y = shot.points[j]
         if not (np.isfinite([x, y]).all() and -0.5 <= x <= w - 0.5 and -0.5 <= y <= h - 0.5):
             continue
-        column, row = (int(np.clip(round(v), 0, m - 1)) for v, m in ((x, w), (y, h)))
+        # A joint without a limb may lie outside the window.
+        column = int(np.clip(round(x), x0, x1 - 1))
+        row = int(np.clip(round(y), y0, y1 - 1))
         shot.visible[j] = not hidden[row - y0, column - x0]
         if figure.colors[j] is None:
             continue

@@ -7,6 +7,7 @@ z to the front; the pelvis is the origin.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,8 @@ from posepile.miniature.marks import spread_colors
 
 # The joints that turn, in the order of SMPL, and their parents.
 TURNING = (
-    "pelv lhip rhip bell lkne rkne spin lank rank thor ltoe rtoe neck lcla rcla head lsho rsho lelb "
-    "relb lwri rwri lhan rhan"
+    "pelv lhip rhip bell lkne rkne spin lank rank thor ltoe rtoe neck lcla rcla head lsho rsho "
+    "lelb relb lwri rwri lhan rhan"
 ).split()
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 
@@ -99,8 +100,8 @@ _LONG = (
 ).split("|")
 # Who gets a disc first; whoever is within APART of one that has one gets none.
 _FIRST = (
-    "lwri rwri lelb relb lsho rsho lank rank lkne rkne lhip rhip head neck pelv spin tors htop nose "
-    "ltoe rtoe"
+    "lwri rwri lelb relb lsho rsho lank rank lkne rkne lhip rhip head neck pelv spin tors htop "
+    "nose ltoe rtoe"
 ).split()
 APART = 0.09
 
@@ -112,7 +113,8 @@ class Figure:
     Attributes:
         names: Joint names; a name of :data:`REST`, or anything else for a joint that is not drawn.
         edges: Pairs of joint indices between which there is a limb.
-        limbs: Those that carry the picture's number, two or more cells each, in the order of its bits.
+        limbs: Those that carry the picture's number, two or more cells each, in the order of its
+            bits.
         colors: RGB of each joint's disc, None where there is none.
         trunk: Joint indices of a polygon that belongs to the body; may be empty.
         radius_mm: Half width of a limb.
@@ -134,8 +136,8 @@ def make_figure(
     """Returns the figure that connects the joints that a dataset has.
 
     Args:
-        names: In the order in which the joints will be given (that of the dataset's JointInfo, so that
-            ``Figure.colors`` and ``Figure.limbs`` can go into the truth as they are).
+        names: In the order in which the joints will be given (that of the dataset's JointInfo, so
+            that ``Figure.colors`` and ``Figure.limbs`` can go into the truth as they are).
         discs: Names of those that get a disc; None = as many as stay apart from each other.
         radius_mm: Half width of a limb.
         disc: Radius of a disc as a part of that.
@@ -144,18 +146,16 @@ def make_figure(
     edges: dict[tuple[int, int], None] = {}
     for line in _LINES:
         there = [index[n] for n in line.split() if n in index]
-        edges |= dict.fromkeys(zip(there[:-1], there[1:], strict=True))
+        edges |= dict.fromkeys(itertools.pairwise(there))
     pairs = [pair.split() for pair in _LONG]
     limbs = [(index[a], index[b]) for a, b in pairs if a in index and b in index]
     if "neck" in index and "pelv" in index:
         limbs = [(a, b) for a, b in limbs if (names[a], names[b]) != ("thor", "pelv")]
     if discs is None:
         discs = []
-        for name in [*_FIRST, *names]:
-            apart = all(
-                np.linalg.norm(REST[name] - REST[d]) >= APART for d in discs if name in index
-            )
-            if name in index and name not in discs and apart:
+        drawn = {names[i] for edge in edges for i in edge}
+        for name in [n for n in [*_FIRST, *names] if n in drawn]:
+            if all(np.linalg.norm(REST[name] - REST[other]) >= APART for other in discs):
                 discs.append(name)
     colors: list[list[int] | None] = [None] * len(names)
     for name, color in zip(discs, spread_colors(len(discs)).tolist(), strict=True):

@@ -1,11 +1,11 @@
 """What a miniature says about itself: the one file that the generic contract test compares with.
 
 A miniature's ``build(root)`` ends with ``write_truth(root, Truth(...))``; the test reads it with
-``read_truth``. Everything in it is worked out from the dataset's card by plain loops, nothing by the
-reader under test.
+``read_truth``. Everything in it is worked out from the dataset's card by plain loops, nothing by
+the reader under test.
 
-A picture's *number* is drawn in it, see :mod:`posepile.miniature.marks`. It tells the frame, and with a
-different ``start`` for every sequence also the recording and the camera.
+A picture's *number* is drawn in it, see :mod:`posepile.miniature.marks`. It tells the frame, and
+with a different ``start`` for every sequence also the recording and the camera.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from posepile.miniature import TRUTH
+import numpy as np
 
-# Numbers drawn in pictures are counted modulo this.
-N_NUMBERS = 128
+from posepile.miniature import N_NUMBERS, TRUTH
+
+if TYPE_CHECKING:
+    from posepile.miniature.skeleton import Figure
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class SequenceTruth:
     Attributes:
         split: ``train``, ``val`` or ``test``.
         examples: The (frame, person) pairs expected in the packed dataset under its default
-            configuration. Frames count as in the raw data, from 0, or are the number in the file name
-            of a still; persons count as the raw data lists them, from 0.
+            configuration. Frames count as in the raw data, from 0, or are the number in the file
+            name of a still; persons count as the raw data lists them, from 0.
         start: The number drawn in a picture is (frame + start) modulo :data:`N_NUMBERS`.
         persons: Where an ``image_path`` names people by an id: the person for each such text.
         frames: Where an ``image_path`` names pictures by something else than a number: the frame
@@ -51,8 +53,8 @@ class Truth:
     Attributes:
         counts: Number of packed examples per split under the dataset's default configuration.
         path_pattern: Regular expression, searched for in an ``image_path``. Its group ``sequence``
-            is a key of ``sequences``; ``frame`` (decimal, or a key of ``SequenceTruth.frames``) and
-            ``person`` may be absent, which means 0.
+            is a key of ``sequences``; ``frame`` (decimal, or a key of ``SequenceTruth.frames``)
+            and ``person`` may be absent, which means 0.
         sequences: What is expected of each sequence. Empty: only ``counts`` are known.
         frame_offset: Frame number in an ``image_path`` minus the raw frame number (1 where files
             count from 1).
@@ -65,8 +67,8 @@ class Truth:
         raw_masks: The raw data has masks of the visible part of the drawn person.
         mirrored: Packed pictures are mirror images of the raw ones.
         n_people: The largest number of people in one picture.
-        moving: A picture differs from the next one by 3 px or more of a packed crop, so a frame off by
-            one shows in the joints, too.
+        moving: A picture differs from the next one by 3 px or more of a packed crop, so a frame
+            off by one shows in the joints, too.
         joint_error_px: Largest mean distance between discs and projected joints; the joints
             themselves may be rounded or fitted in the raw data.
         box: What the box of an example is: ``person`` (tight around the drawn figure), ``joints``
@@ -138,6 +140,42 @@ def _number(text: str | None, names: dict[str, int], offset: int) -> int | None:
     return int(text) - offset if text.isdecimal() else None
 
 
+def make_truth(
+    figure: Figure, path_pattern: str, sequences: dict[str, SequenceTruth], **more: Any
+) -> Truth:
+    """Returns the truth of a miniature whose pictures a shoot made.
+
+    Args:
+        figure: As drawn, joints in the order of the dataset's JointInfo.
+        path_pattern: As in :class:`Truth`.
+        sequences: As in :class:`Truth`; the counts are those of their examples.
+        **more: Other attributes of :class:`Truth`.
+    """
+    drawn = {"colors": figure.colors, "limbs": figure.limbs, "moving": True}
+    drawn |= {"frames_drawn": True, "persons_drawn": True}
+    return Truth(count_examples(sequences), path_pattern, sequences, **(drawn | more))
+
+
+def frames_kept(joints: np.ndarray, against: str = "last", threshold_mm: float = 100) -> list[int]:
+    """Returns the frames that motion-adaptive selection keeps, by plain loops.
+
+    Args:
+        joints: ``[n, J, 3]`` millimetres, all known.
+        against: A frame is kept if some joint moved as far as the threshold since the ``last``
+            kept frame, or since each one of ``all`` kept frames.
+        threshold_mm: How far.
+    """
+    kept: list[int] = []
+    for i, pose in enumerate(joints):
+        if all(
+            max(np.linalg.norm(a - b) for a, b in zip(pose, joints[k], strict=True))
+            >= threshold_mm
+            for k in (kept[-1:] if against == "last" else kept)
+        ):
+            kept.append(i)
+    return kept
+
+
 def count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
     """Returns the number of expected examples per split."""
     counts = {"train": 0, "val": 0, "test": 0}
@@ -153,13 +191,13 @@ def write_truth(root: Path, truth: Truth) -> None:
 
 
 def read_truth(root: Path) -> Truth:
-    """Returns what a miniature's raw folder says about itself; keys it does not know are facts."""
+    """Returns what a miniature's raw folder says about itself."""
     content = json.loads((Path(root) / TRUTH).read_text())
-    unknown = content.keys() - {field.name for field in fields(Truth)}
-    content["facts"] = content.get("facts", {}) | {key: content.pop(key) for key in unknown}
     sequences = {
         name: SequenceTruth(**{**s, "examples": [tuple(e) for e in s["examples"]]})
         for name, s in content.pop("sequences", {}).items()
     }
     content["limbs"] = [tuple(pair) for pair in content.get("limbs", [])]
-    return Truth(sequences=sequences, **content)
+    known = {f.name for f in fields(Truth)}
+    facts = content.pop("facts", {}) | {k: content.pop(k) for k in sorted(content.keys() - known)}
+    return Truth(sequences=sequences, facts=facts, **content)

@@ -63,7 +63,8 @@ def _yuv_frames(pictures: Iterable[Picture | np.ndarray]):
     canvas, backdrop = None, None
     for picture in pictures:
         if isinstance(picture, np.ndarray):
-            yield np.concatenate([p.reshape(-1, picture.shape[1]) for p in to_yuv420(picture)])
+            flat = np.concatenate([plane.ravel() for plane in to_yuv420(picture)])
+            yield flat.reshape(-1, picture.shape[1])
             continue
         if picture.backdrop is not backdrop:
             backdrop = picture.backdrop

@@ -1,4 +1,4 @@
-"""Writers of raw file formats. Each makes the folder of its file and writes the same bytes every time.
+"""Writers of raw file formats. Each makes the folder of its file.
 
 Pickles of other people's classes are in :mod:`posepile.miniature.pickled`.
 """
@@ -46,8 +46,8 @@ def write_xml(path: Path, root: tuple) -> None:
 
     Args:
         path: The file.
-        root: (tag, content) or (tag, content, attributes), where the content is a text or a list of such
-            elements.
+        root: (tag, content) or (tag, content, attributes), where the content is a text or a list
+            of such elements.
     """
     tree = ET.ElementTree(_element(*root))
     tree.write(_made(path), encoding="utf-8", xml_declaration=True)
@@ -104,10 +104,9 @@ def _palette_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
     return b"".join(parts)
 
 
-def write_npy(path: Path, content: Any) -> None:
-    """Writes an array; anything else as a pickled object in a 0-dimensional array."""
-    array = content if isinstance(content, np.ndarray) else np.array(content, dtype=object)
-    np.save(_made(path), array)
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Writes an array; for objects see :func:`posepile.miniature.pickled.write_object_npy`."""
+    np.save(_made(path), array, allow_pickle=False)
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
@@ -146,7 +145,7 @@ def write_c3d(
 
 
 def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
-    """Writes a NASA CDF; the first axis of an array are its records (``[1, N, 96]`` = one record)."""
+    """Writes a NASA CDF; the first axis of an array are its records."""
     from cdflib import cdfwrite
 
     path = _made(path)
@@ -185,8 +184,9 @@ def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
     with h5py.File(_made(path), "w", userblock_size=512) as file:
         for name, value in variables.items():
             _put(file, file, name, value)
-    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2018 HDF5 schema 1.00 ."
-    with path.open("r+b") as f:
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan 01 00:00:00 2018 "
+    head += b"HDF5 schema 1.00 ."
+    with Path(path).open("r+b") as f:
         f.write(head.ljust(124) + b"\x00\x02IM")
 
 

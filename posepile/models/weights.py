@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import disk_error, locked, read_json, write_json
+from posepile.formats.yaml_files import describe, load_yaml
 
 
 class _Strict(BaseModel):
@@ -86,10 +86,7 @@ def load_registry(path: Path | None = None) -> dict[str, dict[str, WeightSpec]]:
         UsageError: Unreadable or wrong file, naming the entry and key.
     """
     path = path or registry_path()
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as e:
-        raise UsageError(f"{path}: not readable: {' '.join(str(e).split())}") from None
+    raw = load_yaml(path)
     registry: dict[str, dict[str, WeightSpec]] = {}
     for kind in ("detectors", "segmenters"):
         registry[kind] = {}
@@ -97,9 +94,8 @@ def load_registry(path: Path | None = None) -> dict[str, dict[str, WeightSpec]]:
             try:
                 registry[kind][name] = WeightSpec(name=name, **entry)
             except pydantic.ValidationError as e:
-                first = e.errors()[0]
-                where = ".".join([kind, name, *map(str, first["loc"])])
-                raise UsageError(f"{path}: {where}: {first['msg']}") from None
+                where = f"{kind}.{name}"
+                raise UsageError(describe(e, path, entry, WeightSpec, where)) from None
     return registry
 
 

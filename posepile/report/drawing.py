@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import cv2
 import numpy as np
 import rlemasklib
+
+from posepile.geometry.pictures import project
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (90, 230, 90)
 BOX, MASK, VALID = (255, 255, 0), (255, 0, 160), (160, 160, 160)
@@ -26,9 +26,7 @@ def example_points(example) -> np.ndarray | None:
     world = example.world_coords
     if world is None or not len(world):
         return None
-    with warnings.catch_warnings():  # NaN rows are missing joints
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return example.camera.world_to_image(np.asarray(world, np.float32)).astype(np.float64)
+    return project(example.camera, world)
 
 
 def draw_example(example, joint_info, tile: int = TILE) -> np.ndarray:

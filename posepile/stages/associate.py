@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posepile.geometry.pictures import box_of_points
 from posepile.models.boxes import iou_matrix
 
 if TYPE_CHECKING:
@@ -37,27 +38,6 @@ class AssociateResult:
     index: np.ndarray
     reasons: list[str | None]
     iou: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-
-def joint_boxes(joints2d: np.ndarray, expand: float = 1.0) -> np.ndarray:
-    """Boxes around the joints of each person.
-
-    Args:
-        joints2d: ``[P, J, 2]`` pixels, NaN = missing.
-        expand: Factor on width and height about the centre.
-
-    Returns:
-        float64 ``[P, 4]`` x, y, w, h; NaN rows for people without a joint.
-    """
-    joints2d = np.asarray(joints2d, np.float64)
-    boxes = np.full((len(joints2d), 4), np.nan)
-    for p, joints in enumerate(joints2d):
-        ok = np.isfinite(joints).all(axis=-1)
-        if ok.any():
-            low, high = joints[ok].min(axis=0), joints[ok].max(axis=0)
-            center, size = (low + high) / 2, (high - low) * expand
-            boxes[p] = [*(center - size / 2), *size]
-    return boxes
 
 
 def joints_inside(boxes: np.ndarray, joints2d: np.ndarray) -> np.ndarray:
@@ -91,7 +71,7 @@ def associate(boxes: np.ndarray, joints2d: np.ndarray, params: DetectParams) -> 
     index = np.full(n_people, -1)
     n_joints = np.isfinite(joints2d).all(axis=-1).sum(axis=-1)
 
-    iou = iou_matrix(joint_boxes(joints2d, params.expand), boxes[:, :4])
+    iou = iou_matrix(box_of_points(joints2d, None, params.expand), boxes[:, :4])
     needed = np.minimum(params.min_joints_inside, n_joints)[:, None]
     overlaps = (iou >= params.iou) & (iou > 0)
     allowed = overlaps & (joints_inside(boxes, joints2d) >= needed)

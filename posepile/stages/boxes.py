@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 import boxlib
@@ -10,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import UsageError
+from posepile.geometry.pictures import box_of_points, project
 from posepile.models.boxes import iou_matrix
 from posepile.stages.associate import associate
 from posepile.stages.counts import Counts
@@ -42,9 +42,7 @@ def project_joints(selected: Selected, camera) -> np.ndarray | None:
         return np.asarray(selected.track.image_coords[selected.k], np.float32)
     if selected.track.world_coords is None or camera is None:
         return None
-    with warnings.catch_warnings():  # NaN rows are missing joints
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return camera.world_to_image(selected.track.world_coords[selected.k])
+    return project(camera, selected.track.world_coords[selected.k]).astype(np.float32)
 
 
 def choose_boxes(
@@ -83,13 +81,11 @@ def joints_box(
     joints: np.ndarray | None, image_size: tuple[int, int], params: BoxParams, counts: Counts
 ) -> np.ndarray | None:
     """Box around the projected joints, expanded, then clipped to the image."""
-    valid = None if joints is None else joints[np.isfinite(joints).all(axis=-1)]
-    if valid is None or len(valid) < 2:
+    if joints is None or np.isfinite(joints).all(axis=-1).sum() < 2:
         counts.dropped["fewer than two joints project into the camera"] += 1
         return None
-    box = boxlib.expand(boxlib.bb_of_points(valid), params.expand)
-    box = boxlib.intersection(box, np.array([-0.5, -0.5, *image_size], np.float32))
-    if not (box[2] > 0 and box[3] > 0):
+    box = box_of_points(joints, image_size, params.expand)
+    if not np.isfinite(box).all():
         counts.dropped["joints outside the image"] += 1
         return None
     return box

@@ -61,7 +61,7 @@ def selected_examples(
             ]
             counts.excluded.update(r for r in reasons if r is not None)
             positions = np.array([k for k, r in enumerate(reasons) if r is None], int)
-        if params.method != "none":
+        if params.method != "none" and sequence.split not in params.unfiltered:
             coords = track.motion_coords if track.motion_coords is not None else track.world_coords
             if coords is None:
                 raise UsageError(

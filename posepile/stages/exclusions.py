@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import UsageError
+from posepile.formats.yaml_files import describe, load_yaml
 
 
 class Exclusion(BaseModel):
@@ -49,20 +49,13 @@ def load_exclusions(path: Path) -> list[Exclusion]:
     """
     if not path.is_file():
         return []
-    try:
-        entries = yaml.safe_load(path.read_text()) or []
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path}: not readable YAML: {' '.join(str(e).split())}") from None
+    entries = load_yaml(path) or []
     if isinstance(entries, dict):
         entries = entries.get("exclusions") or []
-    if not isinstance(entries, list):
-        raise UsageError(f"{path}: expected a list of exclusions, found {entries!r}")
     try:
-        return [Exclusion.model_validate(entry) for entry in entries]
+        return pydantic.TypeAdapter(list[Exclusion]).validate_python(entries)
     except pydantic.ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise UsageError(f"{path}: {where} = {first.get('input')!r}: {first['msg']}") from None
+        raise UsageError(describe(e, path, entries, list[Exclusion])) from None
 
 
 def matching(exclusions: list[Exclusion], sequence_ids: list[str]) -> list[Exclusion]:

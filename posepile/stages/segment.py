@@ -6,12 +6,12 @@ on another machine gives the same bytes. Masks of the raw data always win.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplepyutils
 
+from posepile.geometry.pictures import project
 from posepile.imaging import jpeg
 from posepile.models import cached_segmenter
 from posepile.models.identity import network_identity
@@ -72,7 +72,5 @@ def joints_in_crop(record: Record, crop: Record) -> np.ndarray | None:
     only the person's own joints are known in a crop.
     """
     if record.world_coords is not None and crop.camera is not None:
-        with warnings.catch_warnings():  # NaN rows are missing joints
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return crop.camera.world_to_image(np.asarray(record.world_coords, np.float32))
+        return project(crop.camera, record.world_coords).astype(np.float32)
     return record.coords2d if record is crop else None

@@ -34,6 +34,7 @@ class SelectParams(BaseModel):
         buffer: How many kept poses ``ring`` remembers. ``last`` is the same as a buffer of one.
         check_validity: Keep a frame in which a joint became valid since the last kept pose; joints
             missing in the frame at hand then take no part in comparisons.
+        unfiltered: Splits of which every annotated frame is kept, as where a benchmark says which.
         missing_is_unchanged: A joint missing in either pose counts as not moved (kept poses carry
             the position where it was last seen). Otherwise a missing joint counts as moved.
     """
@@ -44,6 +45,7 @@ class SelectParams(BaseModel):
     threshold_mm: float = Field(default=100.0, ge=0, allow_inf_nan=False)
     buffer: int = Field(default=100, ge=1)
     check_validity: bool = False
+    unfiltered: tuple[Literal["train", "val", "test"], ...] = ()
     missing_is_unchanged: bool = False
 
 

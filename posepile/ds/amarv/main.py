@@ -1,28 +1,41 @@
 """AMARV: AMASS motions rendered as video from four synchronised views.
 
 The released tree is documented nowhere; everything is read through configs/amarv_layout.yaml
-(layout.py, cameras.py, clips.py, assemble.py), and nothing is read before validate.py has found
-manifest and files to agree. BABEL gives activities and the split (babel.py).
+(posepile.shapes.described), and nothing is read before that is found to agree with the files.
+BABEL gives activities and the split.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES
-from posepile.ds.amarv import amass, assemble, unlock, validate
-from posepile.ds.amarv.cameras import WORLD_UP
-from posepile.ds.amarv.clips import load_clip
-from posepile.ds.amarv.finding import find_clips
-from posepile.ds.amarv.layout import Clip, Layout, load_layout
+from posepile.bodies.amass import AmassIndex, find_amass
+from posepile.bodies.joints import SMPLH_JOINT_NAMES
+from posepile.ds.amarv import unlock
+from posepile.ds.amarv.labels import activities, babel_folder, load_labels
+from posepile.ds.amarv.layout import AmarvLayout
+from posepile.ds.amarv.motion import load_amarv_clip, open_index
 from posepile.errors import CorruptInput, WorkError
+from posepile.files import names_in
+from posepile.formats.yaml_files import read_yaml
 from posepile.joint_info import JointInfo
 from posepile.paths import config_dir
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
+from posepile.shapes.described.clips import WORLD_UP
+from posepile.shapes.described.layout import Clip
+from posepile.shapes.described.sequences import make_sequence
+from posepile.shapes.described.units import (
+    clip_of,
+    clip_units,
+    require_pictures,
+    validate_once,
+    validated_clips,
+)
+from posepile.shapes.described.validation import Findings, validate
 
 SPEC = DatasetSpec(
     name="amarv",
@@ -65,36 +78,22 @@ class Options(BaseModel):
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Validates the manifest against the files, and reports how clips were split.
-
-    What was found good is not validated again until the manifest, the list of clips or the options
-    change.
-    """
+    """Validates the manifest against the files, and reports how clips were split."""
     layout = read_layout(options)
-    clips, _ = find_clips(root, layout)
-    state = assemble.state_of(root, layout, clips)
-    asked = [str(amass.find_amass(root, options.amass_root)), options.validate_clips]
-    stamp = validate.read_stamp(root)
-    if (stamp.get("state"), stamp.get("asked")) != (state, asked):
-        findings = run_validation(root, options)
-        if findings.problems:
-            raise WorkError(
-                f"{findings.problems[0]} ({len(findings.problems)} problems in all; posepile "
-                "doctor amarv lists them)"
-            )
-        stamp = {"state": state, "asked": asked, "report": findings.lines}
-        validate.write_stamp(root, stamp)
-    labels = assemble.load_labels(root, layout, clips, options.babel_root)
+    asked = [str(find_amass(root, options.amass_root)), options.validate_clips]
+    report = validate_once(root, layout, "amarv", lambda: run_validation(root, options), asked)
+    clips = validated_clips(root, layout, "amarv")
+    labels = load_labels(root, layout, clips, options.babel_root)
     labelled = sum(labels.entry(c) is not None for c in clips)
     counts = Counter(labels.splits[labels.subject(c)] for c in clips)
     sides = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
-    return [*stamp["report"], f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
+    return [*report, f"clips: {sides}; {labelled} with BABEL labels", *labels.conflicts]
 
 
 def download(root: Path, options: Options) -> list[str]:
     """Unlocks archives that were put below ``archives/``; says what only a person can fetch."""
     lines = unlock.unlock(root, options.amass_root)
-    unlock.require_files(root, read_layout(options), options.babel_root)
+    require_files(root, read_layout(options), options.babel_root)
     return lines
 
 
@@ -105,42 +104,39 @@ def doctor(root: Path, options: Options) -> list[str]:
 
 def plan(root: Path, options: Options) -> list[str]:
     """What is there of AMASS, which the password of the archives is made from."""
-    found = amass.find_amass(root, options.amass_root)
+    found = find_amass(root, options.amass_root)
     if found is None:
         return ["AMASS: not found; set AMASS_ROOT or dataset.amass_root, the password needs it"]
-    files, missing = amass.find_password_files(found)
-    lines = [f"AMASS: {found}: {len(files)} of {len(amass.PASSWORD_FILES)} files for the password"]
+    files, missing = unlock.find_password_files(found)
+    n = len(files) + len(missing)
+    lines = [f"AMASS: {found}: {len(files)} of {n} files for the password"]
     lines += [f"  missing: {m}" for m in missing]
-    return lines + [f"  the password: python -m posepile.ds.amarv.amass {found}"] * (not missing)
+    return lines + [f"  the password: python -m posepile.ds.amarv.unlock {found}"] * (not missing)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields units of some clips of one source and split each, with all their views."""
     layout = read_layout(options)
-    clips, _ = find_clips(root, layout)
-    if validate.read_stamp(root).get("state") != assemble.state_of(root, layout, clips):
-        raise WorkError(
-            f"{root}: the layout manifest is not validated against these files; run the "
-            "calibrate stage (posepile doctor amarv lists what is wrong)"
-        )
-    labels = assemble.load_labels(root, layout, clips, options.babel_root)
+    clips = validated_clips(root, layout, "amarv")
+    labels = load_labels(root, layout, clips, options.babel_root)
     index = amass_index(root, layout, options)
     chosen = chosen_subjects(options.subjects, labels.splits)
-    groups = defaultdict(list)
-    for clip in clips:
-        groups[labels.splits[labels.subject(clip)], clip.source].append(clip)
-    for (split, source), members in sorted(groups.items()):
-        for i in range(0, len(members), options.clips_per_unit):
-            inputs, args = [], []
-            for clip in members[i : i + options.clips_per_unit]:
-                if labels.subject(clip) in chosen:
-                    name = labels.names.get(clip.id)
-                    inputs += assemble.input_files(root, layout, clip, name, index)
-                    args.append(assemble.describe(clip, name, labels.entry(clip)))
-            if args:
-                unit_id = f"{split}/{source}/{i // options.clips_per_unit:05d}"
-                paths = tuple(map(Path, dict.fromkeys(inputs)))
-                yield Unit(unit_id, split, paths, {"clips": args})
+
+    def motion_files(clip: Clip) -> list[Path]:
+        known = index is not None and clip.id in labels.names
+        path = index.find(labels.names[clip.id].amass_path) if known else None
+        return [path] if path else []
+
+    yield from clip_units(
+        root,
+        layout,
+        clips,
+        lambda clip: labels.splits[labels.subject(clip)],
+        options.clips_per_unit,
+        wanted=lambda clip: labels.subject(clip) in chosen,
+        describe=labels.describe,
+        more_inputs=motion_files,
+    )
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -149,39 +145,55 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     index = amass_index(root, layout, options)
     sequences = []
     for args in unit.args["clips"]:
-        files = None if args["files"] is None else tuple(args["files"])
-        clip = Clip(args["source"], args["name"], tuple(args["views"]), files)
-        data = load_clip(root, layout, clip, args["amass_path"], index)
-        activity = assemble.activities(data, args)
+        data = load_amarv_clip(root, layout, clip_of(args), args["amass_path"], index)
+        activity = activities(args, len(data.world_coords), data.fps)
         sequences += [
-            assemble.make_sequence(root, layout, data, view, split=unit.split, activity=activity)
-            for view in clip.views
+            make_sequence(root, layout, data, view, split=unit.split, activity=activity)
+            for view in data.clip.views
         ]
     return sequences
 
 
-def read_layout(options: Options) -> Layout:
+def read_layout(options: Options) -> AmarvLayout:
     """Returns the manifest that the options name."""
-    return load_layout(config_dir() / options.layout)
+    return read_yaml(config_dir() / options.layout, AmarvLayout, kind="layout manifest")
 
 
-def run_validation(root: Path, options: Options) -> validate.Findings:
+def run_validation(root: Path, options: Options) -> Findings:
     """Validation with what the options say."""
     layout = read_layout(options)
     try:
-        unlock.require_files(root, layout, options.babel_root)
-        names = layout.load_name_map(root)
+        require_files(root, layout, options.babel_root)
+        names = load_labels(root, layout, [], options.babel_root).names
         index = amass_index(root, layout, options)
     except (CorruptInput, WorkError) as e:
-        return validate.Findings(problems=[str(e)])
+        return Findings(problems=[str(e)])
 
-    def context(clip: Clip):
-        return (names[clip.id].amass_path if clip.id in names else None), index
+    def load(clip: Clip):
+        path = names[clip.id].amass_path if clip.id in names else None
+        return load_amarv_clip(root, layout, clip, path, index)
 
-    return validate.validate(root, layout, context, options.validate_clips)
+    return validate(root, layout, load, SMPLH_JOINT_NAMES, options.validate_clips)
 
 
-def amass_index(root: Path, layout: Layout, options: Options) -> amass.AmassIndex | None:
+def require_files(root: Path, layout: AmarvLayout, babel_root: str | None) -> None:
+    """Makes sure that there is something of what a person must put in place.
+
+    Raises:
+        WorkError: No video where the manifest looks for them, or no BABEL labels.
+    """
+    require_pictures(root, layout, "amarv")
+    if layout.labels is not None:
+        folder = babel_folder(root, babel_root)
+        missing = [f for f in layout.labels.split_files if f not in names_in(folder)]
+        if missing:
+            raise WorkError(
+                f"{folder / missing[0]}: BABEL labels are missing (posepile plan amarv lists the "
+                "steps); or set dataset.babel_root, or labels: null in the layout manifest"
+            )
+
+
+def amass_index(root: Path, layout: AmarvLayout, options: Options) -> AmassIndex | None:
     """AMASS, if the manifest asks for it and it is on disk."""
-    found = amass.find_amass(root, options.amass_root) if layout.body is not None else None
-    return None if found is None else amass.open_index(found)
+    found = find_amass(root, options.amass_root) if layout.body is not None else None
+    return None if found is None else open_index(found)

@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from posepile.bodies.models import (
-    AmassMotion,
-    body_joints,
-    find_body_model,
-    load_body_model,
-    read_amass,
-)
-from posepile.ds.amarv.amass import AmassIndex
-from posepile.ds.amarv.cameras import world_rotation
-from posepile.ds.amarv.layout import Clip, Layout, fill
-from posepile.ds.amarv.values import number, numbers, read_data
+from posepile.bodies.amass import AmassIndex, AmassMotion, read_amass
+from posepile.bodies.joints import SMPLH_JOINT_NAMES
+from posepile.bodies.models import body_joints, find_body_model, move_body
+from posepile.ds.amarv.layout import AmarvLayout
 from posepile.errors import CorruptInput
+from posepile.formats.arrays import read_array
+from posepile.shapes.described.clips import TO_Z_UP, ClipData, load_clip
+from posepile.shapes.described.layout import Clip
+
+MAX_AMASS_MM = 50.0  # beyond this a clip does not show the AMASS frames that the manifest says
+
+
+@lru_cache(maxsize=2)
+def open_index(amass_root: Path) -> AmassIndex:
+    """Returns the index of a folder, kept for the life of the process: a search takes a while."""
+    return AmassIndex(amass_root)
+
+
+def load_amarv_clip(
+    root: Path, layout: AmarvLayout, clip: Clip, amass_path: str | None, amass: AmassIndex | None
+) -> ClipData:
+    """Reads all annotations of a clip, and the parameters of its AMASS motion.
+
+    Args:
+        root: Raw folder.
+        layout: The manifest.
+        clip: The clip.
+        amass_path: Path of its motion inside the AMASS archive, None if not known.
+        amass: Where AMASS is, None if it is not on disk.
+    """
+    note = "from AMASS"
+    if layout.body is None:
+        note = "none: the layout manifest has no body"
+    elif amass_path is None:
+        note = "none: clip is not in name_map"
+    elif amass is None:
+        note = "none: AMASS not found"
+    known = note == "from AMASS"
+
+    def joints(fps: float, n: int) -> np.ndarray | None:
+        if not known:
+            return None
+        return load_motion(root, layout, clip, amass_path, amass, fps).joints(np.arange(n))
+
+    data = load_clip(root, layout, clip, SMPLH_JOINT_NAMES, joints)
+    motion = load_motion(root, layout, clip, amass_path, amass, data.fps) if known else None
+    if motion is not None and layout.pose is not None:
+        off = amass_distance(motion, data.world_coords)
+        data.residuals |= {} if off is None else {"AMASS joints": off}
+        if off is not None and off > MAX_AMASS_MM:
+            motion, note = None, f"left out: AMASS joints are {off:.0f} mm from the clip's joints"
+    data.parameters, data.parameters_note = motion and motion.parameters, note
+    return data
 
 
 def load_motion(
-    root: Path, layout: Layout, clip: Clip, amass_path: str, *, amass: AmassIndex, fps: float
+    root: Path, layout: AmarvLayout, clip: Clip, amass_path: str, amass: AmassIndex, fps: float
 ) -> ClipMotion:
     """Returns the AMASS motion of a clip, indexed by video frame."""
     path = amass.find(amass_path)
@@ -33,26 +74,16 @@ def load_motion(
             f"AMASS motion of clip {clip.id} is missing",
             hint="extract that AMASS part, or remove body from the layout manifest",
         )
-    body = layout.body
-    motion = read_amass(path)
+    body, motion = layout.body, read_amass(path)
     start, transform = 0.0, np.eye(4)
     if body.path is not None:
-        data_path = layout.base(root) / fill(body.path, clip, None)
-        data = read_data(data_path)
+        stored = layout.path("body", root, clip)
         if body.start_frame_key is not None:
-            start = number(data, body.start_frame_key, data_path)
+            start = float(read_array(stored, body.start_frame_key, ()))
         if body.root_transform_key is not None:
-            transform = numbers(data, body.root_transform_key, data_path)
-            if transform.shape != (4, 4):
-                raise CorruptInput(
-                    data_path,
-                    f"{body.root_transform_key} of shape {transform.shape}, expected 4x4",
-                )
-            up = np.eye(4)
-            up[:3, :3] = world_rotation(layout.camera.world_up)
-            transform = up @ transform
-    step = body.step or motion.framerate / fps
-    return ClipMotion(motion, path, start, step, transform)
+            transform = read_array(stored, body.root_transform_key, (4, 4))
+            transform[:3] = np.array(TO_Z_UP[layout.camera.world_up]) @ transform[:3]
+    return ClipMotion(motion, path, start, body.step or motion.framerate / fps, transform)
 
 
 def amass_distance(motion: ClipMotion, joints: np.ndarray) -> float | None:
@@ -88,7 +119,7 @@ class ClipMotion:
     transform: np.ndarray
 
     def indices(self, frames: np.ndarray) -> np.ndarray:
-        """AMASS frame of each video frame.
+        """Returns the AMASS frame of each video frame.
 
         Raises:
             CorruptInput: The motion is too short.
@@ -110,33 +141,22 @@ class ClipMotion:
         the move cannot be expressed in the parameters.
         """
         k = int(self.indices(np.array([frame]))[0])
-        pose, trans = self.motion.poses[k].copy(), self.motion.trans[k].copy()
+        motion = self.motion
+        parameters = {"pose": motion.poses[k], "shape": motion.betas, "trans": motion.trans[k]}
         if not np.array_equal(self.transform, np.eye(4)):
-            if find_body_model("smplh", self.motion.gender, n_betas=16) is None:
+            if find_body_model("smplh", motion.gender, n_betas=16) is None:
                 return None
-            model = load_body_model("smplh", self.motion.gender, n_betas=16)
-            shape = np.asarray(self.motion.betas, np.float32)
-            pelvis = model(np.zeros((1, 156), np.float32), shape[None], return_vertices=False)
-            pelvis = pelvis["joints"][0, 0].astype(np.float64)
-            rotation, move = self.transform[:3, :3], self.transform[:3, 3]
-            pose[:3] = cv2.Rodrigues(rotation @ cv2.Rodrigues(pose[:3])[0])[0].ravel()
-            trans = rotation @ (pelvis + trans) + move - pelvis
-        return {
-            "type": "smplh",
-            "gender": self.motion.gender,
-            "pose": pose.astype(np.float32),
-            "shape": self.motion.betas.astype(np.float32),
-            "trans": trans.astype(np.float32),
-        }
+            parameters = move_body("smplh", motion.gender, parameters, self.transform)
+        plain = {name: np.float32(value) for name, value in parameters.items()}
+        return {"type": "smplh", "gender": motion.gender, **plain}
 
     def joints(self, frames: np.ndarray) -> np.ndarray:
-        """World joints ``[n, 52, 3]`` in millimetres of video frames, by forward kinematics.
+        """Returns world joints ``[n, 52, 3]`` in millimetres of video frames.
 
         Raises:
             WorkError: The body model is not on disk.
         """
-        k = self.indices(frames)
-        motion = self.motion
+        k, motion = self.indices(frames), self.motion
         params = {"pose": motion.poses[k], "shape": motion.betas, "trans": motion.trans[k]}
         joints = body_joints("smplh", motion.gender, params)
         moved = joints @ self.transform[:3, :3].T + self.transform[:3, 3]

@@ -1,7 +1,7 @@
 """A tiny ASPset-510 in the official layout, readable by the official toolkit.
 
-Three clips of one person each: train and val seen by three cameras, test by one. 3840x2160 H.264 at
-50 fps with B frames; a board in the foreground hides a joint now and then.
+Three clips of one person each: train and val seen by three cameras, test by one. 3840x2160 H.264
+at 50 fps with B frames; a board in the foreground hides a joint now and then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from posepile.miniature import actor, rig, writers
 from posepile.miniature.shoot import Actor, Backdrop, shoot
 from posepile.miniature.skeleton import make_figure
-from posepile.miniature.truth import SequenceTruth, Truth, count_examples, write_truth
+from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 from posepile.miniature.video import write_video
 
 SIZE = (3840, 2160)
@@ -53,7 +53,9 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
         part = data / ("test" if split == "test" else "trainval")
         motion = actor.move(n, int(rng.integers(1000)), up="-y", at=SUBJECT_AT, turned=30)
         # The file holds float32: what is drawn is what is stored.
-        joints = actor.pose_skeleton(motion, FIGURE.names, 1.04).astype(np.float32).astype(np.float64)
+        joints = (
+            actor.pose_skeleton(motion, FIGURE.names, 1.04).astype(np.float32).astype(np.float64)
+        )
         write_c3d(part / "joints_3d" / subject / f"{subject}-{clip}.c3d", joints)
         cameras = make_cameras(rng)
         kept = frames_kept(joints)
@@ -77,18 +79,8 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
             writers.write_csv(part / "boxes" / subject / f"{name}.csv", [header, *boxes])
             sequences[name] = SequenceTruth(split, [(i, 0) for i in kept], start)
             clips[name] = {"frames": n, "first_pose": joints[0].tolist()}
-    truth = Truth(
-        count_examples(sequences),
-        r"videos/\w+/(?P<sequence>[\w-]+)\.mkv/(?P<frame>\d+)\.jpg$",
-        sequences,
-        frames_drawn=True,
-        persons_drawn=True,
-        colors=FIGURE.colors,
-        limbs=FIGURE.limbs,
-        moving=True,
-        facts={"clips": clips},
-    )
-    write_truth(root, truth)
+    pattern = r"videos/\w+/(?P<sequence>[\w-]+)\.mkv/(?P<frame>\d+)\.jpg$"
+    write_truth(root, make_truth(FIGURE, pattern, sequences, facts={"clips": clips}))
 
 
 def make_cameras(rng: np.random.Generator) -> dict[str, rig.RigCamera]:
@@ -109,19 +101,6 @@ def make_cameras(rng: np.random.Generator) -> dict[str, rig.RigCamera]:
 def write_c3d(path: Path, joints: np.ndarray, rate: float = 50.0) -> None:
     """Writes joints ``[n, 17, 3]`` in millimetres with what the official loader needs."""
     writers.write_c3d(path, joints, JOINTS, rate, more={"SKEL": ["aspset_17j"]})
-
-
-def frames_kept(joints: np.ndarray) -> list[int]:
-    """The card's selection rule as a plain loop: 100 mm of any joint since the last kept frame."""
-    kept: list[int] = []
-    for i, pose in enumerate(joints):
-        if (
-            not kept
-            or max(np.linalg.norm(a - b) for a, b in zip(pose, joints[kept[-1]], strict=True))
-            >= 100
-        ):
-            kept.append(i)
-    return kept
 
 
 if __name__ == "__main__":

@@ -8,21 +8,26 @@ not change with the options.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from posepile.ds.coco import annotations
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
-from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
+from posepile.shapes.coco import (
+    CocoFile,
+    coco_sequence,
+    coco_units,
+    joint_coords,
+    read_pieces,
+    too_few_joints,
+)
 
 SPEC = DatasetSpec(
     name="coco",
@@ -37,8 +42,6 @@ SPEC = DatasetSpec(
 )
 
 JOINT_BOX_FACTOR = 1.25  # enlargement of the joints' box before its size is judged
-FEW_VISIBLE = "fewer visible joints than dataset.visible_share asks for"
-FEW_LABELLED = "fewer labelled joints than dataset.labelled_share asks for"
 SMALL = "box of the joints smaller than dataset.min_size"
 OVERLAPPING = "box overlaps another person's (dataset.people: single)"
 
@@ -78,99 +81,44 @@ class Options(BaseModel):
         return value
 
 
+def source(root: Path, phase: str) -> CocoFile:
+    """Returns the annotation file of a phase such as ``val2017``."""
+    return CocoFile(
+        root / "annotations" / f"person_keypoints_{phase}.json",
+        root / phase,
+        hint="it comes with annotations_trainval<year>.zip",
+    )
+
+
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields units of some hundred photographs with labelled people, in order of image id."""
     for split in present_phases(root, options):
         phase = f"{split}{options.year}"
-        for chunk in annotations.read_index(root, phase):
-            images = [root / phase / name for name in chunk["images"]]
-            inputs = (annotations.annotation_file(root, phase), *images)
-            args = {"phase": phase, "chunk": chunk["name"], "content": chunk["content"]}
-            yield Unit(f"{phase}/{chunk['name']}", split, inputs, args)
+        yield from coco_units(source(root, phase), root, phase, split)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the people of a unit's photographs who pass the tests."""
-    phase = unit.args["phase"]
-    chunk = annotations.read_chunk(root, phase, unit.args["chunk"])
-    images = chunk["images"]
-    dropped = Counter(chunk["elsewhere"])
-    kept: dict[int, list[tuple[int, dict]]] = {}  # person index -> (frame, annotation)
-    for frame, image in enumerate(images):
-        boxes = np.array([p["bbox"] for p in image["people"]], np.float64)
-        for index, person in enumerate(image["people"]):
-            reason = why_not(person, np.delete(boxes, index, axis=0), options)
-            if reason:
-                dropped[reason] += 1
-            else:
-                kept.setdefault(index, []).append((frame, person))
-    source = annotations.annotation_file(root, phase)
-    stems = [Path(image["file_name"]).stem for image in images]
-    return [
-        Sequence(
-            id=unit.id,
-            split=unit.split,
-            frames=Stills(
-                tuple(root / phase / image["file_name"] for image in images),
-                sizes=tuple((image["width"], image["height"]) for image in images),
-            ),
-            camera=None,
-            tracks=[make_track(i, people, images, source) for i, people in sorted(kept.items())],
-            image_name=lambda frame, person: f"{phase}/{stems[frame]}_{person:02d}.jpg",
-            dropped=dropped,
-        )
-    ]
+    phase, _ = unit.id.split("/")
+
+    def rule(person: dict, others: list[dict]) -> str | None:
+        return why_not(person, others, options)
+
+    return [coco_sequence(source(root, phase), root, unit, rule)]
 
 
-def make_track(
-    index: int, people: list[tuple[int, dict]], images: list[dict], source: Path
-) -> Track:
-    """Returns the ``index``-th people of all photographs, which have nothing else in common."""
-    return Track(
-        frames=np.array([frame for frame, _ in people]),
-        person=index,
-        image_coords=np.stack([joint_coords(person) for _, person in people]),
-        bbox=np.array([person["bbox"] for _, person in people], np.float32),
-        mask=partial(load_mask, people, images, source),
-    )
-
-
-def load_mask(
-    people: list[tuple[int, dict]], images: list[dict], source: Path, k: int
-) -> dict | None:
-    """Returns the mask of the k-th person of a track in source pixels."""
-    frame, person = people[k]
-    image = images[frame]
-    try:
-        return annotations.decode_mask(person["segmentation"], image["width"], image["height"])
-    except (ValueError, KeyError, TypeError) as e:
-        raise CorruptInput(source, f"annotation {person['id']}: {e}", frame=frame) from None
-
-
-def joint_coords(person: dict) -> np.ndarray:
-    """float32 ``[17, 2]`` pixels, NaN where not labelled (those are stored as 0, 0)."""
-    points = np.array(person["keypoints"], np.float32).reshape(-1, 3)
-    return np.where(points[:, 2:] > 0, points[:, :2], np.float32(np.nan))
-
-
-def why_not(person: dict, other_boxes: np.ndarray, options: Options) -> str | None:
-    """Reason to leave a person out, None to keep them."""
-    if person["iscrowd"]:
-        return annotations.CROWD
-    visibility = np.array(person["keypoints"][2::3])
-    if not visibility.any():
-        return annotations.UNLABELLED
-    if (visibility == 2).mean() < options.visible_share - 1e-9:
-        return FEW_VISIBLE
-    if (visibility > 0).mean() < options.labelled_share - 1e-9:
-        return FEW_LABELLED
+def why_not(person: dict, others: list[dict], options: Options) -> str | None:
+    """Returns the reason to leave a labelled person out, None to keep them."""
+    reason = too_few_joints(person, options.visible_share, options.labelled_share)
+    if reason:
+        return reason
     joints = joint_coords(person)
     extent = np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
     if extent.max() * JOINT_BOX_FACTOR < options.min_size:
         return SMALL
     if options.people == "single":
-        overlap = iou_matrix(np.array([person["bbox"]]), other_boxes)
-        if (overlap >= options.max_overlap).any():
+        boxes = np.array([p["bbox"] for p in others], np.float64).reshape(-1, 4)
+        if (iou_matrix(np.array([person["bbox"]]), boxes) >= options.max_overlap).any():
             return OVERLAPPING
     return None
 
@@ -203,7 +151,7 @@ def calibrate(root: Path, options: Options) -> list[str]:
     for split in ("train", "val"):
         phase = f"{split}{options.year}"
         if split in found:
-            units = annotations.read_index(root, phase)
+            units = read_pieces(source(root, phase), root)
             n = sum(len(unit["images"]) for unit in units)
             lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
         else:

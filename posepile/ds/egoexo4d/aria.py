@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posepile.ds.egoexo4d.annotations import read_json
-from posepile.ds.egoexo4d.cameras import resize_matrix, split_extrinsics
+from posepile.ds.egoexo4d.cameras import split_extrinsics
 from posepile.errors import CorruptInput
+from posepile.geometry.cameras import resize_intrinsics
 
 if TYPE_CHECKING:
     import deltacamera
@@ -139,7 +140,8 @@ def load_cameras(
         raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
     params = to_recorded(read_calibration(calibration), str(calibration))
     matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
-    matrix, size = resize_matrix(matrix, IMAGE_SIZE, (448, 448) if downscaled else IMAGE_SIZE)
+    size = (448, 448) if downscaled else IMAGE_SIZE
+    matrix = resize_intrinsics(matrix, IMAGE_SIZE, size)
     cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
     return cameras, cameras.pose, residual
 

@@ -10,7 +10,6 @@ it is recovered here by inverting the function above.
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,8 @@ import numpy as np
 
 from posepile.ds.egoexo4d.annotations import Labels, read_json
 from posepile.errors import CorruptInput
+from posepile.geometry.cameras import resize_intrinsics
+from posepile.geometry.rotations import check_rotation
 
 if TYPE_CHECKING:
     import deltacamera
@@ -250,27 +251,15 @@ def make_camera(lens: Lens, image_size: tuple[int, int] | None = None) -> deltac
     import deltacamera
     from deltacamera.distortion_models import FisheyeKannalaBrandt
 
-    matrix, size = resize_matrix(lens.matrix, lens.size, image_size or lens.size)
+    size = image_size or lens.size
     return deltacamera.Camera(
         optical_center=-lens.rotation.T @ lens.translation * 1000,
         rot_world_to_cam=lens.rotation,
-        intrinsic_matrix=matrix,
+        intrinsic_matrix=resize_intrinsics(lens.matrix, lens.size, size),
         distortion_model=FisheyeKannalaBrandt(lens.distortion),
         world_up=(0, 0, 1),
         image_size=size,
     )
-
-
-def resize_matrix(
-    matrix: np.ndarray, size: tuple[int, int], new_size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Intrinsics after resizing the image; pixel centres at integers: x -> (x + 0.5) s - 0.5."""
-    matrix = np.array(matrix, np.float64)
-    for axis in range(2):
-        s = new_size[axis] / size[axis]
-        matrix[axis, :2] *= s
-        matrix[axis, 2] = (matrix[axis, 2] + 0.5) * s - 0.5
-    return matrix, tuple(new_size)
 
 
 def downscaled_size(size: tuple[int, int], short_side: int = 448) -> tuple[int, int]:
@@ -288,10 +277,7 @@ def split_extrinsics(matrix: object, where: str) -> tuple[np.ndarray, np.ndarray
     if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
         raise CorruptInput(where, "camera_extrinsics is not a 3x4 matrix of numbers")
     rotation, translation = matrix[:3, :3], matrix[:3, 3]
-    off = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if off > 1e-3 or np.linalg.det(rotation) < 0:
-        raise CorruptInput(where, f"camera_extrinsics holds no rotation (off by {off:.2g})")
-    return rotation, translation
+    return check_rotation(rotation, where), translation
 
 
 def project_undistorted(
@@ -302,13 +288,6 @@ def project_undistorted(
     with np.errstate(invalid="ignore", divide="ignore"):
         cam = np.where(cam[..., 2:] > 0, cam, np.nan)
         return (cam @ released.T)[..., :2] / cam[..., 2:]
-
-
-def project(camera: deltacamera.Camera, coords: np.ndarray) -> np.ndarray:
-    """World millimetres to pixels; NaN where missing, behind the camera or outside the lens."""
-    with warnings.catch_warnings():  # NaN rows are missing joints
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.array(camera.world_to_image(coords.astype(np.float32)), np.float64)
 
 
 def reprojection_residuals(

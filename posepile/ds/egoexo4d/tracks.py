@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import boxlib
 import numpy as np
 
-from posepile.ds.egoexo4d import aria, cameras
+from posepile.ds.egoexo4d import aria
 from posepile.ds.egoexo4d.annotations import JOINT_NAMES
+from posepile.geometry.pictures import box_of_points, inside, project
 from posepile.recipe import Track
 
 if TYPE_CHECKING:
@@ -47,18 +47,19 @@ def labelled_track(
             dropped["no pose of the glasses in this frame"] += 1
             continue
         in_camera = (coords[k] - now.t) @ np.array(now.R, np.float64).T
-        points = cameras.project(now, coords[k])
+        points = project(now, coords[k])
         if is_ego:
             points[~aria.in_field(in_camera)] = np.nan
         h, w = now.image_shape
-        inside = ((points >= -0.5) & (points <= [w - 0.5, h - 0.5])).all(axis=-1)
+        seen = inside(points, (w, h))
         if np.isfinite(coords[k]).all(axis=-1).sum() < min_joints:
             dropped[f"fewer than {min_joints} joints"] += 1
-        elif inside.sum() < min_joints:
+        elif seen.sum() < min_joints:
             dropped[f"fewer than {min_joints} joints in the image"] += 1
         else:
             kept.append(k)
-            boxes.append(box_of(points[inside] if is_ego else points, (w, h)))
+            box_points = points[seen] if is_ego else points
+            boxes.append(box_of_points(box_points, (w, h), BOX_EXPANSION))
             motion.append(in_camera)
     return Track(
         np.asarray(frames)[kept],
@@ -95,12 +96,9 @@ def prediction_track(
         h, w = now.image_shape
         box = np.array([-0.5, -0.5, w, h], np.float32)
         if outline is not None:
-            points = cameras.project(now, outline)
-            if not np.isfinite(points).any():
-                dropped["wearer outside the image"] += 1
-                continue
-            box = box_of(points, (w, h))
-            if not (box[2:] > 0).all():
+            points = project(now, outline)
+            box = box_of_points(points, (w, h), BOX_EXPANSION)
+            if np.isnan(box).any():
                 dropped["wearer outside the image"] += 1
                 continue
         kept.append(frame)
@@ -114,10 +112,3 @@ def prediction_track(
         bbox=np.array(boxes, np.float32).reshape(-1, 4),
         motion_coords=motion,
     )
-
-
-def box_of(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Box around image points, a little larger, clipped to the image; missing points are NaN."""
-    points = points[np.isfinite(points).all(axis=-1)].astype(np.float32)
-    box = boxlib.expand(boxlib.bb_of_points(points), BOX_EXPANSION)
-    return boxlib.intersection(box, np.array([-0.5, -0.5, *image_size], np.float32))

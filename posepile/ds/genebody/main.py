@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.bodies import models as body_models
+from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
 from posepile.ds.genebody import checks
 from posepile.ds.genebody.bodies import load_hands, read_bodies, world_joints
 from posepile.ds.genebody.cameras import read_cameras
@@ -31,8 +31,8 @@ from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 SPEC = DatasetSpec(
     name="genebody",
     joint_info=JointInfo(
-        list(body_models.SMPLX_JOINT_NAMES),
-        [(p, j) for j, p in enumerate(body_models.SMPLX_PARENTS) if p >= 0],
+        list(SMPLX_JOINT_NAMES),
+        [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0],
     ),
     image_dir="genebody_downscaled",
     world_up=(0, -1, 0),

@@ -3,49 +3,45 @@
 60,000 stereo pairs of single, unrelated poses (6,000 identities with 10 poses each). Two examples
 per pair, one for each pinhole camera, with the same world coordinates and SMPL-H parameters.
 ``calibrate`` puts the AMASS and MANO poses into the metadata (splice.py); what is not documented
-about the landmarks is checked on the data while loading (landmarks.py).
+about the landmarks is checked on the data while loading.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.bodies.models import SMPLH_JOINT_NAMES
-from posepile.ds.synthego import landmarks as marks
+from posepile import recipe
+from posepile.bodies.checks import check_bones, check_up
+from posepile.bodies.joints import SMPLH_JOINT_NAMES, SMPLH_PARENTS, global_rotations
+from posepile.bodies.parameters import parameters_by_frame
 from posepile.ds.synthego import splice
-from posepile.ds.synthego.metadata import (
-    EYES,
-    MIN_LANDMARKS,
-    group_by_identity,
-    image_path,
-    landmark_box,
-    make_camera,
-    read_metadata,
-    self_check,
-)
-from posepile.ds.synthego.options import Options
 from posepile.errors import CorruptInput
+from posepile.formats.schema import Array, OneOf
+from posepile.formats.text_files import read_json
+from posepile.geometry.cameras import moving_cameras
+from posepile.geometry.pictures import box_of_points, check_projection, inside
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit, chosen_subjects
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 
-# Nowhere stated; SMPL's own direction is assumed, and compared with the data at calibration.
+SIZE = (1280, 720)
+EYES = ("L", "R")  # of the stereo camera
+NEAR_PLANE = 0.05  # metres; closer landmarks (neck, collars) have meaningless image coordinates
+MIN_LANDMARKS = 4
+NECK, HEAD, ANKLES = 12, 15, [7, 8]
+# Nowhere stated; SMPL's own direction is assumed, and compared with the data.
 WORLD_UP = (0.0, 1.0, 0.0)
-
-FINGERS = ",".join(
-    f"rwri-r{finger}1-r{finger}2-r{finger}3"
-    for finger in ("thumb", "index", "middle", "ring", "pinky")
-)
+FINGERS = [f"rwri-r{f}1-r{f}2-r{f}3" for f in ("thumb", "index", "middle", "ring", "pinky")]
+BODY = "reye-head-neck-thor-spin-bell-pelv-rhip-rkne-rank-rtoe,thor-rcla-rsho-relb-rwri"
 SPEC = DatasetSpec(
     name="synthego",
-    joint_info=JointInfo(
-        [*SMPLH_JOINT_NAMES, "leye", "reye"],
-        "reye-head-neck-thor-spin-bell-pelv-rhip-rkne-rank-rtoe,thor-rcla-rsho-relb-rwri,"
-        + FINGERS,
-    ),
+    joint_info=JointInfo([*SMPLH_JOINT_NAMES, "leye", "reye"], ",".join([BODY, *FINGERS])),
     image_dir="synthego_downscaled",
     world_up=WORLD_UP,
     single_person=True,
@@ -55,38 +51,56 @@ SPEC = DatasetSpec(
     citation="cuevas2024simpleego",
     licence="Microsoft Research Use of Data Agreement v1.0; AMASS and MANO (MPI) for poses",
 )
+CAMERA = {"world_to_camera": Array(4, 4), "camera_to_image": Array(3, 3)}
+METADATA = {  # metres and pixels
+    "pose": Array(52, 3),
+    "translation": Array(3),
+    "identity": Array(10),
+    "cameras": {f"camera_{eye}": CAMERA | {"resolution": OneOf([*SIZE])} for eye in EYES},
+    "landmarks": {
+        "3D_world": Array(54, 3),
+        **{f"3D_camera_{eye}": Array(54, 3) for eye in EYES},
+        **{f"2D_camera_{eye}": Array(54, 2, finite=False) for eye in EYES},
+    },
+}
+Digit = Annotated[int, Field(ge=0, le=9)]
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:`` in configs/synthego.yaml.
+
+    Attributes:
+        subjects: Numbers of the identities to pack; None = all.
+        split_of_digit: Split of the identities by their number modulo 10; no split is published.
+        identities_per_unit: Width of the range of identity numbers that makes one unit of work.
+        max_reprojection_px: Largest difference allowed between our projection and the file's.
+        max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
+    """
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    split_of_digit: dict[Digit, Literal["train", "val", "test"]] = {8: "val", 9: "test"}
+    identities_per_unit: int = Field(30, ge=1)
+    max_reprojection_px: float = Field(0.5, gt=0)
+    max_pose_mm: float = Field(20.0, gt=0)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Splices the poses, then checks joint order, eyes and the up direction on a sample."""
-    counts = splice.splice_tree(root)
-    lines = [", ".join(f"{n} metadata files {what}" for what, n in sorted(counts.items()))]
-    groups = group_by_identity(splice.find_metadata(root))
-    every = max(1, len(groups) // options.calibrate_identities)
-    sample = [load_identity(groups[i], options) for i in sorted(groups)[::every]]
-    share = marks.check_up([s["landmarks"] for s in sample], WORLD_UP, str(root / "SynthEgo"))
-    lines.append(
-        f"{len(sample)} identities: bone lengths vary by at most "
-        f"{1000 * max(s['bone_spread'] for s in sample):.2g} mm, landmarks follow the pose to "
-        f"{1000 * max(s['pose_residual'] for s in sample):.2g} mm, mean of (neck - ankles) along "
-        f"{WORLD_UP}: {share:.2f}"
-    )
-    eyes = Counter(s["eyes_text"] for s in sample)
-    return lines + [f"{n} of {len(sample)} identities: {text}" for text, n in sorted(eyes.items())]
+    """Splices the poses into the metadata files."""
+    return [f"{n} metadata files {what}" for what, n in sorted(splice.splice_tree(root).items())]
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields ranges of identity numbers, one unit for each split in a range."""
     groups = group_by_identity(splice.find_metadata(root))
     wanted = [name.lstrip("0") or "0" for name in options.subjects or ()]
-    chosen = chosen_subjects(wanted, map(str, groups))
+    chosen = recipe.chosen_subjects(wanted, map(str, groups))
     chunks = defaultdict(list)
-    for identity, paths in groups.items():
-        if str(identity) not in chosen:
-            continue
+    for identity in (i for i in groups if str(i) in chosen):
         low = identity - identity % options.identities_per_unit
         split = options.split_of_digit.get(identity % 10, "train")
-        chunks[split, low] += paths
+        chunks[split, low] += groups[identity].values()
     for (split, low), paths in sorted(chunks.items()):
         images = [image_path(p, eye) for p in paths for eye in EYES]
         name = f"{split}/{low:07d}-{low + options.identities_per_unit - 1:07d}"
@@ -94,104 +108,101 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         yield Unit(name, split, (*paths, *images), {"metadata": files})
 
 
+def group_by_identity(paths: list[Path]) -> dict[int, dict[int, Path]]:
+    """Returns identity number -> pose number -> metadata file, in order of the numbers."""
+    groups: dict[int, dict[int, Path]] = defaultdict(dict)
+    for path in sorted(paths, key=lambda p: p.name):
+        m = re.fullmatch(r"metadata_(\d+)_(\d+)\.json", path.name)
+        if not m or int(m[2]) in groups[int(m[1])]:
+            raise CorruptInput(path, "expected names metadata_<identity>_<pose>.json, each once")
+        groups[int(m[1])][int(m[2])] = path
+    return groups
+
+
+def image_path(metadata: Path, eye: str) -> Path:
+    """Returns the image of a metadata file: ``metadata_*.json`` -> ``img_L_*.jpg``."""
+    return metadata.with_name(f"img_{eye}_{metadata.stem.removeprefix('metadata_')}.jpg")
+
+
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence per identity and eye; frame = pose number in the file name."""
-    groups = group_by_identity([root / p for p in unit.args["metadata"]])
-    identities = {i: load_identity(paths, options) for i, paths in sorted(groups.items())}
-    marks.check_up([s["landmarks"] for s in identities.values()], WORLD_UP, unit.id)
-    return [
-        make_sequence(identity, eye, data, unit.split, options)
-        for identity, data in identities.items()
-        for eye in EYES
-    ]
-
-
-def load_identity(paths: list[Path], options: Options) -> dict:
-    """Reads all poses of one identity and checks what can be checked between them."""
-    files = [read_metadata(p) for p in paths]
-    points = np.stack([f["3D_world"] for f in files])
-    rotations = marks.global_rotations(np.stack([f["pose"] for f in files]))
-    spread = marks.check_bones(points, str(paths[0]))
-    residual, child = marks.pose_residual(points, rotations)
-    if 1000 * residual > options.max_pose_mm:
-        raise CorruptInput(
-            paths[0],
-            f"the pose puts joint {SMPLH_JOINT_NAMES[child]} {1000 * residual:.1f} mm from its "
-            f"landmark in some frame of this identity (allowed: {options.max_pose_mm:g} mm)",
-            hint="the AMASS or MANO files spliced in are probably not of the right release",
+    sequences, towards_head = [], []
+    for identity, paths in group_by_identity([root / p for p in unit.args["metadata"]]).items():
+        data = stack([read_json(path, METADATA) for path in paths.values()])
+        points = 1000 * data["landmarks"]["3D_world"]
+        rotations = global_rotations(data["pose"], SMPLH_PARENTS)
+        where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
+        stretch, off = check_bones(
+            where, points[:, :52], rotations, "smplh", max_stretch=1.0, max_off=limit
         )
-    order, eyes_text = marks.find_eyes(points, rotations)
-    world = np.full((len(files), SPEC.joint_info.n_joints, 3), np.nan, np.float32)
-    world[:, : marks.N_JOINTS] = 1000 * points[:, : marks.N_JOINTS]
-    if order is not None:
-        world[:, marks.N_JOINTS :] = 1000 * points[:, order]
-    return {
-        "paths": paths,
-        "frames": np.array([int(p.stem.rsplit("_", 1)[1]) for p in paths]),
-        "files": files,
-        "landmarks": points,
-        "world_coords": world,
-        "bone_spread": spread,
-        "pose_residual": residual,
-        "eyes_text": eyes_text,
-        "eyes_missing": float(order is None),
-    }
+        eyes = find_eyes(points, rotations)
+        joints = points[:, [*range(52), *(eyes or (52, 53))]].astype(np.float32)
+        joints[:, 52:] *= 1 if eyes else np.nan
+        checks = {"bone_length_mm": stretch, "pose_mm": off, "eyes_missing": float(not eyes)}
+        for eye in EYES:
+            sequence = make_sequence(f"{identity:07d}/{eye}", paths, data, joints, options)
+            sequence.split = unit.split
+            sequence.checks |= checks
+            sequences.append(sequence)
+        towards_head.append(points[:, NECK] - points[:, ANKLES].mean(axis=1))
+    check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
+    return sequences
 
 
-def make_sequence(identity: int, eye: str, data: dict, split: str, options: Options) -> Sequence:
+def stack(files: list) -> dict | np.ndarray:
+    """Returns the arrays of several files of the same structure, stacked."""
+    if not isinstance(files[0], dict):
+        return np.stack(files)
+    return {key: stack([file[key] for file in files]) for key in files[0]}
+
+
+def find_eyes(points: np.ndarray, rotations: np.ndarray) -> tuple[int, int] | None:
+    """Returns which landmarks are the left and the right eye; None if 52, 53 are no eyes.
+
+    In the frame of the head (x to its left, z to the front) eyes are two constant points in front,
+    mirror images of each other. Landmarks ``[n, 54, 3]`` in mm, rotations ``[n, 52, 3, 3]``.
+    """
+    offsets = points[:, 52:] - points[:, HEAD, None]
+    in_head = np.einsum("nba,nkb->nka", rotations[:, HEAD], offsets)
+    constant = np.ptp(np.linalg.norm(offsets, axis=-1), axis=0).max() < 1
+    a, b = in_head.mean(axis=0)
+    mirrored = np.abs(a - b * (-1, 1, 1)).max() < 5 and 15 < abs(a[0]) < 60 and a[2] > 0
+    if not (constant and mirrored and np.ptp(in_head, axis=0).max() < 10):
+        return None
+    return (52, 53) if a[0] > 0 else (53, 52)
+
+
+def make_sequence(
+    name: str, paths: dict[int, Path], data: dict, joints: np.ndarray, options: Options
+) -> Sequence:
     """Returns the poses of one identity as seen by one eye; each pose has a camera of its own."""
-    cameras, boxes, kept = {}, [], []
-    checks = {
-        "bone_length_mm": 1000 * data["bone_spread"],
-        "pose_mm": 1000 * data["pose_residual"],
-        "eyes_missing": data["eyes_missing"],
-        "camera_mm": 0.0,
-        "reprojection_px": 0.0,
-    }
-    dropped: Counter = Counter()
-    for k, (path, frame, file) in enumerate(
-        zip(data["paths"], data["frames"].tolist(), data["files"], strict=True)
-    ):
-        camera = make_camera(file, eye, path, WORLD_UP)
-        off_mm, off_px = self_check(file, eye, camera, path, options.max_reprojection_px)
-        checks["camera_mm"] = max(checks["camera_mm"], off_mm)
-        checks["reprojection_px"] = max(checks["reprojection_px"], off_px)
-        box = landmark_box(file, eye)
-        if box is None:
-            dropped[f"fewer than {MIN_LANDMARKS} landmarks in view"] += 1
-            continue
-        cameras[frame] = camera
-        boxes.append(box)
-        kept.append(k)
-
-    def parameters(i: int) -> dict:
-        file = data["files"][kept[i]]
-        return {
-            "type": "smplh",
-            "gender": "neutral",
-            "pose": file["pose"].reshape(156).astype(np.float32),
-            "shape": file["identity"].astype(np.float32),
-            "trans": file["translation"].astype(np.float32),
-        }
-
+    identity, eye = name.split("/")
+    frames, where = np.array(list(paths)), f"{min(paths.values()).parent}, {name}"
+    lens = data["cameras"][f"camera_{eye}"]
+    pose = {"world_to_camera": lens["world_to_camera"], "unit": "m", "world_up": WORLD_UP}
+    cameras = moving_cameras(where, frames, intrinsics=lens["camera_to_image"], **pose)
+    points, pixels = data["landmarks"]["3D_world"], data["landmarks"][f"2D_camera_{eye}"]
+    in_front = data["landmarks"][f"3D_camera_{eye}"][..., 2] > NEAR_PLANE
+    # Pixels are compared where they mean something: within an image size around the image
+    near = in_front & (np.abs(pixels / SIZE - 0.5) < 1.5).all(axis=-1)
+    published, limit = np.where(near[..., None], pixels, np.nan), options.max_reprojection_px
+    off = check_projection(where, cameras, 1000 * points, published, limit, frames=frames)
+    seen = in_front & inside(pixels, SIZE)
+    kept = seen.sum(axis=1) >= MIN_LANDMARKS
+    boxes = box_of_points(np.where(seen[..., None], pixels, np.nan), SIZE, 1.1)
+    body = {"type": "smplh", "gender": "neutral", "hands": "whole", "pose": data["pose"][kept]}
+    body |= {"shape": data["identity"][kept], "trans": data["translation"][kept]}
+    parameters = parameters_by_frame(where, int(kept.sum()), **body)
     # The frame index is the pose number, so that it stays the same where some files are absent;
     # a place without a file repeats the first one and is never read.
-    paths = [image_path(data["paths"][0], eye)] * (int(data["frames"].max()) + 1)
-    for frame, path in zip(data["frames"].tolist(), data["paths"], strict=True):
-        paths[frame] = image_path(path, eye)
-    track = Track(
-        frames=data["frames"][kept],
-        world_coords=data["world_coords"][kept],
-        bbox=np.array(boxes, np.float32).reshape(-1, 4),
-        parameters=parameters,
-    )
+    shown = [image_path(paths.get(k, paths[frames[0]]), eye) for k in range(frames[-1] + 1)]
     return Sequence(
-        id=f"{identity:07d}/{eye}",
-        split=split,
-        frames=Stills(tuple(paths)),
-        camera=cameras.get,
-        tracks=[track],
-        image_name=lambda frame, person: f"{identity:07d}/{paths[frame].name}",
-        dropped=dropped,
-        checks=checks,
+        id=name,
+        split="train",
+        frames=Stills(tuple(shown)),
+        camera=cameras,
+        tracks=[Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)],
+        image_name=lambda frame, person: f"{identity}/{shown[frame].name}",
+        dropped=+Counter({f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}),
+        checks={"reprojection_px": off},
     )

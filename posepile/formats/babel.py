@@ -1,4 +1,8 @@
-"""BABEL action labels: activity per frame, and the split that keeps every subject on one side."""
+"""BABEL: action labels of AMASS motions, and its split with every subject on one side.
+
+Punnakkal et al., BABEL: Bodies, Action and Behavior with English Labels, CVPR 2021; the files
+``train.json``, ``val.json``, ``test.json`` and ``extra_*.json`` of release 1.0.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,176 @@
+"""AMASS: motion files, and finding them on somebody's disk."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from posepile.errors import CorruptInput, WorkError
+from posepile.files import names_in
+
+
+def read_amass(path: str | os.PathLike) -> AmassMotion:
+    """Reads an AMASS SMPL-H motion file.
+
+    Args:
+        path: ``.../<subject>/<name>_poses.npz``.
+
+    Raises:
+        CorruptInput: Damaged file, missing key or unexpected shape. Names what was found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            keys = set(f.files)
+            rate_key = "mocap_framerate" if "mocap_framerate" in keys else "mocap_frame_rate"
+            missing = {"poses", rate_key} - keys
+            if missing:
+                raise CorruptInput(
+                    path,
+                    f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(keys))})",
+                    hint="a motion file is needed, not shape.npz",
+                )
+            poses = np.asarray(f["poses"], np.float64)
+            trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
+            betas = np.asarray(f["betas"], np.float64).ravel() if "betas" in keys else None
+            gender = parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
+            framerate = float(f[rate_key])
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
+        raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
+    if poses.ndim != 2 or poses.shape[1] != 156:
+        raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
+    if trans is not None and trans.shape != (len(poses), 3):
+        raise CorruptInput(path, f"trans has shape {trans.shape}, expected ({len(poses)}, 3)")
+    if not (np.isfinite(framerate) and framerate > 0):
+        raise CorruptInput(path, f"mocap_framerate is {framerate}, expected a positive number")
+    if trans is None:
+        trans = np.full((len(poses), 3), np.nan)
+    return AmassMotion(poses, trans, np.zeros(0) if betas is None else betas, gender, framerate)
+
+
+def parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
+    """Gender of an AMASS file as ``male``, ``female`` or ``neutral``.
+
+    Args:
+        value: str, bytes (old files) or a zero-dimensional array of either. Also the text
+            ``"b'female'"`` that a careless writer left; female is tested first because the word
+            contains ``male``.
+        path: For the message.
+
+    Raises:
+        CorruptInput: None of the three.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else value.tolist()
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    for word in ("female", "male", "neutral"):
+        if word in text.lower():
+            return word
+    raise CorruptInput(path, f"gender is {value!r}, expected male, female or neutral")
+
+
+@dataclass(frozen=True)
+class AmassMotion:
+    """One AMASS motion: SMPL-H parameters over time, z up.
+
+    Attributes:
+        poses: float64 ``[T, 156]`` rotation vectors: root, 21 body joints, left and right hand
+            (full rotations, mean included).
+        trans: float64 ``[T, 3]`` metres, NaN if the file has none.
+        betas: float64 ``[16]`` (empty if the file has none).
+        gender: ``male``, ``female`` or ``neutral``.
+        framerate: Frames per second.
+    """
+
+    poses: np.ndarray
+    trans: np.ndarray
+    betas: np.ndarray
+    gender: str
+    framerate: float
+
+
+def find_amass(root: Path, configured: str | None = None) -> Path | None:
+    """Returns the AMASS folder: configured, or of the environment, or in one of the usual places.
+
+    Args:
+        root: Raw folder of the dataset that needs it; AMASS may lie in it or beside it.
+        configured: What an option names; if given, nothing else is looked at.
+
+    Returns:
+        None if there is none, or nothing in it.
+    """
+    names = ("amass", "AMASS", "amass_smplh", "AMASS_SMPLH_G")
+    places = [Path(os.environ["AMASS_ROOT"])] if os.environ.get("AMASS_ROOT") else []
+    places += [folder / name for folder in (root, root.parent) for name in names]
+    return next((p for p in ([Path(configured)] if configured else places) if names_in(p)), None)
+
+
+class AmassIndex:
+    """Finds files of AMASS whatever the folders above subject and file are called.
+
+    The releases differ in the names and number of the upper folders; subject and file name stay.
+    """
+
+    def __init__(self, amass_root: Path):
+        self.root = amass_root
+        self._by_tail: dict[tuple[str, ...], list[Path]] | None = None
+        self._known: dict[str, Path | None] = {}
+
+    def find(self, relative: str) -> Path | None:
+        """Finds a file by its path in the author's tree.
+
+        Args:
+            relative: e.g. ``CMU/CMU/01/01_01_poses.npz``.
+
+        Returns:
+            The file at exactly that path, else the one with the same subject folder and name, and
+            among several the one that shares most names of upper folders.
+
+        Raises:
+            WorkError: Several fit equally well.
+        """
+        if relative not in self._known:  # many clips show the same motion
+            self._known[relative] = self._search(relative)
+        return self._known[relative]
+
+    def _search(self, relative: str) -> Path | None:
+        exact = self.root / relative
+        if exact.is_file():
+            return exact
+        parts = PurePosixPath(relative).parts
+        candidates = self._index().get(parts[-2:], [])
+
+        def shared(path: Path) -> int:
+            above = {_plain(p) for p in path.relative_to(self.root).parts[:-2]}
+            return len(above & {_plain(p) for p in parts[:-2]})
+
+        if not candidates:
+            return None
+        best = max(map(shared, candidates))
+        fitting = [c for c in candidates if shared(c) == best]
+        if len(fitting) > 1:
+            raise WorkError(
+                f"{self.root}: several files fit {relative}: "
+                f"{', '.join(str(c.relative_to(self.root)) for c in fitting[:3])}; remove all but "
+                "the SMPL+H one or name the right folder with dataset.amass_root"
+            )
+        return fitting[0]
+
+    def _index(self) -> dict[tuple[str, ...], list[Path]]:
+        if self._by_tail is None:
+            self._by_tail = defaultdict(list)
+            for path in sorted(self.root.rglob("*.npz")):
+                self._by_tail[path.parts[-2:]].append(path)
+        return self._by_tail
+
+
+def _plain(name: str) -> str:
+    """A folder name without what differs between releases: ``MPI_mosh`` and ``MPImosh``."""
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,0 +1,94 @@
+"""What joints of moving bodies say about the labels, without a body model: order, pose, up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from posepile.bodies.joints import JOINT_NAMES, PARENTS
+from posepile.errors import CorruptInput
+
+
+def check_bones(
+    where: str | os.PathLike,
+    joints: np.ndarray,
+    rotations: np.ndarray,
+    family: str,
+    *,
+    max_stretch: float,
+    max_off: float,
+) -> tuple[float, float]:
+    """Makes sure that joints of one body are those of its kinematic tree, and posed by its pose.
+
+    The length of every bone is then the same in all frames, and so is the bone itself once it is
+    turned back by the rotation of its parent.
+
+    Args:
+        where: File, for messages.
+        joints: ``[n, J, 3]`` in any unit.
+        rotations: Of the joints in the world ``[n, J, 3, 3]``, see
+            :func:`posepile.bodies.joints.global_rotations`.
+        family: ``smpl``, ``smplh`` or ``smplx``, whose joints these are, in that order.
+        max_stretch: Largest change of a bone's length over the frames.
+        max_off: Largest distance of a bone, turned back, from its mean over the frames.
+
+    Returns:
+        The largest change of a length and the largest distance found.
+
+    Raises:
+        CorruptInput: One of the two is larger than allowed. The message names the joint.
+    """
+    above = np.array(PARENTS[family][1:])
+    bones = joints[:, 1:] - joints[:, above]
+    rest = np.einsum("njba,njb->nja", rotations[:, above], bones)
+    stretch = np.ptp(np.linalg.norm(bones, axis=-1), axis=0)
+    off = np.linalg.norm(rest - rest.mean(axis=0), axis=-1).max(axis=0)
+    if not (stretch.max() <= max_stretch and off.max() <= max_off):
+        k = int(np.argmax(off if stretch.max() <= max_stretch else stretch))
+        child, parent = JOINT_NAMES[family][k + 1], JOINT_NAMES[family][above[k]]
+        raise CorruptInput(
+            where,
+            f"the distance of joint {child} from its parent {parent} changes by {stretch[k]:.3g} "
+            f"over {len(joints)} frames, and the pose puts it {off[k]:.3g} away; expected at most "
+            f"{max_stretch:g} and {max_off:g}",
+            hint="joints are in another order, or the pose is not that of these joints",
+        )
+    return float(stretch.max()), float(off.max())
+
+
+def check_up(
+    where: str | os.PathLike,
+    towards_head: np.ndarray,
+    world_up: Sequence[float],
+    *,
+    least: int = 20,
+) -> None:
+    """Makes sure that bodies stand along the declared up vector, where they clearly stand.
+
+    Args:
+        where: File, for messages.
+        towards_head: Of every body ``[n, 3]``, e.g. from the middle of its ankles to its neck.
+        world_up: Unit vector along an axis of the world.
+        least: Fewest bodies from which anything is concluded.
+
+    Raises:
+        CorruptInput: They stand along another axis.
+    """
+    towards = np.asarray(towards_head, np.float64)
+    towards = towards[np.isfinite(towards).all(axis=-1)]
+    if len(towards) < least:
+        return
+    mean = (towards / np.linalg.norm(towards, axis=-1, keepdims=True)).mean(axis=0)
+    second, share = np.sort(np.abs(mean))[1:]
+    axis = int(np.argmax(np.abs(mean)))
+    up = np.eye(3)[axis] * np.sign(mean[axis])
+    # Lying and bent-over bodies shorten the mean, but only within the symmetric horizontal plane.
+    if share >= max(0.3, 2 * second) and not np.array_equal(up, world_up):
+        raise CorruptInput(
+            where,
+            f"bodies stand along {up.astype(int).tolist()} (mean of {len(towards)}: "
+            f"{np.round(mean, 2).tolist()}); expected along {list(world_up)}",
+            hint="axes are not those that the recipe declares as world_up",
+        )

@@ -1,0 +1,58 @@
+"""Joints and kinematic trees of the SMPL family, as data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BODY = (
+    "pelv,lhip,rhip,bell,lkne,rkne,spin,lank,rank,thor,ltoe,rtoe,neck,lcla,rcla,head,"
+    "lsho,rsho,lelb,relb,lwri,rwri"
+).split(",")
+_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+_HANDS = [f"{side}{finger}{k}" for side in "lr" for finger in _FINGERS for k in (1, 2, 3)]
+
+SMPL_JOINT_NAMES = (*_BODY, "lhan", "rhan")
+SMPLH_JOINT_NAMES = (*_BODY, *_HANDS)
+SMPLX_JOINT_NAMES = (*_BODY, "jaw", "leye", "reye", *_HANDS)
+
+_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+
+
+def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
+    return tuple(p for f in range(5) for p in (wrist, first + 3 * f, first + 3 * f + 1))
+
+
+# Parent of every joint, always one that comes before it; -1 = the root.
+SMPL_PARENTS = (*_BODY_PARENTS, 20, 21)
+SMPLH_PARENTS = (*_BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
+SMPLX_PARENTS = (*_BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
+
+JOINT_NAMES = {"smpl": SMPL_JOINT_NAMES, "smplh": SMPLH_JOINT_NAMES, "smplx": SMPLX_JOINT_NAMES}
+PARENTS = {"smpl": SMPL_PARENTS, "smplh": SMPLH_PARENTS, "smplx": SMPLX_PARENTS}
+
+# Joints of every kind of body model: that many rotation vectors make a pose.
+N_JOINTS = {"smpl": 24, "smplh": 52, "smplh16": 52, "smplx": 55, "smplxlh": 55, "smplxmoyo": 55}
+GENDERS = ("male", "female", "neutral")
+
+
+def global_rotations(pose: np.ndarray, parents: tuple[int, ...]) -> np.ndarray:
+    """Returns the rotation of every joint in the world, float64 ``[..., J, 3, 3]``.
+
+    >>> global_rotations(np.zeros((7, 72)), SMPL_PARENTS).shape
+    (7, 24, 3, 3)
+
+    Args:
+        pose: Rotation vectors relative to the parent joint, ``[..., J, 3]`` or ``[..., 3J]``.
+        parents: Parent of every joint.
+    """
+    from scipy.spatial.transform import Rotation
+
+    pose = np.asarray(pose, np.float64)
+    n = len(parents)
+    leading = pose.shape[:-2] if pose.shape[-2:] == (n, 3) else pose.shape[:-1]
+    local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(*leading, n, 3, 3)
+    rotations = local.copy()
+    for j, parent in enumerate(parents):
+        if parent >= 0:
+            rotations[..., j, :, :] = rotations[..., parent, :, :] @ local[..., j, :, :]
+    return rotations

@@ -1,0 +1,243 @@
+"""Body-model parameters of an example, as docs/FORMAT.md lists them, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from posepile.bodies.joints import GENDERS, N_JOINTS
+from posepile.errors import CorruptInput
+
+MAX_SHAPE = {"smpl": 300, "smplh": 16, "smplx": 300}
+HANDS = ("whole", "mean missing", "none")
+# Order of the parts of a pose, with how many numbers each has.
+_PARTS = {
+    "smpl": {"root": 3, "body": 69},
+    "smplh": {"root": 3, "body": 63, "left_hand": 45, "right_hand": 45},
+    "smplx": {"root": 3, "body": 63, "jaw": 3, "leye": 3, "reye": 3}
+    | {"left_hand": 45, "right_hand": 45},
+}
+
+
+def body_parameters(
+    where: str | os.PathLike,
+    *,
+    type: str,
+    gender: str,
+    pose: np.ndarray,
+    shape: np.ndarray,
+    trans: np.ndarray,
+    hands: str,
+    expression: np.ndarray | None = None,
+    scale: float | None = None,
+    kid_factor: float | None = None,
+    **further,
+) -> dict:
+    """Returns the ``parameters`` of one body, checked.
+
+    >>> pose, shape, trans = np.zeros(72), np.zeros(10), [0, 0, 2]
+    >>> given = {"gender": "male", "pose": pose, "shape": shape, "trans": trans, "hands": "none"}
+    >>> list(body_parameters("a.mat, frame 3", type="smpl", **given))
+    ['type', 'gender', 'pose', 'shape', 'trans']
+
+    Args:
+        where: File and place in it, for messages.
+        type: ``smpl``, ``smplh``, ``smplx``, or a variant that
+            :data:`posepile.bodies.joints.N_JOINTS` lists.
+        gender: ``male``, ``female`` or ``neutral``.
+        pose: Rotation vectors in radians, relative to the parent joint, 3 per joint.
+        shape: Shape components (betas) of this one body.
+        trans: Translation after posing, 3 numbers, metres.
+        hands: ``whole`` if the hands in ``pose`` are whole rotations (what everybody expects),
+            ``none`` if the model has no hands. What comes from a file of PCA coefficients, or
+            lacks the mean hand, is completed first: see :func:`join_pose`. ``mean missing`` is for
+            what cannot be completed without the model file; it is then written down.
+        expression: Expression components (SMPL-X).
+        scale: Factor on everything, translation included.
+        kid_factor: Share of the kid template.
+        **further: Entries of the dataset's own, taken as they are.
+
+    Raises:
+        CorruptInput: An unknown type or gender, a wrong size, a number that is not finite.
+    """
+    family = _family(where, type)
+    if gender not in GENDERS:
+        raise CorruptInput(where, f"gender is {gender!r}; expected {', '.join(GENDERS)}")
+    if hands not in HANDS or (hands == "none") != (family == "smpl"):
+        raise ValueError(f"hands={hands!r} does not go with {type}; known: {', '.join(HANDS)}")
+    n = 3 * N_JOINTS[type]
+    most = MAX_SHAPE[family]
+    result = {
+        "type": type,
+        "gender": gender,
+        "pose": _vector(where, f"{type} pose", pose, n, n, flatten=True),
+        "shape": _vector(where, f"{type} shape", shape, 0, most),
+    }
+    if expression is not None:
+        if family != "smplx":
+            raise CorruptInput(where, f"expression for {type}; expected only with smplx")
+        result["expression"] = _vector(where, "expression", expression, 0, 100)
+    result["trans"] = _vector(where, "trans", trans, 3, 3)
+    if scale is not None:
+        result["scale"] = _number(where, "scale", scale)
+        if not result["scale"] > 0:
+            raise CorruptInput(where, f"scale is {scale}; expected a positive number")
+    if kid_factor is not None:
+        result["kid_factor"] = _number(where, "kid_factor", kid_factor)
+    if hands == "mean missing":
+        result["hands_mean_included"] = False
+    return result | further
+
+
+def parameters_by_frame(
+    where: str | os.PathLike, n: int, *, shape: np.ndarray, **given
+) -> Callable[[int], dict]:
+    """Returns a function from position in ``range(n)`` to the ``parameters`` of that frame.
+
+    >>> given = {"type": "smpl", "gender": "male", "hands": "none", "shape": np.zeros(10)}
+    >>> given |= {"pose": np.zeros((5, 72)), "trans": np.zeros((5, 3))}
+    >>> parameters_by_frame("a.npz", 5, **given)(4)["pose"].shape
+    (72,)
+
+    Args:
+        where: File, for messages.
+        n: Number of frames.
+        shape: Shape components of the person ``[k]``, or of every frame ``[n, k]``.
+        **given: As for :func:`body_parameters`; arrays have a leading axis of frames.
+
+    Raises:
+        CorruptInput: As there, or arrays of another number of frames.
+    """
+    arrays = {k: np.asarray(v) for k, v in given.items() if isinstance(v, (np.ndarray, list))}
+    shape = np.asarray(shape)
+    if shape.ndim == 2 and len(shape) != 1:
+        arrays["shape"] = shape
+    single = {k: v for k, v in given.items() if k not in arrays} | {"shape": shape}
+    for name, value in arrays.items():
+        if value.ndim == 0 or len(value) != n:
+            found = f"shape {value.shape}"
+            raise CorruptInput(where, f"{name} has {found}; expected {n} frames first")
+
+    def of_frame(k: int) -> dict:
+        now = single | {name: value[k] for name, value in arrays.items()}
+        return body_parameters(f"{os.fspath(where)}, frame {k}", **now)
+
+    if n:
+        of_frame(0)  # what is wrong in every frame is said at once
+    return of_frame
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What completes hand poses, from a SMPL-X or SMPL-H model file.
+
+    Attributes:
+        mean: ``[2, 45]`` left and right.
+        components: ``[2, 45, 45]``, rows are components.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def load_hands(model_file: Path) -> Hands:
+    """Returns mean and components of the hands of a model file (npz)."""
+    try:
+        with np.load(model_file, allow_pickle=False) as f:
+            mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
+            components = np.stack([f[f"hands_components{s}"] for s in "lr"])
+    except (KeyError, ValueError, OSError) as e:
+        raise CorruptInput(model_file, f"not a model file with hands: {e}") from None
+    if mean.shape != (2, 45) or components.shape != (2, 45, 45):
+        raise CorruptInput(model_file, f"hand mean {mean.shape[1:]}, expected (45,)")
+    return Hands(mean, components)
+
+
+def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, **parts):
+    """Returns a whole pose ``[..., 3J]`` from its parts, float64.
+
+    >>> join_pose("a.npz", "smplx", root=np.zeros((9, 3)), body=np.zeros((9, 63))).shape
+    (9, 165)
+
+    Args:
+        where: File and place in it, for messages.
+        type: As for :func:`body_parameters`.
+        hands: Given: the mean hand is missing from the file and is added; a hand of fewer than 45
+            numbers is that many PCA coefficients. None: hands are whole rotations.
+        **parts: ``root``, ``body``, and where the model has them ``jaw``, ``leye``, ``reye``,
+            ``left_hand``, ``right_hand``; rotation vectors of any shape whose leading axes agree
+            with those of ``root`` (``[..., 3]``). None = rest pose, before the mean is added.
+    """
+    sizes = _PARTS[_family(where, type)]
+    unknown = set(parts) - set(sizes)
+    if unknown:
+        raise TypeError(f"a {type} pose has no {min(unknown)}; it has {', '.join(sizes)}")
+    root = np.asarray(parts["root"], np.float64)
+    leading = root.shape[:-1]
+    whole = []
+    for name, size in sizes.items():
+        value = parts.get(name)
+        if value is None:
+            value = np.zeros((*leading, size))
+        try:
+            value = np.asarray(value, np.float64).reshape(*leading, -1)
+        except (TypeError, ValueError):
+            shape = np.shape(value)
+            raise CorruptInput(
+                where, f"{name} pose of shape {shape}; expected {size} numbers each of {leading}"
+            ) from None
+        side = {"left_hand": 0, "right_hand": 1}.get(name)
+        if side is not None and hands is not None:
+            if value.shape[-1] < 45:
+                value = value @ hands.components[side, : value.shape[-1]]
+            if value.shape[-1] == 45:
+                value = value + hands.mean[side]
+        if value.shape[-1] != size:
+            or_pca = " (or PCA coefficients with `hands`)" if side is not None else ""
+            raise CorruptInput(
+                where, f"{name} pose of {value.shape[-1]} numbers; expected {size}{or_pca}"
+            )
+        whole.append(value)
+    return np.concatenate(whole, axis=-1)
+
+
+def _family(where, type: str) -> str:
+    if type not in N_JOINTS:
+        raise CorruptInput(where, f"body model {type!r}; expected {', '.join(N_JOINTS)}")
+    return next(f for f in ("smplx", "smplh", "smpl") if type.startswith(f))
+
+
+def _vector(where, name: str, value, least: int, most: int, flatten: bool = False) -> np.ndarray:
+    """Numbers as float32 ``[n]``; leading axes of length 1 are taken away."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        text = " ".join(repr(value).split())[:60]
+        raise CorruptInput(where, f"{name} is {text}; expected numbers") from None
+    found = array.shape
+    while array.ndim > 1 and len(array) == 1:
+        array = array[0]
+    if flatten and array.ndim == 2 and array.shape[1] == 3:
+        array = array.reshape(-1)
+    if array.ndim != 1 or not least <= len(array) <= most:
+        expected = f"{most}" if least == most else f"at most {most}"
+        raise CorruptInput(where, f"{name} of shape {found}; expected {expected} numbers")
+    if not np.isfinite(array).all():
+        raise CorruptInput(where, f"{name} is not finite")
+    return array.astype(np.float32)
+
+
+def _number(where, name: str, value) -> float:
+    try:
+        number = float(np.asarray(value, np.float64).reshape(()))
+    except (TypeError, ValueError):
+        raise CorruptInput(where, f"{name} is {value!r}; expected one number") from None
+    if not np.isfinite(number):
+        raise CorruptInput(where, f"{name} is not finite")
+    return number

@@ -1,0 +1,69 @@
+"""Raw files of NumPy, and one array out of a file of any of several kinds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+from posepile.formats.numpy_files import load_npy, load_npz
+from posepile.formats.schema import AGAIN, Array, check, lookup
+from posepile.formats.text_files import read_bytes, read_json
+
+
+def read_npy(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
+    """Returns the checked content of an npy file: an array, or what is pickled in it.
+
+    Args:
+        path: The file.
+        schema: What is expected, see :mod:`posepile.formats.schema`.
+        hint: What the user can do if the file is not so.
+
+    Raises:
+        CorruptInput: Missing, damaged or not as expected.
+    """
+    if not Path(path).is_file():
+        read_bytes(path, hint=hint)  # says what is wrong
+    return check(load_npy(path), schema, path, hint=hint)
+
+
+def read_npz(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
+    """Returns the checked arrays of an npz file, by name; otherwise as :func:`read_npy`."""
+    if not Path(path).is_file():
+        read_bytes(path, hint=hint)
+    return check(load_npz(path), schema, path, hint=hint)
+
+
+def read_array(
+    path: str | os.PathLike,
+    key: str | None,
+    shape: tuple,
+    *,
+    finite: bool = True,
+    hint: str | None = AGAIN,
+) -> np.ndarray:
+    """Returns the array below a dotted key of a JSON or npz file, or that of an npy file.
+
+    Args:
+        path: The file.
+        key: e.g. ``cameras.3.K``; None = the file's whole content.
+        shape: As of :class:`posepile.formats.schema.Array`; ``()`` = a single number.
+        finite: Refuse numbers that are not finite.
+        hint: As in :func:`read_npy`.
+
+    Returns:
+        float64 of that shape.
+
+    Raises:
+        CorruptInput: Missing or damaged file, no such key, another shape, not numbers.
+    """
+    readers = {".json": read_json, ".npz": read_npz, ".npy": read_npy}
+    kind = Path(path).suffix
+    if kind not in readers:
+        raise CorruptInput(path, f"is a {kind or 'nameless'} file; expected {', '.join(readers)}")
+    content = readers[kind](path, hint=hint)
+    value = content if key is None else lookup(content, key, path, hint=hint)
+    return check(value, Array(*shape, finite=finite), path, key or "", hint=hint)

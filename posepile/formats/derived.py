@@ -1,0 +1,93 @@
+"""Files made once from raw files that are too large to be read for every unit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from posepile.errors import CorruptInput
+from posepile.files import (
+    disk_error,
+    fingerprint,
+    is_disk_error,
+    locked,
+    read_json,
+    stable_hash,
+    write_json,
+)
+from posepile.formats.schema import AGAIN
+
+
+def derived_folder(
+    sources: Iterable[Path],
+    place: Path,
+    make: Callable[[Path], None],
+    *,
+    version: int | str = 1,
+    hint: str | None = AGAIN,
+) -> Path:
+    """Returns the folder of what is derived from raw files; it is made where it does not exist.
+
+    The name of the folder is a digest of the content of the sources, so that what is in it is
+    never out of date, and copying or touching a source does not make it anew. Of several processes
+    one makes it, the others wait.
+
+    Args:
+        sources: The raw files.
+        place: Where such folders lie, e.g. ``work_folder(root) / "annotations"``.
+        make: Writes the files into an empty folder.
+        version: Of what ``make`` does; another one makes another folder.
+        hint: What the user can do if a source is missing.
+
+    Raises:
+        CorruptInput: A source is missing.
+        WorkError: The disk is full.
+    """
+    # os.stat, so that a list of units is known to depend on the sources.
+    stamps = []
+    for source in sorted(map(Path, sources)):
+        try:
+            found = os.stat(source)
+        except OSError as e:
+            raise CorruptInput(source, f"cannot be read: {e.strerror}", hint=hint) from None
+        stamps.append((source, found.st_size, found.st_mtime_ns))
+    seen = stable_hash([[os.path.abspath(path), *rest] for path, *rest in stamps])
+    memo = place / f"content-{seen}.json"
+    content = read_json(memo)
+    folder = place / _name(content, version) if isinstance(content, str) else None
+    if folder is not None and folder.is_dir():
+        return folder
+    try:
+        with locked(place / ".lock"):
+            content = stable_hash([[p.name, fingerprint(p, whole=True)] for p, *_ in stamps])
+            folder = place / _name(content, version)
+            if not folder.is_dir():
+                _make(folder, make)
+            write_json(memo, content)
+    except OSError as e:
+        if is_disk_error(e):
+            raise disk_error(e, place) from e
+        raise
+    return folder
+
+
+def work_folder(root: Path) -> Path:
+    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it."""
+    return root.parent / f"{root.name}_work"
+
+
+def _name(content: str, version: int | str) -> str:
+    return f"{content}-v{version}"
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.mkdir(parents=True)
+        make(temporary)
+        os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""Folders of numbered pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from posepile.errors import CorruptInput
+from posepile.files import names_in
+
+
+def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
+    r"""Returns the files of a folder by the last number in their names, which must leave no gap.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for name in ("cam2_002.png", "cam2_001.png", "notes.txt"):
+    ...     Path(folder.name, name).touch()
+    >>> [path.name for path in numbered_files(Path(folder.name), 1)]
+    ['cam2_001.png', 'cam2_002.png']
+
+    Args:
+        folder: The folder; hidden files in it and names without a number do not count.
+        first: The number of the first picture.
+
+    Raises:
+        CorruptInput: No such files, or numbers that leave gaps.
+    """
+    numbered: dict[int, str] = {}
+    for name in sorted(names_in(folder)):
+        digits = re.findall(r"\d+", Path(name).stem)
+        if digits and not name.startswith("."):
+            numbered[int(digits[-1])] = name
+    if not numbered:
+        raise CorruptInput(folder, "no numbered picture there", hint="fetch or extract it again")
+    order = sorted(numbered)
+    gap = next((n for n, k in enumerate(order, first) if n != k), None)
+    if gap is not None:
+        raise CorruptInput(
+            folder,
+            f"no number {gap} among {len(order)} files numbered {order[0]} to {order[-1]}; "
+            f"expected all from {first} on",
+            hint="extract it again, or correct the number of the first picture",
+        )
+    return tuple(folder / numbered[k] for k in order)

@@ -1,0 +1,232 @@
+"""What a raw file must hold, declared as one literal, and checked in one call.
+
+A schema is built of
+
+* ``Array("T", 24, 3)``: numbers of that shape; a name stands for an axis of any length that is the
+  same wherever the name appears in one call; ``Array()`` is one number;
+* a dictionary: keys that must be there; ``"key?"`` may be absent or null; ``"*"`` is the schema of
+  all other keys, which are left out otherwise;
+* ``[item]``: a list of items;
+* a type, or a tuple of types: ``int``, ``float`` (takes whole numbers), ``str``, ``bool``;
+* ``OneOf("train", "val")``: one of these values;
+* ``None``: anything, taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+
+AGAIN = "fetch or extract it again"
+
+
+class Array:
+    """Numbers of one shape; see the module's docstring.
+
+    Args:
+        *shape: Lengths, names of free axes, or ``...`` for any number of leading axes.
+        dtype: Of the result. What cannot become it without loss of kind (text, fractions where
+            integers are expected) is refused.
+        finite: Refuse NaN and infinity.
+    """
+
+    def __init__(self, *shape: int | str | Any, dtype: Any = np.float64, finite: bool = True):
+        self.shape, self.dtype, self.finite = shape, np.dtype(dtype), finite
+
+    def __repr__(self) -> str:
+        return f"{_kind(self.dtype)} of shape {_text(self.shape)}"
+
+
+class OneOf:
+    """One of some values; see the module's docstring."""
+
+    def __init__(self, *values: Any):
+        self.values = values
+
+    def __repr__(self) -> str:
+        return " or ".join(map(repr, self.values))
+
+
+def check(
+    value: Any,
+    schema: Any,
+    file: str | os.PathLike,
+    place: str = "",
+    *,
+    hint: str | None = None,
+) -> Any:
+    """Returns a value in the form that a schema declares: dictionaries, lists, arrays.
+
+    >>> check({"R": np.eye(3).tolist(), "id": 7}, {"R": Array(3, 3), "id": int}, "a.json")["id"]
+    7
+    >>> check({"poses": [[1, 2]]}, {"poses": Array("T", 3)}, "a.json")
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: a.json: poses: found shape (1, 2); expected shape (T, 3)
+
+    Args:
+        value: What a reader found.
+        schema: What is expected.
+        file: For messages.
+        place: Where in the file the value stands.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: File, place, what was found and what was expected.
+    """
+    return _Check(file, hint).value(value, schema, place)
+
+
+def lookup(data: Any, key: str, file: str | os.PathLike, *, hint: str | None = None) -> Any:
+    """Returns the value below a dotted key of nested mappings and lists.
+
+    >>> lookup({"cameras": [{"K": 1}, {"K": 2}]}, "cameras.1.K", "a.json")
+    2
+
+    Raises:
+        CorruptInput: Names the part of the key that is missing and what there is instead.
+    """
+    node = data
+    for part in key.split("."):
+        try:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise CorruptInput(
+                file, f"has no {part!r} of key {key!r}; there: {_names(node)}", hint=hint
+            ) from None
+    return node
+
+
+class _Check:
+    """One call of :func:`check`: the axes whose length is known by now."""
+
+    def __init__(self, file: str | os.PathLike, hint: str | None):
+        self.file, self.hint = file, hint
+        self.axes: dict[str, tuple[int, str]] = {}
+
+    def value(self, value: Any, schema: Any, place: str) -> Any:
+        if schema is None:
+            return value
+        if isinstance(schema, Array):
+            return self.array(value, schema, place)
+        if isinstance(schema, dict):
+            return self.mapping(value, schema, place)
+        if isinstance(schema, list):
+            if not isinstance(value, (list, tuple)) and not (
+                isinstance(value, np.ndarray) and value.ndim == 1
+            ):
+                self.refuse(place, _short(value), "a list")
+            return [self.value(v, schema[0], f"{place}[{i}]") for i, v in enumerate(value)]
+        if isinstance(schema, OneOf):
+            if not any(type(value) is type(v) and value == v for v in schema.values):
+                self.refuse(place, _short(value), schema)
+            return value
+        return self.scalar(value, schema, place)
+
+    def mapping(self, value: Any, schema: dict, place: str) -> dict:
+        if not isinstance(value, Mapping):
+            self.refuse(place, _short(value), f"a mapping with {_names(schema)}")
+        result, known = {}, set()
+        for key, inner in schema.items():
+            if key == "*":
+                continue
+            name = key.removesuffix("?") if isinstance(key, str) else key
+            known.add(name)
+            if name in value and not (value[name] is None and name != key):
+                result[name] = self.value(value[name], inner, f"{place}.{name}".lstrip("."))
+            elif name == key:
+                self.refuse(place, f"no {name} (there: {_names(value)})", f"the key {name}")
+        if "*" in schema:
+            for name in value:
+                if name not in known:
+                    result[name] = self.value(
+                        value[name], schema["*"], f"{place}.{name}".lstrip(".")
+                    )
+        return result
+
+    def scalar(self, value: Any, schema: Any, place: str) -> Any:
+        types = schema if isinstance(schema, tuple) else (schema,)
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
+            value = value.item()
+        if isinstance(value, int) and not isinstance(value, bool) and int not in types:
+            value = float(value) if float in types else value
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            self.refuse(place, _short(value), " or ".join(t.__name__ for t in types))
+        return value
+
+    def array(self, value: Any, schema: Array, place: str) -> np.ndarray:
+        try:
+            found = np.asarray(value)
+        except ValueError:
+            self.refuse(place, "lists of different lengths", schema)
+        if found.size == 0 and found.ndim < len(schema.shape):
+            found = found.reshape([0, *(n if isinstance(n, int) else 0 for n in schema.shape[1:])])
+        if found.dtype.kind == "O" or not _fits(found, schema.dtype):
+            self.refuse(place, f"{_kind(found.dtype)}, {_short(value)}", schema)
+        if schema.shape == () and found.size == 1:
+            found = found.reshape(())
+        expected, given = schema.shape, found.shape
+        if expected[:1] == (...,):
+            expected = expected[1:]
+            given = given[len(given) - len(expected) :] if len(given) >= len(expected) else given
+        if len(given) != len(expected) or not all(
+            self.axis(n, wanted, place) for n, wanted in zip(given, expected, strict=True)
+        ):
+            known = {n: self.axes[n] for n in expected if isinstance(n, str) and n in self.axes}
+            there = "".join(
+                f", where {name} is {length} as in {where}"
+                for name, (length, where) in known.items()
+                if where != place
+            )
+            wanted = f"shape {_text(schema.shape)}{there}" if schema.shape else "one number"
+            self.refuse(place, f"shape {found.shape}", wanted)
+        result = found.astype(schema.dtype)
+        if schema.finite and result.dtype.kind == "f" and not np.isfinite(result).all():
+            at = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(result)))
+            self.refuse(place, f"{result[at]} at {list(at)}", "finite numbers")
+        return result
+
+    def axis(self, length: int, wanted: int | str, place: str) -> bool:
+        if not isinstance(wanted, str):
+            return length == wanted
+        return self.axes.setdefault(wanted, (length, place))[0] == length
+
+    def refuse(self, place: str, found: Any, expected: Any) -> None:
+        where = f"{place}: " if place else ""
+        raise CorruptInput(
+            self.file, f"{where}found {found}; expected {expected}", hint=self.hint
+        ) from None
+
+
+def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
+    if dtype.kind in "iu" and array.dtype.kind == "f":
+        return bool((array == np.round(array)).all())
+    kinds = {"f": "fiub", "i": "iub", "u": "iub", "b": "b", "U": "U", "S": "S"}
+    return array.size == 0 or array.dtype.kind in kinds.get(dtype.kind, dtype.kind)
+
+
+def _kind(dtype: np.dtype) -> str:
+    kinds = {"f": "numbers", "i": "integers", "u": "integers", "b": "truth values"}
+    return kinds.get(dtype.kind, "objects" if dtype.kind == "O" else "text")
+
+
+def _text(shape: tuple) -> str:
+    inner = ", ".join("..." if n is ... else str(n) for n in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
+
+
+def _names(node: Any) -> str:
+    if isinstance(node, Mapping):
+        names = sorted(str(name).removesuffix("?") for name in node if name != "*")
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        return ", ".join(names[:10]) + more or "nothing"
+    return f"{len(node)} entries" if isinstance(node, (list, tuple)) else type(node).__name__

@@ -1,0 +1,122 @@
+"""YAML files that a person writes, validated by a pydantic model; a mistake is one line.
+
+The line names the file, the key, the value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import typing
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+from pydantic import BaseModel
+
+from posepile.errors import UsageError, one_line
+
+
+def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any:
+    r"""Returns the content of a YAML file as a pydantic model, or as any type pydantic knows.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> file = Path(folder.name, "sizes.yaml")
+    >>> _ = file.write_text("small: 3\\nlarge: 9")
+    >>> read_yaml(file, dict[str, int])
+    {'small': 3, 'large': 9}
+
+    Args:
+        path: The file.
+        model: A model class, or a type such as ``dict[str, int]``.
+        kind: What the file is, for the message where it is missing.
+
+    Raises:
+        UsageError: No such file, not YAML, a key given twice, or something that is not allowed.
+    """
+    path = Path(path)
+    raw = load_yaml(path, kind=kind)
+    try:
+        return pydantic.TypeAdapter(model).validate_python(raw)
+    except pydantic.ValidationError as e:
+        raise UsageError(describe(e, path, raw, model)) from None
+
+
+def load_yaml(path: Path, *, kind: str = "file") -> Any:
+    """Returns the content of a YAML file as plain data; errors as :func:`read_yaml`."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_NoKeyTwice)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such {kind}") from None
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read: {e.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise UsageError(f"{path}: not valid YAML: {one_line(e)}") from None
+
+
+def describe(
+    error: pydantic.ValidationError, where: object, raw: Any, model: Any, prefix: str = ""
+) -> str:
+    """Returns the first error of a validation as one line: key, value found, what is allowed.
+
+    Args:
+        error: What pydantic raised.
+        where: Names the file.
+        raw: What was validated; entries of its lists are named by their ``name``.
+        model: The model.
+        prefix: Key under which ``raw`` stands.
+    """
+    first = error.errors()[0]
+    node, shown = raw, prefix
+    for step in first["loc"]:
+        if isinstance(step, int) and isinstance(node, list):
+            name = node[step].get("name") if isinstance(node[step], dict) else None
+            shown += f"[{name if isinstance(name, str) else step}]"
+            node = node[step]
+        else:
+            shown += f".{step}" if shown else str(step)
+            model = _model_of(model, step) or model
+            node = node.get(step) if isinstance(node, dict) else None
+    if first["type"] == "extra_forbidden":
+        key, allowed = str(first["loc"][-1]), sorted(getattr(model, "model_fields", ()))
+        close = difflib.get_close_matches(key, allowed, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"{where}: unknown key {shown}{hint}; allowed here: {', '.join(allowed) or 'none'}"
+    if first["type"] == "missing":
+        return f"{where}: {shown} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = first.get("input")
+    if isinstance(value, dict | list):
+        return f"{where}: {shown or 'file'}: {message}"
+    return f"{where}: {shown or 'file'} = {value!r} is not allowed: {message}"
+
+
+class _NoKeyTwice(yaml.SafeLoader):
+    """Refuses a key given twice, of which plain YAML silently keeps the last."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _model_of(model: Any, field: object) -> type[BaseModel] | None:
+    """The model that a field holds, alone, optional, or as elements of a list or mapping."""
+    if field not in getattr(model, "model_fields", ()):
+        return None
+    waiting = [model.model_fields[field].annotation]
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        waiting += [a for a in typing.get_args(annotation) if not isinstance(a, str)]
+    return None

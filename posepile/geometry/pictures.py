@@ -1,0 +1,182 @@
+"""Points in pictures: projections, the box of joints, inside or not.
+
+Pixel centres lie at integers, so a picture of width w reaches from -0.5 to w - 0.5.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+
+if TYPE_CHECKING:
+    import deltacamera
+
+
+def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
+    """Returns points in pixels, NaN where missing, behind the camera or beyond the lens.
+
+    Computed by the camera itself in float32, like everywhere else where the pixels of a point are
+    asked for: half a thousandth of a pixel.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("a.json", intrinsics=[[900, 0, 500], [0, 900, 400], [0, 0, 1]])
+    >>> project(camera, [[0, 0, 1000], [0, 0, -1000]]).round(3).tolist()
+    [[500.0, 400.0], [nan, nan]]
+
+    Args:
+        camera: The camera.
+        points: ``[..., 3]`` millimetres.
+
+    Returns:
+        float64 ``[..., 2]``.
+    """
+    points = np.asarray(points)
+    flat = points.reshape(-1, 3).astype(np.float32)
+    with warnings.catch_warnings():  # NaN is a missing point
+        warnings.simplefilter("ignore", RuntimeWarning)
+        pixels = np.array(camera.world_to_image(flat), np.float64)
+    return pixels.reshape(*points.shape[:-1], 2)
+
+
+def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns which points ``[..., 2]`` lie in a picture of that width and height; NaN do not.
+
+    >>> inside([[-0.5, 0], [99.6, 0]], (100, 80)).tolist()
+    [True, False]
+    """
+    points = np.asarray(points)
+    return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(axis=-1)
+
+
+def box_of_points(
+    points: np.ndarray, size: tuple[int, int] | None = None, expand: float = 1.0
+) -> np.ndarray:
+    """Returns the box of a person's joints: around them, expanded, then clipped to the picture.
+
+    >>> box_of_points([[10, 20], [30, 60], [np.nan, np.nan]], (100, 60), expand=1.5).tolist()
+    [5.0, 10.0, 30.0, 49.5]
+
+    Args:
+        points: ``[..., J, 2]`` pixels; those that are not finite do not count.
+        size: Width and height of the picture; None = not clipped.
+        expand: Factor on width and height about the centre.
+
+    Returns:
+        float32 ``[..., 4]`` x, y, width, height. NaN where there is no box: no point, all of them
+        in one row or column, or the box is outside the picture.
+    """
+    points = np.asarray(points, np.float32)
+    missing = ~np.isfinite(points).all(axis=-1, keepdims=True)
+    low = np.where(missing, np.float32(np.inf), points).min(axis=-2, initial=np.inf)
+    high = np.where(missing, np.float32(-np.inf), points).max(axis=-2, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        extent = high - low
+        center = low + extent / 2
+        extent = extent * np.float32(expand)
+        low = center - extent / 2
+        if size is not None:
+            high = np.minimum(low + extent, np.float32(size) - np.float32(0.5))
+            low = np.maximum(low, np.float32(-0.5))
+            extent = high - low
+        box = np.concatenate([low, extent], axis=-1)
+        box[~((extent > 0) & np.isfinite(box[..., :2])).all(axis=-1)] = np.nan
+    return box
+
+
+def check_projection(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera],
+    points: np.ndarray,
+    pixels: np.ndarray,
+    limit: float,
+    *,
+    frames: Iterable[int] | None = None,
+) -> float:
+    """Returns how far published pixels are from where the camera puts the points, at most.
+
+    Args:
+        where: File and place in it, for the message.
+        camera: The camera, or frame -> camera.
+        points: ``[..., 3]`` world millimetres; ``[n, J, 3]`` if the camera moves.
+        pixels: ``[..., 2]``; pairs with a NaN in either are not compared.
+        limit: Largest distance allowed, pixels.
+        frames: Frame of each of the n, if the camera moves.
+
+    Raises:
+        CorruptInput: A pair is further apart, or a point behind the camera.
+    """
+    points, pixels = np.asarray(points, np.float64), np.asarray(pixels, np.float64)
+    frames = None if frames is None else [int(frame) for frame in frames]
+    if frames is None:
+        projected = project(camera, points)
+    else:
+        pairs = zip(frames, points, strict=True)
+        projected = np.reshape([project(camera(f), p) for f, p in pairs], pixels.shape)
+    off = np.linalg.norm(projected - pixels, axis=-1)
+    known = np.isfinite(points).all(axis=-1) & np.isfinite(pixels).all(axis=-1)
+    off = np.where(known, np.where(np.isnan(off), np.inf, off), 0)
+    if off.max(initial=0) > limit:
+        i = np.unravel_index(np.argmax(off), off.shape)
+        place = f"point {', '.join(map(str, i))}"
+        if frames is not None:
+            place = f"frame {frames[i[0]]}, point {i[1]}"
+        raise CorruptInput(
+            where,
+            f"{place} projects {off[i]:.3g} px from its published place "
+            f"{np.round(pixels[i], 1).tolist()}; expected at most {limit:g} px",
+            hint="axes, units or distortion are not what the recipe assumes",
+        )
+    return float(off.max(initial=0))
+
+
+def box_of_mask(mask: np.ndarray) -> np.ndarray:
+    """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
+
+    >>> box_of_mask(np.array([[0, 1, 1]]))
+    array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
+
+    Returns:
+        float32 ``[4]`` x, y, width, height; NaN if the mask is empty.
+    """
+    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(x):
+        return np.full(4, np.nan, np.float32)
+    return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
+
+
+def check_in_boxes(
+    where: str | os.PathLike, points: np.ndarray, boxes: np.ndarray, limit: float = 0.25
+) -> float:
+    """Returns how far any point lies outside of its box, in pixels; 0 where all are inside.
+
+    >>> check_in_boxes("a.csv", np.array([[[12.0, 5.0], [3.0, 3.0]]]), np.array([[0, 0, 10, 10]]))
+    2.0
+
+    Args:
+        where: File of the boxes, for the message.
+        points: ``[n, J, 2]`` pixels, NaN = missing.
+        boxes: ``[n, 4]`` x, y, width, height, NaN = unknown.
+        limit: Largest distance allowed, as a share of the box's longer side.
+
+    Raises:
+        CorruptInput: A point is further outside.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    outside = np.nan_to_num(np.maximum(low - points, points - high)).max(axis=-1, initial=0)
+    allowed = limit * np.nan_to_num(boxes[:, None, 2:]).max(axis=-1, initial=0)
+    if (outside > allowed).any():
+        n, j = np.unravel_index(np.argmax(outside - allowed), outside.shape)
+        raise CorruptInput(
+            where,
+            f"point {j} projects {outside[n, j]:.0f} px outside of the {n}-th box "
+            f"{np.round(boxes[n], 1).tolist()}; expected at most {allowed[n, 0]:.0f} px",
+            hint="boxes, poses and camera are not of one recording or release",
+        )
+    return float(outside.max(initial=0))

@@ -1,0 +1,131 @@
+"""Checks of rotations, and the axes that cameras are published in."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+
+# Largest entry of |R Rᵀ - 1| that passes. Matrices printed with four decimals are off by up to
+# 2e-4, and by 1e-3 a picture is off by half a pixel at 1000 px from its centre; what is no
+# rotation (a scale mixed in, a row missing, Euler angles) is off by 1e-2 or more.
+ROTATION_TOLERANCE = 1e-3
+
+# Unreal's axes (x forward, y right, z up, left-handed) to OpenCV's (x right, y down, z forward).
+_FROM_UNREAL = np.array([[0.0, 1, 0], [0, 0, -1], [1, 0, 0]])
+
+# Convention -> (camera axes to OpenCV's, world axes to ours).
+_AXES = {
+    "opencv": (np.eye(3), np.eye(3)),
+    "opengl": (np.diag([1.0, -1, -1]), np.eye(3)),  # x right, y up, looking along -z
+    "blender": (np.diag([1.0, -1, -1]), np.eye(3)),
+    "unreal": (_FROM_UNREAL, _FROM_UNREAL),
+}
+
+
+def check_rotation(
+    matrix: np.ndarray, where: str | os.PathLike, *, mirrored: bool = False
+) -> np.ndarray:
+    """Returns rotation matrices as they are, after checking that they are rotations.
+
+    >>> check_rotation(1.2 * np.eye(3), "calib.json, camera 3")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: calib.json, camera 3: the rotation is off by 0.44 ...
+
+    Args:
+        matrix: ``[..., 3, 3]``.
+        where: File and camera, for the message.
+        mirrored: Reflections are expected instead: every determinant must be -1.
+
+    Returns:
+        The same numbers, float64.
+
+    Raises:
+        CorruptInput: Not finite, not orthonormal to ``ROTATION_TOLERANCE``, or of the wrong
+            handedness. Of several matrices the worst is named by its index.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    if matrix.shape[-2:] != (3, 3):
+        raise CorruptInput(where, f"rotation of shape {matrix.shape}; expected 3x3 numbers")
+    many = matrix.reshape(-1, 3, 3)
+    if not np.isfinite(many).all():
+        i = int(np.argmin(np.isfinite(many).all(axis=(1, 2))))
+        raise CorruptInput(where, f"{_nth(i, matrix)} is not finite")
+    off = np.abs(many @ np.swapaxes(many, 1, 2) - np.eye(3)).max(axis=(1, 2), initial=0)
+    if len(off) and off.max() > ROTATION_TOLERANCE:
+        i = int(np.argmax(off))
+        raise CorruptInput(
+            where,
+            f"{_nth(i, matrix)} is off by {off[i]:.2g} (largest entry of R Rᵀ - 1); expected a "
+            f"rotation, off by at most {ROTATION_TOLERANCE:g}",
+            hint="a scale or another matrix is mixed in, or rows and columns are not what is read",
+        )
+    wrong = (np.linalg.det(many) < 0) != mirrored
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        found, expected = ("rotation", "reflection") if mirrored else ("reflection", "rotation")
+        raise CorruptInput(
+            where,
+            f"{_nth(i, matrix)} is a {found} (determinant {1 if mirrored else -1}); expected a "
+            f"{expected}",
+            hint="its pictures are not mirrored, so `mirrored` must not be declared"
+            if mirrored
+            else "declare `mirrored` if the published pictures are mirror images",
+        )
+    return matrix
+
+
+def change_axes(rotation: np.ndarray, center: np.ndarray, axes: str):
+    """Converts world-to-camera rotations and optical centres into OpenCV's camera axes.
+
+    Args:
+        rotation: ``[..., 3, 3]``.
+        center: ``[..., 3]``.
+        axes: ``opencv``, ``opengl`` and ``blender`` (the same camera axes: y up, looking along
+            -z), or ``unreal``, where the world is turned, too: see :func:`unreal_to_opencv`.
+
+    Returns:
+        The converted (rotation, centre).
+    """
+    if axes not in _AXES:
+        raise ValueError(f"axes {axes!r}; known: {', '.join(_AXES)}")
+    camera, world = _AXES[axes]
+    if axes == "opencv":  # to the bit what was given
+        return rotation, center
+    return camera @ rotation @ world.T, center @ world.T
+
+
+def unreal_to_opencv(points: np.ndarray) -> np.ndarray:
+    """Converts points or vectors ``[..., 3]`` of an Unreal world: (x, y, z) to (y, -z, x).
+
+    The result is right-handed with y down, so its up vector is (0, -1, 0).
+
+    >>> unreal_to_opencv([400, -275, 265]).tolist()
+    [-275.0, -265.0, 400.0]
+    """
+    return np.asarray(points, np.float64) @ _FROM_UNREAL.T
+
+
+def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Returns the world-to-camera rotation ``[3, 3]``, in Unreal's axes, of Unreal's angles.
+
+    For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
+
+    Args:
+        yaw: Degrees, to the right.
+        pitch: Degrees, upwards.
+        roll: Degrees, clockwise.
+    """
+    from scipy.spatial.transform import Rotation
+
+    in_opencv = Rotation.from_euler("ZXY", [-roll, -pitch, -yaw], degrees=True).as_matrix()
+    return _FROM_UNREAL.T @ in_opencv @ _FROM_UNREAL
+
+
+def _nth(i: int, matrices: np.ndarray) -> str:
+    if matrices.ndim == 2:
+        return "the rotation"
+    index = np.unravel_index(i, matrices.shape[:-2])
+    return f"rotation {', '.join(map(str, index))}"

@@ -1,0 +1,1 @@
+"""What most datasets are: from declared facts to units and sequences."""

@@ -1,0 +1,219 @@
+"""Single pictures, each with a camera of its own or none, and the people in it.
+
+Pictures are cut into units of some hundreds. A recipe makes a :class:`Picture` of each and calls
+:func:`picture_sequence`::
+
+    def list_units(root, options):
+        yield from picture_units("train", "train", pictures, {"labels": ...})
+
+    def load_unit(root, unit, options):
+        files = unit_files(unit)
+        pictures = []
+        for path, label in zip(files["pictures"], ..., strict=True):
+            people = [Person(i, world_coords=...) for i, ... in enumerate(...)]
+            pictures.append(Picture(path, SIZE, people, make_camera(path, ...)))
+        return [picture_sequence(unit, pictures)]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+from posepile.recipe import Sequence, Stills, Track, Unit
+from posepile.shapes.units import Files, Rows, chunked, make_unit
+
+if TYPE_CHECKING:
+    import deltacamera
+
+
+@dataclass(slots=True)
+class Person:
+    """One person in one picture.
+
+    What takes long (a mask file, a body model) is a function without arguments, which is called
+    when the example is made.
+
+    Attributes:
+        index: Of the person in the picture, as the raw data lists them: also those that are left
+            out count, so that names do not change with the options.
+        world_coords: ``[J, 3]`` millimetres, NaN = missing.
+        image_coords: ``[J, 2]`` pixels, NaN = missing (2D datasets).
+        bbox: x, y, width, height in pixels, or a function that returns them; None = not known.
+        mask: Function that returns an RLE dict, or None.
+        parameters: Function that returns body-model parameters.
+        densepose: Function that returns the triple of :class:`posepile.recipe.Track`.
+        activity: Label.
+        left_out: Why the person becomes no example; None = they do.
+    """
+
+    index: int
+    world_coords: np.ndarray | None = None
+    image_coords: np.ndarray | None = None
+    bbox: Any = None
+    mask: Callable[[], dict | None] | None = None
+    parameters: Callable[[], dict | None] | None = None
+    densepose: Callable[[], tuple | None] | None = None
+    activity: str = "unknown"
+    left_out: str | None = None
+
+
+@dataclass(slots=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        path: The file.
+        size: Width and height that boxes, joints and camera refer to.
+        people: Everyone, also those that are left out.
+        camera: The camera, or None.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    people: list[Person] = field(default_factory=list)
+    camera: deltacamera.Camera | None = None
+
+
+def picture_units(
+    id: str, split: str, pictures: Iterable[Path], shared: Files, *, size: int = 400, **args: Any
+) -> Iterator[Unit]:
+    """Yields units of ``size`` pictures, ``<id>/<number of the first one>``.
+
+    Args:
+        id: Of all these pictures.
+        split: ``train``, ``val`` or ``test``.
+        pictures: In the order in which they are annotated; their files are ``pictures`` among
+            those of the unit.
+        shared: Files that all units need.
+        size: Pictures per unit.
+        **args: As of :func:`posepile.shapes.units.make_unit`; ``first``, the number of the first
+            picture, is added to them.
+    """
+    for number, chunk in enumerate(chunked(pictures, size)):
+        first = number * size
+        files = {"pictures": chunk, **shared}
+        yield make_unit(f"{id}/{first:06d}", split, files, first=first, **args)
+
+
+def picture_sequence(
+    unit: Unit,
+    pictures: list[Picture],
+    *,
+    image_name: Callable[[Path, int], str] | None = None,
+    scene: str = "unknown",
+    dropped: Mapping[str, int] | None = None,
+    checks: Mapping[str, float] | None = None,
+) -> Sequence:
+    """Returns the pictures of a unit; frame ``i`` is the i-th of them.
+
+    Args:
+        unit: Gives id and split.
+        pictures: With everyone in them; who is left out is counted.
+        image_name: (picture's path, person) -> path of the crop; default
+            ``<first part of the unit's id>/<stem>_<person>.jpg``.
+        scene: As of :class:`posepile.recipe.Sequence`.
+        dropped: What the recipe itself has left out, by reason.
+        checks: Self-checks of the recipe.
+
+    Raises:
+        CorruptInput: Two people of a picture have the same index.
+    """
+    paths = [picture.path for picture in pictures]
+    counts = Counter(dropped or {})
+    counts.update(p.left_out for picture in pictures for p in picture.people if p.left_out)
+    if image_name is None:
+        folder = unit.id.rpartition("/")[0] or unit.id
+
+        def image_name(path: Path, person: int) -> str:
+            return f"{folder}/{path.stem}_{person:02d}.jpg"
+
+    cameras = [picture.camera for picture in pictures]
+    return Sequence(
+        id=unit.id,
+        split=unit.split,
+        frames=Stills(tuple(paths), tuple(picture.size for picture in pictures)),
+        camera=cameras.__getitem__ if any(c is not None for c in cameras) else None,
+        tracks=person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
+        image_name=lambda frame, person: image_name(paths[frame], person),
+        scene=scene,
+        dropped=counts,
+        checks=dict(checks or {}),
+    )
+
+
+def person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Track]:
+    """Returns the people of many frames as tracks: those of index 0, those of index 1 ...
+
+    Args:
+        frames: Frame -> file (for messages) and people; whoever is left out is not in a track.
+
+    Raises:
+        CorruptInput: Two people of a frame have the same index.
+    """
+    by_index: dict[int, dict[int, Person]] = {}
+    for frame, (path, people) in frames.items():
+        seen = set()
+        for person in people:
+            if person.index in seen:
+                raise CorruptInput(
+                    path, f"found two people of index {person.index}; expected each index once",
+                    frame=frame,
+                )  # fmt: skip
+            seen.add(person.index)
+            if person.left_out is None:
+                by_index.setdefault(person.index, {})[frame] = person
+    return [_track(index, people) for index, people in sorted(by_index.items())]
+
+
+def _track(index: int, by_frame: dict[int, Person]) -> Track:
+    frames = sorted(by_frame)
+    people = [by_frame[frame] for frame in frames]
+    activities = [person.activity for person in people]
+    return Track(
+        frames=np.array(frames),
+        person=index,
+        world_coords=_stacked(people, "world_coords", 3),
+        image_coords=_stacked(people, "image_coords", 2),
+        bbox=_boxes(people),
+        mask=_called(people, "mask"),
+        parameters=_called(people, "parameters"),
+        densepose=_called(people, "densepose"),
+        activity=activities if len(set(activities)) > 1 else activities[0],
+    )
+
+
+def _stacked(people: list[Person], name: str, n_axes: int) -> np.ndarray | None:
+    """Coordinates of all, NaN for whom there are none; None if there are none at all."""
+    found = [getattr(person, name) for person in people]
+    shape = next((np.shape(value) for value in found if value is not None), None)
+    if shape is None:
+        return None
+    missing = np.full((*shape[:-1], n_axes), np.nan, np.float32)
+    return np.stack([missing if value is None else np.asarray(value) for value in found])
+
+
+def _boxes(people: list[Person]) -> Any:
+    if any(callable(person.bbox) for person in people):
+        return Rows(people, lambda person: np.asarray(_box(person), np.float32))
+    if all(person.bbox is None for person in people):
+        return None
+    return np.array([_box(person) for person in people], np.float32)
+
+
+def _box(person: Person) -> Any:
+    box = person.bbox() if callable(person.bbox) else person.bbox
+    return [np.nan] * 4 if box is None else box
+
+
+def _called(people: list[Person], name: str) -> Callable[[int], Any] | None:
+    functions = [getattr(person, name) for person in people]
+    if all(function is None for function in functions):
+        return None
+    return lambda k: None if functions[k] is None else functions[k]()

@@ -1,0 +1,128 @@
+"""Units of work with named input files, and counts that have to agree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from posepile.errors import CorruptInput
+from posepile.recipe import Unit
+
+Files = Mapping[str, Path | Iterable[Path]]
+
+
+def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
+    """Returns a unit whose input files have names, see :func:`unit_files`.
+
+    >>> unit = make_unit("s1/walk", "train", {"video": Path("a.mp4"), "masks": [Path("0.png")]})
+    >>> unit_files(unit)["masks"]
+    (PosixPath('0.png'),)
+
+    Args:
+        id: As of :class:`posepile.recipe.Unit`.
+        split: ``train``, ``val`` or ``test``.
+        files: Name -> raw file, or several.
+        **args: Whatever else the recipe has to know when it loads the unit; plain data.
+    """
+    paths: list[Path] = []
+    counts: dict[str, int | None] = {}
+    for name, given in files.items():
+        one = isinstance(given, (str, os.PathLike))
+        some = [given] if one else list(given)
+        paths += map(Path, some)
+        counts[name] = None if one else len(some)
+    return Unit(id, split, tuple(paths), {"files": counts, **args})
+
+
+def unit_files(unit: Unit) -> dict[str, Any]:
+    """Returns the input files of a unit by name: a path, or a tuple of them."""
+    files, paths = {}, iter(unit.inputs)
+    for name, count in unit.args["files"].items():
+        some = tuple(next(paths) for _ in range(1 if count is None else count))
+        files[name] = some[0] if count is None else some
+    return files
+
+
+def view_units(
+    id: str, split: str, views: Mapping[str, Files], shared: Files, **args: Any
+) -> Iterator[Unit]:
+    """Yields a unit for every view of a recording, ``<id>/<view>``.
+
+    >>> views = {"left": {"video": Path("l.mp4")}, "right": {"video": Path("r.mp4")}}
+    >>> [unit.id for unit in view_units("s1/walk", "train", views, {"joints": Path("j.npy")})]
+    ['s1/walk/left', 's1/walk/right']
+
+    Args:
+        id: Of the recording.
+        split: ``train``, ``val`` or ``test``.
+        views: View -> files of that view alone.
+        shared: Files that all views need.
+        **args: As of :func:`make_unit`; ``view`` is added to them.
+    """
+    for view, files in views.items():
+        yield make_unit(f"{id}/{view}", split, {**files, **shared}, view=view, **args)
+
+
+def chunked(items: Iterable[Any], size: int) -> Iterator[list]:
+    """Yields lists of ``size`` items, the last one of what is left.
+
+    >>> list(chunked("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    chunk: list = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") -> int:
+    """Returns the one number of frames (or whatever is counted) that all files have.
+
+    >>> same_count({Path("joints.npy"): 7, Path("boxes.csv"): 7})
+    7
+
+    Args:
+        counts: File -> how many it holds; the first one is the measure.
+        what: What is counted.
+
+    Raises:
+        CorruptInput: Two files hold different numbers.
+    """
+    (first, expected), *others = counts.items()
+    for file, found in others:
+        if found != expected:
+            raise CorruptInput(
+                file,
+                f"found {found} {what}; expected {expected}, as in {os.fspath(first)}",
+                hint="fetch or extract both again",
+            )
+    return expected
+
+
+class Rows:
+    """Rows of a track's array that are made when asked for, e.g. boxes of masks read then.
+
+    >>> Rows([5, 7], lambda key: 10 * key)[1]
+    70
+
+    Args:
+        keys: What each row is made from, e.g. the frames.
+        make: Makes it.
+    """
+
+    def __init__(self, keys: Sequence, make: Callable[[Any], Any]):
+        self._keys, self._make = keys, make
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self._keys)
+
+    def __getitem__(self, k: int) -> Any:
+        """Returns the k-th row."""
+        return self._make(self._keys[k])

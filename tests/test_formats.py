@@ -1,0 +1,212 @@
+"""Raw files are read and checked in one call; what is wrong is one line."""
+
+import json
+
+import cdflib.cdfwrite
+import ezc3d
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from posepile.errors import CorruptInput
+from posepile.formats.arrays import read_array, read_npy, read_npz
+from posepile.formats.matlab_files import MatCells, read_mat
+from posepile.formats.mocap_files import read_c3d, read_cdf
+from posepile.formats.schema import Array, OneOf, check, lookup
+from posepile.formats.text_files import iter_json, read_csv, read_json, read_xml
+
+
+def refused(schema, value, match):
+    with pytest.raises(CorruptInput, match=match) as e:
+        check(value, schema, "file.json")
+    assert "\n" not in str(e.value) and str(e.value).startswith("file.json: ")
+
+
+def test_what_is_declared_comes_back_and_nothing_else():
+    value = {"K": [[1, 2], [3, 4]], "name": "a", "rate": 30, "extra": 1, "t": None}
+    schema = {"K": Array(2, 2), "name": str, "rate": float, "t?": Array(3), "u?": int}
+    got = check(value, schema, "f")
+    assert sorted(got) == ["K", "name", "rate"]
+    assert got["K"].dtype == np.float64 and isinstance(got["rate"], float)
+    views = check({"0": {"k": 1}, "n": 2}, {"n": int, "*": {"k": int}}, "f")
+    assert views == {"n": 2, "0": {"k": 1}}
+    assert check([1, 2], [int], "f") == [1, 2]
+    assert check("val", OneOf("train", "val"), "f") == "val"
+    assert check(np.zeros((5, 2, 3)), Array(..., 3), "f").shape == (5, 2, 3)
+    assert check([[7.0]], Array(), "f").shape == ()
+    assert check([], Array("n", 4), "f").shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"a": int}, {"b": 1}, r"found no a \(there: b\); expected the key a"),
+        ({"a": {"b": int}}, {"a": {"b": "x"}}, r"a\.b: found 'x'; expected int"),
+        ({"a": int}, [1], r"found \[1\]; expected a mapping with a"),
+        ({"a": bool}, {"a": 1}, "expected bool"),
+        ({"a": int}, {"a": True}, "found True; expected int"),
+        ([{"a": int}], [{"a": 1}, {}], r"\[1\]: found no a"),
+        (Array(3), [1, 2], r"found shape \(2,\); expected shape \(3,\)"),
+        (Array(2), [[1], [1, 2]], "lists of different lengths"),
+        (Array(2), ["1", "2"], "found text.*expected numbers"),
+        (Array(2), [1, None], "found objects"),
+        (Array(2), [1, np.nan], r"found nan at \[1\]; expected finite numbers"),
+        (Array(2, dtype=int), [1, 2.5], "expected integers of shape"),
+        (Array(), [1, 2], "expected one number"),
+        (OneOf("train", "val"), "test", "found 'test'; expected 'train' or 'val'"),
+        (
+            {"poses": Array("T", 3), "trans": Array("T", 3)},
+            {"poses": np.zeros((4, 3)), "trans": np.zeros((5, 3))},
+            r"trans: found shape \(5, 3\).*T is 4 as in poses",
+        ),
+    ],
+)
+def test_what_is_not_as_declared_is_refused(schema, value, message):
+    refused(schema, value, message)
+
+
+@given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=4), elements=st.floats(-9, 9)))
+def test_any_array_fits_its_own_shape_and_no_other(array):
+    assert np.array_equal(check(array.tolist(), Array(*array.shape), "f"), array)
+    names = Array(*(f"n{i}" for i in range(array.ndim)))
+    assert np.array_equal(check(array, names, "f"), array)
+    refused(Array(*array.shape[:-1], array.shape[-1] + 1), array, "shape")
+    refused(Array(*array.shape, 1), array, "shape")
+
+
+def test_lookup_names_what_is_missing():
+    data = {"a": [{"b": 1}]}
+    assert lookup(data, "a.0.b", "f") == 1
+    for key in ("x", "a.1.b", "a.0.c", "a.b", "a.0.b.c"):
+        with pytest.raises(CorruptInput, match="there: "):
+            lookup(data, key, "f")
+
+
+# ---------------------------------------------------------------- files of every format
+
+
+def write_c3d(path):
+    c3d = ezc3d.c3d()
+    c3d["parameters"]["POINT"]["RATE"]["value"] = [50.0]
+    c3d["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
+    c3d["parameters"]["POINT"]["LABELS"]["value"] = ["a", "b"]
+    c3d["data"]["points"] = np.arange(4 * 2 * 7, dtype=float).reshape(4, 2, 7)
+    c3d.write(str(path))
+
+
+def write_cdf(path):
+    spec = {"Variable": "Pose", "Data_Type": 45, "Num_Elements": 1, "Rec_Vary": True}
+    spec |= {"Var_Type": "zVariable", "Dim_Sizes": [5, 96]}
+    cdf = cdflib.cdfwrite.CDF(path, delete=True)
+    cdf.write_var(spec, var_data=np.arange(480, dtype=float).reshape(1, 5, 96))
+    cdf.close()
+
+
+def write_mat73(path):
+    with h5py.File(path, "w", userblock_size=512) as f:
+        refs = f.create_group("#refs#")
+        cells = f.create_dataset("Masks", (3, 1), h5py.ref_dtype)
+        for i in range(3):
+            refs[f"m{i}"] = np.full((2, 4), i, np.uint8)  # a 4x2 matrix, stored transposed
+            cells[i, 0] = refs[f"m{i}"].ref
+        f["name"] = np.array([[97], [98]], np.uint16)
+        f["name"].attrs["MATLAB_class"] = np.bytes_("char")
+    with open(path, "r+b") as f:
+        f.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+FILES = {
+    "a.json": (lambda p: p.write_text('{"x": [1, 2]}'), read_json),
+    "big.json": (
+        lambda p: p.write_text('{"images": [{"id": 1}, {"id": 2}]}'),
+        lambda p: list(iter_json(p, "images.item", {"id": int})),
+    ),
+    "a.csv": (lambda p: p.write_text("x,y\n1,2.5\n"), lambda p: read_csv(p, {"x": int})),
+    "a.npy": (lambda p: np.save(p, np.eye(3)), lambda p: read_npy(p, Array(3, 3))),
+    "a.npz": (lambda p: np.savez(p, x=np.eye(3)), lambda p: read_npz(p, {"x": Array(3, 3)})),
+    "v5.mat": (
+        lambda p: scipy.io.savemat(p, {"x": np.eye(3), "name": "ab"}),
+        lambda p: read_mat(p, {"x": Array(3, 3), "name": str}),
+    ),
+    "v73.mat": (write_mat73, lambda p: list(MatCells(p, "Masks"))),
+    "a.cdf": (write_cdf, lambda p: read_cdf(p, {"Pose": Array(1, "T", 96)})),
+    "a.c3d": (write_c3d, read_c3d),
+    "a.xml": (lambda p: p.write_text("<a><b>1</b></a>"), read_xml),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files_of_every_format_are_one_line(tmp_path, name):
+    write, read = FILES[name]
+    path = tmp_path / name
+    with pytest.raises(CorruptInput, match=r"file is missing; fetch"):
+        read(path)
+    write(path)
+    read(path)
+    whole = path.read_bytes()
+    for n in {0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 3}:
+        path.write_bytes(whole[:n])
+        try:
+            read(path)
+        except CorruptInput as e:
+            assert str(path) in str(e) and "\n" not in str(e)
+        else:
+            assert n > len(whole) // 2 or name == "a.csv", f"{n} of {len(whole)} bytes are taken"
+
+
+def test_values_come_as_they_are_stored(tmp_path):
+    for name, (write, _) in FILES.items():
+        write(tmp_path / name)
+    assert read_json(tmp_path / "a.json", {"x": Array(2)})["x"].tolist() == [1, 2]
+    assert read_csv(tmp_path / "a.csv", {"y": float, "z?": int}) == [{"y": 2.5, "z": None}]
+    cells = list(MatCells(tmp_path / "v73.mat", "Masks"))
+    assert [c.shape for c in cells] == [(4, 2)] * 3 and cells[2][3, 1] == 2
+    mat = read_mat(tmp_path / "v73.mat", {"name": str, "Masks": None})
+    assert mat["name"] == "ab" and mat["Masks"].shape == (1, 3)
+    pose = read_cdf(tmp_path / "a.cdf", {"Pose": Array(1, "T", 96)})["Pose"]
+    assert pose.shape == (1, 5, 96) and pose[0, 4, 95] == 479
+    mocap = read_c3d(tmp_path / "a.c3d")
+    assert (mocap.rate, mocap.units, mocap.labels) == (50, "mm", ["a", "b"])
+    np.testing.assert_array_equal(
+        mocap.points, np.arange(56.0).reshape(4, 2, 7)[:3].transpose(2, 1, 0)
+    )
+    assert read_xml(tmp_path / "a.xml").find("b").text == "1"
+
+
+def test_csv_lines_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffid,x\n007,1\n008,one\n".encode())
+    with pytest.raises(CorruptInput, match="line 3, column x: found 'one'; expected a number"):
+        read_csv(path, {"id": str, "x": float})
+    assert read_csv(path, {"id": str})[0] == {"id": "007"}
+    with pytest.raises(CorruptInput, match="line 1: found the columns id, x; expected also y"):
+        read_csv(path, {"y": float})
+    path.write_text("1,2\n3\n\n\n")
+    with pytest.raises(CorruptInput, match="line 2: found '3'; expected a,b"):
+        read_csv(path, {"a": int, "b": int}, header=False)
+
+
+def test_xml_that_expands_or_refers_outside_is_refused(tmp_path):
+    path = tmp_path / "a.xml"
+    for text in (
+        '<!DOCTYPE a [<!ENTITY x "xxxx"><!ENTITY y "&x;&x;">]><a>&y;</a>',
+        '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
+    ):
+        path.write_text(text)
+        with pytest.raises(CorruptInput, match="not valid XML"):
+            read_xml(path)
+
+
+def test_arrays_below_keys(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"K": {"0": [[1, 2]]}}))
+    assert read_array(tmp_path / "a.json", "K.0", (1, 2)).tolist() == [[1, 2]]
+    np.savez(tmp_path / "a.npz", start=np.array(8))
+    assert float(read_array(tmp_path / "a.npz", "start", ())) == 8
+    with pytest.raises(CorruptInput, match="has no 'stop' of key 'stop'; there: start"):
+        read_array(tmp_path / "a.npz", "stop", ())
+    with pytest.raises(CorruptInput, match=r"is a \.txt file; expected \.json, \.npz, \.npy"):
+        read_array(tmp_path / "a.txt", "x", ())
