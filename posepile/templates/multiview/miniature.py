@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from posepile.miniature import actor, rig, writers
 from posepile.miniature.shoot import Actor, Backdrop, shoot
 from posepile.miniature.skeleton import make_figure
