@@ -8,9 +8,10 @@ import pytest
 from posepile.checking import whole
 from posepile.checking.check import OF_SAMPLE, QUESTIONS
 from posepile.checking.sample import open_sample
-from posepile.ds import dataset_names
+from posepile.ds import dataset_names, load_recipe
 
 NAMES = dataset_names()
+PACKED = [name for name in NAMES if load_recipe(name).SPEC.kind != "helper"]
 OF_FOLDER = (whole.folder_is_complete, whole.spec_says_what_consumers_need)
 
 
@@ -42,12 +43,19 @@ def test_folder(name, question):
 
 
 @pytest.mark.parametrize("question", OF_SAMPLE, ids=lambda q: q.__name__)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PACKED)
 def test_sample(name, question, sample):
     expect_nothing_wrong(question(sample(name)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(PACKED)) or [None])
+def test_helper(name, miniature):
+    if name is None:
+        pytest.skip("there is no helper")
+    expect_nothing_wrong(whole.helper_leaves_its_files(name, miniature(name)))
+
+
+@pytest.mark.parametrize("name", PACKED)
 def test_second_run(name, sample, run_main):
     s = sample(name)
     again = lambda: run_main(name, s.root, "--miniature").stdout

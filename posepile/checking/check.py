@@ -33,7 +33,7 @@ OF_SAMPLE: tuple[Callable[[Sample], Answer], ...] = (
 # Names of all questions, in the order in which they are answered.
 QUESTIONS = (
     *("folder", "spec", "run", "counts", "examples", "joints", "boxes", "masks", "frames"),
-    *("persons", "world", "cameras", "mirroring", "reader", "second run"),
+    *("persons", "world", "cameras", "mirroring", "reader", "second run", "artefacts"),
 )
 
 
@@ -54,6 +54,9 @@ def check_dataset(name: str, root: Path, seed: int = 0) -> Iterator[Answer]:
         yield Answer("run", [Finding(name, str(e))])
         return
     yield Answer("run", note="main.sh --miniature")
+    if load_recipe(name).SPEC.kind == "helper":
+        yield whole.helper_leaves_its_files(name, root)
+        return
     sample = open_sample(name, root)
     for question in OF_SAMPLE:
         yield question(sample)

@@ -47,7 +47,8 @@ def spec_says_what_consumers_need(name: str) -> Answer:
     if spec.name != name:
         texts.append(f"SPEC.name is {spec.name!r}; expected the folder's name")
     # Training code selects datasets by the beginning of their image paths.
-    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]*)*", spec.image_dir):
+    is_helper = spec.kind == "helper"
+    if not is_helper and not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]*)*", spec.image_dir):
         texts.append(
             f"SPEC.image_dir is {spec.image_dir!r}; expected one folder name of lower-case "
             "letters, digits and underscores"
@@ -55,12 +56,25 @@ def spec_says_what_consumers_need(name: str) -> Answer:
     for field in ("licence", "citation"):
         if not getattr(spec, field):
             texts.append(f"SPEC.{field} is empty")
-    if spec.kind != "2d":
+    if spec.kind not in ("2d", "helper"):
         length = 0 if spec.world_up is None else np.linalg.norm(spec.world_up)
         if not np.isclose(length, 1):
             texts.append(f"SPEC.world_up is {spec.world_up}; expected a unit vector")
     note = f"{spec.kind}, {spec.image_dir}, {spec.joint_info.n_joints} joints"
+    note = spec.kind if is_helper else note
     return Answer("spec", [Finding(name, text) for text in texts], note)
+
+
+def helper_leaves_its_files(name: str, root: Path) -> Answer:
+    """Whether main.sh of a helper has made every file that it promises."""
+    from posepile.run.job import make_run
+
+    with data_root(root):
+        run = make_run(name)
+        files = run.recipe.artefacts(run.root, run.config.dataset)
+    texts = [f"{file} is missing" for file in files if not file.exists()]
+    texts += [] if files else ["artefacts() names no file; expected those that others need"]
+    return Answer("artefacts", [Finding(name, text) for text in texts], f"{len(files)} files")
 
 
 def counts_are_those_of_the_card(sample: Sample) -> Answer:

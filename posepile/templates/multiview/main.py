@@ -16,7 +16,7 @@ from posepile.files import names_in
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_json
-from posepile.geometry.cameras import make_camera
+from posepile.geometry.cameras import MM_PER_UNIT, make_camera
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
 from posepile.shapes.multiview import view_sequence
@@ -35,19 +35,18 @@ SPEC = DatasetSpec(
     citation="newdata: who is to be cited",
     licence="not stated",
 )
-SPLITS = ("train", "val", "test")  # folders; not all of them have to be there
-CAMERAS = "cameras.json"
+SPLIT_OF_TAKE = {"turn": "val", "run": "test"}  # all others are for training
+CAMERAS, JOINTS, VIDEO = "cameras.json", "joints.npy", ".mp4"
 UNIT = "mm"  # of cameras and joints: mm, cm or m
 CAMERA = {  # camera -> its parameters
-    "size": [int],
-    "intrinsics": Array(3, 3),
-    "rotation": Array(3, 3),  # world to camera
-    "translation": Array(3),  # x_cam = R x + t
-    "distortion?": Array(5),
+    "size": Array(2, dtype=np.int64),
+    "K": Array(3, 3),
+    "R": Array(3, 3),  # world to camera
+    "t": Array(3),  # x_cam = R x + t
+    "dist?": Array(5),
 }
 DISTORTION = "k1 k2 p1 p2 k3"
-JOINTS = Array("frames", SPEC.joint_info.n_joints, 3, finite=False)  # NaN = missing
-TO_MM = {"mm": 1, "cm": 10, "m": 1000}[UNIT]
+POSES = Array("frames", SPEC.joint_info.n_joints, 3, finite=False)  # NaN = missing
 
 
 class Options(BaseModel):
@@ -57,39 +56,32 @@ class Options(BaseModel):
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per take and camera: ``<split>/<take>/<camera>.mp4`` and ``joints.npy``."""
-    shared = {"cameras": root / CAMERAS}
-    for split in SPLITS:
-        for take in sorted(names_in(root / split)):
-            folder = root / split / take
-            videos = sorted(name for name in names_in(folder) if name.endswith(".mp4"))
-            views = {Path(name).stem: {"video": folder / name} for name in videos}
-            files = shared | {"joints": folder / "joints.npy"}
-            yield from view_units(f"{split}/{take}", split, views, files)
+    """Yields one unit per take and camera: ``<take>/<camera>.mp4`` beside ``joints.npy``."""
+    for take in sorted(names_in(root)):
+        folder = root / take
+        videos = sorted(name for name in names_in(folder) if name.endswith(VIDEO))
+        views = {Path(name).stem: {"video": folder / name} for name in videos}
+        shared = {"cameras": root / CAMERAS, "joints": folder / JOINTS}
+        yield from view_units(take, SPLIT_OF_TAKE.get(take, "train"), views, shared)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one take seen by one camera."""
     files, view = unit_files(unit), unit.args["view"]
-    camera = read_json(files["cameras"], {view: CAMERA})[view]
-    joints = read_npy(files["joints"], JOINTS) * TO_MM
-    person = Track(np.arange(len(joints)), world_coords=joints.astype(np.float32))
-    size = tuple(camera["size"])
-    return [
-        view_sequence(
-            unit,
-            Video(files["video"], n_frames=len(joints), size=size),
-            make_camera(
-                f"{files['cameras']}: {view}",
-                rotation=camera["rotation"],
-                translation=camera["translation"],
-                unit=UNIT,
-                intrinsics=camera["intrinsics"],
-                distortion=camera.get("distortion"),
-                distortion_order=DISTORTION,
-                size=size,
-                world_up=SPEC.world_up,
-            ),
-            [person],
-        )
-    ]
+    given = read_json(files["cameras"], {view: CAMERA})[view]
+    size = tuple(given["size"].tolist())
+    camera = make_camera(
+        f"{files['cameras']}: {view}",
+        rotation=given["R"],
+        translation=given["t"],
+        unit=UNIT,
+        intrinsics=given["K"],
+        distortion=given.get("dist"),
+        distortion_order=DISTORTION,
+        size=size,
+        world_up=SPEC.world_up,
+    )
+    joints = (read_npy(files["joints"], POSES) * MM_PER_UNIT[UNIT]).astype(np.float32)
+    video = Video(files["video"], n_frames=len(joints), size=size)
+    person = Track(np.arange(len(joints)), world_coords=joints)
+    return [view_sequence(unit, video, camera, [person])]

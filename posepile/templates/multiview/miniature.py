@@ -20,9 +20,10 @@ FIGURE = make_figure(
     "pelv neck htop lsho lelb lwri rsho relb rwri lhip lkne lank rhip rkne rank".split()
 )
 UP = "z"
-TAKES = (("train", "walk"), ("val", "turn"), ("test", "run"))
+TAKES = {"walk": "train", "turn": "val", "run": "test"}
+CAMERAS, JOINTS, VIDEO = "cameras.json", "joints.npy", ".mp4"
+MM_PER_UNIT = 1  # of cameras and joints
 N_FRAMES = 8
-MM_PER_UNIT = 1  # of cameras.json and joints.npy
 
 
 def build(root: Path, seed: int = 0) -> None:
@@ -37,27 +38,27 @@ def build(root: Path, seed: int = 0) -> None:
     content = {
         name: {
             "size": camera.size,
-            "intrinsics": camera.intrinsics,
-            "rotation": camera.rotation,
-            "translation": camera.translation / MM_PER_UNIT,
-            "distortion": camera.distortion,
+            "K": camera.intrinsics,
+            "R": camera.rotation,
+            "t": camera.translation / MM_PER_UNIT,
+            "dist": camera.distortion,
         }
         for name, camera in cameras.items()
     }
-    writers.write_json(root / "cameras.json", content)
+    writers.write_json(root / CAMERAS, content)
     backdrop, sequences = Backdrop(SIZE, seed), {}
-    for i, (split, take) in enumerate(TAKES):
+    for i, (take, split) in enumerate(TAKES.items()):
         motion = actor.move(N_FRAMES, seed + i, up=UP, at=(0, 0, 900))
         joints = actor.pose_skeleton(motion, FIGURE.names)
-        writers.write_npy(root / split / take / "joints.npy", joints / MM_PER_UNIT)
+        writers.write_npy(root / take / JOINTS, joints / MM_PER_UNIT)
         for name, camera in cameras.items():
             start = 17 * len(sequences)  # every video has other numbers drawn in it
             pictures = [
                 shoot(backdrop, camera, [Actor(pose, FIGURE)], start + frame)
                 for frame, pose in enumerate(joints)
             ]
-            write_video(root / split / take / f"{name}.mp4", pictures, 25)
+            write_video(root / take / f"{name}{VIDEO}", pictures, 25)
             kept = [(frame, 0) for frame in frames_kept(joints)]
-            sequences[f"{split}/{take}/{name}"] = SequenceTruth(split, kept, start)
-    pattern = r"(?P<sequence>(train|val|test)/\w+/\w+)/(?P<frame>\d+)\.jpg$"
+            sequences[f"{take}/{name}"] = SequenceTruth(split, kept, start)
+    pattern = r"_downscaled/(?P<sequence>\w+/\w+)/(?P<frame>\d+)\.jpg$"
     write_truth(root, make_truth(FIGURE, pattern, sequences, box="joints"))
