@@ -40,7 +40,9 @@ def build(root, seed=0):
 SOURCES = """
 dataset: backdrops
 licence: CC0
-sources: [{name: pictures, manual: {url: "https://example.org", steps: [Get them.], places: ["*.jpg"]}}]
+sources:
+  - name: pictures
+    manual: {url: "https://example.org", steps: [Get them.], places: ["*.jpg"]}
 layout: ["*.jpg"]
 ignore: [list.txt]
 """
@@ -51,15 +53,14 @@ def folder(tmp_path, monkeypatch):
     folder = tmp_path / "sets" / "backdrops"
     folder.mkdir(parents=True)
     (tmp_path / "data").mkdir()
-    script = (ROOT / "posepile/templates/coco/main.sh").read_text().replace("newdata", "backdrops")
-    lines = [l for l in script.splitlines() if "process" not in l and "newdata pack" not in l]
+    script = (ROOT / "posepile" / "templates" / "coco" / "main.sh").read_text()
     files = {
         "main.py": MAIN.replace("{made}", "list.txt"),
         "miniature.py": MINIATURE,
         "sources.yaml": SOURCES,
         "config.yaml": "dataset: {}\n",
         "exclusions.yaml": "exclusions: []\n",
-        "main.sh": "\n".join(lines),
+        "main.sh": script.replace("newdata", "backdrops"),
         "README.md": "# backdrops\n",
         "__init__.py": "",
     }

@@ -72,7 +72,8 @@ class VideoFrames:
     def __init__(self, source: Video, threads: int = 1):
         self.path = Path(source.path)
         self._threads = threads
-        self._rot90, self._mirrored = source.rot90 % 4, source.mirrored
+        self._rot90 = source.rot90 % 4
+        self._mirrored = source.mirrored
         self._index = videos.index_packets(self.path)
         self.n_frames = self._index.n_frames
         if source.n_frames not in (None, self.n_frames) and not source.mismatch_known:
