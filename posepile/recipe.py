@@ -123,6 +123,8 @@ class Video:
         mismatch_known: The count is known to differ (say why in the card); frames present in both
             are used and the difference is reported.
         rot90: Turn every decoded frame counter-clockwise by this many quarter turns.
+        mirrored: Hand out every frame turned left for right, after ``rot90``; for pictures that
+            are mirror images of the world.
         size: Width and height that boxes and cameras refer to, of the frames as handed out;
             compared with those of the file, which may be somebody's smaller copy. None: nothing to
             compare with.
@@ -132,6 +134,7 @@ class Video:
     n_frames: int | None = None
     mismatch_known: bool = False
     rot90: int = 0
+    mirrored: bool = False
     size: tuple[int, int] | None = None
 
 

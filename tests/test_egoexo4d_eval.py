@@ -14,8 +14,6 @@ from egoexo4d_kit import (
 from posepile.ds.egoexo4d import (
     annotations,
     cameras,
-    eval_body,
-    eval_hand,
     miniature,
 )
 from posepile.ds.egoexo4d import eval as benchmark
@@ -49,6 +47,10 @@ def body_truth(raw, take, split, kind="annotation"):
 def noisy(poses, seed=0):
     rng = np.random.default_rng(seed)
     return {f: np.nan_to_num(p) + rng.normal(0, 0.03, p.shape) for f, p in poses.items()}
+
+
+def keyed(uid, poses):
+    return {f"{uid}/body/{f}": p for f, p in poses.items()}
 
 
 def reference_body(true, pred, extrinsics=None):
@@ -100,22 +102,22 @@ def test_body_numbers_equal_plain_loops(raw, tmp_path, capsys, reference):
 
 
 def test_body_scores_are_means_over_takes(raw):
-    takes_ = {
-        miniature.UIDS[t]: noisy(body_truth(raw, t, "train", "automatic"), seed)
-        for seed, t in enumerate((miniature.REPAIR, miniature.DROPPED))
-    }
+    takes_ = {}
+    for seed, t in enumerate((miniature.REPAIR, miniature.DROPPED)):
+        poses = noisy(body_truth(raw, t, "train", "automatic"), seed)
+        takes_ |= keyed(miniature.UIDS[t], poses)
     with pytest.raises(CorruptInput, match="camera_pose"):  # the dropped take has none
-        eval_body.evaluate_body(raw, takes_, "train", "automatic")
+        benchmark.evaluate_body(raw, takes_, "train", "automatic")
 
 
 def test_missing_predictions_are_named(raw):
     uid = miniature.UIDS[miniature.DANCE]
-    with pytest.raises(WorkError, match=f"take {uid} .* is missing"):
-        eval_body.evaluate_body(raw, {})
+    with pytest.raises(WorkError, match=f"lacks pose {uid}/body/1 and 1 more"):
+        benchmark.evaluate_body(raw, {})
     pred = noisy(body_truth(raw, miniature.DANCE, "val"))
     del pred[4]
-    with pytest.raises(WorkError, match="lacks frame 4"):
-        eval_body.evaluate_body(raw, {uid: pred})
+    with pytest.raises(WorkError, match=f"lacks pose {uid}/body/4, 1 of"):
+        benchmark.evaluate_body(raw, keyed(uid, pred))
 
 
 def test_submission_from_predictions_on_our_crops(raw, tmp_path):
@@ -217,7 +219,7 @@ def one_hand(frame=2):
 
 def test_rules_of_the_hand_benchmark():
     world, image, pose = one_hand()
-    camera, valid, box = eval_hand.hand_validity(world, image, pose)
+    camera, valid, box = benchmark.hand_validity(world, image, pose)
     assert valid.all() and camera.shape == (21, 3)
     low, high = image.min(0) - 20, image.max(0) + 20
     np.testing.assert_allclose(box, np.clip([*low, *high], 0, 511))
@@ -228,7 +230,7 @@ def test_rules_of_the_hand_benchmark():
             change_world(w)
         if change_image:
             change_image(i)
-        return eval_hand.hand_validity(w, i, pose, mask)
+        return benchmark.hand_validity(w, i, pose, mask)
 
     def lose_wrist(w):
         w[0] = np.nan
@@ -265,19 +267,19 @@ def test_rules_of_the_hand_benchmark():
 
 def test_bones_and_angles_no_hand_has():
     world, _, _ = one_hand()
-    assert not eval_hand.implausible_joints(world).any()
+    assert not benchmark.implausible_joints(world).any()
     folded = world.copy()
     folded[7:9] = folded[6] + 0.2 * (folded[5] - folded[6])  # index folded back onto itself
-    assert eval_hand.implausible_joints(folded)[6]
+    assert benchmark.implausible_joints(folded)[6]
     near_root = world.copy()
     near_root[5] = world[0] + 0.5 * (world[5] - world[0])  # 45 mm from the wrist
-    assert eval_hand.implausible_joints(near_root)[5]
+    assert benchmark.implausible_joints(near_root)[5]
     thumb = world.copy()
     thumb[1] = world[0] + 0.9 * (world[1] - world[0])  # the thumb may be that near
-    assert not eval_hand.implausible_joints(thumb)[1]
+    assert not benchmark.implausible_joints(thumb)[1]
     missing = world.copy()
     missing[6] = np.nan
-    assert not eval_hand.implausible_joints(missing).any()
+    assert not benchmark.implausible_joints(missing).any()
 
 
 def test_few_views_do_not_count_for_manual_hands(copy):
@@ -288,9 +290,9 @@ def test_few_views_do_not_count_for_manual_hands(copy):
 
     path = label_path(copy, miniature.REPAIR, "hand/automatic")
     edit(path, reduce)
-    assert eval_hand.hand_truth(copy, "train", "automatic")[0]
+    assert benchmark.hand_truth(copy, "train", "automatic")[0]
     manual = label_path(copy, miniature.REPAIR, "hand/annotation")
     manual.parent.mkdir(parents=True)
     path.rename(manual)
-    truth, left_out = eval_hand.hand_truth(copy, "train", "manual")
+    truth, left_out = benchmark.hand_truth(copy, "train", "manual")
     assert truth == {} and left_out["frames without a valid hand"] == 7

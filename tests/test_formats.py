@@ -210,3 +210,24 @@ def test_arrays_below_keys(tmp_path):
         read_array(tmp_path / "a.npz", "stop", ())
     with pytest.raises(CorruptInput, match=r"is a \.txt file; expected \.json, \.npz, \.npy"):
         read_array(tmp_path / "a.txt", "x", ())
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored", "expected"),
+    [
+        ((2, 24, "T"), (2, 24), (2, 24, 1)),
+        ((72, "T"), (72,), (72, 1)),
+        (("T", 1), (5,), (5, 1)),
+        (("T", 24, 3), (24, 3), (1, 24, 3)),
+        ((3, 1), (3,), (3, 1)),
+        ((2, 24, "T"), (2, 24, 7), (2, 24, 7)),
+    ],
+)
+def test_axes_that_matlab_has_lost_come_back(shape, stored, expected):
+    got = check(np.zeros(stored), Array(*shape, squeezed=True), "f.mat")
+    assert got.shape == expected
+
+
+def test_a_lost_axis_does_not_hide_a_wrong_shape():
+    refused(Array(2, 24, "T", squeezed=True), np.zeros((3, 24)), "shape")
+    refused(Array("T", 24, 3, squeezed=True), np.zeros((24, 2)), "shape")

@@ -40,6 +40,8 @@ def check_bones(
     Raises:
         CorruptInput: One of the two is larger than allowed. The message names the joint.
     """
+    if not len(joints):
+        return 0.0, 0.0
     above = np.array(PARENTS[family][1:])
     bones = joints[:, 1:] - joints[:, above]
     rest = np.einsum("njba,njb->nja", rotations[:, above], bones)

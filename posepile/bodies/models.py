@@ -187,6 +187,15 @@ def find_body_model(
     return None
 
 
+def models_below(root: Path) -> Path | None:
+    """Returns ``body_models`` of a dataset's raw folder, None if there is nothing in it.
+
+    To be handed over as ``models_root``: whoever has put the files there means these.
+    """
+    inside = Path(root) / "body_models"
+    return inside if names_in(inside) else None
+
+
 def _with_expression(shape: np.ndarray, expression: np.ndarray, model) -> np.ndarray:
     """Appends expression columns where the v1.1 (300 + 100) or v1.0 (10 + 10) basis has them."""
     start = 300 if model.num_betas >= 400 else 10

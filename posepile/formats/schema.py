@@ -14,6 +14,7 @@ A schema is built of
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -33,10 +34,18 @@ class Array:
         dtype: Of the result. What cannot become it without loss of kind (text, fractions where
             integers are expected) is refused.
         finite: Refuse NaN and infinity.
+        squeezed: Axes of length 1 may have been lost, as MATLAB does.
     """
 
-    def __init__(self, *shape: int | str | Any, dtype: Any = np.float64, finite: bool = True):
+    def __init__(
+        self,
+        *shape: int | str | Any,
+        dtype: Any = np.float64,
+        finite: bool = True,
+        squeezed: bool = False,
+    ):
         self.shape, self.dtype, self.finite = shape, np.dtype(dtype), finite
+        self.squeezed = squeezed
 
     def __repr__(self) -> str:
         return f"{_kind(self.dtype)} of shape {_text(self.shape)}"
@@ -169,6 +178,8 @@ class _Check:
             self.refuse(place, f"{_kind(found.dtype)}, {_short(value)}", schema)
         if schema.shape == () and found.size == 1:
             found = found.reshape(())
+        if schema.squeezed and found.ndim < len(schema.shape):
+            found = _unsqueezed(found, schema.shape)
         expected, given = schema.shape, found.shape
         if expected[:1] == (...,):
             expected = expected[1:]
@@ -200,6 +211,16 @@ class _Check:
         raise CorruptInput(
             self.file, f"{where}found {found}; expected {expected}", hint=self.hint
         ) from None
+
+
+def _unsqueezed(array: np.ndarray, shape: tuple) -> np.ndarray:
+    """The array with axes of length 1 put back where the shape has 1 or a name, if that fits."""
+    candidates = [i for i, n in enumerate(shape) if isinstance(n, str) or n == 1]
+    for axes in itertools.combinations(candidates, len(shape) - array.ndim):
+        restored = np.expand_dims(array, axes)
+        if all(isinstance(n, str) or n == m for n, m in zip(shape, restored.shape, strict=True)):
+            return restored
+    return array
 
 
 def _fits(array: np.ndarray, dtype: np.dtype) -> bool:

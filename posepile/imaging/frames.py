@@ -73,6 +73,7 @@ class VideoFrames:
         self.path = Path(source.path)
         self._threads = threads
         self._rot90 = source.rot90 % 4
+        self._mirrored = source.mirrored
         self._index = videos.index_packets(self.path)
         self.n_frames = self._index.n_frames
         if source.n_frames not in (None, self.n_frames) and not source.mismatch_known:
@@ -101,13 +102,16 @@ class VideoFrames:
             yield i, self._wrap(frame)
 
     def _wrap(self, frame) -> Frame:
-        if frame.format.name in PLANAR_FORMATS and not self._rot90:
+        planar = frame.format.name in PLANAR_FORMATS
+        if planar and not self._rot90 and not self._mirrored:
             return PlanarFrame(frame)
-        if frame.format.name in PLANAR_FORMATS:
-            return ArrayFrame(np.rot90(PlanarFrame(frame).rgb(), self._rot90))
-        tagged = pictures.colorspace(frame)[0]
-        image = frame.reformat(format="rgb24", src_colorspace=tagged).to_ndarray()
-        return ArrayFrame(np.rot90(image, self._rot90))
+        if planar:
+            image = PlanarFrame(frame).rgb()
+        else:
+            tagged = pictures.colorspace(frame)[0]
+            image = frame.reformat(format="rgb24", src_colorspace=tagged).to_ndarray()
+        image = np.rot90(image, self._rot90)
+        return ArrayFrame(image[:, ::-1] if self._mirrored else image)
 
 
 def _check_size(

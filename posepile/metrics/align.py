@@ -88,6 +88,7 @@ def align(
     *,
     scale: bool = True,
     plain_scale: bool = False,
+    single: bool = False,
 ) -> np.ndarray:
     """Each predicted pose moved onto its truth by :func:`similarity_transform`.
 
@@ -97,7 +98,16 @@ def align(
         valid: bool ``[..., J]``: joints that determine the alignment; all are transformed.
         scale: As in :func:`similarity_transform`.
         plain_scale: As in :func:`similarity_transform`.
+        single: Apply it in float32, as a 4x4 matrix to points ``[..., J, 3]``, as some official
+            evaluators do; some 18 m from the origin that alone moves points by micrometres.
     """
     s, rotation, t = similarity_transform(pred, true, valid, scale=scale, plain_scale=plain_scale)
+    if single:
+        matrix = np.zeros((*s.shape, 4, 4), np.float32)
+        matrix[..., :3, :3], matrix[..., :3, 3] = s[..., None, None] * rotation, t
+        matrix[..., 3, 3] = 1
+        points = np.asarray(pred, np.float32)
+        points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+        return (points @ np.swapaxes(matrix, -1, -2))[..., :3]
     moved = np.asarray(pred, np.float64) @ np.swapaxes(rotation, -1, -2)
     return s[..., None, None] * moved + t[..., None, :]

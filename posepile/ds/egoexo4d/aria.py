@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posepile.ds.egoexo4d.annotations import read_json
-from posepile.ds.egoexo4d.cameras import split_extrinsics
+from posepile.ds.egoexo4d.cameras import read_camera_pose, split_extrinsics
 from posepile.errors import CorruptInput
 from posepile.geometry.cameras import resize_intrinsics
 
@@ -32,7 +32,6 @@ RGB_STREAM = "214-1"
 RGB_LABEL = "camera-rgb"
 IMAGE_SIZE = (1408, 1408)
 SENSOR_CROP = 32  # the recorded image leaves out a border of 32 sensor pixels, then halves
-RECTIFIED_SIZE = 512
 N_PARAMS = 15  # f, cx, cy, k0..k5, p0, p1, s0..s3
 MAX_RESIDUAL = 0.3  # pixels of the 1408 image
 MAX_ANGLE = 55.0  # degrees from the axis: half the nominal field of view
@@ -112,6 +111,21 @@ def aria_key(cameras: dict) -> str | None:
     return next((k for k in cameras if "aria" in k), None)
 
 
+@lru_cache(maxsize=8)
+def read_glasses(path: Path) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], str]:
+    """Returns poses of the glasses by frame (rotation, translation in metres), and their key.
+
+    Raises:
+        CorruptInput: No glasses in the file, or an entry that is no pose.
+    """
+    cameras = read_camera_pose(path)
+    key = aria_key(cameras)
+    if key is None:
+        raise CorruptInput(path, "no camera of the glasses (a key with 'aria') in it")
+    poses = cameras[key].get("camera_extrinsics") or {}
+    return {int(f): split_extrinsics(m, f"{path}, {key}, {f}") for f, m in poses.items()}, key
+
+
 def load_cameras(
     entry: dict, calibration: Path | None, where: str, downscaled: bool, take_name: str
 ) -> tuple[AriaCameras, Callable, float]:
@@ -128,6 +142,19 @@ def load_cameras(
         The cameras by frame, the pose by frame (None in gaps), and the residual of the lens fit in
         pixels of the 1408 image.
     """
+    extrinsics = entry.get("camera_extrinsics")
+    if not isinstance(extrinsics, dict):
+        raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
+    params = read_lens(calibration, where, take_name)
+    matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
+    size = (448, 448) if downscaled else IMAGE_SIZE
+    matrix = resize_intrinsics(matrix, IMAGE_SIZE, size)
+    cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
+    return cameras, cameras.pose, residual
+
+
+def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarray:
+    """Returns FISHEYE624 parameters for the recorded 1408 image from a factory calibration."""
     if calibration is None:
         raise CorruptInput(
             where,
@@ -135,15 +162,7 @@ def load_cameras(
             hint="download the part take_vrs_noimagestream or put the benchmark's JSON at "
             f"aria_calib_json/takes/{take_name}.json",
         )
-    extrinsics = entry.get("camera_extrinsics")
-    if not isinstance(extrinsics, dict):
-        raise CorruptInput(where, "camera_extrinsics of the glasses is not a map from frame")
-    params = to_recorded(read_calibration(calibration), str(calibration))
-    matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
-    size = (448, 448) if downscaled else IMAGE_SIZE
-    matrix = resize_intrinsics(matrix, IMAGE_SIZE, size)
-    cameras = AriaCameras(extrinsics, matrix, coefficients, size, where)
-    return cameras, cameras.pose, residual
+    return to_recorded(read_calibration(calibration), str(calibration))
 
 
 def calibration_files(root: Path, take_name: str, take_dir: Path, key: str) -> tuple[Path, ...]:
@@ -260,21 +279,6 @@ def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndar
             hint="compare the calibration with that of another take, or set dataset.ego=false",
         )
     return matrix, q[3:], worst
-
-
-def rectified_mask(params: np.ndarray, focal: float = 150.0) -> np.ndarray:
-    """Returns where the benchmark's rectified 512 image shows something, bool ``[512, 512]``.
-
-    A pixel counts when its ray falls into the recorded 1408 image and within the lens' image
-    circle (1415 px on the 2880 sensor, the valid radius the Aria tools use for this camera).
-    """
-    center = (RECTIFIED_SIZE - 1) / 2
-    y, x = np.mgrid[:RECTIFIED_SIZE, :RECTIFIED_SIZE]
-    rays = np.stack([(x - center) / focal, (y - center) / focal, np.ones(x.shape)], axis=-1)
-    uv = project_fisheye624(params, rays.reshape(-1, 3))
-    inside = ((uv > -0.5) & (uv < IMAGE_SIZE[0] - 0.5)).all(axis=1)
-    inside &= np.hypot(*(uv - params[1:3]).T) <= 1415 / 2
-    return inside.reshape(x.shape)
 
 
 def _brown_conrady(q: np.ndarray, rays: np.ndarray) -> np.ndarray:

@@ -82,8 +82,7 @@ def models_root(root: Path, options: Options) -> Path | None:
     """Folder of the body models; None = where smplfitter looks."""
     if options.body_models is not None:
         return Path(options.body_models)
-    inside = root / "body_models"
-    return inside if names_in(inside) else None
+    return body_models.models_below(root)
 
 
 def find_model(root: Path, gender: str, options: Options) -> Path | None:

@@ -1,0 +1,202 @@
+"""SURREAL: clips of one rendered SMPL body before a photograph, 320x240 at 30 fps, 100 frames.
+
+See README.md. The published map from the world to the pictures is a reflection: a person's left is
+on the left of the picture where they face the camera. Here every picture and mask is turned
+left for right, so that labels and pictures agree. One unit is one motion with all its clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import rlemasklib
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.spatial.transform import Rotation
+
+from posepile.bodies.checks import check_bones
+from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, global_rotations
+from posepile.bodies.models import body_joints, find_body_model, models_below
+from posepile.bodies.parameters import parameters_by_frame
+from posepile.errors import CorruptInput
+from posepile.files import names_in
+from posepile.formats.matlab_files import read_mat
+from posepile.formats.schema import Array
+from posepile.geometry.cameras import make_camera
+from posepile.geometry.pictures import box_of_mask, check_projection
+from posepile.joint_info import JointInfo
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.units import Rows, make_unit, unit_files
+
+SIZE = (320, 240)
+# World to camera as published, a reflection; focal length and principal point count from the
+# pictures' edge.
+REFLECTION = np.array([[0.0, 0, -1], [0, 1, 0], [-1, 0, 0]])
+FOCAL, PRINCIPAL = 600.0, (160.0, 120.0)
+MAX_PROJECTION_PX = 0.75  # joints2D are rounded to integers
+MAX_BONE_MM = 1.0
+GENDERS = ("female", "male")
+INFO = {  # metres, radians; T frames
+    "joints2D": Array(2, 24, "T", squeezed=True),
+    "joints3D": Array(3, 24, "T", squeezed=True),
+    "pose": Array(72, "T", squeezed=True),
+    "shape": Array(10, "T", squeezed=True),
+    "zrot": Array("T", 1, squeezed=True),
+    "gender": Array("T", 1, squeezed=True, dtype=int),
+    "camLoc": Array(3, 1, squeezed=True),
+}
+PELVIS_LAST = [*range(1, 24), 0]
+
+SPEC = DatasetSpec(
+    name="surreal",
+    joint_info=JointInfo(
+        [SMPL_JOINT_NAMES[j] for j in PELVIS_LAST],
+        "head-neck-thor-rcla-rsho-relb-rwri-rhan,thor-spin-bell-pelv-rhip-rkne-rank-rtoe",
+    ),
+    image_dir="surreal_downscaled",
+    world_up=(0.0, -1.0, 0.0),
+    single_person=True,
+    synthetic=True,
+    realistic_background=False,
+    body_shape="exact",
+    n_valid_betas=10,
+    citation="varol2017surreal: Varol et al., Learning from Synthetic Humans, CVPR 2017",
+    licence="SURREAL licence: non-commercial research, registration, no redistribution",
+)
+
+
+class Options(BaseModel):
+    """Keys below ``dataset:``.
+
+    Attributes:
+        splits: Splits to pack; val is a part of test.
+        runs: Of 0, 1, 2: they differ in how far the clips of a motion overlap (50, 70, 30 %).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    splits: list[Literal["train", "val", "test"]] = Field(
+        ["train", "val", "test"], min_length=1, json_schema_extra=CHOOSES_UNITS
+    )
+    runs: list[Literal[0, 1, 2]] = Field([0, 1, 2], min_length=1, json_schema_extra=CHOOSES_UNITS)
+
+
+def list_units(root: Path, options: Options) -> Iterator[Unit]:
+    """Yields one unit per sequence of motion that is on the disk."""
+    base = root / "cmu" if "cmu" in names_in(root) else root
+    for split in options.splits:
+        for run in options.runs:
+            folder = base / split / f"run{run}"
+            for motion in sorted(names_in(folder)):
+                there = names_in(folder / motion)
+                clips = sorted(n.removesuffix("_info.mat") for n in there if "_info.mat" in n)
+                files = {
+                    kind: [folder / motion / f"{clip}{kind}" for clip in clips]
+                    for kind in (".mp4", "_info.mat", "_segm.mat")
+                }
+                if clips:
+                    yield make_unit(f"{split}/run{run}/{motion}", split, files)
+
+
+def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
+    """Returns the clips of a sequence of motion."""
+    files = unit_files(unit)
+    clips = zip(files[".mp4"], files["_info.mat"], files["_segm.mat"], strict=True)
+    return [load_clip(unit, *paths, models_below(root)) for paths in clips]
+
+
+def load_clip(
+    unit: Unit, video: Path, info_file: Path, masks_file: Path, models: Path | None
+) -> Sequence:
+    """Returns one clip."""
+    info = read_mat(info_file, INFO)
+    gender = int(info["gender"][0, 0])
+    if gender not in (0, 1) or (info["gender"] != gender).any():
+        found = np.unique(info["gender"]).tolist()
+        raise CorruptInput(info_file, f"gender: found {found}; expected 0 or 1 in all frames")
+    coords = info["joints3D"].transpose(2, 1, 0)
+    n, known = len(coords), np.abs(coords).max(axis=(1, 2)) > 0  # some clips have zeros only
+    camera = make_camera(
+        info_file,
+        rotation=REFLECTION,
+        center=info["camLoc"].ravel(),
+        unit="m",
+        focal=FOCAL,
+        principal=PRINCIPAL,
+        pixel_origin="edge",
+        size=SIZE,
+        mirrored=True,
+        world_up=SPEC.world_up,
+    )
+    stored = (SIZE[0] - 0.5, -0.5) + info["joints2D"].transpose(2, 1, 0) * (-1, 1)
+    pose = info["pose"].T.reshape(n, 24, 3)
+    to_world = Rotation.from_euler("x", 90, degrees=True)
+    turned = (
+        to_world * Rotation.from_euler("z", info["zrot"][:, 0]) * Rotation.from_rotvec(pose[:, 0])
+    )
+    pose[:, 0] = turned.as_rotvec()
+    bones = check_bones(
+        info_file,
+        coords[known],
+        global_rotations(pose, SMPL_PARENTS)[known],
+        "smpl",
+        max_stretch=MAX_BONE_MM / 1000,
+        max_off=MAX_BONE_MM / 1000,
+    )
+    checks = {
+        "projection_px": check_projection(
+            info_file, camera, 1000 * coords[known], stored[known], MAX_PROJECTION_PX
+        ),
+        "bone_mm": 1000 * max(bones),
+    }
+    world = np.where(known[:, None, None], 1000 * coords, np.nan)[:, PELVIS_LAST]
+    person = Track(
+        np.arange(n),
+        world_coords=world.astype(np.float32),
+        bbox=Rows(range(n), lambda k: box_of_mask(read_masks(masks_file, n)[k])),
+        mask=lambda k: rlemasklib.encode(read_masks(masks_file, n)[k]),
+        parameters=body_of(info_file, GENDERS[gender], info["shape"].T, pose, coords, models),
+        unusable=lambda k: None if read_masks(masks_file, n)[k].any() else "empty mask",
+    )
+    clip = f"{unit.id}/{video.stem}"
+    return view_sequence(
+        unit,
+        Video(video, n_frames=n, size=SIZE, mirrored=True),
+        camera,
+        [person],
+        id=clip,
+        image_name=lambda frame, _: f"{clip}/frame_{frame:06d}.jpg",
+        checks=checks,
+    )
+
+
+def body_of(
+    where: Path,
+    gender: str,
+    shape: np.ndarray,
+    pose: np.ndarray,
+    joints: np.ndarray,
+    models: Path | None,
+):
+    """Returns SMPL parameters by frame; None where the body model is not on disk.
+
+    The translation follows from the joints and the pelvis of the shaped model.
+    """
+    if find_body_model("smpl", gender, models_root=models) is None:
+        return None
+    rest = {"pose": np.zeros(72), "shape": shape[0]}
+    trans = joints[:, 0] - body_joints("smpl", gender, rest, models_root=models)[0, 0]
+    body = {"type": "smpl", "gender": gender, "hands": "none", "shape": shape, "trans": trans}
+    return parameters_by_frame(where, len(pose), pose=pose.reshape(-1, 72), **body)
+
+
+@lru_cache(maxsize=2)
+def read_masks(path: Path, n_frames: int) -> list[np.ndarray]:
+    """Returns the person's pixels in every frame, uint8 ``[240, 320]``, turned left for right."""
+    shape = Array(SIZE[1], SIZE[0], dtype=np.uint8)
+    parts = read_mat(path, {f"segm_{i + 1}": shape for i in range(n_frames)})
+    return [np.ascontiguousarray(part[:, ::-1] > 0).astype(np.uint8) for part in parts.values()]
