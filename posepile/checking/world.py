@@ -75,7 +75,8 @@ def cameras_see_the_person(sample: Sample) -> Answer:
             findings.append(Finding(name, text, shown.path))
         up = np.asarray(spec.world_up, float)
         if not np.allclose(camera.world_up, up, atol=1e-3):
-            text = f"the camera's world_up is {np.round(np.array(camera.world_up, float), 3).tolist()}"
+            own = np.round(np.array(camera.world_up, float), 3).tolist()
+            text = f"the camera's world_up is {own}"
             findings.append(Finding(name, f"{text}; expected {tuple(spec.world_up)}", shown.path))
         in_camera = rotation @ up
         if abs(in_camera[2]) < 0.97 and (in_camera[1] > 0 or abs(in_camera[0]) > 0.02):
