@@ -10,8 +10,8 @@ from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, Shown
 from posepile.miniature import kit, marks
 
-SIGNED_PX = 1.5  # signed mean offset of one joint over the dataset
-EXAMPLE_PX = 2.0  # signed mean offset of all joints of one example, and median distance
+SIGNED_PX = 0.75  # signed mean offset of one joint over the dataset
+EXAMPLE_PX = 1.5  # signed mean offset of all joints of one example, and median distance
 MIN_FOUND = 0.3  # share of the drawn joints inside the pictures whose disc is found
 MIN_IOU = 0.8  # of one mask
 MEAN_IOU = 0.93
@@ -154,6 +154,10 @@ def _of_box(sample: Sample, shown: Shown, box: np.ndarray, growth: float) -> lis
             text = f"lies outside its box; expected within {allowed:.1f} px"
             joint = sample.joint_names[j]
             findings.append(Finding(sample.name, text, shown.path, joint, tuple(off)))
+    recorded = shown.points[np.isfinite(shown.points).all(axis=1)]
+    within = (recorded >= box[:2] - allowed) & (recorded <= end + allowed)
+    if shown.labelled and not within.all(axis=1).any():
+        findings.append(Finding(sample.name, "no joint lies in the box", shown.path))
     if sample.truth.box != "joints" and shown.figure is not None and shown.figure.any():
         rows, columns = np.nonzero(shown.figure)
         points = np.stack([columns, rows], axis=1)
