@@ -156,7 +156,7 @@ def test_hostile_pickles_are_refused_and_not_run(tmp_path, make, protocol):
         load = numpy_files.load_npy
     else:
         file.write_bytes(payload)
-        load = pickles.load_pickle
+        load = pickles.read_pickle
     with pytest.raises(CorruptInput, match=r"x\.npy: refused: the pickle wants to use \w+\."):
         load(file)
     assert not victim.exists()
@@ -211,11 +211,19 @@ def test_altering_a_class_does_not_reach_the_process():
     assert scipy.sparse.csc_matrix.toarray is before
 
 
-def test_extra_names_can_be_permitted():
-    data = global_("chumpy.ch", "Ch") + b"(I7\ntR."
-    with pytest.raises(CorruptInput, match=r"chumpy\.ch\.Ch"):
-        pickles.loads(data)
-    assert pickles.loads(data, extra={"chumpy.ch.Ch": lambda x: x + 1}) == 8
+def test_arrays_of_chumpy():
+    array = pickle.dumps(np.arange(6.0), 2)[2:-1]
+    places = pickle.dumps(np.array([1, 3]), 2)[2:-1]
+    new = (
+        global_("copy_reg", "_reconstructor") + b"(%s" + global_("__builtin__", "object") + b"NtR"
+    )
+    wrapped = new % global_("chumpy.ch", "Ch") + b"(dS'x'\n" + array + b"sb"
+    np.testing.assert_array_equal(pickles.loads(wrapped + b"."), np.arange(6.0))
+    chosen = new % global_("chumpy.reordering", "Select") + b"(dS'a'\n" + wrapped
+    chosen += b"sS'idxs'\n" + places + b"sS'preferred_shape'\n(I2\nI1\ntsb."
+    np.testing.assert_array_equal(pickles.loads(chosen), [[1], [3]])
+    with pytest.raises(CorruptInput, match="index 9"):
+        pickles.loads(chosen.replace(np.int64(3).tobytes(), np.int64(9).tobytes()))
 
 
 @given(st.data())

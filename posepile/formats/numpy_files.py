@@ -9,31 +9,37 @@ import ast
 import io
 import os
 import struct
-from collections.abc import Callable, Mapping
+import zipfile
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.formats.pickles import UNPICKLING_ERRORS, Path, unpickle
+from posepile.formats.pickle_nodes import Budget
+from posepile.formats.pickled_arrays import check_elements
+from posepile.formats.pickles import UNPICKLING_ERRORS, Path, read_member, refusals, unpickle
 
 
-def load_npy(path: Path, *, extra: Mapping[str, Callable] | None = None) -> Any:
+def load_npy(path: Path, *, max_bytes: int | None = None) -> Any:
     """Loads a ``.npy`` file, also one that holds pickled objects.
 
     Args:
         path: The file.
-        extra: Further permitted names, ``'module.name'`` to the callable that takes its place.
+        max_bytes: Limit of the memory that the content may take; None: as
+            :class:`~posepile.formats.pickle_nodes.Budget` says.
 
     Returns:
         The array. A single pickled object (0-dimensional object array) is returned as itself, so a
         saved dict comes back as a dict.
 
     Raises:
-        CorruptInput: Not an npy file, truncated, or it asks for a name that is not permitted.
+        CorruptInput: Not an npy file, truncated, it asks for something that is not plain data, or
+            is too large.
     """
     with open(path, "rb") as f:
-        return _read_npy(f, os.path.getsize(path), path, extra)
+        size = os.path.getsize(path)
+        with refusals(path):
+            return _read_npy(f, size, path, Budget(size, max_bytes))
 
 
 def npy_size(path: Path) -> int:
@@ -47,40 +53,35 @@ def npy_size(path: Path) -> int:
         return f.tell() + (1 if dtype.hasobject else _count(shape) * dtype.itemsize)
 
 
-def load_npz(path: Path, *, extra: Mapping[str, Callable] | None = None) -> dict[str, Any]:
-    """Loads all members of an ``.npz`` file as by :func:`load_npy`.
+def load_npz(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
+    """Loads all members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
 
     Raises:
         CorruptInput: As there, with the member named.
     """
-    import zipfile
-    import zlib
-
     result = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                data = archive.read(info)
-                where = f"{os.fspath(path)}[{info.filename}]"
-                member = io.BytesIO(data)
-                key = info.filename.removesuffix(".npy")
-                result[key] = _read_npy(member, len(data), where, extra)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
-        raise CorruptInput(
-            path, f"not a complete npz file ({e})", hint="fetch or extract it again"
-        ) from None
+    budget = Budget(os.path.getsize(path), max_bytes)
+    with refusals(path, "not a complete npz file"), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            where = f"{os.fspath(path)}[{info.filename}]"
+            data = read_member(archive, info, budget)
+            key = info.filename.removesuffix(".npy")
+            with refusals(where):
+                result[key] = _read_npy(io.BytesIO(data), len(data), where, budget)
     return result
 
 
-def _read_npy(f: BinaryIO, size: int, where: Path, extra: Mapping[str, Callable] | None) -> Any:
+def _read_npy(f: BinaryIO, size: int, where: Path, budget: Budget) -> Any:
     shape, fortran_order, dtype = _read_header(f, where)
     if dtype.hasobject:
-        array = unpickle(f, where, "latin1", extra)
+        array = unpickle(f.read(), 0, budget)
         if not isinstance(array, np.ndarray) or array.shape != shape:
             found = getattr(array, "shape", type(array).__name__)
             raise CorruptInput(where, f"header announces shape {shape}, the content is {found}")
         return array.item() if array.ndim == 0 else array
     count = _count(shape)
+    # An array of empty things takes no memory, but for ever to look at.
+    budget.take_bytes(count * max(dtype.itemsize, 1))
     expected = f.tell() + count * dtype.itemsize
     if size < expected:
         raise CorruptInput(
@@ -88,8 +89,12 @@ def _read_npy(f: BinaryIO, size: int, where: Path, extra: Mapping[str, Callable]
             f"{size} bytes, but its header announces {expected}: truncated",
             hint="fetch or extract it again",
         )
-    flat = np.frombuffer(f.read(count * dtype.itemsize), dtype, count).copy()
-    return flat.reshape(shape, order="F" if fortran_order else "C")
+    if not dtype.itemsize:
+        return np.zeros(shape, dtype)
+    array = np.frombuffer(f.read(count * dtype.itemsize), dtype, count).copy()
+    array = array.reshape(shape, order="F" if fortran_order else "C")
+    check_elements(array)
+    return array
 
 
 def _count(shape: tuple[int, ...]) -> int:

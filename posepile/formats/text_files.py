@@ -134,7 +134,7 @@ def read_csv(
             raise CorruptInput(
                 path, f"line {line}: found {found!r}; expected {','.join(names)}", hint=hint
             )
-        texts = dict(zip(names, row, strict=True))
+        texts = dict(zip(names, map(str.strip, row), strict=True))
         entry = {}
         for name, key in wanted.items():
             text = texts.get(name, "")

@@ -172,7 +172,7 @@ def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
 
 
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
-    """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it.
+    """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it, large arrays compressed.
 
     Args:
         path: The file.
@@ -215,8 +215,8 @@ def _put(file: Any, group: Any, name: str, value: Any) -> Any:
         return made
     array = np.atleast_2d(array)
     kind = {"float64": "double", "float32": "single", "bool": "logical"}
-    made = group.create_dataset(
-        name, data=array.astype(np.uint8).T if array.dtype == bool else array.T
-    )
+    data = array.astype(np.uint8).T if array.dtype == bool else array.T
+    large = {"compression": "gzip", "compression_opts": 1} if data.nbytes > 1 << 14 else {}
+    made = group.create_dataset(name, data=data, **large)
     made.attrs["MATLAB_class"] = np.bytes_(kind.get(array.dtype.name, array.dtype.name))
     return made
