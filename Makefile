@@ -18,12 +18,12 @@ demo: .venv/installed
 test: .venv/installed-tests
 	.venv/bin/python -m pytest
 
-docs: .venv/installed-tests
-	.venv/bin/mkdocs build --strict
-
 # Can the contract test fail? Plants faults in every dataset's output; minutes.
 mutants: .venv/installed-tests
 	.venv/bin/python -m posepile.checking.mutants
+
+docs: .venv/installed-tests
+	.venv/bin/mkdocs build --strict
 
 lint: .venv/installed-tests
 	.venv/bin/ruff check .
