@@ -35,6 +35,13 @@ def derived_folder(
     never out of date, and copying or touching a source does not make it anew. Of several processes
     one makes it, the others wait.
 
+    >>> _ = (folder / "huge.json").write_text("[3, 1, 2]")
+    >>> def make(new):
+    ...     _ = (new / "sorted.json").write_text("[1, 2, 3]")
+    >>> made = derived_folder([folder / "huge.json"], folder / "mydata_work", make)
+    >>> (made / "sorted.json").read_text()
+    '[1, 2, 3]'
+
     Args:
         sources: The raw files.
         place: Where such folders lie, e.g. ``work_folder(root) / "annotations"``.
@@ -75,7 +82,11 @@ def derived_folder(
 
 
 def work_folder(root: Path) -> Path:
-    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it."""
+    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it.
+
+    >>> work_folder(Path("/data/mydata")).name
+    'mydata_work'
+    """
     return root.parent / f"{root.name}_work"
 
 
