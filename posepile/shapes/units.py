@@ -66,22 +66,6 @@ def view_units(
         yield make_unit(f"{id}/{view}", split, {**files, **shared}, view=view, **args)
 
 
-def chunked(items: Iterable[Any], size: int) -> Iterator[list]:
-    """Yields lists of ``size`` items, the last one of what is left.
-
-    >>> list(chunked("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    chunk: list = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
 def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") -> int:
     """Returns the one number of frames (or whatever is counted) that all files have.
 
