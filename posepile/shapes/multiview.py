@@ -58,6 +58,16 @@ def view_sequence(
     Frames in which nothing is known of a person are left out and counted. If boxes are given,
     how far joints project outside them is one of the sequence's checks.
 
+    >>> from pathlib import Path
+    >>> from posepile.geometry.cameras import make_camera
+    >>> from posepile.recipe import Track, Unit, Video
+    >>> unit = Unit("s1/walk/left", "train", (Path("left.mp4"),))
+    >>> camera = make_camera("left", focal=1000, size=(640, 480))
+    >>> people = [Track(np.arange(5), world_coords=np.full((5, 17, 3), 3000.0))]
+    >>> video = Video(Path("left.mp4"), n_frames=5, size=(640, 480))
+    >>> view_sequence(unit, video, camera, people).image_name(3, 0)
+    's1/walk/left/000003.jpg'
+
     Args:
         unit: Gives split and id.
         frames: Where the pixels are, with the size that camera and boxes refer to.

@@ -87,6 +87,11 @@ def picture_units(
 ) -> Iterator[Unit]:
     """Yields units of ``size`` pictures, ``<id>/<number of the first one>``.
 
+    >>> pictures = [Path(f"{i}.jpg") for i in range(5)]
+    >>> shared = {"labels": Path("labels.json")}
+    >>> [unit.id for unit in picture_units("val", "val", pictures, shared, size=2)]
+    ['val/000000', 'val/000002', 'val/000004']
+
     Args:
         id: Of all these pictures.
         split: ``train``, ``val`` or ``test``.
@@ -114,6 +119,12 @@ def picture_sequence(
     checks: Mapping[str, float] | None = None,
 ) -> Sequence:
     """Returns the pictures of a unit; frame ``i`` is the i-th of them.
+
+    >>> (unit,) = picture_units("val", "val", [Path("7.jpg")], {})
+    >>> person = Person(0, world_coords=np.ones((17, 3)))
+    >>> sequence = picture_sequence(unit, [Picture(Path("7.jpg"), (640, 480), [person])])
+    >>> sequence.tracks[0].frames, sequence.image_name(0, 0)
+    (array([0]), 'val/7_00.jpg')
 
     Args:
         unit: Gives id and split.

@@ -38,7 +38,11 @@ def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
 
 
 def unit_files(unit: Unit) -> dict[str, Any]:
-    """Returns the input files of a unit by name: a path, or a tuple of them."""
+    """Returns the input files of a unit by name: a path, or a tuple of them.
+
+    >>> unit_files(make_unit("walk", "train", {"video": Path("walk.mp4")}))
+    {'video': PosixPath('walk.mp4')}
+    """
     files, paths = {}, iter(unit.inputs)
     for name, count in unit.args["files"]:
         some = tuple(next(paths) for _ in range(1 if count is None else count))
