@@ -188,7 +188,7 @@ def find_body_model(
 
 
 def models_below(root: Path) -> Path | None:
-    """Returns the folder ``body_models`` of a dataset's raw folder, None if there is nothing in it.
+    """Returns ``body_models`` of a dataset's raw folder, None if there is nothing in it.
 
     To be handed over as ``models_root``: whoever has put the files there means these.
     """
