@@ -76,6 +76,14 @@ def raw_miniature(tmp_path_factory):
     return get
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """An environment's prefix with the unpacked wheel in its site-packages, and those."""
+    from wheel_kit import install_package
+
+    return install_package(tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("prefix"))
+
+
 @pytest.fixture
 def server():
     """A web server on this machine."""

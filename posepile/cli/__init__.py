@@ -20,6 +20,7 @@ from posepile.cli.looking import (
     cmd_verify,
     cmd_view,
 )
+from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
@@ -97,6 +98,9 @@ def make_parser() -> argparse.ArgumentParser:
         add_config_options(sub)
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
+    new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
+    new.add_argument("--like", choices=("multiview", "stills", "coco"), required=True)
+    new.add_argument("--at", type=Path, default=Path("."), metavar="DIR", help="default: here")
     add_check_options(
         add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
     )

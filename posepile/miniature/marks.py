@@ -141,6 +141,10 @@ def _distance(point: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds bodies by their tint.
 
+    >>> luma, person = person_map(np.full((4, 6, 3), person_color(1), np.uint8))
+    >>> luma.shape, int(person[0, 0])
+    ((4, 6), 1)
+
     Args:
         image: uint8 RGB.
 

@@ -104,6 +104,31 @@ def calibrate(run: Run) -> None:
                 print(f"{run.name}: {line}")
 
 
+def artefact_lines(run: Run) -> list[str]:
+    """Returns which of a helper's files are there."""
+    files = run.recipe.artefacts(run.root, run.config.dataset)
+    there = sum(path.exists() for path in files)
+    lines = [
+        f"{run.build}: a helper, nothing to pack: {there} of {len(files)} artefacts are there"
+    ]
+    return lines + [f"  {'there  ' if p.exists() else 'missing'}  {p}" for p in files]
+
+
+def require_artefacts(run: Run) -> None:
+    """Looks for the files that a helper is there for.
+
+    Raises:
+        WorkError: One is missing.
+    """
+    files = run.recipe.artefacts(run.root, run.config.dataset)
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        raise WorkError(
+            f"{missing[0]}: {len(missing)} of {len(files)} artefacts of {run.name} are missing; "
+            f"posepile run {run.build} makes them"
+        )
+
+
 def download_plan(run: Run) -> list[str]:
     """Returns what a download would do and what a person must do."""
     lines = []
