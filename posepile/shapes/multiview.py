@@ -30,6 +30,7 @@ import numpy as np
 from posepile.errors import CorruptInput
 from posepile.geometry.pictures import inside, project
 from posepile.recipe import Sequence, Stills, Track, Unit, Video
+from posepile.shapes.units import Rows
 
 if TYPE_CHECKING:
     import deltacamera
@@ -131,32 +132,19 @@ def select_rows(track: Track, keep: np.ndarray) -> Track:
         track: The whole one.
         keep: Positions to keep, or a truth value for each.
     """
-    rows = np.arange(len(track.frames))[keep]
+    rows = np.arange(len(track.frames))[keep].tolist()
 
     def chosen(value: Any) -> Any:
-        if value is None or isinstance(value, str):
+        if value is None or isinstance(value, (str, int)):
             return value
         if isinstance(value, np.ndarray):
             return value[rows]
         if callable(value):
-            return lambda k: value(int(rows[k]))
-        return [value[k] for k in rows] if isinstance(value, list) else _Rows(value, rows)
+            return lambda k: value(rows[k])
+        is_list = isinstance(value, list)
+        return [value[k] for k in rows] if is_list else Rows(rows, value.__getitem__)
 
-    changed = {f.name: chosen(getattr(track, f.name)) for f in dataclasses.fields(track)}
-    return Track(**{**changed, "person": track.person})
-
-
-class _Rows:
-    """Some rows of an object that reads a row when indexed."""
-
-    def __init__(self, rows_of: Any, rows: np.ndarray):
-        self._of, self._rows = rows_of, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, k: int) -> np.ndarray:
-        return self._of[int(self._rows[k])]
+    return Track(**{f.name: chosen(getattr(track, f.name)) for f in dataclasses.fields(track)})
 
 
 def _checked(track: Track, frames: Video | Stills) -> Track:

@@ -27,19 +27,20 @@ def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
         **args: Whatever else the recipe has to know when it loads the unit; plain data.
     """
     paths: list[Path] = []
-    counts: dict[str, int | None] = {}
+    # A list, since the keys of a dictionary would not keep their order on the disk.
+    counts: list[list] = []
     for name, given in files.items():
         one = isinstance(given, (str, os.PathLike))
         some = [given] if one else list(given)
         paths += map(Path, some)
-        counts[name] = None if one else len(some)
+        counts.append([name, None if one else len(some)])
     return Unit(id, split, tuple(paths), {"files": counts, **args})
 
 
 def unit_files(unit: Unit) -> dict[str, Any]:
     """Returns the input files of a unit by name: a path, or a tuple of them."""
     files, paths = {}, iter(unit.inputs)
-    for name, count in unit.args["files"].items():
+    for name, count in unit.args["files"]:
         some = tuple(next(paths) for _ in range(1 if count is None else count))
         files[name] = some[0] if count is None else some
     return files

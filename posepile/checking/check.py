@@ -1,0 +1,158 @@
+"""The contract test of one dataset: makes its miniature, runs its main.sh, asks all questions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import posepile
+from posepile.checking import pictures, whole, world
+from posepile.checking.findings import Answer, Finding
+from posepile.checking.sample import Sample, data_root, open_sample
+from posepile.ds import dataset_dir, load_recipe
+from posepile.errors import UsageError, WorkError
+
+# Asked of a processed miniature, in this order.
+OF_SAMPLE: tuple[Callable[[Sample], Answer], ...] = (
+    whole.counts_are_those_of_the_card,
+    whole.examples_are_those_of_the_card,
+    pictures.joints_are_on_the_discs,
+    pictures.boxes_fit_the_person,
+    pictures.masks_are_the_drawn_person,
+    pictures.frames_are_those_recorded,
+    pictures.persons_are_those_recorded,
+    world.world_is_in_millimetres,
+    world.cameras_see_the_person,
+    world.nothing_is_mirrored,
+    whole.opens_without_us,
+)
+# Names of all questions, in the order in which they are answered.
+QUESTIONS = (
+    *("folder", "spec", "run", "counts", "examples", "joints", "boxes", "masks", "frames"),
+    *("persons", "world", "cameras", "mirroring", "reader", "second run", "artefacts"),
+)
+
+
+def check_dataset(name: str, root: Path, seed: int = 0) -> Iterator[Answer]:
+    """Yields the answers about a dataset; those about a run that failed are missing.
+
+    Args:
+        name: The dataset.
+        root: An empty folder for its miniature, DATA_ROOT of the run.
+        seed: Of the miniature.
+    """
+    yield whole.folder_is_complete(name)
+    yield whole.spec_says_what_consumers_need(name)
+    try:
+        make_miniature(name, root, seed)
+        run_main(name, root)
+    except WorkError as e:
+        yield Answer("run", [Finding(name, str(e))])
+        return
+    yield Answer("run", note="main.sh --miniature")
+    if load_recipe(name).SPEC.kind == "helper":
+        yield whole.helper_leaves_its_files(name, root)
+        return
+    sample = open_sample(name, root)
+    for question in OF_SAMPLE:
+        yield question(sample)
+    yield whole.second_run_does_nothing(sample, lambda: run_main(name, root))
+
+
+def make_miniature(name: str, root: Path, seed: int) -> None:
+    """Makes the raw files with a seed of one's own; those of seed 0 are made by main.sh itself."""
+    if seed:
+        from posepile.run.raw import build_miniature
+
+        build_miniature(name, root / name, seed)
+
+
+def run_main(name: str, root: Path) -> str:
+    """Runs a dataset's main.sh on its miniature and returns what it printed.
+
+    Raises:
+        WorkError: It failed.
+    """
+    done = run_script(name, root, "--miniature")
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing"]
+        script = dataset_dir(name) / "main.sh"
+        raise WorkError(f"{script} --miniature: exit {done.returncode}: {said[-1]}")
+    return done.stdout
+
+
+def run_script(name: str, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs a dataset's main.sh as a user does, with this Python and this package.
+
+    Args:
+        name: The dataset.
+        root: DATA_ROOT.
+        *options: Options of main.sh.
+    """
+    unwanted = ("CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in unwanted}
+    package = str(Path(posepile.__file__).parent.parent)
+
+    def joined(*paths: str | None) -> str:
+        return os.pathsep.join(p for p in paths if p)
+
+    environment |= {
+        "DATA_ROOT": str(root),
+        "PYTHON": sys.executable,
+        "PYTHONPATH": joined(package, os.environ.get("PYTHONPATH")),
+        # A folder outside the package may call the command of this environment by its name.
+        "PATH": joined(os.environ.get("PATH"), str(Path(sys.executable).parent)),
+    }
+    return subprocess.run(
+        ["bash", str(dataset_dir(name) / "main.sh"), *options, "--quiet"],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
+    """Checks datasets one after the other and prints what was found.
+
+    Args:
+        names: The datasets.
+        keep: Folder in which to leave the data, below the dataset's name; None = nowhere.
+        seed: Of the miniatures.
+
+    Returns:
+        Whether all is well.
+
+    Raises:
+        UsageError: An unknown dataset, or data in the way.
+    """
+    for name in names:
+        load_recipe(name)
+        if keep is not None and (keep / name).exists():
+            raise UsageError(f"{keep / name} exists; name another folder, or remove it")
+    failed = []
+    for name in names:
+        print(f"{name}:", flush=True)
+        with tempfile.TemporaryDirectory(prefix=f"posepile-check-{name}-") as folder:
+            root = Path(folder) if keep is None else keep.absolute() / name
+            root.mkdir(parents=True, exist_ok=True)
+            answers = []
+            with data_root(root):
+                for answer in check_dataset(name, root, seed):
+                    answers.append(answer)
+                    print("\n".join(answer.lines()), flush=True)
+        wrong = [a.question for a in answers if a.findings]
+        asked = sum(a.asked for a in answers)
+        if wrong:
+            failed.append(name)
+            print(f"{name}: FAILED: {', '.join(wrong)}")
+        else:
+            print(f"{name}: ok, {asked} of {len(answers)} questions asked")
+        if keep is not None:
+            print(f"{name}: the data is in {root}; DATA_ROOT={root} posepile view {name}")
+    return not failed
