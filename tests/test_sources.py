@@ -60,6 +60,37 @@ def test_mistakes_in_sources_yaml_are_one_line(tmp_path, text, expected):
     assert str(e.value).startswith(str(path)) and "\n" not in str(e.value)
 
 
+EACH = """
+dataset: x
+sources:
+  - name: "{clip}-{view}"
+    each: {clip: [walk, run], view: ["00", "01"]}
+    except: [run-00]
+    url: https://example.org/{clip}/hd_{view}.mp4
+    to: "{clip}/{view}.mp4"
+    provides: ["{clip}/{view}.{mp4,avi}"]
+    part: "{clip}"
+"""
+
+
+def test_one_entry_for_many_sources(tmp_path):
+    path = tmp_path / "sources.yaml"
+    path.write_text(EACH)
+    sources = load_sources(path)
+    assert [s.name for s in sources.sources] == ["walk-00", "walk-01", "run-01"]
+    last = sources.sources[-1]
+    assert (last.url, last.path) == ("https://example.org/run/hd_01.mp4", "run/01.mp4")
+    assert last.provides == ["run/01.{mp4,avi}"]
+    assert [s.name for s in sources.select(["walk"])] == ["walk-00", "walk-01"]
+    for wrong, message in [
+        (EACH.replace("[run-00]", "[run-02]"), "there is no source 'run-02'"),
+        (EACH.replace("[walk, run]", "walk"), r"sources\[\{clip\}-\{view\}\]\.each must be names"),
+    ]:
+        path.write_text(wrong)
+        with pytest.raises(UsageError, match=message):
+            load_sources(path)
+
+
 def test_missing_sources_yaml(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         load_sources(tmp_path / "sources.yaml")
