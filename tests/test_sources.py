@@ -7,6 +7,7 @@ import pytest
 
 import posepile.ds
 from posepile.acquire.patterns import find_matches, glob_regex
+from posepile.acquire.plan import format_plan
 from posepile.acquire.sources import load_sources
 from posepile.errors import UsageError
 
@@ -82,6 +83,11 @@ def test_one_entry_for_many_sources(tmp_path):
     assert (last.url, last.path) == ("https://example.org/run/hd_01.mp4", "run/01.mp4")
     assert last.provides == ["run/01.{mp4,avi}"]
     assert [s.name for s in sources.select(["walk"])] == ["walk-00", "walk-01"]
+    path.write_text(EACH.replace("[walk, run]", "[walk, run, jump, sit]"))
+    lines = format_plan("x", path, tmp_path).splitlines()
+    assert [line.split()[1] for line in lines[1:5]] == ["walk-00", "walk-01", "run-01", "…"]
+    assert lines[4].endswith("and 4 more {clip}-{view}")
+    assert "7 sources" in lines[5]
     for wrong, message in [
         (EACH.replace("[run-00]", "[run-02]"), "there is no source 'run-02'"),
         (EACH.replace("[walk, run]", "walk"), r"sources\[\{clip\}-\{view\}\]\.each must be names"),

@@ -161,6 +161,7 @@ class Source(FileFacts):
         provides: Files that show that somebody has already extracted it by hand.
         login: How the server wants to be asked.
         note: Shown in the plan.
+        one_of: Name with ``{}`` of the entry with ``each`` that it was made from.
     """
 
     name: Name
@@ -177,6 +178,7 @@ class Source(FileFacts):
     provides: Patterns = Field(default_factory=list)
     login: Login | None = None
     note: str = ""
+    one_of: str = ""
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -368,7 +370,11 @@ def _expanded(raw: typing.Any) -> typing.Any:
         unknown = set(left_out) - {source.get("name") for source in made}
         if unknown:
             raise ValueError(f"{where}.except: there is no source {min(unknown)!r}")
-        sources += [source for source in made if source.get("name") not in left_out]
+        sources += [
+            {**source, "one_of": entry.get("name")}
+            for source in made
+            if source.get("name") not in left_out
+        ]
     return {**raw, "sources": sources}
 
 

@@ -7,9 +7,9 @@ frame, some ten thousand, so they are first put into one file for all of its vie
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,15 +40,11 @@ BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd"
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
 BODIES |= {"lost": Array("k", dtype=int), "reasons": Array("k", dtype=str), "n_files": int}
 PACKING = 1  # raised when pack_bodies writes something else
-CAMERA = {
-    "resolution": Array(2, dtype=int),
-    "K": Array(3, 3),
-    "distCoef": Array(5),
-    "R": Array(3, 3),
-    "t": Array(3, 1, squeezed=True),
-}
-NECK, PELVIS, HIPS = 0, 2, [6, 12]  # raw joints
-ORDER = [NECK, 1, *range(3, 19), PELVIS]
+SIZE = (1920, 1080)
+CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
+CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
+PELVIS, HIPS = 2, [6, 12]  # among the raw joints
+ORDER = [0, 1, *range(3, 19), PELVIS]
 MIN_CONFIDENCE = 0.1  # a joint must have more
 MIN_JOINTS = 6  # known, and again inside the picture
 MAX_PELVIS_MM = 1.0  # from the middle of the hips
@@ -74,10 +70,9 @@ class Options(BaseModel):
     """Keys below ``dataset:``.
 
     Attributes:
-        sequences: Globs over the names of recordings, e.g. ``"*_haggling*"``; None = all in place.
+        sequences: Globs over recordings, e.g. ``*_haggling*``; None = all that are in place.
         views: HD cameras, 0 to 30; None = all.
-        max_unreadable: A recording with a larger share of unreadable body files is refused; one
-            is always permitted.
+        max_unreadable: Share of body files that may be unreadable; one always may.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -89,33 +84,29 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per HD video of the recordings that have body files and a calibration."""
-    there = [name for name in sorted(names_in(root)) if (root / name).is_dir()]
+    names = sorted(names_in(root))
     for pattern in options.sequences or ():
-        if not any(fnmatchcase(name, pattern) for name in there):
-            raise UsageError(f"dataset.sequences: no folder of {root} matches {pattern!r}")
-    for name in there:
-        calibration = f"calibration_{name}.json"
-        if not any(fnmatchcase(name, pattern) for pattern in options.sequences or "*"):
+        if not fnmatch.filter(names, pattern):
+            raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
+    for name in names:
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in options.sequences or ["*"]):
             continue
-        files = body_files(root / name)
-        if not files or calibration not in names_in(root / name):
+        folder, calibration = root / name, f"calibration_{name}.json"
+        files = body_files(folder) if calibration in names_in(folder) else []
+        if not files:  # many recordings have none
             continue
         place = work_folder(root) / "bodies"
         packed = derived_folder(files, place, partial(pack_bodies, files), version=PACKING)
-        views = {
-            video[:-4]: {"video": root / name / "hdVideos" / video}
-            for video in sorted(names_in(root / name / "hdVideos"))
-            if re.fullmatch(r"hd_00_\d\d\.mp4", video)
-            and int(video[6:8]) in (options.views or range(31))
-        }
-        shared = {"calibration": root / name / calibration, "bodies": packed / "bodies.npz"}
+        videos = [folder / "hdVideos" / f"hd_00_{k:02d}.mp4" for k in options.views or range(31)]
+        there = names_in(folder / "hdVideos")
+        views = {video.stem: {"video": video} for video in videos if video.name in there}
+        shared = {"calibration": folder / calibration, "bodies": packed / "bodies.npz"}
         yield from view_units(name, "train", views, shared)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one recording seen by one camera."""
-    files = unit_files(unit)
-    name = unit.id.split("/")[0]
+    files, name = unit_files(unit), unit.id.split("/")[0]
     stored = read_npz(files["bodies"], BODIES)
     lost, reasons, n_files = (stored[key] for key in ("lost", "reasons", "n_files"))
     if len(lost) > max(1, options.max_unreadable * n_files):
@@ -125,22 +116,20 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             f"{lost[0]} ({reasons[0]}); expected at most {options.max_unreadable:.1%}",
             hint="extract the archive again, or raise dataset.max_unreadable",
         )
-    camera = load_camera(files["calibration"], int(unit.args["view"][6:]))
     tracks, n_few, pelvis_mm = load_people(files["bodies"])
     for track in tracks:
         track.activity = re.sub(r"^\d+_|\d+$", "", name)
-    return [
-        view_sequence(
-            unit,
-            Video(files["video"], size=camera.image_size),
-            camera,
-            tracks,
-            min_joints_inside=MIN_JOINTS,
-            scene="studio",
-            dropped={UNREADABLE: len(lost), FEW_JOINTS: n_few},
-            checks={"pelvis_from_hips_mm": pelvis_mm},
-        )
-    ]
+    sequence = view_sequence(
+        unit,
+        Video(files["video"], size=SIZE),
+        load_camera(files["calibration"], int(unit.args["view"][6:])),
+        tracks,
+        min_joints_inside=MIN_JOINTS,
+        scene="studio",
+        dropped={UNREADABLE: len(lost), FEW_JOINTS: n_few},
+        checks={"pelvis_from_hips_mm": pelvis_mm},
+    )
+    return [sequence]
 
 
 def body_files(folder: Path) -> list[Path]:
@@ -182,22 +171,17 @@ def load_people(path: Path) -> tuple[list[Track], int, float]:
     """
     stored = read_npz(path, BODIES)
     coords, missing = 10 * stored["bodies"][..., :3], stored["bodies"][..., 3] <= MIN_CONFIDENCE
+    enough = (~missing).sum(axis=1) >= MIN_JOINTS
     # Where a hip is missing, the pelvis may be that of an earlier frame.
     missing[:, PELVIS] |= missing[:, HIPS].any(axis=1)
     coords[missing] = np.nan
     off = np.linalg.norm(coords[:, PELVIS] - coords[:, HIPS].mean(axis=1), axis=-1)
     off = off[np.isfinite(off)]
-    if len(off) and np.mean(off > MAX_PELVIS_MM) > 0.01:
-        raise CorruptInput(
-            path,
-            f"the pelvis is not in the middle of the hips (up to {off.max():.0f} mm off)",
-            hint="the body files do not have the order of joints that the recipe assumes",
-        )
-    enough = (~missing).sum(axis=1) >= MIN_JOINTS
-    frames, coords = stored["frames"][enough], coords[enough][:, ORDER]
+    if (off > MAX_PELVIS_MM).sum() > 0.01 * len(off):
+        text = f"the pelvis is not in the middle of the hips (up to {off.max():.0f} mm off)"
+        raise CorruptInput(path, text, hint="the recipe assumes another order of joints")
+    frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
     tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
-    for track in tracks:
-        track.world_coords = track.world_coords.astype(np.float32)
     return tracks, int((~enough).sum()), float(off.max(initial=0))
 
 
@@ -216,6 +200,6 @@ def load_camera(path: Path, node: int) -> deltacamera.Camera:
         unit="cm",
         intrinsics=camera["K"],
         distortion=camera["distCoef"],
-        size=tuple(map(int, camera["resolution"])),
+        size=SIZE,
         world_up=SPEC.world_up,
     )
