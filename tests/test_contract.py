@@ -6,13 +6,13 @@ The questions are those of ``posepile check``, asked of one run of each dataset'
 import pytest
 
 from posepile.checking import whole
-from posepile.checking.check import OF_SAMPLE, QUESTIONS
+from posepile.checking.check import OF_FOLDER, OF_SAMPLE
 from posepile.checking.sample import open_sample
 from posepile.ds import dataset_names, load_recipe
 
 NAMES = dataset_names()
-PACKED = [name for name in NAMES if load_recipe(name).SPEC.kind != "helper"]
-OF_FOLDER = (whole.folder_is_complete, whole.spec_says_what_consumers_need)
+WITH_EXAMPLES = [name for name in NAMES if load_recipe(name).SPEC.kind != "helper"]
+HELPERS = [name for name in NAMES if name not in WITH_EXAMPLES]
 
 
 @pytest.fixture(scope="module")
@@ -28,35 +28,33 @@ def sample(miniature):
     return get
 
 
-def expect_nothing_wrong(answer):
-    print("\n".join(answer.lines()))
-    assert not answer.findings, "\n".join(answer.lines())
-    assert answer.question in QUESTIONS
+def expect_nothing_wrong(question, answer):
+    lines = "\n".join(answer.lines(question))
+    print(lines)
+    assert not answer.findings, lines
     if not answer.asked:
         pytest.skip(answer.note)
 
 
-@pytest.mark.parametrize("question", OF_FOLDER, ids=lambda q: q.__name__)
+@pytest.mark.parametrize("question", OF_FOLDER)
 @pytest.mark.parametrize("name", NAMES)
 def test_folder(name, question):
-    expect_nothing_wrong(question(name))
+    expect_nothing_wrong(question, OF_FOLDER[question](name))
 
 
-@pytest.mark.parametrize("question", OF_SAMPLE, ids=lambda q: q.__name__)
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("question", OF_SAMPLE)
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_sample(name, question, sample):
-    expect_nothing_wrong(question(sample(name)))
+    expect_nothing_wrong(question, OF_SAMPLE[question](sample(name)))
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(PACKED)) or [None])
-def test_helper(name, miniature):
-    if name is None:
-        pytest.skip("there is no helper")
-    expect_nothing_wrong(whole.helper_leaves_its_files(name, miniature(name)))
-
-
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_second_run(name, sample, run_main):
     s = sample(name)
     again = lambda: run_main(name, s.root, "--miniature").stdout
-    expect_nothing_wrong(whole.second_run_does_nothing(s, again))
+    expect_nothing_wrong("second run", whole.second_run_does_nothing(s, again))
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_artefacts(name, miniature):
+    expect_nothing_wrong("artefacts", whole.artefacts_are_there(name, miniature(name)))

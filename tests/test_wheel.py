@@ -57,3 +57,18 @@ def test_an_installed_main_sh_uses_the_package_beside_it(installed, tmp_path):
     calls = (prefix / "calls").read_text().splitlines()
     assert len(calls) == 4
     assert all(Path(call).resolve() == site.resolve() for call in calls)
+
+
+def test_an_installed_check_tests_a_folder(installed, tmp_path):
+    prefix, site = installed
+    code = "import posepile.cli; posepile.cli.main(['check', 'coco'])"
+    done = subprocess.run(
+        [prefix / "bin" / "python", "-c", code],
+        env=outside(site, {"PYTHONPATH": str(site)}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("coco: ok, ")

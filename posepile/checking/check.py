@@ -6,61 +6,79 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import posepile
 from posepile.checking import pictures, whole, world
 from posepile.checking.findings import Answer, Finding
 from posepile.checking.sample import Sample, data_root, open_sample
 from posepile.ds import dataset_dir, load_recipe
-from posepile.errors import UsageError, WorkError
+from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.miniature import TRUTH
 
+# Asked of a folder as it is.
+OF_FOLDER: dict[str, Callable[[str], Answer]] = {
+    "folder": whole.folder_is_complete,
+    "spec": whole.spec_says_what_consumers_need,
+}
 # Asked of a processed miniature, in this order.
-OF_SAMPLE: tuple[Callable[[Sample], Answer], ...] = (
-    whole.counts_are_those_of_the_card,
-    whole.examples_are_those_of_the_card,
-    pictures.joints_are_on_the_discs,
-    pictures.boxes_fit_the_person,
-    pictures.masks_are_the_drawn_person,
-    pictures.frames_are_those_recorded,
-    pictures.persons_are_those_recorded,
-    world.world_is_in_millimetres,
-    world.cameras_see_the_person,
-    world.nothing_is_mirrored,
-    whole.opens_without_us,
-)
-# Names of all questions, in the order in which they are answered.
-QUESTIONS = (
-    *("folder", "spec", "run", "counts", "examples", "joints", "boxes", "masks", "frames"),
-    *("persons", "world", "cameras", "mirroring", "reader", "second run", "artefacts"),
-)
+OF_SAMPLE: dict[str, Callable[[Sample], Answer]] = {
+    "counts": whole.counts_are_those_of_the_card,
+    "examples": whole.examples_are_those_of_the_card,
+    "joints": pictures.joints_are_on_the_discs,
+    "boxes": pictures.boxes_fit_the_person,
+    "masks": pictures.masks_are_the_drawn_person,
+    "frames": pictures.frames_are_those_recorded,
+    "persons": pictures.persons_are_those_recorded,
+    "world": world.world_is_in_millimetres,
+    "cameras": world.cameras_see_the_person,
+    "mirroring": world.nothing_is_mirrored,
+    "reader": whole.opens_without_us,
+}
 
 
-def check_dataset(name: str, root: Path, seed: int = 0) -> Iterator[Answer]:
-    """Yields the answers about a dataset; those about a run that failed are missing.
+def check_dataset(name: str, root: Path, seed: int = 0) -> Iterator[tuple[str, Answer]]:
+    """Yields questions about a dataset with their answers; none after a run that failed.
 
     Args:
         name: The dataset.
         root: An empty folder for its miniature, DATA_ROOT of the run.
         seed: Of the miniature.
     """
-    yield whole.folder_is_complete(name)
-    yield whole.spec_says_what_consumers_need(name)
-    try:
-        make_miniature(name, root, seed)
-        run_main(name, root)
-    except WorkError as e:
-        yield Answer("run", [Finding(name, str(e))])
+    for question, function in OF_FOLDER.items():
+        yield question, ask(function, name, name)
+    yield "run", ask(lambda n: _first_run(n, root, seed), name, name)
+    if not (root / name / TRUTH).is_file():
         return
-    yield Answer("run", note="main.sh --miniature")
     if load_recipe(name).SPEC.kind == "helper":
-        yield whole.helper_leaves_its_files(name, root)
-        return
-    sample = open_sample(name, root)
-    for question in OF_SAMPLE:
-        yield question(sample)
-    yield whole.second_run_does_nothing(sample, lambda: run_main(name, root))
+        yield "artefacts", ask(lambda n: whole.artefacts_are_there(n, root), name, name)
+    elif (root / f"{name}.barecat.manifest.json").is_file():
+        sample = open_sample(name, root)
+        for question, function in OF_SAMPLE.items():
+            yield question, ask(function, sample, name)
+        again = lambda s: whole.second_run_does_nothing(s, lambda: run_main(name, root))  # noqa: E731
+        yield "second run", ask(again, sample, name)
+
+
+def ask(function: Callable[[Any], Answer], subject: Any, name: str) -> Answer:
+    """Returns the answer to a question; that it could not be answered is a finding."""
+    try:
+        return function(subject)
+    except PosePileError as e:
+        return Answer([Finding(name, str(e))])
+    except Exception as e:  # whatever a recipe at work in somebody's own folder leads to
+        line = traceback.extract_tb(e.__traceback__)[-1]
+        text = f"{type(e).__name__}: {one_line(e)} ({line.filename}, line {line.lineno})"
+        return Answer([Finding(name, f"the question cannot be answered: {text}")])
+
+
+def _first_run(name: str, root: Path, seed: int) -> Answer:
+    make_miniature(name, root, seed)
+    run_main(name, root)
+    return Answer(note="main.sh --miniature")
 
 
 def make_miniature(name: str, root: Path, seed: int) -> None:
@@ -132,7 +150,7 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
         UsageError: An unknown dataset, or data in the way.
     """
     for name in names:
-        load_recipe(name)
+        dataset_dir(name)
         if keep is not None and (keep / name).exists():
             raise UsageError(f"{keep / name} exists; name another folder, or remove it")
     failed = []
@@ -141,13 +159,13 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
         with tempfile.TemporaryDirectory(prefix=f"posepile-check-{name}-") as folder:
             root = Path(folder) if keep is None else keep.absolute() / name
             root.mkdir(parents=True, exist_ok=True)
-            answers = []
+            answers = {}
             with data_root(root):
-                for answer in check_dataset(name, root, seed):
-                    answers.append(answer)
-                    print("\n".join(answer.lines()), flush=True)
-        wrong = [a.question for a in answers if a.findings]
-        asked = sum(a.asked for a in answers)
+                for question, answer in check_dataset(name, root, seed):
+                    answers[question] = answer
+                    print("\n".join(answer.lines(question)), flush=True)
+        wrong = [question for question, answer in answers.items() if answer.findings]
+        asked = sum(answer.asked for answer in answers.values())
         if wrong:
             failed.append(name)
             print(f"{name}: FAILED: {', '.join(wrong)}")

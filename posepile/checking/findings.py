@@ -36,13 +36,11 @@ class Answer:
     """Answer to one question about one dataset.
 
     Attributes:
-        question: Its name.
         findings: What is wrong; empty = all well.
         note: Measured figures, or why the question was not asked.
         asked: Whether there was something to ask.
     """
 
-    question: str
     findings: list[Finding] = field(default_factory=list)
     note: str = ""
     asked: bool = True
@@ -54,9 +52,9 @@ class Answer:
             return "not asked"
         return "FAILED" if self.findings else "ok"
 
-    def lines(self) -> list[str]:
-        """Returns the answer as lines for a person."""
-        head = f"  {self.verdict:9} {self.question}" + (f": {self.note}" if self.note else "")
+    def lines(self, question: str) -> list[str]:
+        """Returns the answer to the question of that name as lines for a person."""
+        head = f"  {self.verdict:9} {question}" + (f": {self.note}" if self.note else "")
         more = [f"      … and {len(self.findings) - SHOWN} more"]
         return [
             head,
@@ -65,6 +63,6 @@ class Answer:
         ]
 
 
-def not_asked(question: str, why: str) -> Answer:
+def not_asked(why: str) -> Answer:
     """Returns the answer of a question that has nothing to ask."""
-    return Answer(question, note=why, asked=False)
+    return Answer(note=why, asked=False)

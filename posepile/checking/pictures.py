@@ -10,8 +10,8 @@ from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, Shown
 from posepile.miniature import kit, marks
 
-SIGNED_PX = 1.5  # signed mean offset of one joint over the dataset
-EXAMPLE_PX = 2.0  # signed mean offset of all joints of one example, and median distance
+SIGNED_PX = 0.75  # signed mean offset of one joint over the dataset
+EXAMPLE_PX = 1.5  # signed mean offset of all joints of one example, and median distance
 MIN_FOUND = 0.3  # share of the drawn joints inside the pictures whose disc is found
 MIN_IOU = 0.8  # of one mask
 MEAN_IOU = 0.93
@@ -24,13 +24,13 @@ MIN_COVERED = 0.75  # share of the visible body that lies in the box
 
 def joints_are_on_the_discs(sample: Sample) -> Answer:
     """Whether every joint is recorded where its disc is, by signed means per joint and example."""
-    question, name, truth = "joints", sample.name, sample.truth
+    name, truth = sample.name, sample.truth
     if not truth.colors:
-        return not_asked(question, "no joints are drawn")
+        return not_asked("no joints are drawn")
     if len(truth.colors) != len(sample.joint_names):
         n = len(sample.joint_names)
         text = f"the miniature draws {len(truth.colors)} joints, the dataset has {n}"
-        return Answer(question, [Finding(name, text)])
+        return Answer([Finding(name, text)])
     drawn = np.array([c is not None for c in truth.colors])
     offsets, expected, unlabelled, findings = [], 0, 0, []
     for shown in sample.shown:
@@ -51,10 +51,10 @@ def joints_are_on_the_discs(sample: Sample) -> Answer:
     offsets = np.array(offsets).reshape(-1, len(drawn), 2)
     seen = np.isfinite(offsets).all(axis=-1)
     n = int(seen.sum())
+    findings[:0] = _never_found(sample, seen, np.array([s.inside & drawn for s in sample.shown]))
     if n < MIN_FOUND * expected or n == 0:
         text = f"{n} of {expected} discs were found; expected {MIN_FOUND:.0%} or more"
         findings.insert(0, Finding(name, text))
-    findings[:0] = _never_found(sample, seen, np.array([s.inside & drawn for s in sample.shown]))
     note = f"{n} of {expected} discs"
     if unlabelled:
         note = f"{unlabelled} examples without drawn joints, {note}"
@@ -73,7 +73,7 @@ def joints_are_on_the_discs(sample: Sample) -> Answer:
                 joint = sample.joint_names[j]
                 findings.insert(0, Finding(name, text, joint=joint, offset=tuple(signed)))
         note += f", mean distance {mean:.2f} px, largest signed mean {worst:.2f} px"
-    return Answer(question, findings, note)
+    return Answer(findings, note)
 
 
 def _never_found(sample: Sample, seen: np.ndarray, inside: np.ndarray) -> list[Finding]:
@@ -134,7 +134,7 @@ def boxes_fit_the_person(sample: Sample) -> Answer:
     note = f"{n} boxes, at most {growth:.2f} times the person"
     if unknown:
         note += f"; {unknown} not asked: the person is neither labelled nor told by a tint"
-    return Answer("boxes", findings, note)
+    return Answer(findings, note)
 
 
 def _of_box(sample: Sample, shown: Shown, box: np.ndarray, growth: float) -> list[Finding]:
@@ -154,6 +154,10 @@ def _of_box(sample: Sample, shown: Shown, box: np.ndarray, growth: float) -> lis
             text = f"lies outside its box; expected within {allowed:.1f} px"
             joint = sample.joint_names[j]
             findings.append(Finding(sample.name, text, shown.path, joint, tuple(off)))
+    recorded = shown.points[np.isfinite(shown.points).all(axis=1)]
+    within = (recorded >= box[:2] - allowed) & (recorded <= end + allowed)
+    if shown.labelled and not within.all(axis=1).any():
+        findings.append(Finding(sample.name, "no joint lies in the box", shown.path))
     if sample.truth.box != "joints" and shown.figure is not None and shown.figure.any():
         rows, columns = np.nonzero(shown.figure)
         points = np.stack([columns, rows], axis=1)
@@ -177,9 +181,9 @@ def _of_box(sample: Sample, shown: Shown, box: np.ndarray, growth: float) -> lis
 
 def masks_are_the_drawn_person(sample: Sample) -> Answer:
     """Whether each mask is the visible part of that very person, by IoU per example."""
-    question, truth = "masks", sample.truth
+    truth = sample.truth
     if not truth.raw_masks:
-        return not_asked(question, "the raw data has no masks")
+        return not_asked("the raw data has no masks")
     ious, findings = [], []
     for shown in sample.shown:
         if shown.example.mask is None:
@@ -202,14 +206,14 @@ def masks_are_the_drawn_person(sample: Sample) -> Answer:
     note = f"{len(ious)} masks"
     if ious:
         note += f", IoU mean {np.mean(ious):.3f}, least {min(ious):.2f}"
-    return Answer(question, findings, note)
+    return Answer(findings, note)
 
 
 def frames_are_those_recorded(sample: Sample) -> Answer:
     """Whether the number drawn in each picture is that of the frame that its path names."""
-    question, truth = "frames", sample.truth
+    truth = sample.truth
     if not truth.frames_drawn:
-        return not_asked(question, "no frame numbers are drawn")
+        return not_asked("no frame numbers are drawn")
     findings, read, asked = [], 0, 0
     for shown in sample.shown:
         if shown.key is None:
@@ -232,14 +236,14 @@ def frames_are_those_recorded(sample: Sample) -> Answer:
     if read < 0.5 * asked or not asked:
         text = f"{read} of {asked} frame numbers could be read; expected half of them or more"
         findings.insert(0, Finding(sample.name, text))
-    return Answer(question, findings, f"{read} of {asked} numbers read")
+    return Answer(findings, f"{read} of {asked} numbers read")
 
 
 def persons_are_those_recorded(sample: Sample) -> Answer:
     """Whether each example shows the person whose index its path names."""
-    question, truth = "persons", sample.truth
+    truth = sample.truth
     if not truth.persons_drawn:
-        return not_asked(question, "people are not told apart in the drawing")
+        return not_asked("people are not told apart in the drawing")
     findings, read = [], 0
     for shown in sample.shown:
         if shown.key is None:
@@ -255,4 +259,4 @@ def persons_are_those_recorded(sample: Sample) -> Answer:
     if read < 0.5 * len(sample.shown):
         text = f"{read} of {len(sample.shown)} bodies could be told; expected half or more"
         findings.insert(0, Finding(sample.name, text))
-    return Answer(question, findings, f"{read} of {len(sample.shown)} bodies read")
+    return Answer(findings, f"{read} of {len(sample.shown)} bodies read")

@@ -16,7 +16,7 @@ import numpy as np
 import posepile.ds
 from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, data_root, points_of
-from posepile.config import config_path
+from posepile.config import NoOptions, config_path, load_config
 from posepile.ds import dataset_dir, load_recipe
 from posepile.recipe import SPLITS
 
@@ -37,7 +37,7 @@ def folder_is_complete(name: str) -> Answer:
     # One's own datasets are nobody else's to read.
     if lines > MAIN_LINES and folder.parent == Path(posepile.ds.__file__).parent:
         texts.append(f"main.py has {lines} lines; expected at most {MAIN_LINES}")
-    return Answer("folder", [Finding(name, text) for text in texts], f"{lines} lines of main.py")
+    return Answer([Finding(name, text) for text in texts], f"{lines} lines of main.py")
 
 
 def spec_says_what_consumers_need(name: str) -> Answer:
@@ -56,25 +56,27 @@ def spec_says_what_consumers_need(name: str) -> Answer:
     for field in ("licence", "citation"):
         if not getattr(spec, field):
             texts.append(f"SPEC.{field} is empty")
-    if spec.kind not in ("2d", "helper"):
+    if spec.kind in ("3d", "parametric"):
         length = 0 if spec.world_up is None else np.linalg.norm(spec.world_up)
         if not np.isclose(length, 1):
             texts.append(f"SPEC.world_up is {spec.world_up}; expected a unit vector")
     note = f"{spec.kind}, {spec.image_dir}, {spec.joint_info.n_joints} joints"
-    note = spec.kind if is_helper else note
-    return Answer("spec", [Finding(name, text) for text in texts], note)
+    return Answer([Finding(name, text) for text in texts], note)
 
 
-def helper_leaves_its_files(name: str, root: Path) -> Answer:
-    """Whether main.sh of a helper has made every file that it promises."""
-    from posepile.run.job import make_run
+def artefacts_are_there(name: str, root: Path) -> Answer:
+    """Whether a helper left the files behind that it says it leaves."""
+    recipe = load_recipe(name)
+    config = load_config(name, getattr(recipe, "Options", NoOptions))
+    files = [Path(file) for file in recipe.artefacts(root / name, config.dataset)]
+    texts = [f"{file} is missing or empty" for file in files if not _has_content(file)]
+    if not files:
+        texts.append("artefacts() names no file")
+    return Answer([Finding(name, text) for text in texts], f"{len(files)} files")
 
-    with data_root(root):
-        run = make_run(name)
-        files = run.recipe.artefacts(run.root, run.config.dataset)
-    texts = [f"{file} is missing" for file in files if not file.exists()]
-    texts += [] if files else ["artefacts() names no file; expected those that others need"]
-    return Answer("artefacts", [Finding(name, text) for text in texts], f"{len(files)} files")
+
+def _has_content(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
 def counts_are_those_of_the_card(sample: Sample) -> Answer:
@@ -93,7 +95,7 @@ def counts_are_those_of_the_card(sample: Sample) -> Answer:
     for unit in manifest["quarantined_units"]:
         texts.append(f"quarantined: {unit['file']}: {unit['reason']}")
     note = ", ".join(f"{n} {split}" for split, n in expected.items())
-    return Answer("counts", [Finding(name, text) for text in texts], note)
+    return Answer([Finding(name, text) for text in texts], note)
 
 
 def examples_are_those_of_the_card(sample: Sample) -> Answer:
@@ -114,8 +116,8 @@ def examples_are_those_of_the_card(sample: Sample) -> Answer:
     ]
     if not truth.sequences:
         if findings:
-            return Answer("examples", findings)
-        return not_asked("examples", "the miniature does not say which frames are expected")
+            return Answer(findings)
+        return not_asked("the miniature does not say which frames are expected")
     found: dict[tuple, str] = {}
     for split, path in sample.paths:
         key = example_key(truth, path)
@@ -135,7 +137,7 @@ def examples_are_those_of_the_card(sample: Sample) -> Answer:
     for key in sorted(found.keys() - expected):
         findings.append(Finding(name, f"frame {key[1]}, person {key[2]} is too many", found[key]))
     note = f"{len(expected)} expected in {len(truth.sequences)} sequences"
-    return Answer("examples", findings, note)
+    return Answer(findings, note)
 
 
 def outputs(sample: Sample) -> dict[Path, tuple[int, str]]:
@@ -167,7 +169,7 @@ def second_run_does_nothing(sample: Sample, run_again) -> Answer:
         f"{f} was written again" for f in sorted(before | after) if before.get(f) != after.get(f)
     ]
     note = f"{len(before)} files untouched"
-    return Answer("second run", [Finding(sample.name, text) for text in texts], note)
+    return Answer([Finding(sample.name, text) for text in texts], note)
 
 
 def opens_without_us(sample: Sample) -> Answer:
@@ -192,7 +194,7 @@ def opens_without_us(sample: Sample) -> Answer:
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Answer("reader", [Finding(name, f"the independent reader failed: {last}")])
+        return Answer([Finding(name, f"the independent reader failed: {last}")])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     by_path = {line["image_path"]: line for line in lines}
     findings = []
@@ -205,7 +207,7 @@ def opens_without_us(sample: Sample) -> Answer:
             findings.append(Finding(name, "the independent reader does not see it", shown.path))
             continue
         findings += [Finding(name, text, shown.path) for text in _disagreements(line, shown)]
-    return Answer("reader", findings, f"{len(lines)} entries agree")
+    return Answer(findings, f"{len(lines)} entries agree")
 
 
 def _disagreements(line: dict, shown) -> list[str]:

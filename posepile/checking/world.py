@@ -17,9 +17,9 @@ UPRIGHT = 0.5  # cosine between a person's axis and the world's up: people stand
 
 def world_is_in_millimetres(sample: Sample) -> Answer:
     """Whether people are of human size and stand along ``world_up``."""
-    question, name, spec = "world", sample.name, sample.spec
+    name, spec = sample.name, sample.spec
     if spec.kind == "2d":
-        return not_asked(question, "2D")
+        return not_asked("2D")
     findings, lengths, ups = [], [], []
     for shown in sample.shown:
         joints = world_of(sample, shown)
@@ -48,20 +48,20 @@ def world_is_in_millimetres(sample: Sample) -> Answer:
                 )
                 findings.append(Finding(name, text, shown.path))
     if not lengths and not ups and not findings:
-        return not_asked(question, "no world joints by whose names limbs are known")
+        return not_asked("no world joints by whose names limbs are known")
     note = f"{len(lengths)} limbs"
     if lengths:
         note += f" of {min(lengths):.0f} to {max(lengths):.0f} mm"
     if ups:
         note += f", least cosine to world_up {min(ups):.2f}"
-    return Answer(question, findings, note)
+    return Answer(findings, note)
 
 
 def cameras_see_the_person(sample: Sample) -> Answer:
     """Whether each camera is a rigid one, upright, and sees the person in front of it."""
-    question, name, spec = "cameras", sample.name, sample.spec
+    name, spec = sample.name, sample.spec
     if spec.kind == "2d":
-        return not_asked(question, "2D")
+        return not_asked("2D")
     findings, distances = [], []
     for shown in sample.shown:
         camera = shown.example.camera
@@ -75,7 +75,8 @@ def cameras_see_the_person(sample: Sample) -> Answer:
             findings.append(Finding(name, text, shown.path))
         up = np.asarray(spec.world_up, float)
         if not np.allclose(camera.world_up, up, atol=1e-3):
-            text = f"the camera's world_up is {np.round(camera.world_up, 3).tolist()}"
+            own = np.round(np.array(camera.world_up, float), 3).tolist()
+            text = f"the camera's world_up is {own}"
             findings.append(Finding(name, f"{text}; expected {tuple(spec.world_up)}", shown.path))
         in_camera = rotation @ up
         if abs(in_camera[2]) < 0.97 and (in_camera[1] > 0 or abs(in_camera[0]) > 0.02):
@@ -94,7 +95,7 @@ def cameras_see_the_person(sample: Sample) -> Answer:
                 text = f"the person is {distances[-1]:.3g} m away; expected {low:g} to {high:g} m"
                 findings.append(Finding(name, text, shown.path))
     note = f"{min(distances):.2f} to {max(distances):.2f} m from the person" if distances else ""
-    return Answer(question, findings, note)
+    return Answer(findings, note)
 
 
 def nothing_is_mirrored(sample: Sample) -> Answer:
@@ -102,9 +103,9 @@ def nothing_is_mirrored(sample: Sample) -> Answer:
 
     A mirrored picture of which also camera or world are mirrored fits its discs.
     """
-    question, name = "mirroring", sample.name
+    name = sample.name
     if sample.spec.kind == "2d":
-        return not_asked(question, "2D: handedness cannot be told")
+        return not_asked("2D: handedness cannot be told")
     findings, n = [], 0
     for shown in sample.shown:
         if shown.example.camera is None:
@@ -123,7 +124,7 @@ def nothing_is_mirrored(sample: Sample) -> Answer:
         text = "knees, toes or nose point to the back of the person: left and right are exchanged"
         findings.append(Finding(name, f"{text}, or the world is mirrored", path))
     note = f"{n} cameras, {len(turns)} poses with a front"
-    return Answer(question, findings, note)
+    return Answer(findings, note)
 
 
 def world_of(sample: Sample, shown: Shown) -> np.ndarray:

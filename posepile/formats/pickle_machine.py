@@ -3,9 +3,10 @@
 A pickle is a program: it names functions, has them called and sets the state of what they
 returned. Nothing is called or imported here. A call becomes a record of ours (see
 :mod:`posepile.formats.pickle_nodes`) with the name, the arguments and the state in it;
-:mod:`posepile.formats.pickled_values` decides afterwards what the records stand for. Python's own unpickler cannot be made safe in this way: it
-sets the state of arbitrary objects, hashes what a file wishes to be hashed, and allocates as many
-places as a file announces.
+:mod:`posepile.formats.pickled_values` decides afterwards what the records stand for.
+
+Python's own unpickler cannot be made safe in this way: it sets the state of arbitrary objects,
+hashes what a file wishes to be hashed, and allocates as many places as a file announces.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ class NameRefused(pickle.UnpicklingError):
     """The pickle names something that is not on the list of permitted names."""
 
     def __init__(self, module: str, name: str):
-        super().__init__(module, name)
-        self.full = f"{module}.{name}"
+        super().__init__(f"{module}.{name}")
 
 
 class TooLarge(pickle.UnpicklingError):

@@ -113,7 +113,7 @@ def refusals(where: Path, what: str = "damaged pickle") -> Iterator[None]:
     except NameRefused as e:
         raise CorruptInput(
             where,
-            f"refused: the pickle wants to use {one_line(e.full)}, which is not plain data",
+            f"refused: the pickle wants to use {one_line(e)}, which is not plain data",
             hint="nothing of it was run; do not load this file by other means unless you "
             "trust its author",
         ) from None

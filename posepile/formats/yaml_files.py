@@ -31,7 +31,7 @@ def read_yaml(
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name, "sizes.yaml")
-    >>> _ = file.write_text("small: 3\\nlarge: 9")
+    >>> _ = file.write_text("small: 3\nlarge: 9")
     >>> read_yaml(file, dict[str, int])
     {'small': 3, 'large': 9}
 
@@ -58,7 +58,12 @@ def read_yaml(
 
 
 def load_yaml(path: Path, *, kind: str = "file") -> Any:
-    """Returns the content of a YAML file as plain data; errors as :func:`read_yaml`."""
+    """Returns the content of a YAML file as plain data; errors as :func:`read_yaml`.
+
+    >>> _ = (folder / "sizes.yaml").write_text("small: 3")
+    >>> load_yaml(folder / "sizes.yaml")
+    {'small': 3}
+    """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_NoKeyTwice)
     except FileNotFoundError:
@@ -73,6 +78,13 @@ def describe(
     error: pydantic.ValidationError, where: object, raw: Any, model: Any, prefix: str = ""
 ) -> str:
     """Returns the first error of a validation as one line: key, value found, what is allowed.
+
+    >>> from pydantic import TypeAdapter, ValidationError
+    >>> try:
+    ...     _ = TypeAdapter(dict[str, int]).validate_python({"small": "three"})
+    ... except ValidationError as e:
+    ...     print(describe(e, "sizes.yaml", {"small": "three"}, dict[str, int]).split(":")[0])
+    sizes.yaml
 
     Args:
         error: What pydantic raised.

@@ -1,19 +1,36 @@
 """Reading pickles that others wrote: an allow-list, and the module names of earlier versions.
 
 A pickle can name any function of any module and have it called. :func:`load` resolves only the
-names that pose datasets are made of and refuses everything else by name.
+names that pose datasets are made of and refuses everything else by name. What remains is read as
+:mod:`posepile.formats.pickles` reads it: functions and classes of the process cannot be altered,
+arrays are made of checked parts, and the memory has a limit.
 """
 
 from __future__ import annotations
 
+import collections
 import io
 import os
 import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import addict
+import numpy as np
+
 from posepile import paths
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError, WorkError, one_line
+from posepile.formats.pickle_machine import run
+from posepile.formats.pickle_nodes import Budget, Call, NameRefused, TooLarge
+from posepile.formats.pickled_arrays import (
+    ARRAY_MAKERS,
+    ARRAY_NAMES,
+    array_of,
+    dtype_of_code,
+    raw_bytes,
+)
+from posepile.formats.pickled_values import PLAIN_MAKERS, Maker, canonical_name, check_plain
+from posepile.formats.pickles import UNPICKLING_ERRORS
 
 _POSEPILE = {
     "posepile.datasets3d": {
@@ -39,34 +56,7 @@ _POSEPILE = {
     "posepile.table": {"_rebuild_list"},
     "posepile.merging.merge": {"MappedSource", "_mapped_example"},
 }
-_NUMPY = {
-    "numpy": {"ndarray", "dtype"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.numeric": {"_frombuffer"},
-}
 _OTHERS = {
-    "builtins": {
-        "bool",
-        "bytearray",
-        "bytes",
-        "complex",
-        "dict",
-        "float",
-        "frozenset",
-        "int",
-        "list",
-        "object",
-        "range",
-        "set",
-        "slice",
-        "str",
-        "tuple",
-    },
-    "collections": {"OrderedDict", "defaultdict", "Counter"},
-    "copyreg": {"_reconstructor"},
-    "_codecs": {"encode"},  # how bytes are written by the oldest protocols
-    "addict.addict": {"Dict"},
-    "addict": {"Dict", "Addict"},
     "deltacamera": {"Camera", "FisheyeKannalaBrandt", "BrownConradyEx", "LensDistortionModel"},
     "deltacamera.core": {"Camera"},
     "deltacamera.distortion_models": {
@@ -74,9 +64,7 @@ _OTHERS = {
         "BrownConradyEx",
         "LensDistortionModel",
     },
-    "deltacamera.decorators": {"_reconstruct_array", "DeprecatingArray"},
 }
-_ALLOWED = {**_POSEPILE, **_NUMPY, **_OTHERS}
 
 # Old module name -> where its contents are now.
 MODULE_ALIASES = {
@@ -89,69 +77,146 @@ MODULE_ALIASES = {
     "cameravision": "deltacamera",
     "cameravision.cameravision": "deltacamera",
 }
-_RENAMED = {
-    **MODULE_ALIASES,
-    "__builtin__": "builtins",
-    "copy_reg": "copyreg",
-    "numpy.core.multiarray": "numpy._core.multiarray",
-    "numpy.core.numeric": "numpy._core.numeric",
-}
 
 
-def load(file: str | os.PathLike | BinaryIO) -> Any:
+def load(file: str | os.PathLike | BinaryIO, max_bytes: int | None = None) -> Any:
     """Reads a dataset pickle, old or new, without running code that it names.
 
     Args:
         file: Path (relative ones below ``DATA_ROOT``) or binary file object.
+        max_bytes: Limit of the memory that the content may take; None: as
+            :class:`~posepile.formats.pickle_nodes.Budget` says.
 
     Returns:
         What was pickled, usually a dataset.
 
     Raises:
         UsageError: There is no such file.
-        WorkError: The pickle names something that does not belong into a dataset, or is broken.
+        WorkError: The pickle names something that does not belong into a dataset, is broken or
+            larger than ``max_bytes``.
     """
     if hasattr(file, "read"):
-        return _read(file, getattr(file, "name", "pickle"))
+        return _read(file.read(), getattr(file, "name", "pickle"), max_bytes)
     path = paths.ensure_absolute(file) if not Path(file).exists() else Path(file)
     try:
         with open(path, "rb") as f:
-            return _read(f, str(path))
+            return _read(f.read(), str(path), max_bytes)
     except FileNotFoundError:
         raise UsageError(f"{path}: not found") from None
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes, max_bytes: int | None = None) -> Any:
     """Reads a dataset pickle from bytes, as :func:`load` does."""
-    return _read(io.BytesIO(data), "pickle")
+    return _read(data, "pickle", max_bytes)
 
 
-def _read(file, name):
+def _read(data: bytes, name: str, max_bytes: int | None) -> Any:
+    budget = Budget(len(data), max_bytes)
     try:
-        return _Unpickler(file, name).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError) as e:
-        raise WorkError(f"{name}: not a readable dataset pickle: {e}") from e
+        node, _ = run(data, 0, _canonical, budget)
+        return Maker(_MAKERS, budget, ARRAY_NAMES).make(node)
+    except NameRefused as e:
+        raise WorkError(
+            f"{name}: refers to {one_line(e)}, which does not belong into a dataset pickle; "
+            "nothing was loaded"
+        ) from None
+    except TooLarge as e:
+        raise WorkError(
+            f"{name}: its content takes more memory than the limit of {e.limit / 2**20:.0f} MiB; "
+            "if you trust its author, load it with a larger max_bytes"
+        ) from None
+    except MemoryError:
+        reason = "it takes more memory than there is"
+    except UNPICKLING_ERRORS as e:
+        reason = one_line(e) or type(e).__name__
+    # Raised out here, where the memory that the attempt took is free again.
+    raise WorkError(f"{name}: not a readable dataset pickle: {reason}")
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, name):
-        super().__init__(file)
-        self._name = name
-
-    def find_class(self, module, name):
-        new_module = _RENAMED.get(module, module)
-        if name not in _ALLOWED.get(new_module, ()):
-            raise WorkError(
-                f"{self._name}: refers to {module}.{name}, which does not belong into a dataset "
-                "pickle; nothing was loaded"
-            )
-        if new_module.startswith("numpy._core"):
-            new_module = _numpy_module(new_module)
-        return super().find_class(new_module, name)
+def _canonical(module: str, name: str) -> str | None:
+    key = canonical_name(MODULE_ALIASES.get(module, module), name)
+    return _SAME.get(key, key if key in _MAKERS else None)
 
 
-def _numpy_module(name):
-    import numpy as np
+def _real(key: str) -> Any:
+    """The function or class that a permitted name stands for."""
+    module, _, name = key.rpartition(".")
+    return pickle.Unpickler(io.BytesIO()).find_class(module, name)
 
-    # numpy 1.x has these modules under numpy.core only.
-    return name if hasattr(np, "_core") else name.replace("numpy._core", "numpy.core")
+
+def _called(maker: Maker, call: Call) -> Any:
+    """What a permitted function returns, or an instance of a permitted class."""
+    function = _real(call.key)
+    args = [maker.make(a) for a in call.args]
+    if isinstance(function, type) and not args:
+        result = function.__new__(function)
+    else:
+        result = function(*args)
+    if call.items or call.pairs:
+        raise pickle.UnpicklingError(f"attempt to alter the result of {call.key}")
+    if call.state is not None:
+        _set_state(result, maker.make(call.state))
+    return result
+
+
+def _set_state(result: Any, state: Any):
+    """As pickle does it, for instances of the permitted classes only."""
+    if type(result).__module__.split(".")[0] not in ("posepile", "deltacamera"):
+        raise pickle.UnpicklingError("attempt to alter what is no part of a dataset")
+    if hasattr(result, "__setstate__"):
+        result.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    if not all(type(name) is str for part in (attributes, slots) for name in part or ()):
+        raise pickle.UnpicklingError("attributes whose names are no text")
+    vars(result).update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(result, name, value)
+
+
+def _addict(maker: Maker, call: Call) -> Any:
+    # It is pickled with its items among the arguments, set in it and, being its own state, again.
+    return addict.Dict(maker.dictionary(call.pairs or [tuple(pair) for pair in call.args]))
+
+
+def _counter(maker: Maker, call: Call) -> collections.Counter:
+    check_plain(call)
+    (counts,) = [maker.make(a) for a in call.args] or [{}]
+    if not isinstance(counts, dict):
+        raise pickle.UnpicklingError("a counter without its counts")
+    return collections.Counter(counts)
+
+
+def _defaultdict(maker: Maker, call: Call) -> collections.defaultdict:
+    factory = getattr(call.args[0] if call.args else None, "key", None)
+    content = PLAIN_MAKERS["collections.defaultdict"](maker, call)
+    return collections.defaultdict(_FACTORIES.get(factory), content)
+
+
+def _bytes_array(maker: Maker, call: Call) -> np.ndarray:
+    """An array as deltacamera's cameras have them: bytes, code of the dtype, shape."""
+    check_plain(call)
+    data, code, shape = call.args
+    return array_of(maker, maker.make(shape), dtype_of_code(code), raw_bytes(maker, data))
+
+
+_FACTORIES = {f"builtins.{t.__name__}": t for t in (dict, float, int, list, set, str, tuple)}
+_MAKERS = {
+    **PLAIN_MAKERS,
+    **{key: make for key, make in ARRAY_MAKERS.items() if key.startswith("numpy")},
+    **{
+        f"{module}.{name}": _called
+        for modules in (_POSEPILE, _OTHERS)
+        for module, names in modules.items()
+        for name in names
+    },
+    "addict.addict.Dict": _addict,
+    "collections.Counter": _counter,
+    "collections.defaultdict": _defaultdict,
+    "deltacamera.decorators._reconstruct_array": _bytes_array,
+}
+_SAME = {
+    "addict.Dict": "addict.addict.Dict",
+    "addict.Addict": "addict.addict.Dict",
+    "deltacamera.decorators.DeprecatingArray": "numpy.ndarray",
+}
