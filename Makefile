@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo test lint clean
+.PHONY: demo docs test mutants lint clean
 
 demo: .venv/installed
 	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -17,6 +17,13 @@ demo: .venv/installed
 
 test: .venv/installed-tests
 	.venv/bin/python -m pytest
+
+# Can the contract test fail? Plants faults in every dataset's output; minutes.
+mutants: .venv/installed-tests
+	.venv/bin/python -m posepile.checking.mutants
+
+docs: .venv/installed-tests
+	.venv/bin/mkdocs build --strict
 
 lint: .venv/installed-tests
 	.venv/bin/ruff check .
@@ -34,4 +41,4 @@ lint: .venv/installed-tests
 	touch $@
 
 clean:
-	rm -rf .venv data build *.egg-info
+	rm -rf .venv data build site *.egg-info

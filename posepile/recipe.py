@@ -18,6 +18,9 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
   marked: ``Field(None, json_schema_extra=CHOOSES_UNITS)``; see :func:`result_options`;
 * optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
   files before units can be loaded; idempotent and crash-safe; returns lines for the summary;
+* a helper, whose ``SPEC.kind`` says so, has neither units nor sequences but
+  ``artefacts(root, options) -> list[Path]``: the files that its ``download`` and ``calibrate``
+  leave behind;
 * optionally ``plan(root, options) -> list[str]``, ``download(root, options) -> list[str]`` and
   ``doctor(root, options) -> list[str]`` (problems found), where sources.yaml alone does not do.
 
@@ -66,7 +69,9 @@ class DatasetSpec:
         joint_info: Joints and edges; empty for datasets that carry body-model parameters only.
         image_dir: First component of every ``image_path``. An interface: training code selects
             datasets by it (e.g. ``aspset_downscaled``).
-        kind: ``3d``, ``2d`` (image coordinates only) or ``parametric`` (parameters only).
+        kind: ``3d``, ``2d`` (image coordinates only), ``parametric`` (parameters only) or
+            ``helper``: files that other programs need instead of examples, see the module's
+            docstring.
         world_up: Unit vector pointing up in world coordinates, None where there is no world.
         single_person: At most one person is visible per image.
         synthetic: Rendered rather than photographed.
@@ -81,7 +86,7 @@ class DatasetSpec:
     name: str
     joint_info: JointInfo
     image_dir: str
-    kind: Literal["3d", "2d", "parametric"] = "3d"
+    kind: Literal["3d", "2d", "parametric", "helper"] = "3d"
     world_up: tuple[float, float, float] | None = None
     single_person: bool = False
     synthetic: bool = False

@@ -1,12 +1,12 @@
 """Shared fixtures: the environment points nowhere unless a test says where."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from posepile.checking.check import run_script
 from posepile.ds import load_miniature
 
 ROOT = Path(__file__).parent.parent
@@ -39,20 +39,9 @@ def run_main():
     """Runs a dataset's main.sh the way a user does; returns the finished process."""
 
     def run(name, data_root, *options, check=True):
-        env = os.environ | {"DATA_ROOT": str(data_root), "PYTHON": sys.executable}
-        for variable in ("CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"):
-            env.pop(variable, None)
-        script = ROOT / "posepile" / "ds" / name / "main.sh"
-        done = subprocess.run(
-            ["bash", str(script), *options, "--quiet"],
-            env=env,
-            cwd=data_root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_script(name, data_root, *options)
         if check and done.returncode:
-            raise AssertionError(f"{script} failed:\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(f"main.sh of {name} failed:\n{done.stdout}\n{done.stderr}")
         return done
 
     return run
@@ -85,6 +74,14 @@ def raw_miniature(tmp_path_factory):
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """An environment's prefix with the unpacked wheel in its site-packages, and those."""
+    from wheel_kit import install_package
+
+    return install_package(tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("prefix"))
 
 
 @pytest.fixture

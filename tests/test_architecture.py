@@ -27,6 +27,7 @@ FLOORS = (
         "torch",
         "evaluation",
         "checking",
+        "templates",
     },
 )
 FLOOR_OF = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
@@ -68,14 +69,16 @@ def room(name):
 def floor(name):
     """The floor a module stands on."""
     parts = name.split(".")
-    if parts[:2] == ["posepile", "ds"] and len(parts) > 2:
+    if is_recipe(name):
         is_eval = parts[-1].startswith("eval")
         return EVALUATIONS_LOOK_DOWN_FROM if is_eval else DATASETS_LOOK_DOWN_FROM
     return FLOOR_OF[room(name)]
 
 
 def is_recipe(name):
-    return name.startswith("posepile.ds.")
+    """Modules of dataset folders, and of those that new ones are copied from."""
+    _, room_, *inner = [*name.split("."), "", ""][:4]
+    return room_ in ("ds", "templates") and bool(inner[0])
 
 
 def test_every_module_has_a_floor():

@@ -195,7 +195,7 @@ def test_bouldering_takes_are_an_option(copy):
 
 def test_broken_metadata_is_named(copy):
     (copy / "annotations/splits.json").write_text("{}")
-    with pytest.raises(CorruptInput, match="splits.json: no key take_uid_to_split"):
+    with pytest.raises(CorruptInput, match="splits.json: found no take_uid_to_split"):
         unit_ids(copy)
     (copy / "annotations/splits.json").unlink()
     with pytest.raises(CorruptInput, match="posepile doctor egoexo4d"):
@@ -215,9 +215,9 @@ def test_a_frame_with_two_poses_is_not_guessed(copy):
     ("content", "message"),
     [
         ('{"0": [', "not valid JSON"),
-        ("[]", "expected a map from frame"),
+        ("[]", "expected a mapping"),
         ('{"a": []}', "frame key 'a'"),
-        ('{"0": {}}', "frame 0: expected a list"),
+        ('{"0": {}}', "0: found {}; expected a list"),
         (
             '{"0": [{"annotation3D": {"left-knie": {"x":1,"y":1,"z":1}}}]}',
             "unknown joint 'left-knie'",

@@ -171,7 +171,7 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
     request = download.video_request(copy, wanted)
-    cost = plan.cost_of(copy, entries, request, wanted.download)
+    cost = plan.cost_of_request(copy, entries, request, wanted.download)
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here
 
@@ -236,8 +236,8 @@ def test_what_is_on_disk_is_said(copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: {"takes": c}, "not a list of takes"),
-        (lambda c: [*c, {"take_uid": "x", "take_name": "y"}], "has no root_dir"),
+        (lambda c: {"takes": c}, "expected a list"),
+        (lambda c: [*c, {"take_uid": "x", "take_name": "y"}], "found no root_dir"),
     ],
 )
 def test_a_strange_list_of_takes_is_named(copy, change, message):

@@ -201,6 +201,14 @@ def test_quarter_turns_are_counter_clockwise(video, turns):
         assert np.abs(frame.rgb().astype(int) - np.rot90(upright, turns)).max() <= 2
 
 
+def test_mirrored_frames_are_turned_left_for_right(video):
+    with open_frames(Video(video, rot90=1)) as reader:
+        turned = next(reader.read([9]))[1].rgb()
+    with open_frames(Video(video, rot90=1, mirrored=True)) as reader:
+        _, frame = next(reader.read([9]))
+        np.testing.assert_array_equal(frame.rgb(), turned[:, ::-1])
+
+
 COLOURS = [
     (230, 40, 40),
     (40, 200, 60),

@@ -37,3 +37,18 @@ def test_other_options_are_part_of_results():
     options = load_recipe("aspset").Options
     assert result_options(options()) == {"missing_joints": "error"}
     assert result_options(options()) != result_options(options(missing_joints="accept"))
+
+
+def test_files_of_a_unit_keep_their_names_through_the_list_of_units():
+    """The list of units keeps arguments as JSON with sorted keys."""
+    import json
+    from pathlib import Path
+
+    from posepile.recipe import Unit
+    from posepile.shapes.units import make_unit, unit_files
+
+    files = {"video": Path("v"), "boxes": Path("b"), "masks": [Path("m1"), Path("m0")]}
+    unit = make_unit("a", "train", files)
+    args = json.loads(json.dumps(unit.args, sort_keys=True))
+    found = unit_files(Unit(unit.id, unit.split, unit.inputs, args))
+    assert found == {**files, "masks": (Path("m1"), Path("m0"))}

@@ -17,6 +17,11 @@ from posepile.files import names_in
 def read_amass(path: str | os.PathLike) -> AmassMotion:
     """Reads an AMASS SMPL-H motion file.
 
+    >>> motion = {"poses": np.zeros((4, 156)), "trans": np.zeros((4, 3)), "betas": np.zeros(16)}
+    >>> np.savez(folder / "walk_poses.npz", gender="male", mocap_framerate=120.0, **motion)
+    >>> read_amass(folder / "walk_poses.npz").gender
+    'male'
+
     Args:
         path: ``.../<subject>/<name>_poses.npz``.
 
@@ -58,6 +63,9 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
 def parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
     """Gender of an AMASS file as ``male``, ``female`` or ``neutral``.
 
+    >>> parse_gender(b"female"), parse_gender(np.array("male"))
+    ('female', 'male')
+
     Args:
         value: str, bytes (old files) or a zero-dimensional array of either. Also the text
             ``"b'female'"`` that a careless writer left; female is tested first because the word
@@ -98,6 +106,10 @@ class AmassMotion:
 
 def find_amass(root: Path, configured: str | None = None) -> Path | None:
     """Returns the AMASS folder: configured, or of the environment, or in one of the usual places.
+
+    >>> (folder / "mydata" / "amass" / "CMU").mkdir(parents=True)
+    >>> find_amass(folder / "mydata").name
+    'amass'
 
     Args:
         root: Raw folder of the dataset that needs it; AMASS may lie in it or beside it.

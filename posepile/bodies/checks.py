@@ -25,6 +25,11 @@ def check_bones(
     The length of every bone is then the same in all frames, and so is the bone itself once it is
     turned back by the rotation of its parent.
 
+    >>> joints = np.tile(np.arange(24.0)[:, None], (5, 1, 3))
+    >>> rotations = np.tile(np.eye(3), (5, 24, 1, 1))
+    >>> check_bones("a.pkl", joints, rotations, "smpl", max_stretch=0.01, max_off=0.01)
+    (0.0, 0.0)
+
     Args:
         where: File, for messages.
         joints: ``[n, J, 3]`` in any unit.
@@ -68,6 +73,11 @@ def check_up(
     least: int = 20,
 ) -> None:
     """Makes sure that bodies stand along the declared up vector, where they clearly stand.
+
+    >>> check_up("a.pkl", np.tile([0.1, -1.5, 0], (30, 1)), (0, -1, 0))
+    >>> check_up("a.pkl", np.tile([0.1, -1.5, 0], (30, 1)), (0, 0, 1))
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: a.pkl: ...
 
     Args:
         where: File, for messages.

@@ -24,7 +24,14 @@ _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
 def body_joints(
     kind: str, gender: str, params: Mapping, *, models_root: str | os.PathLike | None = None
 ) -> np.ndarray:
-    """Computes joint positions by forward kinematics: ``joints`` of :func:`body_forward`."""
+    """Computes joint positions by forward kinematics: ``joints`` of :func:`body_forward`.
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> body = {"pose": np.zeros((5, 72)), "shape": np.zeros(10)}
+    >>> body_joints("smpl", "male", body, models_root=folder).shape
+    (5, 24, 3)
+    """
     result = body_forward(kind, gender, params, vertices=False, models_root=models_root)
     return result["joints"]
 
@@ -38,6 +45,12 @@ def body_forward(
     models_root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes joint positions, and vertices if wanted, of a posed and shaped body.
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> body = {"pose": np.zeros(72), "shape": np.zeros(10), "trans": np.array([0, 0, 3.0])}
+    >>> body_forward("smpl", "male", body, models_root=folder)["vertices"].shape
+    (1, 330, 3)
 
     Args:
         kind: ``smpl``, ``smplh`` (taken from ``smplh16`` when neutral, when more than 10 betas are
@@ -103,6 +116,14 @@ def move_body(
     The body turns about the origin of the world, its parameters about the pelvis: hence the rest
     pelvis of that shape and gender is needed.
 
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> body = {"pose": np.zeros(72), "shape": np.zeros(10), "trans": np.zeros(3)}
+    >>> step = np.eye(4)
+    >>> step[0, 3] = 1.5
+    >>> move_body("smpl", "male", body, step, models_root=folder)["trans"].round(4)
+    array([1.5, 0. , 0. ])
+
     Args:
         kind: As in :func:`body_forward`.
         gender: As there.
@@ -133,6 +154,11 @@ def load_body_model(
 ):
     """Returns the cached smplfitter ``BodyModel``; arguments and errors as :func:`body_joints`.
 
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> load_body_model("smpl", "neutral", models_root=folder).num_joints
+    24
+
     Args:
         kind: As there.
         gender: As there.
@@ -160,6 +186,13 @@ def find_body_model(
     models_root: str | os.PathLike | None = None,
 ) -> Path | None:
     """Looks for the model file without reading it.
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> find_body_model("smpl", "neutral", models_root=folder).is_file()
+    True
+    >>> find_body_model("smplx", "neutral", models_root=folder) is None
+    True
 
     Args:
         kind: As in :func:`body_joints`.
@@ -191,6 +224,12 @@ def models_below(root: Path) -> Path | None:
     """Returns ``body_models`` of a dataset's raw folder, None if there is nothing in it.
 
     To be handed over as ``models_root``: whoever has put the files there means these.
+
+    >>> models_below(folder) is None
+    True
+    >>> (folder / "body_models" / "smpl").mkdir(parents=True)
+    >>> models_below(folder).name
+    'body_models'
     """
     inside = Path(root) / "body_models"
     return inside if names_in(inside) else None

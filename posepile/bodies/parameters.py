@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from posepile.bodies.joints import GENDERS, N_JOINTS
 from posepile.errors import CorruptInput
+from posepile.formats.schema import Array, check
 
 MAX_SHAPE = {"smpl": 300, "smplh": 16, "smplx": 300}
 HANDS = ("whole", "mean missing", "none")
@@ -21,6 +22,19 @@ _PARTS = {
     "smplh": {"root": 3, "body": 63, "left_hand": 45, "right_hand": 45},
     "smplx": {"root": 3, "body": 63, "jaw": 3, "leye": 3, "reye": 3}
     | {"left_hand": 45, "right_hand": 45},
+}
+
+
+_FIT_PARTS = {"root": "global_orient", "body": "body_pose"}
+_FIT_PARTS |= {part: f"{part}_pose" for part in ("jaw", "leye", "reye", "left_hand", "right_hand")}
+SMPLX_FIT = {
+    "global_orient": Array(1, 3, squeezed=True),
+    "body_pose": Array(1, 63, squeezed=True),
+    "transl": Array(1, 3, squeezed=True),
+    "betas": Array(1, "n_betas", squeezed=True),
+    "expression?": Array(1, "n_expression", squeezed=True),
+    **{f"{part}_pose?": Array(1, 3, squeezed=True) for part in ("jaw", "leye", "reye")},
+    **{f"{side}_hand_pose?": Array(1, "n_hand", squeezed=True) for side in ("left", "right")},
 }
 
 
@@ -205,6 +219,44 @@ def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, *
             )
         whole.append(value)
     return np.concatenate(whole, axis=-1)
+
+
+def parameters_of_fit(
+    where: str | os.PathLike,
+    fit: Mapping,
+    *,
+    gender: str,
+    hands: Hands | None,
+    kid: bool = False,
+    **more,
+) -> dict:
+    """Returns the ``parameters`` of a SMPL-X fit as the smplx library names its parts.
+
+    Args:
+        where: File and place in it, for messages.
+        fit: ``global_orient`` [3], ``body_pose`` [63], ``betas``, ``transl`` [3], and where there
+            are any ``jaw_pose``, ``leye_pose``, ``reye_pose`` [3], ``left_hand_pose``,
+            ``right_hand_pose`` [45, or so many PCA coefficients], ``expression``; a batch axis of
+            length 1 may come first.
+        gender: Of the body model.
+        hands: The mean hand is missing in the fit and added, see :func:`join_pose`; None = hands
+            are whole.
+        kid: The last of ``betas`` is the share of the kid template.
+        **more: As for :func:`body_parameters`.
+
+    Raises:
+        CorruptInput: As there, or a part is missing.
+    """
+    found = check(fit, SMPLX_FIT, where)
+    parts = {ours: found[theirs][0] for ours, theirs in _FIT_PARTS.items() if theirs in found}
+    betas = found["betas"][0]
+    if kid:
+        betas, more = betas[:-1], {"kid_factor": betas[-1], **more}
+    if "expression" in found:
+        more = {"expression": found["expression"][0], **more}
+    pose = join_pose(where, "smplx", hands, **parts)
+    body = {"pose": pose, "shape": betas, "trans": found["transl"][0], "hands": "whole"}
+    return body_parameters(where, type="smplx", gender=gender, **body, **more)
 
 
 def _family(where, type: str) -> str:

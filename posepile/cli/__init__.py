@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from posepile.cli.checking import add_check_options, cmd_check
 from posepile.cli.looking import (
     cmd_doctor,
     cmd_export,
@@ -19,6 +20,7 @@ from posepile.cli.looking import (
     cmd_verify,
     cmd_view,
 )
+from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
@@ -96,6 +98,12 @@ def make_parser() -> argparse.ArgumentParser:
         add_config_options(sub)
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
+    new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
+    new.add_argument("--like", choices=("multiview", "stills", "coco"), required=True)
+    new.add_argument("--at", type=Path, default=Path("."), metavar="DIR", help="default: here")
+    add_check_options(
+        add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
+    )
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")

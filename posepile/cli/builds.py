@@ -38,8 +38,11 @@ def packed_archive(build: str) -> Path:
         UsageError: It has not been packed.
     """
     from posepile import paths
+    from posepile.ds import load_recipe
 
     path = paths.archive_path(build)
+    if load_recipe(build).SPEC.kind == "helper":
+        raise UsageError(f"{build} is a helper: it has files, see posepile status, but no archive")
     if not path.is_file():
         raise UsageError(f"{path}: {build} has not been packed yet; posepile run {build}")
     return path

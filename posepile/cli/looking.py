@@ -19,7 +19,8 @@ def cmd_list(args: argparse.Namespace) -> int:
             print(f"{name:12} cannot be read: {type(e).__name__}: {e}")
             code = 1
             continue
-        joints = f"{spec.joint_info.n_joints:3} joints"
+        is_helper = spec.kind == "helper"
+        joints = "         -" if is_helper else f"{spec.joint_info.n_joints:3} joints"
         print(f"{name:12} {spec.kind:10} {joints}  {spec.licence}")
     return code
 

@@ -42,7 +42,11 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     prepare_data_root(create="download" in stages and not args.dry_run)
     if not args.dry_run:
         _prepare_raw(args, run, steps, stages)
-    if "process" in steps or "pack" in steps:
+    if run.recipe.SPEC.kind == "helper":
+        if steps != ("download",):
+            done = "calibrate" in steps and "calibrate" in stages and not args.dry_run
+            _finish_helper(run, done)
+    elif "process" in steps or "pack" in steps:
         _process_and_pack(args, run, steps, stages)
     return 0
 
@@ -58,6 +62,15 @@ def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple
         raw.require_miniature(run)
     if "calibrate" in steps and "calibrate" in stages:
         raw.calibrate(run)
+
+
+def _finish_helper(run: Any, calibrated: bool) -> None:
+    """A helper has no units: when its files are there, it is done."""
+    from posepile.run import raw
+
+    if calibrated:
+        raw.require_artefacts(run)
+    print("\n".join(raw.artefact_lines(run)))
 
 
 def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:

@@ -1,8 +1,12 @@
 """The registry of datasets: one folder each, found by being there.
 
-A dataset is a folder with a ``main.py``, here or below a folder of ``$POSEPILE_DATASETS`` (several
-are separated by ``:``). No central list names it, and deleting the folder removes the dataset
-without a trace. This is the only place that imports a recipe.
+A dataset is a folder with a ``main.py``: here, or below a folder of ``$POSEPILE_DATASETS``
+(several are separated by ``:``), or in an installed package that names it as an entry point of the
+group ``posepile.datasets``: ``mydata = "mylab.mydata"``. Of several with one name the first of
+these counts. No central list names it, and deleting the folder removes the dataset without a
+trace. This is the only place that imports a recipe.
+
+Wherever the folder lies, its modules are ``posepile.ds.<name>.main``, ``...eval`` and so on.
 
 A build of a dataset has the name of the dataset, or ``name@variant`` for a second one with other
 settings.
@@ -12,17 +16,24 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
 from posepile.errors import UsageError
 
+GROUP = "posepile.datasets"
+
 
 def dataset_names() -> list[str]:
     """Returns the names of all dataset folders, sorted."""
-    return sorted({p.parent.name for folder in _folders() for p in Path(folder).glob("*/main.py")})
+    found = {p.parent.name for folder in _folders() for p in Path(folder).glob("*/main.py")}
+    return sorted(found | _entry_points().keys())
 
 
 def build_name(name: str, variant: str | None) -> str:
@@ -54,9 +65,9 @@ def dataset_dir(name: str) -> Path:
         UsageError: No such dataset; the message lists those there are.
     """
     name, _ = split_build(name)
-    for folder in _folders():
-        if name.isidentifier() and Path(folder, name, "main.py").is_file():
-            return Path(folder, name)
+    found = _find(name)
+    if found is not None:
+        return found
     names = dataset_names()
     if name in names:
         return Path(__path__[0], name)
@@ -76,12 +87,62 @@ def load_miniature(name: str) -> ModuleType:
 
 
 def _load(name: str, part: str) -> ModuleType:
-    folder = str(dataset_dir(name).parent)
-    if folder not in __path__:
-        __path__.append(folder)
+    dataset_dir(name)
     return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
+
+
+def _find(name: str) -> Path | None:
+    """The folder of a dataset, None if there is none."""
+    if not name.isidentifier():
+        return None
+    for folder in _folders():
+        if Path(folder, name, "main.py").is_file():
+            return Path(folder, name)
+    entry = _entry_points().get(name)
+    return None if entry is None else _entry_folder(entry)
 
 
 def _folders() -> list[str]:
     named = os.environ.get("POSEPILE_DATASETS", "").split(os.pathsep)
     return [*__path__, *(os.path.abspath(f) for f in named if f and f not in __path__)]
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    """Name of a dataset -> the installed package that has it."""
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def _entry_folder(entry: importlib.metadata.EntryPoint) -> Path:
+    owner = f"{entry.dist.name}: " if entry.dist else ""
+    text = f"{owner}entry point {GROUP}: {entry.name} = {entry.value!r}"
+    try:
+        spec = importlib.util.find_spec(entry.value)
+    except Exception as e:  # of the package above it, which is somebody else's
+        raise UsageError(f"{text}: cannot be imported: {type(e).__name__}: {e}") from None
+    for place in (spec.submodule_search_locations if spec else None) or ():
+        if Path(place, "main.py").is_file():
+            return Path(place)
+    raise UsageError(f"{text}: found no main.py there; expected a package that has one")
+
+
+class _Finder:
+    """Finds ``posepile.ds.<name>`` where the folder of the dataset lies elsewhere."""
+
+    @staticmethod
+    def find_spec(fullname: str, path=None, target=None) -> importlib.machinery.ModuleSpec | None:
+        """Returns how to import the folder; called by Python when it is not among ours."""
+        package, _, name = fullname.rpartition(".")
+        folder = _find(name) if package == __name__ else None
+        if folder is None or str(folder.parent) in __path__:
+            return None
+        init = folder / "__init__.py"
+        if init.is_file():
+            return importlib.util.spec_from_file_location(
+                fullname, init, submodule_search_locations=[str(folder)]
+            )
+        spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        return spec
+
+
+sys.meta_path.append(_Finder)

@@ -82,7 +82,7 @@ def read_poses(
     _refuse_twice(image_paths, path, "image")
     chosen = joints[coords.shape[1]]
     coords = coords if chosen is None else coords[:, chosen]
-    check_finite(coords, image_paths, path)
+    _refuse_not_finite(coords, image_paths, path)
     return Poses(image_paths, coords)
 
 
@@ -123,33 +123,6 @@ def read_pred_json(path: str | os.PathLike, schema: Any = None, *, hint: str = W
             path, f"key {key!r} is there {twice[key]} times ({len(twice)} such keys)", hint=hint
         )
     return check(content, schema, path, hint=hint)
-
-
-def check_finite(coords: np.ndarray, names: Sequence[Any], path: str | os.PathLike) -> None:
-    """Refuses predictions with NaN or infinity.
-
-    >>> check_finite(np.array([[[0.0, 1, 2]], [[0, np.nan, 2]]]), ["a.jpg", "b.jpg"], "pred.npz")
-    Traceback (most recent call last):
-    posepile.errors.CorruptInput: pred.npz: 1 of 2 poses have a number that is not finite, the \
-first is b.jpg, joint 0; predict every joint
-
-    Args:
-        coords: ``[n, J, D]``.
-        names: What each pose is of.
-        path: The file, for the message.
-
-    Raises:
-        CorruptInput: Names the first such pose and how many there are.
-    """
-    bad = ~np.isfinite(coords).all(axis=-1)
-    if bad.any():
-        pose, joint = (int(i[0]) for i in np.nonzero(bad))
-        raise CorruptInput(
-            path,
-            f"{bad.any(axis=1).sum()} of {len(coords)} poses have a number that is not finite, "
-            f"the first is {names[pose]}, joint {joint}",
-            hint="predict every joint",
-        )
 
 
 def match(
@@ -217,7 +190,7 @@ def stack_poses(
     poses = [check(pred[key], form, where, key, hint=WRITE_AGAIN) for key in wanted]
     coords = np.reshape(poses, (-1, n_joints, 3))
     if finite:
-        check_finite(coords, wanted, where)
+        _refuse_not_finite(coords, wanted, where)
     return coords
 
 
@@ -308,4 +281,16 @@ def _refuse_twice(names: Sequence[Hashable], where: str | os.PathLike, what: str
             f"{what} {twice[0]} is there {count[twice[0]]} times ({len(twice)} such, "
             f"{len(names)} predictions); expected each once",
             hint=WRITE_AGAIN,
+        )
+
+
+def _refuse_not_finite(coords: np.ndarray, names: Sequence[str], where: str | os.PathLike) -> None:
+    bad = ~np.isfinite(coords).all(axis=-1)
+    if bad.any():
+        pose, joint = (int(i[0]) for i in np.nonzero(bad))
+        raise CorruptInput(
+            where,
+            f"{bad.any(axis=1).sum()} of {len(coords)} poses have a number that is not finite, "
+            f"the first is {names[pose]}, joint {joint}",
+            hint="predict every joint",
         )

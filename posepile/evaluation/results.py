@@ -47,7 +47,7 @@ def average_by(
         values: As in :func:`average`.
         count: As there.
     """
-    labels = np.array(groups, dtype=object)
+    labels = np.array(list(groups), dtype=object)
     columns = {name: np.asarray(column, np.float64) for name, column in values.items()}
     for name, column in columns.items():
         if len(column) != len(labels):

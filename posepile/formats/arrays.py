@@ -17,6 +17,10 @@ from posepile.formats.text_files import read_bytes, read_json
 def read_npy(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
     """Returns the checked content of an npy file: an array, or what is pickled in it.
 
+    >>> np.save(folder / "poses.npy", np.zeros((5, 72)))
+    >>> read_npy(folder / "poses.npy", Array("T", 72)).shape
+    (5, 72)
+
     Args:
         path: The file.
         schema: What is expected, see :mod:`posepile.formats.schema`.
@@ -31,7 +35,12 @@ def read_npy(path: str | os.PathLike, schema: Any = None, *, hint: str | None = 
 
 
 def read_npz(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
-    """Returns the checked arrays of an npz file, by name; otherwise as :func:`read_npy`."""
+    """Returns the checked arrays of an npz file, by name; otherwise as :func:`read_npy`.
+
+    >>> np.savez(folder / "body.npz", pose=np.zeros((5, 72)), betas=np.zeros(10))
+    >>> read_npz(folder / "body.npz", {"pose": Array("T", 72)}).keys()
+    dict_keys(['pose'])
+    """
     if not Path(path).is_file():
         read_bytes(path, hint=hint)
     return check(load_npz(path), schema, path, hint=hint)
@@ -46,6 +55,10 @@ def read_array(
     hint: str | None = AGAIN,
 ) -> np.ndarray:
     """Returns the array below a dotted key of a JSON or npz file, or that of an npy file.
+
+    >>> _ = (folder / "cameras.json").write_text('{"cameras": [{"K": [[1, 2], [3, 4]]}]}')
+    >>> read_array(folder / "cameras.json", "cameras.0.K", (2, 2))[1]
+    array([3., 4.])
 
     Args:
         path: The file.

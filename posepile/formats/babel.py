@@ -37,6 +37,13 @@ class BabelEntry:
 def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry]:
     """Reads BABEL's JSON files.
 
+    >>> label = {"act_cat": ["walk"], "proc_label": "walk"}
+    >>> motion = {"feat_p": "CMU/CMU/01/01_01_poses.npz", "dur": 2.0}
+    >>> motion["seq_ann"] = {"labels": [label]}
+    >>> _ = (folder / "train.json").write_text(json.dumps({"7": motion}))
+    >>> load_babel(folder, ["train.json"])["CMU/01/01_01_poses.npz"].whole
+    ('walk',)
+
     Args:
         folder: ``babel_v1.0_release``.
         split_files: e.g. ``train.json``, ``val.json``, ``extra_train.json``.
@@ -63,14 +70,14 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
             raise CorruptInput(path, "file name does not say train, val or test")
         for sid, raw in data.items():
             try:
-                key, entry = amass_key(raw["feat_p"]), parse_entry(raw, split)
+                key, entry = _amass_key(raw["feat_p"]), _parse_entry(raw, split)
             except (KeyError, TypeError, ValueError, AttributeError) as e:
                 raise CorruptInput(path, f"entry {sid}: {type(e).__name__} {e}") from e
-            entries[key] = entry if key not in entries else join(entries[key], entry)
+            entries[key] = entry if key not in entries else _join(entries[key], entry)
     return entries
 
 
-def amass_key(feat_p: str) -> str:
+def _amass_key(feat_p: str) -> str:
     """``<Zip>/<folder>/<subject>/<motion>_poses.npz`` -> the path inside the AMASS archive."""
     parts = PurePosixPath(feat_p).parts
     if len(parts) < 3:
@@ -78,32 +85,32 @@ def amass_key(feat_p: str) -> str:
     return "/".join(parts[1:])
 
 
-def parse_entry(raw: dict, split: str) -> BabelEntry:
+def _parse_entry(raw: dict, split: str) -> BabelEntry:
     """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
     segments, whole = [], []
-    for annotation in annotations(raw, "frame_ann"):
+    for annotation in _annotations(raw, "frame_ann"):
         for label in annotation["labels"]:
             start, end = float(label["start_t"]), float(label["end_t"])
-            segments += [(name, start, end) for name in label_names(label)]
-    for annotation in annotations(raw, "seq_ann"):
+            segments += [(name, start, end) for name in _label_names(label)]
+    for annotation in _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
-            whole += label_names(label)
+            whole += _label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
     return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
 
 
-def annotations(raw: dict, key: str) -> list[dict]:
+def _annotations(raw: dict, key: str) -> list[dict]:
     """Returns the annotations of a kind that hold labels."""
     found = [raw.get(key), *(raw.get(f"{key}s") or [])]
     return [a for a in found if a is not None and a.get("labels")]
 
 
-def label_names(label: dict) -> list[str]:
+def _label_names(label: dict) -> list[str]:
     """Returns categories of a label; where it has none, its processed or raw text."""
     return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
 
 
-def join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
+def _join(first: BabelEntry, second: BabelEntry) -> BabelEntry:
     """Returns labels of both; split and duration of the first."""
     segments = sorted(set(first.segments + second.segments), key=lambda s: (s[1], s[2], s[0]))
     whole = tuple(dict.fromkeys(first.whole + second.whole))
@@ -115,6 +122,10 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
 
     Segments are half-open; one that reaches the end of the sequence (``end_t`` may lie beyond it)
     includes the end. Labels that hold together are joined in order of their start, each once.
+
+    >>> entry = BabelEntry("train", 3.0, (("walk", 0.0, 2.0), ("turn", 1.0, 3.0)), ())
+    >>> activity_at(entry, 0.5), activity_at(entry, 1.5), activity_at(None, 0.5)
+    ('walk', 'walk|turn', 'unknown')
 
     Args:
         entry: Labels, None for a sequence BABEL does not have.
@@ -136,7 +147,11 @@ def activity_at(entry: BabelEntry | None, time: float) -> str:
 
 
 def subject_of(amass_path: str) -> str:
-    """``<folder>/<subject>`` of a path inside the AMASS archive."""
+    """``<folder>/<subject>`` of a path inside the AMASS archive.
+
+    >>> subject_of("CMU/01/01_01_poses.npz")
+    'CMU/01'
+    """
     return amass_path.rpartition("/")[0] or "."
 
 
@@ -147,6 +162,10 @@ def assign_splits(
 
     A subject goes where most of its BABEL sequences are (a tie goes to the split met first in
     order of path); a subject without any goes to train.
+
+    >>> entries = {"CMU/01/a_poses.npz": BabelEntry("val", 1.0, (), ())}
+    >>> assign_splits(["CMU/01/a_poses.npz", "CMU/02/b_poses.npz"], entries)[0]
+    {'CMU/01': 'val', 'CMU/02': 'train'}
 
     Args:
         amass_paths: Paths inside the AMASS archive of all clips, in any order.

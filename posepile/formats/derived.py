@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import uuid
@@ -34,6 +35,13 @@ def derived_folder(
     The name of the folder is a digest of the content of the sources, so that what is in it is
     never out of date, and copying or touching a source does not make it anew. Of several processes
     one makes it, the others wait.
+
+    >>> _ = (folder / "huge.json").write_text("[3, 1, 2]")
+    >>> def make(new):
+    ...     _ = (new / "sorted.json").write_text("[1, 2, 3]")
+    >>> made = derived_folder([folder / "huge.json"], folder / "mydata_work", make)
+    >>> (made / "sorted.json").read_text()
+    '[1, 2, 3]'
 
     Args:
         sources: The raw files.
@@ -74,8 +82,58 @@ def derived_folder(
     return folder
 
 
+def derived_rows(
+    sources: Iterable[Path],
+    place: Path,
+    rows: Callable[[], Iterable[dict]],
+    name_key: str,
+    per_piece: int,
+    *,
+    version: int | str = 1,
+) -> RowPieces:
+    """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
+
+    Args:
+        sources: The raw files.
+        place: As for :func:`derived_folder`, as is ``version``.
+        rows: Reads the files: dictionaries of plain data.
+        name_key: Key of what a row is about, e.g. its picture; kept in the index.
+        per_piece: Rows in a piece.
+        version: Of what ``rows`` yields.
+    """
+
+    def write(folder: Path) -> None:
+        index, left = {}, iter(rows())
+        while piece := list(itertools.islice(left, per_piece)):
+            name = f"{len(index):05d}"
+            write_json(folder / f"{name}.json", piece)
+            index[name] = [row[name_key] for row in piece]
+        write_json(folder / "index.json", index)
+
+    return RowPieces(derived_folder(sources, place, write, version=f"{version}-{per_piece}"))
+
+
+class RowPieces:
+    """Pieces of rows, see :func:`derived_rows`."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def names(self) -> dict[str, list]:
+        """Returns what the rows of each piece are about."""
+        return read_json(self._folder / "index.json")
+
+    def rows(self, piece: str) -> list[dict]:
+        """Returns the rows of one piece."""
+        return read_json(self._folder / f"{piece}.json")
+
+
 def work_folder(root: Path) -> Path:
-    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it."""
+    """Returns the folder for what is derived from a raw folder: ``<name>_work`` beside it.
+
+    >>> work_folder(Path("/data/mydata")).name
+    'mydata_work'
+    """
     return root.parent / f"{root.name}_work"
 
 

@@ -28,6 +28,12 @@ def read_mat(
     Text becomes ``str``, a structure a dictionary, a cell array an object array or, in a schema's
     ``[item]``, a list.
 
+    >>> from scipy.io import savemat
+    >>> savemat(folder / "info.mat", {"joints3D": np.zeros((3, 24, 7)), "gender": "male"})
+    >>> content = read_mat(folder / "info.mat", {"joints3D": Array(3, 24, "T"), "gender": str})
+    >>> content["joints3D"].shape, content["gender"]
+    ((3, 24, 7), 'male')
+
     Args:
         path: The file.
         schema: What is expected, see :mod:`posepile.formats.schema`.

@@ -35,6 +35,12 @@ class C3d(NamedTuple):
 def read_c3d(path: str | os.PathLike, *, hint: str | None = AGAIN) -> C3d:
     """Returns the points of a c3d file.
 
+    >>> from posepile.miniature.writers import write_c3d
+    >>> write_c3d(folder / "clip.c3d", np.zeros((5, 2, 3)), ["head", "neck"], 50.0)
+    >>> clip = read_c3d(folder / "clip.c3d")
+    >>> clip.points.shape, clip.rate, clip.labels
+    ((5, 2, 3), 50.0, ['head', 'neck'])
+
     Raises:
         CorruptInput: Missing, damaged or cut short.
     """
@@ -100,6 +106,11 @@ def _frames_of_c3d(path, data: bytes, hint) -> int | None:
 
 def read_cdf(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
     """Returns the checked variables of a CDF file, by name.
+
+    >>> from posepile.miniature.writers import write_cdf
+    >>> write_cdf(folder / "walk.cdf", {"Pose": np.zeros((1, 5, 96))})
+    >>> read_cdf(folder / "walk.cdf", {"Pose": Array(1, "T", 96)})["Pose"].shape
+    (1, 5, 96)
 
     Raises:
         CorruptInput: Missing, damaged or not as expected.

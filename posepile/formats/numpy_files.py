@@ -23,6 +23,10 @@ from posepile.formats.pickles import UNPICKLING_ERRORS, Path, read_member, refus
 def load_npy(path: Path, *, max_bytes: int | None = None) -> Any:
     """Loads a ``.npy`` file, also one that holds pickled objects.
 
+    >>> np.save(folder / "facts.npy", {"gender": "female"}, allow_pickle=True)
+    >>> load_npy(folder / "facts.npy")
+    {'gender': 'female'}
+
     Args:
         path: The file.
         max_bytes: Limit of the memory that the content may take; None: as
@@ -44,6 +48,10 @@ def load_npy(path: Path, *, max_bytes: int | None = None) -> Any:
 
 def npy_size(path: Path) -> int:
     """Least size in bytes that an ``.npy`` file must have, going by its header.
+
+    >>> np.save(folder / "a.npy", np.zeros(100))
+    >>> npy_size(folder / "a.npy") == (folder / "a.npy").stat().st_size
+    True
 
     Raises:
         CorruptInput: The header itself is damaged or cut off.

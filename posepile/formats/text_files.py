@@ -30,7 +30,12 @@ def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
 
 
 def read_text(path: str | os.PathLike, *, hint: str | None = AGAIN) -> str:
-    """Returns a file's text, UTF-8, without a byte-order mark; errors as :func:`read_bytes`."""
+    r"""Returns a file's text, UTF-8, without a byte-order mark; errors as :func:`read_bytes`.
+
+    >>> _ = (folder / "note.txt").write_bytes(b"\xef\xbb\xbfsubject 7")
+    >>> read_text(folder / "note.txt")
+    'subject 7'
+    """
     try:
         return read_bytes(path, hint=hint).decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -41,6 +46,10 @@ def read_text(path: str | os.PathLike, *, hint: str | None = AGAIN) -> str:
 
 def read_json(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
     """Returns the checked content of a JSON file.
+
+    >>> _ = (folder / "take.json").write_text('{"name": "walk", "joints": [[1, 2, 3]]}')
+    >>> read_json(folder / "take.json", {"name": str, "joints": Array("J", 3)})
+    {'name': 'walk', 'joints': array([[1., 2., 3.]])}
 
     Args:
         path: The file.
@@ -65,6 +74,10 @@ def iter_json(
     hint: str | None = AGAIN,
 ) -> Iterator[Any]:
     """Yields the checked entries of a list in a JSON file of any size, one at a time.
+
+    >>> _ = (folder / "huge.json").write_text('{"annotations": [{"id": 4}, {"id": 9}]}')
+    >>> [entry["id"] for entry in iter_json(folder / "huge.json", "annotations.item", {"id": int})]
+    [4, 9]
 
     Args:
         path: The file.
@@ -96,7 +109,11 @@ def read_csv(
     header: bool = True,
     hint: str | None = AGAIN,
 ) -> list[dict[str, Any]]:
-    """Returns the rows of a CSV file, each a dictionary of the columns asked for.
+    r"""Returns the rows of a CSV file, each a dictionary of the columns asked for.
+
+    >>> _ = (folder / "boxes.csv").write_text("frame,left\n0,12.5\n1,13\n")
+    >>> read_csv(folder / "boxes.csv", {"frame": int, "left": float})
+    [{'frame': 0, 'left': 12.5}, {'frame': 1, 'left': 13.0}]
 
     Args:
         path: The file; blank lines at its end do not count.
@@ -134,7 +151,7 @@ def read_csv(
             raise CorruptInput(
                 path, f"line {line}: found {found!r}; expected {','.join(names)}", hint=hint
             )
-        texts = dict(zip(names, row, strict=True))
+        texts = dict(zip(names, map(str.strip, row), strict=True))
         entry = {}
         for name, key in wanted.items():
             text = texts.get(name, "")
@@ -151,6 +168,10 @@ def read_csv(
 
 def read_xml(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Element:
     """Returns the root element of an XML file; entities and external references are refused.
+
+    >>> _ = (folder / "meta.xml").write_text("<meta><actor>S1</actor></meta>")
+    >>> read_xml(folder / "meta.xml").findtext("actor")
+    'S1'
 
     Raises:
         CorruptInput: Missing, damaged, or it holds what is refused.

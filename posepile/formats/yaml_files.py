@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,19 @@ from pydantic import BaseModel
 from posepile.errors import UsageError, one_line
 
 
-def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any:
+def read_yaml(
+    path: str | os.PathLike,
+    model: Any,
+    *,
+    kind: str = "file",
+    prepare: Callable[[Any], Any] | None = None,
+) -> Any:
     r"""Returns the content of a YAML file as a pydantic model, or as any type pydantic knows.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name, "sizes.yaml")
-    >>> _ = file.write_text("small: 3\\nlarge: 9")
+    >>> _ = file.write_text("small: 3\nlarge: 9")
     >>> read_yaml(file, dict[str, int])
     {'small': 3, 'large': 9}
 
@@ -32,6 +39,8 @@ def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any
         path: The file.
         model: A model class, or a type such as ``dict[str, int]``.
         kind: What the file is, for the message where it is missing.
+        prepare: Applied to the plain content before it is validated; a ``ValueError`` of it says
+            what is not allowed.
 
     Raises:
         UsageError: No such file, not YAML, a key given twice, or something that is not allowed.
@@ -39,13 +48,22 @@ def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any
     path = Path(path)
     raw = load_yaml(path, kind=kind)
     try:
+        raw = raw if prepare is None else prepare(raw)
+    except ValueError as e:
+        raise UsageError(f"{path}: {e}") from None
+    try:
         return pydantic.TypeAdapter(model).validate_python(raw)
     except pydantic.ValidationError as e:
         raise UsageError(describe(e, path, raw, model)) from None
 
 
 def load_yaml(path: Path, *, kind: str = "file") -> Any:
-    """Returns the content of a YAML file as plain data; errors as :func:`read_yaml`."""
+    """Returns the content of a YAML file as plain data; errors as :func:`read_yaml`.
+
+    >>> _ = (folder / "sizes.yaml").write_text("small: 3")
+    >>> load_yaml(folder / "sizes.yaml")
+    {'small': 3}
+    """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_NoKeyTwice)
     except FileNotFoundError:
@@ -60,6 +78,13 @@ def describe(
     error: pydantic.ValidationError, where: object, raw: Any, model: Any, prefix: str = ""
 ) -> str:
     """Returns the first error of a validation as one line: key, value found, what is allowed.
+
+    >>> from pydantic import TypeAdapter, ValidationError
+    >>> try:
+    ...     _ = TypeAdapter(dict[str, int]).validate_python({"small": "three"})
+    ... except ValidationError as e:
+    ...     print(describe(e, "sizes.yaml", {"small": "three"}, dict[str, int]).split(":")[0])
+    sizes.yaml
 
     Args:
         error: What pydantic raised.

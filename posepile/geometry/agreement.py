@@ -76,6 +76,11 @@ def ray_distance(camera: deltacamera.Camera, pixel: np.ndarray, point: np.ndarra
     Taken of the centre of a silhouette and the middle of the body in several views, it tells
     swapped views and clocks that do not run together, which one view alone may not show.
 
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> round(ray_distance(camera, np.array([320.0, 240.0]), np.array([0.0, 50.0, 3000.0])))
+    50
+
     Args:
         camera: The camera.
         pixel: ``[2]``.

@@ -122,6 +122,10 @@ def camera_pose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns checked rotations and optical centres of one camera or of many.
 
+    >>> rotation, center = camera_pose("camera 1", world_to_camera=np.eye(4), unit="m")
+    >>> rotation.shape, center.shape
+    ((3, 3), (3,))
+
     Args:
         where: As for :func:`make_camera`.
         world_to_camera: As there, but with any leading axes, like the others.
@@ -173,7 +177,11 @@ def make_intrinsics(
     pixel_origin: str = "center",
     size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Returns the checked intrinsics ``[3, 3]``, float64; arguments as :func:`make_camera`."""
+    """Returns the checked intrinsics ``[3, 3]``, float64; arguments as :func:`make_camera`.
+
+    >>> make_intrinsics("camera 1", focal=1000, size=(640, 480))[0]
+    array([1000. ,    0. ,  319.5])
+    """
     if (intrinsics is None) == (focal is None):
         raise TypeError("give either intrinsics or focal")
     if intrinsics is not None:

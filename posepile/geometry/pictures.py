@@ -100,6 +100,11 @@ def check_projection(
 ) -> float:
     """Returns how far published pixels are from where the camera puts the points, at most.
 
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> round(check_projection("a.json", camera, [[0, 0, 3000]], [[320, 243]], limit=5))
+    3
+
     Args:
         where: File and place in it, for the message.
         camera: The camera, or frame -> camera.

@@ -37,7 +37,11 @@ _GRID_ERROR = 0.02  # crop pixels: how far the interpolated map may be off
 
 
 class CropParams(BaseModel):
-    """Parameters of cropping; the defaults are those of the reference implementation."""
+    """Parameters of cropping; the defaults are those of the reference implementation.
+
+    Attributes:
+        jpeg_quality: Of the stored crops.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

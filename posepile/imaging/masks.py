@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import rlemasklib
 
@@ -46,6 +48,18 @@ def person_rule(text: str) -> Callable[[np.ndarray], np.ndarray]:
     raise ValueError(
         "must be like 'value > 127', 'label in [1, 2]' or 'color in [[255, 0, 0], [0, 255, 0]]'"
     )
+
+
+def read_label_image(path: Path) -> np.ndarray:
+    """Returns a picture of labels as stored: uint8 RGB ``[h, w, 3]``; a palette becomes colours.
+
+    Raises:
+        CorruptInput: Not a readable picture.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise CorruptInput(path, "not a readable picture", hint="extract it again")
+    return picture[..., ::-1]
 
 
 class MaskFrames:

@@ -51,6 +51,10 @@ def move(
     ``step_mm``, hands and feet by some more; of the frames, motion-adaptive selection at 100 mm
     keeps about half.
 
+    >>> motion = move(12, up="-y", at=(0, 0, 4000))
+    >>> pose_skeleton(motion, ["pelv"]).shape
+    (12, 1, 3)
+
     Args:
         n: Number of frames.
         seed: Of the small differences between actors.
@@ -94,6 +98,9 @@ def move(
 def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> np.ndarray:
     """Returns joints of a moving actor.
 
+    >>> pose_skeleton(move(12), ["pelv", "head", "lwri"]).shape
+    (12, 3, 3)
+
     Args:
         motion: As :func:`move` gives it.
         names: Joints; a name that the skeleton lacks gives NaN.
@@ -118,6 +125,9 @@ def body_rotvecs(motion: Motion, k: int, n_joints: int) -> np.ndarray:
     """Returns pose ``k`` for a body model of so many joints: axis-angle ``[n_joints, 3]``.
 
     SMPL has 24 joints; SMPL-H (52) and SMPL-X (55) share 22 of them, the others stay as they are.
+
+    >>> body_rotvecs(move(12), 3, 24).shape
+    (24, 3)
     """
     rotvecs = np.zeros((n_joints, 3))
     shared = 24 if n_joints == 24 else 22
@@ -129,6 +139,11 @@ def pose_tree(
     rest: np.ndarray, parents: Sequence[int], rotvecs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Forward kinematics of one pose.
+
+    >>> rest = np.array([[0.0, 0, 0], [0, 0, 1]])
+    >>> joints, rotations = pose_tree(rest, [-1, 0], np.array([[np.pi / 2, 0, 0], [0, 0, 0]]))
+    >>> joints.round(6).tolist()[1], rotations.shape
+    ([0.0, -1.0, 0.0], (2, 3, 3))
 
     Args:
         rest: ``[J, 3]`` joints of the rest pose; the root stays where it is.
@@ -157,6 +172,11 @@ def pose_body(
     vertices: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Poses a body model as its official implementation does, in the unit of the model (metres).
+
+    >>> from posepile.miniature.bodies import make_model
+    >>> joints, vertices = pose_body(make_model("smpl"), np.zeros((24, 3)), np.zeros(10))
+    >>> joints.shape, vertices.shape
+    ((24, 3), (330, 3))
 
     Args:
         model: As :func:`posepile.miniature.bodies.make_model` gives it.
@@ -191,10 +211,18 @@ def pose_body(
 
 
 def matrix(rotation_vector: Sequence[float]) -> np.ndarray:
-    """Returns the rotation matrix ``[3, 3]`` of an axis-angle vector."""
+    """Returns the rotation matrix ``[3, 3]`` of an axis-angle vector.
+
+    >>> matrix([0, 0, np.pi / 2]).round(6).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     return cv2.Rodrigues(np.asarray(rotation_vector, np.float64).reshape(3, 1))[0]
 
 
 def rotvec(rotation: np.ndarray) -> np.ndarray:
-    """Returns the axis-angle vector ``[3]`` of a rotation matrix."""
+    """Returns the axis-angle vector ``[3]`` of a rotation matrix.
+
+    >>> rotvec(matrix([0.0, 0.5, 0.0])).round(6).tolist()
+    [0.0, 0.5, 0.0]
+    """
     return cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()

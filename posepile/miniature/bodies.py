@@ -42,6 +42,10 @@ _SHAPE_COLUMNS = {"smpl": 10, "smplh": 10, "smplh16": 16, "smplx": 20}
 def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.ndarray]:
     """Makes the arrays of a model file.
 
+    >>> model = make_model("smplx")
+    >>> model["J_regressor"].shape, model["v_template"].shape
+    ((55, 330), (330, 3))
+
     Args:
         kind: ``smpl``, ``smplh``, ``smplh16`` or ``smplx``.
         n_vertices: Number of vertices, at least the number of joints.
@@ -88,6 +92,10 @@ def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.
 
 def write_body_models(root: Path, kinds: tuple[str, ...], n_vertices: int = 330) -> None:
     """Writes model files of the given kinds, all genders, below ``root`` in smplfitter's layout.
+
+    >>> write_body_models(folder, ("smpl", "smplx"))
+    >>> sorted(path.name for path in folder.iterdir())
+    ['smpl', 'smplx']
 
     Args:
         root: The folder that will hold ``smpl/``, ``smplh/``, ``smplh16/``, ``smplx/``.

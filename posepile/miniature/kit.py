@@ -26,7 +26,11 @@ from posepile.miniature import TRUTH
 
 
 def joint_colors(n_joints: int) -> np.ndarray:
-    """Colours that stay apart through a JPEG: uint8 RGB ``[n_joints, 3]``, deterministic."""
+    """Colours that stay apart through a JPEG: uint8 RGB ``[n_joints, 3]``, deterministic.
+
+    >>> joint_colors(17).shape
+    (17, 3)
+    """
     colors = []
     for i in range(n_joints):
         hue = (i * 0.61803398875) % 1.0
@@ -44,6 +48,10 @@ def project(
     fisheye: bool = False,
 ) -> np.ndarray:
     """Projects world points by the textbook, OpenCV conventions.
+
+    >>> intrinsics = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> project(np.array([0.0, 100, 1000]), intrinsics, np.eye(3), np.zeros(3))
+    array([320., 290.])
 
     Args:
         points: ``[..., 3]`` world coordinates.
@@ -79,7 +87,11 @@ def project(
 
 
 def background(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """A soft greyish texture, uint8 RGB ``[height, width, 3]``; never of a joint's colour."""
+    """A soft greyish texture, uint8 RGB ``[height, width, 3]``; never of a joint's colour.
+
+    >>> background(64, 48).shape
+    (48, 64, 3)
+    """
     grey = cv2.merge([background_grey(width, height, seed)] * 3)
     return cv2.LUT(grey, BACKGROUND_TINT[:, None])
 
@@ -104,6 +116,12 @@ def draw_person(
     discs: bool = True,
 ) -> np.ndarray:
     """Draws a figure into ``image`` in place and returns its silhouette.
+
+    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
+    >>> image = background(128, 112).copy()
+    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
+    >>> bool(silhouette[55, 65]), bool(silhouette[0, 0])
+    (True, False)
 
     Args:
         image: uint8 RGB ``[h, w, 3]``, contiguous.
@@ -150,6 +168,12 @@ def find_joints(
     A disc counts as found only when it is whole: its blob must be round and must not touch the
     border of the search window or another disc.
 
+    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
+    >>> image = background(128, 112).copy()
+    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
+    >>> bool(np.abs(find_joints(image, joints + 2, colors, search=12) - joints).max() < 0.5)
+    True
+
     Args:
         image: uint8 RGB crop.
         expected: ``[J, 2]`` where to look, pixels.
@@ -191,6 +215,12 @@ def find_joints(
 def find_silhouette(image: np.ndarray) -> np.ndarray:
     """Finds figures drawn by :func:`draw_person` or the studio again by their colours.
 
+    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
+    >>> image = background(128, 112).copy()
+    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
+    >>> bool((find_silhouette(image) == silhouette).mean() > 0.99)
+    True
+
     Args:
         image: uint8 RGB crop.
 
@@ -209,7 +239,12 @@ def find_silhouette(image: np.ndarray) -> np.ndarray:
 def look_at(
     position: np.ndarray, target: np.ndarray, up: tuple[float, float, float] = (0, 0, 1)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns world-to-camera rotation and translation of an upright camera."""
+    """Returns world-to-camera rotation and translation of an upright camera.
+
+    >>> rotation, translation = look_at(np.array([0.0, -4000, 0]), np.zeros(3))
+    >>> (rotation @ np.zeros(3) + translation).round(6).tolist()
+    [0.0, 0.0, 4000.0]
+    """
     z = np.array(target, float) - position
     z /= np.linalg.norm(z)
     x = np.cross(z, up)
@@ -222,6 +257,10 @@ def write_video(
     path: Path, images: Iterable[np.ndarray], rate: int, options: dict[str, str]
 ) -> None:
     """Writes RGB images as an H.264 file, yuv420p; lossy, like any video.
+
+    >>> write_video(folder / "a.mp4", [background(64, 48)] * 3, 25, {"crf": "20"})
+    >>> (folder / "a.mp4").is_file()
+    True
 
     Args:
         path: The file; its folder is made if needed.
@@ -247,6 +286,10 @@ def write_video(
 
 def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:
     """Writes ``root/miniature_truth.json``, what the generic contract test compares with.
+
+    >>> write_truth(folder, counts={"train": 2})
+    >>> (folder / "miniature_truth.json").is_file()
+    True
 
     Args:
         root: The miniature's raw folder.

@@ -25,7 +25,12 @@ def write_pickle(path: Path, content: Any, protocol: int = 4) -> None:
 
 
 def write_object_npy(path: Path, content: Any) -> None:
-    """Writes an object as ``numpy.save`` does: pickled, in a 0-dimensional array."""
+    """Writes an object as ``numpy.save`` does: pickled, in a 0-dimensional array.
+
+    >>> write_object_npy(folder / "facts.npy", {"gender": "male"})
+    >>> np.load(folder / "facts.npy", allow_pickle=True).item()
+    {'gender': 'male'}
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     array = np.empty((), object)
@@ -72,7 +77,10 @@ def frame(columns: Mapping[str, Sequence]) -> Any:
 
 
 def tensor(array: np.ndarray) -> Any:
-    """Returns what pickles as a torch tensor."""
+    """Returns what pickles as a torch tensor.
+
+    >>> write_pickle(folder / "betas.pkl", {"betas": tensor(np.zeros((1, 10), np.float32))})
+    """
     array = np.ascontiguousarray(array)
     kind = {"float32": "FloatStorage", "float64": "DoubleStorage", "int64": "LongStorage"}
     storage_type = _Named("torch", kind[array.dtype.name])

@@ -70,6 +70,10 @@ def make_camera(
 ) -> RigCamera:
     """Returns an upright camera.
 
+    >>> camera = make_camera((640, 480), (0, -4000, 1000), (0, 0, 1000), focal=500)
+    >>> camera.project(np.array([0.0, 0.0, 1000.0])).round(3)
+    array([319.5, 239.5])
+
     Args:
         size: Width and height of the picture.
         position: Millimetres.
@@ -96,6 +100,9 @@ def around(
     up: str = "z",
 ) -> np.ndarray:
     """Returns a position round a target; 0 is in front of an actor who is not turned.
+
+    >>> around((0, 0, 1000), 4000, 90).shape
+    (3,)
 
     Args:
         target: Millimetres.

@@ -150,6 +150,17 @@ def shoot(
 ) -> Picture:
     """Takes a picture.
 
+    >>> from posepile.miniature.actor import move, pose_skeleton
+    >>> from posepile.miniature.rig import around, make_camera
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> names = ["pelv", "neck", "head", "lsho", "lelb", "lwri"]
+    >>> joints = pose_skeleton(move(5, at=(0, 0, 1000)), names)
+    >>> camera = make_camera((320, 240), around((0, 0, 1000), 4000, 20), (0, 0, 1000), focal=250)
+    >>> actor = Actor(joints[3], make_figure(names))
+    >>> picture = shoot(Backdrop((320, 240)), camera, [actor], number=3)
+    >>> picture.image.shape, picture.people[0].points.shape
+    ((240, 320, 3), (6, 2))
+
     Args:
         backdrop: Of the camera's size.
         camera: At this instant.

@@ -135,6 +135,9 @@ def make_figure(
 ) -> Figure:
     """Returns the figure that connects the joints that a dataset has.
 
+    >>> make_figure(["pelv", "neck", "head", "lsho", "lelb"]).limbs
+    [(3, 4), (1, 0)]
+
     Args:
         names: In the order in which the joints will be given (that of the dataset's JointInfo, so
             that ``Figure.colors`` and ``Figure.limbs`` can go into the truth as they are).

@@ -111,7 +111,12 @@ class ExampleKey:
 
 
 def example_key(truth: Truth, image_path: str) -> ExampleKey | None:
-    """Returns which raw picture and person an ``image_path`` names, None if it names none.
+    r"""Returns which raw picture and person an ``image_path`` names, None if it names none.
+
+    >>> pattern = r"(?P<sequence>[^/]+)/(?P<frame>\d+)\.jpg"
+    >>> truth = Truth({"train": 1}, pattern, {"walk": SequenceTruth("train", [(2, 0)])})
+    >>> example_key(truth, "mydata_downscaled/walk/000002.jpg").frame
+    2
 
     Args:
         truth: Of the miniature that the example was made from.
@@ -143,7 +148,14 @@ def _number(text: str | None, names: dict[str, int], offset: int) -> int | None:
 def make_truth(
     figure: Figure, path_pattern: str, sequences: dict[str, SequenceTruth], **more: Any
 ) -> Truth:
-    """Returns the truth of a miniature whose pictures a shoot made.
+    r"""Returns the truth of a miniature whose pictures a shoot made.
+
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> figure = make_figure(["pelv", "neck", "head", "lsho", "lelb"])
+    >>> walk = SequenceTruth("train", [(0, 0), (2, 0)])
+    >>> pattern = r"(?P<sequence>[^/]+)/(?P<frame>\d+)\.jpg"
+    >>> make_truth(figure, pattern, {"walk": walk}).counts
+    {'train': 2, 'val': 0, 'test': 0}
 
     Args:
         figure: As drawn, joints in the order of the dataset's JointInfo.
@@ -158,6 +170,11 @@ def make_truth(
 
 def frames_kept(joints: np.ndarray, against: str = "last", threshold_mm: float = 100) -> list[int]:
     """Returns the frames that motion-adaptive selection keeps, by plain loops.
+
+    >>> joints = np.zeros((6, 1, 3))
+    >>> joints[:, 0, 0] = 60 * np.arange(6)
+    >>> frames_kept(joints)
+    [0, 2, 4]
 
     Args:
         joints: ``[n, J, 3]`` millimetres, all known.
@@ -177,7 +194,11 @@ def frames_kept(joints: np.ndarray, against: str = "last", threshold_mm: float =
 
 
 def count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
-    """Returns the number of expected examples per split."""
+    """Returns the number of expected examples per split.
+
+    >>> count_examples({"a": SequenceTruth("train", [(0, 0)]), "b": SequenceTruth("val", [])})
+    {'train': 1, 'val': 0, 'test': 0}
+    """
     counts = {"train": 0, "val": 0, "test": 0}
     for sequence in sequences.values():
         counts[sequence.split] += len(sequence.examples)
@@ -185,13 +206,23 @@ def count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
 
 
 def write_truth(root: Path, truth: Truth) -> None:
-    """Writes the truth into a miniature's raw folder."""
+    """Writes the truth into a miniature's raw folder.
+
+    >>> write_truth(folder, Truth({"train": 2}, "", {}))
+    >>> read_truth(folder).counts
+    {'train': 2}
+    """
     text = json.dumps(asdict(truth), indent=1, sort_keys=True)
     (Path(root) / TRUTH).write_text(text + "\n")
 
 
 def read_truth(root: Path) -> Truth:
-    """Returns what a miniature's raw folder says about itself."""
+    """Returns what a miniature's raw folder says about itself.
+
+    >>> write_truth(folder, Truth({"train": 2, "val": 0}, "", {}))
+    >>> read_truth(folder).counts["val"]
+    0
+    """
     content = json.loads((Path(root) / TRUTH).read_text())
     sequences = {
         name: SequenceTruth(**{**s, "examples": [tuple(e) for e in s["examples"]]})

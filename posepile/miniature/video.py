@@ -23,6 +23,10 @@ def write_video(
 ) -> None:
     """Writes pictures as an H.264 file: yuv420p, BT.709, limited range; lossy, like any video.
 
+    >>> write_video(folder / "cam1.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, rate=25)
+    >>> (folder / "cam1.mp4").is_file()
+    True
+
     Args:
         path: ``.mp4``, ``.mkv``, ``.avi`` …; its folder is made.
         pictures: All of one even size: from a shoot, or whole uint8 RGB images ``[h, w, 3]``.

@@ -25,24 +25,43 @@ def _made(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, UTF-8."""
+    r"""Writes a text file, UTF-8.
+
+    >>> write_text(folder / "splits" / "train.txt", "walk\n")
+    >>> (folder / "splits" / "train.txt").read_text()
+    'walk\n'
+    """
     _made(path).write_text(text)
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Writes JSON; numpy arrays and numbers become lists and numbers."""
+    """Writes JSON; numpy arrays and numbers become lists and numbers.
+
+    >>> write_json(folder / "camera.json", {"K": np.eye(2)})
+    >>> (folder / "camera.json").read_text().strip()
+    '{"K": [[1.0, 0.0], [0.0, 1.0]]}'
+    """
     text = json.dumps(content, indent=indent, default=lambda value: value.tolist())
     _made(path).write_text(text + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[Sequence], separator: str = ",") -> None:
-    """Writes rows as they are; a header is the first of them."""
+    """Writes rows as they are; a header is the first of them.
+
+    >>> write_csv(folder / "boxes.csv", [("frame", "left"), (0, 12.5)])
+    >>> (folder / "boxes.csv").read_text().split()
+    ['frame,left', '0,12.5']
+    """
     with _made(path).open("w", newline="") as f:
         csv.writer(f, delimiter=separator, lineterminator="\n").writerows(rows)
 
 
 def write_xml(path: Path, root: tuple) -> None:
     """Writes XML.
+
+    >>> write_xml(folder / "meta.xml", ("meta", [("actor", "S1"), ("frame", "7", {"unit": "s"})]))
+    >>> (folder / "meta.xml").read_text().partition("?>")[2].strip()
+    '<meta><actor>S1</actor><frame unit="s">7</frame></meta>'
 
     Args:
         path: The file.
@@ -63,13 +82,22 @@ def _element(tag: str, content: Any = "", attributes: Mapping[str, str] | None =
 
 
 def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
-    """Writes uint8 RGB ``[h, w, 3]`` (or grey ``[h, w]``) as JPEG, chroma at half resolution."""
+    """Writes uint8 RGB ``[h, w, 3]`` (or grey ``[h, w]``) as JPEG, chroma at half resolution.
+
+    >>> write_jpeg(folder / "0.jpg", np.zeros((48, 64, 3), np.uint8))
+    >>> (folder / "0.jpg").read_bytes()[:2].hex()
+    'ffd8'
+    """
     ok = cv2.imwrite(str(_made(path)), _bgr(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok, path
 
 
 def write_png(path: Path, image: np.ndarray, palette: np.ndarray | None = None) -> None:
     """Writes a PNG.
+
+    >>> write_png(folder / "mask.png", np.eye(4, dtype=bool))
+    >>> (folder / "mask.png").read_bytes()[1:4]
+    b'PNG'
 
     Args:
         path: The file.
@@ -105,12 +133,22 @@ def _palette_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
-    """Writes an array; for objects see :func:`posepile.miniature.pickled.write_object_npy`."""
+    """Writes an array; for objects see :func:`posepile.miniature.pickled.write_object_npy`.
+
+    >>> write_npy(folder / "pose.npy", np.zeros((5, 72)))
+    >>> np.load(folder / "pose.npy").shape
+    (5, 72)
+    """
     np.save(_made(path), array, allow_pickle=False)
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
-    """Writes a compressed npz."""
+    """Writes a compressed npz.
+
+    >>> write_npz(folder / "body.npz", pose=np.zeros(72), betas=np.zeros(10))
+    >>> sorted(np.load(folder / "body.npz"))
+    ['betas', 'pose']
+    """
     np.savez_compressed(_made(path), **arrays)
 
 
@@ -123,6 +161,11 @@ def write_c3d(
     more: Mapping[str, Sequence] | None = None,
 ) -> None:
     """Writes points as C3D.
+
+    >>> from posepile.formats.mocap_files import read_c3d
+    >>> write_c3d(folder / "clip.c3d", np.ones((5, 2, 3)), ["head", "neck"], 50.0)
+    >>> read_c3d(folder / "clip.c3d").labels
+    ['head', 'neck']
 
     Args:
         path: The file.
@@ -145,7 +188,13 @@ def write_c3d(
 
 
 def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
-    """Writes a NASA CDF; the first axis of an array are its records."""
+    """Writes a NASA CDF; the first axis of an array are its records.
+
+    >>> from posepile.formats.mocap_files import read_cdf
+    >>> write_cdf(folder / "walk.cdf", {"Pose": np.zeros((1, 5, 96))})
+    >>> read_cdf(folder / "walk.cdf")["Pose"].shape
+    (1, 5, 96)
+    """
     from cdflib import cdfwrite
 
     path = _made(path)
@@ -172,7 +221,12 @@ def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
 
 
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
-    """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it.
+    """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it, large arrays compressed.
+
+    >>> from posepile.formats.matlab_files import read_mat
+    >>> write_mat73(folder / "mask.mat", {"size": np.array([[480.0, 640.0]])})
+    >>> read_mat(folder / "mask.mat")["size"].tolist()
+    [[480.0, 640.0]]
 
     Args:
         path: The file.
@@ -215,8 +269,8 @@ def _put(file: Any, group: Any, name: str, value: Any) -> Any:
         return made
     array = np.atleast_2d(array)
     kind = {"float64": "double", "float32": "single", "bool": "logical"}
-    made = group.create_dataset(
-        name, data=array.astype(np.uint8).T if array.dtype == bool else array.T
-    )
+    data = array.astype(np.uint8).T if array.dtype == bool else array.T
+    large = {"compression": "gzip", "compression_opts": 1} if data.nbytes > 1 << 14 else {}
+    made = group.create_dataset(name, data=data, **large)
     made.attrs["MATLAB_class"] = np.bytes_(kind.get(array.dtype.name, array.dtype.name))
     return made

@@ -13,7 +13,7 @@ from posepile.errors import UsageError
 from posepile.files import read_json
 from posepile.recipe import SPLITS
 from posepile.run import pack as packing
-from posepile.run import results
+from posepile.run import raw, results
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.manifest import other_settings
 from posepile.run.plan import Plan, Planner, summary
@@ -131,6 +131,8 @@ def pack(run: Run) -> bool:
 
 def status(run: Run) -> list[str]:
     """How many units each stage has finished under this configuration, and what is packed."""
+    if run.recipe.SPEC.kind == "helper":
+        return raw.artefact_lines(run)
     keys = run_keys(run)
     units = run_units(run, keys)
     lines = [f"{run.build}: {units.count} units below {run.root}"]

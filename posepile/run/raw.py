@@ -45,9 +45,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 
 def make_miniature(run: Run) -> None:
     """Builds the miniature under another name and renames it; real data is never touched."""
-    module = load_miniature(run.name)
-    tools = sorted(Path(posepile.miniature.__file__).parent.glob("*.py"))
-    mark = {"made_by": source_hash(Path(module.__file__), *tools)}
+    mark = _mark(run.name)
     if run.root.is_dir() and any(run.root.iterdir()):
         if not (run.root / TRUTH).is_file():
             raise UsageError(
@@ -59,10 +57,27 @@ def make_miniature(run: Run) -> None:
             return
     elif run.root.is_dir():
         run.root.rmdir()
-    with replacing(run.root) as tmp:
-        module.build(tmp)
-        (tmp / MARK).write_text(json.dumps(mark) + "\n")
+    build_miniature(run.name, run.root)
     print(f"{run.name}: miniature made: {run.root}")
+
+
+def build_miniature(name: str, root: Path, seed: int = 0) -> None:
+    """Makes the raw files of a miniature where there are none.
+
+    Args:
+        name: The dataset.
+        root: Its raw folder, which does not exist yet.
+        seed: Of what is drawn; whichever it is, ``--miniature`` takes the files as they are.
+    """
+    with replacing(root) as tmp:
+        load_miniature(name).build(tmp, seed)
+        (tmp / MARK).write_text(json.dumps(_mark(name)) + "\n")
+
+
+def _mark(name: str) -> dict[str, str]:
+    """What a miniature is made by, to be made again when that changes."""
+    tools = sorted(Path(posepile.miniature.__file__).parent.glob("*.py"))
+    return {"made_by": source_hash(Path(load_miniature(name).__file__), *tools)}
 
 
 def source_hash(*files: Path) -> str:
@@ -87,6 +102,31 @@ def calibrate(run: Run) -> None:
         with lock(run, "raw"):
             for line in run.recipe.calibrate(run.root, run.config.dataset) or []:
                 print(f"{run.name}: {line}")
+
+
+def artefact_lines(run: Run) -> list[str]:
+    """Returns which of a helper's files are there."""
+    files = run.recipe.artefacts(run.root, run.config.dataset)
+    there = sum(path.exists() for path in files)
+    lines = [
+        f"{run.build}: a helper, nothing to pack: {there} of {len(files)} artefacts are there"
+    ]
+    return lines + [f"  {'there  ' if p.exists() else 'missing'}  {p}" for p in files]
+
+
+def require_artefacts(run: Run) -> None:
+    """Looks for the files that a helper is there for.
+
+    Raises:
+        WorkError: One is missing.
+    """
+    files = run.recipe.artefacts(run.root, run.config.dataset)
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        raise WorkError(
+            f"{missing[0]}: {len(missing)} of {len(files)} artefacts of {run.name} are missing; "
+            f"posepile run {run.build} makes them"
+        )
 
 
 def download_plan(run: Run) -> list[str]:

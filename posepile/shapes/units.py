@@ -27,19 +27,24 @@ def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
         **args: Whatever else the recipe has to know when it loads the unit; plain data.
     """
     paths: list[Path] = []
-    counts: dict[str, int | None] = {}
+    # A list, since the keys of a dictionary would not keep their order on the disk.
+    counts: list[list] = []
     for name, given in files.items():
         one = isinstance(given, (str, os.PathLike))
         some = [given] if one else list(given)
         paths += map(Path, some)
-        counts[name] = None if one else len(some)
+        counts.append([name, None if one else len(some)])
     return Unit(id, split, tuple(paths), {"files": counts, **args})
 
 
 def unit_files(unit: Unit) -> dict[str, Any]:
-    """Returns the input files of a unit by name: a path, or a tuple of them."""
+    """Returns the input files of a unit by name: a path, or a tuple of them.
+
+    >>> unit_files(make_unit("walk", "train", {"video": Path("walk.mp4")}))
+    {'video': PosixPath('walk.mp4')}
+    """
     files, paths = {}, iter(unit.inputs)
-    for name, count in unit.args["files"].items():
+    for name, count in unit.args["files"]:
         some = tuple(next(paths) for _ in range(1 if count is None else count))
         files[name] = some[0] if count is None else some
     return files
@@ -63,22 +68,6 @@ def view_units(
     """
     for view, files in views.items():
         yield make_unit(f"{id}/{view}", split, {**files, **shared}, view=view, **args)
-
-
-def chunked(items: Iterable[Any], size: int) -> Iterator[list]:
-    """Yields lists of ``size`` items, the last one of what is left.
-
-    >>> list(chunked("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    chunk: list = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") -> int:

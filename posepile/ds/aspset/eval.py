@@ -23,8 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.aspset.files import data_dir
-from posepile.ds.aspset.main import LABELS, RATE, SKELETON, load_joints, load_split
+from posepile.ds.aspset.main import LABELS, RATE, SKELETON, data_dir, load_joints, load_split
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.evaluation.command import Report, add_options, make_parser, run
 from posepile.evaluation.predictions import find_file

@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.ds.aspset.files import data_dir, is_box, read_c3d, read_camera, read_csv
 from posepile.errors import CorruptInput
+from posepile.files import names_in
+from posepile.formats.mocap_files import read_c3d
+from posepile.formats.schema import Array, OneOf, check
+from posepile.formats.text_files import read_csv, read_json
+from posepile.geometry.cameras import camera_pose, make_camera
 from posepile.joint_info import JointInfo
 from posepile.recipe import (
     CHOOSES_UNITS,
@@ -27,6 +31,8 @@ from posepile.recipe import (
     Video,
     chosen_subjects,
 )
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.units import same_count
 
 if TYPE_CHECKING:
     import deltacamera
@@ -35,6 +41,7 @@ VIEWS = ("left", "mid", "right")  # what camera id "all" stands for, in this ord
 RATE = 50.0
 SIZE = (3840, 2160)  # the camera files have none; boxes and intrinsics are for this
 SKELETON = "aspset_17j"
+CAMERA = {"intrinsic_matrix": Array(12), "extrinsic_matrix": Array(16)}  # 3x4 and 4x4, row-major
 LABELS = (
     "right_ankle right_knee right_hip right_wrist right_elbow right_shoulder left_ankle left_knee "
     "left_hip left_wrist left_elbow left_shoulder head_top head neck spine pelvis"
@@ -105,28 +112,31 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     video, joints_file, camera_file, boxes_file = unit.inputs
     joints = load_joints(joints_file, options.missing_joints)
     boxes = load_boxes(boxes_file, expand=1.0)  # enlarged by 1.1 later, see configs/aspset.yaml
-    camera = load_camera(camera_file)
-    if len(boxes) != len(joints):
-        raise CorruptInput(
-            boxes_file,
-            f"{len(boxes)} boxes, but {joints_file.name} has {len(joints)} frames; expected one "
-            "box per frame",
-            hint="fetch the boxes and joints_3d archives again",
-        )
+    same_count({joints_file: len(joints), boxes_file: len(boxes)})
     part, subject, _ = unit.id.split("/")
     return [
-        Sequence(
-            id=unit.id,
-            split=unit.split,
-            frames=Video(video, n_frames=len(joints), size=SIZE),
-            camera=camera,
-            tracks=[Track(np.arange(len(joints)), world_coords=joints, bbox=boxes)],
-            image_name=lambda frame, person: (
-                f"{part}/videos/{subject}/{video.name}/{frame:06d}.jpg"
-            ),
-            checks={"joints_outside_box_px": overhang(joints, boxes, camera)},
+        view_sequence(
+            unit,
+            Video(video, n_frames=len(joints), size=SIZE),
+            load_camera(camera_file),
+            [Track(np.arange(len(joints)), world_coords=joints, bbox=boxes)],
+            image_name=lambda frame, _: f"{part}/videos/{subject}/{video.name}/{frame:06d}.jpg",
         )
     ]
+
+
+def data_dir(root: Path) -> Path:
+    """Returns the folder that holds splits.csv.
+
+    The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
+    places are in use on people's disks.
+    """
+    for folder in (root / "data", root / "ASPset-510", root):
+        if "splits.csv" in names_in(folder):
+            return folder
+    raise CorruptInput(
+        root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
+    )
 
 
 def load_split(path: Path | str) -> tuple[list, list, list]:
@@ -135,17 +145,14 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
     ``splits.csv`` has no header; its columns are subject, clip, split and camera, where camera
     ``all`` means left, mid and right.
     """
+    columns = dict.fromkeys(("subject", "clip", "split", "camera"), str)
+    rows = read_csv(path, columns, header=False)
+    schema = {"subject": str, "clip": str, "split": OneOf(*SPLITS), "camera": OneOf("all", *VIEWS)}
     splits = {split: [] for split in SPLITS}
-    for number, row in enumerate(read_csv(Path(path)), 1):
-        place = f"line {number} is {','.join(row)!r}"
-        if len(row) != 4:
-            raise CorruptInput(path, f"{place}; expected subject,clip,split,camera")
-        subject, clip, split, view = row
-        if split not in splits or view not in ("all", *VIEWS):
-            raise CorruptInput(
-                path, f"{place}; expected split train, val or test, camera all, left, mid or right"
-            )
-        splits[split] += [(subject, clip, v) for v in (VIEWS if view == "all" else (view,))]
+    for line, row in enumerate(rows, 1):
+        check(row, schema, path, f"line {line}")
+        views = VIEWS if row["camera"] == "all" else (row["camera"],)
+        splits[row["split"]] += [(row["subject"], row["clip"], view) for view in views]
     keys = [key for triples in splits.values() for key in triples]
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
@@ -160,35 +167,44 @@ def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
         path: CSV of left, top, right, bottom below one header row.
         expand: Factor on width and height about the centre.
     """
-    rows = read_csv(Path(path))
-    if not rows or is_box(rows[0]):
-        raise CorruptInput(path, "no header row; expected one above the boxes")
-    for number, row in enumerate(rows[1:], 2):
-        if not is_box(row):
-            raise CorruptInput(
-                path, f"line {number} is {','.join(row)!r}; expected left,top,right,bottom"
-            )
-    ltrb = np.array(rows[1:], np.float64).reshape(-1, 4)
+    rows = read_csv(path, dict.fromkeys(("left", "top", "right", "bottom"), float))
+    ltrb = np.array([list(row.values()) for row in rows], np.float64).reshape(-1, 4)
     center, size = (ltrb[:, :2] + ltrb[:, 2:]) / 2, (ltrb[:, 2:] - ltrb[:, :2]) * expand
     return np.concatenate([center - size / 2, size], axis=1).astype(np.float32)
 
 
 def load_camera(path: Path | str) -> deltacamera.Camera:
     """Returns a pinhole camera, millimetres; the world is the frame of the left camera."""
-    import deltacamera
-
-    intrinsic, extrinsic = read_camera(Path(path))
-    return deltacamera.Camera(
-        intrinsic_matrix=intrinsic, extrinsic_matrix=extrinsic, world_up=SPEC.world_up
+    # The lists are flat, or nested as the toolkit writes them.
+    matrices = read_json(path, {key: None for key in CAMERA})
+    matrices = {key: np.ravel(value).tolist() for key, value in matrices.items()}
+    found = check(matrices, CAMERA, path)
+    intrinsics, extrinsics = (found[key].reshape(-1, 4) for key in CAMERA)
+    camera_pose(path, world_to_camera=extrinsics)  # for its checks
+    # The official toolkit's optical centre is that of float32 matrices.
+    rotation, translation = np.split(np.float32(extrinsics[:3]), [3], axis=1)
+    return make_camera(
+        path,
+        rotation=extrinsics[:3, :3],
+        center=-rotation.T @ translation,
+        intrinsics=intrinsics,
+        world_up=SPEC.world_up,
     )
 
 
 def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
     """Returns joints of a clip, float32 ``[n, 17, 3]`` in millimetres, world coordinates."""
-    mocap = read_c3d(Path(path))
-    expected = {"rate": RATE, "units": "mm", "labels": LABELS, "skeleton": SKELETON}
+    mocap = read_c3d(path)
+    skeleton = [text.strip() for text in mocap.parameters["POINT"].get("SKEL", [])]
+    facts = {
+        "rate": mocap.rate,
+        "units": mocap.units,
+        "labels": mocap.labels,
+        "skeleton": skeleton,
+    }
+    expected = {"rate": RATE, "units": "mm", "labels": LABELS, "skeleton": [SKELETON]}
     for name, wanted in expected.items():
-        found = getattr(mocap, name)
+        found = facts[name]
         if found != wanted:
             raise CorruptInput(path, f"{name} is {found!r}; expected {wanted!r}")
     bad = ~np.isfinite(mocap.points).all(axis=2)
@@ -205,13 +221,3 @@ def load_joints(path: Path | str, missing: str = "error") -> np.ndarray:
             hint="set dataset.missing_joints=accept to take them as missing joints",
         )
     return mocap.points.astype(np.float32)
-
-
-def overhang(joints: np.ndarray, boxes: np.ndarray, camera: deltacamera.Camera) -> float:
-    """Returns how far, in pixels, any joint projects outside the supplied box of its frame."""
-    points = camera.world_to_image(joints.reshape(-1, 3)).reshape(*joints.shape[:2], 2)
-    outside = np.maximum(
-        boxes[:, None, :2] - points, points - boxes[:, None, :2] - boxes[:, None, 2:]
-    )
-    known = np.isfinite(outside)
-    return float(outside[known].max(initial=0.0))

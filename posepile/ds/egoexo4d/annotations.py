@@ -6,7 +6,6 @@ the joints of one person, the wearer of the Aria glasses, in the world of the ca
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.text_files import read_json
 
 BODY_KEYS = (
     *("nose", "left-eye", "right-eye", "left-ear", "right-ear", "left-shoulder"),
@@ -39,6 +39,8 @@ EDGES = (
     "rhan1-rhan10-rhan11-rhan12-rhan13,rhan1-rhan14-rhan15-rhan16-rhan17,"
     "rhan1-rhan18-rhan19-rhan20-rhan21"
 )
+
+AGAIN = "run the download stage again; posepile doctor egoexo4d lists what is missing"
 
 # What a label source decides about as a whole: where manual and automatic labels both have a part,
 # its joints come from one of them, never mixed.
@@ -79,22 +81,6 @@ class Labels:
     dropped: Counter = field(default_factory=Counter)
 
 
-def read_json(path: Path) -> Any:
-    """Returns a JSON file's content.
-
-    Raises:
-        CorruptInput: Missing, cut short or not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CorruptInput(path, "no such file", hint="posepile doctor egoexo4d") from None
-    except (ValueError, UnicodeDecodeError) as e:
-        raise CorruptInput(
-            path, f"not valid JSON ({e})", hint="delete it and run the download stage again"
-        ) from None
-
-
 def read_labels(path: Path, camera: str | None = None) -> Labels:
     """Reads one file of ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}``.
 
@@ -108,16 +94,13 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
     Raises:
         CorruptInput: Not of the released form; the message says where.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise CorruptInput(path, f"expected a map from frame to poses, found {_kind(content)}")
     dropped: Counter = Counter()
     rows = {}
-    for key, poses in content.items():
+    pose = {"annotation3D?": {"*": None}}
+    pose["annotation2D?"] = {f"{camera}?": {"*": None}}
+    for key, poses in read_json(path, {"*": [pose]}, hint=AGAIN).items():
         if not (key.isascii() and key.isdigit()):
             raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
-        if not isinstance(poses, list):
-            raise CorruptInput(path, f"expected a list, found {_kind(poses)}", frame=int(key))
         if len(poses) != 1:
             dropped["no pose in the labels" if not poses else "more than one pose in a frame"] += 1
         elif not poses[0].get("annotation3D"):
@@ -182,7 +165,3 @@ def _numbers(path: Path, frame: int, name: str, joint: Any, axes: str) -> np.nda
         raise CorruptInput(
             path, f"joint {name!r} has no numbers {', '.join(axes)}", frame=int(frame)
         ) from None
-
-
-def _kind(value: Any) -> str:
-    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)

@@ -8,10 +8,6 @@ stopped.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from posepile.acquire.programs import run_program
 from posepile.ds.egoexo4d import takes
 from posepile.errors import UsageError, WorkError
 
@@ -206,25 +203,15 @@ def run_egoexo(call: Sequence[str]) -> None:
     Raises:
         WorkError: It is missing, or failed; the message says what to do.
     """
-    if shutil.which(call[0]) is None:
-        raise WorkError(f"the program {call[0]} is missing: {INSTALL}")
-    tail = ""
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        if process.stdout is None:
-            raise WorkError(f"{call[0]} has no output to read")
-        while chunk := os.read(process.stdout.fileno(), 1 << 16):
-            text = chunk.decode(errors="replace")
-            sys.stderr.write(text)
-            tail = (tail + text)[-20_000:]
-    sys.stderr.flush()
-    if any(sign in tail for sign in KEY_TROUBLE) and not finished(tail, process.returncode):
+    code, tail = run_program(call, install=INSTALL)
+    if any(sign in tail for sign in KEY_TROUBLE) and not finished(tail, code):
         raise WorkError(f"{call[0]}: {RENEW}")
     # A file whose size cannot be asked is skipped with a warning, and the program still says 0.
     skipped = next((line for line in tail.splitlines() if "failed to get stats" in line), None)
-    if process.returncode or skipped:
+    if code or skipped:
         last = skipped or next((x for x in reversed(tail.splitlines()) if x.strip()), "no output")
         raise WorkError(
-            f"{call[0]} ended with code {process.returncode}: {last.strip()[:200]}; run this step "
+            f"{call[0]} ended with code {code}: {last.strip()[:200]}; run this step "
             "again, it goes on where it stopped"
         )
 

@@ -284,7 +284,7 @@ def rectified_mask(lens: np.ndarray) -> np.ndarray:
     y, x = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2) / FOCAL
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
     pixels = aria.project_fisheye624(lens, rays)
-    inside = ((pixels > -0.5) & (pixels < aria.IMAGE_SIZE[0] - 0.5)).all(axis=1)
+    inside = ((pixels > -0.5) & (pixels < aria.RECORDED_SIZE[0] - 0.5)).all(axis=1)
     return (inside & (np.hypot(*(pixels - lens[1:3]).T) <= IMAGE_CIRCLE)).reshape(x.shape)
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posepile.acquire.manifests import Cost, cost_of, fetch_by_aws, read_manifest
 from posepile.ds.egoexo4d import takes
 from posepile.ds.egoexo4d.download import (
     INSTALL,
@@ -22,20 +18,8 @@ from posepile.ds.egoexo4d.download import (
     label_request,
     video_request,
 )
-from posepile.errors import CorruptInput, WorkError
-from posepile.files import write_atomically
 
 BASE = "s3://ego4d-consortium-sharing/egoexo-public"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a part amounts to, from its manifest."""
-
-    files: int
-    size: int
-    unsized: int
-    present: int
 
 
 def plan(root: Path, options: Any) -> list[str]:
@@ -71,7 +55,7 @@ def plan(root: Path, options: Any) -> list[str]:
                     "the part"
                 )
                 continue
-            cost = cost_of(root, entries, request, options.download)
+            cost = cost_of_request(root, entries, request, options.download)
             total += cost.size / 1e9
             lines.append(
                 f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
@@ -110,73 +94,19 @@ def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] 
     """
     path = manifest_path(root, part, wanted.release)
     if not path.is_file() and wanted.fetch_manifests:
-        fetch_manifest(path, part, wanted)
-    if not path.is_file():
-        return None
-    try:
-        entries = json.loads(path.read_bytes())
-    except ValueError as e:
-        raise CorruptInput(path, f"not valid JSON ({e})", hint="delete it") from None
-    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise CorruptInput(path, "expected a list of entries with uid and paths")
-    return entries
+
+        def explain(said: str) -> str | None:
+            return RENEW if any(sign in said for sign in KEY_TROUBLE) else None
+
+        url = manifest_url(part, wanted.release)
+        fetch_by_aws(url, path, wanted.s3_profile, install=INSTALL, explain=explain)
+    return read_manifest(path) if path.is_file() else None
 
 
-def fetch_manifest(path: Path, part: str, wanted: DownloadOptions) -> None:
-    """Fetches a manifest with ``aws``; leaves nothing behind where that does not succeed.
-
-    Raises:
-        WorkError: ``aws`` is missing, or says why not.
-    """
-    if shutil.which("aws") is None:
-        raise WorkError(f"the program aws is missing: {INSTALL}")
-    with tempfile.TemporaryDirectory() as folder:
-        fetched = Path(folder) / "manifest.json"
-        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", wanted.s3_profile]
-        call += [manifest_url(part, wanted.release), str(fetched)]
-        try:
-            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
-        except (subprocess.TimeoutExpired, OSError) as e:
-            raise WorkError(f"aws: {e}; without fetch_manifests plan needs no network") from None
-        if done.returncode or not fetched.is_file():
-            said = " ".join(done.stderr.decode(errors="replace").split())
-            trouble = any(sign in said for sign in KEY_TROUBLE)
-            raise WorkError(
-                f"aws did not get {call[-2]}: {RENEW if trouble else said[:200] or 'no output'}"
-            )
-        write_atomically(path, fetched.read_bytes())
-
-
-def cost_of(root: Path, entries: list[dict], request: Request, wanted: DownloadOptions) -> Cost:
-    """Sums the files of a manifest that pass the filters, as the program applies them.
-
-    A filter applies only to entries (and files) that carry its attribute.
-    """
-    uids = set(request.uids or ())
-    files = size = unsized = present = 0
-    for entry in entries:
-        if not (
-            (request.uids is None or entry.get("uid") is None or entry["uid"] in uids)
-            and _passes(entry.get("splits"), wanted.splits)
-            and _passes(entry.get("benchmarks"), wanted.benchmarks)
-        ):
-            continue
-        for file in entry.get("paths") or []:
-            if not _passes(file.get("views"), request.views):
-                continue
-            if not _passes(file.get("universities"), wanted.universities):
-                continue
-            files += 1
-            if file.get("size") is None:
-                unsized += 1
-                continue
-            size += file["size"]
-            here = root / file["relative_path"]
-            if here.is_file() and here.stat().st_size == file["size"]:
-                present += file["size"]
-    return Cost(files, size, unsized, present)
-
-
-def _passes(values: Iterable[str] | None, wanted: Iterable[str]) -> bool:
-    wanted = set(wanted)
-    return values is None or not wanted or bool(set(values) & wanted)
+def cost_of_request(
+    root: Path, entries: list[dict], request: Request, wanted: DownloadOptions
+) -> Cost:
+    """Sums the files of a manifest that pass the filters, as the program applies them."""
+    of_entry = {"splits": wanted.splits, "benchmarks": wanted.benchmarks}
+    of_file = {"views": request.views, "universities": wanted.universities}
+    return cost_of(root, entries, request.uids, of_entry, of_file)

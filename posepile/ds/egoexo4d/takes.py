@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from posepile.ds.egoexo4d import aria
-from posepile.ds.egoexo4d.annotations import read_json
-from posepile.errors import CorruptInput
+from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.files import names_in
+from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
 
 Names = Callable[[Path], frozenset[str]]
 
+TAKE = {"take_uid": str, "take_name": str, "root_dir": str, "*": None}
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
 PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
 LABEL_FOLDERS = {"manual": "annotation", "automatic": "automatic"}
@@ -30,27 +31,16 @@ def read_takes(root: Path) -> list[dict]:
     Raises:
         CorruptInput: Not a list of takes with the keys that everything else is found by.
     """
-    path = root / "takes.json"
-    content = read_json(path)
-    keys = {"take_uid", "take_name", "root_dir"}
-    if not isinstance(content, list):
-        raise CorruptInput(path, "not a list of takes", hint="download metadata again")
-    for i, take in enumerate(content):
-        missing = keys - set(take if isinstance(take, dict) else ())
-        if missing:
-            raise CorruptInput(
-                path, f"take {i} has no {sorted(missing)[0]}", hint="download metadata again"
-            )
-    return content
+    return read_json(root / "takes.json", [TAKE], hint="download metadata again; " + AGAIN)
 
 
 def split_of_takes(root: Path) -> dict[str, str]:
     """take_uid -> train, val or test, from ``annotations/splits.json``."""
+    schema = {"take_uid_to_split": {"*": None}}
     path = root / "annotations" / "splits.json"
-    content = read_json(path)
-    if not isinstance(content, dict) or "take_uid_to_split" not in content:
-        raise CorruptInput(path, "no key take_uid_to_split", hint="download annotations again")
-    return content["take_uid_to_split"]
+    return read_json(path, schema, hint="download annotations again; " + AGAIN)[
+        "take_uid_to_split"
+    ]
 
 
 def labelled_takes(

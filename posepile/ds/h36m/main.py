@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.transform import Rotation
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
@@ -30,6 +29,7 @@ from posepile.geometry.pictures import (
     check_projection,
     project,
 )
+from posepile.geometry.rotations import euler_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import (
     CHOOSES_UNITS,
@@ -41,7 +41,7 @@ from posepile.recipe import (
     chosen_subjects,
 )
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.units import Rows, unit_files, view_units
+from posepile.shapes.units import Rows, make_unit, unit_files
 
 if TYPE_CHECKING:
     import deltacamera
@@ -91,32 +91,45 @@ class Options(BaseModel):
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per take and camera; the takes are those of metadata.xml."""
+    """Yields one unit per take and camera whose video is there; metadata.xml lists the takes."""
     chosen = chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
-    rows = read_metadata(root / METADATA)["rows"]
-    for number, split in SPLITS.items():
-        folder = root / f"S{number}"
-        for take in sorted(rows[number]) if folder.name in chosen else ():
-            views = {}
+    for number, take, camera, video in videos(root):
+        folder, poses = root / f"S{number}", root / f"S{number}" / "MyPoseFeatures"
+        if folder.name not in chosen or video is None:
+            continue
+        projected = find(poses / "D2_Positions", take, f".{camera}.cdf")
+        files = {
+            "video": video,
+            "poses": find(poses / "D3_Positions", take, ".cdf") or poses / f"{take}.cdf",
+            "masks": folder / "MySegmentsMat/ground_truth_bb" / f"{video.stem}.mat",
+            "metadata": root / METADATA,
+            "pixels": [projected] if projected else [],
+        }
+        unit_id = f"S{number}/{take}/{camera}"
+        args = {"subject": number, "take": take, "camera": camera}
+        yield make_unit(unit_id, SPLITS[number], files, **args)
+
+
+def calibrate(root: Path, options: Options) -> list[str]:
+    """Nothing is derived; says which videos of the public takes are there."""
+    missing = [f"S{s}/{take}.{camera}" for s, take, camera, video in videos(root) if video is None]
+    n = len(missing) and f"{len(missing)}, e.g. {missing[0]}"
+    return [f"{len(list(videos(root))) - len(missing)} videos of takes are here, missing: {n}"]
+
+
+def videos(root: Path) -> Iterator[tuple[int, str, str, Path | None]]:
+    """Yields (subject, take, camera, video or None) of all public takes."""
+    for number, rows in read_metadata(root / METADATA)["rows"].items():
+        for take in sorted(rows):
             for camera in CAMERAS:
-                masks, poses_2d = "MySegmentsMat/ground_truth_bb", "MyPoseFeatures/D2_Positions"
-                views[camera] = {
-                    "video": find(folder / "Videos", take, f".{camera}.mp4"),
-                    "masks": find(folder / masks, take, f".{camera}.mat"),
-                    "pixels": [p for p in [find(folder / poses_2d, take, f".{camera}.cdf")]
-                               if p.name in names_in(p.parent)],
-                }  # fmt: skip
-            poses = find(folder / "MyPoseFeatures/D3_Positions", take, ".cdf")
-            shared = {"poses": poses, "metadata": root / METADATA}
-            yield from view_units(
-                f"{folder.name}/{take}", split, views, shared, subject=number, take=take
-            )
+                video = find(root / f"S{number}" / "Videos", take, f".{camera}.mp4")
+                yield number, take, camera, video
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one take seen by one camera."""
     files = unit_files(unit)
-    number, take, view = (unit.args[key] for key in ("subject", "take", "view"))
+    number, take, view = (unit.args[key] for key in ("subject", "take", "camera"))
     metadata = read_metadata(files["metadata"])
     n, camera = metadata["rows"][number][take], metadata["cameras"][number, view]
     poses = read_cdf(files["poses"], {"Pose": Array(1, n, 96)})["Pose"].reshape(-1, 32, 3)
@@ -194,11 +207,10 @@ def names_of(take: str) -> list[str]:
     return [long, short]
 
 
-def find(folder: Path, take: str, ending: str) -> Path:
+def find(folder: Path, take: str, ending: str) -> Path | None:
     """Returns a take's file by whichever of its names is there."""
     there = names_in(folder)
-    name = next((n for n in names_of(take) if n + ending in there), take)
-    return folder / (name + ending)
+    return next((folder / (n + ending) for n in names_of(take) if n + ending in there), None)
 
 
 def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
@@ -232,7 +244,7 @@ def read_metadata(path: Path) -> dict:
     cameras = {
         (subject, name): make_camera(
             f"{path}, camera {name}, S{subject}",
-            rotation=Rotation.from_euler("XYZ", poses[i, subject - 1, :3]).as_matrix(),
+            rotation=euler_matrix("XYZ", poses[i, subject - 1, :3]),
             center=poses[i, subject - 1, 3:],
             focal=lenses[i, :2],
             principal=lenses[i, 2:4],

@@ -20,9 +20,11 @@ class Archive:
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
 
     def names(self):
+        """Returns the names of all entries."""
         return [row[0] for row in self.db.execute("SELECT path FROM files ORDER BY path")]
 
     def read(self, name):
+        """Returns the bytes of an entry."""
         query = "SELECT shard, offset, size FROM files WHERE path = ?"
         shard, offset, size = self.db.execute(query, (name,)).fetchone()
         with open(f"{self.path}-shard-{shard:05d}", "rb") as f:
@@ -36,7 +38,10 @@ def array(value):
 
     if not (isinstance(value, dict) and value.get(b"nd", value.get("nd"))):
         return value
-    get = lambda key: value.get(key.encode(), value.get(key))
+
+    def get(key):
+        return value.get(key.encode(), value.get(key))
+
     kind = get("type")
     kind = kind.decode() if isinstance(kind, bytes) else kind
     code = {"f2": "e", "f4": "f", "f8": "d", "u1": "B", "u2": "H", "i2": "h", "i4": "i", "u4": "I"}
@@ -69,6 +74,7 @@ def project(camera, point):
 
 
 def main(annotations, images):
+    """Prints a line for every example."""
     notes, pictures = Archive(annotations), Archive(images)
     meta = msgpack.unpackb(notes.read("metadata.msgpack"), strict_map_key=False)
     n_joints = len(meta["joint_names"])

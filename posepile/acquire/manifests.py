@@ -1,0 +1,118 @@
+"""Manifests of parts of a dataset on S3: what they amount to, and fetching them by ``aws``.
+
+A manifest is a JSON list of ``{"uid", "splits", "benchmarks", "paths": [{"relative_path", "size",
+"views", "universities"}]}``, as the program ``egoexo`` of the package ego4d reads it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from posepile.errors import WorkError
+from posepile.files import write_atomically
+from posepile.formats.text_files import read_json
+
+_FILE = {"relative_path": str, "size?": int, "*": None}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some files amount to.
+
+    Attributes:
+        files: How many.
+        size: Bytes of those whose size is known.
+        unsized: How many have no size.
+        present: Bytes of those that are on the disk with that size.
+    """
+
+    files: int
+    size: int
+    unsized: int
+    present: int
+
+
+def read_manifest(path: Path) -> list[dict]:
+    """Returns the entries of a manifest.
+
+    Raises:
+        CorruptInput: What is there is no manifest.
+    """
+    schema = [{"uid?": str, "paths?": [_FILE], "*": None}]
+    return read_json(path, schema, hint="fetch the manifest again")
+
+
+def fetch_by_aws(
+    url: str, target: Path, profile: str, *, install: str, explain: Callable[[str], str | None]
+) -> None:
+    """Fetches a file of S3 with the program ``aws``; leaves nothing behind if it does not succeed.
+
+    Args:
+        url: ``s3://...``.
+        target: Where it shall lie.
+        profile: AWS profile with the keys.
+        install: How to install ``aws``.
+        explain: From what the program said to what the user must do, None if that is not known.
+
+    Raises:
+        WorkError: ``aws`` is missing, or says why not.
+    """
+    if shutil.which("aws") is None:
+        raise WorkError(f"the program aws is missing: {install}")
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = Path(folder) / "fetched"
+        call = ["aws", "s3", "cp", "--only-show-errors", "--profile", profile, url, str(fetched)]
+        try:
+            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
+        except (subprocess.TimeoutExpired, OSError) as e:
+            raise WorkError(f"aws: {e}") from None
+        if done.returncode or not fetched.is_file():
+            said = " ".join(done.stderr.decode(errors="replace").split())
+            raise WorkError(f"aws did not get {url}: {explain(said) or said[:200] or 'no output'}")
+        write_atomically(target, fetched.read_bytes())
+
+
+def cost_of(
+    root: Path,
+    entries: Iterable[Mapping],
+    uids: Iterable[str] | None,
+    of_entry: Mapping[str, Iterable[str]],
+    of_file: Mapping[str, Iterable[str]],
+) -> Cost:
+    """Returns what the files of a manifest amount to that pass some filters.
+
+    A filter applies only to entries and files that carry its attribute; an empty one passes all.
+
+    Args:
+        root: Where the files lie once they are fetched.
+        entries: Of the manifest.
+        uids: Only entries of these ids; None = of all.
+        of_entry: Attribute of an entry -> values of which it must have one.
+        of_file: Likewise of a file.
+    """
+    uids = None if uids is None else set(uids)
+    chosen = [
+        file
+        for entry in entries
+        if uids is None or entry.get("uid") is None or entry["uid"] in uids
+        if all(_passes(entry.get(key), wanted) for key, wanted in of_entry.items())
+        for file in entry.get("paths") or []
+        if all(_passes(file.get(key), wanted) for key, wanted in of_file.items())
+    ]
+    sized = [file for file in chosen if file.get("size") is not None]
+    present = 0
+    for file in sized:
+        here = root / file["relative_path"]
+        present += file["size"] if here.is_file() and here.stat().st_size == file["size"] else 0
+    size = sum(file["size"] for file in sized)
+    return Cost(len(chosen), size, len(chosen) - len(sized), present)
+
+
+def _passes(values: Iterable[str] | None, wanted: Iterable[str]) -> bool:
+    wanted = set(wanted)
+    return values is None or not wanted or bool(set(values) & wanted)

@@ -1,0 +1,225 @@
+"""Questions about the dataset as a whole: its folder, its facts, its counts, its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import posepile.ds
+from posepile.checking.findings import Answer, Finding, not_asked
+from posepile.checking.sample import Sample, data_root, points_of
+from posepile.config import NoOptions, config_path, load_config
+from posepile.ds import dataset_dir, load_recipe
+from posepile.recipe import SPLITS
+
+FILES = ("__init__.py main.py main.sh miniature.py sources.yaml exclusions.yaml README.md").split()
+MAIN_LINES = 220
+
+
+def folder_is_complete(name: str) -> Answer:
+    """Whether the folder has its files, and main.sh stops at the first error."""
+    folder = dataset_dir(name)
+    texts = [f"{folder} lacks {file}" for file in FILES if not (folder / file).is_file()]
+    if not config_path(name).is_file():
+        texts.append(f"{config_path(name)} is missing, the parameters of the stages")
+    script = folder / "main.sh"
+    if script.is_file() and "set -euo pipefail" not in script.read_text():
+        texts.append(f"{script} lacks 'set -euo pipefail', so it goes on after an error")
+    lines = len((folder / "main.py").read_text().splitlines())
+    # One's own datasets are nobody else's to read.
+    if lines > MAIN_LINES and folder.parent == Path(posepile.ds.__file__).parent:
+        texts.append(f"main.py has {lines} lines; expected at most {MAIN_LINES}")
+    return Answer([Finding(name, text) for text in texts], f"{lines} lines of main.py")
+
+
+def spec_says_what_consumers_need(name: str) -> Answer:
+    """Whether the facts are there that training code selects and scales by."""
+    spec = load_recipe(name).SPEC
+    texts = []
+    if spec.name != name:
+        texts.append(f"SPEC.name is {spec.name!r}; expected the folder's name")
+    # Training code selects datasets by the beginning of their image paths.
+    is_helper = spec.kind == "helper"
+    if not is_helper and not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]*)*", spec.image_dir):
+        texts.append(
+            f"SPEC.image_dir is {spec.image_dir!r}; expected one folder name of lower-case "
+            "letters, digits and underscores"
+        )
+    for field in ("licence", "citation"):
+        if not getattr(spec, field):
+            texts.append(f"SPEC.{field} is empty")
+    if spec.kind in ("3d", "parametric"):
+        length = 0 if spec.world_up is None else np.linalg.norm(spec.world_up)
+        if not np.isclose(length, 1):
+            texts.append(f"SPEC.world_up is {spec.world_up}; expected a unit vector")
+    note = f"{spec.kind}, {spec.image_dir}, {spec.joint_info.n_joints} joints"
+    return Answer([Finding(name, text) for text in texts], note)
+
+
+def artefacts_are_there(name: str, root: Path) -> Answer:
+    """Whether a helper left the files behind that it says it leaves."""
+    recipe = load_recipe(name)
+    config = load_config(name, getattr(recipe, "Options", NoOptions))
+    files = [Path(file) for file in recipe.artefacts(root / name, config.dataset)]
+    texts = [f"{file} is missing or empty" for file in files if not _has_content(file)]
+    if not files:
+        texts.append("artefacts() names no file")
+    return Answer([Finding(name, text) for text in texts], f"{len(files)} files")
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
+
+
+def counts_are_those_of_the_card(sample: Sample) -> Answer:
+    """Whether manifest and dataset hold the expected number of examples per split."""
+    name, manifest = sample.name, sample.manifest
+    expected = {split: sample.truth.counts.get(split, 0) for split in SPLITS}
+    packed = dict(Counter(split for split, _ in sample.paths))
+    texts = []
+    for what, found in (("manifest says", manifest["counts"]), ("dataset holds", packed)):
+        for split in SPLITS:
+            if found.get(split, 0) != expected[split]:
+                n = found.get(split, 0)
+                texts.append(f"the {what} {n} {split} examples; expected {expected[split]}")
+    if not manifest["inputs"]:
+        texts.append("the manifest names no file that was read")
+    for unit in manifest["quarantined_units"]:
+        texts.append(f"quarantined: {unit['file']}: {unit['reason']}")
+    note = ", ".join(f"{n} {split}" for split, n in expected.items())
+    return Answer([Finding(name, text) for text in texts], note)
+
+
+def examples_are_those_of_the_card(sample: Sample) -> Answer:
+    """Whether every expected (sequence, frame, person) is there once, in its split."""
+    from posepile.miniature.truth import example_key
+
+    name, truth = sample.name, sample.truth
+    findings = []
+    paths = Counter(path for _, path in sample.paths)
+    findings += [
+        Finding(name, f"the path occurs {n} times", path) for path, n in paths.items() if n > 1
+    ]
+    prefix = f"{sample.spec.image_dir}/"
+    findings += [
+        Finding(name, f"the path does not start with {prefix}", path)
+        for path in paths
+        if not path.startswith(prefix)
+    ]
+    if not truth.sequences:
+        if findings:
+            return Answer(findings)
+        return not_asked("the miniature does not say which frames are expected")
+    found: dict[tuple, str] = {}
+    for split, path in sample.paths:
+        key = example_key(truth, path)
+        if key is None:
+            findings.append(Finding(name, "the path names no sequence of the miniature", path))
+            continue
+        found[key.sequence, key.frame, key.person] = path
+        wanted = truth.sequences[key.sequence].split
+        if split != wanted:
+            findings.append(Finding(name, f"is in {split}; expected in {wanted}", path))
+    expected = {
+        (s, frame, person) for s, t in truth.sequences.items() for frame, person in t.examples
+    }
+    for sequence, frame, person in sorted(expected - found.keys()):
+        text = f"sequence {sequence}, frame {frame}, person {person} is missing"
+        findings.append(Finding(name, text))
+    for key in sorted(found.keys() - expected):
+        findings.append(Finding(name, f"frame {key[1]}, person {key[2]} is too many", found[key]))
+    note = f"{len(expected)} expected in {len(truth.sequences)} sequences"
+    return Answer(findings, note)
+
+
+def outputs(sample: Sample) -> dict[Path, tuple[int, str]]:
+    """Returns time and digest of the files that a run leaves for users."""
+    root, name = sample.root, sample.name
+    files = [*root.glob(f"{name}.barecat*"), root / "cache" / f"{name}.pkl"]
+    return {
+        f: (f.stat().st_mtime_ns, hashlib.sha256(f.read_bytes()).hexdigest())
+        for f in sorted(files)
+    }
+
+
+def second_run_does_nothing(sample: Sample, run_again) -> Answer:
+    """Whether a rerun of main.sh finds everything current.
+
+    Args:
+        sample: The processed miniature.
+        run_again: Runs main.sh once more and returns what it printed.
+    """
+    before = outputs(sample)
+    printed = run_again()
+    texts = []
+    if " 0 done now" not in printed:
+        texts.append("the second run worked on units again; expected none")
+    if "is packed and current" not in printed:
+        texts.append("the second run packed again")
+    after = outputs(sample)
+    texts += [
+        f"{f} was written again" for f in sorted(before | after) if before.get(f) != after.get(f)
+    ]
+    note = f"{len(before)} files untouched"
+    return Answer([Finding(sample.name, text) for text in texts], note)
+
+
+def opens_without_us(sample: Sample) -> Answer:
+    """Whether a reader written from the format document sees the same in another process."""
+    from posepile.checking import reference_reader
+    from posepile.export.upstream import export_upstream
+
+    name = sample.name
+    archive = sample.root / f"{name}.barecat"
+    with tempfile.TemporaryDirectory() as folder:
+        with data_root(sample.root):
+            export_upstream(archive, Path(folder, "notes.barecat"))
+        # A copy outside the package: run as a program it must not find posepile beside itself.
+        reader = Path(folder, "reader.py")
+        reader.write_text(Path(reference_reader.__file__).read_text())
+        done = subprocess.run(
+            [sys.executable, str(reader), str(Path(folder, "notes.barecat")), str(archive)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+        )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Answer([Finding(name, f"the independent reader failed: {last}")])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    by_path = {line["image_path"]: line for line in lines}
+    findings = []
+    if len(lines) != len(sample.paths) or len(by_path) != len(lines):
+        text = f"the independent reader sees {len(by_path)} paths in {len(lines)} entries"
+        findings.append(Finding(name, f"{text}; expected {len(sample.paths)}"))
+    for shown in sample.shown:
+        line = by_path.get(shown.path)
+        if line is None:
+            findings.append(Finding(name, "the independent reader does not see it", shown.path))
+            continue
+        findings += [Finding(name, text, shown.path) for text in _disagreements(line, shown)]
+    return Answer(findings, f"{len(lines)} entries agree")
+
+
+def _disagreements(line: dict, shown) -> list[str]:
+    texts = []
+    if line["impath"] != shown.path or line["split"] != shown.split:
+        texts.append(f"the entry says {line['impath']} in {line['split']}")
+    if line["jpeg"] != "ffd8ffd9":
+        texts.append("the image is not a whole JPEG")
+    if not np.allclose(line["bbox"], shown.example.bbox, atol=1e-3):
+        texts.append(f"the entry's box is {line['bbox']}, ours {shown.example.bbox.tolist()}")
+    ours = points_of(shown.example)
+    theirs = np.array([p or [np.nan] * 2 for p in line["points"]]).reshape(-1, 2)
+    if len(ours) and not np.allclose(theirs, ours, atol=0.3, equal_nan=True):
+        texts.append(f"joints differ by up to {np.nanmax(np.abs(theirs - ours)):.2f} px")
+    return texts

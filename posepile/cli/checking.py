@@ -1,0 +1,28 @@
+"""The command that checks a dataset's folder."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``check``."""
+    parser.add_argument("names", metavar="DATASET", nargs="+")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the data in DIR/DATASET")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the miniature")
+
+
+def natural(text: str) -> int:
+    """A number from 0 on."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 on")
+    return int(text)
+
+
+def cmd_check(args: argparse.Namespace) -> int:
+    """Checks datasets by their miniatures; exit 1 if anything is wrong."""
+    from posepile.checking.check import check
+
+    return 0 if check(args.names, args.keep, args.seed) else 1

@@ -1,0 +1,202 @@
+"""Lenses that are not given as they are needed: of another model, or behind another matrix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from posepile.errors import CorruptInput
+
+FOCAL_RANGE = (100.0, 5000.0)  # pixels
+MAX_MATRIX_ERROR = 1e-4  # pixels: how well a recovered lens must reproduce the given matrix
+
+
+def project_fisheye624(params: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Returns pixels ``[n, 2]`` of rays ``[n, 3]`` in camera axes, by the FISHEYE624 formulas.
+
+    >>> project_fisheye624(np.r_[600, 700, 700, np.zeros(12)], np.array([[0.0, 0, 1]]))
+    array([[700., 700.]])
+
+    Args:
+        params: f, cx, cy, k0..k5 (on the angle), p0, p1, s0..s3: the model of Project Aria's
+            glasses.
+        rays: Points or directions.
+    """
+    f, center, k, p, s = params[0], params[1:3], params[3:9], params[9:11], params[11:15]
+    xy = rays[:, :2] / rays[:, 2:]
+    r = np.hypot(xy[:, 0], xy[:, 1])
+    t = np.arctan(r)
+    t2 = t * t
+    t_d = t * (1 + t2 * np.polyval(k[::-1], t2))
+    u = xy * np.where(r > 1e-12, t_d / np.where(r > 1e-12, r, 1), 1)[:, None]
+    r2 = (u**2).sum(axis=1, keepdims=True)
+    tangential = 2 * u * (u @ p)[:, None] + p * r2
+    prism = s[[0, 2]] * r2 + s[[1, 3]] * r2**2
+    return f * (u + tangential + prism) + center
+
+
+def fit_brown_conrady(
+    project: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    size: tuple[int, int],
+    max_angle: float,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Fits pinhole plus rational Brown-Conrady to a lens of another model.
+
+    >>> def lens(rays):  # by the angle, as fisheye lenses are
+    ...     r = np.hypot(rays[:, 0], rays[:, 1])
+    ...     return 600 * rays[:, :2] * (np.arctan2(r, rays[:, 2]) / r)[:, None] + 319.5
+    >>> matrix, coefficients, worst = fit_brown_conrady(lens, [600, 319.5, 319.5], (640, 640), 30)
+    >>> bool(worst < 0.1)
+    True
+
+    Args:
+        project: From rays ``[n, 3]`` in camera axes to pixels ``[n, 2]``.
+        start: Focal length and principal point (x, y) to start from.
+        size: Width and height of the pictures.
+        max_angle: Degrees from the axis up to which the lens is to be matched.
+
+    Returns:
+        Intrinsics ``[3, 3]``, coefficients in OpenCV order ``[12]`` and the largest difference in
+        pixels between the lens and the camera made of them.
+    """
+    import deltacamera
+    from scipy.optimize import least_squares
+
+    angles = np.radians(np.linspace(1, max_angle, 24))
+    around = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    a, b = (g.ravel() for g in np.meshgrid(angles, around))
+    rays = np.stack([np.tan(a) * np.cos(b), np.tan(a) * np.sin(b), np.ones_like(a)], axis=1)
+    target = project(rays)
+    in_image = ((target > -0.5) & (target < np.array(size) - 0.5)).all(axis=1)
+    rays, target = rays[in_image], target[in_image]
+
+    # Reweighting by the error turns least squares towards the smallest worst error.
+    q, weights = np.concatenate([start, np.zeros(12)]), np.ones((len(rays), 1))
+    for _ in range(4):
+        q = least_squares(
+            lambda q, w=weights: (w * (_brown_conrady(q, rays) - target)).ravel(),
+            q,
+            x_scale="jac",
+            method="lm",
+            max_nfev=3000,
+        ).x
+        off = np.linalg.norm(_brown_conrady(q, rays) - target, axis=1, keepdims=True)
+        weights = weights * (1 + off / max(off.max(), 1e-12))
+    matrix = np.array([[q[0], 0, q[1]], [0, q[0], q[2]], [0, 0, 1]])
+    camera = deltacamera.Camera(
+        intrinsic_matrix=matrix, distortion_model=deltacamera.BrownConradyEx(q[3:])
+    )
+    off = np.linalg.norm(camera.camera_to_image(rays.astype(np.float32)) - target, axis=1)
+    return matrix, q[3:], float(off.max()) if np.isfinite(off).all() else np.inf
+
+
+def undistorted_matrix(
+    matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int], balance: float
+) -> np.ndarray:
+    """Returns the matrix ``[3, 3]`` that OpenCV gives the undistorted picture of a fisheye lens.
+
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> undistorted_matrix(matrix, np.zeros(4), (640, 480), 0.8).shape
+    (3, 3)
+
+    Args:
+        matrix: Of the lens ``[3, 3]``.
+        distortion: k1..k4 of the Kannala-Brandt model.
+        size: Width and height of the picture.
+        balance: As of ``cv2.fisheye.estimateNewCameraMatrixForUndistortRectify``.
+    """
+    import cv2
+
+    return cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+        np.asarray(matrix, np.float64),
+        np.asarray(distortion, np.float64),
+        tuple(size),
+        np.eye(3),
+        balance=balance,
+    )
+
+
+def matrix_before_undistortion(
+    where: str | os.PathLike,
+    undistorted: np.ndarray,
+    distortion: np.ndarray,
+    size: tuple[int, int],
+    balance: float,
+    *,
+    hint: str | None = None,
+) -> np.ndarray:
+    """Returns the matrix ``[3, 3]`` of the fisheye lens whose undistorted picture has a matrix.
+
+    The inverse of :func:`undistorted_matrix`. The principal point is the middle of the picture,
+    which that function leaves where it is; what remains is one number, the focal length, of which
+    the given one is a strictly increasing function as long as the whole picture is in front of
+    the lens.
+
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> lens = (np.array([0.05, 0, 0, 0]), (640, 480), 0.8)
+    >>> matrix_before_undistortion("camera 1", undistorted_matrix(matrix, *lens), *lens).round(3)
+    array([[500.,   0., 320.],
+           [  0., 500., 240.],
+           [  0.,   0.,   1.]])
+
+    Args:
+        where: File and camera, for messages.
+        undistorted: ``[3, 3]``, principal point in the middle.
+        distortion: As there.
+        size: As there.
+        balance: As there.
+        hint: What the user can do if it cannot be found.
+
+    Raises:
+        CorruptInput: No focal length reproduces the given one.
+    """
+    from scipy.optimize import brentq
+
+    aspect = undistorted[0, 0] / undistorted[1, 1]
+
+    def lens(f: float) -> np.ndarray:
+        return np.array([[f, 0, undistorted[0, 2]], [0, f / aspect, undistorted[1, 2]], [0, 0, 1]])
+
+    def error(f: float) -> float:
+        return undistorted_matrix(lens(f), distortion, size, balance)[0, 0] - undistorted[0, 0]
+
+    low = max(FOCAL_RANGE[0], max(size) / 2 / _largest_distorted_angle(distortion))
+    found = f"fx {undistorted[0, 0]:.3f} of the undistorted picture"
+    if not error(low) <= 0 <= error(FOCAL_RANGE[1]):
+        raise CorruptInput(
+            where,
+            f"no focal length of {low:.0f}..{FOCAL_RANGE[1]:.0f} px gives {found} with distortion "
+            f"{np.asarray(distortion).tolist()}",
+            hint=hint,
+        )
+    f = brentq(error, low, FOCAL_RANGE[1], xtol=1e-9, rtol=1e-12)
+    if abs(error(f)) > MAX_MATRIX_ERROR:
+        raise CorruptInput(
+            where,
+            f"the recovered focal length {f:.4f} px misses {found} by {error(f):.2g}",
+            hint=hint,
+        )
+    return lens(f)
+
+
+def _largest_distorted_angle(distortion: np.ndarray) -> float:
+    """The largest theta_d of angles below 89 degrees, before the polynomial turns back."""
+    t = np.radians(np.linspace(0, 89, 891))
+    t2 = t * t
+    d = t * (1 + t2 * np.polyval(distortion[::-1], t2))
+    turn = np.flatnonzero(np.diff(d) <= 0)
+    # OpenCV clips distorted angles to 90 degrees.
+    return float(min(d[turn[0] if len(turn) else -1], np.pi / 2))
+
+
+def _brown_conrady(q: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = q[3:]
+    x, y = rays[:, 0] / rays[:, 2], rays[:, 1] / rays[:, 2]
+    r2 = x * x + y * y
+    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + s1 * r2 + s2 * r2**2
+    v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + s3 * r2 + s4 * r2**2
+    return q[0] * np.stack([u, v], axis=1) + q[1:3]

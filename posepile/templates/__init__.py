@@ -1,0 +1,64 @@
+"""Dataset folders to begin with, one for each shape, and how they are copied.
+
+A template is a complete dataset called ``newdata``; a copy has another name in its place.
+"""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+import shlex
+from pathlib import Path
+
+from posepile.ds import dataset_names
+from posepile.errors import UsageError
+from posepile.files import replacing
+
+PLACEHOLDER = "newdata"
+SHAPES = ("multiview", "stills", "coco")
+
+
+def new_dataset(name: str, like: str, at: Path) -> Path:
+    """Makes the folder of a dataset and returns it.
+
+    Args:
+        name: Of the dataset and of its folder.
+        like: One of :data:`SHAPES`.
+        at: Folder in which it is made.
+
+    Raises:
+        UsageError: No proper name, or one that is taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
+        raise UsageError(
+            f"{name!r} cannot name a dataset: expected a small letter, then small letters, digits "
+            "and '_', e.g. mydata"
+        )
+    if like not in SHAPES:
+        raise UsageError(f"--like {like}: expected {', '.join(SHAPES)}")
+    folder = Path(os.path.abspath(at)) / name
+    if os.path.lexists(folder):
+        raise UsageError(f"{folder} exists; choose another name or folder, nothing is overwritten")
+    if name in dataset_names():
+        raise UsageError(f"there is a dataset {name} already (posepile list); choose another name")
+    template = Path(__file__).parent / like
+    with replacing(folder) as temporary:
+        for source in sorted(template.iterdir()):
+            if source.is_file():
+                target = temporary / source.name
+                target.write_text(source.read_text().replace(PLACEHOLDER, name))
+                target.chmod(0o755 if source.suffix == ".sh" else 0o644)
+    return folder
+
+
+def next_steps(folder: Path) -> list[str]:
+    """Returns what to do with a new folder, as lines for a person."""
+    name, above = folder.name, shlex.quote(str(folder.parent))
+    listed = name in dataset_names()
+    return [
+        f"{folder}: a complete dataset with made-up content. Now",
+        *([] if listed else [f"  export POSEPILE_DATASETS={above}    # where posepile finds it"]),
+        f"  posepile check {name}",
+        f"  $EDITOR {shlex.quote(str(folder / 'main.py'))}    # facts first",
+    ]

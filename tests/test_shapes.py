@@ -1,0 +1,285 @@
+"""From declared facts to units and sequences; COCO-like files: test_coco.py."""
+
+import json
+from pathlib import Path
+
+import deltacamera
+import numpy as np
+import pytest
+
+from posepile.errors import CorruptInput
+from posepile.formats.derived import derived_folder
+from posepile.recipe import Stills, Track, Unit, Video
+from posepile.run.listing import open_units
+from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.stills import Person, Picture, picture_sequence, picture_units
+from posepile.shapes.units import same_count, unit_files, view_units
+
+SIZE = (640, 480)
+UNIT = Unit("s1/walk/left", "train", ())
+VIDEO = Video(Path("left.mp4"), n_frames=4, size=SIZE)
+
+
+def camera(x=0.0):
+    return deltacamera.Camera(
+        intrinsic_matrix=[[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]], optical_center=[x, 0, 0]
+    )
+
+
+def joints(n=4, at=(0, 0, 4000)):
+    """``[n, 3, 3]``: three joints, 100 mm apart, moving to the right."""
+    pose = np.array([[0, -100, 0], [0, 0, 0], [0, 100, 0]], float) + at
+    return np.stack([pose + np.array([50 * k, 0, 0]) for k in range(n)]).astype(np.float32)
+
+
+def person(n=4, **more):
+    return Track(np.arange(n), world_coords=joints(n), **more)
+
+
+# ---------------------------------------------------------------- units
+
+
+def test_files_keep_their_names_through_the_list_of_units(tmp_path):
+    """The list is JSON with sorted keys; names must not be mixed up on the way."""
+    root = tmp_path / "set"
+    root.mkdir()
+    views = {"l": {"video": root / "l.mp4"}, "r": {"video": root / "r.mp4"}}
+    shared = {"joints": root / "j.npy", "masks": [root / "0.png", root / "1.png"], "extra": []}
+    made = list(view_units("s1", "val", views, shared, subject=3))
+    listed = open_units(
+        tmp_path / "units.sqlite", "key", root, lambda *_: iter(made), None, name="x"
+    )
+    back = [row.unit(root) for row in listed.rows(range(2))]
+    assert [unit.id for unit in back] == ["s1/l", "s1/r"]
+    assert [unit.args["view"] for unit in back] == ["l", "r"] and back[0].args["subject"] == 3
+    expected = {"joints": root / "j.npy", "masks": (root / "0.png", root / "1.png"), "extra": ()}
+    assert unit_files(back[1]) == {"video": root / "r.mp4", **expected}
+
+
+def test_counts_that_differ_are_refused_with_both_numbers():
+    assert same_count({"a": 3}) == same_count({"a": 3, "b": 3}) == 3
+    with pytest.raises(CorruptInput, match=r"b\.csv: found 4 boxes; expected 3, as in a\.npy"):
+        same_count({Path("a.npy"): 3, Path("b.csv"): 4}, "boxes")
+
+
+# ---------------------------------------------------------------- multi-view
+
+
+def test_frames_without_any_joint_are_left_out_and_counted():
+    track = person(bbox=np.arange(16.0).reshape(4, 4), activity=list("abcd"), mask=lambda k: k)
+    track.world_coords[1] = np.nan
+    track.world_coords[2, 0] = np.nan
+    sequence = view_sequence(UNIT, VIDEO, camera(), [track], dropped={"dark": 2, "none": 0})
+    (kept,) = sequence.tracks
+    assert kept.frames.tolist() == [0, 2, 3] and kept.activity == ["a", "c", "d"]
+    assert kept.bbox[:, 0].tolist() == [0, 8, 12] and [kept.mask(k) for k in range(3)] == [0, 2, 3]
+    assert sequence.dropped == {"no joint known": 1, "dark": 2}
+    assert sequence.id == UNIT.id and sequence.split == "train"
+    assert len(track.frames) == 4, "the track is that of other views, too"
+
+
+def test_names_have_the_person_where_there_are_several():
+    alone = view_sequence(UNIT, VIDEO, camera(), [person()])
+    assert alone.image_name(7, 0) == "s1/walk/left/000007.jpg"
+    two = view_sequence(UNIT, VIDEO, camera(), [person(), person(person=1)], id="x")
+    assert two.image_name(7, 1) == "x/000007_01.jpg"
+
+
+def test_joints_outside_their_box_are_measured():
+    # 500 / 4000 px per mm: joints at 319.5, 227 to 252
+    box = np.tile([318.5, 227.0, 20, 15], (4, 1))
+    box[:, 0] += np.arange(4) * 6.25
+    sequence = view_sequence(UNIT, VIDEO, camera(), [person(bbox=box)], checks={"other": 1.0})
+    assert sequence.checks["joints_outside_box_px"] == pytest.approx(252 - 242, abs=0.01)
+    assert sequence.checks["other"] == 1
+    # One camera moves along with the person, who stays in the same pixels.
+    moving = {0: camera(), 1: camera(50), 2: None, 3: camera(150)}.get
+    narrow = person(bbox=np.tile([318.5, 227.0, 2, 30], (4, 1)))
+    checks = view_sequence(UNIT, VIDEO, moving, [narrow]).checks
+    assert checks["joints_outside_box_px"] == 0
+    checks = view_sequence(UNIT, VIDEO, camera(), [narrow]).checks
+    assert checks["joints_outside_box_px"] == pytest.approx(338.25 - 320.5, abs=0.01)
+
+
+def test_people_out_of_the_picture_are_judged_after_selection():
+    track = person()
+    track.world_coords[:, :, 0] += np.array([0, 0, 2560, 2570])[:, None]  # 320 px is the border
+    track.world_coords[1, 0, 0] += 2560  # and two are left
+    (kept,) = view_sequence(UNIT, VIDEO, camera(), [track], min_joints_inside=2).tracks
+    assert len(kept.frames) == 4
+    reasons = [kept.unusable(k) for k in range(4)]
+    assert reasons == [None, None, *["fewer than 2 joints inside the picture"] * 2]
+    (kept,) = view_sequence(
+        UNIT, VIDEO, {0: camera(), 3: camera(2500)}.get, [track], min_joints_inside=2
+    ).tracks
+    assert [kept.unusable(k) for k in range(4)] == [None] * 4, "no camera is another matter"
+    own = person(unusable=lambda k: "dark" if k == 1 else None)
+    (kept,) = view_sequence(UNIT, VIDEO, camera(), [own], min_joints_inside=2).tracks
+    assert kept.unusable(1) == "dark" and kept.unusable(0) is None
+
+
+@pytest.mark.parametrize(
+    ("track", "message"),
+    [
+        (person(bbox=np.zeros((3, 4))), "left.mp4: person 0: found 3 bbox; expected 4"),
+        (person(5), r"left.mp4: found 4 frames; expected at least 5: person 0 .* frame 4"),
+    ],
+)
+def test_counts_of_a_view_that_differ_are_refused(track, message):
+    with pytest.raises(CorruptInput, match=message):
+        view_sequence(UNIT, VIDEO, camera(), [track])
+
+
+def test_rows_that_are_read_when_asked_for_stay_so():
+    asked = []
+
+    class Boxes:
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, k):
+            asked.append(k)
+            return np.full(4, k)
+
+    track = person(bbox=Boxes())
+    track.world_coords[[0, 2]] = np.nan
+    (chosen,) = view_sequence(UNIT, VIDEO, camera(), [track]).tracks
+    assert len(chosen.bbox) == 2 and asked == []
+    assert chosen.bbox[1].tolist() == [3] * 4 and asked == [3]
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def pictures(*people_of):
+    return [Picture(Path(f"p{i}.jpg"), SIZE, people) for i, people in enumerate(people_of)]
+
+
+def test_people_become_tracks_by_their_index():
+    pose = joints(1)[0]
+    sequence = picture_sequence(
+        Unit("train/000040", "train", ()),
+        pictures(
+            [Person(0, pose, bbox=[1, 2, 3, 4]), Person(1, pose, left_out="crowd")],
+            [Person(1, pose + 1, bbox=lambda: [5, 6, 7, 8], activity="run")],
+            [Person(0, activity="sit"), Person(2, left_out="crowd")],
+        ),
+        dropped={"elsewhere": 2},
+    )
+    first, second = sequence.tracks
+    assert first.person == 0 and first.frames.tolist() == [0, 2]
+    assert second.person == 1 and second.frames.tolist() == [1] and second.activity == "run"
+    assert np.isnan(first.world_coords[1]).all() and np.isnan(first.bbox[1]).all()
+    assert first.activity == ["unknown", "sit"]
+    np.testing.assert_array_equal(second.bbox[0], [5, 6, 7, 8])
+    assert sequence.dropped == {"crowd": 2, "elsewhere": 2}
+    assert sequence.image_name(2, 1) == "train/p2_01.jpg" and sequence.camera is None
+    assert isinstance(sequence.frames, Stills) and sequence.frames.sizes == (SIZE,) * 3
+
+
+def test_every_picture_may_have_a_camera():
+    found = pictures([Person(0, joints(1)[0])], [])
+    found[1].camera = camera(10)
+    sequence = picture_sequence(UNIT, found)
+    assert sequence.camera(0) is None and sequence.camera(1).t[0] == 10
+
+
+def test_an_index_is_there_once():
+    with pytest.raises(CorruptInput, match=r"p1\.jpg, frame 1: found two people of index 3"):
+        picture_sequence(UNIT, pictures([], [Person(3), Person(3, left_out="x")]))
+
+
+def test_pictures_are_cut_into_units():
+    paths = [Path(f"{i}.jpg") for i in range(5)]
+    units = list(picture_units("val", "val", paths, {"labels": Path("l.json")}, size=2, part=9))
+    assert [u.id for u in units] == ["val/000000", "val/000002", "val/000004"]
+    assert [u.args["first"] for u in units] == [0, 2, 4] and units[0].args["part"] == 9
+    assert unit_files(units[1]) == {"pictures": tuple(paths[2:4]), "labels": Path("l.json")}
+
+
+# ---------------------------------------------------------------- COCO-like files
+
+
+def coco_file(root, annotations, **facts):
+    root.mkdir(exist_ok=True)
+    images = [{"id": 3, "file_name": "a.jpg", "width": 640, "height": 480}]
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": 1, "name": "person"}]
+    path = root / "labels.json"
+    path.write_text(json.dumps(content))
+    return CocoFile(path, root / "pictures", 2, **facts)
+
+
+def only_sequence(source, root, **more):
+    (unit,) = coco_units(source, root, "val", "val")
+    return coco_sequence(source, root, unit, **more)
+
+
+BARE = {"id": 1, "image_id": 3, "category_id": 1, "keypoints": [5, 6, 2, 7, 8, 0]}
+
+
+def test_annotations_may_lack_box_mask_and_crowd(tmp_path):
+    root = tmp_path / "set"
+    optional = ("bbox", "segmentation", "iscrowd")
+    sequence = only_sequence(coco_file(root, [BARE], optional=optional), root)
+    (track,) = sequence.tracks
+    assert track.bbox is None and track.mask is None
+    np.testing.assert_array_equal(track.image_coords[0], [[5, 6], [np.nan, np.nan]])
+    with pytest.raises(CorruptInput, match="annotation 1 lacks iscrowd, segmentation"):
+        only_sequence(coco_file(root, [BARE], optional=("bbox",)), root)
+
+
+def test_other_spellings_numbers_and_keys(tmp_path):
+    root, optional = tmp_path / "set", ("bbox", "segmentation", "keypoints")
+    people = [
+        BARE | {"keypoints": [5, 6, 0.4, 7, 8, -0.1], "is_crowd": 0, "track_id": 12},
+        BARE | {"id": 2, "is_crowd": 1},
+        {k: v for k, v in BARE.items() if k != "keypoints"} | {"id": 4, "is_crowd": 0},
+        BARE | {"id": 5, "category_id": 7, "is_crowd": 0},
+    ]
+    facts = {"optional": optional, "crowd_key": "is_crowd", "more": ("track_id",)}
+    source = coco_file(root, people, visibility=None, **facts)
+    more = lambda person, image: {"activity": f"{person['track_id']}"} if person["id"] == 1 else {}
+    sequence = only_sequence(source, root, more=more)
+    (track,) = sequence.tracks
+    assert track.activity == "12" and track.frames.tolist() == [0]
+    assert sequence.dropped == {"crowd region": 1, "no key point labelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": None}, "annotation 1 is malformed"),
+        ({"bbox": "wide"}, r"annotation 1 has the box|malformed"),
+        ({"keypoints": [[1, 2, 2], [3, 4, 2]]}, "2 key point values, expected 6"),
+        ({"image_id": 9}, "annotation 1 belongs to image 9"),
+    ],
+)
+def test_malformed_annotations_are_named(tmp_path, change, message):
+    root = tmp_path / "set"
+    person = BARE | {"bbox": [1, 2, 3, 4], "segmentation": [], "iscrowd": 0} | change
+    with pytest.raises(CorruptInput, match=message):
+        only_sequence(coco_file(root, [person]), root)
+
+
+def test_what_is_derived_is_made_once_for_a_content(tmp_path):
+    source, made = tmp_path / "huge.json", []
+    source.write_text("1")
+
+    def make(folder):
+        made.append(source.read_text())
+        (folder / "copy").write_text(source.read_text())
+
+    def derived(**more):
+        return (derived_folder([source], tmp_path / "work", make, **more) / "copy").read_text()
+
+    assert [derived(), derived()] == ["1", "1"] and made == ["1"]
+    source.write_text("22")
+    assert derived() == "22"
+    source.write_text("1")
+    assert derived() == "1" and made == ["1", "22"], "the content is known"
+    assert derived(version=2) == "1" and len(made) == 3
+    source.unlink()
+    with pytest.raises(CorruptInput, match=r"huge\.json: cannot be read"):
+        derived()
