@@ -208,9 +208,12 @@ def check_elements(array: np.ndarray) -> None:
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
-        raise pickle.UnpicklingError("an array of unusual shape")
-    if len(shape) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in shape) >= 2**62:
+    count = 1
+    for n in shape if type(shape) is tuple else (None,):
+        if type(n) is not int or n < 0:
+            raise pickle.UnpicklingError("an array of unusual shape")
+        count *= n or 1
+    if len(shape) > _MOST_DIMENSIONS or count >= 2**62:
         raise pickle.UnpicklingError("an array of unusual shape")
     return shape
 

@@ -24,7 +24,15 @@ import numpy as np
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.pickle_machine import run
-from posepile.formats.pickle_nodes import PERSISTENT, Budget, Call, NameRefused, Pairs, TooLarge
+from posepile.formats.pickle_nodes import (
+    PERSISTENT,
+    Budget,
+    Call,
+    NameRefused,
+    Pairs,
+    TooLarge,
+    no_collection,
+)
 from posepile.formats.pickled_arrays import ARRAY_MAKERS, ARRAY_NAMES, sparse_key
 from posepile.formats.pickled_frames import FRAME_MAKERS, frame_key
 from posepile.formats.pickled_tensors import (
@@ -110,7 +118,8 @@ def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | N
 def refusals(where: Path, what: str = "damaged pickle") -> Iterator[None]:
     """Turns whatever damaged and malicious data raise within into a CorruptInput of one line."""
     try:
-        yield
+        with no_collection():
+            yield
     except NameRefused as e:
         raise CorruptInput(
             where,
