@@ -8,7 +8,7 @@ from typing import Any
 # Memory that an opcode and a value in a list take, about.
 _BYTES_PER_OPCODE = 64
 _BYTES_PER_VALUE = 32
-_SMALL, _LARGEST, _MOST_INFLATED = 2**28, 2**34, 128
+_SMALL, LARGEST, _MOST_INFLATED = 2**28, 2**34, 128
 
 
 class NameRefused(pickle.UnpicklingError):
@@ -40,7 +40,7 @@ class Budget:
     """
 
     def __init__(self, size: int, max_bytes: int | None = None):
-        default = min(max(_SMALL, _MOST_INFLATED * size), _LARGEST)
+        default = min(max(_SMALL, _MOST_INFLATED * size), LARGEST)
         self.limit = default if max_bytes is None else max_bytes
         self.opcodes_left = self.limit // _BYTES_PER_OPCODE
         self._values_left = self.limit // _BYTES_PER_VALUE

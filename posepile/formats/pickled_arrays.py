@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from posepile.formats.pickle_nodes import Call, Name, Pairs, TooLarge
+from posepile.formats.pickle_nodes import LARGEST, Call, Name, Pairs, TooLarge
 from posepile.formats.pickled_values import Maker, check_plain
 
 _CODE = re.compile(r"([<>=|]?)(b1|\?|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[SUV]\d{1,9}|[Mm]8)")
@@ -215,15 +215,15 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return shape
 
 
-def _object_array(maker: Maker, shape: Any, nodes: Any, order: str) -> np.ndarray:
+def _object_array(maker: Maker, shape: Any, nodes: Any) -> np.ndarray:
     shape = _shape(shape)
     if type(nodes) is not list or len(nodes) != math.prod(shape):
         raise pickle.UnpicklingError("an array of objects without its objects")
     maker.charge(8 * len(nodes))
-    array = np.empty(len(nodes), object)
-    for i, node in enumerate(nodes):
-        array[i] = maker.make(node)
-    return array.reshape(shape, order=order)
+    # By its iterator: setting one element by one would turn 0-dimensional arrays into numbers.
+    array = np.fromiter((maker.make(node) for node in nodes), object, len(nodes))
+    # They are listed row by row, also those of an array stored column by column.
+    return array.reshape(shape)
 
 
 def raw_bytes(maker: Maker, node: Any) -> bytes | memoryview:
@@ -249,7 +249,7 @@ def _reconstruct(maker: Maker, call: Call) -> np.ndarray:
     dtype = maker.make(dtype)
     order = "F" if fortran_order else "C"
     if dtype is _OBJECT:
-        return _object_array(maker, maker.make(shape), data, order)
+        return _object_array(maker, maker.make(shape), data)
     return array_of(maker, maker.make(shape), dtype, raw_bytes(maker, data), order)
 
 
@@ -319,9 +319,10 @@ def _sparse(maker: Maker, call: Call) -> Any:
     if len(shape) != 2 or not all(0 <= n < 2**31 for n in shape):
         raise pickle.UnpicklingError("a sparse matrix of unusual shape")
     data = _vector(parts["data"], "biufc")
-    # Whoever reads a matrix makes it dense sooner or later.
-    if math.prod(shape) * data.itemsize > maker.budget.limit:
-        raise TooLarge(maker.budget.limit)
+    # Whoever reads a matrix makes it dense sooner or later; few bytes may stand for a large one.
+    most = max(maker.budget.limit, LARGEST)
+    if math.prod(shape) * data.itemsize > most:
+        raise TooLarge(most)
     maker.charge(data.nbytes)
     cls = getattr(scipy.sparse, name)
     if _SPARSE[name] == "coo":

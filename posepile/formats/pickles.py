@@ -50,6 +50,7 @@ UNPICKLING_ERRORS = (
     EOFError,
     LookupError,
     NotImplementedError,
+    OSError,  # places outside of a zip file
     RecursionError,
     RuntimeError,
     TypeError,
@@ -137,7 +138,15 @@ def _content(f: io.BufferedReader) -> bytes | mmap.mmap:
     """The whole file; a large one is mapped, so that its arrays are in memory only once."""
     if os.fstat(f.fileno()).st_size < _MAPPED_FROM:
         return f.read()
-    return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+    return _Mapped(f.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class _Mapped(mmap.mmap):
+    """A mapped file that a zip file may be read from."""
+
+    def seekable(self) -> bool:
+        """Returns that it is."""
+        return True
 
 
 def unpickle(data: bytes | mmap.mmap, start: int, budget: Budget) -> Any:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.transform import Rotation
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
@@ -30,6 +29,7 @@ from posepile.geometry.pictures import (
     check_projection,
     project,
 )
+from posepile.geometry.rotations import euler_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import (
     CHOOSES_UNITS,
@@ -244,7 +244,7 @@ def read_metadata(path: Path) -> dict:
     cameras = {
         (subject, name): make_camera(
             f"{path}, camera {name}, S{subject}",
-            rotation=Rotation.from_euler("XYZ", poses[i, subject - 1, :3]).as_matrix(),
+            rotation=euler_matrix("XYZ", poses[i, subject - 1, :3]),
             center=poses[i, subject - 1, 3:],
             focal=lenses[i, :2],
             principal=lenses[i, 2:4],
