@@ -79,6 +79,13 @@ def test_what_is_not_as_declared_is_refused(schema, value, message):
     refused(schema, value, message)
 
 
+def test_names_with_line_breaks_stay_in_one_line():
+    refused({"a": int}, {"x\ny": 1}, r"found no a \(there: x y\)")
+    refused({"*": int}, {"x\ny": "z"}, "x y: found 'z'")
+    with pytest.raises(CorruptInput, match="there: x y$"):
+        lookup({"x\ny": 1}, "a", "f")
+
+
 def test_numbers_of_many_digits_are_refused():
     refused(float, 10**400, r"found int 1000.*\.\.\.; expected float")
     refused(Array(1), [10**400], r"found objects, list \[1000.*\.\.\.; expected numbers")
@@ -132,7 +139,8 @@ def test_any_value_is_taken_or_refused_in_one_line(value, schema):
         got = check(value, schema, "f")
     except CorruptInput as e:
         assert "\n" not in str(e) and len(str(e)) < 400
-    else:
+        return
+    if "[]" not in repr(value):  # an empty list leaves axes open, an empty array does not
         again = check(got, schema, "f")
         assert repr(again) == repr(got), "what was checked is as declared"
 

@@ -94,6 +94,17 @@ def derived_rows(
 ) -> RowPieces:
     """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
 
+    >>> _ = (folder / "frame.txt").write_text("a.png b.png c.png")
+    >>> def rows():
+    ...     for name in (folder / "frame.txt").read_text().split():
+    ...         yield {"picture": name}
+    >>> place = folder / "mydata_work"
+    >>> pieces = derived_rows([folder / "frame.txt"], place, rows, "picture", 2)
+    >>> pieces.names()
+    {'00000': ['a.png', 'b.png'], '00001': ['c.png']}
+    >>> pieces.rows("00001")
+    [{'picture': 'c.png'}]
+
     Args:
         sources: The raw files.
         place: As for :func:`derived_folder`, as is ``version``.

@@ -231,10 +231,10 @@ class _Check:
         return self.axes.setdefault(wanted, (length, place))[0] == length
 
     def refuse(self, place: str, found: Any, expected: Any) -> None:
-        where = f"{place}: " if place else ""
-        raise CorruptInput(
-            self.file, f"{where}found {found}; expected {expected}", hint=self.hint
-        ) from None
+        text = f"{place}: " if place else ""
+        text += f"found {found}; expected {expected}"
+        # Names of keys are the file's, and may hold line breaks.
+        raise CorruptInput(self.file, " ".join(text.split()), hint=self.hint) from None
 
 
 def _unwrapped(value: Any) -> Any:
@@ -281,7 +281,9 @@ def _short(value: Any) -> str:
 
 def _names(node: Any) -> str:
     if isinstance(node, Mapping):
-        names = sorted(str(name).removesuffix("?") for name in node if name != "*")
+        names = sorted(
+            " ".join(str(name).removesuffix("?").split()) for name in node if name != "*"
+        )
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return ", ".join(names[:10]) + more or "nothing"
     return f"{len(node)} entries" if isinstance(node, (list, tuple)) else type(node).__name__

@@ -15,6 +15,13 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Returns the checked rows of a pickled DataFrame; only the columns that the schema names.
 
+    >>> from posepile.miniature.pickled import frame, write_pickle
+    >>> columns = {"imgPath": ["a.png", "b.png"], "X": [[1.0], [2.0, 3.0]], "light": [0, 1]}
+    >>> write_pickle(folder / "people.pkl", frame(columns))
+    >>> rows = read_rows(folder / "people.pkl", {"imgPath": str, "X": Array("people")})
+    >>> [(row["imgPath"], row["X"].tolist()) for row in rows]
+    [('a.png', [1.0]), ('b.png', [2.0, 3.0])]
+
     Args:
         path: The file.
         schema: Of one row, see :mod:`posepile.formats.schema`.
