@@ -159,8 +159,6 @@ def main(command, *args):
         limit()
         one(restricted_pickle.load, *args)
         return
-    if command == "read":
-        import scipy.sparse  # noqa: F401
     limit()
     if command == "fuzz":
         fuzz(*args)

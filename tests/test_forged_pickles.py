@@ -127,6 +127,7 @@ FORGED = {
     "shape_overflows.pkl": array((2**33, 2**31), dtype("f8"), b""),
     "characters_that_are_none.pkl": array((1,), dtype("U1"), b"\xff\xff\xff\x7f"),
     "characters_that_are_none.npy": npy("<U1", (1,), b"\xff\xff\xff\x7f"),
+    "dates_without_unit.npy": npy("<M8", (1,), bytes(7) + b"\x01"),
     # altering the process
     "singleton_dtype.pkl": build(
         call(name("numpy.dtypes", "Float64DType")),

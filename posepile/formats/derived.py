@@ -94,16 +94,12 @@ def derived_rows(
 ) -> RowPieces:
     """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
 
-    >>> _ = (folder / "frame.txt").write_text("a.png b.png c.png")
-    >>> def rows():
-    ...     for name in (folder / "frame.txt").read_text().split():
-    ...         yield {"picture": name}
-    >>> place = folder / "mydata_work"
-    >>> pieces = derived_rows([folder / "frame.txt"], place, rows, "picture", 2)
-    >>> pieces.names()
-    {'00000': ['a.png', 'b.png'], '00001': ['c.png']}
-    >>> pieces.rows("00001")
-    [{'picture': 'c.png'}]
+    >>> source = folder / "big.json"
+    >>> _ = source.write_text("[]")
+    >>> people = [{"image": "a.jpg", "age": 7}, {"image": "b.jpg", "age": 8}]
+    >>> pieces = derived_rows([source], folder, lambda: people, "image", 1)
+    >>> pieces.names(), pieces.rows("00001")
+    ({'00000': ['a.jpg'], '00001': ['b.jpg']}, [{'age': 8, 'image': 'b.jpg'}])
 
     Args:
         sources: The raw files.

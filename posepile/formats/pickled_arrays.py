@@ -193,7 +193,7 @@ def check_elements(array: np.ndarray) -> None:
     """Checks that all bytes of an array are values of its dtype; makes truth values 0 or 1.
 
     Raises:
-        pickle.UnpicklingError: It has text with characters that do not exist.
+        pickle.UnpicklingError: It has characters that do not exist, or dates without a unit.
     """
     dtype = array.dtype
     if dtype.names:
@@ -205,6 +205,9 @@ def check_elements(array: np.ndarray) -> None:
         codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(f"{dtype.str[0]}u4"))
         if codes.max() > 0x10FFFF:
             raise pickle.UnpicklingError("text with characters that do not exist")
+    elif dtype.kind == "M" and np.datetime_data(dtype)[0] == "generic":
+        if not np.isnat(array).all():
+            raise pickle.UnpicklingError("dates without a unit")
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

@@ -72,6 +72,11 @@ _MAPPED_FROM = 64 * 2**20
 def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle file holds, also one that ``torch.save`` wrote.
 
+    >>> import pickle
+    >>> _ = (folder / "a.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
+    >>> read_pickle(folder / "a.pkl", {"betas": Array("n")})["betas"].shape
+    (10,)
+
     Bytearrays come back as bytes, defaultdicts as dictionaries.
 
     Args:
@@ -100,6 +105,10 @@ def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None)
 
 def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle in memory holds, see :func:`read_pickle`.
+
+    >>> import pickle
+    >>> loads(pickle.dumps({"a": [1, 2]}))
+    {'a': [1, 2]}
 
     Args:
         data: The pickle.

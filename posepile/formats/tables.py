@@ -16,11 +16,9 @@ def read_rows(
     """Returns the checked rows of a pickled DataFrame; only the columns that the schema names.
 
     >>> from posepile.miniature.pickled import frame, write_pickle
-    >>> columns = {"imgPath": ["a.png", "b.png"], "X": [[1.0], [2.0, 3.0]], "light": [0, 1]}
-    >>> write_pickle(folder / "people.pkl", frame(columns))
-    >>> rows = read_rows(folder / "people.pkl", {"imgPath": str, "X": Array("people")})
-    >>> [(row["imgPath"], row["X"].tolist()) for row in rows]
-    [('a.png', [1.0]), ('b.png', [2.0, 3.0])]
+    >>> write_pickle(folder / "a.pkl", frame({"name": ["x", "y"], "age": [7, 8]}))
+    >>> read_rows(folder / "a.pkl", {"age": int})
+    [{'age': 7}, {'age': 8}]
 
     Args:
         path: The file.
