@@ -10,7 +10,6 @@ from posepile.ds.egoexo4d import (
     download,
     main,
     miniature,
-    miniature_takes,
     plan,
 )
 from posepile.errors import CorruptInput, UsageError, WorkError
@@ -166,7 +165,7 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
             (f"{name}aria01_214-1.mp4", 7_000_000, {"views": ["ego"]}),
             (f"{name}note.txt", None, {}),
         ),
-        manifest(uids[miniature_takes.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
+        manifest(uids[miniature.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
         manifest(None, ("general.json", 1_000, {"views": None}), splits=None),
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
