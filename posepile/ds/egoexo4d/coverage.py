@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from pathlib import Path
 from typing import Any
 
 from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.download import INSTALL
-from posepile.files import names_in
 
 
 def doctor(root: Path, options: Any) -> list[str]:
-    """Lists problems of the files on disk, one per line."""
-    problems = []
-    for name in ("takes.json", "annotations/splits.json"):
-        if not (root / name).is_file():
-            problems.append(f"{root / name} is missing: run the download stage")
+    """Returns problems of the files on disk, one per line."""
+    needed = [root / "takes.json", root / "annotations" / "splits.json"]
+    problems = [f"{f} is missing: run the download stage" for f in needed if not f.is_file()]
     if problems:
-        if shutil.which("egoexo") is None:
-            problems.append(f"the program egoexo is missing: {INSTALL}")
-        return problems
-    names = functools.cache(names_in)
-    n_videos = missing = unposed = uncalibrated = 0
-    for take, _, _, cameras in takes.labelled_takes(root, options, names):
-        if take.get("is_dropped"):
-            continue
-        unposed += cameras is None
-        for camera, video in takes.videos(take, options):
-            path = root / take["root_dir"] / video
-            n_videos += 1
-            here = path.name in names(path.parent)
-            missing += not here
-            if here and camera.endswith(aria.RGB_STREAM):
-                uncalibrated += takes.calibration_file(root, take, camera, names) is None
+        missing = shutil.which("egoexo") is None
+        return problems + [f"the program egoexo is missing: {INSTALL}"] * missing
+    found = [t for t in takes.labelled_takes(root, options) if not t.entry.get("is_dropped")]
+    videos = [video for take in found for video in take.videos]
+    here = [video for video in videos if video.is_there]
+    glasses = [video for video in here if video.camera.endswith(aria.RGB_STREAM)]
+    unposed = sum(take.camera_pose is None for take in found)
+    uncalibrated = sum(video.calibration is None for video in glasses)
     if unposed:
         problems.append(f"{unposed} takes have labels but no camera_pose: they give no example")
-    if not n_videos:
+    if not videos:
         problems.append("no take has pose labels: download annotations and ego_pose_pseudo_gt")
-    elif missing == n_videos:
-        problems.append(f"none of the {n_videos} videos with labels is here; see posepile plan")
+    elif not here:
+        problems.append(f"none of the {len(videos)} videos with labels is here; see posepile plan")
     if uncalibrated:
         problems.append(
             f"{uncalibrated} videos of the glasses have no factory calibration: download "
@@ -50,23 +38,18 @@ def doctor(root: Path, options: Any) -> list[str]:
 
 
 def coverage(root: Path, options: Any) -> list[str]:
-    """Says how much of what has labels is on disk, and how many takes are of no split.
+    """Returns how much of what has labels is on disk, and how many takes are of no split.
 
     Downloads are selective, so what is not here is no problem, but nobody shall have to guess.
     """
     split_of = takes.split_of_takes(root)
     splits = [split_of.get(take["take_uid"]) for take in takes.read_takes(root)]
     n_wanted = sum(s is not None and (s != "test" or options.test) for s in splits)
-    names = functools.cache(names_in)
-    n_takes = n_videos = here = 0
-    for take, *_ in takes.labelled_takes(root, options, names):
-        n_takes += 1
-        for _, video in takes.videos(take, options):
-            path = root / take["root_dir"] / video
-            n_videos += 1
-            here += path.name in names(path.parent)
+    found = list(takes.labelled_takes(root, options))
+    here = [video.is_there for take in found for video in take.videos]
     others = "are not chosen or have none" if options.subjects else "have none"
     return [
-        f"{here} of {n_videos} videos of the {n_takes} takes with labels (test: with camera_pose) "
-        f"are on disk; {n_wanted - n_takes} takes {others}, {splits.count(None)} are in no split"
+        f"{sum(here)} of {len(here)} videos of the {len(found)} takes with labels (test: with "
+        f"camera_pose) are on disk; {n_wanted - len(found)} takes {others}, {splits.count(None)} "
+        "are in no split"
     ]
