@@ -111,6 +111,9 @@ def unreal_to_opencv(points: np.ndarray) -> np.ndarray:
 def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Returns the world-to-camera rotation ``[3, 3]``, in Unreal's axes, of Unreal's angles.
 
+    >>> np.round(unreal_rotation(0.0)).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
     For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
 
     Args:
