@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
-from posepile.ds.egoexo4d.coverage import coverage, doctor
 from posepile.ds.egoexo4d.download import DownloadOptions, download
-from posepile.ds.egoexo4d.plan import plan
+from posepile.ds.egoexo4d.plan import coverage, doctor, plan
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
