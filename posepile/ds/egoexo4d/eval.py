@@ -225,7 +225,7 @@ def hand_truth(root: Path, split: str, labels="manual", use_mask=True) -> tuple[
                 continue
             entry = {}
             for hand in HANDS:
-                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image[camera]))
+                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image))
                 arrays = hand_validity(world, image, glasses[frame], mask)
                 for key, array in zip(("3d", "valid_3d", "bbox"), arrays, strict=True):
                     entry[f"{hand}_{key}"] = array.tolist()
