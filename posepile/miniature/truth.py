@@ -165,7 +165,7 @@ def make_truth(
     """
     drawn = {"colors": figure.colors, "limbs": figure.limbs, "moving": True}
     drawn |= {"frames_drawn": True, "persons_drawn": True}
-    return Truth(count_examples(sequences), path_pattern, sequences, **(drawn | more))
+    return Truth(_count_examples(sequences), path_pattern, sequences, **(drawn | more))
 
 
 def frames_kept(
@@ -199,10 +199,10 @@ def frames_kept(
     return kept
 
 
-def count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
+def _count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
     """Returns the number of expected examples per split.
 
-    >>> count_examples({"a": SequenceTruth("train", [(0, 0)]), "b": SequenceTruth("val", [])})
+    >>> _count_examples({"a": SequenceTruth("train", [(0, 0)]), "b": SequenceTruth("val", [])})
     {'train': 1, 'val': 0, 'test': 0}
     """
     counts = {"train": 0, "val": 0, "test": 0}
