@@ -140,7 +140,10 @@ def _check_complete(path: Path, container, stream, pts: list) -> None:
         return
     start = min(known)
     found = float((max(known) - start) * stream.time_base)
-    spacing = found / max(len(known) - 1, 1)
+    if len(known) > 1:
+        spacing = found / (len(known) - 1)
+    else:  # a video may have a single frame
+        spacing = 1 / float(stream.average_rate or 25)
     if declared - found > max(5 * spacing, 0.01 * declared) + abs(float(start * stream.time_base)):
         raise CorruptInput(
             path,
