@@ -55,8 +55,10 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     released = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         lens_matrix(f, size), k, size, np.eye(3), balance=0.8
     )
-    if released[0, 0] < 200:
-        return  # a lens of nearly 180 degrees, whose undistorted image is a speck
+    angles = np.radians(np.linspace(0, 85, 500))
+    bent = angles * (1 + angles**2 * np.polyval(k[::-1], angles**2))
+    if (np.diff(bent) <= 0).any() or max(size) / 2 / f > bent[-1]:
+        return  # no lens: it does not reach the border of the image
     matrix, found_size = cameras.recover_lens(released, k)
     assert found_size == size
     again = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -191,19 +193,25 @@ def test_gaps_in_the_trajectory_are_missing_poses(raw):
     np.testing.assert_allclose(camera.t, truth.center, atol=0.01)
 
 
-def test_the_lens_of_the_glasses_is_matched_or_refused(monkeypatch):
+def test_the_lens_of_the_glasses_is_matched_or_refused():
     params = aria_files.recorded_lens(miniature.GLASSES)
     np.testing.assert_allclose(params[:3], [608.35, 714.9, 706.8])
-    _, _, residual = aria.fit_lens(tuple(params), "calib")
+    field = (params, aria.RECORDED_SIZE, aria.MAX_ANGLE)
+    _, _, residual = fitting.fit_fisheye624("calib", *field, aria.MAX_RESIDUAL)
     assert residual <= 0.2
     rng = np.random.default_rng(0)
     rays = np.c_[rng.uniform(-0.9, 0.9, (50, 2)), np.ones(50)]
     mine = fitting.project_fisheye624(params, rays)
     theirs = miniature.Glasses((1408, 1408), np.eye(3), np.eye(3), np.zeros(3)).project(rays)
     np.testing.assert_allclose(mine, theirs, atol=1e-6)
-    monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
     with pytest.raises(CorruptInput, match=r"matched only to 0\.\d\d px, allowed 0.01"):
-        aria.fit_lens(tuple(params), "another file")
+        fitting.fit_fisheye624("another file", *field, 0.01)
+
+
+def test_a_lens_that_is_not_matched_says_what_to_do(raw, monkeypatch):
+    monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
+    with pytest.raises(CorruptInput, match=rf"{miniature.REPAIR}\.json: .*dataset.ego=false"):
+        load(raw, EGO, ego=True)
 
 
 def test_calibration_is_found_in_the_recording(tmp_path):

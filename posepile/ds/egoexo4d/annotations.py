@@ -100,7 +100,14 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
         pixels = (rows[frame].get("annotation2D") or {}).get(camera) or {}
         for target, joints, axes in ((coords, world, "xyz"), (image, pixels, "xy")):
             for name, joint in joints.items():
-                target[k, _index(path, frame, name)] = _numbers(path, frame, name, joint, axes)
+                try:
+                    target[k, KEY_TO_INDEX[name]] = [joint[a] for a in axes]  # null becomes NaN
+                except (KeyError, TypeError, ValueError):
+                    reason = f"joint {name!r} has no numbers {', '.join(axes)}"
+                    if name not in KEY_TO_INDEX:
+                        reason = f"unknown joint {name!r}; expected one of the 17 body or 42 hand "
+                        reason += "joints (e.g. left-shoulder, right_index_2)"
+                    raise CorruptInput(path, reason, frame=frame) from None
         for name, joint in world.items():
             views[k, KEY_TO_INDEX[name]] = joint.get("num_views_for_3d") or 0
     return Labels(frames, 1000 * coords, views, image, dropped)
@@ -123,23 +130,3 @@ def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:
             has = np.isfinite(labels.coords[:, part]).all(axis=-1).any(axis=-1)
             coords[rows[has], part] = labels.coords[has, part]
     return frames, coords
-
-
-def _index(path: Path, frame: int, name: str) -> int:
-    if name not in KEY_TO_INDEX:
-        raise CorruptInput(
-            path,
-            f"unknown joint {name!r}; expected one of the 17 body or 42 hand joints "
-            "(e.g. left-shoulder, right_index_2)",
-            frame=frame,
-        )
-    return KEY_TO_INDEX[name]
-
-
-def _numbers(path: Path, frame: int, name: str, joint: dict, axes: str) -> np.ndarray:
-    try:
-        return np.array([joint[a] for a in axes], np.float64)  # null becomes NaN
-    except (KeyError, TypeError, ValueError):
-        raise CorruptInput(
-            path, f"joint {name!r} has no numbers {', '.join(axes)}", frame=frame
-        ) from None

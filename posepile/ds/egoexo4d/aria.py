@@ -1,16 +1,8 @@
-"""The ego view: camera of the Aria glasses, from the factory calibration and the poses per frame.
-
-The RGB camera is a FISHEYE624 lens (six radial, two tangential, four thin-prism coefficients on
-the angle), which is not a model the crops can be taken through. It is fitted once per take by the
-rational Brown-Conrady model of twelve coefficients, which holds the same kinds of terms; over the
-nominal field of view of 110 degrees the two agree to about 0.1 px. Four Kannala-Brandt
-coefficients would not do (0.6 px): they have no tangential terms. The worst difference is measured
-at every fit, and a fit above ``MAX_RESIDUAL`` is refused.
-"""
+"""The ego view: the Aria glasses by their factory calibration and their poses per frame."""
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +12,7 @@ from posepile.errors import CorruptInput
 from posepile.formats.aria_files import RECORDED_SIZE, read_aria_lens, recorded_lens
 from posepile.formats.schema import Array, check
 from posepile.geometry.cameras import MovingCameras, resize_intrinsics
-from posepile.geometry.fitting import fit_brown_conrady, project_fisheye624
+from posepile.geometry.fitting import fit_fisheye624
 
 RGB_STREAM = "214-1"
 MAX_RESIDUAL = 0.3  # pixels of the 1408 image
@@ -96,20 +88,17 @@ def load_cameras(
         of the lens fit in pixels of the 1408 image.
     """
     params = read_lens(calibration, where, take_name)
-    matrix, coefficients, residual = fit_lens(tuple(params), str(calibration))
+    *lens, residual = fit_fisheye624(
+        str(calibration),
+        params,
+        RECORDED_SIZE,
+        MAX_ANGLE,
+        MAX_RESIDUAL,
+        hint="compare the calibration with that of another take, or set dataset.ego=false",
+    )
     size = (448, 448) if downscaled else RECORDED_SIZE
-    matrix = resize_intrinsics(matrix, RECORDED_SIZE, size)
-    return moving(entry, where, intrinsics=matrix, distortion=coefficients, size=size), residual
-
-
-def calibration_files(root: Path, take_name: str, take_dir: Path, key: str) -> list[Path]:
-    """Returns the files that may hold the factory calibration of a take, best first.
-
-    Either a JSON of the benchmark's collection or the VRS recording, with or without images.
-    """
-    folder = root / "aria_calib_json"
-    files = [folder / "takes" / f"{take_name}.json", folder / f"{take_name}.json"]
-    return [*files, take_dir / f"{key}_noimagestreams.vrs", take_dir / f"{key}.vrs"]
+    matrix = resize_intrinsics(lens[0], RECORDED_SIZE, size)
+    return moving(entry, where, intrinsics=matrix, distortion=lens[1], size=size), residual
 
 
 def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarray:
@@ -119,22 +108,3 @@ def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarra
         raise CorruptInput(where, "no factory calibration of the glasses", hint=hint)
     params = read_aria_lens(calibration, hint=f"{GET_LENS}aria_calib_json/takes/")
     return recorded_lens(params, str(calibration))
-
-
-@lru_cache(maxsize=8)
-def fit_lens(params: tuple[float, ...], where: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Returns what :func:`fit_brown_conrady` makes of FISHEYE624 parameters for the image.
-
-    Raises:
-        CorruptInput: The difference is above ``MAX_RESIDUAL``.
-    """
-    lens = np.array(params)
-    project = partial(project_fisheye624, lens)
-    matrix, coefficients, worst = fit_brown_conrady(project, lens[:3], RECORDED_SIZE, MAX_ANGLE)
-    if worst > MAX_RESIDUAL:
-        raise CorruptInput(
-            where,
-            f"the lens of the glasses is matched only to {worst:.2f} px, allowed {MAX_RESIDUAL}",
-            hint="compare the calibration with that of another take, or set dataset.ego=false",
-        )
-    return matrix, coefficients, worst

@@ -107,15 +107,16 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         elif take.camera_pose is None:
             skip = "take without camera_pose"
         args = {"take": takes.facts(take.entry), "skip": skip}
-        for video in take.videos:
-            if not video.is_there:
+        for camera, video in take.videos.items():
+            if video is None:
                 continue  # downloads are selective; calibrate says how many are not here
-            files = {"video": video.path}
+            files = {"video": video}
             if not skip:
+                calibration = takes.calibration_file(root, take.entry, camera)
                 files |= {"camera_pose": take.camera_pose, "labels": take.labels}
-                files |= {"calibration": video.calibration} if video.calibration else {}
-            id = f"{take.split}/{name}/{video.camera}"
-            yield make_unit(id, take.split, files, camera=video.camera, **args)
+                files |= {"calibration": calibration} if calibration else {}
+            id = f"{take.split}/{name}/{camera}"
+            yield make_unit(id, take.split, files, camera=camera, **args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:

@@ -22,8 +22,8 @@ from posepile.ds.egoexo4d.download import (
 MANIFESTS = "s3://ego4d-consortium-sharing/egoexo-public/{}/{}/manifest.json"
 
 
-def needed(root: Path) -> list[Path]:
-    """Returns the files that say what takes there are, of those that are missing."""
+def missing_lists(root: Path) -> list[Path]:
+    """Returns those of the files that say what takes there are that are not here."""
     files = [root / "takes.json", root / "annotations" / "splits.json"]
     return [file for file in files if not file.is_file()]
 
@@ -32,7 +32,7 @@ def plan(root: Path, options: Any) -> list[str]:
     """Returns what the download would fetch, by the manifests where they can be had."""
     wanted = options.download
     lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}"]
-    missing = needed(root)
+    missing = missing_lists(root)
     requests = [label_request(options), None if missing else video_request(root, options)]
     if missing and (wanted.every or wanted.uids):
         share, part = 1 / wanted.every if wanted.every else 0, video_part(options)
@@ -91,16 +91,18 @@ def filters(request: Request, wanted: DownloadOptions) -> tuple:
 
 def doctor(root: Path, options: Any) -> list[str]:
     """Returns problems of the files on disk, one per line."""
-    problems = [f"{file} is missing: run the download stage" for file in needed(root)]
+    problems = [f"{file} is missing: run the download stage" for file in missing_lists(root)]
     if problems:
         missing = shutil.which("egoexo") is None
         return problems + [f"the program egoexo is missing: {INSTALL}"] * missing
     found = [t for t in takes.labelled_takes(root, options) if not t.entry.get("is_dropped")]
-    videos = [video for take in found for video in take.videos]
-    here = [video for video in videos if video.is_there]
-    glasses = [video for video in here if video.camera.endswith(aria.RGB_STREAM)]
+    videos = [(take.entry, *video) for take in found for video in take.videos.items()]
+    here = [(take, camera) for take, camera, path in videos if path]
     unposed = sum(take.camera_pose is None for take in found)
-    uncalibrated = sum(video.calibration is None for video in glasses)
+    uncalibrated = sum(
+        camera.endswith(aria.RGB_STREAM) and not takes.calibration_file(root, take, camera)
+        for take, camera in here
+    )
     if unposed:
         problems.append(f"{unposed} takes have labels but no camera_pose: they give no example")
     if not videos:
@@ -124,7 +126,7 @@ def coverage(root: Path, options: Any) -> list[str]:
     splits = [split_of.get(take["take_uid"]) for take in takes.read_takes(root)]
     n_wanted = sum(s is not None and (s != "test" or options.test) for s in splits)
     found = list(takes.labelled_takes(root, options))
-    here = [video.is_there for take in found for video in take.videos]
+    here = [path is not None for take in found for path in take.videos.values()]
     others = "are not chosen or have none" if options.subjects else "have none"
     return [
         f"{sum(here)} of {len(here)} videos of the {len(found)} takes with labels (test: with "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile.ds.egoexo4d.annotations import AGAIN
-from posepile.ds.egoexo4d.aria import RGB_STREAM, calibration_files
+from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.files import names_in
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
@@ -23,23 +23,6 @@ SCENARIOS = {
 }
 
 
-class Footage(NamedTuple):
-    """A video of a take.
-
-    Attributes:
-        camera: Its name (``cam01``; ``aria01_214-1``).
-        path: The file.
-        is_there: Whether it is on disk.
-        calibration: ``gopro_calibs.csv``, or the factory calibration of the glasses; None where
-            there is none or no video.
-    """
-
-    camera: str
-    path: Path
-    is_there: bool
-    calibration: Path | None
-
-
 class Take(NamedTuple):
     """A take with labels, or of the test split.
 
@@ -48,14 +31,14 @@ class Take(NamedTuple):
         split: ``train``, ``val`` or ``test``.
         labels: Label files, the preferred source first; none of the test split.
         camera_pose: Calibration of the cameras, if there.
-        videos: Of all cameras asked for.
+        videos: Camera (``cam01``; ``aria01_214-1``) -> its video, None where that is not here.
     """
 
     entry: dict
     split: str
     labels: list[Path]
     camera_pose: Path | None
-    videos: list[Footage]
+    videos: dict[str, Path | None]
 
 
 def read_takes(root: Path) -> list[dict]:
@@ -91,13 +74,10 @@ def labelled_takes(root: Path, options: Any) -> Iterator[Take]:
         labels = [] if split == "test" else [file for file in files if is_there(file)]
         posed = is_there(camera_pose)
         if labels or (split == "test" and posed):
-            footage = []
-            for camera, video in videos(entry, options):
-                path = root / entry["root_dir"] / video
-                here = is_there(path)
-                calibration = calibration_file(root, entry, camera, is_there) if here else None
-                footage.append(Footage(camera, path, here, calibration))
-            yield Take(entry, split, labels, camera_pose if posed else None, footage)
+            folder = root / entry["root_dir"]
+            paths = {camera: folder / video for camera, video in videos(entry, options)}
+            found = {camera: path if is_there(path) else None for camera, path in paths.items()}
+            yield Take(entry, split, labels, camera_pose if posed else None, found)
 
 
 def listed() -> Callable[[Path], bool]:
@@ -168,17 +148,17 @@ def camera_pose_file(root: Path, split: str, uid: str) -> Path:
     return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
 
 
-def calibration_file(
-    root: Path, take: dict, camera: str, is_there: Callable[[Path], bool] = Path.is_file
-) -> Path | None:
-    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there."""
-    folder, capture = root / take["root_dir"], take.get("capture") or {}
+def calibration_file(root: Path, take: dict, camera: str) -> Path | None:
+    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there.
+
+    That is a JSON of the benchmark's collection or the VRS recording, with or without images.
+    """
+    folder, name, capture = root / take["root_dir"], take["take_name"], take.get("capture") or {}
     if camera.endswith(RGB_STREAM):
-        key = camera.removesuffix(f"_{RGB_STREAM}")
-        files = calibration_files(root, take["take_name"], folder, key)
+        key, jsons = camera.removesuffix(f"_{RGB_STREAM}"), root / "aria_calib_json"
+        files = [jsons / "takes" / f"{name}.json", jsons / f"{name}.json"]
+        files += [folder / f"{key}_noimagestreams.vrs", folder / f"{key}.vrs"]
     else:
-        files = [folder / "trajectory" / "gopro_calibs.csv"]
-        if capture.get("root_dir") or capture.get("capture_name"):
-            of_capture = capture.get("root_dir") or f"captures/{capture['capture_name']}"
-            files.append(root / of_capture / "trajectory" / "gopro_calibs.csv")
-    return next(filter(is_there, files), None)
+        of_capture = capture.get("root_dir") or f"captures/{capture.get('capture_name')}"
+        files = [f / "trajectory" / "gopro_calibs.csv" for f in (folder, root / of_capture)]
+    return next(filter(Path.is_file, files), None)
