@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.formats.numpy_files import load_npy
+from posepile.formats.arrays import read_npy
+from posepile.formats.schema import Array, check
+from posepile.geometry.cameras import camera_pose, make_camera
 
 if TYPE_CHECKING:
     import deltacamera
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # Before the release of 2022-09-01 lengths of the calibration were this many times smaller.
 OLD_SCALE = 2.87
 REFRESH = "download the annotations of the current release (2022-09-01 or later)"
+CAMERA = {"K": Array(3, 3), "c2w": Array("3 or 4", 4), "D": Array(1, 5, squeezed=True)}
 
 
 def read_cameras(path: Path, views: list[str]) -> tuple[dict[str, deltacamera.Camera], list[str]]:
@@ -32,46 +35,39 @@ def read_cameras(path: Path, views: list[str]) -> tuple[dict[str, deltacamera.Ca
     Raises:
         CorruptInput: The content is of no known form, or cannot be converted without guessing.
     """
-    import deltacamera
-
-    if not path.is_file():
-        raise CorruptInput(path, "file is missing", hint="extract the subject's archive again")
-    matrices, notes = parse_annots(load_npy(path), path, views)
-    scale = metres_per_unit(path, {v: c2w for v, (_, c2w, _) in matrices.items()})
+    annots = read_npy(path, {"cams": {"*": None}}, hint="extract the subject's archive again")
+    cams, notes = by_view(annots["cams"], path, views)
+    found = {view: check(cam, CAMERA, f"{path}, camera {view}") for view, cam in cams.items()}
+    for view, cam in found.items():
+        camera_pose(f"{path}, camera {view}", camera_to_world=cam["c2w"])  # for its checks
+    scale = metres_per_unit(path, {view: cam["c2w"] for view, cam in found.items()})
     if scale != 1:
         notes.append(f"calibration in old units, multiplied by {scale}")
     cameras = {
-        view: deltacamera.Camera(
-            intrinsic_matrix=k,
-            rot_world_to_cam=c2w[:3, :3].T,
-            optical_center=c2w[:3, 3] * scale * 1000,
-            distortion_model=deltacamera.BrownConradyEx(d),
+        view: make_camera(
+            f"{path}, camera {view}",
+            rotation=cam["c2w"][:3, :3].T,
+            center=cam["c2w"][:3, 3] * scale * 1000,
+            intrinsics=cam["K"],
+            distortion=cam["D"].ravel(),
             world_up=(0, -1, 0),
         )
-        for view, (k, c2w, d) in matrices.items()
+        for view, cam in found.items()
         if view in views
     }
     return cameras, notes
 
 
-def parse_annots(
-    annots: object, path: Path, views: list[str]
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], list[str]]:
-    """Brings either form to ``{view: (K [3,3], camera-to-world [4,4], distortion [5])}``.
+def by_view(cams: dict, path: Path, views: list[str]) -> tuple[dict[str, dict], list[str]]:
+    """Brings either form of ``cams`` to a dictionary by view, sorted.
 
-    The current form is a dictionary per view name. The old one has lists (``K``, ``RT`` and maybe
-    ``D``) over the views that exist, in order; ``RT`` is camera-to-world there, too.
+    The current form is that already. The old one has lists (``K``, ``RT`` and maybe ``D``) over
+    the views that exist, in order; ``RT`` is camera-to-world there, too.
     """
-    cams = annots.get("cams") if isinstance(annots, dict) else None
-    if not isinstance(cams, dict) or not cams:
-        found = sorted(map(str, annots)) if isinstance(annots, dict) else type(annots).__name__
-        raise CorruptInput(path, f"expected a dictionary with the key 'cams', found {found}")
-    notes = []
     if "K" in cams:
-        pose = cams.get("RT", cams.get("c2w"))
-        lens = cams.get("D")
-        n = len(cams["K"])
-        if pose is None or len(pose) != n or (lens is not None and len(lens) != n):
+        pose, n = cams.get("RT", cams.get("c2w")), len(cams["K"])
+        lens = cams.get("D", [np.zeros(5)] * n)
+        if pose is None or len(pose) != n or len(lens) != n:
             raise CorruptInput(path, f"lists K, RT and D of different lengths (K has {n})")
         if n != len(views):
             raise CorruptInput(
@@ -80,41 +76,23 @@ def parse_annots(
                 "position among the existing views, so which is which is unknown",
                 hint=REFRESH,
             )
-        lens = [np.zeros(5)] * n if lens is None else lens
-        cams = {
-            v: {"K": k, "c2w": rt, "D": d}
-            for v, k, rt, d in zip(views, cams["K"], pose, lens, strict=True)
-        }
-        notes.append("old list form of annots.npy, taken by position among the views")
-    elif set(cams) != set(views) and set(cams) == {f"{i:02d}" for i in range(len(views))}:
+        columns = zip(views, cams["K"], pose, lens, strict=True)
+        note = "old list form of annots.npy, taken by position among the views"
+        return {v: {"K": k, "c2w": rt, "D": _row(d)} for v, k, rt, d in columns}, [note]
+    if set(cams) != set(views) and set(cams) == {f"{i:02d}" for i in range(len(views))}:
         raise CorruptInput(
             path,
             f"cameras are numbered 00..{len(views) - 1:02d} by position, but the image folders "
             f"have gaps (no folder {min(set(cams) - set(views))}): view names do not fit",
             hint=REFRESH,
         )
-    return {view: parse_camera(cam, path, view) for view, cam in sorted(cams.items())}, notes
+    found = check(dict(sorted(cams.items())), {"*": {"*": None}}, path, "cams")
+    return {view: {**cam, "D": _row(cam.get("D"))} for view, cam in found.items()}, []
 
 
-def parse_camera(cam: object, path: Path, view: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Checks the matrices of one camera; ``D`` may have the shape (5,) or (1, 5)."""
-    try:
-        k, c2w, d = (np.asarray(cam[key], np.float64) for key in ("K", "c2w", "D"))
-    except (KeyError, TypeError, ValueError) as e:
-        raise CorruptInput(path, f"camera {view}: needs K, c2w and D as numbers ({e!r})") from None
-    d = d.ravel()
-    if k.shape != (3, 3) or c2w.shape not in ((4, 4), (3, 4)) or d.shape != (5,):
-        raise CorruptInput(
-            path,
-            f"camera {view}: shapes K {k.shape}, c2w {c2w.shape}, D {d.shape}; "
-            "expected (3, 3), (4, 4), (5,)",
-        )
-    if not all(np.isfinite(a).all() for a in (k, c2w, d)):
-        raise CorruptInput(path, f"camera {view}: not all numbers are finite")
-    rotation = c2w[:3, :3]
-    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
-        raise CorruptInput(path, f"camera {view}: c2w is not a rotation and a translation")
-    return k, c2w, d
+def _row(coefficients: object) -> object:
+    """Five coefficients are stored as (5,), (1, 5) or (5, 1)."""
+    return np.reshape(coefficients, (1, -1)) if np.size(coefficients) == 5 else coefficients
 
 
 def metres_per_unit(path: Path, c2w: dict[str, np.ndarray]) -> float:

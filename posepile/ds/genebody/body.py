@@ -1,34 +1,25 @@
-"""SMPL-X fits of GeneBody: parameter files, hands, joints, and the comparison with the meshes."""
+"""SMPL-X fits of GeneBody: parameter files, joints, and the comparison with the meshes."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from posepile.bodies import models as body_models
+from posepile.bodies.joints import SMPLX_JOINT_NAMES
+from posepile.bodies.models import body_forward, find_body_model
+from posepile.bodies.parameters import Hands, load_hands, parameters_of_fit
 from posepile.errors import CorruptInput, WorkError
-from posepile.formats.numpy_files import load_npy
+from posepile.formats.arrays import read_npy
+from posepile.formats.schema import Array, check
+from posepile.formats.text_files import read_text
 
-N_JOINTS = 55
-SIZES = {"global_orient": 3, "body_pose": 63, "transl": 3}
-OPTIONAL = {"jaw_pose": 3, "leye_pose": 3, "reye_pose": 3}
-
-
-@dataclass(frozen=True)
-class Hands:
-    """How to complete hand poses, from the SMPL-X model file.
-
-    Attributes:
-        mean: ``[2, 45]`` left and right.
-        components: ``[2, 45, 45]``, rows are components.
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
+N_JOINTS = len(SMPLX_JOINT_NAMES)
+RELEASE = "download the parameters of the current release (2022-09-01 or later)"
+POINTS = Array("batch", "points", 3)
 
 
 @dataclass(frozen=True)
@@ -44,20 +35,6 @@ class Body:
     parameters: dict
     keypoints: np.ndarray | None
     mean_added: bool = False
-
-
-@lru_cache(maxsize=4)
-def load_hands(model_file: Path) -> Hands:
-    """Reads mean and components of the hands from an SMPL-X model file."""
-    try:
-        with np.load(model_file, allow_pickle=False) as f:
-            mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
-            components = np.stack([f[f"hands_components{s}"] for s in "lr"])
-    except (KeyError, ValueError, OSError) as e:
-        raise CorruptInput(model_file, f"not an SMPL-X model file with hands: {e}") from None
-    if mean.shape != (2, 45) or components.shape != (2, 45, 45):
-        raise CorruptInput(model_file, f"hand mean {mean.shape[1:]}, expected (45,)")
-    return Hands(mean, components)
 
 
 def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = True) -> Body | str:
@@ -79,48 +56,42 @@ def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = Tru
     Raises:
         CorruptInput: The file is not of the current form.
     """
-    content = load_npy(path)
-    if not isinstance(content, dict) or not isinstance(content.get("smplx"), dict):
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise CorruptInput(
-            path,
-            f"has no 'smplx' dictionary but {found}: a file of the first upload, whose other "
-            "body model cannot be converted",
-            hint="download the parameters of the current release (2022-09-01 or later)",
-        )
-    smplx = content["smplx"]
-    parts = {key: _vector(smplx, key, n, path) for key, n in SIZES.items()}
-    parts |= {k: _vector(smplx, k, n, path, optional=True) for k, n in OPTIONAL.items()}
-    scale = _vector(content, "smplx_scale", 1, path)
-    if not 0.1 < scale[0] < 10:
-        raise CorruptInput(path, f"smplx_scale is {scale[0]:g}, expected a number near 1")
-    whole = []
-    for i, key in enumerate(("left_hand_pose", "right_hand_pose")):
-        hand = _vector(smplx, key, None, path, optional=True)
-        if len(hand) == 0:
-            hand = np.zeros(45)
-        if len(hand) in (6, 12):
-            if hands is None:
-                return f"hand pose of {len(hand)} PCA numbers needs the SMPL-X model file"
-            hand = hand @ hands.components[i, : len(hand)] + hands.mean[i]
-        elif len(hand) != 45:
-            raise CorruptInput(path, f"{key} has {len(hand)} numbers, expected 45 (or 6, 12: PCA)")
-        elif hands is not None and add_mean:
-            hand = hand + hands.mean[i]
-        whole.append(hand)
-    body = ("global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose")
-    parameters = {
-        "type": "smplx",
-        "gender": gender,
-        "pose": np.concatenate([*(parts[k] for k in body), *whole]).astype(np.float32),
-        "shape": _vector(smplx, "betas", None, path).astype(np.float32),
-        "expression": _vector(smplx, "expression", None, path, optional=True).astype(np.float32),
-        "trans": parts["transl"].astype(np.float32),
-        "scale": float(scale[0]),
-        "kid_factor": 0.0,
-        "hands_mean_included": bool(hands is not None or not add_mean),
-    }
-    return Body(parameters, _keypoints(content, path), hands is not None and add_mean)
+    content = read_npy(path, {"smplx": {"*": None}, "smplx_scale": Array(), "*": None}, hint=RELEASE)
+    fit = {key: _row(value) for key, value in content["smplx"].items()}
+    scale = float(content["smplx_scale"])
+    if not 0.1 < scale < 10:
+        raise CorruptInput(path, f"smplx_scale is {scale:g}, expected a number near 1")
+    for side in ("left", "right"):
+        n = np.size(fit.get(f"{side}_hand_pose", ()))
+        if n in (6, 12) and hands is None:
+            return f"hand pose of {n} PCA numbers needs the SMPL-X model file"
+        if n in (6, 12) and not add_mean:  # coefficients are always about the mean
+            i = ("left", "right").index(side)
+            coefficients = np.ravel(fit[f"{side}_hand_pose"])
+            fit[f"{side}_hand_pose"] = coefficients @ hands.components[i, :n] + hands.mean[i]
+        elif n not in (0, 6, 12, 45):
+            raise CorruptInput(path, f"{side}_hand_pose has {n} numbers, expected 45 (or 6, 12: PCA)")
+    added = hands is not None and add_mean
+    parameters = parameters_of_fit(
+        path,
+        fit,
+        gender=gender,
+        hands=hands if added else None,
+        scale=scale,
+        kid_factor=0.0,
+        hands_mean_included=bool(added or not add_mean),
+    )
+    parameters.setdefault("expression", np.zeros(0, np.float32))
+    stored = content.get("keypoints3d")
+    stored = content["smplx"].get("keypoints3d") if stored is None else stored
+    if stored is not None:
+        points = np.asarray(stored, np.float64)
+        points = check(points[None] if points.ndim == 2 else points, POINTS, path, "keypoints3d")
+        points = points.reshape(-1, 3)
+        if len(points) < N_JOINTS:
+            raise CorruptInput(path, f"keypoints3d has {len(points)} points, expected {N_JOINTS}")
+        stored = points[:N_JOINTS] * 1000
+    return Body(parameters, stored, added)
 
 
 def read_bodies(
@@ -143,18 +114,14 @@ def read_bodies(
         dropped: Counts by reason are added here.
     """
     results = [read_body(path, gender, hands, add_mean) for path in paths]
-    good = [r for r in results if isinstance(r, Body)]
-    need_keypoints &= any(body.keypoints is not None for body in good)
+    some = any(isinstance(r, Body) and r.keypoints is not None for r in results)
     bodies: list[Body | None] = []
     for result in results:
+        if isinstance(result, Body) and need_keypoints and some and result.keypoints is None:
+            result = "no keypoints3d in the parameter file"
         if isinstance(result, str):
             dropped[result] += 1
-            bodies.append(None)
-        elif need_keypoints and result.keypoints is None:
-            dropped["no keypoints3d in the parameter file"] += 1
-            bodies.append(None)
-        else:
-            bodies.append(result)
+        bodies.append(None if isinstance(result, str) else result)
     return bodies
 
 
@@ -174,12 +141,11 @@ def world_joints(
         The joints, None if there are none; and the mean distance between model and stored key
         points (``keypoints_mm``) where both exist.
     """
-    stored = [body.keypoints for body in bodies]
-    known = [k for k, points in enumerate(stored) if points is not None]
+    known = [k for k, body in enumerate(bodies) if body.keypoints is not None]
     if source == "none" or not bodies or (source == "keypoints" and not known):
         return None, {}
     if source == "keypoints":
-        joints = np.stack(stored).astype(np.float32)
+        joints = np.stack([body.keypoints for body in bodies]).astype(np.float32)
         size = float(np.median(np.ptp(joints, axis=1).max(axis=-1)))
         if not 400 < size < 3000:
             raise CorruptInput(
@@ -193,41 +159,8 @@ def world_joints(
         raise CorruptInput(where, f"frames differ in their number of shape components: {e}") from e
     if not known:
         return joints, {}
-    off = np.linalg.norm(joints[known] - np.stack([stored[k] for k in known]), axis=-1)
-    return joints, {"keypoints_mm": float(off.mean())}
-
-
-def _vector(
-    source: dict, key: str, size: int | None, path: Path, optional: bool = False
-) -> np.ndarray:
-    """One entry as float64 vector, whatever its batch axis; zeros (or nothing) if optional."""
-    if source.get(key) is None:
-        if optional:
-            return np.zeros(size or 0)
-        raise CorruptInput(path, f"has no {key} (found {', '.join(sorted(map(str, source)))})")
-    try:
-        value = np.asarray(source[key], np.float64).reshape(-1)
-    except (TypeError, ValueError) as e:
-        raise CorruptInput(path, f"{key} does not consist of numbers: {e}") from None
-    if size is not None and len(value) != size:
-        shape = np.shape(source[key])
-        raise CorruptInput(path, f"{key} has shape {shape}, expected {size} numbers")
-    if not np.isfinite(value).all():
-        raise CorruptInput(path, f"{key} is not finite")
-    return value
-
-
-def _keypoints(content: dict, path: Path) -> np.ndarray | None:
-    """The stored 3D key points (of all releases only said to be "in param"): first 55, in mm."""
-    for source in (content, content["smplx"]):
-        if source.get("keypoints3d") is not None:
-            points = np.asarray(source["keypoints3d"], np.float64)
-            if points.ndim < 2 or points.shape[-1] != 3 or points.size < 3 * N_JOINTS:
-                raise CorruptInput(
-                    path, f"keypoints3d has shape {points.shape}, expected (55, 3) SMPL-X joints"
-                )
-            return points.reshape(-1, 3)[:N_JOINTS] * 1000
-    return None
+    stored = np.stack([bodies[k].keypoints for k in known])
+    return joints, {"keypoints_mm": float(np.linalg.norm(joints[known] - stored, axis=-1).mean())}
 
 
 def stack(bodies: list[Body]) -> dict[str, np.ndarray]:
@@ -239,18 +172,22 @@ def stack(bodies: list[Body]) -> dict[str, np.ndarray]:
 def forward(what: str, gender: str, params: dict, models_root: Path | None) -> np.ndarray:
     """Joints or vertices in mm: the model's, translation included, times ``smplx_scale``."""
     given = {k: v for k, v in params.items() if v.ndim == 1 or v.shape[1]}
-    result = body_models.body_forward(
-        "smplx", gender, given, vertices=what == "vertices", models_root=models_root
-    )
+    vertices = what == "vertices"
+    result = body_forward("smplx", gender, given, vertices=vertices, models_root=models_root)
     return result[what] * np.float32(1000)
+
+
+def can_forward(model: Path | None) -> bool:
+    """Returns whether joints and meshes can be computed with a model file."""
+    return model is not None and importlib.util.find_spec("smplfitter") is not None
 
 
 def read_obj_vertices(path: Path) -> np.ndarray:
     """Returns vertices ``[V, 3]`` of a Wavefront file, in its unit."""
     try:
-        rows = [line.split()[1:4] for line in path.read_text().splitlines() if line[:2] == "v "]
+        rows = [line.split()[1:4] for line in read_text(path).splitlines() if line[:2] == "v "]
         return np.array(rows, np.float64).reshape(-1, 3)
-    except (OSError, ValueError) as e:
+    except ValueError as e:
         raise CorruptInput(path, f"not a mesh: {e}") from None
 
 
@@ -283,7 +220,7 @@ def mesh_error(path: Path, body: Body, models_root: Path | None, limit_mm: float
     own_mean = _mean_hands(gender, models_root)
     suspects = {}
     for other in sorted({"male", "female", "neutral"} - {gender}):
-        if body_models.find_body_model("smplx", other, models_root=models_root) is not None:
+        if find_body_model("smplx", other, models_root=models_root) is not None:
             change = _mean_hands(other, models_root) - own_mean if body.mean_added else 0
             suspects[f"the {other} model (dataset.gender)"] = other, _with_hands(params, change)
     unscaled = params | {"scale": np.ones_like(params["scale"])}
@@ -305,8 +242,13 @@ def mesh_error(path: Path, body: Body, models_root: Path | None, limit_mm: float
     )
 
 
+def _row(value: object) -> object:
+    """A part of a pose as ``[1, n]`` whatever its axes; what is no array stays what it is."""
+    return np.reshape(value, (1, -1)) if isinstance(value, np.ndarray) else value
+
+
 def _mean_hands(gender: str, models_root: Path | None) -> np.ndarray:
-    path = body_models.find_body_model("smplx", gender, models_root=models_root)
+    path = find_body_model("smplx", gender, models_root=models_root)
     if path is None:
         raise WorkError(f"SMPL-X {gender} model file not found")
     return load_hands(path).mean.reshape(-1)
