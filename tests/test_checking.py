@@ -75,8 +75,10 @@ def test_one_example_with_shifted_joints_is_named(good):
     def shift(shown):
         shown.points[:] += (0, 4)
 
-    found = findings(pictures.joints_are_on_the_discs(good(shift, only=1)), "-4.")
-    assert [f.example for f in found] == [good().shown[1].path]
+    found = pictures.joints_are_on_the_discs(good(shift, only=1)).findings
+    (of_example,) = (f for f in found if f.example)
+    assert of_example.example == good().shown[1].path
+    assert of_example.offset == pytest.approx((0, -4), abs=0.6)
 
 
 def test_swapped_sides_are_found_far_away(good):

@@ -35,7 +35,7 @@ def last_by_the_card(coords, threshold, missing_is_unchanged):
     return kept
 
 
-def ring_by_the_card(coords, threshold, size, check_validity, missing_is_unchanged):
+def ring_by_the_card(coords, threshold, size, check_validity, missing_is_unchanged, min_moved=1):
     """Far from every one of the last ``size`` kept poses, or with a joint that became valid."""
     kept, ring = [], []
     for i, pose in enumerate(coords):
@@ -53,10 +53,11 @@ def ring_by_the_card(coords, threshold, size, check_validity, missing_is_unchang
                 distances = [np.linalg.norm(pose[j] - before[j]) for j in joints]
                 if missing_is_unchanged:
                     known = [d for d in distances if not np.isnan(d)]
-                    if known:
-                        verdicts.append(max(known) >= threshold)
                 else:
-                    verdicts.append(any(np.isnan(d) or d >= threshold for d in distances))
+                    known = [np.inf if np.isnan(d) else d for d in distances]
+                if known:
+                    n_moved = sum(d >= threshold for d in known)
+                    verdicts.append(n_moved >= min(min_moved, len(known)))
             keep = bool(verdicts) and all(verdicts)
         if keep:
             kept.append(i)
@@ -86,17 +87,18 @@ def test_last_equals_plain_loop(coords, threshold, unchanged):
     assert got.tolist() == last_by_the_card(coords, threshold, unchanged)
 
 
-@given(motions(), st.integers(1, 6), st.booleans(), st.booleans())
+@given(motions(), st.integers(1, 6), st.booleans(), st.booleans(), st.integers(1, 3))
 @settings(max_examples=300, deadline=None)
-def test_ring_equals_plain_loop(coords, size, check_validity, unchanged):
+def test_ring_equals_plain_loop(coords, size, check_validity, unchanged, min_moved):
     params = SelectParams(
         method="ring",
         threshold_mm=T,
         buffer=size,
         check_validity=check_validity,
         missing_is_unchanged=unchanged,
+        min_moved=min_moved,
     )
-    expected = ring_by_the_card(coords, T, size, check_validity, unchanged)
+    expected = ring_by_the_card(coords, T, size, check_validity, unchanged, min_moved)
     assert select_frames(coords, params).tolist() == expected
 
 
@@ -108,6 +110,18 @@ def walk(*x):
 def test_threshold_is_inclusive_and_relative_to_the_last_kept_pose():
     coords = walk(0, 60, 99.9, 100, 160, 199, 200)
     assert select_frames(coords, SelectParams()).tolist() == [0, 3, 6]
+
+
+def test_several_joints_must_have_moved():
+    coords = np.zeros((6, 4, 3))
+    coords[1:, 0, 0] = 150
+    coords[2:, 1, 0] = 100
+    coords[3:, 2, 0] = 120
+    coords[4, :3] = np.nan  # of one joint known, that one
+    coords[4, 3, 0] = 100
+    coords[5, 3, 0] = 0
+    params = SelectParams(min_moved=3, missing_is_unchanged=True)
+    assert select_frames(coords, params).tolist() == [0, 3, 4]
 
 
 def test_ring_does_not_sample_a_repeated_movement_again():

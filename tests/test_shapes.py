@@ -12,7 +12,7 @@ from posepile.formats.derived import derived_folder
 from posepile.recipe import Stills, Track, Unit, Video
 from posepile.run.listing import open_units
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
-from posepile.shapes.multiview import joints_outside_box, select_rows, view_sequence
+from posepile.shapes.multiview import view_sequence
 from posepile.shapes.stills import Person, Picture, picture_sequence, picture_units
 from posepile.shapes.units import same_count, unit_files, view_units
 
@@ -93,15 +93,19 @@ def test_joints_outside_their_box_are_measured():
     sequence = view_sequence(UNIT, VIDEO, camera(), [person(bbox=box)], checks={"other": 1.0})
     assert sequence.checks["joints_outside_box_px"] == pytest.approx(252 - 242, abs=0.01)
     assert sequence.checks["other"] == 1
-    moving = {0: camera(), 1: camera(50), 2: None, 3: camera(150)}
-    still = np.tile([318.5, 227.0, 20, 30], (4, 1))
-    assert joints_outside_box(person(bbox=still), moving.get) == 0
-    assert joints_outside_box(person(bbox=still), camera()) == pytest.approx(0, abs=0.01)
+    # One camera moves along with the person, who stays in the same pixels.
+    moving = {0: camera(), 1: camera(50), 2: None, 3: camera(150)}.get
+    narrow = person(bbox=np.tile([318.5, 227.0, 2, 30], (4, 1)))
+    checks = view_sequence(UNIT, VIDEO, moving, [narrow]).checks
+    assert checks["joints_outside_box_px"] == 0
+    checks = view_sequence(UNIT, VIDEO, camera(), [narrow]).checks
+    assert checks["joints_outside_box_px"] == pytest.approx(338.25 - 320.5, abs=0.01)
 
 
 def test_people_out_of_the_picture_are_judged_after_selection():
     track = person()
     track.world_coords[:, :, 0] += np.array([0, 0, 2560, 2570])[:, None]  # 320 px is the border
+    track.world_coords[1, 0, 0] += 2560  # and two are left
     (kept,) = view_sequence(UNIT, VIDEO, camera(), [track], min_joints_inside=2).tracks
     assert len(kept.frames) == 4
     reasons = [kept.unusable(k) for k in range(4)]
@@ -138,7 +142,9 @@ def test_rows_that_are_read_when_asked_for_stay_so():
             asked.append(k)
             return np.full(4, k)
 
-    chosen = select_rows(person(bbox=Boxes()), np.array([False, True, False, True]))
+    track = person(bbox=Boxes())
+    track.world_coords[[0, 2]] = np.nan
+    (chosen,) = view_sequence(UNIT, VIDEO, camera(), [track]).tracks
     assert len(chosen.bbox) == 2 and asked == []
     assert chosen.bbox[1].tolist() == [3] * 4 and asked == [3]
 

@@ -7,6 +7,7 @@ import pytest
 
 import posepile.ds
 from posepile.acquire.patterns import find_matches, glob_regex
+from posepile.acquire.plan import format_plan
 from posepile.acquire.sources import load_sources
 from posepile.errors import UsageError
 
@@ -58,6 +59,42 @@ def test_mistakes_in_sources_yaml_are_one_line(tmp_path, text, expected):
     with pytest.raises(UsageError, match=expected) as e:
         load_sources(path)
     assert str(e.value).startswith(str(path)) and "\n" not in str(e.value)
+
+
+EACH = """
+dataset: x
+sources:
+  - name: "{clip}-{view}"
+    each: {clip: [walk, run], view: ["00", "01"]}
+    except: [run-00]
+    url: https://example.org/{clip}/hd_{view}.mp4
+    to: "{clip}/{view}.mp4"
+    provides: ["{clip}/{view}.{mp4,avi}"]
+    part: "{clip}"
+"""
+
+
+def test_one_entry_for_many_sources(tmp_path):
+    path = tmp_path / "sources.yaml"
+    path.write_text(EACH)
+    sources = load_sources(path)
+    assert [s.name for s in sources.sources] == ["walk-00", "walk-01", "run-01"]
+    last = sources.sources[-1]
+    assert (last.url, last.path) == ("https://example.org/run/hd_01.mp4", "run/01.mp4")
+    assert last.provides == ["run/01.{mp4,avi}"]
+    assert [s.name for s in sources.select(["walk"])] == ["walk-00", "walk-01"]
+    path.write_text(EACH.replace("[walk, run]", "[walk, run, jump, sit]"))
+    lines = format_plan("x", path, tmp_path).splitlines()
+    assert [line.split()[1] for line in lines[1:5]] == ["walk-00", "walk-01", "run-01", "…"]
+    assert lines[4].endswith("and 4 more {clip}-{view}")
+    assert "7 sources" in lines[5]
+    for wrong, message in [
+        (EACH.replace("[run-00]", "[run-02]"), "there is no source 'run-02'"),
+        (EACH.replace("[walk, run]", "walk"), r"sources\[\{clip\}-\{view\}\]\.each must be names"),
+    ]:
+        path.write_text(wrong)
+        with pytest.raises(UsageError, match=message):
+            load_sources(path)
 
 
 def test_missing_sources_yaml(tmp_path):

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from posepile.acquire.records import is_extracted, read_record, record_names
 from posepile.acquire.sources import Source, Sources, load_sources
 from posepile.acquire.space import format_bytes, free_bytes
 from posepile.errors import UsageError
+
+# Of sources that differ only in the values of their entry, so many lines.
+SHOWN_ALIKE = 4
 
 _ARCHIVE_NAME = re.compile(r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
 
@@ -224,7 +228,16 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     width = max([len(d.source.name) for d in decisions], default=0)
     lines = []
     words = {"manual": "by hand"}
+    alike = Counter((d.source.one_of, d.action) for d in decisions if d.source.one_of)
+    shown: Counter = Counter()
     for d in decisions:
+        kind = (d.source.one_of, d.action)
+        shown[kind] += 1
+        if alike[kind] > SHOWN_ALIKE and shown[kind] >= SHOWN_ALIKE:
+            if shown[kind] == SHOWN_ALIKE:
+                more = f"{alike[kind] - SHOWN_ALIKE + 1} more {d.source.one_of}"
+                lines.append(f"  {words.get(d.action, d.action):8} … and {more}")
+            continue
         size = format_bytes(d.total) if d.total is not None else "unknown size"
         if d.action == "resume":
             size = f"{format_bytes(d.offset)} of {size}"

@@ -8,6 +8,7 @@ file is reported as one line with file, key, value and what is allowed.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 import typing
@@ -160,6 +161,7 @@ class Source(FileFacts):
         provides: Files that show that somebody has already extracted it by hand.
         login: How the server wants to be asked.
         note: Shown in the plan.
+        one_of: Name with ``{}`` of the entry with ``each`` that it was made from.
     """
 
     name: Name
@@ -176,6 +178,7 @@ class Source(FileFacts):
     provides: Patterns = Field(default_factory=list)
     login: Login | None = None
     note: str = ""
+    one_of: str = ""
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -342,7 +345,49 @@ def load_sources(path: str | os.PathLike) -> Sources:
         UsageError: No such file, not YAML, or something in it that is not allowed; the message
             names the file, the key, the value found and what is allowed.
     """
-    return read_yaml(path, Sources)
+    return read_yaml(path, Sources, prepare=_expanded)
+
+
+def _expanded(raw: typing.Any) -> typing.Any:
+    """The content with one source per combination of the values in a source's ``each``."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("sources"), list):
+        return raw
+    sources = []
+    for entry in raw["sources"]:
+        if not isinstance(entry, dict) or "each" not in entry:
+            sources.append(entry)
+            continue
+        where, each = f"sources[{entry.get('name')}]", entry["each"]
+        lists = list(each.values()) if isinstance(each, dict) else []
+        if not lists or not all(isinstance(values, list) and values for values in lists):
+            raise ValueError(f"{where}.each must be names with lists of values")
+        rest = {key: value for key, value in entry.items() if key not in ("each", "except")}
+        made = [
+            _filled(rest, dict(zip(each, values, strict=True)))
+            for values in itertools.product(*lists)
+        ]
+        left_out = entry.get("except", [])
+        unknown = set(left_out) - {source.get("name") for source in made}
+        if unknown:
+            raise ValueError(f"{where}.except: there is no source {min(unknown)!r}")
+        sources += [
+            {**source, "one_of": entry.get("name")}
+            for source in made
+            if source.get("name") not in left_out
+        ]
+    return {**raw, "sources": sources}
+
+
+def _filled(node: typing.Any, values: dict) -> typing.Any:
+    """A copy of plain data in whose texts ``{name}`` is replaced."""
+    if isinstance(node, dict):
+        return {key: _filled(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, values) for value in node]
+    if isinstance(node, str):
+        for name, value in values.items():
+            node = node.replace(f"{{{name}}}", str(value))
+    return node
 
 
 def _last_part(url: str) -> str:

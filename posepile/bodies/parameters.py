@@ -161,7 +161,13 @@ class Hands:
 
 @lru_cache(maxsize=8)
 def load_hands(model_file: Path) -> Hands:
-    """Returns mean and components of the hands of a model file (npz)."""
+    """Returns mean and components of the hands of a model file (npz).
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smplx",))
+    >>> load_hands(folder / "smplx" / "SMPLX_MALE.npz").mean.shape
+    (2, 45)
+    """
     try:
         with np.load(model_file, allow_pickle=False) as f:
             mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
@@ -231,6 +237,11 @@ def parameters_of_fit(
     **more,
 ) -> dict:
     """Returns the ``parameters`` of a SMPL-X fit as the smplx library names its parts.
+
+    >>> fit = {"global_orient": np.zeros(3), "body_pose": np.zeros((1, 63)), "betas": np.zeros(10)}
+    >>> fit["transl"] = np.zeros(3)
+    >>> parameters_of_fit("a.pkl", fit, gender="male", hands=None)["pose"].shape
+    (165,)
 
     Args:
         where: File and place in it, for messages.

@@ -22,6 +22,14 @@ def read_aria_lens(
 ) -> np.ndarray:
     """Returns FISHEYE624 parameters of a camera for its sensor, float64 ``[15]``.
 
+    >>> import json
+    >>> params = [1220.0, 1462.0, 1450.0, *[0.0] * 12]
+    >>> lens = {"Name": "FisheyeRadTanThinPrism", "Params": params}
+    >>> content = {"CameraCalibrations": [{"Label": "camera-rgb", "Projection": lens}]}
+    >>> _ = (folder / "calib.json").write_text(json.dumps(content))
+    >>> read_aria_lens(folder / "calib.json")[:3]
+    array([1220., 1462., 1450.])
+
     Args:
         path: A ``.vrs`` recording, with or without image streams, or its calibration as JSON.
         label: Of the camera.
@@ -50,7 +58,11 @@ def read_aria_lens(
 
 
 def recorded_lens(params: np.ndarray, where: str = "calibration") -> np.ndarray:
-    """Returns parameters for the recorded 1408 image from those of the RGB camera's sensor."""
+    """Returns parameters for the recorded 1408 image from those of the RGB camera's sensor.
+
+    >>> recorded_lens(np.array([1220.0, 1440.5, 1440.5, *[0.0] * 12]))[:3]
+    array([610., 704., 704.])
+    """
     params = np.array(params, np.float64)
     params[0] /= 2
     params[1:3] = (params[1:3] - 0.5 - SENSOR_CROP) / 2

@@ -93,6 +93,13 @@ def derived_rows(
 ) -> RowPieces:
     """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
 
+    >>> source = folder / "big.json"
+    >>> _ = source.write_text("[]")
+    >>> people = [{"image": "a.jpg", "age": 7}, {"image": "b.jpg", "age": 8}]
+    >>> pieces = derived_rows([source], folder, lambda: people, "image", 1)
+    >>> pieces.names(), pieces.rows("00001")
+    ({'00000': ['a.jpg'], '00001': ['b.jpg']}, [{'age': 8, 'image': 'b.jpg'}])
+
     Args:
         sources: The raw files.
         place: As for :func:`derived_folder`, as is ``version``.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 # Memory that an opcode and a value in a list take, about.
 _BYTES_PER_OPCODE = 64
 _BYTES_PER_VALUE = 32
-_SMALL, _LARGEST, _MOST_INFLATED = 2**28, 2**34, 128
+_SMALL, LARGEST, _MOST_INFLATED = 2**28, 2**34, 128
 
 
 class NameRefused(pickle.UnpicklingError):
@@ -30,6 +33,18 @@ class TooLarge(pickle.UnpicklingError):
         self.limit = limit
 
 
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Keeps Python from looking for garbage: of the many new nodes and values none is."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class Budget:
     """How much memory what a file holds may take; every part of it is counted, approximately.
 
@@ -40,7 +55,7 @@ class Budget:
     """
 
     def __init__(self, size: int, max_bytes: int | None = None):
-        default = min(max(_SMALL, _MOST_INFLATED * size), _LARGEST)
+        default = min(max(_SMALL, _MOST_INFLATED * size), LARGEST)
         self.limit = default if max_bytes is None else max_bytes
         self.opcodes_left = self.limit // _BYTES_PER_OPCODE
         self._values_left = self.limit // _BYTES_PER_VALUE

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from posepile.formats.pickle_nodes import Call, Name, Pairs, TooLarge
+from posepile.formats.pickle_nodes import LARGEST, Call, Name, Pairs, TooLarge
 from posepile.formats.pickled_values import Maker, check_plain
 
 _CODE = re.compile(r"([<>=|]?)(b1|\?|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[SUV]\d{1,9}|[Mm]8)")
@@ -193,7 +193,7 @@ def check_elements(array: np.ndarray) -> None:
     """Checks that all bytes of an array are values of its dtype; makes truth values 0 or 1.
 
     Raises:
-        pickle.UnpicklingError: It has text with characters that do not exist.
+        pickle.UnpicklingError: It has characters that do not exist, or dates without a unit.
     """
     dtype = array.dtype
     if dtype.names:
@@ -205,25 +205,31 @@ def check_elements(array: np.ndarray) -> None:
         codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(f"{dtype.str[0]}u4"))
         if codes.max() > 0x10FFFF:
             raise pickle.UnpicklingError("text with characters that do not exist")
+    elif dtype.kind == "M" and np.datetime_data(dtype)[0] == "generic":
+        if not np.isnat(array).all():
+            raise pickle.UnpicklingError("dates without a unit")
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
-        raise pickle.UnpicklingError("an array of unusual shape")
-    if len(shape) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in shape) >= 2**62:
+    count = 1
+    for n in shape if type(shape) is tuple else (None,):
+        if type(n) is not int or n < 0:
+            raise pickle.UnpicklingError("an array of unusual shape")
+        count *= n or 1
+    if len(shape) > _MOST_DIMENSIONS or count >= 2**62:
         raise pickle.UnpicklingError("an array of unusual shape")
     return shape
 
 
-def _object_array(maker: Maker, shape: Any, nodes: Any, order: str) -> np.ndarray:
+def _object_array(maker: Maker, shape: Any, nodes: Any) -> np.ndarray:
     shape = _shape(shape)
     if type(nodes) is not list or len(nodes) != math.prod(shape):
         raise pickle.UnpicklingError("an array of objects without its objects")
     maker.charge(8 * len(nodes))
-    array = np.empty(len(nodes), object)
-    for i, node in enumerate(nodes):
-        array[i] = maker.make(node)
-    return array.reshape(shape, order=order)
+    # By its iterator: setting one element by one would turn 0-dimensional arrays into numbers.
+    array = np.fromiter((maker.make(node) for node in nodes), object, len(nodes))
+    # They are listed row by row, also those of an array stored column by column.
+    return array.reshape(shape)
 
 
 def raw_bytes(maker: Maker, node: Any) -> bytes | memoryview:
@@ -249,7 +255,7 @@ def _reconstruct(maker: Maker, call: Call) -> np.ndarray:
     dtype = maker.make(dtype)
     order = "F" if fortran_order else "C"
     if dtype is _OBJECT:
-        return _object_array(maker, maker.make(shape), data, order)
+        return _object_array(maker, maker.make(shape), data)
     return array_of(maker, maker.make(shape), dtype, raw_bytes(maker, data), order)
 
 
@@ -319,9 +325,10 @@ def _sparse(maker: Maker, call: Call) -> Any:
     if len(shape) != 2 or not all(0 <= n < 2**31 for n in shape):
         raise pickle.UnpicklingError("a sparse matrix of unusual shape")
     data = _vector(parts["data"], "biufc")
-    # Whoever reads a matrix makes it dense sooner or later.
-    if math.prod(shape) * data.itemsize > maker.budget.limit:
-        raise TooLarge(maker.budget.limit)
+    # Whoever reads a matrix makes it dense sooner or later; few bytes may stand for a large one.
+    most = max(maker.budget.limit, LARGEST)
+    if math.prod(shape) * data.itemsize > most:
+        raise TooLarge(most)
     maker.charge(data.nbytes)
     cls = getattr(scipy.sparse, name)
     if _SPARSE[name] == "coo":

@@ -24,7 +24,15 @@ import numpy as np
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.pickle_machine import run
-from posepile.formats.pickle_nodes import PERSISTENT, Budget, Call, NameRefused, Pairs, TooLarge
+from posepile.formats.pickle_nodes import (
+    PERSISTENT,
+    Budget,
+    Call,
+    NameRefused,
+    Pairs,
+    TooLarge,
+    no_collection,
+)
 from posepile.formats.pickled_arrays import ARRAY_MAKERS, ARRAY_NAMES, sparse_key
 from posepile.formats.pickled_frames import FRAME_MAKERS, frame_key
 from posepile.formats.pickled_tensors import (
@@ -50,6 +58,7 @@ UNPICKLING_ERRORS = (
     EOFError,
     LookupError,
     NotImplementedError,
+    OSError,  # places outside of a zip file
     RecursionError,
     RuntimeError,
     TypeError,
@@ -62,6 +71,11 @@ _MAPPED_FROM = 64 * 2**20
 
 def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle file holds, also one that ``torch.save`` wrote.
+
+    >>> import pickle
+    >>> _ = (folder / "a.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
+    >>> read_pickle(folder / "a.pkl", {"betas": Array("n")})["betas"].shape
+    (10,)
 
     Bytearrays come back as bytes, defaultdicts as dictionaries.
 
@@ -92,6 +106,10 @@ def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None)
 def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle in memory holds, see :func:`read_pickle`.
 
+    >>> import pickle
+    >>> loads(pickle.dumps({"a": [1, 2]}))
+    {'a': [1, 2]}
+
     Args:
         data: The pickle.
         where: Its name in messages.
@@ -109,7 +127,8 @@ def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | N
 def refusals(where: Path, what: str = "damaged pickle") -> Iterator[None]:
     """Turns whatever damaged and malicious data raise within into a CorruptInput of one line."""
     try:
-        yield
+        with no_collection():
+            yield
     except NameRefused as e:
         raise CorruptInput(
             where,
@@ -137,7 +156,15 @@ def _content(f: io.BufferedReader) -> bytes | mmap.mmap:
     """The whole file; a large one is mapped, so that its arrays are in memory only once."""
     if os.fstat(f.fileno()).st_size < _MAPPED_FROM:
         return f.read()
-    return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+    return _Mapped(f.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class _Mapped(mmap.mmap):
+    """A mapped file that a zip file may be read from."""
+
+    def seekable(self) -> bool:
+        """Returns that it is."""
+        return True
 
 
 def unpickle(data: bytes | mmap.mmap, start: int, budget: Budget) -> Any:

@@ -16,6 +16,11 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Returns the checked rows of a pickled DataFrame; only the columns that the schema names.
 
+    >>> from posepile.miniature.pickled import frame, write_pickle
+    >>> write_pickle(folder / "a.pkl", frame({"name": ["x", "y"], "age": [7, 8]}))
+    >>> read_rows(folder / "a.pkl", {"age": int})
+    [{'age': 7}, {'age': 8}]
+
     Args:
         path: The file.
         schema: Of one row, see :mod:`posepile.formats.schema`.

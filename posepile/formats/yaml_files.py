@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from pydantic import BaseModel
 from posepile.errors import UsageError, one_line
 
 
-def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any:
+def read_yaml(
+    path: str | os.PathLike,
+    model: Any,
+    *,
+    kind: str = "file",
+    prepare: Callable[[Any], Any] | None = None,
+) -> Any:
     r"""Returns the content of a YAML file as a pydantic model, or as any type pydantic knows.
 
     >>> import tempfile
@@ -32,12 +39,18 @@ def read_yaml(path: str | os.PathLike, model: Any, *, kind: str = "file") -> Any
         path: The file.
         model: A model class, or a type such as ``dict[str, int]``.
         kind: What the file is, for the message where it is missing.
+        prepare: Applied to the plain content before it is validated; a ``ValueError`` of it says
+            what is not allowed.
 
     Raises:
         UsageError: No such file, not YAML, a key given twice, or something that is not allowed.
     """
     path = Path(path)
     raw = load_yaml(path, kind=kind)
+    try:
+        raw = raw if prepare is None else prepare(raw)
+    except ValueError as e:
+        raise UsageError(f"{path}: {e}") from None
     try:
         return pydantic.TypeAdapter(model).validate_python(raw)
     except pydantic.ValidationError as e:
@@ -99,6 +112,7 @@ def describe(
     if first["type"] == "missing":
         return f"{where}: {shown} is missing"
     message = first["msg"].removeprefix("Value error, ")
+    message = "expected a mapping" if first["type"] == "model_type" else message
     message = message[0].lower() + message[1:]
     value = first.get("input")
     if isinstance(value, dict | list):

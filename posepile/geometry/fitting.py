@@ -45,6 +45,13 @@ def fit_brown_conrady(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Fits pinhole plus rational Brown-Conrady to a lens of another model.
 
+    >>> def lens(rays):  # by the angle, as fisheye lenses are
+    ...     r = np.hypot(rays[:, 0], rays[:, 1])
+    ...     return 600 * rays[:, :2] * (np.arctan2(r, rays[:, 2]) / r)[:, None] + 319.5
+    >>> matrix, coefficients, worst = fit_brown_conrady(lens, [600, 319.5, 319.5], (640, 640), 30)
+    >>> bool(worst < 0.1)
+    True
+
     Args:
         project: From rays ``[n, 3]`` in camera axes to pixels ``[n, 2]``.
         start: Focal length and principal point (x, y) to start from.
@@ -91,6 +98,10 @@ def undistorted_matrix(
 ) -> np.ndarray:
     """Returns the matrix ``[3, 3]`` that OpenCV gives the undistorted picture of a fisheye lens.
 
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> undistorted_matrix(matrix, np.zeros(4), (640, 480), 0.8).shape
+    (3, 3)
+
     Args:
         matrix: Of the lens ``[3, 3]``.
         distortion: k1..k4 of the Kannala-Brandt model.
@@ -123,6 +134,13 @@ def matrix_before_undistortion(
     which that function leaves where it is; what remains is one number, the focal length, of which
     the given one is a strictly increasing function as long as the whole picture is in front of
     the lens.
+
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> lens = (np.array([0.05, 0, 0, 0]), (640, 480), 0.8)
+    >>> matrix_before_undistortion("camera 1", undistorted_matrix(matrix, *lens), *lens).round(3)
+    array([[500.,   0., 320.],
+           [  0., 500., 240.],
+           [  0.,   0.,   1.]])
 
     Args:
         where: File and camera, for messages.

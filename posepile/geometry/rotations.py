@@ -111,6 +111,9 @@ def unreal_to_opencv(points: np.ndarray) -> np.ndarray:
 def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Returns the world-to-camera rotation ``[3, 3]``, in Unreal's axes, of Unreal's angles.
 
+    >>> np.round(unreal_rotation(0.0)).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
     For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
 
     Args:
@@ -122,6 +125,49 @@ def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.nda
 
     in_opencv = Rotation.from_euler("ZXY", [-roll, -pitch, -yaw], degrees=True).as_matrix()
     return _FROM_UNREAL.T @ in_opencv @ _FROM_UNREAL
+
+
+def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.ndarray:
+    """Returns rotations ``[..., 3, 3]`` of Euler angles, as scipy names their axes.
+
+    >>> euler_matrix("z", 90, degrees=True).round().astype(int).tolist()
+    [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+
+    Args:
+        axes: ``XYZ`` turns about the axes as they have been turned before (R = Rx Ry Rz), ``xyz``
+            about those that stay (R = Rz Ry Rx).
+        angles: One for each axis, ``[..., len(axes)]``; with a single axis without that dimension.
+        degrees: Else radians.
+    """
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_euler(axes, angles, degrees=degrees).as_matrix()
+
+
+def rotvec_matrix(rotvecs: np.ndarray) -> np.ndarray:
+    """Returns rotations ``[..., 3, 3]`` of rotation vectors ``[..., 3]`` (radians).
+
+    >>> rotvec_matrix(np.zeros(3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    from scipy.spatial.transform import Rotation
+
+    rotvecs = np.asarray(rotvecs, np.float64)
+    matrices = Rotation.from_rotvec(rotvecs.reshape(-1, 3)).as_matrix()
+    return matrices.reshape(*rotvecs.shape, 3)
+
+
+def matrix_rotvec(matrices: np.ndarray) -> np.ndarray:
+    """Returns rotation vectors ``[..., 3]`` (radians) of rotations ``[..., 3, 3]``.
+
+    >>> matrix_rotvec(np.eye(3)).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    from scipy.spatial.transform import Rotation
+
+    matrices = np.asarray(matrices, np.float64)
+    rotvecs = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_rotvec()
+    return rotvecs.reshape(matrices.shape[:-1])
 
 
 def _nth(i: int, matrices: np.ndarray) -> str:

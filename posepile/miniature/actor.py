@@ -211,7 +211,11 @@ def pose_body(
 
 
 def matrix(rotation_vector: Sequence[float]) -> np.ndarray:
-    """Returns the rotation matrix ``[3, 3]`` of an axis-angle vector."""
+    """Returns the rotation matrix ``[3, 3]`` of an axis-angle vector.
+
+    >>> matrix([0, 0, np.pi / 2]).round(6).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     return cv2.Rodrigues(np.asarray(rotation_vector, np.float64).reshape(3, 1))[0]
 
 

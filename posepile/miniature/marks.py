@@ -39,7 +39,11 @@ def spread_colors(n: int) -> np.ndarray:
 
 
 def person_color(person: int, luma: int = LIGHT) -> tuple[int, int, int]:
-    """Returns the RGB of a person's body: the same luma for everyone, a tint of their own."""
+    """Returns the RGB of a person's body: the same luma for everyone, a tint of their own.
+
+    >>> len({person_color(person) for person in range(3)})
+    3
+    """
     angle = 2 * np.pi * (person % N_PERSONS) / N_PERSONS
     cb, cr = TINT * np.cos(angle), TINT * np.sin(angle)
     rgb = luma + 1.402 * cr, luma - 0.344 * cb - 0.714 * cr, luma + 1.772 * cb
@@ -84,6 +88,20 @@ def read_frame_number(
     image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, int]], person: int | None = None
 ) -> Reading | None:
     """Reads the number drawn on one person.
+
+    >>> from posepile.miniature.actor import move, pose_skeleton
+    >>> from posepile.miniature.rig import make_camera
+    >>> from posepile.miniature.shoot import Actor, Backdrop, shoot
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> names = "pelv neck head lsho lelb lwri rsho relb rwri lhip lkne lank rhip rkne rank"
+    >>> names = names.split()
+    >>> figure = make_figure(names)
+    >>> joints = pose_skeleton(move(9, at=(0, 0, 1000)), names)
+    >>> camera = make_camera((640, 480), (0, -3500, 1000), (0, 0, 1000), focal=700)
+    >>> picture = shoot(Backdrop((640, 480)), camera, [Actor(joints[4], figure, 1)], number=4)
+    >>> points = picture.people[0].points
+    >>> read_frame_number(picture.image, points, figure.limbs).number
+    4
 
     Args:
         image: uint8 RGB crop.
@@ -166,6 +184,20 @@ def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def read_person(image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, int]]) -> int | None:
     """Returns the index of the person whose limbs lie between the expected joints.
 
+    >>> from posepile.miniature.actor import move, pose_skeleton
+    >>> from posepile.miniature.rig import make_camera
+    >>> from posepile.miniature.shoot import Actor, Backdrop, shoot
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> names = "pelv neck head lsho lelb lwri rsho relb rwri lhip lkne lank rhip rkne rank"
+    >>> names = names.split()
+    >>> figure = make_figure(names)
+    >>> joints = pose_skeleton(move(9, at=(0, 0, 1000)), names)
+    >>> camera = make_camera((640, 480), (0, -3500, 1000), (0, 0, 1000), focal=700)
+    >>> picture = shoot(Backdrop((640, 480)), camera, [Actor(joints[4], figure, 1)], number=4)
+    >>> points = picture.people[0].points
+    >>> read_person(picture.image, points, figure.limbs)
+    1
+
     Args:
         image: uint8 RGB crop.
         points: ``[J, 2]`` pixels where the joints are expected.
@@ -192,6 +224,20 @@ def read_person(image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, in
 
 def find_person(image: np.ndarray, person: int) -> np.ndarray:
     """Finds the visible part of a drawn person by the tint of the body.
+
+    >>> from posepile.miniature.actor import move, pose_skeleton
+    >>> from posepile.miniature.rig import make_camera
+    >>> from posepile.miniature.shoot import Actor, Backdrop, shoot
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> names = "pelv neck head lsho lelb lwri rsho relb rwri lhip lkne lank rhip rkne rank"
+    >>> names = names.split()
+    >>> figure = make_figure(names)
+    >>> joints = pose_skeleton(move(9, at=(0, 0, 1000)), names)
+    >>> camera = make_camera((640, 480), (0, -3500, 1000), (0, 0, 1000), focal=700)
+    >>> picture = shoot(Backdrop((640, 480)), camera, [Actor(joints[4], figure, 1)], number=4)
+    >>> points = picture.people[0].points
+    >>> bool(find_person(picture.image, 1).any()), bool(find_person(picture.image, 2).any())
+    (True, False)
 
     Args:
         image: uint8 RGB.

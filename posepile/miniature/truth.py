@@ -111,7 +111,12 @@ class ExampleKey:
 
 
 def example_key(truth: Truth, image_path: str) -> ExampleKey | None:
-    """Returns which raw picture and person an ``image_path`` names, None if it names none.
+    r"""Returns which raw picture and person an ``image_path`` names, None if it names none.
+
+    >>> pattern = r"(?P<sequence>[^/]+)/(?P<frame>\d+)\.jpg"
+    >>> truth = Truth({"train": 1}, pattern, {"walk": SequenceTruth("train", [(2, 0)])})
+    >>> example_key(truth, "mydata_downscaled/walk/000002.jpg").frame
+    2
 
     Args:
         truth: Of the miniature that the example was made from.

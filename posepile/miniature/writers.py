@@ -59,6 +59,10 @@ def write_csv(path: Path, rows: Iterable[Sequence], separator: str = ",") -> Non
 def write_xml(path: Path, root: tuple) -> None:
     """Writes XML.
 
+    >>> write_xml(folder / "meta.xml", ("meta", [("actor", "S1"), ("frame", "7", {"unit": "s"})]))
+    >>> (folder / "meta.xml").read_text().partition("?>")[2].strip()
+    '<meta><actor>S1</actor><frame unit="s">7</frame></meta>'
+
     Args:
         path: The file.
         root: (tag, content) or (tag, content, attributes), where the content is a text or a list
@@ -184,7 +188,13 @@ def write_c3d(
 
 
 def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
-    """Writes a NASA CDF; the first axis of an array are its records."""
+    """Writes a NASA CDF; the first axis of an array are its records.
+
+    >>> from posepile.formats.mocap_files import read_cdf
+    >>> write_cdf(folder / "walk.cdf", {"Pose": np.zeros((1, 5, 96))})
+    >>> read_cdf(folder / "walk.cdf")["Pose"].shape
+    (1, 5, 96)
+    """
     from cdflib import cdfwrite
 
     path = _made(path)
@@ -212,6 +222,11 @@ def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
 
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
     """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it, large arrays compressed.
+
+    >>> from posepile.formats.matlab_files import read_mat
+    >>> write_mat73(folder / "mask.mat", {"size": np.array([[480.0, 640.0]])})
+    >>> read_mat(folder / "mask.mat")["size"].tolist()
+    [[480.0, 640.0]]
 
     Args:
         path: The file.

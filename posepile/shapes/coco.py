@@ -80,6 +80,19 @@ WhyNot = Callable[[dict, list[dict]], str | None]
 def coco_units(source: CocoFile, root: Path, id: str, split: str) -> Iterator[Unit]:
     """Yields units of some hundred pictures with labelled people, in order of image id.
 
+    >>> import json
+    >>> person = {"id": 4, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 30, 40]}
+    >>> person["keypoints"], person["segmentation"] = [10, 20, 2] * 17, []
+    >>> image = {"id": 1, "file_name": "1.jpg", "width": 64, "height": 48}
+    >>> categories = [{"id": 1, "name": "person"}]
+    >>> content = {"images": [image], "annotations": [person], "categories": categories}
+    >>> root = folder / "mydata"
+    >>> root.mkdir()
+    >>> _ = (root / "val.json").write_text(json.dumps(content))
+    >>> source = CocoFile(root / "val.json", root / "images")
+    >>> [unit.id for unit in coco_units(source, root, "val", "val")]
+    ['val/000000000001']
+
     Args:
         source: The annotation file.
         root: Raw folder of the dataset.
@@ -105,6 +118,20 @@ def coco_sequence(
 
     The index of a person is the rank of their annotation's id in the picture. Crowd regions and
     people without a labelled joint are left out and counted.
+
+    >>> import json
+    >>> person = {"id": 4, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 30, 40]}
+    >>> person["keypoints"], person["segmentation"] = [10, 20, 2] * 17, []
+    >>> image = {"id": 1, "file_name": "1.jpg", "width": 64, "height": 48}
+    >>> categories = [{"id": 1, "name": "person"}]
+    >>> content = {"images": [image], "annotations": [person], "categories": categories}
+    >>> root = folder / "mydata"
+    >>> root.mkdir()
+    >>> _ = (root / "val.json").write_text(json.dumps(content))
+    >>> source = CocoFile(root / "val.json", root / "images")
+    >>> (unit,) = coco_units(source, root, "val", "val")
+    >>> coco_sequence(source, root, unit).tracks[0].image_coords[0, 0]
+    array([10., 20.], dtype=float32)
 
     Args:
         source: The annotation file.
@@ -134,7 +161,12 @@ def coco_sequence(
 
 
 def joint_coords(person: dict, n_joints: int = 17) -> np.ndarray:
-    """Returns the joints of an annotation, float32 ``[J, 2]`` pixels, NaN where not labelled."""
+    """Returns the joints of an annotation, float32 ``[J, 2]`` pixels, NaN where not labelled.
+
+    >>> joint_coords({"keypoints": [10, 20, 2, 0, 0, 0]}, 2)
+    array([[10., 20.],
+           [nan, nan]], dtype=float32)
+    """
     points = np.array(person["keypoints"] or [0] * 3 * n_joints, np.float32).reshape(-1, 3)
     return np.where(points[:, 2:] > 0, points[:, :2], np.float32(np.nan))
 
@@ -156,6 +188,19 @@ def too_few_joints(person: dict, visible_share: float, labelled_share: float) ->
 def read_pieces(source: CocoFile, root: Path) -> list[dict]:
     """Returns the list of the pieces of an annotation file, cutting it if need be.
 
+    >>> import json
+    >>> person = {"id": 4, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 30, 40]}
+    >>> person["keypoints"], person["segmentation"] = [10, 20, 2] * 17, []
+    >>> image = {"id": 1, "file_name": "1.jpg", "width": 64, "height": 48}
+    >>> categories = [{"id": 1, "name": "person"}]
+    >>> content = {"images": [image], "annotations": [person], "categories": categories}
+    >>> root = folder / "mydata"
+    >>> root.mkdir()
+    >>> _ = (root / "val.json").write_text(json.dumps(content))
+    >>> source = CocoFile(root / "val.json", root / "images")
+    >>> read_pieces(source, root)[0]["images"]
+    ['1.jpg']
+
     Returns:
         ``{"name", "images": [file names], "content": digest of the annotations}`` per unit. The
         digest tells units apart whose annotations have changed from those whose have not.
@@ -165,6 +210,9 @@ def read_pieces(source: CocoFile, root: Path) -> list[dict]:
 
 def decode_mask(segmentation: list | dict, width: int, height: int) -> dict[str, Any] | None:
     """Returns any of COCO's forms of a mask as an RLE dict with compressed bytes.
+
+    >>> decode_mask([[0, 0, 10, 0, 10, 10, 0, 10]], 64, 48)["size"]
+    [48, 64]
 
     Args:
         segmentation: Polygons ``[[x, y, ...], ...]``, or RLE with counts as a list (plain) or as a

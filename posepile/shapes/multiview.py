@@ -58,6 +58,16 @@ def view_sequence(
     Frames in which nothing is known of a person are left out and counted. If boxes are given,
     how far joints project outside them is one of the sequence's checks.
 
+    >>> from pathlib import Path
+    >>> from posepile.geometry.cameras import make_camera
+    >>> from posepile.recipe import Track, Unit, Video
+    >>> unit = Unit("s1/walk/left", "train", (Path("left.mp4"),))
+    >>> camera = make_camera("left", focal=1000, size=(640, 480))
+    >>> people = [Track(np.arange(5), world_coords=np.full((5, 17, 3), 3000.0))]
+    >>> video = Video(Path("left.mp4"), n_frames=5, size=(640, 480))
+    >>> view_sequence(unit, video, camera, people).image_name(3, 0)
+    's1/walk/left/000003.jpg'
+
     Args:
         unit: Gives split and id.
         frames: Where the pixels are, with the size that camera and boxes refer to.
@@ -83,7 +93,7 @@ def view_sequence(
         kept, n_unknown = _known_rows(_checked(track, frames))
         dropped[NO_JOINT] += n_unknown
         if isinstance(kept.bbox, np.ndarray) and kept.world_coords is not None:
-            far = joints_outside_box(kept, camera)
+            far = _joints_outside_box(kept, camera)
             name = "joints_outside_box_px"
             checks[name] = max(checks.get(name, 0.0), far)
         if min_joints_inside:
@@ -103,16 +113,16 @@ def view_sequence(
     )
 
 
-def joints_outside_box(track: Track, camera: Cameras) -> float:
+def _joints_outside_box(track: Track, camera: Cameras) -> float:
     """Returns how far any joint projects outside the box of its frame, in pixels."""
-    points = project_track(track, camera)
+    points = _project_track(track, camera)
     low = np.asarray(track.bbox)[:, None, :2]
     high = low + np.asarray(track.bbox)[:, None, 2:4]
     outside = np.maximum(low - points, points - high)
     return float(np.max(outside, where=np.isfinite(outside), initial=0.0))
 
 
-def project_track(track: Track, camera: Cameras) -> np.ndarray:
+def _project_track(track: Track, camera: Cameras) -> np.ndarray:
     """Returns the joints of every frame of a track in pixels, ``[n, J, 2]``, NaN where unseen."""
     coords = np.asarray(track.world_coords)
     if not callable(camera):
@@ -125,7 +135,7 @@ def project_track(track: Track, camera: Cameras) -> np.ndarray:
     return points
 
 
-def select_rows(track: Track, keep: np.ndarray) -> Track:
+def _select_rows(track: Track, keep: np.ndarray) -> Track:
     """Returns a track of only some of its frames.
 
     Args:
@@ -178,7 +188,7 @@ def _known_rows(track: Track) -> tuple[Track, int]:
     if coords is None:
         return dataclasses.replace(track), 0
     known = np.isfinite(coords).all(axis=-1).any(axis=-1)
-    kept = dataclasses.replace(track) if known.all() else select_rows(track, known)
+    kept = dataclasses.replace(track) if known.all() else _select_rows(track, known)
     return kept, int((~known).sum())
 
 

@@ -17,6 +17,7 @@ Pictures are cut into units of some hundreds. A recipe makes a :class:`Picture` 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput
 from posepile.recipe import Sequence, Stills, Track, Unit
-from posepile.shapes.units import Files, Rows, chunked, make_unit
+from posepile.shapes.units import Files, Rows, make_unit
 
 if TYPE_CHECKING:
     import deltacamera
@@ -86,6 +87,11 @@ def picture_units(
 ) -> Iterator[Unit]:
     """Yields units of ``size`` pictures, ``<id>/<number of the first one>``.
 
+    >>> pictures = [Path(f"{i}.jpg") for i in range(5)]
+    >>> shared = {"labels": Path("labels.json")}
+    >>> [unit.id for unit in picture_units("val", "val", pictures, shared, size=2)]
+    ['val/000000', 'val/000002', 'val/000004']
+
     Args:
         id: Of all these pictures.
         split: ``train``, ``val`` or ``test``.
@@ -96,10 +102,11 @@ def picture_units(
         **args: As of :func:`posepile.shapes.units.make_unit`; ``first``, the number of the first
             picture, is added to them.
     """
-    for number, chunk in enumerate(chunked(pictures, size)):
-        first = number * size
+    remaining, first = iter(pictures), 0
+    while chunk := list(itertools.islice(remaining, size)):
         files = {"pictures": chunk, **shared}
         yield make_unit(f"{id}/{first:06d}", split, files, first=first, **args)
+        first += size
 
 
 def picture_sequence(
@@ -112,6 +119,12 @@ def picture_sequence(
     checks: Mapping[str, float] | None = None,
 ) -> Sequence:
     """Returns the pictures of a unit; frame ``i`` is the i-th of them.
+
+    >>> (unit,) = picture_units("val", "val", [Path("7.jpg")], {})
+    >>> person = Person(0, world_coords=np.ones((17, 3)))
+    >>> sequence = picture_sequence(unit, [Picture(Path("7.jpg"), (640, 480), [person])])
+    >>> sequence.tracks[0].frames, sequence.image_name(0, 0)
+    (array([0]), 'val/7_00.jpg')
 
     Args:
         unit: Gives id and split.
@@ -140,7 +153,7 @@ def picture_sequence(
         split=unit.split,
         frames=Stills(tuple(paths), tuple(picture.size for picture in pictures)),
         camera=cameras.__getitem__ if any(c is not None for c in cameras) else None,
-        tracks=person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
+        tracks=_person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
         image_name=lambda frame, person: image_name(paths[frame], person),
         scene=scene,
         dropped=counts,
@@ -148,7 +161,7 @@ def picture_sequence(
     )
 
 
-def person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Track]:
+def _person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Track]:
     """Returns the people of many frames as tracks: those of index 0, those of index 1 ...
 
     Args:

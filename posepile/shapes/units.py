@@ -38,7 +38,11 @@ def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
 
 
 def unit_files(unit: Unit) -> dict[str, Any]:
-    """Returns the input files of a unit by name: a path, or a tuple of them."""
+    """Returns the input files of a unit by name: a path, or a tuple of them.
+
+    >>> unit_files(make_unit("walk", "train", {"video": Path("walk.mp4")}))
+    {'video': PosixPath('walk.mp4')}
+    """
     files, paths = {}, iter(unit.inputs)
     for name, count in unit.args["files"]:
         some = tuple(next(paths) for _ in range(1 if count is None else count))
@@ -64,22 +68,6 @@ def view_units(
     """
     for view, files in views.items():
         yield make_unit(f"{id}/{view}", split, {**files, **shared}, view=view, **args)
-
-
-def chunked(items: Iterable[Any], size: int) -> Iterator[list]:
-    """Yields lists of ``size`` items, the last one of what is left.
-
-    >>> list(chunked("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    chunk: list = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") -> int:

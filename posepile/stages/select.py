@@ -2,9 +2,9 @@
 
 Video is redundant: neighbouring frames show nearly the same pose. A frame is kept when the person
 has moved enough, i.e. when in comparison with poses kept before at least one joint is at least
-``threshold_mm`` away. With ``method: last`` the comparison is with the last kept pose; with
-``method: ring`` it is with *every* one of the last ``buffer`` kept poses, so that a movement
-repeated over and over is not sampled again each time.
+``threshold_mm`` away (or as many joints as ``min_moved`` says). With ``method: last`` the
+comparison is with the last kept pose; with ``method: ring`` it is with *every* one of the last
+``buffer`` kept poses, so that a movement repeated over and over is not sampled again each time.
 
 No pixel is needed for this, which is what allows reading only the kept frames afterwards.
 """
@@ -35,6 +35,7 @@ class SelectParams(BaseModel):
         check_validity: Keep a frame in which a joint became valid since the last kept pose; joints
             missing in the frame at hand then take no part in comparisons.
         unfiltered: Splits of which every annotated frame is kept, as where a benchmark says which.
+        min_moved: So many joints must be that far away; where fewer can be compared, all of them.
         missing_is_unchanged: A joint missing in either pose counts as not moved (kept poses carry
             the position where it was last seen). Otherwise a missing joint counts as moved.
     """
@@ -44,6 +45,7 @@ class SelectParams(BaseModel):
     method: Literal["last", "ring", "none"] = "last"
     threshold_mm: float = Field(default=100.0, ge=0, allow_inf_nan=False)
     buffer: int = Field(default=100, ge=1)
+    min_moved: int = Field(default=1, ge=1)
     check_validity: bool = False
     unfiltered: tuple[Literal["train", "val", "test"], ...] = ()
     missing_is_unchanged: bool = False
@@ -98,6 +100,7 @@ def select_frames(coords: np.ndarray, params: SelectParams) -> np.ndarray:
         valid,
         float(params.threshold_mm),
         1 if params.method == "last" else min(params.buffer, n),
+        params.min_moved,
         params.check_validity,
         params.missing_is_unchanged,
     )
@@ -117,7 +120,7 @@ def _compiled_scan():
     return compiled()(_scan)
 
 
-def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchanged):
+def _scan(poses, valid, threshold, n_buffer, min_moved, check_validity, missing_is_unchanged):
     """Walks over the frames in order, with a ring buffer of kept poses.
 
     Args:
@@ -125,6 +128,7 @@ def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchange
         valid: bool ``[n, J]``.
         threshold: Millimetres.
         n_buffer: Size of the ring buffer.
+        min_moved: See :class:`SelectParams`.
         check_validity: See :class:`SelectParams`.
         missing_is_unchanged: See :class:`SelectParams`.
 
@@ -153,28 +157,28 @@ def _scan(poses, valid, threshold, n_buffer, check_validity, missing_is_unchange
             # Newest first: the likeliest pose to be near, and one near pose settles the matter.
             for back in range(min(n_kept, n_buffer)):
                 b = (last - back) % n_buffer
-                far = False
-                comparable = False
+                n_far = 0
+                n_compared = 0
                 for j in range(n_joints):
                     if check_validity and not valid[i, j]:
                         continue
                     if valid[i, j] and kept_valid[b, j]:
-                        comparable = True
+                        n_compared += 1
                         d0 = poses[i, j, 0] - kept[b, j, 0]
                         d1 = poses[i, j, 1] - kept[b, j, 1]
                         d2 = poses[i, j, 2] - kept[b, j, 2]
                         if d0 * d0 + d1 * d1 + d2 * d2 >= threshold_sq:
-                            far = True
-                            break
+                            n_far += 1
                     elif not missing_is_unchanged:
-                        comparable = True
-                        far = True
+                        n_compared += 1
+                        n_far += 1
+                    if n_far >= min_moved:
                         break
                 # A kept pose without any joint in common says nothing about this frame; were it
                 # to count as near, it could block everything until it leaves the buffer.
-                if comparable:
+                if n_compared > 0:
                     compared = True
-                    if not far:
+                    if n_far < min(min_moved, n_compared):
                         far_from_all = False
                         break
         if newly_valid or (compared and far_from_all):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.transform import Rotation
 
 from posepile.bodies.joints import SMPL_JOINT_NAMES
 from posepile.bodies.models import find_body_model, models_below, move_body
@@ -29,7 +28,7 @@ from posepile.formats.tables import read_rows
 from posepile.formats.text_files import read_text
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import box_of_mask, check_projection
-from posepile.geometry.rotations import unreal_rotation, unreal_to_opencv
+from posepile.geometry.rotations import euler_matrix, unreal_rotation, unreal_to_opencv
 from posepile.imaging.masks import read_label_image
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Unit
@@ -248,7 +247,7 @@ def read_body(root: Path, row: dict, p: int) -> dict | None:
     file = (root / row["gt_path_smplx"][p]).with_suffix(".pkl")
     hands = load_hands(model)
     body = parameters_of_fit(file, read_pickle(file), gender=gender, hands=hands, kid=kid)
-    turn = Rotation.from_euler("y", row["Yaw"][p] - 90, degrees=True).as_matrix()
+    turn = euler_matrix("y", row["Yaw"][p] - 90, degrees=True)
     transform = np.eye(4)
     transform[:3, :3] = turn @ np.diag([1.0, -1, -1])
     transform[:3, 3] = unreal_to_opencv([row[key][p] for key in "XYZ"]) / 100

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from posepile.ds.egoexo4d.annotations import AGAIN, Labels
 from posepile.errors import CorruptInput
@@ -163,6 +162,8 @@ def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
     Raises:
         CorruptInput: Missing columns, not a number, or another lens model.
     """
+    from scipy.spatial.transform import Rotation
+
     result: dict[str, list[Lens]] = {}
     for line, row in enumerate(read_csv(path, CALIB_COLUMNS, hint=GET_CALIBS), start=2):
         if row["quality"] != 1:

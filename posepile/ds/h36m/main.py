@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.transform import Rotation
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
@@ -30,6 +29,7 @@ from posepile.geometry.pictures import (
     check_projection,
     project,
 )
+from posepile.geometry.rotations import euler_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import (
     CHOOSES_UNITS,
@@ -46,7 +46,7 @@ from posepile.shapes.units import Rows, make_unit, unit_files
 if TYPE_CHECKING:
     import deltacamera
 
-METADATA = "Release-v1.2/metadata.xml"
+METADATA, TABLES = "Release-v1.2/metadata.xml", ("mapping", "frames")
 SPLITS = {1: "train", 5: "train", 6: "train", 7: "train", 8: "train", 9: "test", 11: "test"}
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 JOINTS = [1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27, 0]  # of the raw 32
@@ -91,39 +91,24 @@ class Options(BaseModel):
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per take and camera whose video is there; metadata.xml lists the takes."""
+    """Yields one unit per video of a take."""
     chosen = chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
-    for number, take, camera, video in videos(root):
-        folder, poses = root / f"S{number}", root / f"S{number}" / "MyPoseFeatures"
-        if folder.name not in chosen or video is None:
-            continue
-        projected = find(poses / "D2_Positions", take, f".{camera}.cdf")
-        files = {
-            "video": video,
-            "poses": find(poses / "D3_Positions", take, ".cdf") or poses / f"{take}.cdf",
-            "masks": folder / "MySegmentsMat/ground_truth_bb" / f"{video.stem}.mat",
-            "metadata": root / METADATA,
-            "pixels": [projected] if projected else [],
-        }
-        unit_id = f"S{number}/{take}/{camera}"
-        args = {"subject": number, "take": take, "camera": camera}
-        yield make_unit(unit_id, SPLITS[number], files, **args)
-
-
-def calibrate(root: Path, options: Options) -> list[str]:
-    """Nothing is derived; says which videos of the public takes are there."""
-    missing = [f"S{s}/{take}.{camera}" for s, take, camera, video in videos(root) if video is None]
-    n = len(missing) and f"{len(missing)}, e.g. {missing[0]}"
-    return [f"{len(list(videos(root))) - len(missing)} videos of takes are here, missing: {n}"]
-
-
-def videos(root: Path) -> Iterator[tuple[int, str, str, Path | None]]:
-    """Yields (subject, take, camera, video or None) of all public takes."""
-    for number, rows in read_metadata(root / METADATA)["rows"].items():
-        for take in sorted(rows):
-            for camera in CAMERAS:
-                video = find(root / f"S{number}" / "Videos", take, f".{camera}.mp4")
-                yield number, take, camera, video
+    for number, split in SPLITS.items():
+        folder = root / f"S{number}"
+        for name in sorted(names_in(folder / "Videos")) if folder.name in chosen else ():
+            take, camera, _ = name.split(".")
+            if "_" in take:
+                continue  # ranges of motion
+            poses_2d = find(folder / "MyPoseFeatures/D2_Positions", take, f".{camera}.cdf")
+            files = {
+                "video": folder / "Videos" / name,
+                "poses": find(folder / "MyPoseFeatures/D3_Positions", take, ".cdf"),
+                "masks": folder / "MySegmentsMat/ground_truth_bb" / f"{take}.{camera}.mat",
+                "metadata": root / METADATA,
+                "pixels": [poses_2d] if poses_2d.name in names_in(poses_2d.parent) else [],
+            }
+            args = {"subject": number, "take": take, "camera": camera}
+            yield make_unit(f"S{number}/{take}/{camera}", split, files, **args)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -131,7 +116,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     files = unit_files(unit)
     number, take, view = (unit.args[key] for key in ("subject", "take", "camera"))
     metadata = read_metadata(files["metadata"])
-    n, camera = metadata["rows"][number][take], metadata["cameras"][number, view]
+    n, camera = metadata["rows"].get((number, short(take))), metadata["cameras"][number, view]
+    if n is None:
+        raise CorruptInput(files["metadata"], f"S{number} {take}: found no such take in `mapping`")
     poses = read_cdf(files["poses"], {"Pose": Array(1, n, 96)})["Pose"].reshape(-1, 32, 3)
     masks = MatCells(files["masks"], "Masks", hint="extract Segments_mat_gt_bb again")
     step = options.train_step if unit.split == "train" else options.test_step
@@ -158,7 +145,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         frames,
         world_coords=moved[frames].astype(np.float32),
         bbox=Rows(frames, box),
-        activity=re.sub(r" \d$", "", names_of(take)[-1]),
+        activity=re.sub(r" \d$", "", short(take)),
     )
     return [
         view_sequence(
@@ -199,18 +186,18 @@ def correct_boxes(
     return box_of_points(np.stack(moved, axis=1))
 
 
-def names_of(take: str) -> list[str]:
-    """Returns a take's two names: with the long and with the short name of the action."""
-    long = short = take
-    for a, b in OTHER_NAMES.items():
-        long, short = re.sub(rf"^{b}\b", a, long), re.sub(rf"^{a}\b", b, short)
-    return [long, short]
+def short(take: str) -> str:
+    """Returns a take's name with the short name of the action."""
+    for long, name in OTHER_NAMES.items():
+        take = re.sub(rf"^{long}\b", name, take)
+    return take
 
 
-def find(folder: Path, take: str, ending: str) -> Path | None:
+def find(folder: Path, take: str, ending: str) -> Path:
     """Returns a take's file by whichever of its names is there."""
-    there = names_in(folder)
-    return next((folder / (n + ending) for n in names_of(take) if n + ending in there), None)
+    there = sorted(n for n in names_in(folder) if n.endswith(ending))
+    same = (n for n in there if short(n.removesuffix(ending)) == short(take))
+    return folder / next(same, take + ending)
 
 
 def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
@@ -221,37 +208,31 @@ def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
 
 @cache
 def read_metadata(path: Path) -> dict:
-    """Returns numbers of poses (``rows``: subject, take) and ``cameras`` by (subject, id)."""
+    """Returns ``rows``: (subject, take) -> poses, and ``cameras``: (subject, id) -> camera."""
     hint = "it comes with code-v1.2.zip of the devkit"
     tree = read_xml(path, hint=hint)
     try:
-        table, counts = (
-            [[td.text or "" for td in tr] for tr in tree.find(tag)]
-            for tag in ("mapping", "frames")
-        )
+        takes, counts = ([[td.text for td in tr] for tr in tree.find(k)] for k in TABLES)
         w0 = np.array(tree.find("w0").text.strip(" []\n").split(), np.float64)
         poses, lenses = w0[:264].reshape(4, 11, 6), w0[264:].reshape(4, 9)
-        rows = {  # takes with an underscore are ranges of motion; mocap has 200 Hz
-            subject: {
-                line[1 + subject]: int(counts[subject - 1][k].strip("[]").split()[4]) // 4
-                for k, line in enumerate(table[1:33], 1)
-                if "_" not in line[1 + subject]
-            }
-            for subject in SPLITS
+        rows = {  # the fifth number of a take is its mocap at 200 Hz
+            (s, short(line[1 + s])): int(counts[s - 1][k].strip("[]").split()[4]) // 4
+            for k, line in enumerate(takes[1:33], 1)
+            for s in SPLITS
         }
     except (AttributeError, IndexError, ValueError, TypeError) as e:
         raise CorruptInput(path, f"not the devkit's metadata ({e!r})", hint=hint) from None
+    lens = {"distortion_order": "k1 k2 k3 p1 p2", "lens": "half_tangential"}
     cameras = {
         (subject, name): make_camera(
             f"{path}, camera {name}, S{subject}",
-            rotation=Rotation.from_euler("XYZ", poses[i, subject - 1, :3]).as_matrix(),
+            rotation=euler_matrix("XYZ", poses[i, subject - 1, :3]),
             center=poses[i, subject - 1, 3:],
             focal=lenses[i, :2],
             principal=lenses[i, 2:4],
             distortion=lenses[i, 4:],
-            distortion_order="k1 k2 k3 p1 p2",
-            lens="half_tangential",
             world_up=SPEC.world_up,
+            **lens,
         )
         for i, name in enumerate(CAMERAS)
         for subject in range(1, 12)

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.transform import Rotation
 
 from posepile.bodies.checks import check_bones
 from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, global_rotations
@@ -27,6 +26,7 @@ from posepile.formats.matlab_files import read_mat
 from posepile.formats.schema import Array
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import box_of_mask, check_projection
+from posepile.geometry.rotations import euler_matrix, matrix_rotvec, rotvec_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
 from posepile.shapes.multiview import view_sequence
@@ -134,11 +134,8 @@ def load_clip(
     )
     stored = (SIZE[0] - 0.5, -0.5) + info["joints2D"].transpose(2, 1, 0) * (-1, 1)
     pose = info["pose"].T.reshape(n, 24, 3)
-    to_world = Rotation.from_euler("x", 90, degrees=True)
-    turned = (
-        to_world * Rotation.from_euler("z", info["zrot"][:, 0]) * Rotation.from_rotvec(pose[:, 0])
-    )
-    pose[:, 0] = turned.as_rotvec()
+    zrot, root = euler_matrix("z", info["zrot"][:, 0]), rotvec_matrix(pose[:, 0])
+    pose[:, 0] = matrix_rotvec(euler_matrix("x", 90, degrees=True) @ zrot @ root)
     bones = check_bones(
         info_file,
         coords[known],
