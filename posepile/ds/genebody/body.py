@@ -1,25 +1,28 @@
-"""SMPL-X fits of GeneBody: parameter files, joints, and the comparison with the meshes."""
+"""SMPL-X fits of GeneBody: parameter files, hands, joints."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES
-from posepile.bodies.models import body_forward, find_body_model
-from posepile.bodies.parameters import Hands, load_hands, parameters_of_fit
-from posepile.errors import CorruptInput, WorkError
+from posepile.bodies.meshes import mesh_error
+from posepile.bodies.models import body_joints
+from posepile.bodies.parameters import load_hands, parameters_of_fit
+from posepile.ds.genebody.subjects import Performer
+from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array, check
-from posepile.formats.text_files import read_text
+
+if TYPE_CHECKING:
+    from posepile.ds.genebody.main import Options
 
 N_JOINTS = len(SMPLX_JOINT_NAMES)
+CONTENT = {"smplx": {"*": None}, "smplx_scale": Array(), "keypoints3d?": None}
 RELEASE = "download the parameters of the current release (2022-09-01 or later)"
-POINTS = Array("batch", "points", 3)
 
 
 @dataclass(frozen=True)
@@ -29,233 +32,103 @@ class Body:
     Attributes:
         parameters: As docs/FORMAT.md lists them, with the further key ``hands_mean_included``.
         keypoints: ``[55, 3]`` millimetres as stored in the file, None if it has none.
-        mean_added: The mean hand was added on reading (to both hands).
+        left_out: Why the parameters cannot be completed; then there are none.
     """
 
     parameters: dict
     keypoints: np.ndarray | None
-    mean_added: bool = False
+    left_out: str | None = None
 
 
-def read_body(path: Path, gender: str, hands: Hands | None, add_mean: bool = True) -> Body | str:
-    """Reads ``param/<frame>.npy``.
+def read_body(who: Performer, frame: int, options: Options) -> Body:
+    """Returns what ``param/<frame>.npy`` holds.
 
     The fits were made with ``use_pca=False, flat_hand_mean=False``: the stored 45 numbers per hand
     lack the mean hand pose. It is added here, so that the result is the whole pose, as
-    ``hands_mean_included`` says. Hands of 6 or 12 numbers are PCA coefficients.
-
-    Args:
-        path: The file.
-        gender: Goes into the parameters.
-        hands: From the body model; None if that is not on disk.
-        add_mean: False: the 45 numbers are the whole pose already.
-
-    Returns:
-        The body, or the reason why this frame must be left out.
+    ``hands_mean_included`` says. Hands of 6 or 12 numbers are PCA coefficients about the mean.
 
     Raises:
         CorruptInput: The file is not of the current form.
     """
-    content = read_npy(path, {"smplx": {"*": None}, "smplx_scale": Array(), "*": None}, hint=RELEASE)
-    fit = {key: _row(value) for key, value in content["smplx"].items()}
+    path, add_mean = who.params[frame], options.hand_mean == "add"
+    content = read_npy(path, CONTENT, hint=RELEASE)
+    # All releases only say that key points are "in param".
+    points = content.get("keypoints3d", content["smplx"].get("keypoints3d"))
+    if points is not None:
+        points = check(points, Array(..., "points", 3), path, "keypoints3d").reshape(-1, 3)
+        if len(points) < N_JOINTS:
+            raise CorruptInput(path, f"keypoints3d has {len(points)} points; expected {N_JOINTS}")
+        points = points[:N_JOINTS] * 1000
     scale = float(content["smplx_scale"])
     if not 0.1 < scale < 10:
-        raise CorruptInput(path, f"smplx_scale is {scale:g}, expected a number near 1")
-    for side in ("left", "right"):
-        n = np.size(fit.get(f"{side}_hand_pose", ()))
-        if n in (6, 12) and hands is None:
-            return f"hand pose of {n} PCA numbers needs the SMPL-X model file"
-        if n in (6, 12) and not add_mean:  # coefficients are always about the mean
-            i = ("left", "right").index(side)
-            coefficients = np.ravel(fit[f"{side}_hand_pose"])
-            fit[f"{side}_hand_pose"] = coefficients @ hands.components[i, :n] + hands.mean[i]
-        elif n not in (0, 6, 12, 45):
-            raise CorruptInput(path, f"{side}_hand_pose has {n} numbers, expected 45 (or 6, 12: PCA)")
-    added = hands is not None and add_mean
+        raise CorruptInput(path, f"smplx_scale is {scale:g}; expected a number near 1")
+    # Axes vary: (63,), (1, 63), (1, 21, 3). What is no array is refused by name further down.
+    fit = {k: np.ravel(v) if np.ndim(v) else v for k, v in content["smplx"].items()}
+    hands = None if who.model is None else load_hands(who.model)
+    for key in ("left_hand_pose", "right_hand_pose"):
+        n = 45 if fit.get(key) is None else np.size(fit[key])
+        if n not in (6, 12, 45):
+            raise CorruptInput(path, f"{key} has {n} numbers; expected 45 (or 6, 12: PCA)")
+        if n < 45 and hands is None:
+            reason = f"hand pose of {n} PCA numbers needs the SMPL-X model file"
+            return Body({}, points, reason)
+    further = {"scale": scale, "kid_factor": 0.0}
+    further["hands_mean_included"] = hands is not None or not add_mean
     parameters = parameters_of_fit(
-        path,
-        fit,
-        gender=gender,
-        hands=hands if added else None,
-        scale=scale,
-        kid_factor=0.0,
-        hands_mean_included=bool(added or not add_mean),
+        path, fit, gender=who.gender, hands=hands, mean_missing=add_mean, **further
     )
     parameters.setdefault("expression", np.zeros(0, np.float32))
-    stored = content.get("keypoints3d")
-    stored = content["smplx"].get("keypoints3d") if stored is None else stored
-    if stored is not None:
-        points = np.asarray(stored, np.float64)
-        points = check(points[None] if points.ndim == 2 else points, POINTS, path, "keypoints3d")
-        points = points.reshape(-1, 3)
-        if len(points) < N_JOINTS:
-            raise CorruptInput(path, f"keypoints3d has {len(points)} points, expected {N_JOINTS}")
-        stored = points[:N_JOINTS] * 1000
-    return Body(parameters, stored, added)
+    return Body(parameters, points)
 
 
-def read_bodies(
-    paths: list[Path],
-    gender: str,
-    *,
-    hands: Hands | None,
-    add_mean: bool,
-    need_keypoints: bool,
-    dropped: Counter,
-) -> list[Body | None]:
-    """Returns fits of all frames, None (and counted) where one cannot be completed.
+def read_bodies(who: Performer, options: Options) -> tuple[dict[int, Body], Counter]:
+    """Returns the fits by frame, without those that cannot be completed, and counts of these."""
+    bodies = {f: read_body(who, f, options) for f in who.frames}
+    dropped = Counter(body.left_out for body in bodies.values() if body.left_out)
+    bodies = {f: body for f, body in bodies.items() if not body.left_out}
+    known = {f: body for f, body in bodies.items() if body.keypoints is not None}
+    if who.joints == "keypoints" and known:  # if none has any, parameters are all there is
+        dropped["no keypoints3d in the parameter file"] = len(bodies) - len(known)
+        bodies = known
+    return bodies, dropped
 
-    Args:
-        paths: Parameter files.
-        gender: As in :func:`read_body`.
-        hands: As there.
-        add_mean: As there.
-        need_keypoints: If some frames have stored key points, those without are left out.
-        dropped: Counts by reason are added here.
+
+def world_joints(who: Performer, bodies: list[Body]) -> tuple[np.ndarray | None, dict[str, float]]:
+    """Returns the joints ``[n, 55, 3]`` in mm, float32, None if there are none; and residuals.
+
+    These are the mean distance between model and stored key points, where both exist.
     """
-    results = [read_body(path, gender, hands, add_mean) for path in paths]
-    some = any(isinstance(r, Body) and r.keypoints is not None for r in results)
-    bodies: list[Body | None] = []
-    for result in results:
-        if isinstance(result, Body) and need_keypoints and some and result.keypoints is None:
-            result = "no keypoints3d in the parameter file"
-        if isinstance(result, str):
-            dropped[result] += 1
-        bodies.append(None if isinstance(result, str) else result)
-    return bodies
-
-
-def world_joints(
-    source: str, gender: str, bodies: list[Body], models_root: Path | None, where: Path
-) -> tuple[np.ndarray | None, dict[str, float]]:
-    """Returns the 55 SMPL-X joints ``[n, 55, 3]`` in mm, float32.
-
-    Args:
-        source: ``model``, ``keypoints`` or ``none``.
-        gender: Of the body model.
-        bodies: One per frame; either all or none have key points if the source is those.
-        models_root: Folder of the body models.
-        where: For messages.
-
-    Returns:
-        The joints, None if there are none; and the mean distance between model and stored key
-        points (``keypoints_mm``) where both exist.
-    """
+    where = who.folder / "param"
     known = [k for k, body in enumerate(bodies) if body.keypoints is not None]
-    if source == "none" or not bodies or (source == "keypoints" and not known):
+    stored = np.array([bodies[k].keypoints for k in known])
+    if who.joints == "none" or not bodies or (who.joints == "keypoints" and not known):
         return None, {}
-    if source == "keypoints":
-        joints = np.stack([body.keypoints for body in bodies]).astype(np.float32)
-        size = float(np.median(np.ptp(joints, axis=1).max(axis=-1)))
-        if not 400 < size < 3000:
+    if who.joints == "keypoints":
+        size = np.median(np.ptp(stored, axis=1).max(axis=-1)) / 1000
+        if not 0.4 < size < 3:
             raise CorruptInput(
-                where,
-                f"keypoints3d extend over {size / 1000:.3g} units; expected a body in metres",
+                where, f"keypoints3d extend over {size:.3g} units; expected a body in metres"
             )
-        return joints, {}
-    try:
-        joints = forward("joints", gender, stack(bodies), models_root)
-    except ValueError as e:
-        raise CorruptInput(where, f"frames differ in their number of shape components: {e}") from e
-    if not known:
-        return joints, {}
-    stored = np.stack([bodies[k].keypoints for k in known])
-    return joints, {"keypoints_mm": float(np.linalg.norm(joints[known] - stored, axis=-1).mean())}
-
-
-def stack(bodies: list[Body]) -> dict[str, np.ndarray]:
-    """Returns parameters of several frames as arrays over frames, for the forward pass."""
+        return stored.astype(np.float32), {}
     keys = ("pose", "shape", "expression", "trans", "scale")
-    return {k: np.stack([b.parameters[k] for b in bodies]) for k in keys}
-
-
-def forward(what: str, gender: str, params: dict, models_root: Path | None) -> np.ndarray:
-    """Joints or vertices in mm: the model's, translation included, times ``smplx_scale``."""
-    given = {k: v for k, v in params.items() if v.ndim == 1 or v.shape[1]}
-    vertices = what == "vertices"
-    result = body_forward("smplx", gender, given, vertices=vertices, models_root=models_root)
-    return result[what] * np.float32(1000)
-
-
-def can_forward(model: Path | None) -> bool:
-    """Returns whether joints and meshes can be computed with a model file."""
-    return model is not None and importlib.util.find_spec("smplfitter") is not None
-
-
-def read_obj_vertices(path: Path) -> np.ndarray:
-    """Returns vertices ``[V, 3]`` of a Wavefront file, in its unit."""
     try:
-        rows = [line.split()[1:4] for line in read_text(path).splitlines() if line[:2] == "v "]
-        return np.array(rows, np.float64).reshape(-1, 3)
+        moving = {k: np.stack([body.parameters[k] for body in bodies]) for k in keys}
     except ValueError as e:
-        raise CorruptInput(path, f"not a mesh: {e}") from None
+        raise CorruptInput(where, f"frames differ in their number of components: {e}") from e
+    joints = body_joints("smplx", who.gender, moving, models_root=who.models_root)
+    joints = joints * np.float32(1000)
+    off = np.linalg.norm(joints[known] - stored, axis=-1) if known else None
+    return joints, {} if off is None else {"keypoints_mm": float(off.mean())}
 
 
-def mesh_error(path: Path, body: Body, models_root: Path | None, limit_mm: float) -> float:
-    """Compares the recomputed mesh with the published ``smpl/<frame>.obj``.
-
-    Returns:
-        Largest vertex distance in mm.
-
-    Raises:
-        CorruptInput: It is above the limit; the message says which other assumption would fit.
-    """
-    mesh = read_obj_vertices(path) * 1000
-    params, gender = stack([body]), body.parameters["gender"]
-
-    def distance(gender: str, params: dict) -> tuple[float, float]:
-        vertices = forward("vertices", gender, params, models_root)[0]
-        if len(vertices) != len(mesh):
-            raise CorruptInput(
-                path,
-                f"mesh of {len(mesh)} vertices, but the SMPL-X {gender} model has {len(vertices)}",
-                hint="use the SMPL-X v1.1 model files",
-            )
-        off = np.linalg.norm(vertices - mesh, axis=1)
-        return float(off.max()), float(off.mean())
-
-    worst, mean = distance(gender, params)
-    if worst <= limit_mm:
-        return worst
-    own_mean = _mean_hands(gender, models_root)
-    suspects = {}
-    for other in sorted({"male", "female", "neutral"} - {gender}):
-        if find_body_model("smplx", other, models_root=models_root) is not None:
-            change = _mean_hands(other, models_root) - own_mean if body.mean_added else 0
-            suspects[f"the {other} model (dataset.gender)"] = other, _with_hands(params, change)
-    unscaled = params | {"scale": np.ones_like(params["scale"])}
-    suspects["smplx_scale not applied"] = gender, unscaled
-    option, sign = ("none", -1) if body.mean_added else ("add", 1)
-    suspects[f"dataset.hand_mean={option}"] = gender, _with_hands(params, sign * own_mean)
-    fits = {label: distance(*args)[0] for label, args in suspects.items()}
-    best = min(fits, key=fits.get)
-    reason = (
-        f"it agrees to {fits[best]:.2f} mm with: {best}"
-        if fits[best] <= min(limit_mm, worst / 2)
-        else "neither another gender, nor the scale, nor the mean hand pose explains it"
+def mesh_residual(who: Performer, frame: int, body: Body, options: Options) -> float:
+    """Returns the largest vertex distance (mm) to the published mesh of a frame."""
+    return mesh_error(
+        who.meshes[frame],
+        body.parameters,
+        options.max_mesh_error_mm,
+        hands_added=options.hand_mean == "add",
+        models_root=who.models_root,
+        hint="set dataset.gender or dataset.hand_mean to what fits, or raise "
+        "dataset.max_mesh_error_mm",
     )
-    raise CorruptInput(
-        path,
-        f"the {gender} SMPL-X mesh of the parameters is {worst:.1f} mm off (mean {mean:.1f}), "
-        f"allowed are {limit_mm:g}; {reason}",
-        hint="set that option, or raise dataset.max_mesh_error_mm",
-    )
-
-
-def _row(value: object) -> object:
-    """A part of a pose as ``[1, n]`` whatever its axes; what is no array stays what it is."""
-    return np.reshape(value, (1, -1)) if isinstance(value, np.ndarray) else value
-
-
-def _mean_hands(gender: str, models_root: Path | None) -> np.ndarray:
-    path = find_body_model("smplx", gender, models_root=models_root)
-    if path is None:
-        raise WorkError(f"SMPL-X {gender} model file not found")
-    return load_hands(path).mean.reshape(-1)
-
-
-def _with_hands(params: dict, change: np.ndarray | float) -> dict:
-    """Returns parameters with something added to the hand poses, the last 90 numbers."""
-    pose = params["pose"].copy()
-    pose[:, -90:] += np.float32(change)
-    return params | {"pose": pose}
