@@ -1,5 +1,6 @@
 """GeneBody: cameras, files and units."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -12,12 +13,14 @@ from genebody_kit import TRAIN, load, param_of, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile.ds.genebody import checks, main, miniature
+from posepile.ds.genebody import main, miniature
 from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
-from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
+from posepile.ds.genebody.subjects import View, find_performer, read_genders, read_mask
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.formats.folders import files_by_number
 from posepile.miniature import kit
 from posepile.recipe import Unit
+from posepile.shapes.multiview import joints_outside_mask
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams
@@ -97,10 +100,10 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
         expect(annots, views, "units from the point they look at", "2.9")
     views, annots = make_annots(3)
     annots["cams"]["08"]["D"] = np.zeros(4)
-    expect(annots, views, "camera 08", "(4,)", "(5,)")
+    expect(annots, views, "camera 08", "4 distortion coefficients", "expected 5")
     views, annots = make_annots(3)
     annots["cams"]["08"]["c2w"][:3, :3] *= 2
-    expect(annots, views, "camera 08", "not a rotation")
+    expect(annots, views, "camera 08", "expected a rotation")
     views, annots = make_annots(3)
     del annots["cams"]["16"]["c2w"]
     expect(annots, views, "camera 16", "c2w")
@@ -108,7 +111,7 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
     for cam in annots["cams"].values():
         cam["c2w"] = np.diag([1.0, -1, -1, 1]) @ cam["c2w"]
     expect(annots, views, "images point down")
-    expect({"cameras": {}}, views, "'cams'", "cameras")
+    expect({"cameras": {}}, views, "no cams (there: cameras)")
     path.unlink()
     with pytest.raises(CorruptInput, match=r"annots\.npy: file is missing"):
         read_cameras(path, views)
@@ -117,10 +120,9 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
 def test_files_are_matched_by_number(tmp_path):
     for name in ("mask0045.png", "mask0046.png", "mask00046.png", "Thumbs.db", ".hidden"):
         (tmp_path / name).touch()
-    frames, unknown = list_frames(tmp_path, "mask")
+    frames = files_by_number(tmp_path, r"mask(\d+)\.png")
     assert {k: p.name for k, p in frames.items()} == {45: "mask0045.png", 46: "mask0046.png"}
-    assert unknown == ["Thumbs.db"]
-    assert list_frames(tmp_path / "absent", "mask") == ({}, [])
+    assert files_by_number(tmp_path / "absent", r"mask(\d+)\.png") == {}
 
 
 def test_names_of_zhuna(raw):
@@ -142,10 +144,12 @@ def test_missing_pieces_keep_the_poses_of_all_views_alike(raw):
     reasons = [view.tracks[0].unusable(k) for k in range(5)]
     assert reasons == ["empty mask", "no image in this view", "no mask in this view", None, None]
     assert view.dropped == {"image without parameters": 2}
-    for v in list_views(folder):
+    performer = find_performer(raw, "train", "dannier", main.Options())
+    for v in performer.views:
         (folder / "image" / v / "0050.jpg").unlink()
-    frames, _, unseen = pose_frames(folder, list_views(folder))
-    assert (frames, unseen) == ([45, 46, 47, 49], 1)
+    performer = find_performer(raw, "train", "dannier", main.Options())
+    assert performer.frames == [45, 46, 47, 49]
+    assert list(performer.params) == [45, 46, 47, 49, 50]
     assert load(raw, "dannier/00").dropped["parameters without any picture"] == 1
 
 
@@ -164,7 +168,7 @@ def test_a_damaged_mask_costs_one_frame(raw):
         {
             "file": str(path),
             "frame": 2,
-            "reason": "not a readable PNG",
+            "reason": "not a readable picture",
             "hint": "extract it again",
         }
     ]
@@ -181,12 +185,12 @@ def test_mask_threshold_and_box(tmp_path):
     matte[10:30, 20:25] = 128
     matte[5, 5] = 127
     cv2.imwrite(str(tmp_path / "mask7.png"), matte)
-    files = ViewFrames([7], {}, {7: tmp_path / "mask7.png"})
+    view = View({}, {7: tmp_path / "mask7.png"})
     assert rlemasklib.area(read_mask(tmp_path / "mask7.png")) == 100
-    np.testing.assert_array_equal(files[0], [20, 10, 5, 20])
-    assert files[0].dtype == np.float32
+    np.testing.assert_array_equal(view.box(7), [20, 10, 5, 20])
+    assert view.box(7).dtype == np.float32
     (tmp_path / "mask8.png").write_bytes(b"\x89PNG")
-    with pytest.raises(CorruptInput, match=r"mask8\.png: not a readable PNG"):
+    with pytest.raises(CorruptInput, match=r"mask8\.png: not a readable picture"):
         read_mask(tmp_path / "mask8.png")
 
 
@@ -195,7 +199,9 @@ def test_cameras_of_other_views_are_noticed(raw):
     cams = param_of(path)["cams"]
     assert load(raw, "dannier/00").checks["joints_outside_mask"] < 0.1
     save(path, {"cams": cams | {"00": cams["13"]}})
-    with pytest.raises(CorruptInput, match=r"of the body joints project outside the mask"):
+    with pytest.raises(
+        CorruptInput, match=r"% of the joints project outside the mask.*dataset.max_outside_mask"
+    ):
         load(raw, "dannier/00")
     del cams["00"]
     save(path, {"cams": cams})
@@ -240,7 +246,9 @@ def test_subjects_and_splits(raw):
     assert len(list(main.list_units(raw, main.Options(gender="male")))) == 5
     (raw / TRAIN / "genebody_split.npy").unlink()
     (raw / "GeneBody-Test10" / "genebody_split.npy").unlink()
-    with pytest.raises(CorruptInput, match=r"genebody_split\.npy: split file is missing"):
+    with pytest.raises(
+        CorruptInput, match=r"genebody_split\.npy: file is missing.*put genebody_split\.npy there"
+    ):
         list(main.list_units(raw, main.Options()))
 
 
@@ -274,9 +282,7 @@ def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
 
 
 def test_everybody_has_a_gender_once():
-    from posepile.ds.genebody.subjects import _gender_map
-
-    table = _gender_map()
+    table = read_genders()
     assert set(table.values()) == {"male", "female"}
     text = (Path(main.__file__).with_name("genders.yaml")).read_text()
     names = [n for n in text.replace("[", ",").replace("]", ",").split(",") if n.strip().isalnum()]
@@ -290,12 +296,12 @@ def test_motion_figures_are_those_of_the_miniature(raw):
     sequence = load(raw, "zhuna2/13")
     track = sequence.tracks[0]
     moved = track.world_coords.copy()
-    moved[:, checks.N_BODY :] += 5000
-    files = track.bbox
-    assert checks.joints_outside_mask(files, moved, sequence.camera, 0.4) < 0.1
-    moved[:, : checks.N_BODY] += 5000
-    with pytest.raises(CorruptInput, match=r"100% of the body joints"):
-        checks.joints_outside_mask(files, moved, sequence.camera, 0.4)
+    track = dataclasses.replace(track, world_coords=moved)
+    moved[:, main.BODY.stop :] += 5000
+    assert joints_outside_mask("zhuna2", track, sequence.camera, 0.4, joints=main.BODY) < 0.1
+    moved[:, main.BODY] += 5000
+    with pytest.raises(CorruptInput, match=r"zhuna2: 100% of the joints"):
+        joints_outside_mask("zhuna2", track, sequence.camera, 0.4, joints=main.BODY)
 
 
 def test_options_without_effect_are_refused():

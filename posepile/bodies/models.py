@@ -87,7 +87,7 @@ def body_forward(
             f"{model.num_betas}; get the model file with more components"
         )
     expression = params.get("expression")
-    if expression is not None and kind.startswith("smplx"):
+    if expression is not None and np.size(expression) and kind.startswith("smplx"):
         shape = _with_expression(shape, np.atleast_2d(np.asarray(expression, np.float32)), model)
     trans = np.atleast_2d(np.asarray(params.get("trans", np.zeros(3)), np.float32))
     kid = np.ravel(np.asarray(params.get("kid_factor", 0.0), np.float32))

@@ -21,6 +21,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.files import names_in
 from posepile.formats.arrays import read_npz
 from posepile.formats.derived import derived_folder, work_folder
+from posepile.formats.folders import files_by_number
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
@@ -130,9 +131,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 def body_files(folder: Path) -> list[Path]:
     """Returns the body files of a recording in order of their frames."""
     for place in (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS):
-        names = [n for n in names_in(place) if re.fullmatch(r"body3DScene_\d{8}\.json", n)]
-        if names:
-            return [place / name for name in sorted(names)]
+        if found := files_by_number(place, r"body3DScene_(\d{8})\.json"):
+            return list(found.values())
     return []
 
 
