@@ -2,7 +2,6 @@
 
 import json
 
-import av
 import numpy as np
 import pytest
 from egoexo4d_kit import CAM01, CAM02, EGO, GP01, copy_of, edit, label_path, load, unit_ids
@@ -15,6 +14,7 @@ from posepile.ds.egoexo4d import (
 )
 from posepile.errors import CorruptInput, UsageError
 from posepile.geometry.pictures import project
+from posepile.imaging.frames import open_frames
 from posepile.miniature import kit
 from posepile.stages.select import SelectParams, select_frames
 
@@ -62,9 +62,9 @@ def test_joint_table():
 def test_motion_is_compared_in_the_camera_frame(raw):
     sequence = load(raw, CAM02)
     track = sequence.tracks[0]
-    cam = miniature.gopro(-25, 4.6, 1.2, portrait=True)
-    expected = track.world_coords / 1000 @ cam["R"].T + cam["t"]
-    np.testing.assert_allclose(track.motion_coords, 1000 * expected, atol=0.01)
+    cam = miniature.gopros(miniature.REPAIR)["cam02"]
+    expected = track.world_coords @ cam.rotation.T + cam.translation
+    np.testing.assert_allclose(track.motion_coords, expected, atol=0.01)
 
 
 def test_counts_are_those_of_the_miniature(raw):
@@ -74,7 +74,7 @@ def test_counts_are_those_of_the_miniature(raw):
         for sequence in main.load_unit(raw, unit, main.Options()):
             for track in sequence.tracks:
                 counts[sequence.split] += len(select_frames(track.motion_coords, SELECT))
-    assert counts == truth == {"train": 14, "val": 2, "test": 1}
+    assert counts == truth == {"train": 12, "val": 2, "test": 1}
 
 
 def test_body_and_hands_are_each_of_use_alone(copy):
@@ -252,7 +252,7 @@ def test_the_test_split_is_packed_for_prediction(raw):
     assert np.isnan(track.world_coords).all() and track.world_coords.shape == (2, 61, 3)
     # The glasses say where the wearer is: the box holds them and is not the whole image.
     for frame, (x, y, w, h) in zip(track.frames, track.bbox, strict=True):
-        joints = 1000 * np.array(list(miniature.body_at(frame).values()))
+        joints = miniature.joints_of(miniature.COOK)[frame, miniature.BODY]
         points = project(sequence.camera, joints)
         assert (points > [x, y]).all() and (points < [x + w, y + h]).all()
         assert h < 1.5 * np.ptp(points[:, 1]) and w < 700
@@ -260,40 +260,36 @@ def test_the_test_split_is_packed_for_prediction(raw):
         assert len(select_frames(track.motion_coords, params)) == 2
 
 
-def decode(path, rot90=0):
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield np.rot90(frame.to_ndarray(format="rgb24"), rot90)
-
-
 @pytest.mark.parametrize(
-    ("unit_id", "options", "tolerance"),
+    ("unit_id", "options"),
     [
-        (CAM01, {}, 1.0),
-        (CAM02, {}, 1.0),
-        (CAM01, {"video": "448"}, 0.5),
-        (CAM02, {"video": "448"}, 0.5),
-        (EGO, {"ego": True}, 1.0),
+        (CAM01, {}),
+        (CAM02, {}),
+        (CAM01, {"video": "448"}),
+        (CAM02, {"video": "448"}),
+        (EGO, {"ego": True}),
     ],
 )
-def test_projected_joints_hit_the_drawn_discs(raw, unit_id, options, tolerance):
+def test_projected_joints_hit_the_drawn_discs(raw, unit_id, options):
     sequence = load(raw, unit_id, **options)
     track = sequence.tracks[0]
-    order = [j for j in miniature.BODY]
-    joints = [miniature.ORDER[j] for j in order]
+    joints = miniature.BODY
+    colors = np.array([miniature.FIGURE.colors[j] for j in joints], np.uint8)
     errors = []
-    for frame, image in enumerate(decode(sequence.frames.path, sequence.frames.rot90)):
+    with open_frames(sequence.frames) as video:
+        images = [(frame, picture.rgb()) for frame, picture in video.read(track.frames)]
+    for frame, image in images:
         camera = sequence.camera(frame) if callable(sequence.camera) else sequence.camera
-        if frame not in track.frames or frame == 6:
-            continue
         assert image.shape[:2] == camera.image_shape
         coords = track.world_coords[list(track.frames).index(frame), joints]
         points = project(camera, coords)
-        found = kit.find_joints(np.ascontiguousarray(image), points, kit.joint_colors(17), 30)
+        found = kit.find_joints(np.ascontiguousarray(image), points, colors, 60)
+        # Conversion to RGB draws colours half a pixel too far to the right in the file's picture.
+        found -= [0, -0.5] if sequence.frames.rot90 else [0.5, 0]
         error = np.linalg.norm(found - points, axis=-1)
         errors.extend(error[np.isfinite(error)])
     assert len(errors) > 25
-    assert np.mean(errors) <= tolerance
+    assert np.mean(errors) <= 0.25
 
 
 def test_boxes_are_the_projected_joints_inside_the_image(raw):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -30,7 +31,6 @@ from posepile.errors import CorruptInput
 from posepile.formats import aria_files
 from posepile.geometry import fitting
 from posepile.geometry.pictures import project
-from posepile.miniature import kit
 
 
 @pytest.fixture
@@ -55,8 +55,10 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     released = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         lens_matrix(f, size), k, size, np.eye(3), balance=0.8
     )
-    if released[0, 0] < 200:
-        return  # a lens of nearly 180 degrees, whose undistorted image is a speck
+    angles = np.radians(np.linspace(0, 85, 500))
+    bent = angles * (1 + angles**2 * np.polyval(k[::-1], angles**2))
+    if (np.diff(bent) <= 0).any() or max(size) / 2 / f > bent[-1]:
+        return  # no lens: it does not reach the border of the image
     matrix, found_size = cameras.recover_lens(released, k)
     assert found_size == size
     again = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -81,34 +83,27 @@ def test_a_lens_that_cannot_be_recovered_is_refused():
 
 @pytest.mark.parametrize("portrait", [False, True])
 def test_the_camera_projects_as_the_lens_and_not_as_the_released_matrix(portrait):
-    cam = miniature.gopro(12, 5, 1.5, portrait=portrait)
+    cam = miniature.gopro(12, 5, 1.5, upright=portrait)
     entry = camera_entry(cam)
     lens = cameras.exo_lens(entry, [], "here")
-    assert lens.source == "recovered" and lens.size == cam["size"]
-    points = 1000 * np.array(list(miniature.body_at(1).values()))
-    truth = kit.project(
-        points / 1000, cam["K"], cam["R"], cam["t"], miniature.LENS_D, fisheye=True
-    )
+    assert lens.source == "recovered" and lens.size == cam.size
+    points = miniature.joints_of(miniature.REPAIR)[1, miniature.BODY]
+    truth = cam.project(points)
     mine = project(cameras.make_camera(lens), points)
     np.testing.assert_allclose(mine, truth, atol=0.02)
-    wrong = kit.project(
-        points / 1000, cam["released"], cam["R"], cam["t"], miniature.LENS_D, fisheye=True
-    )
+    wrong = replace(cam, intrinsics=miniature.undistorted(cam).intrinsics).project(points)
     assert np.abs(wrong - truth).max() > 50  # what combining the two would cost
 
 
-def camera_entry(cam, d=miniature.LENS_D):
-    return {
-        "camera_intrinsics": cam["released"].tolist(),
-        "camera_extrinsics": np.c_[cam["R"], cam["t"]].tolist(),
-        "distortion_coeffs": list(d),
-    }
+def camera_entry(cam, **more):
+    entry = miniature.camera_entry(cam) | more
+    return {key: np.array(value).tolist() for key, value in entry.items()}
 
 
 def test_gopro_calibs_blanks_and_quality(tmp_path):
     cams = {
         "cam01": miniature.gopro(10, 5, 1.7),
-        "cam02": miniature.gopro(-9, 4, 1, portrait=True),
+        "cam02": miniature.gopro(-9, 4, 1, upright=True),
     }
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, cams)
@@ -117,12 +112,12 @@ def test_gopro_calibs_blanks_and_quality(tmp_path):
     assert set(rows) == {"cam01", "cam02"}, "cam03 has quality 0"
     for name, cam in cams.items():
         (row,) = rows[name]
-        np.testing.assert_allclose(row.matrix, cam["K"])
+        np.testing.assert_allclose(row.matrix, cam.intrinsics)
         np.testing.assert_allclose(row.distortion, miniature.LENS_D)
-        np.testing.assert_allclose(row.rotation, cam["R"], atol=1e-9)
-        np.testing.assert_allclose(row.translation, cam["t"], atol=1e-9)
+        np.testing.assert_allclose(row.rotation, cam.rotation, atol=1e-9)
+        np.testing.assert_allclose(1000 * row.translation, cam.translation, atol=1e-6)
         lens = cameras.exo_lens(camera_entry(cam), [row], "here")
-        assert lens.source == "gopro_calibs" and lens.size == cam["size"]
+        assert lens.source == "gopro_calibs" and lens.size == cam.size
 
 
 @pytest.mark.parametrize("quality", ["0", "-1"])
@@ -130,9 +125,7 @@ def test_cameras_that_are_not_localized_in_the_csv_are_recovered(tmp_path, quali
     cam = miniature.gopro(10, 5, 1.7)
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, {"cam01": cam})
-    path.write_text(
-        path.read_text().replace(", 1\n", f", {quality}\n").replace(", 1\r\n", f", {quality}\r\n")
-    )
+    path.write_text(path.read_text().replace(", 1\n", f", {quality}\n"))
     assert cameras.read_gopro_calibs(path) == {}
     # of a camera that is not localized nothing else need be there
     header, row = path.read_text().splitlines()[:2]
@@ -143,13 +136,14 @@ def test_cameras_that_are_not_localized_in_the_csv_are_recovered(tmp_path, quali
 
 
 def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(tmp_path):
-    cam = miniature.gopro(10, 5, 1.7, portrait=True)
+    cam = miniature.gopro(10, 5, 1.7, upright=True)
     path = tmp_path / "gopro_calibs.csv"
-    lying = {**cam, "size": (3840, 2160), "K": lens_matrix(miniature.LENS_F, (3840, 2160))}
+    size = (3840, 2160)
+    lying = replace(cam, size=size, intrinsics=lens_matrix(miniature.LENS_F, size))
     miniature.write_gopro_calibs(path, {"cam01": lying})
     lens = cameras.exo_lens(camera_entry(cam), cameras.read_gopro_calibs(path)["cam01"], "here")
     assert lens.size == (2160, 3840)
-    np.testing.assert_allclose(lens.matrix, cam["K"])
+    np.testing.assert_allclose(lens.matrix, cam.intrinsics)
 
 
 def test_the_two_sources_must_agree(tmp_path):
@@ -157,18 +151,16 @@ def test_the_two_sources_must_agree(tmp_path):
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, {"cam01": cam})
     (row,) = cameras.read_gopro_calibs(path)["cam01"]
-    other = miniature.gopro(10, 5, 1.7)
-    lens = cam["K"] * np.array([[1.002], [1.002], [1]])
-    lens[:2, 2] = 1920, 1080
-    other["released"] = cameras.released_matrix(lens, miniature.LENS_D, (3840, 2160))
+    other = replace(cam, intrinsics=lens_matrix(1.002 * miniature.LENS_F, (3840, 2160)))
     with pytest.raises(CorruptInput, match=r"released fx .* gives .*allowed 0.001"):
         cameras.exo_lens(camera_entry(other), [row], "pose.json, cam01", "calibs.csv")
-    moved = {**cam, "t": cam["t"] + [0.05, 0, 0]}
+    moved = replace(cam, translation=cam.translation + np.array([50, 0, 0]))
     with pytest.raises(CorruptInput, match=r"pose differs from calibs.csv .*50.0 mm"):
         cameras.exo_lens(camera_entry(moved), [row], "pose.json, cam01", "calibs.csv")
     with pytest.raises(CorruptInput, match="distortion differs"):
         d = miniature.LENS_D + np.array([0, 0.002, 0, 0])
-        cameras.exo_lens(camera_entry(cam, d), [row], "pose.json, cam01", "calibs.csv")
+        entry = camera_entry(cam, distortion_coeffs=d)
+        cameras.exo_lens(entry, [row], "pose.json, cam01", "calibs.csv")
 
 
 def test_another_lens_model_or_a_broken_row_is_named(tmp_path):
@@ -191,29 +183,35 @@ def test_the_self_check_uses_undistorted_pixels(raw):
 
 def test_gaps_in_the_trajectory_are_missing_poses(raw):
     sequence = load(raw, EGO, ego=True)
-    gap = miniature.ARIA_FRAME_WITHOUT_POSE
+    gap = miniature.GAP
     assert sequence.camera(gap) is None
     assert gap not in sequence.tracks[0].frames
     assert sequence.dropped["no pose of the glasses in this frame"] == 1
-    rotation, translation = miniature.aria_pose(gap + 1)  # looked up by key, not by position
+    truth = miniature.glasses(miniature.REPAIR, gap + 1)  # looked up by key, not by position
     camera = sequence.camera(gap + 1)
-    np.testing.assert_allclose(camera.R, rotation, atol=1e-6)
-    np.testing.assert_allclose(camera.t, -1000 * rotation.T @ translation, atol=0.01)
+    np.testing.assert_allclose(camera.R, truth.rotation, atol=1e-6)
+    np.testing.assert_allclose(camera.t, truth.center, atol=0.01)
 
 
-def test_the_lens_of_the_glasses_is_matched_or_refused(monkeypatch):
-    params = aria_files.recorded_lens(miniature.ARIA)
+def test_the_lens_of_the_glasses_is_matched_or_refused():
+    params = aria_files.recorded_lens(miniature.GLASSES)
     np.testing.assert_allclose(params[:3], [608.35, 714.9, 706.8])
-    _, _, residual = aria.fit_lens(tuple(params), "calib")
+    field = (params, aria.RECORDED_SIZE, aria.MAX_ANGLE)
+    _, _, residual = fitting.fit_fisheye624("calib", *field, aria.MAX_RESIDUAL)
     assert residual <= 0.2
     rng = np.random.default_rng(0)
     rays = np.c_[rng.uniform(-0.9, 0.9, (50, 2)), np.ones(50)]
     mine = fitting.project_fisheye624(params, rays)
-    theirs = miniature.project_fisheye624(rays, np.eye(3), np.zeros(3))
+    theirs = miniature.Glasses((1408, 1408), np.eye(3), np.eye(3), np.zeros(3)).project(rays)
     np.testing.assert_allclose(mine, theirs, atol=1e-6)
-    monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
     with pytest.raises(CorruptInput, match=r"matched only to 0\.\d\d px, allowed 0.01"):
-        aria.fit_lens(tuple(params), "another file")
+        fitting.fit_fisheye624("another file", *field, 0.01)
+
+
+def test_a_lens_that_is_not_matched_says_what_to_do(raw, monkeypatch):
+    monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
+    with pytest.raises(CorruptInput, match=rf"{miniature.REPAIR}\.json: .*dataset.ego=false"):
+        load(raw, EGO, ego=True)
 
 
 def test_calibration_is_found_in_the_recording(tmp_path):
@@ -224,7 +222,7 @@ def test_calibration_is_found_in_the_recording(tmp_path):
                     "Label": "camera-rgb",
                     "Projection": {
                         "Name": "FisheyeRadTanThinPrism",
-                        "Params": miniature.ARIA.tolist(),
+                        "Params": miniature.GLASSES.tolist(),
                     },
                 }
             ]
@@ -233,7 +231,7 @@ def test_calibration_is_found_in_the_recording(tmp_path):
     path = tmp_path / "aria01_noimagestreams.vrs"
     tag = struct.pack("<I", 10) + b"calib_json" + struct.pack("<I", len(text)) + text
     path.write_bytes(b"VRS\0 the words calib_json alone are no tag" + bytes(99) + tag + bytes(999))
-    np.testing.assert_array_equal(aria_files.read_aria_lens(path), miniature.ARIA)
+    np.testing.assert_array_equal(aria_files.read_aria_lens(path), miniature.GLASSES)
     path.write_bytes(bytes(5000))
     with pytest.raises(CorruptInput, match="no calib_json tag"):
         aria_files.read_aria_lens(path)

@@ -6,11 +6,11 @@ import stat
 import pytest
 from egoexo4d_kit import copy_of, edit, load
 
+from posepile.acquire.manifests import cost_of
 from posepile.ds.egoexo4d import (
     download,
     main,
     miniature,
-    miniature_takes,
     plan,
 )
 from posepile.errors import CorruptInput, UsageError, WorkError
@@ -138,8 +138,8 @@ def test_only_what_is_chosen_is_asked_for(raw, bin_dir):
 
 
 def test_mistaken_choices_are_refused(raw):
-    with pytest.raises(UsageError, match="no part 'take'"):
-        main.plan(raw, main.Options(download={"take_parts": ["take"]}))
+    with pytest.raises(ValueError, match="take_parts.*\n.*'take_trajectory'"):
+        main.Options(download={"take_parts": ["take"]})
     with pytest.raises(UsageError, match="no-such-uid is not in"):
         main.plan(raw, main.Options(download={"uids": ["no-such-uid"]}))
 
@@ -166,12 +166,12 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
             (f"{name}aria01_214-1.mp4", 7_000_000, {"views": ["ego"]}),
             (f"{name}note.txt", None, {}),
         ),
-        manifest(uids[miniature_takes.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
+        manifest(uids[miniature.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
         manifest(None, ("general.json", 1_000, {"views": None}), splits=None),
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
     request = download.video_request(copy, wanted)
-    cost = plan.cost_of_request(copy, entries, request, wanted.download)
+    cost = cost_of(copy, entries, *plan.filters(request, wanted.download))
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here
 

@@ -44,6 +44,11 @@ def body_truth(raw, take, split, kind="annotation"):
     return poses
 
 
+def glasses_pose(take, frame):
+    camera = miniature.glasses(take, frame)
+    return camera.rotation, camera.translation / 1000
+
+
 def noisy(poses, seed=0):
     rng = np.random.default_rng(seed)
     return {f: np.nan_to_num(p) + rng.normal(0, 0.03, p.shape) for f, p in poses.items()}
@@ -85,8 +90,7 @@ def test_body_numbers_equal_plain_loops(raw, tmp_path, capsys, reference):
             {uid: {"take_name": "x", "body": {str(f): p.tolist() for f, p in pred.items()}}}
         )
     )
-    gap = miniature.ARIA_FRAME_WITHOUT_POSE
-    poses = {f: miniature.aria_pose(f) for f in true if f != gap}
+    poses = {f: glasses_pose(miniature.DANCE, f) for f in true if f != miniature.GAP}
     if reference == "global":  # frames without a pose of the glasses are left out all the same
         poses = {f: (np.eye(3), np.zeros(3)) for f in poses}
     cm, velocity = reference_body(true, pred, poses)
@@ -163,9 +167,9 @@ def plain_hand_truth(raw):
     content = json.loads(label_path(raw, miniature.REPAIR, "hand/automatic").read_text())
     frames = {}
     for frame, entries in content.items():
-        if int(frame) == miniature.ARIA_FRAME_WITHOUT_POSE:
+        if int(frame) == miniature.GAP:
             continue
-        rotation, translation = miniature.aria_pose(int(frame))
+        rotation, translation = glasses_pose(miniature.REPAIR, int(frame))
         joints = entries[0]["annotation3D"]
         frames[frame] = {
             f"{side}_hand_3d": np.array(
@@ -210,9 +214,8 @@ def test_hand_numbers_equal_plain_loops(raw, tmp_path, offset):
 
 
 def one_hand(frame=2):
-    joints = miniature.hands_at(frame)
-    world = 1000 * np.array([joints[f"right_{s}"] for s in annotations.HAND_SUFFIXES])
-    pose = miniature.aria_pose(frame)
+    world = miniature.joints_of(miniature.REPAIR)[frame, annotations.PARTS["right_hand"]]
+    pose = glasses_pose(miniature.REPAIR, frame)
     linear = np.array([[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]])
     return world, cameras.project_undistorted(world, linear, *pose), pose
 

@@ -191,6 +191,32 @@ def test_packet_table_of_odd_orders():
     assert counted.n_frames == 8 and counted.frame_of is None
 
 
+def first_frame(source):
+    with open_frames(source) as reader:
+        return next(reader.read([0]))[1].rgb()
+
+
+def test_colour_lies_where_light_does_in_pictures_that_are_turned(tmp_path):
+    """Chroma samples lie at even columns; a plain enlargement moves them by half a pixel."""
+    from posepile.miniature.video import write_video as write_as_cameras_do
+
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    cv2.circle(image, (96, 56), 20, (230, 60, 40), -1)
+    path = tmp_path / "disc.mp4"
+    write_as_cameras_do(path, [image] * 2, 25, crf=5)
+    for source, center in ((Video(path), 96), (Video(path, mirrored=True), WIDTH - 1 - 96)):
+        frame = first_frame(source).astype(int)
+        red = np.clip(frame[..., 0] - frame[..., 1] - 5, 0, None)
+        x, y = (red.sum(axis=k) @ np.arange(red.shape[1 - k]) / red.sum() for k in (0, 1))
+        assert abs(x - center) < 0.1
+        assert abs(y - 56) < 0.1
+
+
+def test_a_video_of_one_frame_is_whole(tmp_path):
+    path = write_video(tmp_path / "one.mp4", [numbered(5)])
+    assert number_of(first_frame(Video(path))) == 5
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_quarter_turns_are_counter_clockwise(video, turns):
     with open_frames(Video(video)) as reader:

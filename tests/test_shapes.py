@@ -283,3 +283,22 @@ def test_what_is_derived_is_made_once_for_a_content(tmp_path):
     source.unlink()
     with pytest.raises(CorruptInput, match=r"huge\.json: cannot be read"):
         derived()
+    source.mkdir()
+    with pytest.raises(CorruptInput, match=r"huge\.json: cannot be read: Is a directory"):
+        derived()
+
+
+def test_another_process_may_derive_at_the_same_time(tmp_path):
+    """File systems without locks: the folder of the faster one is taken."""
+    source, place = tmp_path / "huge.json", tmp_path / "work"
+    source.write_text("1")
+
+    def make(folder):
+        (folder / "copy").write_text("slow")
+        faster = place / folder.name.rsplit(".", 1)[0].removeprefix(".")
+        faster.mkdir()
+        (faster / "copy").write_text("fast")
+
+    made = derived_folder([source], place, make)
+    assert (made / "copy").read_text() == "fast"
+    assert [p.name for p in place.iterdir() if p.is_dir()] == [made.name]

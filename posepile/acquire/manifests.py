@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from posepile.acquire.programs import Keys
 from posepile.errors import WorkError
 from posepile.files import write_atomically
 from posepile.formats.text_files import read_json
@@ -47,9 +48,7 @@ def read_manifest(path: Path) -> list[dict]:
     return read_json(path, schema, hint="fetch the manifest again")
 
 
-def fetch_by_aws(
-    url: str, target: Path, profile: str, *, install: str, explain: Callable[[str], str | None]
-) -> None:
+def fetch_by_aws(url: str, target: Path, profile: str, *, install: str, keys: Keys) -> None:
     """Fetches a file of S3 with the program ``aws``; leaves nothing behind if it does not succeed.
 
     Args:
@@ -57,7 +56,7 @@ def fetch_by_aws(
         target: Where it shall lie.
         profile: AWS profile with the keys.
         install: How to install ``aws``.
-        explain: From what the program said to what the user must do, None if that is not known.
+        keys: Of that profile.
 
     Raises:
         WorkError: ``aws`` is missing, or says why not.
@@ -73,7 +72,8 @@ def fetch_by_aws(
             raise WorkError(f"aws: {e}") from None
         if done.returncode or not fetched.is_file():
             said = " ".join(done.stderr.decode(errors="replace").split())
-            raise WorkError(f"aws did not get {url}: {explain(said) or said[:200] or 'no output'}")
+            reason = keys.renew if keys.fail_in(said) else said[:200] or "no output"
+            raise WorkError(f"aws did not get {url}: {reason}")
         write_atomically(target, fetched.read_bytes())
 
 
@@ -111,6 +111,39 @@ def cost_of(
         present += file["size"] if here.is_file() and here.stat().st_size == file["size"] else 0
     size = sum(file["size"] for file in sized)
     return Cost(len(chosen), size, len(chosen) - len(sized), present)
+
+
+def cost_lines(
+    root: Path,
+    manifests: Mapping[str, list[dict] | None],
+    published_gb: Mapping[str, float],
+    share: float,
+    filters: tuple,
+) -> tuple[list[str], float, float]:
+    """Returns what some parts amount to: a line for each, GB by manifests, and GB estimated.
+
+    Args:
+        root: Where the files lie once they are fetched.
+        manifests: Part -> its manifest, None where it is not at hand.
+        published_gb: Part -> size of the whole part.
+        share: Of a part that is asked for, where there is no manifest.
+        filters: ``uids``, ``of_entry`` and ``of_file`` of :func:`cost_of`.
+    """
+    lines, total, estimated = [], 0.0, 0.0
+    for part, entries in manifests.items():
+        if entries is None:
+            size = share * published_gb[part]
+            estimated += size
+            lines.append(f"  {part}: about {size:,.4g} GB, by the published size of the part")
+            continue
+        cost = cost_of(root, entries, *filters)
+        total += cost.size / 1e9
+        unsized = f"; {cost.unsized} files of unknown size" if cost.unsized else ""
+        lines.append(
+            f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
+            f"{cost.present / 1e9:,.3f} GB are here{unsized}"
+        )
+    return lines, total, estimated
 
 
 def _passes(values: Iterable[str] | None, wanted: Iterable[str]) -> bool:

@@ -80,7 +80,7 @@ def body_forward(
             f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
-    model = load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
+    model = _load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
     if shape.shape[1] > model.num_betas:
         raise WorkError(
             f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
@@ -145,7 +145,7 @@ def move_body(
     return {**params, "pose": pose, "trans": trans}
 
 
-def load_body_model(
+def _load_body_model(
     kind: str,
     gender: str,
     *,
@@ -156,7 +156,7 @@ def load_body_model(
 
     >>> from posepile.miniature.bodies import write_body_models
     >>> write_body_models(folder, ("smpl",))
-    >>> load_body_model("smpl", "neutral", models_root=folder).num_joints
+    >>> _load_body_model("smpl", "neutral", models_root=folder).num_joints
     24
 
     Args:
@@ -197,7 +197,7 @@ def find_body_model(
     Args:
         kind: As in :func:`body_joints`.
         gender: As there.
-        n_betas: As in :func:`load_body_model`.
+        n_betas: As in :func:`_load_body_model`.
         models_root: As there.
 
     Returns:

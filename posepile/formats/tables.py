@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import AGAIN, check
-from posepile.formats.text_files import read_bytes
+from posepile.formats.text_files import opened
 
 
 def read_rows(
@@ -30,8 +29,8 @@ def read_rows(
         CorruptInput: Missing, damaged or refused; a column is missing or a row not as expected,
             which is named by its number.
     """
-    if not Path(path).is_file():
-        read_bytes(path, hint=hint)  # says what is wrong
+    with opened(path, hint=hint):
+        pass
     names = [name.removesuffix("?") for name in schema]
     table = check(read_pickle(path), {"*": None}, path, hint=hint)
     known = [name for name in names if name in table]

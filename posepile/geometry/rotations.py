@@ -132,6 +132,8 @@ def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.
 
     >>> euler_matrix("z", 90, degrees=True).round().astype(int).tolist()
     [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    >>> euler_matrix("z", [0, 90], degrees=True).shape
+    (2, 3, 3)
 
     Args:
         axes: ``XYZ`` turns about the axes as they have been turned before (R = Rx Ry Rz), ``xyz``
@@ -141,7 +143,10 @@ def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.
     """
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_euler(axes, angles, degrees=degrees).as_matrix()
+    angles = np.asarray(angles, np.float64)
+    angles = angles[..., None] if len(axes) == 1 else angles
+    flat = Rotation.from_euler(axes, angles.reshape(-1, len(axes)), degrees=degrees)
+    return flat.as_matrix().reshape(*angles.shape[:-1], 3, 3)
 
 
 def rotvec_matrix(rotvecs: np.ndarray) -> np.ndarray:

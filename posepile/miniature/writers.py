@@ -214,7 +214,13 @@ def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
 
 
 def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
-    """Writes a MATLAB v5 file; object arrays become cells, dictionaries structs."""
+    """Writes a MATLAB v5 file; object arrays become cells, dictionaries structs.
+
+    >>> from posepile.formats.matlab_files import read_mat
+    >>> write_mat(folder / "info.mat", {"gender": np.array([[1, 0]], np.uint8)})
+    >>> read_mat(folder / "info.mat")["gender"].tolist()
+    [1, 0]
+    """
     from scipy.io import savemat
 
     savemat(_made(path), dict(variables), do_compression=True)

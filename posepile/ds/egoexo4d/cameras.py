@@ -9,7 +9,6 @@ it is recovered here by inverting the function above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d.annotations import AGAIN, Labels
+from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.errors import CorruptInput
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_csv, read_json
@@ -32,20 +31,19 @@ FULL_SIZES = ((3840, 2160), (2160, 3840))
 MAX_DISAGREEMENT = 1e-3  # relative: released or recovered against gopro_calibs.csv
 GET_CALIBS = "download the part take_trajectory, its gopro_calibs.csv settles it"
 BOTH_AGAIN = "one of the two is of another release: download both again"
+ENTRY = {"camera_intrinsics": None, "camera_extrinsics?": None, "distortion_coeffs?": None}
 GOPRO = {
     "camera_intrinsics": Array(3, 3),
     "distortion_coeffs": Array(4, 1, squeezed=True),
     "camera_extrinsics": Array("3 or 4", 4),
 }
+NUMBERS = [*(f"t{a}_world_cam" for a in "xyz"), *(f"q{a}_world_cam" for a in "xyzw")]
+NUMBERS += ["image_width", "image_height", *(f"intrinsics_{i}" for i in range(8))]
+# Of a camera that is not localized, the others may be empty.
 CALIB_COLUMNS = {"cam_uid": str, "quality": float, "intrinsics_type?": str}
-CALIB_COLUMNS |= {f"t{a}_world_cam?": float for a in "xyz"}
-CALIB_COLUMNS |= {f"q{a}_world_cam?": float for a in "xyzw"}
-CALIB_COLUMNS |= {f"intrinsics_{i}?": float for i in range(8)}
-CALIB_COLUMNS |= {"image_width?": float, "image_height?": float}
-CALIB_ROW = {key.removesuffix("?"): float for key in CALIB_COLUMNS} | {
-    "cam_uid": str,
-    "intrinsics_type": OneOf("KANNALABRANDTK3"),
-}
+CALIB_COLUMNS |= {f"{name}?": float for name in NUMBERS}
+CALIB_ROW = {"cam_uid": str, "intrinsics_type": OneOf("KANNALABRANDTK3")}
+CALIB_ROW |= dict.fromkeys(NUMBERS, float)
 
 released_matrix = partial(undistorted_matrix, balance=BALANCE)
 
@@ -73,19 +71,17 @@ class Lens:
 
 def read_camera_pose(path: Path) -> dict:
     """Returns a take's cameras: key -> intrinsics, extrinsics, distortion; one entry each."""
-    entry = {"camera_intrinsics": None, "camera_extrinsics?": None, "distortion_coeffs?": None}
-    found = read_json(path, {"metadata?": None, "*": entry}, hint=AGAIN)
+    found = read_json(path, {"metadata?": None, "*": ENTRY}, hint=AGAIN)
     return {key: value for key, value in found.items() if key != "metadata"}
 
 
 def load_camera(
     entry: dict, csv_file: Path | None, key: str, where: str, downscaled: bool
-) -> tuple[deltacamera.Camera, Callable]:
-    """Returns the static camera of a GoPro and its pose (metres) as a function of the frame."""
+) -> deltacamera.Camera:
+    """Returns the static camera of a GoPro for frames of the video, full-size or downscaled."""
     rows = read_gopro_calibs(csv_file) if csv_file else {}
     lens = exo_lens(entry, rows.get(key, []), where, str(csv_file or ""))
-    size = downscaled_size(lens.size) if downscaled else lens.size
-    return make_camera(lens, size), lambda _: (lens.rotation, lens.translation)
+    return make_camera(lens, downscaled_size(lens.size) if downscaled else lens.size)
 
 
 def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") -> Lens:
@@ -102,7 +98,8 @@ def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") ->
     """
     found = check(entry, GOPRO, where)
     released, distortion = found["camera_intrinsics"], found["distortion_coeffs"].ravel()
-    rotation, translation = split_extrinsics(found["camera_extrinsics"], where)
+    rotation, _ = cameras.camera_pose(where, world_to_camera=found["camera_extrinsics"])
+    translation = found["camera_extrinsics"][:3, 3]
     if not calibs:
         matrix, size = recover_lens(released, distortion, where)
         return Lens(matrix, distortion, size, rotation, translation, "recovered")
@@ -120,7 +117,7 @@ def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") ->
     lens_off = np.abs(calib.distortion - distortion).max()
     relative = abs(reproduced[0, 0] / released[0, 0] - 1)
     message = f"released fx {released[0, 0]:.3f} but {csv_name} gives {reproduced[0, 0]:.3f}"
-    if abs(calib.matrix[0, 2] - calib.size[0] / 2) < 1 and _is_centred(released):
+    if abs(calib.matrix[0, 2] - calib.size[0] / 2) < 1 and centred_size(released):
         recovered, _ = recover_lens(released, distortion, where)
         relative = max(relative, abs(recovered[0, 0] / calib.matrix[0, 0] - 1))
         message += f" (lens f {recovered[0, 0]:.3f} and {calib.matrix[0, 0]:.3f})"
@@ -142,22 +139,26 @@ def recover_lens(
     Raises:
         CorruptInput: Off-centre matrix, or no focal length reproduces the released one.
     """
-    if not _is_centred(released):
+    size = centred_size(released)
+    if size is None:
         raise CorruptInput(
             where,
             f"principal point ({released[0, 2]:.3f}, {released[1, 2]:.3f}) is the centre of "
             "neither a 3840x2160 nor a 2160x3840 image, so the lens cannot be recovered",
             hint=GET_CALIBS,
         )
-    size = (round(2 * released[0, 2]), round(2 * released[1, 2]))
-    matrix = matrix_before_undistortion(
-        where, released, distortion, size, BALANCE, hint=GET_CALIBS
-    )
-    return matrix, size
+    lens = matrix_before_undistortion(where, released, distortion, size, BALANCE, hint=GET_CALIBS)
+    return lens, size
+
+
+def centred_size(released: np.ndarray) -> tuple[int, int] | None:
+    """Returns the image size of which the principal point is the centre, None if of neither."""
+    twice = 2 * released[:2, 2]
+    return next((size for size in FULL_SIZES if np.abs(twice - size).max() < 0.02), None)
 
 
 def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
-    """Reads ``gopro_calibs.csv``: camera -> its localized rows (quality 1).
+    """Returns ``gopro_calibs.csv``: camera -> its localized rows (quality 1).
 
     Raises:
         CorruptInput: Missing columns, not a number, or another lens model.
@@ -167,7 +168,7 @@ def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
     result: dict[str, list[Lens]] = {}
     for line, row in enumerate(read_csv(path, CALIB_COLUMNS, hint=GET_CALIBS), start=2):
         if row["quality"] != 1:
-            continue  # not localized: the rest of the row may be empty
+            continue
         row["intrinsics_type"] = (row["intrinsics_type"] or "").upper()
         found = check(row, CALIB_ROW, path, f"line {line}")
         to_world = Rotation.from_quat([found[f"q{a}_world_cam"] for a in "xyzw"]).as_matrix()
@@ -207,61 +208,31 @@ def downscaled_size(size: tuple[int, int], short_side: int = 448) -> tuple[int, 
     return (long_side, short_side) if size[0] >= size[1] else (short_side, long_side)
 
 
-def split_extrinsics(matrix: object, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rotation and translation of a 3x4 world-to-camera matrix, checked."""
-    matrix = check(matrix, GOPRO["camera_extrinsics"], where, "camera_extrinsics")
-    rotation, _ = cameras.camera_pose(where, world_to_camera=matrix)
-    return rotation, matrix[:3, 3]
-
-
 def project_undistorted(
     coords: np.ndarray, released: np.ndarray, rotation: np.ndarray, translation: np.ndarray
 ) -> np.ndarray:
-    """World millimetres ``[..., 3]`` to pixels of the released, undistorted image ``[..., 2]``."""
+    """Returns world millimetres ``[..., 3]`` as pixels ``[..., 2]`` of the undistorted image."""
     cam = coords / 1000 @ rotation.T + translation
     with np.errstate(invalid="ignore", divide="ignore"):
         cam = np.where(cam[..., 2:] > 0, cam, np.nan)
         return (cam @ released.T)[..., :2] / cam[..., 2:]
 
 
-def reprojection_residuals(
-    files: list[Labels],
-    key: str,
-    released: np.ndarray,
-    pose_of_frame: Callable[[int], tuple[np.ndarray, np.ndarray] | None],
-) -> np.ndarray:
-    """Distance of every 2D label from its projected 3D label, in undistorted pixels ``[n]``."""
-    residuals = [np.empty(0)]
-    for labels in files:
-        for k, frame in enumerate(labels.frames):
-            pose = pose_of_frame(int(frame))
-            if pose is not None:
-                points = project_undistorted(labels.coords[k], released, *pose)
-                off = np.linalg.norm(points - labels.image[key][k], axis=-1)
-                residuals.append(off[np.isfinite(off)])
-    return np.concatenate(residuals)
-
-
 def _fit_to_released(calib: Lens, released: np.ndarray) -> Lens:
     """Turns a landscape calibration of an upright GoPro, then scales it to the released width."""
-    if not _is_centred(released):
+    size = centred_size(released)
+    if size is None:
         return calib
-    matrix, size = calib.matrix, tuple(round(2 * c) for c in released[:2, 2])
+    matrix, width = calib.matrix, calib.size[0]
     if (calib.size[0] > calib.size[1]) != (size[0] > size[1]):
-        matrix = matrix[[1, 0, 2]][:, [1, 0, 2]]
-    scale = size[0] / (calib.size[0] if matrix is calib.matrix else calib.size[1])
+        matrix, width = matrix[[1, 0, 2]][:, [1, 0, 2]], calib.size[1]
+    scale = size[0] / width
     return replace(calib, matrix=matrix * np.array([[scale], [scale], [1.0]]), size=size)
 
 
 def _pose_difference(calib: Lens, rotation: np.ndarray, translation: np.ndarray):
-    """Angle in degrees and distance of the optical centres in metres."""
+    """Returns the angle in degrees and the distance of the optical centres in metres."""
     cosine = (np.trace(calib.rotation @ rotation.T) - 1) / 2
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     centers = calib.rotation.T @ calib.translation - rotation.T @ translation
     return float(angle), float(np.linalg.norm(centers))
-
-
-def _is_centred(released: np.ndarray) -> bool:
-    """Returns whether twice the principal point is one of the two image sizes there are."""
-    twice = 2 * released[:2, 2]
-    return any(np.abs(twice - size).max() < 0.02 for size in FULL_SIZES)

@@ -8,18 +8,14 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from posepile.acquire.programs import run_program
+from posepile.acquire.programs import Keys, run_downloader
 from posepile.ds.egoexo4d import takes
-from posepile.errors import UsageError, WorkError
-
-REQUEST = "https://ego4d.dev/request/ego-exo4d"
+from posepile.errors import UsageError
 
 # Published size of every part in GB, for estimates without manifests.
 PART_GB = {
@@ -30,22 +26,22 @@ PART_GB = {
     **{"capture_point_cloud": 4_750, "features/omnivore_video": 50, "expert_commentary": 42},
     **{"features/maws_clip_2b": 534, "take_transcription": 0.1, "take_audio": 1_057},
 }
-LABEL_PARTS = ("metadata", "annotations", "ego_pose_pseudo_gt")
+Part = Literal[tuple(PART_GB)]
 
 INSTALL = (
     "install it with: pip install 'posepile[egoexo]' awscli   (the package ego4d brings the "
     "program egoexo)"
 )
-RENEW = (
-    "the AWS keys are missing, wrong or expired (they live 14 days): 1. ask for new ones at "
-    f"{REQUEST} with the e-mail address of your signed licence, renewal is immediate; 2. run "
-    "'aws configure' with the keys from the mail, region and format as they are; 3. run this step "
-    "again, it goes on where it stopped"
-)
-KEY_TROUBLE = (
-    *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
-    *("InvalidToken", "NoCredentials", "Unable to locate credentials", "Forbidden", "(403)"),
-    *("ProfileNotFound", "could not get manifests for all parts"),
+KEYS = Keys(
+    signs=(
+        *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
+        *("InvalidToken", "NoCredentials", "Unable to locate credentials", "Forbidden", "(403)"),
+        *("ProfileNotFound", "could not get manifests for all parts"),
+    ),
+    renew="the AWS keys are missing, wrong or expired (they live 14 days): 1. ask for new ones at "
+    "https://ego4d.dev/request/ego-exo4d with the e-mail address of your signed licence, renewal "
+    "is immediate; 2. run 'aws configure' with the keys from the mail, region and format as they "
+    "are; 3. run this step again, it goes on where it stopped",
 )
 
 
@@ -72,8 +68,8 @@ class DownloadOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    parts: list[str] = list(LABEL_PARTS)
-    take_parts: list[str] = []
+    parts: list[Part] = ["metadata", "annotations", "ego_pose_pseudo_gt"]
+    take_parts: list[Part] = []
     every: int = Field(5, ge=0)
     uids: list[str] = []
     labelled_only: bool = True
@@ -95,75 +91,55 @@ class DownloadOptions(BaseModel):
         return value
 
 
-@dataclass(frozen=True)
-class Request:
-    """One call of ``egoexo``: parts, and of which takes and views."""
+class Request(NamedTuple):
+    """One call of ``egoexo``: parts, and of which takes and views; None = of all."""
 
-    parts: tuple[str, ...]
-    uids: tuple[str, ...] | None = None
-    views: tuple[str, ...] = ()
+    parts: list[str]
+    uids: list[str] | None = None
+    views: list[str] | None = None
 
 
 def label_request(options: Any) -> Request:
     """Returns the parts that are downloaded whole."""
-    check_parts(options.download)
-    return Request(tuple(options.download.parts))
+    return Request(options.download.parts)
 
 
 def video_request(root: Path, options: Any) -> Request | None:
     """Returns videos (and parts per take) of the chosen takes; None if none are wanted."""
-    wanted = options.download
-    check_parts(wanted)
+    wanted, ego = options.download, options.ego
+    parts = [video_part(options), *wanted.take_parts, *["take_vrs_noimagestream"] * ego]
+    views = [*wanted.views, *["ego"] * ego]
     uids = choose_takes(root, wanted)
-    if not uids:
-        return None
-    videos = "downscaled_takes/448" if options.video == "448" else "takes"
-    views = list(dict.fromkeys([*wanted.views, *(["ego"] if options.ego else [])]))
-    parts = [videos, *wanted.take_parts]
-    if options.ego and "take_vrs_noimagestream" not in parts:
-        parts.append("take_vrs_noimagestream")
-    return Request(tuple(parts), tuple(uids), tuple(views))
+    return Request(list(dict.fromkeys(parts)), uids, list(dict.fromkeys(views))) if uids else None
 
 
-def check_parts(wanted: DownloadOptions) -> None:
-    """Refuses names of parts that do not exist, before the program does."""
-    for part in (*wanted.parts, *wanted.take_parts):
-        if part not in PART_GB:
-            raise UsageError(
-                f"dataset.download: no part {part!r}; there are: {', '.join(sorted(PART_GB))}"
-            )
+def video_part(options: Any) -> str:
+    """Returns the part that the videos are in."""
+    return "downscaled_takes/448" if options.video == "448" else "takes"
 
 
 def choose_takes(root: Path, wanted: DownloadOptions) -> list[str]:
-    """UIDs of the takes whose videos are wanted, in the order of ``takes.json``.
+    """Returns uids of the takes whose videos are wanted, in the order of ``takes.json``.
 
     Raises:
         UsageError: A uid that is not in ``takes.json``.
     """
-    all_takes = takes.read_takes(root)
-    split_of = takes.split_of_takes(root)
-    known = [t["take_uid"] for t in all_takes]
+    known = [take["take_uid"] for take in takes.read_takes(root)]
     if wanted.uids:
         missing = sorted(set(wanted.uids) - set(known))
         if missing:
             raise UsageError(f"dataset.download.uids: {missing[0]} is not in {root}/takes.json")
-        return [u for u in known if u in set(wanted.uids)]
-    if not wanted.every:
-        return []
-    chosen = known[:: wanted.every]
+        return [uid for uid in known if uid in set(wanted.uids)]
+    chosen = known[:: wanted.every] if wanted.every else []
     if wanted.splits:
-        chosen = [u for u in chosen if split_of.get(u) in wanted.splits]
+        split_of = takes.split_of_takes(root)
+        chosen = [uid for uid in chosen if split_of.get(uid) in wanted.splits]
     if wanted.labelled_only:
-        labelled = labelled_uids(root)
-        chosen = [u for u in chosen if u in labelled]
+        places = ("*/*/annotation", "*/*/automatic", "test/camera_pose")
+        folder = root / "annotations" / "ego_pose"
+        labelled = {file.stem for place in places for file in folder.glob(f"{place}/*.json")}
+        chosen = [uid for uid in chosen if uid in labelled]
     return chosen
-
-
-def labelled_uids(root: Path) -> set[str]:
-    """Takes with pose labels on disk; of the test split those with calibrated cameras."""
-    folder = root / "annotations" / "ego_pose"
-    files = [*folder.glob("*/*/annotation/*.json"), *folder.glob("*/*/automatic/*.json")]
-    return {f.stem for f in [*files, *folder.glob("test/camera_pose/*.json")]}
 
 
 def command(root: Path, request: Request, wanted: DownloadOptions) -> list[str]:
@@ -189,33 +165,10 @@ def download(root: Path, options: Any) -> list[str]:
         WorkError: The program is missing, the keys do not work, or files could not be fetched.
     """
     root.mkdir(parents=True, exist_ok=True)
-    run_egoexo(command(root, label_request(options), options.download))
+    how = {"install": INSTALL, "keys": KEYS, "skips": "failed to get stats"}
+    run_downloader(command(root, label_request(options), options.download), **how)
     request = video_request(root, options)
     if request is None:
         return [f"labels are in {root}; dataset.download asks for no videos"]
-    run_egoexo(command(root, request, options.download))
-    return [f"labels and the videos of {len(request.uids or ())} takes are in {root}"]
-
-
-def run_egoexo(call: Sequence[str]) -> None:
-    """Runs ``egoexo``, passing its output on.
-
-    Raises:
-        WorkError: It is missing, or failed; the message says what to do.
-    """
-    code, tail = run_program(call, install=INSTALL)
-    if any(sign in tail for sign in KEY_TROUBLE) and not finished(tail, code):
-        raise WorkError(f"{call[0]}: {RENEW}")
-    # A file whose size cannot be asked is skipped with a warning, and the program still says 0.
-    skipped = next((line for line in tail.splitlines() if "failed to get stats" in line), None)
-    if code or skipped:
-        last = skipped or next((x for x in reversed(tail.splitlines()) if x.strip()), "no output")
-        raise WorkError(
-            f"{call[0]} ended with code {code}: {last.strip()[:200]}; run this step "
-            "again, it goes on where it stopped"
-        )
-
-
-def finished(output: str, code: int) -> bool:
-    """Returns whether the program did all its work, whatever else it printed."""
-    return code == 0 and "failed to get stats" not in output and "ERROR" not in output
+    run_downloader(command(root, request, options.download), **how)
+    return [f"labels and the videos of {len(request.uids)} takes are in {root}"]

@@ -31,6 +31,7 @@ from posepile.evaluation import predictions
 from posepile.evaluation.command import Report, add_options, make_parser, run
 from posepile.evaluation.results import average, average_by, format_table, write_result
 from posepile.formats.schema import Array, check
+from posepile.geometry.fitting import project_fisheye624
 from posepile.metrics import mpjpe, mpjve, pa_mpjpe
 
 LABEL_RATE = 10  # entries per second the benchmark assumes, whatever the gaps
@@ -225,7 +226,7 @@ def hand_truth(root: Path, split: str, labels="manual", use_mask=True) -> tuple[
                 continue
             entry = {}
             for hand in HANDS:
-                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image[camera]))
+                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image))
                 arrays = hand_validity(world, image, glasses[frame], mask)
                 for key, array in zip(("3d", "valid_3d", "bbox"), arrays, strict=True):
                     entry[f"{hand}_{key}"] = array.tolist()
@@ -283,7 +284,7 @@ def rectified_mask(lens: np.ndarray) -> np.ndarray:
     """Returns where the rectified image shows something, by the lens of the recorded one."""
     y, x = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2) / FOCAL
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-    pixels = aria.project_fisheye624(lens, rays)
+    pixels = project_fisheye624(lens, rays)
     inside = ((pixels > -0.5) & (pixels < aria.RECORDED_SIZE[0] - 0.5)).all(axis=1)
     return (inside & (np.hypot(*(pixels - lens[1:3]).T) <= IMAGE_CIRCLE)).reshape(x.shape)
 

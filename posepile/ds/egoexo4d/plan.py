@@ -1,4 +1,4 @@
-"""What the download would fetch, by the manifests of the official program."""
+"""What is on disk of the labelled videos, and what the download would fetch by its manifests."""
 
 from __future__ import annotations
 
@@ -6,68 +6,57 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.manifests import Cost, cost_of, fetch_by_aws, read_manifest
-from posepile.ds.egoexo4d import takes
+from posepile.acquire.manifests import cost_lines, fetch_by_aws, read_manifest
+from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.download import (
     INSTALL,
-    KEY_TROUBLE,
+    KEYS,
     PART_GB,
-    RENEW,
     DownloadOptions,
     Request,
     label_request,
+    video_part,
     video_request,
 )
 
-BASE = "s3://ego4d-consortium-sharing/egoexo-public"
+MANIFESTS = "s3://ego4d-consortium-sharing/egoexo-public/{}/{}/manifest.json"
+
+
+def missing_lists(root: Path) -> list[Path]:
+    """Returns those of the files that say what takes there are that are not here."""
+    files = [root / "takes.json", root / "annotations" / "splits.json"]
+    return [file for file in files if not file.is_file()]
 
 
 def plan(root: Path, options: Any) -> list[str]:
-    """What the download would fetch, by the manifests where they can be had."""
+    """Returns what the download would fetch, by the manifests where they can be had."""
+    wanted = options.download
     lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}"]
-    requests = [label_request(options)]
-    needed = [root / "takes.json", root / "annotations" / "splits.json"]
-    missing = [str(f) for f in needed if not f.is_file()]
-    if not missing:
-        video = video_request(root, options)
-        requests += [video] if video else []
-    elif options.download.every or options.download.uids:
-        lines.append(f"Videos are planned once the labels are there ({missing[0]} is missing).")
-        share = 1 / options.download.every if options.download.every else 0
-        part = "downscaled_takes/448" if options.video == "448" else "takes"
-        lines.append(
+    missing = missing_lists(root)
+    requests = [label_request(options), None if missing else video_request(root, options)]
+    if missing and (wanted.every or wanted.uids):
+        share, part = 1 / wanted.every if wanted.every else 0, video_part(options)
+        lines += [
+            f"Videos are planned once the labels are there ({missing[0]} is missing).",
             f"  at most {PART_GB[part] * share:,.0f} GB for {share:.0%} of all takes; about half "
-            "of the takes have pose labels"
-        )
+            "of the takes have pose labels",
+        ]
     total = estimated = 0.0
-    for request in requests:
+    for request in filter(None, requests):
         share = 1.0
         if request.uids is not None:
             n_takes = len(takes.read_takes(root))
-            share = len(request.uids) / max(1, n_takes)
+            share = len(request.uids) / n_takes
             lines.append(f"For {len(request.uids)} of {n_takes} takes:")
-        for part in request.parts:
-            entries = load_manifest(root, part, options.download)
-            if entries is None:
-                estimated += share * PART_GB[part]
-                lines.append(
-                    f"  {part}: about {share * PART_GB[part]:,.4g} GB, by the published size of "
-                    "the part"
-                )
-                continue
-            cost = cost_of_request(root, entries, request, options.download)
-            total += cost.size / 1e9
-            lines.append(
-                f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
-                f"{cost.present / 1e9:,.3f} GB are here"
-                + (f"; {cost.unsized} files of unknown size" if cost.unsized else "")
-            )
+        manifests = {part: load_manifest(root, part, wanted) for part in request.parts}
+        costs = cost_lines(root, manifests, PART_GB, share, filters(request, wanted))
+        lines, total, estimated = lines + costs[0], total + costs[1], estimated + costs[2]
     if estimated:
         lines.append(
             "  for exact figures: --set dataset.download.fetch_manifests=true asks for missing "
             "manifests through aws, with your keys (else no network is used); or put them at "
-            f"{manifest_path(root, 'PART', options.download.release)}: aws s3 cp "
-            f"{manifest_url('PART', options.download.release)} FILE"
+            f"{manifest_path(root, 'PART', wanted.release)}: aws s3 cp "
+            f"{MANIFESTS.format(wanted.release, 'PART')} FILE"
         )
     lines.append(
         f"  total: {total:,.3f} GB by manifests, about {estimated:,.4g} GB estimated, into {root}"
@@ -76,37 +65,71 @@ def plan(root: Path, options: Any) -> list[str]:
 
 
 def manifest_path(root: Path, part: str, release: str) -> Path:
-    """Returns where manifests are kept."""
+    """Returns where the manifest of a part is kept."""
     return root / "manifests" / release / part / "manifest.json"
 
 
-def manifest_url(part: str, release: str) -> str:
-    """Returns where manifests come from."""
-    return f"{BASE}/{release}/{part}/manifest.json"
-
-
 def load_manifest(root: Path, part: str, wanted: DownloadOptions) -> list[dict] | None:
-    """A part's manifest: from disk, else (if asked to) through the ``aws`` program, else None.
+    """Returns a part's manifest: from disk, else (if asked to) through ``aws``, else None.
 
     Raises:
         WorkError: It was asked for and ``aws`` is missing or does not get it.
         CorruptInput: What is there is no manifest.
     """
-    path = manifest_path(root, part, wanted.release)
+    path, url = manifest_path(root, part, wanted.release), MANIFESTS.format(wanted.release, part)
     if not path.is_file() and wanted.fetch_manifests:
-
-        def explain(said: str) -> str | None:
-            return RENEW if any(sign in said for sign in KEY_TROUBLE) else None
-
-        url = manifest_url(part, wanted.release)
-        fetch_by_aws(url, path, wanted.s3_profile, install=INSTALL, explain=explain)
+        fetch_by_aws(url, path, wanted.s3_profile, install=INSTALL, keys=KEYS)
     return read_manifest(path) if path.is_file() else None
 
 
-def cost_of_request(
-    root: Path, entries: list[dict], request: Request, wanted: DownloadOptions
-) -> Cost:
-    """Sums the files of a manifest that pass the filters, as the program applies them."""
+def filters(request: Request, wanted: DownloadOptions) -> tuple:
+    """Returns which files of a manifest are asked for, as the program decides it."""
     of_entry = {"splits": wanted.splits, "benchmarks": wanted.benchmarks}
-    of_file = {"views": request.views, "universities": wanted.universities}
-    return cost_of(root, entries, request.uids, of_entry, of_file)
+    of_file = {"views": request.views or (), "universities": wanted.universities}
+    return request.uids, of_entry, of_file
+
+
+def doctor(root: Path, options: Any) -> list[str]:
+    """Returns problems of the files on disk, one per line."""
+    problems = [f"{file} is missing: run the download stage" for file in missing_lists(root)]
+    if problems:
+        missing = shutil.which("egoexo") is None
+        return problems + [f"the program egoexo is missing: {INSTALL}"] * missing
+    found = [t for t in takes.labelled_takes(root, options) if not t.entry.get("is_dropped")]
+    videos = [(take.entry, *video) for take in found for video in take.videos.items()]
+    here = [(take, camera) for take, camera, path in videos if path]
+    unposed = sum(take.camera_pose is None for take in found)
+    uncalibrated = sum(
+        camera.endswith(aria.RGB_STREAM) and not takes.calibration_file(root, take, camera)
+        for take, camera in here
+    )
+    if unposed:
+        problems.append(f"{unposed} takes have labels but no camera_pose: they give no example")
+    if not videos:
+        problems.append("no take has pose labels: download annotations and ego_pose_pseudo_gt")
+    elif not here:
+        problems.append(f"none of the {len(videos)} videos with labels is here; see posepile plan")
+    if uncalibrated:
+        problems.append(
+            f"{uncalibrated} videos of the glasses have no factory calibration: download "
+            "take_vrs_noimagestream or set dataset.ego=false"
+        )
+    return problems
+
+
+def coverage(root: Path, options: Any) -> list[str]:
+    """Returns how much of what has labels is on disk, and how many takes are of no split.
+
+    Downloads are selective, so what is not here is no problem, but nobody shall have to guess.
+    """
+    split_of = takes.split_of_takes(root)
+    splits = [split_of.get(take["take_uid"]) for take in takes.read_takes(root)]
+    n_wanted = sum(s is not None and (s != "test" or options.test) for s in splits)
+    found = list(takes.labelled_takes(root, options))
+    here = [path is not None for take in found for path in take.videos.values()]
+    others = "are not chosen or have none" if options.subjects else "have none"
+    return [
+        f"{sum(here)} of {len(here)} videos of the {len(found)} takes with labels (test: with "
+        f"camera_pose) are on disk; {n_wanted - len(found)} takes {others}, {splits.count(None)} "
+        "are in no split"
+    ]

@@ -1,19 +1,17 @@
-"""What ``takes.json`` says about a take, and where its files lie."""
+"""Takes with labels: what ``takes.json`` says about them, and which of their files are there."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from posepile.ds.egoexo4d import aria
 from posepile.ds.egoexo4d.annotations import AGAIN
+from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.files import names_in
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
-
-Names = Callable[[Path], frozenset[str]]
 
 TAKE = {"take_uid": str, "take_name": str, "root_dir": str, "*": None}
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
@@ -25,56 +23,67 @@ SCENARIOS = {
 }
 
 
-def read_takes(root: Path) -> list[dict]:
-    """Returns the entries of ``takes.json``.
+class Take(NamedTuple):
+    """A take with labels, or of the test split.
 
-    Raises:
-        CorruptInput: Not a list of takes with the keys that everything else is found by.
+    Attributes:
+        entry: What ``takes.json`` says.
+        split: ``train``, ``val`` or ``test``.
+        labels: Label files, the preferred source first; none of the test split.
+        camera_pose: Calibration of the cameras, if there.
+        videos: Camera (``cam01``; ``aria01_214-1``) -> its video, None where that is not here.
     """
+
+    entry: dict
+    split: str
+    labels: list[Path]
+    camera_pose: Path | None
+    videos: dict[str, Path | None]
+
+
+def read_takes(root: Path) -> list[dict]:
+    """Returns the entries of ``takes.json``; those have the keys that files are found by."""
     return read_json(root / "takes.json", [TAKE], hint="download metadata again; " + AGAIN)
 
 
 def split_of_takes(root: Path) -> dict[str, str]:
-    """take_uid -> train, val or test, from ``annotations/splits.json``."""
-    schema = {"take_uid_to_split": {"*": None}}
-    path = root / "annotations" / "splits.json"
-    return read_json(path, schema, hint="download annotations again; " + AGAIN)[
-        "take_uid_to_split"
-    ]
+    """Returns take_uid -> train, val or test, from ``annotations/splits.json``."""
+    path, schema = root / "annotations" / "splits.json", {"take_uid_to_split": {"*": None}}
+    found = read_json(path, schema, hint="download annotations again; " + AGAIN)
+    return found["take_uid_to_split"]
 
 
-def labelled_takes(
-    root: Path, options: Any, names: Names = names_in
-) -> Iterator[tuple[dict, str, list[Path], Path | None]]:
+def labelled_takes(root: Path, options: Any) -> Iterator[Take]:
     """Yields the chosen takes that have labels (test: calibrated cameras).
-
-    Args:
-        root: Raw folder.
-        options: The recipe's options.
-        names: Lists a folder, e.g. a cached :func:`names_in`.
-
-    Yields:
-        Entry of ``takes.json``, split, label files in order of preference, and the calibration of
-        the cameras or None.
 
     Raises:
         UsageError: ``dataset.subjects`` names nobody in ``takes.json``.
     """
-    names = functools.cache(names)
-    split_of, takes = split_of_takes(root), read_takes(root)
-    chosen = chosen_subjects(options.subjects, filter(None, map(participant, takes)))
-    for take in takes:
-        uid = take["take_uid"]
-        split = split_of.get(uid)
+    split_of, entries, is_there = split_of_takes(root), read_takes(root), listed()
+    chosen = chosen_subjects(options.subjects, filter(None, map(participant, entries)))
+    sources = sorted(options.labels, key=lambda source: source != options.prefer)
+    kinds = [f"{part}/{LABEL_FOLDERS[s]}" for s in sources for part in options.parts]
+    for entry in entries:
+        uid, split = entry["take_uid"], split_of.get(entry["take_uid"])
         if split not in SPLITS or (split == "test" and not options.test):
             continue
-        if options.subjects and participant(take) not in chosen:
+        if options.subjects and participant(entry) not in chosen:
             continue
-        labels = [] if split == "test" else label_files(root, split, uid, options, names)
-        cameras = camera_pose_file(root, split, uid)
-        posed = cameras.name in names(cameras.parent)
+        camera_pose = camera_pose_file(root, split, uid)
+        files = [camera_pose.parents[1] / kind / f"{uid}.json" for kind in kinds]
+        labels = [] if split == "test" else [file for file in files if is_there(file)]
+        posed = is_there(camera_pose)
         if labels or (split == "test" and posed):
-            yield take, split, labels, cameras if posed else None
+            folder = root / entry["root_dir"]
+            paths = {camera: folder / video for camera, video in videos(entry, options)}
+            found = {camera: path if is_there(path) else None for camera, path in paths.items()}
+            yield Take(entry, split, labels, camera_pose if posed else None, found)
+
+
+def listed() -> Callable[[Path], bool]:
+    """Returns a function that says whether a file is there and lists each folder only once."""
+    names = functools.cache(names_in)
+    return lambda path: path.name in names(path.parent)
 
 
 def participant(take: dict) -> str | None:
@@ -86,7 +95,6 @@ def participant(take: dict) -> str | None:
 def facts(take: dict) -> dict[str, Any]:
     """Returns the facts that examples carry; JSON-serialisable."""
     return {
-        "uid": take["take_uid"],
         "name": take["take_name"],
         "n_frames": n_frames(take),
         "activity": take.get("task_name") or scenario(take),
@@ -110,50 +118,29 @@ def scenario(take: dict) -> str:
 
 
 def videos(take: dict, options: Any) -> Iterator[tuple[str, str]]:
-    """Yields the cameras of a take with their aligned video, sorted.
+    """Yields the cameras of a take with their aligned video below the take's folder, sorted.
 
-    Args:
-        take: Entry of ``takes.json``.
-        options: The recipe's options ``ego`` (also the RGB camera of the glasses) and ``video``.
-
-    Yields:
-        Camera name (``cam01``; ``aria01_214-1``) and path below the take's folder. Left out are
-        the pseudo cameras, GoPros worn on the head, eye and SLAM cameras, and what has no video.
+    Left out are the pseudo cameras, GoPros worn on the head, which have no static pose, eye and
+    SLAM cameras, what has no video, and without the option ``ego`` the glasses.
     """
-    worn = {
-        str(c.get("cam_id"))
-        for c in (take.get("capture") or {}).get("cameras") or []
-        if str(c.get("is_ego")).lower() == "true"
-    }
+    cameras = (take.get("capture") or {}).get("cameras") or []
+    worn = {str(c.get("cam_id")) for c in cameras if str(c.get("is_ego")).lower() == "true"}
     for camera, streams in sorted((take.get("frame_aligned_videos") or {}).items()):
+        is_aria = "aria" in camera
         if camera.lower() in PSEUDO_CAMERAS or not isinstance(streams, dict):
             continue
-        is_aria = "aria" in camera
-        if camera in worn and not is_aria:
-            continue  # a GoPro on the wearer's head has no static pose
+        if not options.ego if is_aria else camera in worn:
+            continue
         for stream, video in sorted(streams.items()):
             path = video.get("relative_path")
             if not path or video.get("is_collage"):
                 continue
-            if is_aria:
-                wanted = options.ego and (
-                    stream == "rgb" or video.get("stream_id") == aria.RGB_STREAM
-                )
-                name = f"{camera}_{aria.RGB_STREAM}"
-            else:
-                wanted, name = True, camera
-            if wanted:
-                yield name, _downscaled(path) if options.video == "448" else path
-
-
-def label_files(
-    root: Path, split: str, uid: str, options: Any, names: Names = names_in
-) -> list[Path]:
-    """Returns the label files of a take that exist, the preferred source first."""
-    sources = sorted(options.labels, key=lambda s: s != options.prefer)
-    folder = root / "annotations" / "ego_pose" / split
-    files = (folder / p / LABEL_FOLDERS[s] / f"{uid}.json" for s in sources for p in options.parts)
-    return [f for f in files if f.name in names(f.parent)]
+            if is_aria and stream != "rgb" and video.get("stream_id") != RGB_STREAM:
+                continue
+            folder, _, name = path.rpartition("/")
+            small = f"{folder}/downscaled/448/{name}"
+            key = f"{camera}_{RGB_STREAM}" if is_aria else camera
+            yield key, small if options.video == "448" else path
 
 
 def camera_pose_file(root: Path, split: str, uid: str) -> Path:
@@ -161,21 +148,17 @@ def camera_pose_file(root: Path, split: str, uid: str) -> Path:
     return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
 
 
-def calibration_file(root: Path, take: dict, camera: str, names: Names = names_in) -> Path | None:
-    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there."""
-    take_dir = root / take["root_dir"]
-    if camera.endswith(aria.RGB_STREAM):
-        key = camera.removesuffix(f"_{aria.RGB_STREAM}")
-        candidates = aria.calibration_files(root, take["take_name"], take_dir, key)
-        return next((f for f in candidates if f.name in names(f.parent)), None)
-    folders = [take_dir]
-    capture = take.get("capture") or {}
-    if capture.get("root_dir") or capture.get("capture_name"):
-        folders.append(root / (capture.get("root_dir") or f"captures/{capture['capture_name']}"))
-    files = (f / "trajectory" / "gopro_calibs.csv" for f in folders)
-    return next((f for f in files if f.name in names(f.parent)), None)
+def calibration_file(root: Path, take: dict, camera: str) -> Path | None:
+    """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there.
 
-
-def _downscaled(path: str) -> str:
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/downscaled/448/{name}"
+    That is a JSON of the benchmark's collection or the VRS recording, with or without images.
+    """
+    folder, name, capture = root / take["root_dir"], take["take_name"], take.get("capture") or {}
+    if camera.endswith(RGB_STREAM):
+        key, jsons = camera.removesuffix(f"_{RGB_STREAM}"), root / "aria_calib_json"
+        files = [jsons / "takes" / f"{name}.json", jsons / f"{name}.json"]
+        files += [folder / f"{key}_noimagestreams.vrs", folder / f"{key}.vrs"]
+    else:
+        of_capture = capture.get("root_dir") or f"captures/{capture.get('capture_name')}"
+        files = [f / "trajectory" / "gopro_calibs.csv" for f in (folder, root / of_capture)]
+    return next(filter(Path.is_file, files), None)

@@ -39,8 +39,8 @@ BODY_FILE = {"fpsType": OneOf("hd_29_97"), "bodies": [BODY]}
 # Folders of the body files below the recording: archives differ, and so do ways to unpack them.
 BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd")
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
-BODIES |= {"lost": Array("k", dtype=int), "reasons": Array("k", dtype=str), "n_files": int}
-PACKING = 1  # raised when pack_bodies writes something else
+BODIES |= {"lost": Array("k", dtype=str), "n_files": int}
+PACKING = 2  # raised when pack_bodies writes something else
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
@@ -85,13 +85,10 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per HD video of the recordings that have body files and a calibration."""
-    names = sorted(names_in(root))
-    for pattern in options.sequences or ():
-        if not fnmatch.filter(names, pattern):
-            raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
-    for name in names:
-        if not any(fnmatch.fnmatch(name, pattern) for pattern in options.sequences or ["*"]):
-            continue
+    chosen = {glob: fnmatch.filter(names_in(root), glob) for glob in options.sequences or ["*"]}
+    for pattern in (glob for glob, names in chosen.items() if not names and options.sequences):
+        raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
+    for name in sorted(set().union(*chosen.values())):
         folder, calibration = root / name, f"calibration_{name}.json"
         files = body_files(folder) if calibration in names_in(folder) else []
         if not files:  # many recordings have none
@@ -109,14 +106,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one recording seen by one camera."""
     files, name = unit_files(unit), unit.id.split("/")[0]
     stored = read_npz(files["bodies"], BODIES)
-    lost, reasons, n_files = (stored[key] for key in ("lost", "reasons", "n_files"))
+    lost, n_files = stored["lost"], stored["n_files"]
     if len(lost) > max(1, options.max_unreadable * n_files):
-        raise CorruptInput(
-            root / name / "hdPose3d_stage1_coco19",
-            f"{len(lost)} of {n_files} body files are unreadable, among them that of frame "
-            f"{lost[0]} ({reasons[0]}); expected at most {options.max_unreadable:.1%}",
-            hint="extract the archive again, or raise dataset.max_unreadable",
-        )
+        text = f"{len(lost)} of {n_files} body files are unreadable, the first one is {lost[0]}; "
+        text += f"expected at most {options.max_unreadable:.1%}"
+        hint = "extract the archive again, or raise dataset.max_unreadable"
+        raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
     tracks, n_few, pelvis_mm = load_people(files["bodies"])
     for track in tracks:
         track.activity = re.sub(r"^\d+_|\d+$", "", name)
@@ -143,24 +138,18 @@ def body_files(folder: Path) -> list[Path]:
 
 def pack_bodies(files: list[Path], folder: Path) -> None:
     """Writes all bodies of a recording into one file, as they are, and which frames are lost."""
-    frames, bodies, lost = [], [], {}
+    frames, bodies, lost = [], [], []
     for file in files:
-        frame = int(file.stem[-8:])
         try:
             found = read_json(file, BODY_FILE)["bodies"]
         except CorruptInput as e:
-            lost[frame] = e.reason
+            lost.append(f"{file.name}: {e.reason}")
             continue
-        frames += [frame] * len(found)
+        frames += [int(file.stem[-8:])] * len(found)
         bodies += [body["joints19"] for body in found]
-    np.savez(
-        folder / "bodies.npz",
-        frames=np.array(frames, int),
-        bodies=np.array(bodies, np.float64).reshape(-1, 19, 4),
-        lost=np.array(list(lost), int),
-        reasons=np.array(list(lost.values()), str),
-        n_files=len(files),
-    )
+    arrays = {"frames": np.array(frames, int), "bodies": np.reshape(bodies, (-1, 19, 4))}
+    arrays |= {"lost": np.array(lost, str), "n_files": len(files)}
+    np.savez(folder / "bodies.npz", **arrays)
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
