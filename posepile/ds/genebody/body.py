@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +11,10 @@ from posepile.bodies.joints import SMPLX_JOINT_NAMES
 from posepile.bodies.meshes import mesh_error
 from posepile.bodies.models import body_joints
 from posepile.bodies.parameters import load_hands, parameters_of_fit
-from posepile.ds.genebody.subjects import Performer
+from posepile.ds.genebody.subjects import Options, Performer
 from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array, check
-
-if TYPE_CHECKING:
-    from posepile.ds.genebody.main import Options
 
 N_JOINTS = len(SMPLX_JOINT_NAMES)
 CONTENT = {"smplx": {"*": None}, "smplx_scale": Array(), "keypoints3d?": None}
@@ -106,9 +102,8 @@ def world_joints(who: Performer, bodies: list[Body]) -> tuple[np.ndarray | None,
     if who.joints == "keypoints":
         size = np.median(np.ptp(stored, axis=1).max(axis=-1)) / 1000
         if not 0.4 < size < 3:
-            raise CorruptInput(
-                where, f"keypoints3d extend over {size:.3g} units; expected a body in metres"
-            )
+            found = f"keypoints3d extend over {size:.3g} units"
+            raise CorruptInput(where, f"{found}; expected a body in metres")
         return stored.astype(np.float32), {}
     keys = ("pose", "shape", "expression", "trans", "scale")
     try:

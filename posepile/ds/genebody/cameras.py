@@ -88,10 +88,9 @@ def metres_per_unit(path: Path, rotations: np.ndarray, centers: np.ndarray) -> f
     The studio's cameras stand about 2.9 m from the point they look at. Also checks that images
     are upright in a world whose y axis points down.
     """
-    _, down, axes = np.swapaxes(rotations, 0, 1)
-    if down.mean(axis=0)[1] < 0.5:
-        mean = np.round(down.mean(axis=0), 2)
-        raise CorruptInput(path, f"images point down along {mean}; expected the world's y axis")
+    down, axes = rotations[:, 1].mean(axis=0).round(2), rotations[:, 2]
+    if down[1] < 0.5:
+        raise CorruptInput(path, f"images point down along {down}; expected the world's y axis")
     # Least squares: the point nearest to all optical axes.
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     offsets = (across @ centers[:, :, None]).reshape(-1)

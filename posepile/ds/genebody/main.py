@@ -8,27 +8,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+import rlemasklib
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
 from posepile.ds.genebody.body import mesh_residual, read_bodies, read_body, world_joints
 from posepile.ds.genebody.cameras import read_cameras
-from posepile.ds.genebody.subjects import Performer, find_gaps, find_performer, list_performers
+from posepile.ds.genebody.subjects import (
+    Options,
+    Performer,
+    find_gaps,
+    find_performer,
+    list_performers,
+)
 from posepile.errors import CorruptInput, PosePileError
 from posepile.joint_info import JointInfo
-from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import joints_outside_mask, view_sequence
 from posepile.shapes.units import Rows
 
+EDGES = [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0]
 SPEC = DatasetSpec(
     name="genebody",
-    joint_info=JointInfo(
-        list(SMPLX_JOINT_NAMES),
-        [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0],
-    ),
+    joint_info=JointInfo(list(SMPLX_JOINT_NAMES), EDGES),
     image_dir="genebody_downscaled",
     world_up=(0, -1, 0),
     single_person=True,
@@ -45,52 +48,15 @@ JOINT_SOURCES = {
 }
 
 
-class Options(BaseModel):
-    """Keys below ``dataset:``.
-
-    Attributes:
-        subjects: Only these performers; None = all of the split file.
-        test10: Also pack the Test10 performers, as split ``test``.
-        joints: Where world joints come from: ``model`` (SMPL-X forward pass), ``keypoints``
-            (those stored in the parameter files), ``auto`` (the first of these that is possible)
-            or ``none`` (parameters only; needs ``select.method: none``).
-        body_models: Folder that holds ``smplx/SMPLX_MALE.npz`` and so on; None = ``body_models``
-            in the raw folder, else the places smplfitter looks in.
-        gender: ``map``: per performer; or one body model for all.
-        hand_mean: ``add`` the model's mean hand to the stored hand poses, or ``none``.
-        max_mesh_error_mm: Largest tolerated vertex distance between recomputed and published mesh.
-        max_outside_mask: Largest tolerated share of body joints projecting outside the mask.
-    """
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
-    test10: bool = Field(False, json_schema_extra=CHOOSES_UNITS)
-    joints: Literal["auto", "model", "keypoints", "none"] = "auto"
-    body_models: str | None = None
-    gender: Literal["map", "male", "female", "neutral"] = "map"
-    hand_mean: Literal["add", "none"] = "add"
-    max_mesh_error_mm: float = Field(5.0, gt=0)
-    max_outside_mask: float = Field(0.4, ge=0, le=1)
-
-    @field_validator("max_outside_mask")
-    @classmethod
-    def _used(cls, value: float, info: ValidationInfo) -> float:
-        default = cls.model_fields["max_outside_mask"].default
-        if info.data.get("joints") == "none" and value != default:
-            raise ValueError("has no effect with joints: none")
-        return value
-
-
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per subject and view, with every file it will read."""
     for who in list_performers(root, options):
         if not who.views:
-            hint = "extract the archive"
-            raise CorruptInput(who.folder / "image", "no camera folders", hint=hint)
+            raise CorruptInput(
+                who.folder / "image", "no camera folders", hint="extract the archive"
+            )
         shared = [who.folder / "annots.npy", *(who.params[f] for f in who.frames)]
-        shared += [] if who.model is None else [who.model]
-        shared += list(who.meshes.values())[:1]
+        shared += [file for file in (who.model, *list(who.meshes.values())[:1]) if file]
         args = {"name": who.folder.name, "gender": who.gender, "joints": who.joints}
         for name, view in who.views.items():
             pictures = [*view.images.items(), *view.masks.items()]
@@ -120,15 +86,15 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             f"holds no {options.joints} for dataset.joints={options.joints}",
             hint="use dataset.joints=none and select.method=none for parameters only",
         )
-    absent = who.folder / "image" / unit.args["view"] / "absent"  # `unusable` keeps it shut
-    paths = tuple(view.images.get(f, absent) for f in frames)
+    # `unusable` keeps what is absent from being opened.
+    paths = tuple(view.images.get(f, who.folder / "absent") for f in frames)
     track = Track(
         frames=np.arange(len(frames)),
         world_coords=joints,
-        bbox=Rows(frames, view.box),
+        bbox=Rows(frames, lambda f: np.asarray(rlemasklib.to_bbox(view.mask(f)), np.float32)),
         mask=lambda k: view.mask(frames[k]),
         parameters=lambda k: bodies[frames[k]].parameters,
-        unusable=lambda k: view.unusable(frames[k]),
+        unusable=lambda k: view.why_not(frames[k]),
     )
     if joints is not None:
         residuals["joints_outside_mask"] = joints_outside_mask(

@@ -1,17 +1,15 @@
-"""Who is in GeneBody, and the files of each performer."""
+"""Who is in GeneBody, what a user can choose, and the files of each performer."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import cv2
-import numpy as np
-import rlemasklib
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from posepile.bodies.models import find_body_model, models_below
 from posepile.errors import UsageError, WorkError
@@ -19,56 +17,48 @@ from posepile.files import names_in
 from posepile.formats.arrays import read_npy
 from posepile.formats.folders import files_by_number
 from posepile.formats.yaml_files import read_yaml
-from posepile.imaging.masks import read_label_image
-from posepile.recipe import chosen_subjects
-
-if TYPE_CHECKING:
-    from posepile.ds.genebody.main import Options
+from posepile.imaging.masks import MaskedStills, person_rule
+from posepile.recipe import CHOOSES_UNITS, chosen_subjects
 
 PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
 SPLIT_FILE = "genebody_split.npy"
-DARK = 10  # a picture whose person is on average at most this bright is a failed exposure
 
 
-@lru_cache(maxsize=64)
-def read_mask(path: Path) -> dict:
-    """Returns the matte thresholded above 127, as RLE."""
-    return rlemasklib.encode(read_label_image(path)[..., 0] > 127)
+class Options(BaseModel):
+    """Keys below ``dataset:``.
 
+    Attributes:
+        subjects: Only these performers; None = all of the split file.
+        test10: Also pack the Test10 performers, as split ``test``.
+        joints: Where world joints come from: ``model`` (SMPL-X forward pass), ``keypoints``
+            (those stored in the parameter files), ``auto`` (the first of these that is possible)
+            or ``none`` (parameters only; needs ``select.method: none``).
+        body_models: Folder that holds ``smplx/SMPLX_MALE.npz`` and so on; None = ``body_models``
+            in the raw folder, else the places smplfitter looks in.
+        gender: ``map``: per performer; or one body model for all.
+        hand_mean: ``add`` the model's mean hand to the stored hand poses, or ``none``.
+        max_mesh_error_mm: Largest tolerated vertex distance between recomputed and published mesh.
+        max_outside_mask: Largest tolerated share of body joints projecting outside the mask.
+    """
 
-@dataclass(frozen=True)
-class View:
-    """Images and masks of a performer in one view, by frame; masks are read when asked for."""
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    images: dict[int, Path]
-    masks: dict[int, Path]
+    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    test10: bool = Field(False, json_schema_extra=CHOOSES_UNITS)
+    joints: Literal["auto", "model", "keypoints", "none"] = "auto"
+    body_models: str | None = None
+    gender: Literal["map", "male", "female", "neutral"] = "map"
+    hand_mean: Literal["add", "none"] = "add"
+    max_mesh_error_mm: float = Field(5.0, gt=0)
+    max_outside_mask: float = Field(0.4, ge=0, le=1)
 
-    def mask(self, frame: int) -> dict | None:
-        """Returns the RLE mask of a frame."""
-        return read_mask(self.masks[frame]) if frame in self.masks else None
-
-    def box(self, frame: int) -> np.ndarray:
-        """Returns the box ``[4]`` of the mask of a frame."""
-        return np.asarray(rlemasklib.to_bbox(self.mask(frame)), np.float32)
-
-    def unusable(self, frame: int) -> str | None:
-        """Returns why a frame gives no example in this view, or None."""
-        if frame not in self.images:
-            return "no image in this view"
-        if frame not in self.masks:
-            return "no mask in this view"
-        if rlemasklib.area(self.mask(frame)) == 0:
-            return "empty mask"
-        return "black image" if self.is_black(frame) else None
-
-    def is_black(self, frame: int) -> bool:
-        """Returns whether nothing is seen of the person; decided at an eighth of the size."""
-        small = cv2.imread(str(self.images[frame]), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        if small is None:
-            return False  # unreadable: that is for the reader of frames to say
-        mask = rlemasklib.decode(self.mask(frame))
-        person = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
-        return bool(small[person].mean() <= DARK) if person.any() else False
+    @field_validator("max_outside_mask")
+    @classmethod
+    def _used(cls, value: float, info: ValidationInfo) -> float:
+        default = cls.model_fields["max_outside_mask"].default
+        if info.data.get("joints") == "none" and value != default:
+            raise ValueError("has no effect with joints: none")
+        return value
 
 
 @dataclass(frozen=True)
@@ -92,16 +82,15 @@ class Performer:
     joints: str
 
     @cached_property
-    def views(self) -> dict[str, View]:
-        """Views by name: only the disk says which there are."""
-        return {
-            f.name: View(
-                files_by_number(f, r"(\d+)\.jpg"),
-                files_by_number(self.folder / "mask" / f.name, r"mask(\d+)\.png"),
-            )
-            for f in sorted(self.folder.glob("image/[0-9][0-9]"))
-            if f.is_dir()
-        }
+    def views(self) -> dict[str, MaskedStills]:
+        """Images and masks by view: only the disk says which there are."""
+        found = {}
+        for folder in sorted(self.folder.glob("image/[0-9][0-9]")):
+            if folder.is_dir():
+                images = files_by_number(folder, r"(\d+)\.jpg")
+                masks = files_by_number(self.folder / "mask" / folder.name, r"mask(\d+)\.png")
+                found[folder.name] = MaskedStills(images, masks, person_rule("value > 127"))
+        return found
 
     @cached_property
     def params(self) -> dict[int, Path]:
@@ -145,15 +134,14 @@ def list_performers(root: Path, options: Options) -> list[Performer]:
         WorkError: A performer of the split file has no folder.
         UsageError: ``dataset.subjects`` names somebody who is in no split that is packed.
     """
+    parts = ("train", "test") if options.test10 else ("train",)
     places = [root / part / SPLIT_FILE for part in PARTS.values()]
     path = next((p for p in places if SPLIT_FILE in names_in(p.parent)), places[0])
     split = read_npy(path, {"train": [str], "test": [str]}, hint=f"put {SPLIT_FILE} there")
-    names = {
-        name: part for part in ("train", "test")[: 1 + options.test10] for name in split[part]
-    }
-    chosen = chosen_subjects(options.subjects, names)
-    there = {part: names_in(root / folder) for part, folder in PARTS.items()}
-    found = [(part, name) for name, part in names.items() if name in chosen]
+    known = {name: part for part in parts for name in split[part]}
+    chosen = chosen_subjects(options.subjects, known)
+    found = [(part, name) for name, part in known.items() if name in chosen]
+    there = {part: names_in(root / PARTS[part]) for part in parts}
     missing = [root / PARTS[part] / name for part, name in found if name not in there[part]]
     if missing:
         raise WorkError(
