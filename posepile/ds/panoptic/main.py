@@ -115,17 +115,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     tracks, n_few, pelvis_mm = load_people(files["bodies"])
     for track in tracks:
         track.activity = re.sub(r"^\d+_|\d+$", "", name)
-    sequence = view_sequence(
-        unit,
-        Video(files["video"], size=SIZE),
-        load_camera(files["calibration"], int(unit.args["view"][6:])),
-        tracks,
-        min_joints_inside=MIN_JOINTS,
-        scene="studio",
-        dropped={UNREADABLE: len(lost), FEW_JOINTS: n_few},
-        checks={"pelvis_from_hips_mm": pelvis_mm},
-    )
-    return [sequence]
+    video = Video(files["video"], size=SIZE)
+    camera = load_camera(files["calibration"], int(unit.args["view"][6:]))
+    told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
+    told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
+    return [view_sequence(unit, video, camera, tracks, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
@@ -182,13 +176,6 @@ def load_camera(path: Path, node: int) -> deltacamera.Camera:
     if len(found) != 1:
         raise CorruptInput(path, f"{len(found)} entries for the {place}; expected one")
     camera = check(found[0], CAMERA, path, place)
-    return make_camera(
-        f"{path}, {place}",
-        rotation=camera["R"],
-        translation=camera["t"],
-        unit="cm",
-        intrinsics=camera["K"],
-        distortion=camera["distCoef"],
-        size=SIZE,
-        world_up=SPEC.world_up,
-    )
+    pose = {"rotation": camera["R"], "translation": camera["t"], "unit": "cm"}
+    lens = {"intrinsics": camera["K"], "distortion": camera["distCoef"], "size": SIZE}
+    return make_camera(f"{path}, {place}", **pose, **lens, world_up=SPEC.world_up)
