@@ -58,7 +58,6 @@ REASONS = {
         formats.pickled_values.check_plain""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
-        bodies.parameters.load_hands bodies.parameters.parameters_of_fit
         geometry.cameras.resize_intrinsics geometry.pictures.check_in_boxes
         geometry.rotations.matrix_rotvec geometry.rotations.rotvec_matrix
         geometry.rotations.unreal_rotation geometry.rotations.unreal_to_opencv""",
