@@ -113,37 +113,53 @@ def cost_of(
     return Cost(len(chosen), size, len(chosen) - len(sized), present)
 
 
-def cost_lines(
-    root: Path,
-    manifests: Mapping[str, list[dict] | None],
-    published_gb: Mapping[str, float],
-    share: float,
-    filters: tuple,
-) -> tuple[list[str], float, float]:
-    """Returns what some parts amount to: a line for each, GB by manifests, and GB estimated.
+@dataclass(frozen=True)
+class Wanted:
+    """What of some parts shall be fetched.
 
-    Args:
-        root: Where the files lie once they are fetched.
+    Attributes:
+        title: A line above the parts, or nothing.
         manifests: Part -> its manifest, None where it is not at hand.
-        published_gb: Part -> size of the whole part.
         share: Of a part that is asked for, where there is no manifest.
         filters: ``uids``, ``of_entry`` and ``of_file`` of :func:`cost_of`.
     """
+
+    title: str
+    manifests: Mapping[str, list[dict] | None]
+    share: float
+    filters: tuple
+
+
+def plan_lines(
+    root: Path, wanted: Iterable[Wanted], published_gb: Mapping[str, float], exact: str
+) -> list[str]:
+    """Returns what a download would fetch: a line for each part, and the total.
+
+    Args:
+        root: Where the files lie once they are fetched.
+        wanted: Parts.
+        published_gb: Part -> size of the whole part.
+        exact: How to get manifests, said where some are not at hand.
+    """
     lines, total, estimated = [], 0.0, 0.0
-    for part, entries in manifests.items():
-        if entries is None:
-            size = share * published_gb[part]
-            estimated += size
-            lines.append(f"  {part}: about {size:,.4g} GB, by the published size of the part")
-            continue
-        cost = cost_of(root, entries, *filters)
-        total += cost.size / 1e9
-        unsized = f"; {cost.unsized} files of unknown size" if cost.unsized else ""
-        lines.append(
-            f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
-            f"{cost.present / 1e9:,.3f} GB are here{unsized}"
-        )
-    return lines, total, estimated
+    for some in wanted:
+        lines += [some.title] if some.title else []
+        for part, entries in some.manifests.items():
+            if entries is None:
+                size = some.share * published_gb[part]
+                estimated += size
+                lines.append(f"  {part}: about {size:,.4g} GB, by the published size of the part")
+                continue
+            cost = cost_of(root, entries, *some.filters)
+            total += cost.size / 1e9
+            unsized = f"; {cost.unsized} files of unknown size" if cost.unsized else ""
+            lines.append(
+                f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
+                f"{cost.present / 1e9:,.3f} GB are here{unsized}"
+            )
+    lines += [f"  for exact figures: {exact}"] if estimated else []
+    total_line = f"  total: {total:,.3f} GB by manifests, about {estimated:,.4g} GB estimated"
+    return [*lines, f"{total_line}, into {root}"]
 
 
 def _passes(values: Iterable[str] | None, wanted: Iterable[str]) -> bool:

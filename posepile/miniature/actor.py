@@ -112,7 +112,7 @@ def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> 
     rest = np.array([REST[name] for name in TURNING]) * 1000 * height
     joints = np.full((len(motion.positions), len(names), 3), np.nan)
     for k, (rotvecs, position) in enumerate(zip(motion.rotvecs, motion.positions, strict=True)):
-        posed, rotations = _pose_tree(rest, PARENTS, rotvecs)
+        posed, rotations = pose_tree(rest, PARENTS, rotvecs)
         for j, name in enumerate(names):
             if name in REST:
                 holder = TURNING.index(FIXED_TO.get(name, name))
@@ -135,13 +135,13 @@ def body_rotvecs(motion: Motion, k: int, n_joints: int) -> np.ndarray:
     return rotvecs
 
 
-def _pose_tree(
+def pose_tree(
     rest: np.ndarray, parents: Sequence[int], rotvecs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Forward kinematics of one pose.
 
     >>> rest = np.array([[0.0, 0, 0], [0, 0, 1]])
-    >>> joints, rotations = _pose_tree(rest, [-1, 0], np.array([[np.pi / 2, 0, 0], [0, 0, 0]]))
+    >>> joints, rotations = pose_tree(rest, [-1, 0], np.array([[np.pi / 2, 0, 0], [0, 0, 0]]))
     >>> joints.round(6).tolist()[1], rotations.shape
     ([0.0, -1.0, 0.0], (2, 3, 3))
 
@@ -199,7 +199,7 @@ def pose_body(
     rest = m["J_regressor"] @ shaped
     parents = m["kintree_table"][0].astype(np.int64)
     parents[0] = -1
-    joints, rotations = _pose_tree(rest, parents, np.reshape(rotvecs, (-1, 3)))
+    joints, rotations = pose_tree(rest, parents, np.reshape(rotvecs, (-1, 3)))
     offset = np.zeros(3) if trans is None else np.asarray(trans, float)
     if not vertices:
         return joints + offset, None

@@ -30,7 +30,6 @@ BALANCE = 0.8
 FULL_SIZES = ((3840, 2160), (2160, 3840))
 MAX_DISAGREEMENT = 1e-3  # relative: released or recovered against gopro_calibs.csv
 GET_CALIBS = "download the part take_trajectory, its gopro_calibs.csv settles it"
-BOTH_AGAIN = "one of the two is of another release: download both again"
 ENTRY = {"camera_intrinsics": None, "camera_extrinsics?": None, "distortion_coeffs?": None}
 GOPRO = {
     "camera_intrinsics": Array(3, 3),
@@ -107,27 +106,22 @@ def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") ->
     calib = min(calibs, key=lambda c: _pose_difference(c, rotation, translation)[1])
     calib = _fit_to_released(calib, released)
     angle, distance = _pose_difference(calib, rotation, translation)
-    if angle > 0.1 or distance > 0.01:
-        raise CorruptInput(
-            where,
-            f"pose differs from {csv_name} by {angle:.3f} degrees and {1000 * distance:.1f} mm",
-            hint=BOTH_AGAIN,
-        )
-    reproduced = released_matrix(calib.matrix, calib.distortion, calib.size)
-    lens_off = np.abs(calib.distortion - distortion).max()
-    relative = abs(reproduced[0, 0] / released[0, 0] - 1)
-    message = f"released fx {released[0, 0]:.3f} but {csv_name} gives {reproduced[0, 0]:.3f}"
+    fx = released[0, 0], released_matrix(calib.matrix, calib.distortion, calib.size)[0, 0]
+    relative, lens_off = abs(fx[1] / fx[0] - 1), np.abs(calib.distortion - distortion).max()
     if abs(calib.matrix[0, 2] - calib.size[0] / 2) < 1 and centred_size(released):
         recovered, _ = recover_lens(released, distortion, where)
         relative = max(relative, abs(recovered[0, 0] / calib.matrix[0, 0] - 1))
-        message += f" (lens f {recovered[0, 0]:.3f} and {calib.matrix[0, 0]:.3f})"
-    if relative > MAX_DISAGREEMENT or lens_off > MAX_DISAGREEMENT:
-        raise CorruptInput(
-            where,
-            f"{message}, distortion differs by {lens_off:.2g}: relative {relative:.2g}, "
-            f"allowed {MAX_DISAGREEMENT:g}",
-            hint=BOTH_AGAIN,
-        )
+    reason = ""
+    if angle > 0.1 or distance > 0.01:
+        reason = f"pose differs from {csv_name} by {angle:.3f} degrees and "
+        reason += f"{1000 * distance:.1f} mm"
+    elif relative > MAX_DISAGREEMENT or lens_off > MAX_DISAGREEMENT:
+        reason = f"released fx {fx[0]:.3f} but {csv_name} gives {fx[1]:.3f} (relative "
+        reason += f"{relative:.2g}), distortion differs by {lens_off:.2g}, allowed "
+        reason += f"{MAX_DISAGREEMENT:g}"
+    if reason:
+        hint = "one of the two is of another release: download both again"
+        raise CorruptInput(where, reason, hint=hint)
     return replace(calib, rotation=rotation, translation=translation)
 
 
@@ -184,10 +178,8 @@ def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
 def make_camera(lens: Lens, image_size: tuple[int, int] | None = None) -> deltacamera.Camera:
     """Returns the camera for frames of the video, in millimetres.
 
-    Args:
-        lens: The calibration.
-        image_size: Width and height of the frames, default full size; another size is a resize of
-            the full image, each axis by its own factor (796/3840 and 448/2160 differ).
+    Frames of another size than the lens has are a resize of the full image, each axis by its own
+    factor (796/3840 and 448/2160 differ).
     """
     size = image_size or lens.size
     return cameras.make_camera(

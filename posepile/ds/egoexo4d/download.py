@@ -145,15 +145,10 @@ def choose_takes(root: Path, wanted: DownloadOptions) -> list[str]:
 def command(root: Path, request: Request, wanted: DownloadOptions) -> list[str]:
     """Returns the call of ``egoexo`` for a request."""
     call = ["egoexo", "-o", str(root), "--parts", *request.parts]
-    for flag, values in (
-        ("--uids", request.uids),
-        ("--views", request.views),
-        ("--splits", wanted.splits),
-        ("--benchmarks", wanted.benchmarks),
-        ("--universities", wanted.universities),
-    ):
-        if values:
-            call += [flag, *values]
+    filters = {"--uids": request.uids, "--views": request.views, "--splits": wanted.splits}
+    filters |= {"--benchmarks": wanted.benchmarks, "--universities": wanted.universities}
+    for flag, values in filters.items():
+        call += [flag, *values] if values else []
     call += ["--release", wanted.release, "--s3_profile", wanted.s3_profile]
     return [*call, "--num_workers", str(wanted.workers), "-y"]
 

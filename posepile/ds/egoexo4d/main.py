@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
 from posepile.ds.egoexo4d.download import DownloadOptions, download
-from posepile.ds.egoexo4d.plan import coverage, doctor, plan
+from posepile.ds.egoexo4d.plan import calibrate, doctor, plan
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
@@ -91,11 +91,6 @@ class Options(BaseModel):
         return value
 
 
-def calibrate(root: Path, options: Options) -> list[str]:
-    """Nothing is kept (each video's lens is recovered on loading); says what is on disk."""
-    return coverage(root, options)
-
-
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video that is on disk and has labels (test: calibrated cameras)."""
     for take in takes.labelled_takes(root, options):
@@ -123,21 +118,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the labels and the camera of one video."""
     files, take, name = unit_files(unit), unit.args["take"], unit.args["camera"]
     is_ego, is_test = name.endswith(aria.RGB_STREAM), unit.split == "test"
-    video = Video(
-        files["video"],
-        n_frames=take["n_frames"],
-        mismatch_known=options.frame_count == "report",
-        rot90=aria.QUARTER_TURNS if is_ego else 0,
-    )
-    sequence = Sequence(
-        unit.id,
-        unit.split,
-        video,
-        None,
-        [],
-        image_name=lambda frame, _: f"{take['name']}/{name}/{frame:06d}.jpg",
-        scene=take["scene"],
-    )
+    strict, rot90 = options.frame_count == "strict", aria.QUARTER_TURNS if is_ego else 0
+    video = Video(files["video"], take["n_frames"], mismatch_known=not strict, rot90=rot90)
+
+    def image_name(frame: int, person: int) -> str:
+        return f"{take['name']}/{name}/{frame:06d}.jpg"
+
+    sequence = Sequence(unit.id, unit.split, video, None, [], image_name, take["scene"])
     dropped, checks = sequence.dropped, sequence.checks
     if unit.args["skip"]:
         dropped[unit.args["skip"]] += take["n_frames"] or 1
@@ -153,11 +140,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             dropped["takes.json does not say how many frames"] += 1
         frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
 
-    entries, where = (
-        cameras.read_camera_pose(files["camera_pose"]),
-        f"{files['camera_pose']}, {key}",
-    )
-    entry, calibration = entries.get(key), files.get("calibration")
+    entries, calibration = cameras.read_camera_pose(files["camera_pose"]), files.get("calibration")
+    entry, where = entries.get(key), f"{files['camera_pose']}, {key}"
     if entry is None:
         dropped["camera is not localized in camera_pose"] += len(frames)
         return [sequence]

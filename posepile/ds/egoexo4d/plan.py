@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.manifests import cost_lines, fetch_by_aws, read_manifest
+from posepile.acquire.manifests import Wanted, fetch_by_aws, plan_lines, read_manifest
 from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.download import (
     INSTALL,
@@ -30,38 +30,33 @@ def missing_lists(root: Path) -> list[Path]:
 
 def plan(root: Path, options: Any) -> list[str]:
     """Returns what the download would fetch, by the manifests where they can be had."""
-    wanted = options.download
+    wanted, part = options.download, video_part(options)
     lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}"]
-    missing = missing_lists(root)
-    requests = [label_request(options), None if missing else video_request(root, options)]
-    if missing and (wanted.every or wanted.uids):
-        share, part = 1 / wanted.every if wanted.every else 0, video_part(options)
+    requests, missing = [label_request(options)], missing_lists(root)
+    if not missing:
+        requests += filter(None, [video_request(root, options)])
+    elif wanted.every or wanted.uids:
+        share = 1 / wanted.every if wanted.every else 0
         lines += [
             f"Videos are planned once the labels are there ({missing[0]} is missing).",
             f"  at most {PART_GB[part] * share:,.0f} GB for {share:.0%} of all takes; about half "
             "of the takes have pose labels",
         ]
-    total = estimated = 0.0
-    for request in filter(None, requests):
-        share = 1.0
+    costs = []
+    for request in requests:
+        title, share = "", 1.0
         if request.uids is not None:
-            n_takes = len(takes.read_takes(root))
-            share = len(request.uids) / n_takes
-            lines.append(f"For {len(request.uids)} of {n_takes} takes:")
+            n, n_takes = len(request.uids), len(takes.read_takes(root))
+            title, share = f"For {n} of {n_takes} takes:", n / n_takes
         manifests = {part: load_manifest(root, part, wanted) for part in request.parts}
-        costs = cost_lines(root, manifests, PART_GB, share, filters(request, wanted))
-        lines, total, estimated = lines + costs[0], total + costs[1], estimated + costs[2]
-    if estimated:
-        lines.append(
-            "  for exact figures: --set dataset.download.fetch_manifests=true asks for missing "
-            "manifests through aws, with your keys (else no network is used); or put them at "
-            f"{manifest_path(root, 'PART', wanted.release)}: aws s3 cp "
-            f"{MANIFESTS.format(wanted.release, 'PART')} FILE"
-        )
-    lines.append(
-        f"  total: {total:,.3f} GB by manifests, about {estimated:,.4g} GB estimated, into {root}"
+        costs.append(Wanted(title, manifests, share, filters(request, wanted)))
+    exact = (
+        "--set dataset.download.fetch_manifests=true asks for missing manifests through aws, with "
+        "your keys (else no network is used); or put them at "
+        f"{manifest_path(root, 'PART', wanted.release)}: aws s3 cp "
+        f"{MANIFESTS.format(wanted.release, 'PART')} FILE"
     )
-    return lines
+    return lines + plan_lines(root, costs, PART_GB, exact)
 
 
 def manifest_path(root: Path, part: str, release: str) -> Path:
@@ -117,10 +112,11 @@ def doctor(root: Path, options: Any) -> list[str]:
     return problems
 
 
-def coverage(root: Path, options: Any) -> list[str]:
+def calibrate(root: Path, options: Any) -> list[str]:
     """Returns how much of what has labels is on disk, and how many takes are of no split.
 
-    Downloads are selective, so what is not here is no problem, but nobody shall have to guess.
+    Nothing is kept: each video's lens is recovered on loading. Downloads are selective, so what is
+    not here is no problem, but nobody shall have to guess.
     """
     split_of = takes.split_of_takes(root)
     splits = [split_of.get(take["take_uid"]) for take in takes.read_takes(root)]

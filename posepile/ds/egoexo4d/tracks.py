@@ -17,7 +17,7 @@ from posepile.recipe import Track
 if TYPE_CHECKING:
     import deltacamera
 
-    Cameras = deltacamera.Camera | MovingCameras
+    Cameras = deltacamera.Camera | MovingCameras  # the latter in the ego view
 
 BOX_EXPANSION = 1.05
 GAP = "no pose of the glasses in this frame"
@@ -35,33 +35,28 @@ def labelled_track(
     Args:
         frames: Annotated frames ``[n]``.
         coords: ``[n, 61, 3]`` world millimetres.
-        camera: The camera, or cameras by frame in the ego view.
+        camera: The camera.
         dropped: Counter to add to.
         min_joints: Fewest joints, valid and inside the image.
     """
     kept, boxes, motion = [], [], []
-    for k, frame in enumerate(frames):
-        now = camera_at(camera, frame)
-        if now is None:
-            dropped[GAP] += 1
-            continue
-        in_camera = (coords[k] - now.t) @ np.array(now.R, np.float64).T
-        points = project(now, coords[k])
+    for k, now, in_camera in posed(frames, coords, camera, dropped):
+        size, points = now.image_shape[::-1], project(now, coords[k])
         if callable(camera):
             points[~aria.in_field(in_camera)] = np.nan
-        h, w = now.image_shape
-        seen = inside(points, (w, h))
+        seen = inside(points, size)
         if np.isfinite(coords[k]).all(axis=-1).sum() < min_joints:
             dropped[f"fewer than {min_joints} joints"] += 1
         elif seen.sum() < min_joints:
             dropped[f"fewer than {min_joints} joints in the image"] += 1
         else:
             kept.append(k)
-            box_points = points[seen] if callable(camera) else points
-            boxes.append(box_of_points(box_points, (w, h), BOX_EXPANSION))
             motion.append(in_camera)
-    motion_coords = np.array(motion).reshape(-1, len(JOINT_NAMES), 3)
-    return make_track(frames[kept], coords[kept], boxes, motion_coords)
+            points = points[seen] if callable(camera) else points
+            boxes.append(box_of_points(points, size, BOX_EXPANSION))
+    return make_track(
+        frames[kept], coords[kept], boxes, np.reshape(motion, (-1, *coords.shape[1:]))
+    )
 
 
 def prediction_track(
@@ -74,29 +69,28 @@ def prediction_track(
 
     Args:
         frames: Frames to take ``[n]``.
-        camera: The camera, or cameras by frame in the ego view.
-        wearer: Frame -> points around the wearer, world millimetres.
+        camera: The camera.
+        wearer: Frame -> points around the wearer, world millimetres ``[8, 3]``; gaps are missing.
         dropped: Counter to add to.
     """
-    kept, boxes = [], []
-    for frame in frames.tolist():
-        now = camera_at(camera, frame)
-        if now is None or frame not in wearer:
-            dropped[GAP] += 1
-            continue
-        h, w = now.image_shape
+    known = np.array([frame for frame in frames.tolist() if frame in wearer], np.int64)
+    dropped.update([GAP] * (len(frames) - len(known)))
+    outlines, kept, boxes = [wearer[frame] for frame in known.tolist()], [], []
+    for k, now, _ in posed(known, outlines, camera, dropped):
+        w, h = now.image_shape[::-1]
         box = np.array([-0.5, -0.5, w, h], np.float32)
         if not callable(camera):
-            box = box_of_points(project(now, wearer[frame]), (w, h), BOX_EXPANSION)
+            box = box_of_points(project(now, outlines[k]), (w, h), BOX_EXPANSION)
         if np.isnan(box).any():
             dropped["wearer outside the image"] += 1
             continue
-        kept.append(frame)
+        kept.append(k)
         boxes.append(box)
     # There is no pose to select by, so each frame is made to look far from all others.
     motion = np.arange(len(kept))[:, None, None] * np.full((1, 1, 3), 1e6)
-    coords = np.full((len(kept), len(JOINT_NAMES), 3), np.nan)
-    return make_track(np.array(kept, np.int64), coords, boxes, motion)
+    return make_track(
+        known[kept], np.full((len(kept), len(JOINT_NAMES), 3), np.nan), boxes, motion
+    )
 
 
 def make_track(frames: np.ndarray, coords: np.ndarray, boxes: list, motion: np.ndarray) -> Track:
@@ -105,9 +99,14 @@ def make_track(frames: np.ndarray, coords: np.ndarray, boxes: list, motion: np.n
     return Track(frames, world_coords=np.float32(coords), bbox=bbox, motion_coords=motion)
 
 
-def camera_at(camera: Cameras, frame: int) -> deltacamera.Camera | None:
-    """Returns the camera of a frame, None in a gap of the glasses' trajectory."""
-    return camera(int(frame)) if callable(camera) else camera
+def posed(frames: np.ndarray, coords: np.ndarray | list, camera: Cameras, dropped: Counter):
+    """Yields row, camera and points in camera axes (mm) where there is a pose of the camera."""
+    for k, frame in enumerate(frames.tolist()):
+        now = camera(frame) if callable(camera) else camera
+        if now is None:
+            dropped[GAP] += 1
+        else:
+            yield k, now, (coords[k] - now.t) @ np.array(now.R, np.float64).T
 
 
 def reprojection_residuals(
@@ -122,11 +121,8 @@ def reprojection_residuals(
     """
     residuals = [np.empty(0)]
     for labels in files:
-        for frame, coords, image in zip(labels.frames, labels.coords, labels.image, strict=True):
-            now = camera_at(camera, frame)
-            if now is not None:
-                rotation = np.array(now.R, np.float64)
-                points = project_undistorted(coords, released, rotation, -rotation @ now.t / 1000)
-                off = np.linalg.norm(points - image, axis=-1)
-                residuals.append(off[np.isfinite(off)])
+        for k, _, in_camera in posed(labels.frames, labels.coords, camera, Counter()):
+            points = project_undistorted(in_camera, released, np.eye(3), np.zeros(3))
+            off = np.linalg.norm(points - labels.image[k], axis=-1)
+            residuals.append(off[np.isfinite(off)])
     return np.concatenate(residuals)
