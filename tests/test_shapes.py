@@ -130,6 +130,13 @@ def test_joints_outside_the_mask_are_counted_in_every_third():
     assert share(by=lambda k: camera() if k > 6 else None) == pytest.approx(1 / 3)
     with pytest.raises(CorruptInput, match=r"masks: 33% of the joints .* at most 30%: .*; do it"):
         share(0.3, hint="do it")
+    partly = Track(
+        np.arange(1), world_coords=joints(1), mask=lambda k: rlemasklib.encode(masks[0])
+    )
+    partly.world_coords[0, 1] = np.nan, 0, 0  # missing: does not count
+    assert joints_outside_mask("masks", partly, camera(), 0) == 0
+    partly.world_coords[0, 1] = 3000, 0, 4000  # outside the picture
+    assert joints_outside_mask("masks", partly, camera(), 1) == pytest.approx(1 / 3)
     nothing = Track(np.arange(0), world_coords=joints(1)[:0], mask=mask)
     assert joints_outside_mask("masks", nothing, camera(), 0.1) == 0
 
