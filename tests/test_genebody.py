@@ -118,10 +118,18 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
 
 
 def test_files_are_matched_by_number(tmp_path):
-    for name in ("mask0045.png", "mask0046.png", "mask00046.png", "Thumbs.db", ".hidden"):
+    for name in (
+        "mask0045.png",
+        "mask046.png",
+        "mask0046.png",
+        "mask00.png",
+        "mask0.png",
+        "Thumbs.db",
+    ):
         (tmp_path / name).touch()
     frames = files_by_number(tmp_path, r"mask(\d+)\.png")
-    assert {k: p.name for k, p in frames.items()} == {45: "mask0045.png", 46: "mask0046.png"}
+    names = {k: p.name for k, p in frames.items()}
+    assert names == {0: "mask0.png", 45: "mask0045.png", 46: "mask046.png"}
     assert files_by_number(tmp_path / "absent", r"mask(\d+)\.png") == {}
 
 
@@ -147,10 +155,11 @@ def test_missing_pieces_keep_the_poses_of_all_views_alike(raw):
     performer = find_performer(raw, "train", "dannier", main.Options())
     for v in performer.views:
         (folder / "image" / v / "0050.jpg").unlink()
+        (folder / "mask" / v / "mask0049.png").unlink()
     performer = find_performer(raw, "train", "dannier", main.Options())
-    assert performer.frames == [45, 46, 47, 49]
+    assert performer.frames == [45, 46, 47]
     assert list(performer.params) == [45, 46, 47, 49, 50]
-    assert load(raw, "dannier/00").dropped["parameters without any picture"] == 1
+    assert load(raw, "dannier/00").dropped["parameters without any picture"] == 2
 
 
 def test_a_damaged_mask_costs_one_frame(raw):
@@ -267,12 +276,13 @@ def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
     assert main.doctor(raw, main.Options()) == []
     (raw / TRAIN / "dannier" / "annots.npy").unlink()
     (raw / TRAIN / "zhuna2" / "image" / "00" / "notes.txt").touch()
+    (raw / TRAIN / "zhuna2" / "image" / "00" / ".hidden").touch()
     (raw / TRAIN / "zhuna2" / "mask" / "01" / "mask0099.png").unlink()
     shutil.rmtree(raw / "body_models")
     monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
     problems = "\n".join(main.doctor(raw, main.Options()))
     assert "annots.npy: file is missing" in problems
-    assert "zhuna2/00: unexpected file notes.txt" in problems
+    assert "zhuna2/00: unexpected file notes.txt" in problems and ".hidden" not in problems
     assert "1 of 4 frames with parameters have no mask" in problems
     assert "SMPL-X model files not found for: female, male" in problems
     assert "keypoints3d" in main.calibrate(raw, main.Options())[0]

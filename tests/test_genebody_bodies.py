@@ -15,6 +15,7 @@ from posepile.ds.genebody import main
 from posepile.ds.genebody.body import world_joints
 from posepile.ds.genebody.subjects import Performer
 from posepile.errors import CorruptInput, UsageError
+from posepile.formats.mesh_files import read_obj_vertices
 from posepile.miniature.truth import read_truth
 
 
@@ -93,6 +94,9 @@ def test_pca_hands_are_told_by_their_length(body_file, n):
     expected = hands.mean[1] + sum(c * hands.components[1, i] for i, c in enumerate(coefficients))
     got = read(path, "male", model).parameters["pose"][120:]
     np.testing.assert_allclose(got, expected, atol=1e-5)
+    other = read(path, "male", model, hand_mean="none").parameters["pose"]
+    np.testing.assert_allclose(other[120:], expected, atol=1e-5)  # always about the mean
+    np.testing.assert_allclose(other[75:120], param["smplx"]["left_hand_pose"].ravel(), atol=1e-6)
     assert f"{n} PCA numbers" in read(path, "male", None).left_out
 
 
@@ -233,10 +237,9 @@ def test_a_wrong_assumption_about_the_body_is_named(raw, options, message):
 
 
 def rewrite_mesh(path, change):
-    text = path.read_text().splitlines()
-    rows = np.array([line.split()[1:] for line in text if line.startswith("v ")], float)
+    vertices = change(read_obj_vertices(path))
     path.unlink()
-    path.write_text("\n".join(f"v {x} {y} {z}" for x, y, z in change(rows)) + "\nf 1 2 3\n")
+    path.write_text("\n".join(f"v {x} {y} {z}" for x, y, z in vertices) + "\nf 1 2 3\n")
 
 
 def test_mesh_without_scale_and_mesh_of_another_body(raw):
