@@ -86,7 +86,7 @@ def test_the_camera_projects_as_the_lens_and_not_as_the_released_matrix(portrait
     cam = miniature.gopro(12, 5, 1.5, upright=portrait)
     entry = camera_entry(cam)
     lens = cameras.exo_lens(entry, [], "here")
-    assert lens.source == "recovered" and lens.size == cam.size
+    assert lens.size == cam.size
     points = miniature.joints_of(miniature.REPAIR)[1, miniature.BODY]
     truth = cam.project(points)
     mine = project(cameras.make_camera(lens), points)
@@ -108,7 +108,7 @@ def test_gopro_calibs_blanks_and_quality(tmp_path):
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, cams)
     assert ", KANNALABRANDTK3," in path.read_text()  # the blanks are there
-    rows = cameras.read_gopro_calibs(path)
+    rows = aria_files.read_static_cameras(path)
     assert set(rows) == {"cam01", "cam02"}, "cam03 has quality 0"
     for name, cam in cams.items():
         (row,) = rows[name]
@@ -117,7 +117,7 @@ def test_gopro_calibs_blanks_and_quality(tmp_path):
         np.testing.assert_allclose(row.rotation, cam.rotation, atol=1e-9)
         np.testing.assert_allclose(1000 * row.translation, cam.translation, atol=1e-6)
         lens = cameras.exo_lens(camera_entry(cam), [row], "here")
-        assert lens.source == "gopro_calibs" and lens.size == cam.size
+        assert lens.size == cam.size and lens.distortion is row.distortion
 
 
 @pytest.mark.parametrize("quality", ["0", "-1"])
@@ -126,13 +126,13 @@ def test_cameras_that_are_not_localized_in_the_csv_are_recovered(tmp_path, quali
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, {"cam01": cam})
     path.write_text(path.read_text().replace(", 1\n", f", {quality}\n"))
-    assert cameras.read_gopro_calibs(path) == {}
+    assert aria_files.read_static_cameras(path) == {}
     # of a camera that is not localized nothing else need be there
     header, row = path.read_text().splitlines()[:2]
     names, values = header.split(","), row.split(",")
     values = [v if n.strip() in ("cam_uid", "quality") else "" for n, v in zip(names, values)]  # noqa: B905
     path.write_text(f"{header}\n{','.join(values)}\n")
-    assert cameras.read_gopro_calibs(path) == {}
+    assert aria_files.read_static_cameras(path) == {}
 
 
 def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(tmp_path):
@@ -141,7 +141,9 @@ def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(tmp_path):
     size = (3840, 2160)
     lying = replace(cam, size=size, intrinsics=lens_matrix(miniature.LENS_F, size))
     miniature.write_gopro_calibs(path, {"cam01": lying})
-    lens = cameras.exo_lens(camera_entry(cam), cameras.read_gopro_calibs(path)["cam01"], "here")
+    lens = cameras.exo_lens(
+        camera_entry(cam), aria_files.read_static_cameras(path)["cam01"], "here"
+    )
     assert lens.size == (2160, 3840)
     np.testing.assert_allclose(lens.matrix, cam.intrinsics)
 
@@ -150,7 +152,7 @@ def test_the_two_sources_must_agree(tmp_path):
     cam = miniature.gopro(10, 5, 1.7)
     path = tmp_path / "gopro_calibs.csv"
     miniature.write_gopro_calibs(path, {"cam01": cam})
-    (row,) = cameras.read_gopro_calibs(path)["cam01"]
+    (row,) = aria_files.read_static_cameras(path)["cam01"]
     other = replace(cam, intrinsics=lens_matrix(1.002 * miniature.LENS_F, (3840, 2160)))
     with pytest.raises(CorruptInput, match=r"released fx .* gives .*allowed 0.001"):
         cameras.exo_lens(camera_entry(other), [row], "pose.json, cam01", "calibs.csv")
@@ -169,10 +171,10 @@ def test_another_lens_model_or_a_broken_row_is_named(tmp_path):
     text = path.read_text()
     path.write_text(text.replace("KANNALABRANDTK3", "FISHEYE624", 1))
     with pytest.raises(CorruptInput, match=r"line 2\.intrinsics_type: found 'FISHEYE624'"):
-        cameras.read_gopro_calibs(path)
+        aria_files.read_static_cameras(path)
     path.write_text(text.replace("3840", "wide", 1))
     with pytest.raises(CorruptInput, match="line 2, column image_width: found 'wide'"):
-        cameras.read_gopro_calibs(path)
+        aria_files.read_static_cameras(path)
 
 
 def test_the_self_check_uses_undistorted_pixels(raw):
@@ -202,7 +204,8 @@ def test_the_lens_of_the_glasses_is_matched_or_refused():
     rng = np.random.default_rng(0)
     rays = np.c_[rng.uniform(-0.9, 0.9, (50, 2)), np.ones(50)]
     mine = fitting.project_fisheye624(params, rays)
-    theirs = miniature.Glasses((1408, 1408), np.eye(3), np.eye(3), np.zeros(3)).project(rays)
+    camera = miniature.glasses(miniature.REPAIR, 0)
+    theirs = replace(camera, rotation=np.eye(3), translation=np.zeros(3)).project(rays)
     np.testing.assert_allclose(mine, theirs, atol=1e-6)
     with pytest.raises(CorruptInput, match=r"matched only to 0\.\d\d px, allowed 0.01"):
         fitting.fit_fisheye624("another file", *field, 0.01)

@@ -9,7 +9,7 @@ it is recovered here by inverting the function above.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,9 @@ import numpy as np
 
 from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.errors import CorruptInput
-from posepile.formats.schema import Array, OneOf, check
-from posepile.formats.text_files import read_csv, read_json
+from posepile.formats.aria_files import StaticCamera, read_static_cameras
+from posepile.formats.schema import Array, check
+from posepile.formats.text_files import read_json
 from posepile.geometry import cameras
 from posepile.geometry.fitting import matrix_before_undistortion, undistorted_matrix
 
@@ -36,36 +37,8 @@ GOPRO = {
     "distortion_coeffs": Array(4, 1, squeezed=True),
     "camera_extrinsics": Array("3 or 4", 4),
 }
-NUMBERS = [*(f"t{a}_world_cam" for a in "xyz"), *(f"q{a}_world_cam" for a in "xyzw")]
-NUMBERS += ["image_width", "image_height", *(f"intrinsics_{i}" for i in range(8))]
-# Of a camera that is not localized, the others may be empty.
-CALIB_COLUMNS = {"cam_uid": str, "quality": float, "intrinsics_type?": str}
-CALIB_COLUMNS |= {f"{name}?": float for name in NUMBERS}
-CALIB_ROW = {"cam_uid": str, "intrinsics_type": OneOf("KANNALABRANDTK3")}
-CALIB_ROW |= dict.fromkeys(NUMBERS, float)
 
 released_matrix = partial(undistorted_matrix, balance=BALANCE)
-
-
-@dataclass(frozen=True)
-class Lens:
-    """A GoPro as it is, for full-size images.
-
-    Attributes:
-        matrix: Intrinsics of the lens ``[3, 3]``.
-        distortion: k1..k4 of the Kannala-Brandt model.
-        size: Width and height of the image the matrix is for.
-        rotation: World to camera ``[3, 3]``.
-        translation: After rotation, metres ``[3]``.
-        source: ``gopro_calibs`` or ``recovered``.
-    """
-
-    matrix: np.ndarray
-    distortion: np.ndarray
-    size: tuple[int, int]
-    rotation: np.ndarray
-    translation: np.ndarray
-    source: str = "gopro_calibs"
 
 
 def read_camera_pose(path: Path) -> dict:
@@ -78,12 +51,14 @@ def load_camera(
     entry: dict, csv_file: Path | None, key: str, where: str, downscaled: bool
 ) -> deltacamera.Camera:
     """Returns the static camera of a GoPro for frames of the video, full-size or downscaled."""
-    rows = read_gopro_calibs(csv_file) if csv_file else {}
+    rows = read_static_cameras(csv_file, hint=GET_CALIBS) if csv_file else {}
     lens = exo_lens(entry, rows.get(key, []), where, str(csv_file or ""))
     return make_camera(lens, downscaled_size(lens.size) if downscaled else lens.size)
 
 
-def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") -> Lens:
+def exo_lens(
+    entry: dict, calibs: list[StaticCamera], where: str, csv_name: str = ""
+) -> StaticCamera:
     """Returns the calibration of one GoPro.
 
     Args:
@@ -101,7 +76,7 @@ def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") ->
     translation = found["camera_extrinsics"][:3, 3]
     if not calibs:
         matrix, size = recover_lens(released, distortion, where)
-        return Lens(matrix, distortion, size, rotation, translation, "recovered")
+        return StaticCamera(matrix, distortion, size, rotation, translation)
 
     calib = min(calibs, key=lambda c: _pose_difference(c, rotation, translation)[1])
     calib = _fit_to_released(calib, released)
@@ -151,31 +126,9 @@ def centred_size(released: np.ndarray) -> tuple[int, int] | None:
     return next((size for size in FULL_SIZES if np.abs(twice - size).max() < 0.02), None)
 
 
-def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
-    """Returns ``gopro_calibs.csv``: camera -> its localized rows (quality 1).
-
-    Raises:
-        CorruptInput: Missing columns, not a number, or another lens model.
-    """
-    from scipy.spatial.transform import Rotation
-
-    result: dict[str, list[Lens]] = {}
-    for line, row in enumerate(read_csv(path, CALIB_COLUMNS, hint=GET_CALIBS), start=2):
-        if row["quality"] != 1:
-            continue
-        row["intrinsics_type"] = (row["intrinsics_type"] or "").upper()
-        found = check(row, CALIB_ROW, path, f"line {line}")
-        to_world = Rotation.from_quat([found[f"q{a}_world_cam"] for a in "xyzw"]).as_matrix()
-        center = np.array([found[f"t{a}_world_cam"] for a in "xyz"])
-        fx, fy, cx, cy, *distortion = (found[f"intrinsics_{i}"] for i in range(8))
-        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        size = (int(found["image_width"]), int(found["image_height"]))
-        lens = Lens(matrix, np.array(distortion), size, to_world.T, -to_world.T @ center)
-        result.setdefault(found["cam_uid"], []).append(lens)
-    return result
-
-
-def make_camera(lens: Lens, image_size: tuple[int, int] | None = None) -> deltacamera.Camera:
+def make_camera(
+    lens: StaticCamera, image_size: tuple[int, int] | None = None
+) -> deltacamera.Camera:
     """Returns the camera for frames of the video, in millimetres.
 
     Frames of another size than the lens has are a resize of the full image, each axis by its own
@@ -210,7 +163,7 @@ def project_undistorted(
         return (cam @ released.T)[..., :2] / cam[..., 2:]
 
 
-def _fit_to_released(calib: Lens, released: np.ndarray) -> Lens:
+def _fit_to_released(calib: StaticCamera, released: np.ndarray) -> StaticCamera:
     """Turns a landscape calibration of an upright GoPro, then scales it to the released width."""
     size = centred_size(released)
     if size is None:
@@ -222,7 +175,7 @@ def _fit_to_released(calib: Lens, released: np.ndarray) -> Lens:
     return replace(calib, matrix=matrix * np.array([[scale], [scale], [1.0]]), size=size)
 
 
-def _pose_difference(calib: Lens, rotation: np.ndarray, translation: np.ndarray):
+def _pose_difference(calib: StaticCamera, rotation: np.ndarray, translation: np.ndarray):
     """Returns the angle in degrees and the distance of the optical centres in metres."""
     cosine = (np.trace(calib.rotation @ rotation.T) - 1) / 2
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
