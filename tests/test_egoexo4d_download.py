@@ -11,6 +11,7 @@ from posepile.ds.egoexo4d import (
     download,
     main,
     miniature,
+    plan,
 )
 from posepile.errors import CorruptInput, UsageError, WorkError
 
@@ -170,11 +171,11 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
     request = download.video_request(copy, wanted)
-    cost = cost_of(copy, entries, *download.filters(request, wanted.download))
+    cost = cost_of(copy, entries, *plan.filters(request, wanted.download))
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here
 
-    path = download.manifest_path(copy, "takes", "v2")
+    path = plan.manifest_path(copy, "takes", "v2")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(entries))
     lines = main.plan(copy, wanted)
@@ -195,17 +196,17 @@ def test_manifests_are_fetched_whole_or_not_at_all(tmp_path, bin_dir):
     root = tmp_path / "raw"
     wanted = download.DownloadOptions(fetch_manifests=True)
     with pytest.raises(WorkError, match=r"program aws is missing: .*posepile\[egoexo\]"):
-        download.load_manifest(root, "takes", wanted)
+        plan.load_manifest(root, "takes", wanted)
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; echo slow >&2; exit 1')
     with pytest.raises(WorkError, match="aws did not get s3://.*manifest.json: slow"):
-        download.load_manifest(root, "takes", wanted)
+        plan.load_manifest(root, "takes", wanted)
     program(bin_dir, "aws", f"echo '{EXPIRED}' >&2; exit 1")
     with pytest.raises(WorkError, match="ego4d.dev/request/ego-exo4d"):
-        download.load_manifest(root, "takes", wanted)
+        plan.load_manifest(root, "takes", wanted)
     assert not root.exists()
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[]" > "$f"')
-    assert download.load_manifest(root, "takes", wanted) == []
-    assert download.manifest_path(root, "takes", "v2").is_file()
+    assert plan.load_manifest(root, "takes", wanted) == []
+    assert plan.manifest_path(root, "takes", "v2").is_file()
 
 
 def test_plan_reaches_the_network_only_when_asked(copy, bin_dir):

@@ -1,32 +1,20 @@
-"""Calibration of Project Aria's glasses and of the static cameras beside them.
-
-Of the glasses: their JSON, alone or within a VRS recording. Of static cameras: the table
-``gopro_calibs.csv`` of the machine perception services (MPS).
-"""
+"""Calibration of Project Aria's glasses: their JSON, alone or within a VRS recording."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.formats.schema import AGAIN, Array, OneOf, check
-from posepile.formats.text_files import read_csv, read_json
+from posepile.formats.schema import AGAIN, Array, check
+from posepile.formats.text_files import read_json
 from posepile.formats.vrs_files import read_vrs_tag
 
 RECORDED_SIZE = (1408, 1408)  # of the RGB camera, from a sensor of 2880
 SENSOR_CROP = 32  # the recorded image leaves out a border of 32 sensor pixels, then halves
 N_PARAMS = 15  # f, cx, cy, k0..k5, p0, p1, s0..s3
-_NUMBERS = [*(f"t{a}_world_cam" for a in "xyz"), *(f"q{a}_world_cam" for a in "xyzw")]
-_NUMBERS += ["image_width", "image_height", *(f"intrinsics_{i}" for i in range(8))]
-# Of a camera that is not localized, the others may be empty.
-_COLUMNS = {"cam_uid": str, "quality": float, "intrinsics_type?": str}
-_COLUMNS |= {f"{name}?": float for name in _NUMBERS}
-_ROW = {"cam_uid": str, "intrinsics_type": OneOf("KANNALABRANDTK3")}
-_ROW |= dict.fromkeys(_NUMBERS, float)
 
 
 def read_aria_lens(
@@ -85,61 +73,3 @@ def recorded_lens(params: np.ndarray, where: str = "calibration") -> np.ndarray:
             "1408 image: the calibration is not of the 2880 sensor",
         )
     return params
-
-
-@dataclass(frozen=True)
-class StaticCamera:
-    """A calibrated static camera with a fisheye lens.
-
-    Attributes:
-        matrix: Intrinsics of the lens ``[3, 3]``.
-        distortion: k1..k4 of the Kannala-Brandt model.
-        size: Width and height of the image the matrix is for.
-        rotation: World to camera ``[3, 3]``.
-        translation: After rotation, metres ``[3]``.
-    """
-
-    matrix: np.ndarray
-    distortion: np.ndarray
-    size: tuple[int, int]
-    rotation: np.ndarray
-    translation: np.ndarray
-
-
-def read_static_cameras(
-    path: str | os.PathLike, *, hint: str | None = AGAIN
-) -> dict[str, list[StaticCamera]]:
-    r"""Returns camera -> its localized rows (quality 1) of ``gopro_calibs.csv``.
-
-    >>> names = ["cam_uid", *(f"t{a}_world_cam" for a in "xyz")]
-    >>> names += [*(f"q{a}_world_cam" for a in "xyzw"), "image_width", "image_height"]
-    >>> names += ["intrinsics_type", *(f"intrinsics_{i}" for i in range(8)), "quality"]
-    >>> row = "cam01,0,0,2,0,0,0,1,3840,2160,KANNALABRANDTK3,1764,1764,1920,1080,0.04,0,0,0,1"
-    >>> _ = (folder / "gopro_calibs.csv").write_text(",".join(names) + "\n" + row)
-    >>> read_static_cameras(folder / "gopro_calibs.csv")["cam01"][0].size
-    (3840, 2160)
-
-    Args:
-        path: The table.
-        hint: What the user can do if the file is not so.
-
-    Raises:
-        CorruptInput: Missing columns, not a number, or another lens model.
-    """
-    from scipy.spatial.transform import Rotation
-
-    result: dict[str, list[StaticCamera]] = {}
-    for line, row in enumerate(read_csv(path, _COLUMNS, hint=hint), start=2):
-        if row["quality"] != 1:
-            continue
-        row["intrinsics_type"] = (row["intrinsics_type"] or "").upper()
-        found = check(row, _ROW, path, f"line {line}")
-        to_world = Rotation.from_quat([found[f"q{a}_world_cam"] for a in "xyzw"]).as_matrix()
-        center = np.array([found[f"t{a}_world_cam"] for a in "xyz"])
-        fx, fy, cx, cy, *distortion = (found[f"intrinsics_{i}"] for i in range(8))
-        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        size = (int(found["image_width"]), int(found["image_height"]))
-        pose = to_world.T, -to_world.T @ center
-        camera = StaticCamera(matrix, np.array(distortion), size, *pose)
-        result.setdefault(found["cam_uid"], []).append(camera)
-    return result

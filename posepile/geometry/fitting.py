@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -139,49 +138,38 @@ def matrix_before_undistortion(
     where: str | os.PathLike,
     undistorted: np.ndarray,
     distortion: np.ndarray,
-    sizes: Sequence[tuple[int, int]],
+    size: tuple[int, int],
     balance: float,
     *,
     hint: str | None = None,
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Returns the matrix ``[3, 3]`` of the fisheye lens behind that of its undistorted picture.
+) -> np.ndarray:
+    """Returns the matrix ``[3, 3]`` of the fisheye lens whose undistorted picture has a matrix.
 
     The inverse of :func:`undistorted_matrix`. The principal point is the middle of the picture,
     which that function leaves where it is; what remains is one number, the focal length, of which
     the given one is a strictly increasing function as long as the whole picture is in front of
     the lens.
 
-    >>> matrix, size = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), (640, 480)
-    >>> undistorted = undistorted_matrix(matrix, np.array([0.05, 0, 0, 0]), size, 0.8)
-    >>> found = matrix_before_undistortion("camera 1", undistorted, [0.05, 0, 0, 0], [size], 0.8)
-    >>> found[0][0].round(3), found[1]
-    (array([500.,   0., 320.]), (640, 480))
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> lens = (np.array([0.05, 0, 0, 0]), (640, 480), 0.8)
+    >>> matrix_before_undistortion("camera 1", undistorted_matrix(matrix, *lens), *lens).round(3)
+    array([[500.,   0., 320.],
+           [  0., 500., 240.],
+           [  0.,   0.,   1.]])
 
     Args:
         where: File and camera, for messages.
         undistorted: ``[3, 3]``, principal point in the middle.
         distortion: As there.
-        sizes: Width and height that the picture may have.
+        size: As there.
         balance: As there.
         hint: What the user can do if it cannot be found.
 
-    Returns:
-        The matrix, and the size of which the principal point is the middle.
-
     Raises:
-        CorruptInput: It is the middle of none, or no focal length reproduces the given one.
+        CorruptInput: No focal length reproduces the given one.
     """
     from scipy.optimize import brentq
 
-    size, distortion = centred_size(undistorted, sizes), np.asarray(distortion, np.float64)
-    if size is None:
-        texts = " or ".join(f"{w}x{h}" for w, h in sizes)
-        raise CorruptInput(
-            where,
-            f"principal point ({undistorted[0, 2]:.3f}, {undistorted[1, 2]:.3f}); expected the "
-            f"centre of an image of {texts}, else the lens cannot be recovered",
-            hint=hint,
-        )
     aspect = undistorted[0, 0] / undistorted[1, 1]
 
     def lens(f: float) -> np.ndarray:
@@ -196,7 +184,7 @@ def matrix_before_undistortion(
         raise CorruptInput(
             where,
             f"no focal length of {low:.0f}..{FOCAL_RANGE[1]:.0f} px gives {found} with distortion "
-            f"{distortion.tolist()}",
+            f"{np.asarray(distortion).tolist()}",
             hint=hint,
         )
     f = brentq(error, low, FOCAL_RANGE[1], xtol=1e-9, rtol=1e-12)
@@ -206,19 +194,7 @@ def matrix_before_undistortion(
             f"the recovered focal length {f:.4f} px misses {found} by {error(f):.2g}",
             hint=hint,
         )
-    return lens(f), size
-
-
-def centred_size(
-    matrix: np.ndarray, sizes: Sequence[tuple[int, int]], tolerance: float = 0.02
-) -> tuple[int, int] | None:
-    """Returns the picture size of which the principal point is half, None if of none.
-
-    >>> centred_size(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), [(640, 480)])
-    (640, 480)
-    """
-    twice = 2 * matrix[:2, 2]
-    return next((size for size in sizes if np.abs(twice - size).max() < tolerance), None)
+    return lens(f)
 
 
 def _largest_distorted_angle(distortion: np.ndarray) -> float:

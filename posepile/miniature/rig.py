@@ -53,30 +53,6 @@ class RigCamera:
         return np.asarray(points) @ np.asarray(self.rotation)[2] + self.translation[2]
 
 
-@dataclass(frozen=True)
-class Fisheye624Camera(RigCamera):
-    """A camera with the lens of Project Aria's glasses.
-
-    Attributes:
-        lens: f, cx, cy, k0..k5, p0, p1, s0..s3 for its picture; intrinsics do not count.
-    """
-
-    lens: tuple[float, ...] = ()
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Returns pixels ``[n, 2]`` of world points ``[n, 3]`` (mm), NaN beyond 57 degrees."""
-        x, y, z = (np.asarray(points) @ np.asarray(self.rotation).T + self.translation).T
-        f, cx, cy, *k, p0, p1, s0, s1, s2, s3 = self.lens
-        t = np.arctan2(np.hypot(x, y), z)
-        t = np.where(t < np.radians(57), t, np.nan)
-        bent = t + sum(c * t ** (2 * n + 3) for n, c in enumerate(k))
-        u, v = bent * x / np.hypot(x, y), bent * y / np.hypot(x, y)
-        rr = u * u + v * v
-        du = 2 * u * (u * p0 + v * p1) + p0 * rr + s0 * rr + s1 * rr**2
-        dv = 2 * v * (u * p0 + v * p1) + p1 * rr + s2 * rr + s3 * rr**2
-        return np.stack([f * (u + du) + cx, f * (v + dv) + cy], axis=-1)
-
-
 _UP = {"y": (0, 1, 0), "-y": (0, -1, 0), "z": (0, 0, 1)}
 
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.egoexo4d import cameras, takes
+from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.annotations import BODY_INDICES, PARTS, read_labels
-from posepile.ds.egoexo4d.cameras import RECORDED_SIZE, project_undistorted
+from posepile.ds.egoexo4d.cameras import project_undistorted
 from posepile.errors import UsageError, WorkError
 from posepile.evaluation import predictions
 from posepile.evaluation.command import Report, add_options, make_parser, run
@@ -101,7 +101,7 @@ def evaluate_body(
         if "bouldering" in take["take_name"]:
             continue
         uid, content = take["take_uid"], read_labels(file)
-        glasses, _ = cameras.read_glasses(takes.camera_pose_file(root, split, uid))
+        glasses, _ = aria.read_glasses(takes.camera_pose_file(root, split, uid))
         frames = [f for f in content.frames.tolist() if f in glasses]
         left_out["without a pose of the glasses"] += len(content.frames) - len(frames)
         true = content.coords[np.isin(content.frames, frames)][:, BODY_INDICES]
@@ -145,7 +145,7 @@ def load_predictions(root: Path, path: Path, what: str, split: str = "") -> dict
         return {f"{uid}/body/{frame}": pose / 1000 for (uid, frame), pose in poses.items()}
     result = {}
     for (uid, frame), coords in poses.items():
-        glasses, _ = cameras.read_glasses(takes.camera_pose_file(root, split, uid))
+        glasses, _ = aria.read_glasses(takes.camera_pose_file(root, split, uid))
         if frame in glasses:
             camera = coords / 1000 @ glasses[frame][0].T + glasses[frame][1]
             result |= {f"{uid}/{frame}/{hand}_3d": camera[PARTS[hand]] for hand in HANDS}
@@ -213,10 +213,10 @@ def hand_truth(root: Path, split: str, labels="manual", use_mask=True) -> tuple[
         if takes.scenario(take) not in HAND_SCENARIOS:
             left_out[f"takes of {takes.scenario(take)}"] += 1
             continue
-        glasses, camera = cameras.read_glasses(takes.camera_pose_file(root, split, uid))
+        glasses, camera = aria.read_glasses(takes.camera_pose_file(root, split, uid))
         if use_mask:
-            file = takes.calibration_file(root, take, f"{camera}_{cameras.RGB_STREAM}")
-            mask = rectified_mask(cameras.read_lens(file, f"{name} (see also --no-mask)", name))
+            file = takes.calibration_file(root, take, f"{camera}_{aria.RGB_STREAM}")
+            mask = rectified_mask(aria.read_lens(file, f"{name} (see also --no-mask)", name))
         content = read_labels(labels_file, camera)
         if labels == "manual":
             content.coords[content.views < MIN_VIEWS] = np.nan
@@ -285,7 +285,7 @@ def rectified_mask(lens: np.ndarray) -> np.ndarray:
     y, x = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2) / FOCAL
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
     pixels = project_fisheye624(lens, rays)
-    inside = ((pixels > -0.5) & (pixels < RECORDED_SIZE[0] - 0.5)).all(axis=1)
+    inside = ((pixels > -0.5) & (pixels < aria.RECORDED_SIZE[0] - 0.5)).all(axis=1)
     return (inside & (np.hypot(*(pixels - lens[1:3]).T) <= IMAGE_CIRCLE)).reshape(x.shape)
 
 

@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from posepile.ds.egoexo4d import cameras, takes, tracks
+from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
-from posepile.ds.egoexo4d.download import DownloadOptions, calibrate, doctor, download, plan
+from posepile.ds.egoexo4d.download import DownloadOptions, download
+from posepile.ds.egoexo4d.plan import calibrate, doctor, plan
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
@@ -116,8 +117,8 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the labels and the camera of one video."""
     files, take, name = unit_files(unit), unit.args["take"], unit.args["camera"]
-    is_ego, is_test = name.endswith(cameras.RGB_STREAM), unit.split == "test"
-    strict, rot90 = options.frame_count == "strict", cameras.QUARTER_TURNS if is_ego else 0
+    is_ego, is_test = name.endswith(aria.RGB_STREAM), unit.split == "test"
+    strict, rot90 = options.frame_count == "strict", aria.QUARTER_TURNS if is_ego else 0
     video = Video(files["video"], take["n_frames"], mismatch_known=not strict, rot90=rot90)
 
     def image_name(frame: int, person: int) -> str:
@@ -129,7 +130,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         dropped[unit.args["skip"]] += take["n_frames"] or 1
         return [sequence]
 
-    key = name.removesuffix(f"_{cameras.RGB_STREAM}")
+    key = name.removesuffix(f"_{aria.RGB_STREAM}")
     labels = [read_labels(path, key) for path in files["labels"]]
     frames, coords = merge_labels(labels)
     for file in labels:
@@ -146,10 +147,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         return [sequence]
     small = options.video == "448"
     if is_ego:
-        camera, fit = cameras.load_glasses(entry, calibration, where, small, take["name"])
+        camera, fit = aria.load_cameras(entry, calibration, where, small, take["name"])
         checks["aria_lens_fit_px"] = fit
     else:
-        camera = cameras.load_gopro(entry, calibration, key, where, small)
+        camera = cameras.load_camera(entry, calibration, key, where, small)
     sequence.camera = camera
     released = np.array(entry["camera_intrinsics"], np.float64)
     residuals = tracks.reprojection_residuals(labels, released, camera)
@@ -163,7 +164,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
                 hint="raise dataset.max_reprojection_px or exclude the take",
             )
     if is_test:
-        wearer = cameras.wearer_outlines(entries, str(files["camera_pose"]))
+        wearer = aria.wearer_outlines(entries, str(files["camera_pose"]))
         track = tracks.prediction_track(frames, camera, wearer, dropped)
     else:
         track = tracks.labelled_track(frames, coords, camera, dropped, options.min_joints)

@@ -70,7 +70,6 @@ LENS_F, LENS_D = 1764.3, (0.0361, -0.0094, 0.0087, -0.0041)
 # FISHEYE624 of the glasses for the 2880 sensor: f, cx, cy, k0..k5, p0, p1, s0..s3.
 GLASSES = np.array([1216.7, 1462.3, 1446.1, 0.4035, -0.4851, 0.1722, 1.1215, -1.6903, 0.6468])
 GLASSES = np.append(GLASSES, [2.1e-4, -2.6e-4, -7e-4, -1e-4, 6e-4, 1e-4])
-RECORDED = (GLASSES[0] / 2, *((GLASSES[1:3] - 0.5 - 32) / 2), *GLASSES[3:])
 RECTIFIED = np.array([[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]])
 
 
@@ -81,8 +80,9 @@ def build(root: Path, seed: int = 0) -> None:
     for (take, kind), frames in LABELS.items():
         content = {i: [pose(take, i, joints)] if joints else [] for i, joints in frames.items()}
         writers.write_json(poses / TAKES[take][1] / kind / f"{UIDS[take]}.json", content)
-    same = poses / "train" / "body" / "automatic"
-    shutil.copyfile(same / f"{UIDS[REPAIR]}.json", same / f"{UIDS[DROPPED]}.json")
+    # The last file of labels but for the uid
+    kind = "train/body/automatic"
+    shutil.copyfile(poses / kind / f"{UIDS[REPAIR]}.json", poses / kind / f"{UIDS[DROPPED]}.json")
     for take, kept in KEPT.items():
         split = TAKES[take][1]
         writers.write_json(poses / split / f"camera_pose/{UIDS[take]}.json", camera_pose(take))
@@ -169,14 +169,34 @@ def small(camera: rig.RigCamera) -> rig.RigCamera:
     return replace(camera, size=size, intrinsics=matrix)
 
 
-def glasses(take: str, frame: int) -> rig.Fisheye624Camera:
+class Glasses(rig.RigCamera):
+    """The camera of the glasses, for the recorded 1408 picture before the video was turned."""
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Returns pixels ``[n, 2]`` of world points, NaN outside the field of view."""
+        x, y, z = (np.asarray(points) @ self.rotation.T + self.translation).T
+        t = np.arctan2(np.hypot(x, y), z)
+        t = np.where(t < np.radians(57), t, np.nan)
+        bent = t + sum(k * t ** (2 * n + 3) for n, k in enumerate(GLASSES[3:9]))
+        u, v = bent * x / np.hypot(x, y), bent * y / np.hypot(x, y)
+        p0, p1, s0, s1, s2, s3 = GLASSES[9:]
+        rr, tangential = u * u + v * v, 2 * (u * p0 + v * p1)
+        u, v = (
+            u + u * tangential + p0 * rr + s0 * rr + s1 * rr**2,
+            v + v * tangential + p1 * rr + s2 * rr + s3 * rr**2,
+        )
+        return np.stack([u, v], axis=1) * GLASSES[0] / 2 + (GLASSES[1:3] - 0.5 - 32) / 2
+
+
+def glasses(take: str, frame: int) -> Glasses:
     """Returns the camera between the eyes, looking at the hands; its sensor lies on its side."""
     head = joints_of(take)[frame, FACE].mean(axis=0)
-    towards, size = head + np.array([5 * frame, -640, -640]), (1408, 1408)
-    camera = rig.make_camera(size, head, towards, RECORDED[0])
+    towards = head + np.array([5 * frame, -640, -640])
+    camera = rig.make_camera((1408, 1408), head, towards, GLASSES[0] / 2)
     turn = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
-    pose_of = turn @ camera.rotation, turn @ camera.translation
-    return rig.Fisheye624Camera(size, camera.intrinsics, *pose_of, lens=RECORDED)
+    return Glasses(
+        camera.size, camera.intrinsics, turn @ camera.rotation, turn @ camera.translation
+    )
 
 
 def pose(take: str, frame: int, joints: list[int]) -> dict:

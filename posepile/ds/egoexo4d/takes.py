@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile.ds.egoexo4d.annotations import AGAIN
-from posepile.ds.egoexo4d.cameras import RGB_STREAM
+from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.files import names_in
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posepile.ds.egoexo4d import aria
 from posepile.ds.egoexo4d.annotations import JOINT_NAMES, Labels
-from posepile.ds.egoexo4d.cameras import in_field, project_undistorted
+from posepile.ds.egoexo4d.cameras import project_undistorted
 from posepile.geometry.cameras import MovingCameras
 from posepile.geometry.pictures import box_of_points, inside, project
 from posepile.recipe import Track
@@ -42,7 +43,7 @@ def labelled_track(
     for k, now, in_camera in posed(frames, coords, camera, dropped):
         size, points = now.image_shape[::-1], project(now, coords[k])
         if callable(camera):
-            points[~in_field(in_camera)] = np.nan
+            points[~aria.in_field(in_camera)] = np.nan
         seen = inside(points, size)
         if np.isfinite(coords[k]).all(axis=-1).sum() < min_joints:
             dropped[f"fewer than {min_joints} joints"] += 1
@@ -64,7 +65,13 @@ def prediction_track(
     """Returns frames without labels, for prediction: joints are all missing.
 
     The wearer is found by the pose of the glasses: the box is that of a person-sized column below
-    them (frame -> its corners ``[8, 3]``). In the ego view it is the whole image.
+    them. In the ego view it is the whole image.
+
+    Args:
+        frames: Frames to take ``[n]``.
+        camera: The camera.
+        wearer: Frame -> points around the wearer, world millimetres ``[8, 3]``; gaps are missing.
+        dropped: Counter to add to.
     """
     known = np.array([frame for frame in frames.tolist() if frame in wearer], np.int64)
     dropped.update([GAP] * (len(frames) - len(known)))
@@ -105,9 +112,12 @@ def posed(frames: np.ndarray, coords: np.ndarray | list, camera: Cameras, droppe
 def reprojection_residuals(
     files: list[Labels], released: np.ndarray, camera: Cameras
 ) -> np.ndarray:
-    """Returns how far 2D labels of a camera are from their projected 3D labels, pixels ``[n]``.
+    """Returns how far 2D labels are from their projected 3D labels, undistorted pixels ``[n]``.
 
-    Both are in the undistorted image, of which the matrix is ``released``.
+    Args:
+        files: With the 2D labels of this camera.
+        released: Matrix of the undistorted image ``[3, 3]``.
+        camera: Of which the pose is used.
     """
     residuals = [np.empty(0)]
     for labels in files:
