@@ -41,12 +41,13 @@ REASONS = {
         formats.derived.derived_rows formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.read_rows formats.text_files.iter_json formats.text_files.read_xml
         miniature.pickled.write_pickle miniature.pickled.frame miniature.pickled.write_object_npy
-        miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_mat
+        miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_csv
+        miniature.writers.write_mat
         miniature.writers.write_mat73 miniature.writers.write_npz miniature.writers.write_xml""",
     "Aria glasses: their files and lens, which other recordings with them share": """
-        formats.aria_files.read_aria_lens formats.aria_files.recorded_lens
-        geometry.fitting.project_fisheye624 geometry.fitting.fit_brown_conrady
-        geometry.fitting.undistorted_matrix geometry.fitting.matrix_before_undistortion""",
+        geometry.fitting.fit_fisheye624 geometry.fitting.matrix_before_undistortion
+        geometry.fitting.undistorted_matrix geometry.pictures.check_median_projection
+        miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
         bodies.meshes.mesh_error shapes.multiview.joints_outside_mask""",
     "AMASS and the activities that BABEL labels in it: other renders of it are to come": """
@@ -60,12 +61,12 @@ REASONS = {
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
         geometry.cameras.resize_intrinsics geometry.pictures.check_in_boxes
-        geometry.rotations.matrix_rotvec geometry.rotations.rotvec_matrix
+        geometry.rotations.rotvec_matrix
         geometry.rotations.unreal_rotation geometry.rotations.unreal_to_opencv""",
     "for the rooms above: shapes, acquire and checking": """
         formats.folders.numbered_files formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
-        geometry.agreement.values_at miniature.marks.person_color
+        geometry.agreement.values_at geometry.pictures.project_frames miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
@@ -79,7 +80,8 @@ REASONS = {
         shapes.described.units.require_pictures shapes.described.units.validate_once
         shapes.described.units.validated_clips shapes.described.validation.validate""",
     "a part of a miniature that is written by hand": """
-        miniature.kit.look_at miniature.kit.write_video miniature.writers.write_text""",
+        miniature.actor.rotvec miniature.kit.write_video
+        miniature.writers.write_text""",
 }
 FEW_USERS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 

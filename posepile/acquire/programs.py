@@ -7,56 +7,61 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from posepile.errors import WorkError
 
+# What programs print (boto3, aws) whose AWS keys are missing, wrong or expired.
+AWS_KEY_TROUBLE = (
+    *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
+    *("InvalidToken", "NoCredentials", "Unable to locate credentials", "Forbidden", "(403)"),
+    "ProfileNotFound",
+)
 _TAIL = 20_000  # characters of output that are kept
 
 
-@dataclass(frozen=True)
-class Keys:
-    """Keys that a program works with and that may be wrong or expire.
-
-    Attributes:
-        signs: Of which the program says one when they do not work.
-        renew: What to do then.
-    """
-
-    signs: tuple[str, ...]
-    renew: str
-
-    def fail_in(self, output: str) -> bool:
-        """Returns whether this is what a program says when the keys do not work."""
-        return any(sign in output for sign in self.signs)
-
-
-def run_downloader(call: Sequence[str], *, install: str, keys: Keys, skips: str) -> None:
-    """Runs a program that fetches files, passing on what it prints, until it has them all.
+def fetch_by_program(
+    call: Sequence[str],
+    *,
+    install: str,
+    renew: str,
+    key_trouble: Sequence[str] = AWS_KEY_TROUBLE,
+    left_out: Sequence[str] = (),
+) -> None:
+    """Runs a program that fetches data and goes on where it stopped, passing on what it prints.
 
     Args:
         call: Program and arguments; no shell.
         install: How to install it.
-        keys: That it works with.
-        skips: What it says of files that it leaves out, although its exit code is 0 then.
+        renew: What to do when the keys do not work.
+        key_trouble: Parts of lines that say so.
+        left_out: Parts of lines that say that files were left out, whatever the exit code.
 
     Raises:
-        WorkError: It is missing, or not all was fetched; the message says what to do.
+        WorkError: It is missing, its keys do not work, or it has not fetched everything.
     """
-    code, tail = _run(call, install)
-    skipped = next((line for line in tail.splitlines() if skips in line), None)
-    if keys.fail_in(tail) and (code or skipped or "ERROR" in tail):
-        raise WorkError(f"{call[0]}: {keys.renew}")
+    code, tail = run_program(call, install=install)
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    skipped = next((line for line in lines if any(sign in line for sign in left_out)), None)
+    if any(sign in tail for sign in key_trouble) and (code or skipped or "ERROR" in tail):
+        raise WorkError(f"{call[0]}: {renew}")
     if code or skipped:
-        last = skipped or next((x for x in reversed(tail.splitlines()) if x.strip()), "no output")
+        last = skipped or (lines[-1] if lines else "no output")
         raise WorkError(
-            f"{call[0]} ended with code {code}: {last.strip()[:200]}; run this step "
-            "again, it goes on where it stopped"
+            f"{call[0]} ended with code {code}: {last[:200]}; run this step again, it goes on "
+            "where it stopped"
         )
 
 
-def _run(call: Sequence[str], install: str) -> tuple[int, str]:
-    """Runs a program; returns its exit code and the end of its output."""
+def run_program(call: Sequence[str], *, install: str) -> tuple[int, str]:
+    """Runs a program, passing on what it prints; returns its exit code and the end of its output.
+
+    Args:
+        call: Program and arguments; no shell.
+        install: How to install it.
+
+    Raises:
+        WorkError: It is missing.
+    """
     if shutil.which(call[0]) is None:
         raise WorkError(f"the program {call[0]} is missing: {install}")
     tail = ""

@@ -175,6 +175,22 @@ def matrix_rotvec(matrices: np.ndarray) -> np.ndarray:
     return rotvecs.reshape(matrices.shape[:-1])
 
 
+def quaternion_matrix(quaternions: np.ndarray, order: str = "xyzw") -> np.ndarray:
+    """Returns rotations ``[..., 3, 3]`` of quaternions ``[..., 4]``.
+
+    >>> quaternion_matrix([1, 0, 0, 0], "wxyz").tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        quaternions: Of any length but zero.
+        order: ``xyzw`` or ``wxyz``.
+    """
+    from scipy.spatial.transform import Rotation
+
+    given = np.asarray(quaternions, np.float64)[..., [order.index(axis) for axis in "xyzw"]]
+    return Rotation.from_quat(given.reshape(-1, 4)).as_matrix().reshape(*given.shape[:-1], 3, 3)
+
+
 def _nth(i: int, matrices: np.ndarray) -> str:
     if matrices.ndim == 2:
         return "the rotation"

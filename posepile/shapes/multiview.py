@@ -31,7 +31,7 @@ import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.geometry.agreement import in_silhouette
-from posepile.geometry.pictures import inside, project
+from posepile.geometry.pictures import inside, project, project_frames
 from posepile.recipe import Sequence, Stills, Track, Unit, Video
 from posepile.shapes.units import Rows
 
@@ -181,24 +181,11 @@ def joints_outside_mask(
 
 def _joints_outside_box(track: Track, camera: Cameras) -> float:
     """Returns how far any joint projects outside the box of its frame, in pixels."""
-    points = _project_track(track, camera)
+    points = project_frames(camera, track.frames, track.world_coords)
     low = np.asarray(track.bbox)[:, None, :2]
     high = low + np.asarray(track.bbox)[:, None, 2:4]
     outside = np.maximum(low - points, points - high)
     return float(np.max(outside, where=np.isfinite(outside), initial=0.0))
-
-
-def _project_track(track: Track, camera: Cameras) -> np.ndarray:
-    """Returns the joints of every frame of a track in pixels, ``[n, J, 2]``, NaN where unseen."""
-    coords = np.asarray(track.world_coords)
-    if not callable(camera):
-        return project(camera, coords)
-    points = np.full((*coords.shape[:2], 2), np.nan)
-    for k, frame in enumerate(track.frames):
-        now = camera(int(frame))
-        if now is not None:
-            points[k] = project(now, coords[k])
-    return points
 
 
 def _select_rows(track: Track, keep: np.ndarray) -> Track:

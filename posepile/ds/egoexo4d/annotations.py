@@ -22,6 +22,7 @@ BODY_KEYS = (
 )
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 HAND_SUFFIXES = ("wrist", *(f"{finger}_{i}" for finger in FINGERS for i in range(1, 5)))
+
 JOINT_NAMES = (
     *"neck nose pelv lsho lelb lwri lhip lkne lank rsho relb rwri rhip rkne rank".split(),
     *"leye lear reye rear".split(),
@@ -33,13 +34,17 @@ EDGES = (
     "rhan1-rhan10-rhan11-rhan12-rhan13,rhan1-rhan14-rhan15-rhan16-rhan17,"
     "rhan1-rhan18-rhan19-rhan20-rhan21"
 )
+
+AGAIN = "run the download stage again; posepile doctor egoexo4d lists what is missing"
+
 # What a label source decides about as a whole: where manual and automatic labels both have a part,
 # its joints come from one of them, never mixed.
 PARTS = {"body": slice(0, 19), "left_hand": slice(19, 40), "right_hand": slice(40, 61)}
 
-# Position in JOINT_NAMES of every key of the files: left-shoulder is lsho, left_wrist lhan1.
+# Position in JOINT_NAMES of every key of the files: left-shoulder is lsho.
 KEY_TO_INDEX = {
-    k: JOINT_NAMES.index((k[0] + k.partition("-")[2])[:4] if "-" in k else k) for k in BODY_KEYS
+    key: JOINT_NAMES.index(key.replace("left-", "l").replace("right-", "r")[:4])
+    for key in BODY_KEYS
 } | {
     f"{side}_{suffix}": PARTS[f"{side}_hand"].start + i
     for side in ("left", "right")
@@ -47,33 +52,31 @@ KEY_TO_INDEX = {
 }
 BODY_INDICES = [KEY_TO_INDEX[k] for k in BODY_KEYS]  # the benchmark's order of the 17
 
-AGAIN = "run the download stage again; posepile doctor egoexo4d lists what is missing"
-
 
 @dataclass(slots=True)
 class Labels:
     """The content of one label file.
 
     Attributes:
-        frames: Annotated frames with at least one joint, ascending, int ``[n]``.
+        frames: Annotated frames, ascending, int ``[n]``.
         coords: ``[n, 61, 3]`` world millimetres, NaN = missing.
         views: ``[n, 61]`` number of views each point was triangulated from, 0 = missing.
-        image: ``[n, 61, 2]`` pixels of one camera's undistorted image, NaN = missing.
+        image: ``[n, 61, 2]`` pixels of the undistorted image of one camera, NaN = missing.
         dropped: Frames left out while reading, by reason.
     """
 
     frames: np.ndarray
     coords: np.ndarray
     views: np.ndarray
-    image: np.ndarray | None = None
+    image: np.ndarray
     dropped: Counter = field(default_factory=Counter)
 
 
 def read_labels(path: Path, camera: str | None = None) -> Labels:
-    """Returns a file of ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}``.
+    """Returns frames with at least one joint of a file of labels of one kind and source.
 
     Args:
-        path: The file.
+        path: ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}/<take_uid>.json``.
         camera: Also read the 2D labels of this camera.
 
     Raises:
@@ -81,7 +84,7 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
     """
     dropped: Counter = Counter()
     rows = {}
-    pose = {"annotation3D?": {"*": None}, "annotation2D?": {f"{camera}?": {"*": None}}}
+    pose = {"annotation3D?": {"*": dict}, "annotation2D?": {f"{camera}?": {"*": dict}}}
     for key, poses in read_json(path, {"*": [pose]}, hint=AGAIN).items():
         if not (key.isascii() and key.isdigit()):
             raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
@@ -92,25 +95,28 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
         else:
             rows[int(key)] = poses[0]
 
-    frames, shape = np.array(sorted(rows), np.int64), (len(rows), len(JOINT_NAMES))
+    shape = (len(rows), len(JOINT_NAMES))
     coords, image = np.full((*shape, 3), np.nan), np.full((*shape, 2), np.nan)
     views = np.zeros(shape, np.int64)
-    for k, frame in enumerate(frames.tolist()):
-        world = rows[frame]["annotation3D"]
-        pixels = (rows[frame].get("annotation2D") or {}).get(camera) or {}
-        for target, joints, axes in ((coords, world, "xyz"), (image, pixels, "xy")):
-            for name, joint in joints.items():
-                try:
-                    target[k, KEY_TO_INDEX[name]] = [joint[a] for a in axes]  # null becomes NaN
-                except (KeyError, TypeError, ValueError):
-                    reason = f"joint {name!r} has no numbers {', '.join(axes)}"
-                    if name not in KEY_TO_INDEX:
-                        reason = f"unknown joint {name!r}; expected one of the 17 body or 42 hand "
-                        reason += "joints (e.g. left-shoulder, right_index_2)"
-                    raise CorruptInput(path, reason, frame=frame) from None
-        for name, joint in world.items():
-            views[k, KEY_TO_INDEX[name]] = joint.get("num_views_for_3d") or 0
-    return Labels(frames, 1000 * coords, views, image, dropped)
+    for k, frame in enumerate(sorted(rows)):
+        for name, joint in rows[frame]["annotation3D"].items():
+            j, meters = _joint(path, frame, name, joint, "xyz")
+            coords[k, j], views[k, j] = 1000 * meters, joint.get("num_views_for_3d") or 0
+        for name, joint in rows[frame].get("annotation2D", {}).get(camera, {}).items():
+            j, pixels = _joint(path, frame, name, joint, "xy")
+            image[k, j] = pixels
+    return Labels(np.array(sorted(rows), np.int64), coords, views, image, dropped)
+
+
+def _joint(path: Path, frame: int, name: str, joint: dict, axes: str) -> tuple[int, np.ndarray]:
+    if name not in KEY_TO_INDEX:
+        known = "one of the 17 body or 42 hand joints (e.g. left-shoulder, right_index_2)"
+        raise CorruptInput(path, f"unknown joint {name!r}; expected {known}", frame=frame)
+    try:
+        return KEY_TO_INDEX[name], np.array([joint[a] for a in axes], np.float64)  # null: NaN
+    except (KeyError, TypeError, ValueError):
+        message = f"joint {name!r} has no numbers {', '.join(axes)}"
+        raise CorruptInput(path, message, frame=frame) from None
 
 
 def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,6 @@ import numpy as np
 
 from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.annotations import BODY_INDICES, PARTS, read_labels
-from posepile.ds.egoexo4d.cameras import project_undistorted
 from posepile.errors import UsageError, WorkError
 from posepile.evaluation import predictions
 from posepile.evaluation.command import Report, add_options, make_parser, run
@@ -249,7 +248,8 @@ def hand_validity(
     predictions may be relative to; validity bool ``[21]``; and the box x1, y1, x2, y2.
     """
     world = np.where(implausible_joints(world)[:, None], np.nan, world)
-    camera, points = world / 1000 @ pose[0].T + pose[1], project_undistorted(world, LINEAR, *pose)
+    camera = world / 1000 @ pose[0].T + pose[1]
+    points = (camera @ LINEAR.T)[:, :2] / np.where(camera[:, 2:] > 0, camera[:, 2:], np.nan)
     with np.errstate(invalid="ignore"):
         seen = np.where(visible(image, mask)[:, None], image, np.nan)
         near = np.linalg.norm(points - seen, axis=1) <= MAX_LABEL_ERROR

@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
-from posepile.ds.egoexo4d.download import DownloadOptions, download
-from posepile.ds.egoexo4d.plan import calibrate, doctor, plan
-from posepile.errors import CorruptInput
+from posepile.ds.egoexo4d.download import DownloadOptions, coverage, doctor, download, plan
+from posepile.geometry.pictures import check_median_projection
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
-from posepile.shapes.units import make_unit, unit_files
+from posepile.shapes.units import unit_files, view_units
 
 __all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "load_unit", "plan"]
 
@@ -91,46 +90,55 @@ class Options(BaseModel):
         return value
 
 
+def calibrate(root: Path, options: Options) -> list[str]:
+    """Nothing is kept (each video's lens is recovered on loading); says what is on disk."""
+    return coverage(root, options)
+
+
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video that is on disk and has labels (test: calibrated cameras)."""
     for take in takes.labelled_takes(root, options):
-        name, skip = take.entry["take_name"], ""
+        name, skip, shared = take.entry["take_name"], "", {}
         if take.entry.get("is_dropped"):
             skip = "take is marked is_dropped"
         elif "bouldering" in name.lower() and not options.bouldering:
             skip = "bouldering take"
         elif take.camera_pose is None:
             skip = "take without camera_pose"
-        args = {"take": takes.facts(take.entry), "skip": skip}
-        for camera, video in take.videos.items():
-            if video is None:
-                continue  # downloads are selective; calibrate says how many are not here
-            files = {"video": video}
-            if not skip:
-                calibration = takes.calibration_file(root, take.entry, camera)
-                files |= {"camera_pose": take.camera_pose, "labels": take.labels}
-                files |= {"calibration": calibration} if calibration else {}
-            id = f"{take.split}/{name}/{camera}"
-            yield make_unit(id, take.split, files, camera=camera, **args)
+        else:
+            shared = {"camera_pose": take.camera_pose, "labels": take.labels}
+        facts = {"name": name, "n_frames": takes.n_frames(take.entry), "skip": skip}
+        facts["activity"] = take.entry.get("task_name") or takes.scenario(take.entry)
+        place = take.entry.get("physical_setting_uid") or take.entry.get("university_name")
+        facts["scene"] = str(place or "unknown")
+        yield from view_units(f"{take.split}/{name}", take.split, take.views, shared, **facts)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the labels and the camera of one video."""
-    files, take, name = unit_files(unit), unit.args["take"], unit.args["camera"]
-    is_ego, is_test = name.endswith(aria.RGB_STREAM), unit.split == "test"
-    strict, rot90 = options.frame_count == "strict", aria.QUARTER_TURNS if is_ego else 0
-    video = Video(files["video"], take["n_frames"], mismatch_known=not strict, rot90=rot90)
-
-    def image_name(frame: int, person: int) -> str:
-        return f"{take['name']}/{name}/{frame:06d}.jpg"
-
-    sequence = Sequence(unit.id, unit.split, video, None, [], image_name, take["scene"])
-    dropped, checks = sequence.dropped, sequence.checks
-    if unit.args["skip"]:
-        dropped[unit.args["skip"]] += take["n_frames"] or 1
+    files, take, view = unit_files(unit), unit.args, unit.args["view"]
+    is_ego, is_test = view.endswith(aria.RGB_STREAM), unit.split == "test"
+    video = Video(
+        files["video"],
+        n_frames=take["n_frames"],
+        mismatch_known=options.frame_count == "report",
+        rot90=aria.QUARTER_TURNS if is_ego else 0,
+    )
+    sequence = Sequence(
+        unit.id,
+        unit.split,
+        video,
+        camera=None,
+        tracks=[],
+        image_name=lambda frame, _: f"{take['name']}/{view}/{frame:06d}.jpg",
+        scene=take["scene"],
+    )
+    dropped = sequence.dropped
+    if take["skip"]:
+        dropped[take["skip"]] += take["n_frames"] or 1
         return [sequence]
 
-    key = name.removesuffix(f"_{aria.RGB_STREAM}")
+    key = view.removesuffix(f"_{aria.RGB_STREAM}")
     labels = [read_labels(path, key) for path in files["labels"]]
     frames, coords = merge_labels(labels)
     for file in labels:
@@ -140,34 +148,29 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             dropped["takes.json does not say how many frames"] += 1
         frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
 
-    entries, calibration = cameras.read_camera_pose(files["camera_pose"]), files.get("calibration")
-    entry, where = entries.get(key), f"{files['camera_pose']}, {key}"
-    if entry is None:
+    where = f"{files['camera_pose']}, {key}"
+    entries = cameras.read_camera_pose(files["camera_pose"])
+    if key not in entries:
         dropped["camera is not localized in camera_pose"] += len(frames)
         return [sequence]
-    small = options.video == "448"
+    source = entries[key], files.get("calibration"), where, options.video == "448"
     if is_ego:
-        camera, fit = aria.load_cameras(entry, calibration, where, small, take["name"])
-        checks["aria_lens_fit_px"] = fit
+        sequence.camera, undistorted, fit = aria.load_cameras(*source, take["name"])
+        sequence.checks["aria_lens_fit_px"] = fit
     else:
-        camera = cameras.load_camera(entry, calibration, key, where, small)
-    sequence.camera = camera
-    released = np.array(entry["camera_intrinsics"], np.float64)
-    residuals = tracks.reprojection_residuals(labels, released, camera)
-    if len(residuals):
-        checks["reprojection_px"] = float(np.median(residuals))
-        if checks["reprojection_px"] > options.max_reprojection_px:
-            raise CorruptInput(
-                where,
-                f"2D labels lie {checks['reprojection_px']:.1f} px (median) from the projected 3D "
-                f"labels, allowed {options.max_reprojection_px:g}",
-                hint="raise dataset.max_reprojection_px or exclude the take",
-            )
+        sequence.camera, undistorted = cameras.load_cameras(*source, key)
+    if labels:
+        pairs = zip(*((file.frames, file.coords, file.image) for file in labels), strict=True)
+        hint = "raise dataset.max_reprojection_px or exclude the take"
+        given = (*map(np.concatenate, pairs), options.max_reprojection_px)
+        off = check_median_projection(where, undistorted, *given, hint=hint)
+        sequence.checks |= {} if off is None else {"reprojection_px": off}
     if is_test:
-        wearer = aria.wearer_outlines(entries, str(files["camera_pose"]))
-        track = tracks.prediction_track(frames, camera, wearer, dropped)
+        glasses = aria.read_glasses(files["camera_pose"])[0] if aria.aria_key(entries) else {}
+        track = tracks.prediction_track(frames, sequence.camera, glasses, dropped)
     else:
-        track = tracks.labelled_track(frames, coords, camera, dropped, options.min_joints)
+        least = options.min_joints
+        track = tracks.labelled_track(frames, coords, sequence.camera, dropped, least)
     track.activity = take["activity"]
     sequence.tracks = [track]
     return [sequence]

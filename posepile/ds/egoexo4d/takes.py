@@ -1,15 +1,15 @@
-"""Takes with labels: what ``takes.json`` says about them, and which of their files are there."""
+"""What ``takes.json`` says about a take, and where its files lie."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.ds.egoexo4d.aria import RGB_STREAM
-from posepile.files import names_in
+from posepile.files import presence
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
 
@@ -17,37 +17,45 @@ TAKE = {"take_uid": str, "take_name": str, "root_dir": str, "*": None}
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
 PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
 LABEL_FOLDERS = {"manual": "annotation", "automatic": "automatic"}
-SCENARIOS = {
-    **{1: "Cooking", 2: "Health", 3: "Campsite", 4: "Bike repair", 5: "Music"},
-    **{6: "Basketball", 7: "Bouldering", 8: "Soccer", 9: "Dance"},
+SCENARIOS = {  # by the first digit of the task
+    **{"1": "Cooking", "2": "Health", "3": "Campsite", "4": "Bike repair", "5": "Music"},
+    **{"6": "Basketball", "7": "Bouldering", "8": "Soccer", "9": "Dance"},
 }
 
 
-class Take(NamedTuple):
-    """A take with labels, or of the test split.
+@dataclass(frozen=True)
+class Take:
+    """A take that has labels (test: calibrated cameras).
 
     Attributes:
-        entry: What ``takes.json`` says.
+        entry: Of ``takes.json``.
         split: ``train``, ``val`` or ``test``.
-        labels: Label files, the preferred source first; none of the test split.
+        labels: Label files, the preferred source first; none for test.
         camera_pose: Calibration of the cameras, if there.
-        videos: Camera (``cam01``; ``aria01_214-1``) -> its video, None where that is not here.
+        views: Camera (``cam01``; ``aria01_214-1`` for the glasses) -> its ``video`` and, if there,
+            ``calibration`` of its lens; sorted.
+        absent: Cameras whose video is not on disk; downloads are selective.
     """
 
-    entry: dict
+    entry: dict[str, Any]
     split: str
     labels: list[Path]
     camera_pose: Path | None
-    videos: dict[str, Path | None]
+    views: dict[str, dict[str, Path]]
+    absent: list[str]
 
 
 def read_takes(root: Path) -> list[dict]:
-    """Returns the entries of ``takes.json``; those have the keys that files are found by."""
+    """Returns the entries of ``takes.json``.
+
+    Raises:
+        CorruptInput: Not a list of takes with the keys that everything else is found by.
+    """
     return read_json(root / "takes.json", [TAKE], hint="download metadata again; " + AGAIN)
 
 
 def split_of_takes(root: Path) -> dict[str, str]:
-    """Returns take_uid -> train, val or test, from ``annotations/splits.json``."""
+    """take_uid -> train, val or test, from ``annotations/splits.json``."""
     path, schema = root / "annotations" / "splits.json", {"take_uid_to_split": {"*": None}}
     found = read_json(path, schema, hint="download annotations again; " + AGAIN)
     return found["take_uid_to_split"]
@@ -59,88 +67,75 @@ def labelled_takes(root: Path, options: Any) -> Iterator[Take]:
     Raises:
         UsageError: ``dataset.subjects`` names nobody in ``takes.json``.
     """
-    split_of, entries, is_there = split_of_takes(root), read_takes(root), listed()
+    here = presence()
+    split_of, entries = split_of_takes(root), read_takes(root)
     chosen = chosen_subjects(options.subjects, filter(None, map(participant, entries)))
-    sources = sorted(options.labels, key=lambda source: source != options.prefer)
-    kinds = [f"{part}/{LABEL_FOLDERS[s]}" for s in sources for part in options.parts]
     for entry in entries:
-        uid, split = entry["take_uid"], split_of.get(entry["take_uid"])
+        uid = entry["take_uid"]
+        split = split_of.get(uid)
         if split not in SPLITS or (split == "test" and not options.test):
             continue
         if options.subjects and participant(entry) not in chosen:
             continue
-        camera_pose = camera_pose_file(root, split, uid)
-        files = [camera_pose.parents[1] / kind / f"{uid}.json" for kind in kinds]
-        labels = [] if split == "test" else [file for file in files if is_there(file)]
-        posed = is_there(camera_pose)
-        if labels or (split == "test" and posed):
-            folder = root / entry["root_dir"]
-            paths = {camera: folder / video for camera, video in videos(entry, options)}
-            found = {camera: path if is_there(path) else None for camera, path in paths.items()}
-            yield Take(entry, split, labels, camera_pose if posed else None, found)
+        folder = root / "annotations" / "ego_pose" / split
+        sources = sorted(options.labels, key=lambda source: source != options.prefer)
+        kinds = [] if split == "test" else [(part, s) for s in sources for part in options.parts]
+        labels = [folder / part / LABEL_FOLDERS[source] / f"{uid}.json" for part, source in kinds]
+        labels, camera_pose = [*filter(here, labels)], camera_pose_file(root, split, uid)
+        cameras = camera_pose if here(camera_pose) else None
+        if labels or (split == "test" and cameras):
+            views, absent = {}, []
+            for camera, video in videos(root, entry, options):
+                if here(video):
+                    calibration = calibration_file(root, entry, camera, here)
+                    files = {"video": video, "calibration": calibration}
+                    views[camera] = {name: file for name, file in files.items() if file}
+                else:
+                    absent.append(camera)
+            yield Take(entry, split, labels, cameras, views, absent)
 
 
-def listed() -> Callable[[Path], bool]:
-    """Returns a function that says whether a file is there and lists each folder only once."""
-    names = functools.cache(names_in)
-    return lambda path: path.name in names(path.parent)
-
-
-def participant(take: dict) -> str | None:
+def participant(entry: dict) -> str | None:
     """Returns the id of the person who wears the glasses, None where it is not said."""
-    number = take.get("participant_uid")
+    number = entry.get("participant_uid")
     return None if number is None else str(number)
 
 
-def facts(take: dict) -> dict[str, Any]:
-    """Returns the facts that examples carry; JSON-serialisable."""
-    return {
-        "name": take["take_name"],
-        "n_frames": n_frames(take),
-        "activity": take.get("task_name") or scenario(take),
-        "scene": str(take.get("physical_setting_uid") or take.get("university_name") or "unknown"),
-    }
-
-
-def n_frames(take: dict) -> int | None:
+def n_frames(entry: dict) -> int | None:
     """Returns frames of the aligned videos; the end of the synchronized range is exclusive."""
-    start, end = take.get("timesync_start_idx"), take.get("timesync_end_idx")
+    start, end = entry.get("timesync_start_idx"), entry.get("timesync_end_idx")
     if start is not None and end is not None:
         return int(end) - int(start)
-    seconds = take.get("duration_sec")
+    seconds = entry.get("duration_sec")
     return None if seconds is None else round(30 * float(seconds))
 
 
-def scenario(take: dict) -> str:
-    """Returns the scenario by the first digit of the task."""
-    digit = str(take.get("task_id") or "0")[0]
-    return SCENARIOS.get(int(digit) if digit.isdigit() else 0, "unknown")
+def scenario(entry: dict) -> str:
+    """Returns the scenario of a take."""
+    return SCENARIOS.get(str(entry.get("task_id"))[:1], "unknown")
 
 
-def videos(take: dict, options: Any) -> Iterator[tuple[str, str]]:
-    """Yields the cameras of a take with their aligned video below the take's folder, sorted.
+def videos(root: Path, entry: dict, options: Any) -> Iterator[tuple[str, Path]]:
+    """Yields camera and video of a take, sorted, whether they are on disk or not.
 
-    Left out are the pseudo cameras, GoPros worn on the head, which have no static pose, eye and
-    SLAM cameras, what has no video, and without the option ``ego`` the glasses.
+    Left out are the pseudo cameras, GoPros worn on the head (they have no static pose), eye and
+    SLAM cameras, the RGB camera of the glasses without ``ego``, and what has no video.
     """
-    cameras = (take.get("capture") or {}).get("cameras") or []
-    worn = {str(c.get("cam_id")) for c in cameras if str(c.get("is_ego")).lower() == "true"}
-    for camera, streams in sorted((take.get("frame_aligned_videos") or {}).items()):
+    devices = (entry.get("capture") or {}).get("cameras") or []
+    worn = {str(d.get("cam_id")) for d in devices if str(d.get("is_ego")).lower() == "true"}
+    for camera, streams in sorted((entry.get("frame_aligned_videos") or {}).items()):
         is_aria = "aria" in camera
-        if camera.lower() in PSEUDO_CAMERAS or not isinstance(streams, dict):
+        if camera.lower() in PSEUDO_CAMERAS or (camera in worn and not is_aria):
             continue
-        if not options.ego if is_aria else camera in worn:
-            continue
-        for stream, video in sorted(streams.items()):
+        for stream, video in sorted(streams.items() if isinstance(streams, dict) else ()):
             path = video.get("relative_path")
-            if not path or video.get("is_collage"):
+            is_rgb = RGB_STREAM == video.get("stream_id") or stream == "rgb"
+            if not path or video.get("is_collage") or (is_aria and not (options.ego and is_rgb)):
                 continue
-            if is_aria and stream != "rgb" and video.get("stream_id") != RGB_STREAM:
-                continue
-            folder, _, name = path.rpartition("/")
-            small = f"{folder}/downscaled/448/{name}"
-            key = f"{camera}_{RGB_STREAM}" if is_aria else camera
-            yield key, small if options.video == "448" else path
+            file = root / entry["root_dir"] / path
+            if options.video == "448":
+                file = file.parent / "downscaled" / "448" / file.name
+            yield f"{camera}_{RGB_STREAM}" if is_aria else camera, file
 
 
 def camera_pose_file(root: Path, split: str, uid: str) -> Path:
@@ -148,17 +143,25 @@ def camera_pose_file(root: Path, split: str, uid: str) -> Path:
     return root / "annotations" / "ego_pose" / split / "camera_pose" / f"{uid}.json"
 
 
-def calibration_file(root: Path, take: dict, camera: str) -> Path | None:
+def calibration_file(
+    root: Path, entry: dict, camera: str, here: Callable[[Path], bool] = Path.is_file
+) -> Path | None:
     """Returns ``gopro_calibs.csv``, or the factory calibration of the glasses, if there.
 
-    That is a JSON of the benchmark's collection or the VRS recording, with or without images.
+    The latter is a JSON of the benchmark's collection, or the VRS recording of the take, with or
+    without image streams.
     """
-    folder, name, capture = root / take["root_dir"], take["take_name"], take.get("capture") or {}
+    take_dir, capture = root / entry["root_dir"], entry.get("capture") or {}
     if camera.endswith(RGB_STREAM):
-        key, jsons = camera.removesuffix(f"_{RGB_STREAM}"), root / "aria_calib_json"
-        files = [jsons / "takes" / f"{name}.json", jsons / f"{name}.json"]
-        files += [folder / f"{key}_noimagestreams.vrs", folder / f"{key}.vrs"]
+        key, name = camera.removesuffix(f"_{RGB_STREAM}"), f"{entry['take_name']}.json"
+        collection = root / "aria_calib_json"
+        files = [collection / "takes" / name, collection / name]
+        files += [take_dir / f"{key}_noimagestreams.vrs", take_dir / f"{key}.vrs"]
     else:
-        of_capture = capture.get("root_dir") or f"captures/{capture.get('capture_name')}"
-        files = [f / "trajectory" / "gopro_calibs.csv" for f in (folder, root / of_capture)]
-    return next(filter(Path.is_file, files), None)
+        folders = [take_dir]
+        if capture.get("root_dir") or capture.get("capture_name"):
+            folders.append(
+                root / (capture.get("root_dir") or f"captures/{capture['capture_name']}")
+            )
+        files = [folder / "trajectory" / "gopro_calibs.csv" for folder in folders]
+    return next(filter(here, files), None)

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d import aria
-from posepile.ds.egoexo4d.annotations import JOINT_NAMES, Labels
-from posepile.ds.egoexo4d.cameras import project_undistorted
-from posepile.geometry.cameras import MovingCameras
+from posepile.ds.egoexo4d.annotations import JOINT_NAMES
+from posepile.ds.egoexo4d.aria import MAX_ANGLE
 from posepile.geometry.pictures import box_of_points, inside, project
 from posepile.recipe import Track
 
 if TYPE_CHECKING:
-    import deltacamera
-
-    Cameras = deltacamera.Camera | MovingCameras  # the latter in the ego view
+    from posepile.shapes.multiview import Cameras
 
 BOX_EXPANSION = 1.05
-GAP = "no pose of the glasses in this frame"
+NO_POSE = "no pose of the glasses in this frame"
+# Millimetres from the glasses to the corners of an upright column around the wearer.
+WEARER = np.array([[x, y, z] for x in (-600, 600) for y in (-600, 600) for z in (200, -1750)])
 
 
 def labelled_track(
@@ -35,32 +33,34 @@ def labelled_track(
     Args:
         frames: Annotated frames ``[n]``.
         coords: ``[n, 61, 3]`` world millimetres.
-        camera: The camera.
+        camera: The camera, or cameras by frame.
         dropped: Counter to add to.
         min_joints: Fewest joints, valid and inside the image.
     """
-    kept, boxes, motion = [], [], []
-    for k, now, in_camera in posed(frames, coords, camera, dropped):
-        size, points = now.image_shape[::-1], project(now, coords[k])
-        if callable(camera):
-            points[~aria.in_field(in_camera)] = np.nan
+    is_ego, n = callable(camera), len(frames)
+    kept, boxes, motion = np.zeros(n, bool), np.zeros((n, 4), np.float32), np.zeros_like(coords)
+    for k, frame in enumerate(frames.tolist()):
+        now = camera(frame) if is_ego else camera
+        if now is None:
+            dropped[NO_POSE] += 1
+            continue
+        size = now.image_shape[::-1]
+        points = project(now, coords[k], MAX_ANGLE if is_ego else None)
         seen = inside(points, size)
         if np.isfinite(coords[k]).all(axis=-1).sum() < min_joints:
             dropped[f"fewer than {min_joints} joints"] += 1
         elif seen.sum() < min_joints:
             dropped[f"fewer than {min_joints} joints in the image"] += 1
         else:
-            kept.append(k)
-            motion.append(in_camera)
-            points = points[seen] if callable(camera) else points
-            boxes.append(box_of_points(points, size, BOX_EXPANSION))
-    return make_track(
-        frames[kept], coords[kept], boxes, np.reshape(motion, (-1, *coords.shape[1:]))
-    )
+            kept[k] = True
+            boxes[k] = box_of_points(points[seen] if is_ego else points, size, BOX_EXPANSION)
+            motion[k] = now.world_to_camera(coords[k].astype(np.float32))
+    world = coords[kept].astype(np.float32)
+    return Track(frames[kept], world_coords=world, bbox=boxes[kept], motion_coords=motion[kept])
 
 
 def prediction_track(
-    frames: np.ndarray, camera: Cameras, wearer: dict[int, np.ndarray], dropped: Counter
+    frames: np.ndarray, camera: Cameras, glasses: dict[int, tuple], dropped: Counter
 ) -> Track:
     """Returns frames without labels, for prediction: joints are all missing.
 
@@ -69,60 +69,26 @@ def prediction_track(
 
     Args:
         frames: Frames to take ``[n]``.
-        camera: The camera.
-        wearer: Frame -> points around the wearer, world millimetres ``[8, 3]``; gaps are missing.
+        camera: The camera, or cameras by frame.
+        glasses: World-to-camera rotation and translation (metres) of the glasses by frame.
         dropped: Counter to add to.
     """
-    known = np.array([frame for frame in frames.tolist() if frame in wearer], np.int64)
-    dropped.update([GAP] * (len(frames) - len(known)))
-    outlines, kept, boxes = [wearer[frame] for frame in known.tolist()], [], []
-    for k, now, _ in posed(known, outlines, camera, dropped):
-        w, h = now.image_shape[::-1]
-        box = np.array([-0.5, -0.5, w, h], np.float32)
-        if not callable(camera):
-            box = box_of_points(project(now, outlines[k]), (w, h), BOX_EXPANSION)
-        if np.isnan(box).any():
-            dropped["wearer outside the image"] += 1
-            continue
-        kept.append(k)
-        boxes.append(box)
-    # There is no pose to select by, so each frame is made to look far from all others.
-    motion = np.arange(len(kept))[:, None, None] * np.full((1, 1, 3), 1e6)
-    return make_track(
-        known[kept], np.full((len(kept), len(JOINT_NAMES), 3), np.nan), boxes, motion
-    )
-
-
-def make_track(frames: np.ndarray, coords: np.ndarray, boxes: list, motion: np.ndarray) -> Track:
-    """Returns the track of the wearer in the frames that are used."""
-    bbox = np.array(boxes, np.float32).reshape(-1, 4)
-    return Track(frames, world_coords=np.float32(coords), bbox=bbox, motion_coords=motion)
-
-
-def posed(frames: np.ndarray, coords: np.ndarray | list, camera: Cameras, dropped: Counter):
-    """Yields row, camera and points in camera axes (mm) where there is a pose of the camera."""
+    is_ego, n = callable(camera), len(frames)
+    kept, boxes = np.zeros(n, bool), np.zeros((n, 4), np.float32)
     for k, frame in enumerate(frames.tolist()):
-        now = camera(frame) if callable(camera) else camera
-        if now is None:
-            dropped[GAP] += 1
-        else:
-            yield k, now, (coords[k] - now.t) @ np.array(now.R, np.float64).T
-
-
-def reprojection_residuals(
-    files: list[Labels], released: np.ndarray, camera: Cameras
-) -> np.ndarray:
-    """Returns how far 2D labels are from their projected 3D labels, undistorted pixels ``[n]``.
-
-    Args:
-        files: With the 2D labels of this camera.
-        released: Matrix of the undistorted image ``[3, 3]``.
-        camera: Of which the pose is used.
-    """
-    residuals = [np.empty(0)]
-    for labels in files:
-        for k, _, in_camera in posed(labels.frames, labels.coords, camera, Counter()):
-            points = project_undistorted(in_camera, released, np.eye(3), np.zeros(3))
-            off = np.linalg.norm(points - labels.image[k], axis=-1)
-            residuals.append(off[np.isfinite(off)])
-    return np.concatenate(residuals)
+        if frame not in glasses:
+            dropped[NO_POSE] += 1
+            continue
+        now, (rotation, translation) = camera(frame) if is_ego else camera, glasses[frame]
+        size = now.image_shape[::-1]
+        outline = project(now, WEARER - 1000 * rotation.T @ translation)
+        boxes[k] = box_of_points(outline, size, BOX_EXPANSION)
+        if is_ego:
+            boxes[k] = [-0.5, -0.5, *size]
+        kept[k] = np.isfinite(boxes[k]).all()
+        if not kept[k]:
+            dropped["wearer outside the image"] += 1
+    coords = np.full((kept.sum(), len(JOINT_NAMES), 3), np.nan, np.float32)
+    # There is no pose to select by, so each frame is made to look far from all others.
+    motion = np.full_like(coords, 1e6) * np.arange(len(coords))[:, None, None]
+    return Track(frames[kept], world_coords=coords, bbox=boxes[kept], motion_coords=motion)
