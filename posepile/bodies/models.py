@@ -134,9 +134,9 @@ def move_body(
     """
     from scipy.spatial.transform import Rotation
 
-    rest = {"pose": np.zeros(3 * N_JOINTS[kind]), "shape": params["shape"]}
-    if params.get("kid_factor") is not None:
-        rest["kid_factor"] = params["kid_factor"]
+    shaping = ("shape", "expression", "kid_factor")
+    rest = {key: params[key] for key in shaping if params.get(key) is not None}
+    rest["pose"] = np.zeros(3 * N_JOINTS[kind])
     pelvis = body_joints(kind, gender, rest, models_root=models_root)[0, 0].astype(np.float64)
     turn, move = np.asarray(transform, np.float64)[:3, :3], np.asarray(transform)[:3, 3]
     pose = np.array(params["pose"], np.float64)

@@ -1,7 +1,7 @@
 """A tiny AGORA in the official layout: two pictures of each kind of camera, three people each.
 
-The third person is partly hidden, hidden too much, invalid, or too far away: tiny, or outside the
-picture. The second one is a child in every other picture; in one, their mask is missing.
+The third person is partly hidden, hidden too much, invalid or too far away. The second one is a
+child in every other picture; in one, their mask is missing.
 """
 
 from collections.abc import Sequence
