@@ -36,6 +36,11 @@ def read_aria_lens(path: str | os.PathLike, *, hint: str | None = AGAIN) -> np.n
     Calibrations are published for the sensor of 2880 pixels and for the recorded image of 1408;
     the principal point, near the middle, tells which one it is.
 
+    >>> from posepile.miniature.writers import write_aria_lens
+    >>> write_aria_lens(folder / "glasses.vrs", [611.0, 703.0, 705.0, *[0.0] * 12])
+    >>> read_aria_lens(folder / "glasses.vrs")[:3].tolist()
+    [611.0, 703.0, 705.0]
+
     Args:
         path: A ``.vrs`` recording, with or without image streams, or its calibration as JSON.
         hint: What the user can do if the file is not so.
@@ -76,6 +81,14 @@ def read_static_calibs(
     path: str | os.PathLike, *, hint: str | None = AGAIN
 ) -> dict[str, list[dict[str, Any]]]:
     """Returns the static cameras that Aria's location service has localized (quality 1), by name.
+
+    >>> from posepile.miniature.rig import make_camera
+    >>> from posepile.miniature.writers import write_static_calibs
+    >>> camera = make_camera((640, 480), (0, -4000, 0), (0, 0, 0), 500, distortion=[0.1, 0, 0, 0])
+    >>> write_static_calibs(folder / "calibs.csv", {"cam01": camera}, bad=[])
+    >>> (calib,) = read_static_calibs(folder / "calibs.csv")["cam01"]
+    >>> calib["size"], np.round(calib["center"], 6).tolist()
+    ((640, 480), [0.0, -4.0, 0.0])
 
     Args:
         path: ``static_camera_calibs.csv`` or whatever a dataset calls it; values may have leading

@@ -65,7 +65,7 @@ def write_static_calibs(path: Path, cameras: Mapping[str, RigCamera], bad: Seque
     >>> camera = make_camera((640, 480), (0, -4000, 0), (0, 0, 0), 500, distortion=[0.1, 0, 0, 0])
     >>> write_static_calibs(folder / "calibs.csv", {"cam01": camera}, bad=[])
     >>> (folder / "calibs.csv").read_text().split()[-4:]
-    ['0.0,', '0,', '7,', '1']
+    ['0,', '0,', '7,', '1']
 
     Args:
         path: The file.

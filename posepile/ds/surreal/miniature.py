@@ -53,7 +53,7 @@ def build(root: Path, seed: int = 0) -> None:
             sequences[clip] = truth.SequenceTruth(split, seen, start)
     pattern = r"(?P<sequence>\w+/run\d/\w+/\w+)/frame_(?P<frame>\d+)\.jpg$"
     # Colours in small videos lie half a pixel off, and crops are magnified.
-    more = {"raw_masks": True, "mirrored": True, "joint_error_px": 1.4}
+    more = {"raw_masks": True, "mirrored": True}
     truth.write_truth(root, truth.make_truth(FIGURE, pattern, sequences, **more))
 
 
