@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +41,7 @@ BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd"
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
 BODIES |= {"lost": Array("k", dtype=str), "n_files": int}
 PACKING = 2  # raised when pack_bodies writes something else
+View = Annotated[int, Field(ge=0, le=30)]
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
@@ -79,12 +80,15 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     sequences: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
-    views: list[int] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
+    views: list[View] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     max_unreadable: float = Field(0.01, ge=0, le=1)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per HD video of the recordings that have body files and a calibration."""
+    """Yields one unit per HD video of the recordings that have body files and a calibration.
+
+    The body files of a recording are put into one file here, once.
+    """
     chosen = {glob: fnmatch.filter(names_in(root), glob) for glob in options.sequences or ["*"]}
     for pattern in (glob for glob, names in chosen.items() if not names and options.sequences):
         raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
@@ -112,11 +116,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         text += f"expected at most {options.max_unreadable:.1%}"
         hint = "extract the archive again, or raise dataset.max_unreadable"
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
-    tracks, n_few, pelvis_mm = load_people(files["bodies"])
-    for track in tracks:
-        track.activity = re.sub(r"^\d+_|\d+$", "", name)
+    tracks, n_few, pelvis_mm = load_people(files["bodies"], re.sub(r"^\d+_|\d+$", "", name))
     video = Video(files["video"], size=SIZE)
-    camera = load_camera(files["calibration"], int(unit.args["view"][6:]))
+    camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
     told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
     told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
     return [view_sequence(unit, video, camera, tracks, **told)]
@@ -147,7 +149,7 @@ def pack_bodies(files: list[Path], folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
-def load_people(path: Path) -> tuple[list[Track], int, float]:
+def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
     """Returns tracks, how many bodies have too few joints, and how far a pelvis is off at most.
 
     The ids in the files are no identities: people are told apart by where they are.
@@ -165,6 +167,8 @@ def load_people(path: Path) -> tuple[list[Track], int, float]:
         raise CorruptInput(path, text, hint="the recipe assumes another order of joints")
     frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
     tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
+    for track in tracks:
+        track.activity = activity
     return tracks, int((~enough).sum()), float(off.max(initial=0))
 
 
