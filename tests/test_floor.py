@@ -80,7 +80,8 @@ REASONS = {
         shapes.described.units.require_pictures shapes.described.units.validate_once
         shapes.described.units.validated_clips shapes.described.validation.validate""",
     "a part of a miniature that is written by hand": """
-        miniature.actor.pose_tree miniature.actor.rotvec miniature.kit.write_video""",
+        miniature.actor.pose_tree miniature.actor.rotvec miniature.kit.joint_colors
+        miniature.kit.write_truth miniature.kit.write_video""",
 }
 FEW_USERS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 
