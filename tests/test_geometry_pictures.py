@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from posepile.bodies import joints, parameters
+from posepile.bodies import joints
 from posepile.errors import CorruptInput
 from posepile.geometry import cameras, pictures, rotations
 from posepile.geometry.cameras import make_camera, moving_cameras
@@ -120,7 +120,7 @@ def test_check_projection_of_a_moving_camera():
         check_projection("f", moving, points, pixels, 0.1, frames=[3, 5, 6])
 
 
-@pytest.mark.parametrize("module", [cameras, pictures, rotations, joints, parameters])
+@pytest.mark.parametrize("module", [cameras, pictures, rotations, joints])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
