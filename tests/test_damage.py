@@ -76,7 +76,7 @@ def put_nan(path):
 
 def add_row(path):
     path.write_text(path.read_text() + "1.5,2.5,101.5,202.5\n")
-    return "rows; expected"
+    return "; expected"
 
 
 def put_garbage(path):
