@@ -1,210 +1,131 @@
-"""Writes a tiny SynthEgo: the official folders, with fake AMASS and MANO files to splice from.
+"""A tiny SynthEgo: the official folders, with made-up AMASS and MANO files to splice from.
 
-Made from the dataset's description, without the reader: the kinematic tree, the forward kinematics
-and the reference strings are written out here once more.
+Of some poses the metadata have references only. One view looks away from the person and gives no
+example; its pixels are senseless.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from posepile.miniature.kit import background, draw_person, joint_colors, project, write_truth
+from posepile.miniature import actor, rig, writers
+from posepile.miniature.bodies import JOINT_NAMES, make_model
+from posepile.miniature.shoot import Actor, Backdrop, shoot
+from posepile.miniature.skeleton import REST, make_figure
+from posepile.miniature.truth import SequenceTruth, make_truth, write_truth
 
-IMAGE_SIZE = (1280, 720)
-PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]
-for _wrist, _first in ((20, 22), (21, 37)):
-    for _finger in range(5):
-        PARENTS += [_wrist, _first + 3 * _finger, _first + 3 * _finger + 1]
-PARENTS += [15, 15]
+SIZE = (1280, 720)
+NAMES = [*JOINT_NAMES["smplh"], "leye", "reye"]
+PARENTS = [*make_model("smplh")["kintree_table"][0].astype(np.int32), 15, 15]  # head
+FIGURE = make_figure(NAMES)
+EYES = {"L": -31.5, "R": 31.5}  # millimetres to the right, along x
 
 MOSH = "MoSh_MPI_MoSh_subset/Data/moshpp_fits_SMPL/00008/misc.pkl_{}_0"
 MOSH_MISNAMED = "MoSh_MPI_MoSh_subset/Data/moshpp_fits_SMPL/50002/odd.name.pkl_{}_0"
 LIMITS = "MoSh_MPI_PoseLimits_all/Data/moshpp_fits_SMPL/03099/lar1.pkl_{}_0"
-AMASS_FILES = {  # reference -> (path below the raw folder, frames per second)
-    MOSH: ("MoSh/MPI_mosh/00008/misc_poses.npz", 120.0),
-    MOSH_MISNAMED: ("MoSh/MPI_mosh/50002/odd.name_poses_poses.npz", 120.00004),
-    LIMITS: ("PosePrior/MPI_Limits/03099/lar1_poses.npz", 100.0),
-}
+AMASS_FILES = (  # reference, path, gender, frames per second, of which a reference counts every
+    (MOSH, "MoSh/MPI_mosh/00008/misc_poses.npz", b"female", 120.0, 4),
+    (MOSH_MISNAMED, "MoSh/MPI_mosh/50002/odd.name_poses_poses.npz", "male", 120.00004, 4),
+    (LIMITS, "PosePrior/MPI_Limits/03099/lar1_poses.npz", "male", 100.0, 3),
+)
 MANO_FILE = "manoposesv10/mano_poses_v1_0/handsOnly_REGISTRATIONS_r_lm___POSES___{}.npy"
-N_MANO = 12
 
-# (identity, frame, body reference and frame in it, left hand pose, right hand pose); None = the
-# numbers are in the file. Frame 2 of identity 8 is absent on purpose.
-SAMPLES = [
-    (3, 0, None, None, None),
-    (3, 1, (MOSH, 7), None, None),
-    (3, 2, (LIMITS, 12), None, None),
-    (8, 0, None, 3, None),
-    (8, 1, None, None, 11),
-    (8, 3, (MOSH_MISNAMED, 9), 0, 5),
-    (19, 0, (LIMITS, 0), 7, 8),
-    (19, 1, None, 1, 1),
-    (19, 2, None, None, None),
-]
-TURNED_AWAY = (8, 3, "R")  # sees nobody: this view gives no example
+# Identity, split, frame, body reference and frame in it, left hand pose, right hand pose; None =
+# the numbers are in the file. Frame 2 of identity 8 is absent on purpose.
+SAMPLES = (
+    (3, "train", 0, None, None, None),
+    (3, "train", 1, (MOSH, 7), None, None),
+    (3, "train", 2, (LIMITS, 12), None, None),
+    (8, "val", 0, None, 3, None),
+    (8, "val", 1, None, None, 11),
+    (8, "val", 3, (MOSH_MISNAMED, 9), 0, 5),
+    (19, "test", 0, (LIMITS, 0), 7, 8),
+    (19, "test", 1, None, 1, 1),
+    (19, "test", 2, None, None, None),
+)
+TURNED_AWAY = (8, 3, "R")
 
 
 def build(root: Path, seed: int = 0) -> None:
-    """Writes the raw files and ``miniature_truth.json`` below ``root``."""
-    root = Path(root)
-    rng = np.random.default_rng(seed)
-    motions = write_amass(root, rng)
-    hands = write_mano(root, rng)
-    folder = root / "SynthEgo"
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes = {identity: rng.normal(0, 1, 10) for identity in (3, 8, 19)}
-    final_poses = {}
-    for identity, frame, body, left, right in SAMPLES:
-        pose = np.concatenate([rng.normal(0, 0.05, (1, 3)), small_pose(rng)[1:]])
+    """Writes the miniature below ``root``; the seed is that of poses, shapes and cameras."""
+    root, rng = Path(root), np.random.default_rng(seed)
+    motions, hands = write_amass(root, rng), write_mano(root, rng)
+    shapes = {identity: rng.normal(0, 1, 10) for identity, *_ in SAMPLES}
+    sequences, poses = {}, {}
+    for identity, split, frame, body, left, right in SAMPLES:
+        pose = make_poses(rng, 1)[0]
         rows = pose.tolist()
-        if body is not None:
-            reference, index = body
-            poses, step = motions[reference]
-            pose[1:22] = poses[::step][index].reshape(52, 3)[1:22]
-            rows[1:22] = [reference.format(index)] * 21
-        for side, first, choice in (("L", 22, left), ("R", 37, right)):
-            if choice is not None:
-                pose[first : first + 15] = hands[side][choice].reshape(15, 3)
-                rows[first : first + 15] = [f"mano_{choice}_{side}"] * 15
+        if body:
+            pose[1:22] = motions[body[0]][body[1], 1:22]
+            rows[1:22] = [body[0].format(body[1])] * 21
+        for side, at, k in (("L", 22, left), ("R", 37, right)):
+            if k is not None:
+                pose[at : at + 15] = hands[side][k].reshape(15, 3)
+                rows[at : at + 15] = [f"mano_{k}_{side}"] * 15
         name = f"{identity:07d}_{frame:04d}"
-        final_poses[name] = pose.tolist()
-        translation = rng.uniform(-0.2, 0.2, 3) + np.array([0, 1.0, 0])
-        points = forward_kinematics(rest_joints(shapes[identity]), pose) + translation
-        labels = {
-            "pose": rows,
-            "translation": translation.tolist(),
-            "identity": shapes[identity].tolist(),
-        }
-        write_pair(folder, (identity, frame), labels, points, rng)
-    write_truth(
-        root,
-        counts={"train": 6, "val": 5, "test": 6},
-        colors=joint_colors(54).tolist(),
-        poses=final_poses,
-    )
+        poses[name] = pose.tolist()
+        translation = rng.uniform((-0.2, 0.8, -0.2), (0.2, 1.2, 0.2))
+        rest = np.array([REST[n] for n in NAMES]) * (1 + 0.02 * np.tanh(shapes[identity][0]))
+        joints = actor.pose_tree(rest, PARENTS, np.pad(pose, ((0, 2), (0, 0))))[0] + translation
+        cameras, landmarks, backdrop = {}, {"3D_world": joints}, Backdrop(SIZE, identity + frame)
+        off = rng.uniform(-90, 90, 3)
+        for eye, side in EYES.items():
+            sees = (identity, frame, eye) != TURNED_AWAY
+            camera = make_camera(1000 * translation, side, off, sees)
+            new = SequenceTruth(split, [], 19 * len(sequences))
+            sequence = sequences.setdefault(f"{identity:07d}/img_{eye}", new)
+            sequence.examples.extend([(frame, 0)] * sees)
+            people = [Actor(1000 * joints, FIGURE)] * sees
+            picture = shoot(backdrop, camera, people, sequence.start + frame)
+            writers.write_jpeg(root / "SynthEgo" / f"img_{eye}_{name}.jpg", picture.image)
+            extrinsics = camera.matrix(1000)
+            seen = joints @ extrinsics[:3, :3].T + extrinsics[:3, 3]
+            landmarks[f"3D_camera_{eye}"] = seen
+            # Like the original, without regard to what is behind the camera.
+            landmarks[f"2D_camera_{eye}"] = (seen @ camera.intrinsics.T)[:, :2] / seen[:, 2:]
+            lens = {"camera_to_image": camera.intrinsics, "resolution": SIZE}
+            cameras[f"camera_{eye}"] = {"world_to_camera": extrinsics, **lens}
+        metadata = {"pose": rows, "translation": translation, "identity": shapes[identity]}
+        metadata |= {"cameras": cameras, "landmarks": landmarks}
+        writers.write_json(root / "SynthEgo" / f"metadata_{name}.json", metadata)
+    pattern = r"/(?P<sequence>\d+/img_[LR])_\d+_(?P<frame>\d+)\.jpg$"
+    more = {"box": "joints", "facts": {"poses": poses}}
+    write_truth(root, make_truth(FIGURE, pattern, sequences, **more))
 
 
-def small_pose(rng: np.random.Generator) -> np.ndarray:
-    """Rotation vectors ``[52, 3]`` that hardly change the rest pose, so that no disc is hidden."""
-    return rng.normal(0, 0.04, (52, 3))
+def make_poses(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Returns poses of somebody in motion, ``[n, 52, 3]``."""
+    motion = actor.move(n, int(rng.integers(1000)), up="y", turned=rng.uniform(-20, 20))
+    poses = np.array([actor.body_rotvecs(motion, i, 52) for i in range(n)])
+    poses[:, 22:] = rng.normal(0, 0.1, (n, 30, 3))
+    return poses
 
 
-def write_amass(root: Path, rng: np.random.Generator) -> dict:
-    """Writes the fake motions; returns reference -> (poses, step between frames)."""
+def write_amass(root: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Writes the motions; returns by reference the poses that can be referred to."""
     motions = {}
-    for i, (reference, (name, rate)) in enumerate(AMASS_FILES.items()):
-        poses = np.stack([small_pose(rng).ravel() for _ in range(40)])
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            path,
-            poses=poses,
-            trans=np.zeros((40, 3)),
-            betas=np.zeros(16),
-            gender=np.array(b"female") if i == 0 else np.array("male"),
-            mocap_framerate=np.array(rate),
-            dmpls=np.zeros((40, 8)),
-        )
-        motions[reference] = poses, {120: 4, 100: 3}[int(rate)]
+    for reference, name, gender, rate, step in AMASS_FILES:
+        poses = make_poses(rng, 40)
+        content = {"poses": poses.reshape(40, 156), "trans": np.zeros((40, 3))}
+        content |= {"betas": np.zeros(16), "gender": gender, "mocap_framerate": rate}
+        writers.write_npz(root / name, **content, dmpls=np.zeros((40, 8)))
+        motions[reference] = poses[::step]
     return motions
 
 
 def write_mano(root: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Writes the fake hand poses, the left ones mirrored from the right ones."""
-    right = rng.normal(0, 0.04, (N_MANO, 45))
+    """Writes and returns the hand poses, the left ones mirrored from the right ones."""
+    right = rng.normal(0, 0.1, (12, 45))
     hands = {"R": right, "L": right * np.tile([1, -1, -1], 15)}
     for side, poses in hands.items():
-        path = root / MANO_FILE.format(side)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, poses)
+        writers.write_npy(root / MANO_FILE.format(side), poses)
     return hands
 
 
-def rest_joints(shape: np.ndarray) -> np.ndarray:
-    """Returns a spread-out rest pose ``[54, 3]``, metres, y up, left at +x, facing +z."""
-    half = {
-        "hip": (0.09, -0.06, 0.0),
-        "knee": (0.14, -0.42, 0.02),
-        "ankle": (0.17, -0.72, 0.0),
-        "toe": (0.28, -0.77, 0.05),
-        "collar": (0.09, 0.40, 0.0),
-        "shoulder": (0.19, 0.45, 0.0),
-        "elbow": (0.33, 0.29, 0.0),
-        "wrist": (0.45, 0.09, 0.02),
-    }
-    joints = np.zeros((54, 3))
-    for index, height in ((3, 0.10), (6, 0.20), (9, 0.30), (12, 0.50), (15, 0.63)):
-        joints[index] = 0, height, 0
-    pairs = zip((1, 4, 7, 10, 13, 16, 18, 20), half.values(), strict=True)
-    for index, (x, y, z) in pairs:
-        joints[index], joints[index + 1] = (x, y, z), (-x, y, z)
-    for finger in range(5):
-        angle = np.deg2rad(-108 + 29 * finger)
-        for k in range(3):
-            x, y = (0.125 + 0.075 * k) * np.array([np.cos(angle), np.sin(angle)])
-            joints[22 + 3 * finger + k] = joints[20] + (x, y, 0)
-            joints[37 + 3 * finger + k] = joints[21] + (-x, y, 0)
-    joints[52], joints[53] = joints[15] + (0.034, 0.075, 0.08), joints[15] + (-0.034, 0.075, 0.08)
-    return joints * (1 + 0.02 * np.tanh(shape[0]))
-
-
-def forward_kinematics(rest: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Turns every joint by its rotation vector: ``[54, 3]``, root at its rest position."""
-    rotations, points = [None] * 54, np.zeros((54, 3))
-    for j, parent in enumerate(PARENTS):
-        local = cv2.Rodrigues(pose[j])[0] if j < 52 else np.eye(3)
-        if parent < 0:
-            rotations[j], points[j] = local, rest[j]
-        else:
-            rotations[j] = rotations[parent] @ local
-            points[j] = points[parent] + rotations[parent] @ (rest[j] - rest[parent])
-    return points
-
-
-def write_pair(
-    folder: Path,
-    key: tuple[int, int],
-    labels: dict,
-    points: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Writes the metadata file and the two images of one sample."""
-    name = f"{key[0]:07d}_{key[1]:04d}"
-    intrinsics = np.array([[700.0, 0, 640.5], [0, 702.0, 358.0], [0, 0, 1]])
-    tilt = cv2.Rodrigues(rng.uniform(-0.06, 0.06, 3))[0]
-    landmarks = {"3D_world": points.tolist()}
-    cameras = {}
-    for eye, side in (("L", -0.0315), ("R", 0.0315)):
-        rotation = tilt @ np.diag([1.0, -1.0, -1.0])
-        if (*key, eye) == TURNED_AWAY:
-            rotation = cv2.Rodrigues(np.array([0, np.pi / 2, 0]))[0] @ rotation
-        center = points[0] + (side, -0.02, 1.72)
-        extrinsics = np.eye(4)
-        extrinsics[:3, :3], extrinsics[:3, 3] = rotation, -rotation @ center
-        in_camera = points @ rotation.T + extrinsics[:3, 3]
-        # Like the original, without regard to what is behind the camera.
-        in_image = (in_camera @ intrinsics.T)[:, :2] / in_camera[:, 2:]
-        landmarks[f"3D_camera_{eye}"] = in_camera.tolist()
-        landmarks[f"2D_camera_{eye}"] = in_image.tolist()
-        cameras[f"camera_{eye}"] = {
-            "world_to_camera": extrinsics.tolist(),
-            "camera_to_image": intrinsics.tolist(),
-            "resolution": list(IMAGE_SIZE),
-        }
-        image = background(*IMAGE_SIZE, seed=key[0] + key[1])
-        joints = project(points, intrinsics, rotation, extrinsics[:3, 3])
-        edges = [(p, j) for j, p in enumerate(PARENTS) if p >= 0]
-        draw_person(image, joints, edges, radius=14.0)
-        path = folder / f"img_{eye}_{name}.jpg"
-        cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    metadata = {**labels, "cameras": cameras, "landmarks": landmarks}
-    (folder / f"metadata_{name}.json").write_text(json.dumps(metadata))
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+def make_camera(at: np.ndarray, side: float, off: np.ndarray, sees: bool) -> rig.RigCamera:
+    """Returns a camera 1.9 m in front of somebody; what it looks at is ``off`` millimetres off."""
+    position = at + np.array([side, 0, 1900])
+    target = at + off + np.array([side, 0, 0 if sees else 3800])
+    return rig.make_camera(SIZE, position, target, 700, up="y", shift=(1, -1.5), stretch=1.003)
