@@ -70,7 +70,7 @@ def test_the_right_people_are_kept_and_the_rest_counted(root):
     assert train.split == "train"
     assert train.image_name(0, 2) == "train2017/000000000007_02.jpg"
     truth = json.loads((root / "miniature_truth.json").read_text())
-    assert truth["counts"] == {"train": 2, "val": 2}
+    assert truth["counts"] == {"train": 2, "val": 2, "test": 0}
 
 
 def test_joints_boxes_and_every_mask_form(root):
