@@ -20,7 +20,7 @@ from posepile.miniature.skeleton import make_figure
 from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 from posepile.miniature.video import write_video
 
-SIZE, DEPTH_SIZE = (960, 720), (240, 180)
+SIZE, DEPTH_SIZE = (640, 480), (160, 120)
 FPS, AMASS_RATE = 30, 120.0
 N_FRAMES, FIRST_AMASS_FRAME = 6, 8
 VIEW_ANGLES = (-32, -11, 11, 32)  # degrees around the person
@@ -50,7 +50,7 @@ def build(root: Path, seed: int = 0) -> None:
         for view, angle in enumerate(VIEW_ANGLES):
             target = (0, 0, 980 + rng.uniform(-30, 30))
             position = rig.around(target, 2900, angle, 190)
-            camera = cameras[str(view)] = rig.make_camera(SIZE, position, target, focal=900)
+            camera = cameras[str(view)] = rig.make_camera(SIZE, position, target, focal=600)
             first, backdrop = 23 * len(sequences), Backdrop(SIZE, seed + len(sequences))
             pictures = [
                 shoot(backdrop, camera, [Actor(pose, FIGURE)], first + t)
@@ -118,7 +118,7 @@ def draw_depth(shot: Shot) -> np.ndarray:
     depth = np.full(DEPTH_SIZE[::-1], 5000.0, np.float32)
     points, z = np.round((shot.points + 0.5) * scale - 0.5).astype(int), shot.depth
     for a, b in sorted(FIGURE.edges, key=lambda e: -z[list(e)].mean()):
-        cv2.line(depth, points[a].tolist(), points[b].tolist(), z[[a, b]].mean() - 90, 8)
+        cv2.line(depth, points[a].tolist(), points[b].tolist(), z[[a, b]].mean() - 90, 5)
     return depth.astype(np.uint16)
 
 
