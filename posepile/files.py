@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,12 @@ def names_in(folder: str | os.PathLike) -> frozenset[str]:
         return frozenset(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
+
+
+def presence() -> Callable[[Path], bool]:
+    """Returns a function that says whether a file is there and lists each folder only once."""
+    names = functools.cache(names_in)
+    return lambda path: path.name in names(path.parent)
 
 
 # ---------------------------------------------------------------- fingerprints

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.ds.egoexo4d import (
-    main,
-    miniature,
-)
+from posepile.ds.egoexo4d import main, miniature
 
 SIZES = [(3840, 2160), (2160, 3840)]
 
@@ -35,8 +32,15 @@ def lens_matrix(f, size):
     return np.array([[f, 0, size[0] / 2], [0, f, size[1] / 2], [0, 0, 1.0]])
 
 
-def label_path(root, take, kind, split="train"):
-    return root / f"annotations/ego_pose/{split}/{kind}/{miniature.UIDS[take]}.json"
+def body_of(joints):
+    """The 17 body joints [17, 3] in the order of the miniature."""
+    return joints[miniature.KNOWN]
+
+
+def aria_pose(take, frame):
+    """Rotation and translation (metres) of the glasses."""
+    camera = miniature.glasses(miniature.wearer(take)[frame])
+    return camera.rotation, camera.translation / 1000
 
 
 CAM01 = f"train/{miniature.REPAIR}/cam01"

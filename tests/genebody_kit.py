@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from posepile.ds.genebody import main
+from posepile.ds.genebody import body, main
+from posepile.ds.genebody.subjects import Performer
 
 TRAIN = "GeneBody-Train40"
 
@@ -24,3 +25,9 @@ def unit_named(root, name, **options):
 def load(root, name, **options):
     unit, options = unit_named(root, name, **options)
     return main.load_unit(root, unit, options)[0]
+
+
+def read(path, gender, model, **options):
+    """A body out of a parameter file."""
+    performer = Performer(path.parents[1], "train", gender, None, model, "model")
+    return body.read_body(performer, int(path.stem), main.Options(**options))

@@ -198,6 +198,13 @@ def test_names_that_consumers_import(root):
     np.testing.assert_allclose(boxes[:, :2] + boxes[:, 2:] / 2, centers, rtol=1e-6)
 
 
+@pytest.mark.parametrize("header", ["x1,y1,x2,y2", "bbox", "left,top,width,height"])
+def test_names_in_the_header_of_boxes_do_not_matter(tmp_path, header):
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"{header}\n10,20,30,60\n")
+    assert main.load_boxes(path, expand=1).tolist() == [[10, 20, 20, 40]]
+
+
 def test_camera_projects_by_the_textbook(root):
     path = root / "data/trainval/cameras/aaaa/aaaa-right.json"
     content = json.loads(path.read_text())
@@ -265,8 +272,9 @@ DAMAGE = {
     "box without a number": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,x,4\n"),
                              "line 12, column right: found 'x'"),
     "box of three": ("boxes", lambda p: write_with(p, lambda s: s + "1,2,3\n"), "line 12"),
-    "no header": ("boxes", lambda p: write_with(p, lambda s: s.split("\n", 1)[1]), "header"),
-    "empty boxes": ("boxes", lambda p: p.write_text(""), "columns none"),
+    "no header": ("boxes", lambda p: write_with(p, lambda s: s.split("\n", 1)[1]),
+                  "expected a header row"),
+    "empty boxes": ("boxes", lambda p: p.write_text(""), "found nothing; expected a header"),
     "binary boxes": ("boxes", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not UTF-8 text"),
     "garbage camera": ("camera", lambda p: p.write_text("{]"), "not valid JSON"),
     "binary camera": ("camera", lambda p: p.write_bytes(b"\x80\x81"), "not UTF-8 text"),

@@ -151,6 +151,11 @@ def test_hands_are_completed(n):
     for hand, value, side in ((pose[:, 75:120], left, 0), (pose[:, 120:], right, 1)):
         whole = value if n == 45 else value @ HAND_MODEL.components[side][:n]
         np.testing.assert_allclose(hand, whole + HAND_MODEL.mean[side])
+    # Whole hands may be published along with coefficients, which are always about the mean.
+    parts |= {"left_hand": left, "mean_missing": False}
+    hand = join_pose("f", "smplx", HAND_MODEL, **parts)[:, 75:120]
+    whole = left if n == 45 else left @ HAND_MODEL.components[0][:n] + HAND_MODEL.mean[0]
+    np.testing.assert_allclose(hand, whole)
 
 
 def test_wrong_parts():

@@ -198,7 +198,8 @@ def test_a_recipe_that_cannot_be_imported_does_not_hide_the_others(tmp_path):
     (tmp_path / "odd" / "main.py").write_text("import no_such_thing\n")
     done = posepile("list", env={"POSEPILE_DATASETS": str(tmp_path)})
     assert done.returncode == 1
-    assert "odd          cannot be read: ModuleNotFoundError: No module" in done.stdout
+    place = tmp_path / "odd" / "main.py"
+    assert f"odd          cannot be read: {place}, line 1: ModuleNotFoundError" in done.stdout
     assert "synthego" in done.stdout and "Traceback" not in done.stderr
 
 

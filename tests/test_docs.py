@@ -55,13 +55,20 @@ def test_examples_are_right(module, tmp_path):
     assert not runner.summarize(verbose=False).failed
 
 
+# What no recipe calls by itself: the inside of the safe loader, and the steps that a described
+# tree takes, of which a whole dataset is the example.
+INNER = re.compile(r"posepile\.(formats\.pickle[d_]\w*|shapes\.described)\.")
+
+
 def test_every_function_of_the_floor_has_an_example():
     lacking = [
         f"{module}.{node.name}"
         for room in ROOMS
         for module, nodes in interface(room, DATASETS).items()
         for node in nodes
-        if isinstance(node, ast.FunctionDef) and ">>> " not in (ast.get_docstring(node) or "")
+        if isinstance(node, ast.FunctionDef)
+        and ">>> " not in (ast.get_docstring(node) or "")
+        and not INNER.match(f"{module}.")
     ]
     assert not lacking, f"{len(lacking)} without: {', '.join(lacking)}"
 

@@ -2,10 +2,9 @@
 
 import json
 
-import av
 import numpy as np
 import pytest
-from egoexo4d_kit import CAM01, CAM02, EGO, GP01, copy_of, edit, label_path, load, unit_ids
+from egoexo4d_kit import CAM01, CAM02, EGO, GP01, body_of, copy_of, edit, load, unit_ids
 
 from posepile.ds.egoexo4d import (
     annotations,
@@ -15,6 +14,7 @@ from posepile.ds.egoexo4d import (
 )
 from posepile.errors import CorruptInput, UsageError
 from posepile.geometry.pictures import project
+from posepile.imaging.frames import open_frames
 from posepile.miniature import kit
 from posepile.stages.select import SelectParams, select_frames
 
@@ -41,7 +41,7 @@ def test_labels_that_are_off_are_refused(copy):
                     joint["x"] += 70
 
     for kind in ("body/automatic", "body/annotation", "hand/automatic"):
-        edit(label_path(copy, miniature.REPAIR, kind), shift)
+        edit(miniature.label_path(copy, miniature.REPAIR, kind), shift)
     with pytest.raises(CorruptInput, match=r"70.0 px \(median\).*max_reprojection_px"):
         load(copy, CAM01)
     assert load(copy, CAM01, max_reprojection_px=80).checks["reprojection_px"] > 69
@@ -62,9 +62,9 @@ def test_joint_table():
 def test_motion_is_compared_in_the_camera_frame(raw):
     sequence = load(raw, CAM02)
     track = sequence.tracks[0]
-    cam = miniature.gopro(-25, 4.6, 1.2, portrait=True)
-    expected = track.world_coords / 1000 @ cam["R"].T + cam["t"]
-    np.testing.assert_allclose(track.motion_coords, 1000 * expected, atol=0.01)
+    cam = miniature.gopro(-40, 4600, 1200, upright=True)
+    expected = track.world_coords @ cam.rotation.T + cam.translation
+    np.testing.assert_allclose(track.motion_coords, expected, atol=0.01)
 
 
 def test_counts_are_those_of_the_miniature(raw):
@@ -115,7 +115,8 @@ def test_a_hand_and_the_body_of_a_frame_may_come_from_different_sources():
     def labels(frames, part, value):
         coords = np.full((len(frames), 61, 3), np.nan)
         coords[:, annotations.PARTS[part]] = value
-        return annotations.Labels(np.array(frames), coords, np.zeros((len(frames), 61), int))
+        views, image = np.zeros((len(frames), 61), int), coords[..., :2]
+        return annotations.Labels(np.array(frames), coords, views, image)
 
     frames, coords = annotations.merge_labels(
         [
@@ -156,7 +157,7 @@ def test_units_are_the_real_exo_videos(raw):
     assert EGO in unit_ids(raw, ego=True)
     assert not any(u.startswith("test") for u in unit_ids(raw, test=False))
     take = json.loads((raw / "takes.json").read_text())[1]
-    assert [c for c, _ in takes.videos(take, main.Options(ego=True))] == [
+    assert [c for c, _ in takes.videos(raw, take, main.Options(ego=True))] == [
         "aria01_214-1",
         "gp01",
         "gp02",
@@ -204,7 +205,8 @@ def test_broken_metadata_is_named(copy):
 
 def test_a_frame_with_two_poses_is_not_guessed(copy):
     edit(
-        label_path(copy, miniature.REPAIR, "body/automatic"), lambda c: c.update({"2": c["2"] * 2})
+        miniature.label_path(copy, miniature.REPAIR, "body/automatic"),
+        lambda c: c.update({"2": c["2"] * 2}),
     )
     sequence = load(copy, CAM01, parts=["body"])
     assert sequence.dropped["more than one pose in a frame"] == 1
@@ -252,7 +254,7 @@ def test_the_test_split_is_packed_for_prediction(raw):
     assert np.isnan(track.world_coords).all() and track.world_coords.shape == (2, 61, 3)
     # The glasses say where the wearer is: the box holds them and is not the whole image.
     for frame, (x, y, w, h) in zip(track.frames, track.bbox, strict=True):
-        joints = 1000 * np.array(list(miniature.body_at(frame).values()))
+        joints = body_of(miniature.wearer(miniature.COOK)[frame])
         points = project(sequence.camera, joints)
         assert (points > [x, y]).all() and (points < [x + w, y + h]).all()
         assert h < 1.5 * np.ptp(points[:, 1]) and w < 700
@@ -260,36 +262,29 @@ def test_the_test_split_is_packed_for_prediction(raw):
         assert len(select_frames(track.motion_coords, params)) == 2
 
 
-def decode(path, rot90=0):
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield np.rot90(frame.to_ndarray(format="rgb24"), rot90)
-
-
 @pytest.mark.parametrize(
-    ("unit_id", "options", "tolerance"),
+    ("unit_id", "options", "tolerance", "search"),
     [
-        (CAM01, {}, 1.0),
-        (CAM02, {}, 1.0),
-        (CAM01, {"video": "448"}, 0.5),
-        (CAM02, {"video": "448"}, 0.5),
-        (EGO, {"ego": True}, 1.0),
+        (CAM01, {}, 0.2, 30),
+        (CAM02, {}, 0.2, 30),
+        (CAM01, {"video": "448"}, 0.3, 8),
+        (CAM02, {"video": "448"}, 0.3, 8),
+        (EGO, {"ego": True}, 0.4, 80),
     ],
 )
-def test_projected_joints_hit_the_drawn_discs(raw, unit_id, options, tolerance):
+def test_projected_joints_hit_the_drawn_discs(raw, unit_id, options, tolerance, search):
     sequence = load(raw, unit_id, **options)
     track = sequence.tracks[0]
-    order = [j for j in miniature.BODY]
-    joints = [miniature.ORDER[j] for j in order]
+    joints = [j for j, color in enumerate(miniature.FIGURE.colors) if color]
+    colors = np.array([miniature.FIGURE.colors[j] for j in joints], np.uint8)
     errors = []
-    for frame, image in enumerate(decode(sequence.frames.path, sequence.frames.rot90)):
+    with open_frames(sequence.frames) as reader:
+        images = [np.ascontiguousarray(frame.rgb()) for _, frame in reader.read(range(8))]
+    for frame, coords in zip(track.frames.tolist(), track.world_coords, strict=True):
         camera = sequence.camera(frame) if callable(sequence.camera) else sequence.camera
-        if frame not in track.frames or frame == 6:
-            continue
-        assert image.shape[:2] == camera.image_shape
-        coords = track.world_coords[list(track.frames).index(frame), joints]
-        points = project(camera, coords)
-        found = kit.find_joints(np.ascontiguousarray(image), points, kit.joint_colors(17), 30)
+        assert images[frame].shape[:2] == camera.image_shape
+        points = project(camera, coords[joints])
+        found = kit.find_joints(images[frame], points, colors, search)
         error = np.linalg.norm(found - points, axis=-1)
         errors.extend(error[np.isfinite(error)])
     assert len(errors) > 25
@@ -319,7 +314,7 @@ def test_a_person_outside_the_image_is_counted(copy):
                 pose["annotation2D"] = {}
 
     for kind in ("body/automatic", "body/annotation", "hand/automatic"):
-        edit(label_path(copy, miniature.REPAIR, kind), walk_away)
+        edit(miniature.label_path(copy, miniature.REPAIR, kind), walk_away)
     sequence = load(copy, CAM01)
     assert len(sequence.tracks[0].frames) == 0
     assert sequence.dropped["fewer than 6 joints in the image"] == 8

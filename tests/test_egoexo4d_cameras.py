@@ -1,8 +1,7 @@
 """Ego-Exo4D: the lens behind the released matrix, and the lens of the glasses."""
 
-import json
+import dataclasses
 import shutil
-import struct
 
 import cv2
 import numpy as np
@@ -13,6 +12,8 @@ from egoexo4d_kit import (
     EGO,
     GP01,
     SIZES,
+    aria_pose,
+    body_of,
     copy_of,
     lens_matrix,
     load,
@@ -30,7 +31,8 @@ from posepile.errors import CorruptInput
 from posepile.formats import aria_files
 from posepile.geometry import fitting
 from posepile.geometry.pictures import project
-from posepile.miniature import kit
+from posepile.geometry.rotations import quaternion_matrix
+from posepile.miniature import kit, writers
 
 
 @pytest.fixture
@@ -55,9 +57,11 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     released = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         lens_matrix(f, size), k, size, np.eye(3), balance=0.8
     )
-    if released[0, 0] < 200:
-        return  # a lens of nearly 180 degrees, whose undistorted image is a speck
-    matrix, found_size = cameras.recover_lens(released, k)
+    angles = np.radians(np.linspace(0, 85, 500))
+    bent = angles * (1 + angles**2 * np.polyval(k[::-1], angles**2))
+    if (np.diff(bent) <= 0).any() or max(size) / 2 / f > bent[-1]:
+        return  # no lens: it does not reach the border of the image
+    matrix, _, found_size = cameras.recover_lens(released, k, "file, cam01")
     assert found_size == size
     again = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         matrix, k, size, np.eye(3), balance=0.8
@@ -67,9 +71,13 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     np.testing.assert_allclose(matrix[:2, 2], np.array(size) / 2)
 
 
+def released_by(matrix, k, size=(3840, 2160)):
+    return fitting.undistorted_matrix(matrix, k, size, 0.8)
+
+
 def test_a_lens_that_cannot_be_recovered_is_refused():
     k = np.array([0.03, -0.01, 0.009, -0.004])
-    released = cameras.released_matrix(lens_matrix(1760, (3840, 2160)), k, (3840, 2160))
+    released = released_by(lens_matrix(1760, (3840, 2160)), k)
     off_centre = released + np.array([[0, 0, 3.0], [0, 0, 0], [0, 0, 0]])
     with pytest.raises(CorruptInput, match=r"principal point.*take_trajectory"):
         cameras.recover_lens(off_centre, k, "file, cam01")
@@ -79,108 +87,113 @@ def test_a_lens_that_cannot_be_recovered_is_refused():
         cameras.recover_lens(too_long, k, "file, cam01")
 
 
-@pytest.mark.parametrize("portrait", [False, True])
-def test_the_camera_projects_as_the_lens_and_not_as_the_released_matrix(portrait):
-    cam = miniature.gopro(12, 5, 1.5, portrait=portrait)
-    entry = camera_entry(cam)
-    lens = cameras.exo_lens(entry, [], "here")
-    assert lens.source == "recovered" and lens.size == cam["size"]
-    points = 1000 * np.array(list(miniature.body_at(1).values()))
-    truth = kit.project(
-        points / 1000, cam["K"], cam["R"], cam["t"], miniature.LENS_D, fisheye=True
-    )
-    mine = project(cameras.make_camera(lens), points)
-    np.testing.assert_allclose(mine, truth, atol=0.02)
-    wrong = kit.project(
-        points / 1000, cam["released"], cam["R"], cam["t"], miniature.LENS_D, fisheye=True
-    )
+@pytest.mark.parametrize("upright", [False, True])
+def test_the_camera_projects_as_the_lens_and_not_as_the_released_matrix(upright):
+    cam = miniature.gopro(12, 5000, 1500, upright=upright)
+    camera, undistorted = cameras.load_cameras(camera_entry(cam), None, "here", False, "cam01")
+    assert camera.image_shape == cam.size[::-1]
+    points = body_of(miniature.wearer(miniature.DANCE)[1])
+    truth = cam.project(points)
+    np.testing.assert_allclose(project(camera, points), truth, atol=0.02)
+    pose, released = (cam.rotation, cam.translation), miniature.released_matrix(cam)
+    straight = kit.project(points, released, *pose)
+    np.testing.assert_allclose(project(undistorted, points), straight, atol=0.02)
+    wrong = kit.project(points, released, *pose, np.array(cam.distortion), fisheye=True)
     assert np.abs(wrong - truth).max() > 50  # what combining the two would cost
 
 
-def camera_entry(cam, d=miniature.LENS_D):
+def camera_entry(cam, d=miniature.LENS_D, released=None, shift=0.0):
     return {
-        "camera_intrinsics": cam["released"].tolist(),
-        "camera_extrinsics": np.c_[cam["R"], cam["t"]].tolist(),
-        "distortion_coeffs": list(d),
+        "camera_intrinsics": miniature.released_matrix(cam) if released is None else released,
+        "camera_extrinsics": cam.matrix(1000)[:3] + np.eye(3, 4, 3) * shift,
+        "distortion_coeffs": np.array(d),
     }
 
 
-def test_gopro_calibs_blanks_and_quality(tmp_path):
-    cams = {
-        "cam01": miniature.gopro(10, 5, 1.7),
-        "cam02": miniature.gopro(-9, 4, 1, portrait=True),
-    }
-    path = tmp_path / "gopro_calibs.csv"
-    miniature.write_gopro_calibs(path, cams)
+def gopro(**more):
+    return miniature.gopro(10, 5000, 1700, **more)
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Writes gopro_calibs.csv of some cameras."""
+
+    def write(**cams):
+        cams |= {"cam03": cams["cam01"]}
+        writers.write_static_calibs(tmp_path / "gopro_calibs.csv", cams, bad=["cam03"])
+        return tmp_path / "gopro_calibs.csv"
+
+    return write
+
+
+def test_gopro_calibs_blanks_and_quality(csv):
+    cams = {"cam01": gopro(), "cam02": miniature.gopro(-9, 4000, 1000, upright=True)}
+    path = csv(**cams)
     assert ", KANNALABRANDTK3," in path.read_text()  # the blanks are there
-    rows = cameras.read_gopro_calibs(path)
+    rows = aria_files.read_static_calibs(path)
     assert set(rows) == {"cam01", "cam02"}, "cam03 has quality 0"
     for name, cam in cams.items():
         (row,) = rows[name]
-        np.testing.assert_allclose(row.matrix, cam["K"])
-        np.testing.assert_allclose(row.distortion, miniature.LENS_D)
-        np.testing.assert_allclose(row.rotation, cam["R"], atol=1e-9)
-        np.testing.assert_allclose(row.translation, cam["t"], atol=1e-9)
-        lens = cameras.exo_lens(camera_entry(cam), [row], "here")
-        assert lens.source == "gopro_calibs" and lens.size == cam["size"]
+        np.testing.assert_allclose(row["intrinsics"], cam.intrinsics)
+        np.testing.assert_allclose(row["distortion"], miniature.LENS_D)
+        np.testing.assert_allclose(row["center"], cam.center / 1000, atol=1e-9)
+        to_world = quaternion_matrix(row["rotation"])
+        np.testing.assert_allclose(to_world, cam.rotation.T, atol=1e-9)
+        matrix, _, size = cameras.gopro_lens(camera_entry(cam), [row], "here", "calibs.csv")
+        assert matrix.tolist() == row["intrinsics"].tolist() and size == cam.size
 
 
 @pytest.mark.parametrize("quality", ["0", "-1"])
-def test_cameras_that_are_not_localized_in_the_csv_are_recovered(tmp_path, quality):
-    cam = miniature.gopro(10, 5, 1.7)
-    path = tmp_path / "gopro_calibs.csv"
-    miniature.write_gopro_calibs(path, {"cam01": cam})
-    path.write_text(
-        path.read_text().replace(", 1\n", f", {quality}\n").replace(", 1\r\n", f", {quality}\r\n")
-    )
-    assert cameras.read_gopro_calibs(path) == {}
+def test_cameras_that_are_not_localized_in_the_csv_are_recovered(csv, quality):
+    path = csv(cam01=gopro())
+    path.write_text(path.read_text().replace(", 1\n", f", {quality}\n"))
+    assert aria_files.read_static_calibs(path) == {}
     # of a camera that is not localized nothing else need be there
     header, row = path.read_text().splitlines()[:2]
     names, values = header.split(","), row.split(",")
-    values = [v if n.strip() in ("cam_uid", "quality") else "" for n, v in zip(names, values)]  # noqa: B905
+    kept = ("cam_uid", "quality")
+    values = [v if n.strip() in kept else "" for n, v in zip(names, values, strict=True)]
     path.write_text(f"{header}\n{','.join(values)}\n")
-    assert cameras.read_gopro_calibs(path) == {}
+    assert aria_files.read_static_calibs(path) == {}
+    camera, _ = cameras.load_cameras(camera_entry(gopro()), path, "here", False, "cam01")
+    assert abs(camera.intrinsic_matrix[0, 0] / miniature.LENS_F - 1) < 1e-6
 
 
-def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(tmp_path):
-    cam = miniature.gopro(10, 5, 1.7, portrait=True)
-    path = tmp_path / "gopro_calibs.csv"
-    lying = {**cam, "size": (3840, 2160), "K": lens_matrix(miniature.LENS_F, (3840, 2160))}
-    miniature.write_gopro_calibs(path, {"cam01": lying})
-    lens = cameras.exo_lens(camera_entry(cam), cameras.read_gopro_calibs(path)["cam01"], "here")
-    assert lens.size == (2160, 3840)
-    np.testing.assert_allclose(lens.matrix, cam["K"])
+def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(csv):
+    cam = gopro(upright=True)
+    matrix = lens_matrix(miniature.LENS_F, (3840, 2160))
+    lying = dataclasses.replace(cam, size=(3840, 2160), intrinsics=matrix)
+    rows = aria_files.read_static_calibs(csv(cam01=lying))["cam01"]
+    matrix, _, size = cameras.gopro_lens(camera_entry(cam), rows, "here", "calibs.csv")
+    assert size == (2160, 3840)
+    np.testing.assert_allclose(matrix, cam.intrinsics)
 
 
-def test_the_two_sources_must_agree(tmp_path):
-    cam = miniature.gopro(10, 5, 1.7)
-    path = tmp_path / "gopro_calibs.csv"
-    miniature.write_gopro_calibs(path, {"cam01": cam})
-    (row,) = cameras.read_gopro_calibs(path)["cam01"]
-    other = miniature.gopro(10, 5, 1.7)
-    lens = cam["K"] * np.array([[1.002], [1.002], [1]])
-    lens[:2, 2] = 1920, 1080
-    other["released"] = cameras.released_matrix(lens, miniature.LENS_D, (3840, 2160))
+def test_the_two_sources_must_agree(csv):
+    cam = gopro()
+    rows = aria_files.read_static_calibs(csv(cam01=cam))["cam01"]
+
+    def lens(**entry):
+        return cameras.gopro_lens(camera_entry(cam, **entry), rows, "pose, cam01", "calibs.csv")
+
+    matrix = lens_matrix(1.002 * miniature.LENS_F, (3840, 2160))
     with pytest.raises(CorruptInput, match=r"released fx .* gives .*allowed 0.001"):
-        cameras.exo_lens(camera_entry(other), [row], "pose.json, cam01", "calibs.csv")
-    moved = {**cam, "t": cam["t"] + [0.05, 0, 0]}
+        lens(released=released_by(matrix, np.array(miniature.LENS_D)))
     with pytest.raises(CorruptInput, match=r"pose differs from calibs.csv .*50.0 mm"):
-        cameras.exo_lens(camera_entry(moved), [row], "pose.json, cam01", "calibs.csv")
+        lens(shift=0.05)
     with pytest.raises(CorruptInput, match="distortion differs"):
-        d = miniature.LENS_D + np.array([0, 0.002, 0, 0])
-        cameras.exo_lens(camera_entry(cam, d), [row], "pose.json, cam01", "calibs.csv")
+        lens(d=miniature.LENS_D + np.array([0, 0.002, 0, 0]))
 
 
-def test_another_lens_model_or_a_broken_row_is_named(tmp_path):
-    path = tmp_path / "gopro_calibs.csv"
-    miniature.write_gopro_calibs(path, {"cam01": miniature.gopro(10, 5, 1.7)})
+def test_another_lens_model_or_a_broken_row_is_named(csv):
+    path = csv(cam01=gopro())
     text = path.read_text()
     path.write_text(text.replace("KANNALABRANDTK3", "FISHEYE624", 1))
     with pytest.raises(CorruptInput, match=r"line 2\.intrinsics_type: found 'FISHEYE624'"):
-        cameras.read_gopro_calibs(path)
+        aria_files.read_static_calibs(path)
     path.write_text(text.replace("3840", "wide", 1))
     with pytest.raises(CorruptInput, match="line 2, column image_width: found 'wide'"):
-        cameras.read_gopro_calibs(path)
+        aria_files.read_static_calibs(path)
 
 
 def test_the_self_check_uses_undistorted_pixels(raw):
@@ -195,48 +208,18 @@ def test_gaps_in_the_trajectory_are_missing_poses(raw):
     assert sequence.camera(gap) is None
     assert gap not in sequence.tracks[0].frames
     assert sequence.dropped["no pose of the glasses in this frame"] == 1
-    rotation, translation = miniature.aria_pose(gap + 1)  # looked up by key, not by position
+    # Looked up by key, not by position.
+    rotation, translation = aria_pose(miniature.REPAIR, gap + 1)
     camera = sequence.camera(gap + 1)
     np.testing.assert_allclose(camera.R, rotation, atol=1e-6)
     np.testing.assert_allclose(camera.t, -1000 * rotation.T @ translation, atol=0.01)
 
 
-def test_the_lens_of_the_glasses_is_matched_or_refused(monkeypatch):
-    params = aria_files.recorded_lens(miniature.ARIA)
-    np.testing.assert_allclose(params[:3], [608.35, 714.9, 706.8])
-    _, _, residual = aria.fit_lens(tuple(params), "calib")
-    assert residual <= 0.2
-    rng = np.random.default_rng(0)
-    rays = np.c_[rng.uniform(-0.9, 0.9, (50, 2)), np.ones(50)]
-    mine = fitting.project_fisheye624(params, rays)
-    theirs = miniature.project_fisheye624(rays, np.eye(3), np.zeros(3))
-    np.testing.assert_allclose(mine, theirs, atol=1e-6)
+def test_the_lens_of_the_glasses_is_matched_or_refused(raw, monkeypatch):
+    assert load(raw, EGO, ego=True).checks["aria_lens_fit_px"] <= 0.2
     monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
     with pytest.raises(CorruptInput, match=r"matched only to 0\.\d\d px, allowed 0.01"):
-        aria.fit_lens(tuple(params), "another file")
-
-
-def test_calibration_is_found_in_the_recording(tmp_path):
-    text = json.dumps(
-        {
-            "CameraCalibrations": [
-                {
-                    "Label": "camera-rgb",
-                    "Projection": {
-                        "Name": "FisheyeRadTanThinPrism",
-                        "Params": miniature.ARIA.tolist(),
-                    },
-                }
-            ]
-        }
-    ).encode()
-    path = tmp_path / "aria01_noimagestreams.vrs"
-    tag = struct.pack("<I", 10) + b"calib_json" + struct.pack("<I", len(text)) + text
-    path.write_bytes(b"VRS\0 the words calib_json alone are no tag" + bytes(99) + tag + bytes(999))
-    np.testing.assert_array_equal(aria_files.read_aria_lens(path), miniature.ARIA)
-    path.write_bytes(bytes(5000))
-    with pytest.raises(CorruptInput, match="no calib_json tag"):
-        aria_files.read_aria_lens(path)
+        load(raw, EGO, ego=True)
 
 
 def test_glasses_without_calibration_say_what_to_download(copy):

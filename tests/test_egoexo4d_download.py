@@ -6,13 +6,8 @@ import stat
 import pytest
 from egoexo4d_kit import copy_of, edit, load
 
-from posepile.ds.egoexo4d import (
-    download,
-    main,
-    miniature,
-    miniature_takes,
-    plan,
-)
+from posepile.acquire.manifests import cost_of, load_manifest
+from posepile.ds.egoexo4d import download, main, miniature
 from posepile.errors import CorruptInput, UsageError, WorkError
 
 
@@ -138,8 +133,8 @@ def test_only_what_is_chosen_is_asked_for(raw, bin_dir):
 
 
 def test_mistaken_choices_are_refused(raw):
-    with pytest.raises(UsageError, match="no part 'take'"):
-        main.plan(raw, main.Options(download={"take_parts": ["take"]}))
+    with pytest.raises(ValueError, match="take_trajectory"):  # there are
+        main.Options(download={"take_parts": ["take"]})
     with pytest.raises(UsageError, match="no-such-uid is not in"):
         main.plan(raw, main.Options(download={"uids": ["no-such-uid"]}))
 
@@ -166,16 +161,16 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
             (f"{name}aria01_214-1.mp4", 7_000_000, {"views": ["ego"]}),
             (f"{name}note.txt", None, {}),
         ),
-        manifest(uids[miniature_takes.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
+        manifest(uids[miniature.UNPOSED], ("other.mp4", 10**12, {"views": ["exo"]})),
         manifest(None, ("general.json", 1_000, {"views": None}), splits=None),
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
     request = download.video_request(copy, wanted)
-    cost = plan.cost_of_request(copy, entries, request, wanted.download)
+    cost = cost_of(copy, entries, request)
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here
 
-    path = plan.manifest_path(copy, "takes", "v2")
+    path = copy / "manifests/v2/takes/manifest.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(entries))
     lines = main.plan(copy, wanted)
@@ -194,19 +189,19 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
 
 def test_manifests_are_fetched_whole_or_not_at_all(tmp_path, bin_dir):
     root = tmp_path / "raw"
-    wanted = download.DownloadOptions(fetch_manifests=True)
+    bucket = download.bucket(root, download.DownloadOptions(fetch_manifests=True))
     with pytest.raises(WorkError, match=r"program aws is missing: .*posepile\[egoexo\]"):
-        plan.load_manifest(root, "takes", wanted)
+        load_manifest(bucket, "takes")
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; echo slow >&2; exit 1')
     with pytest.raises(WorkError, match="aws did not get s3://.*manifest.json: slow"):
-        plan.load_manifest(root, "takes", wanted)
+        load_manifest(bucket, "takes")
     program(bin_dir, "aws", f"echo '{EXPIRED}' >&2; exit 1")
     with pytest.raises(WorkError, match="ego4d.dev/request/ego-exo4d"):
-        plan.load_manifest(root, "takes", wanted)
+        load_manifest(bucket, "takes")
     assert not root.exists()
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[]" > "$f"')
-    assert plan.load_manifest(root, "takes", wanted) == []
-    assert plan.manifest_path(root, "takes", "v2").is_file()
+    assert load_manifest(bucket, "takes") == []
+    assert (root / "manifests/v2/takes/manifest.json").is_file()
 
 
 def test_plan_reaches_the_network_only_when_asked(copy, bin_dir):

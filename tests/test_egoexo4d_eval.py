@@ -5,19 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from egoexo4d_kit import (
-    copy_of,
-    edit,
-    label_path,
-)
+from egoexo4d_kit import aria_pose, copy_of, edit
 
-from posepile.ds.egoexo4d import (
-    annotations,
-    cameras,
-    miniature,
-)
+from posepile.ds.egoexo4d import annotations, miniature
 from posepile.ds.egoexo4d import eval as benchmark
 from posepile.errors import CorruptInput, WorkError
+from posepile.miniature import kit
 
 
 @pytest.fixture
@@ -31,8 +24,8 @@ def copy(raw, tmp_path):
     return copy_of(raw, tmp_path / "egoexo4d")
 
 
-def body_truth(raw, take, split, kind="annotation"):
-    content = json.loads(label_path(raw, take, f"body/{kind}", split).read_text())
+def body_truth(raw, take, kind="annotation"):
+    content = json.loads(miniature.label_path(raw, take, f"body/{kind}").read_text())
     poses = {}
     for frame, entries in content.items():
         if entries:
@@ -77,7 +70,7 @@ def reference_body(true, pred, extrinsics=None):
 @pytest.mark.parametrize("reference", ["global", "camera"])
 def test_body_numbers_equal_plain_loops(raw, tmp_path, capsys, reference):
     uid = miniature.UIDS[miniature.DANCE]
-    true = body_truth(raw, miniature.DANCE, "val")
+    true = body_truth(raw, miniature.DANCE)
     pred = noisy(true)
     path = tmp_path / "pred.json"
     path.write_text(
@@ -86,7 +79,7 @@ def test_body_numbers_equal_plain_loops(raw, tmp_path, capsys, reference):
         )
     )
     gap = miniature.ARIA_FRAME_WITHOUT_POSE
-    poses = {f: miniature.aria_pose(f) for f in true if f != gap}
+    poses = {f: aria_pose(miniature.DANCE, f) for f in true if f != gap}
     if reference == "global":  # frames without a pose of the glasses are left out all the same
         poses = {f: (np.eye(3), np.zeros(3)) for f in poses}
     cm, velocity = reference_body(true, pred, poses)
@@ -104,7 +97,7 @@ def test_body_numbers_equal_plain_loops(raw, tmp_path, capsys, reference):
 def test_body_scores_are_means_over_takes(raw):
     takes_ = {}
     for seed, t in enumerate((miniature.REPAIR, miniature.DROPPED)):
-        poses = noisy(body_truth(raw, t, "train", "automatic"), seed)
+        poses = noisy(body_truth(raw, t, "automatic"), seed)
         takes_ |= keyed(miniature.UIDS[t], poses)
     with pytest.raises(CorruptInput, match="camera_pose"):  # the dropped take has none
         benchmark.evaluate_body(raw, takes_, "train", "automatic")
@@ -114,7 +107,7 @@ def test_missing_predictions_are_named(raw):
     uid = miniature.UIDS[miniature.DANCE]
     with pytest.raises(WorkError, match=f"lacks pose {uid}/body/1 and 1 more"):
         benchmark.evaluate_body(raw, {})
-    pred = noisy(body_truth(raw, miniature.DANCE, "val"))
+    pred = noisy(body_truth(raw, miniature.DANCE))
     del pred[4]
     with pytest.raises(WorkError, match=f"lacks pose {uid}/body/4, 1 of"):
         benchmark.evaluate_body(raw, keyed(uid, pred))
@@ -160,12 +153,12 @@ def plain_procrustes(x, y):
 
 def plain_hand_truth(raw):
     """Wrist-first joints of both hands in the frame of the glasses, for posed frames."""
-    content = json.loads(label_path(raw, miniature.REPAIR, "hand/automatic").read_text())
+    content = json.loads(miniature.label_path(raw, miniature.REPAIR, "hand/automatic").read_text())
     frames = {}
     for frame, entries in content.items():
         if int(frame) == miniature.ARIA_FRAME_WITHOUT_POSE:
             continue
-        rotation, translation = miniature.aria_pose(int(frame))
+        rotation, translation = aria_pose(miniature.REPAIR, int(frame))
         joints = entries[0]["annotation3D"]
         frames[frame] = {
             f"{side}_hand_3d": np.array(
@@ -210,11 +203,10 @@ def test_hand_numbers_equal_plain_loops(raw, tmp_path, offset):
 
 
 def one_hand(frame=2):
-    joints = miniature.hands_at(frame)
-    world = 1000 * np.array([joints[f"right_{s}"] for s in annotations.HAND_SUFFIXES])
-    pose = miniature.aria_pose(frame)
-    linear = np.array([[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]])
-    return world, cameras.project_undistorted(world, linear, *pose), pose
+    world = miniature.wearer(miniature.REPAIR)[frame, annotations.PARTS["right_hand"]]
+    camera = miniature.glasses(miniature.wearer(miniature.REPAIR)[frame])
+    image = kit.project(world, miniature.LINEAR, camera.rotation, camera.translation)
+    return world, image, aria_pose(miniature.REPAIR, frame)
 
 
 def test_rules_of_the_hand_benchmark():
@@ -288,10 +280,10 @@ def test_few_views_do_not_count_for_manual_hands(copy):
             for joint in poses[0]["annotation3D"].values():
                 joint["num_views_for_3d"] = 2
 
-    path = label_path(copy, miniature.REPAIR, "hand/automatic")
+    path = miniature.label_path(copy, miniature.REPAIR, "hand/automatic")
     edit(path, reduce)
     assert benchmark.hand_truth(copy, "train", "automatic")[0]
-    manual = label_path(copy, miniature.REPAIR, "hand/annotation")
+    manual = miniature.label_path(copy, miniature.REPAIR, "hand/annotation")
     manual.parent.mkdir(parents=True)
     path.rename(manual)
     truth, left_out = benchmark.hand_truth(copy, "train", "manual")

@@ -173,9 +173,9 @@ def test_trajectories_need_times_that_grow(tmp_path):
     content = {"rate": float("nan"), "skel": "one", "points": [[[1, 2, 3]]]}
     path = tmp_path / "p.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(CorruptInput, match="rate is nan"):
-        trajectories.resample(*trajectories.read_trajectory(path, ["a"], "one"), 10.0, path)
-    path.write_text(json.dumps(content | {"units": "m"}))
+    with pytest.raises(CorruptInput, match="rate: found nan; expected a finite number"):
+        trajectories.read_trajectory(path, ["a"], "one")
+    path.write_text(json.dumps(content | {"rate": 10, "units": "m"}))
     with pytest.raises(CorruptInput, match="units: found 'm'; expected 'mm'"):
         trajectories.read_trajectory(path, ["a"], "one")
 

@@ -127,6 +127,7 @@ FORGED = {
     "shape_overflows.pkl": array((2**33, 2**31), dtype("f8"), b""),
     "characters_that_are_none.pkl": array((1,), dtype("U1"), b"\xff\xff\xff\x7f"),
     "characters_that_are_none.npy": npy("<U1", (1,), b"\xff\xff\xff\x7f"),
+    "dates_without_unit.npy": npy("<M8", (1,), bytes(7) + b"\x01"),
     # altering the process
     "singleton_dtype.pkl": build(
         call(name("numpy.dtypes", "Float64DType")),
@@ -368,5 +369,5 @@ def test_fuzzed(tmp_path):
     for protocol in range(6):
         (seeds / f"plain{protocol}.pkl").write_bytes(pickle.dumps(plain, protocol))
     np.save(seeds / "object.npy", plain, allow_pickle=True)
-    accepted, refused = map(int, run_reader("fuzz", seeds, 4000, 1).split())
-    assert accepted > 200 and refused > 2000
+    accepted, refused = map(int, run_reader("fuzz", seeds, 3000, 1).split())
+    assert accepted > 150 and refused > 1500

@@ -1,5 +1,6 @@
 """GeneBody: cameras, files and units."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -12,12 +13,14 @@ from genebody_kit import TRAIN, load, param_of, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile.ds.genebody import checks, main, miniature
+from posepile.ds.genebody import main, miniature
 from posepile.ds.genebody.cameras import OLD_SCALE, read_cameras
-from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames, read_mask
+from posepile.ds.genebody.subjects import find_performer, read_genders
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.formats.folders import files_by_number
 from posepile.miniature import kit
 from posepile.recipe import Unit
+from posepile.shapes.multiview import joints_outside_mask
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams
@@ -97,10 +100,10 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
         expect(annots, views, "units from the point they look at", "2.9")
     views, annots = make_annots(3)
     annots["cams"]["08"]["D"] = np.zeros(4)
-    expect(annots, views, "camera 08", "(4,)", "(5,)")
+    expect(annots, views, "camera 08", "4 distortion coefficients", "expected 5")
     views, annots = make_annots(3)
     annots["cams"]["08"]["c2w"][:3, :3] *= 2
-    expect(annots, views, "camera 08", "not a rotation")
+    expect(annots, views, "camera 08", "expected a rotation")
     views, annots = make_annots(3)
     del annots["cams"]["16"]["c2w"]
     expect(annots, views, "camera 16", "c2w")
@@ -108,19 +111,26 @@ def test_cameras_that_need_guessing_are_refused(tmp_path):
     for cam in annots["cams"].values():
         cam["c2w"] = np.diag([1.0, -1, -1, 1]) @ cam["c2w"]
     expect(annots, views, "images point down")
-    expect({"cameras": {}}, views, "'cams'", "cameras")
+    expect({"cameras": {}}, views, "no cams (there: cameras)")
     path.unlink()
     with pytest.raises(CorruptInput, match=r"annots\.npy: file is missing"):
         read_cameras(path, views)
 
 
 def test_files_are_matched_by_number(tmp_path):
-    for name in ("mask0045.png", "mask0046.png", "mask00046.png", "Thumbs.db", ".hidden"):
+    for name in (
+        "mask0045.png",
+        "mask046.png",
+        "mask0046.png",
+        "mask00.png",
+        "mask0.png",
+        "Thumbs.db",
+    ):
         (tmp_path / name).touch()
-    frames, unknown = list_frames(tmp_path, "mask")
-    assert {k: p.name for k, p in frames.items()} == {45: "mask0045.png", 46: "mask0046.png"}
-    assert unknown == ["Thumbs.db"]
-    assert list_frames(tmp_path / "absent", "mask") == ({}, [])
+    frames = files_by_number(tmp_path, r"mask(\d+)\.png")
+    names = {k: p.name for k, p in frames.items()}
+    assert names == {0: "mask0.png", 45: "mask0045.png", 46: "mask046.png"}
+    assert files_by_number(tmp_path / "absent", r"mask(\d+)\.png") == {}
 
 
 def test_names_of_zhuna(raw):
@@ -142,11 +152,14 @@ def test_missing_pieces_keep_the_poses_of_all_views_alike(raw):
     reasons = [view.tracks[0].unusable(k) for k in range(5)]
     assert reasons == ["empty mask", "no image in this view", "no mask in this view", None, None]
     assert view.dropped == {"image without parameters": 2}
-    for v in list_views(folder):
+    performer = find_performer(raw, "train", "dannier", main.Options())
+    for v in performer.views:
         (folder / "image" / v / "0050.jpg").unlink()
-    frames, _, unseen = pose_frames(folder, list_views(folder))
-    assert (frames, unseen) == ([45, 46, 47, 49], 1)
-    assert load(raw, "dannier/00").dropped["parameters without any picture"] == 1
+        (folder / "mask" / v / "mask0049.png").unlink()
+    performer = find_performer(raw, "train", "dannier", main.Options())
+    assert performer.frames == [45, 46, 47]
+    assert list(performer.params) == [45, 46, 47, 49, 50]
+    assert load(raw, "dannier/00").dropped["parameters without any picture"] == 2
 
 
 def test_a_damaged_mask_costs_one_frame(raw):
@@ -164,7 +177,7 @@ def test_a_damaged_mask_costs_one_frame(raw):
         {
             "file": str(path),
             "frame": 2,
-            "reason": "not a readable PNG",
+            "reason": "not a readable picture",
             "hint": "extract it again",
         }
     ]
@@ -176,18 +189,17 @@ def test_black_pictures(raw):
     assert reasons == [None, None, "black image", None, None, None]
 
 
-def test_mask_threshold_and_box(tmp_path):
+def test_mask_threshold_and_box(raw):
     matte = np.zeros((60, 50), np.uint8)
     matte[10:30, 20:25] = 128
     matte[5, 5] = 127
-    cv2.imwrite(str(tmp_path / "mask7.png"), matte)
-    files = ViewFrames([7], {}, {7: tmp_path / "mask7.png"})
-    assert rlemasklib.area(read_mask(tmp_path / "mask7.png")) == 100
-    np.testing.assert_array_equal(files[0], [20, 10, 5, 20])
-    assert files[0].dtype == np.float32
-    (tmp_path / "mask8.png").write_bytes(b"\x89PNG")
-    with pytest.raises(CorruptInput, match=r"mask8\.png: not a readable PNG"):
-        read_mask(tmp_path / "mask8.png")
+    path = raw / TRAIN / "zhuna2" / "mask" / "00" / "mask0098.png"
+    path.unlink()
+    cv2.imwrite(str(path), matte)
+    track = load(raw, "zhuna2/00", max_outside_mask=1).tracks[0]
+    assert rlemasklib.area(track.mask(0)) == 100
+    np.testing.assert_array_equal(track.bbox[0], [20, 10, 5, 20])
+    assert track.bbox[0].dtype == np.float32
 
 
 def test_cameras_of_other_views_are_noticed(raw):
@@ -195,7 +207,7 @@ def test_cameras_of_other_views_are_noticed(raw):
     cams = param_of(path)["cams"]
     assert load(raw, "dannier/00").checks["joints_outside_mask"] < 0.1
     save(path, {"cams": cams | {"00": cams["13"]}})
-    with pytest.raises(CorruptInput, match=r"of the body joints project outside the mask"):
+    with pytest.raises(CorruptInput, match=r"% of the joints project.*max_outside_mask"):
         load(raw, "dannier/00")
     del cams["00"]
     save(path, {"cams": cams})
@@ -240,7 +252,9 @@ def test_subjects_and_splits(raw):
     assert len(list(main.list_units(raw, main.Options(gender="male")))) == 5
     (raw / TRAIN / "genebody_split.npy").unlink()
     (raw / "GeneBody-Test10" / "genebody_split.npy").unlink()
-    with pytest.raises(CorruptInput, match=r"genebody_split\.npy: split file is missing"):
+    with pytest.raises(
+        CorruptInput, match=r"_split\.npy: file is missing.*put genebody_split\.npy"
+    ):
         list(main.list_units(raw, main.Options()))
 
 
@@ -262,21 +276,20 @@ def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
     assert main.doctor(raw, main.Options()) == []
     (raw / TRAIN / "dannier" / "annots.npy").unlink()
     (raw / TRAIN / "zhuna2" / "image" / "00" / "notes.txt").touch()
+    (raw / TRAIN / "zhuna2" / "image" / "00" / ".hidden").touch()
     (raw / TRAIN / "zhuna2" / "mask" / "01" / "mask0099.png").unlink()
     shutil.rmtree(raw / "body_models")
     monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
     problems = "\n".join(main.doctor(raw, main.Options()))
     assert "annots.npy: file is missing" in problems
-    assert "zhuna2/00: unexpected file notes.txt" in problems
+    assert "zhuna2/00: unexpected file notes.txt" in problems and ".hidden" not in problems
     assert "1 of 4 frames with parameters have no mask" in problems
     assert "SMPL-X model files not found for: female, male" in problems
     assert "keypoints3d" in main.calibrate(raw, main.Options())[0]
 
 
 def test_everybody_has_a_gender_once():
-    from posepile.ds.genebody.subjects import _gender_map
-
-    table = _gender_map()
+    table = read_genders()
     assert set(table.values()) == {"male", "female"}
     text = (Path(main.__file__).with_name("genders.yaml")).read_text()
     names = [n for n in text.replace("[", ",").replace("]", ",").split(",") if n.strip().isalnum()]
@@ -290,12 +303,12 @@ def test_motion_figures_are_those_of_the_miniature(raw):
     sequence = load(raw, "zhuna2/13")
     track = sequence.tracks[0]
     moved = track.world_coords.copy()
-    moved[:, checks.N_BODY :] += 5000
-    files = track.bbox
-    assert checks.joints_outside_mask(files, moved, sequence.camera, 0.4) < 0.1
-    moved[:, : checks.N_BODY] += 5000
-    with pytest.raises(CorruptInput, match=r"100% of the body joints"):
-        checks.joints_outside_mask(files, moved, sequence.camera, 0.4)
+    track = dataclasses.replace(track, world_coords=moved)
+    moved[:, main.BODY.stop :] += 5000
+    assert joints_outside_mask("zhuna2", track, sequence.camera, 0.4, joints=main.BODY) < 0.1
+    moved[:, main.BODY] += 5000
+    with pytest.raises(CorruptInput, match=r"zhuna2: 100% of the joints"):
+        joints_outside_mask("zhuna2", track, sequence.camera, 0.4, joints=main.BODY)
 
 
 def test_options_without_effect_are_refused():

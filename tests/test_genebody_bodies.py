@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from genebody_kit import TRAIN, load, param_of, save, unit_named
+from genebody_kit import TRAIN, load, param_of, read, save, unit_named
 
+from posepile.bodies.meshes import mesh_error
+from posepile.bodies.parameters import load_hands
 from posepile.ds.genebody import main
-from posepile.ds.genebody.bodies import load_hands, mesh_error, read_body, world_joints
+from posepile.ds.genebody.body import world_joints
+from posepile.ds.genebody.subjects import Performer
 from posepile.errors import CorruptInput, UsageError
+from posepile.formats.mesh_files import read_obj_vertices
 from posepile.miniature.truth import read_truth
 
 
@@ -58,37 +62,42 @@ def test_hostile_pickles_are_not_run(raw, tmp_path):
 @pytest.fixture
 def body_file(raw):
     path = raw / TRAIN / "dannier" / "param" / "0045.npy"
-    return path, param_of(path), load_hands(raw / "body_models" / "smplx" / "SMPLX_MALE.npz")
+    return path, param_of(path), raw / "body_models" / "smplx" / "SMPLX_MALE.npz"
 
 
 @pytest.mark.parametrize("shape", [(1, 45), (15, 3), (1, 15, 3), (45,)])
 def test_hands_get_the_mean_whatever_their_shape(body_file, shape):
-    path, param, hands = body_file
+    path, param, model = body_file
     stored = param["smplx"]["left_hand_pose"].ravel().copy()
     param["smplx"]["left_hand_pose"] = stored.reshape(shape)
     save(path, param)
-    whole = read_body(path, "male", hands).parameters
+    mean = load_hands(model).mean[0]
+    whole = read(path, "male", model).parameters
     assert whole["pose"].shape == (165,) and whole["pose"].dtype == np.float32
-    np.testing.assert_allclose(whole["pose"][75:120], stored + hands.mean[0], atol=1e-6)
+    np.testing.assert_allclose(whole["pose"][75:120], stored + mean, atol=1e-6)
     assert whole["hands_mean_included"] is True
-    bare = read_body(path, "male", None).parameters
+    bare = read(path, "male", None).parameters
     np.testing.assert_allclose(bare["pose"][75:120], stored, atol=1e-6)
     assert bare["hands_mean_included"] is False
-    full = read_body(path, "male", hands, add_mean=False).parameters
+    full = read(path, "male", model, hand_mean="none").parameters
     np.testing.assert_allclose(full["pose"][75:120], stored, atol=1e-6)
     assert full["hands_mean_included"] is True
 
 
 @pytest.mark.parametrize("n", [6, 12])
 def test_pca_hands_are_told_by_their_length(body_file, n):
-    path, param, hands = body_file
+    path, param, model = body_file
+    hands = load_hands(model)
     coefficients = np.linspace(-1, 1, n).astype(np.float32)
     param["smplx"]["right_hand_pose"] = coefficients[None]
     save(path, param)
     expected = hands.mean[1] + sum(c * hands.components[1, i] for i, c in enumerate(coefficients))
-    got = read_body(path, "male", hands).parameters["pose"][120:]
+    got = read(path, "male", model).parameters["pose"][120:]
     np.testing.assert_allclose(got, expected, atol=1e-5)
-    assert f"{n} PCA numbers" in read_body(path, "male", None)
+    other = read(path, "male", model, hand_mean="none").parameters["pose"]
+    np.testing.assert_allclose(other[120:], expected, atol=1e-5)  # always about the mean
+    np.testing.assert_allclose(other[75:120], param["smplx"]["left_hand_pose"].ravel(), atol=1e-6)
+    assert f"{n} PCA numbers" in read(path, "male", None).left_out
 
 
 def test_frames_with_pca_hands_are_dropped_in_all_views_alike_without_the_model(raw):
@@ -107,7 +116,7 @@ def test_frames_with_pca_hands_are_dropped_in_all_views_alike_without_the_model(
 
 
 def test_parameter_files_of_another_form_are_named_with_what_to_do(body_file):
-    path, param, hands = body_file
+    path, param, model = body_file
 
     def expect(match, **changes):
         changed = {"smplx": dict(param["smplx"]), "smplx_scale": param["smplx_scale"]}
@@ -116,22 +125,22 @@ def test_parameter_files_of_another_form_are_named_with_what_to_do(body_file):
             target[key] = value
         save(path, changed)
         with pytest.raises(CorruptInput, match=match) as e:
-            read_body(path, "male", hands)
+            read(path, "male", model)
         assert str(path) in str(e.value)
 
-    expect(r"body_pose has shape \(1, 69\), expected 63", body_pose=np.zeros((1, 69)))
-    expect(r"left_hand_pose has 30 numbers, expected 45", left_hand_pose=np.zeros(30))
-    expect(r"has no transl", transl=None)
-    expect(r"betas is not finite", betas=np.full((1, 10), np.nan))
+    expect(r"body_pose: found shape \(69,\); expected.*63\)", body_pose=np.zeros((1, 69)))
+    expect(r"left_hand_pose has 30 numbers; expected 45", left_hand_pose=np.zeros(30))
+    expect(r"transl: found .*None; expected numbers", transl=None)
+    expect(r"betas: found nan.*expected finite", betas=np.full((1, 10), np.nan))
     expect(r"smplx_scale is 970", smplx_scale=970.0)
-    expect(r"jaw_pose does not consist of numbers", jaw_pose="open")
+    expect(r"jaw_pose: found text, 'open'; expected numbers", jaw_pose="open")
     save(path, {"pose": np.zeros((66, 1)), "keypoints": np.zeros((135, 3))})
-    with pytest.raises(CorruptInput, match=r"no 'smplx'.*keypoints.*2022-09-01"):
-        read_body(path, "male", hands)
+    with pytest.raises(CorruptInput, match=r"no smplx \(there: keypoints, pose\).*2022-09-01"):
+        read(path, "male", model)
     path.unlink()
     path.write_bytes(b"\x93NUMPY\x01\x00")
     with pytest.raises(CorruptInput, match=r"0045\.npy"):
-        read_body(path, "male", hands)
+        read(path, "male", model)
 
 
 def test_scale_applies_after_translation(raw):
@@ -184,29 +193,38 @@ def test_joints_come_from_the_best_source_there_is(raw, monkeypatch):
 
 
 def test_stored_key_points_are_checked(body_file, tmp_path):
-    path, param, hands = body_file
+    path, param, model = body_file
     param["keypoints3d"] = np.zeros((55, 4))
     save(path, param)
-    with pytest.raises(CorruptInput, match=r"\(55, 4\), expected \(55, 3\)"):
-        read_body(path, "male", hands)
+    with pytest.raises(
+        CorruptInput,
+        match=r"\(55, 4\); expected shape \(..., points, 3\)",
+    ):
+        read(path, "male", model)
     points = np.random.default_rng(0).normal(0, 0.5, (1, 70, 3))
     param["smplx"]["keypoints3d"] = points  # place in the file is not documented
     del param["keypoints3d"]
     save(path, param)
-    body = read_body(path, "male", hands)
+    body = read(path, "male", model)
     np.testing.assert_allclose(body.keypoints, points[0, :55] * 1000)
     param["smplx"]["keypoints3d"] = points * 1000
     save(path, param)
-    bodies = [read_body(path, "male", hands)]
+    bodies = [read(path, "male", model)]
     with pytest.raises(CorruptInput, match="expected a body in metres"):
-        world_joints("keypoints", "male", bodies, None, tmp_path)
+        world_joints(Performer(tmp_path, "train", "male", None, None, "keypoints"), bodies)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gender": "neutral"}, r"neutral SMPL-X mesh.*agrees to 0\.0. mm with: the male model"),
-        ({"hand_mean": "none"}, r"agrees to 0\.0. mm with: dataset\.hand_mean=add"),
+        (
+            {"gender": "neutral"},
+            r"neutral.*agrees to 0\.0. mm with the male model.*set dataset\.gender",
+        ),
+        (
+            {"hand_mean": "none"},
+            r"to 0\.0. mm with the mean hand added.*dataset\.hand_mean",
+        ),
     ],
 )
 def test_a_wrong_assumption_about_the_body_is_named(raw, options, message):
@@ -214,21 +232,20 @@ def test_a_wrong_assumption_about_the_body_is_named(raw, options, message):
     with pytest.raises(CorruptInput, match=message) as e:
         load(raw, "dannier/00", **options)
     assert "0045.obj" in str(e.value)
-    assert "allowed are 5" in str(e.value)
+    assert "expected at most 5;" in str(e.value)
     assert load(raw, "dannier/00", max_mesh_error_mm=2000, **options).checks["mesh_mm"] > 5
 
 
 def rewrite_mesh(path, change):
-    text = path.read_text().splitlines()
-    rows = np.array([line.split()[1:] for line in text if line.startswith("v ")], float)
+    vertices = change(read_obj_vertices(path))
     path.unlink()
-    path.write_text("\n".join(f"v {x} {y} {z}" for x, y, z in change(rows)) + "\nf 1 2 3\n")
+    path.write_text("\n".join(f"v {x} {y} {z}" for x, y, z in vertices) + "\nf 1 2 3\n")
 
 
 def test_mesh_without_scale_and_mesh_of_another_body(raw):
     mesh = raw / TRAIN / "zhuna2" / "smpl" / "098.obj"
     rewrite_mesh(mesh, lambda v: v / 0.71)
-    with pytest.raises(CorruptInput, match=r"with: smplx_scale not applied"):
+    with pytest.raises(CorruptInput, match=r"with the scale not applied"):
         load(raw, "zhuna2/00")
     rewrite_mesh(mesh, lambda v: v + 0.3)
     with pytest.raises(CorruptInput, match=r"neither another gender, nor the scale, nor the mean"):
@@ -245,9 +262,8 @@ def test_mesh_without_scale_and_mesh_of_another_body(raw):
 
 def test_mesh_error_is_in_millimetres(raw):
     mesh = raw / TRAIN / "zhuna2" / "smpl" / "099.obj"
-    models = raw / "body_models"
-    hands = load_hands(models / "smplx" / "SMPLX_FEMALE.npz")
-    body = read_body(raw / TRAIN / "zhuna2" / "param" / "099.npy", "female", hands)
-    assert mesh_error(mesh, body, models, 1) < 0.01
+    parameters = load(raw, "zhuna2/00").tracks[0].parameters(1)
+    given = {"hands_added": True, "models_root": raw / "body_models"}
+    assert mesh_error(mesh, parameters, 1, **given) < 0.01
     rewrite_mesh(mesh, lambda v: v + np.array([0.003, 0, 0.004]))
-    assert abs(mesh_error(mesh, body, models, 10) - 5) < 0.01
+    assert abs(mesh_error(mesh, parameters, 10, **given) - 5) < 0.01

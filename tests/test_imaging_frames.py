@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from analytic_scene import light_to_srgb, srgb_to_light
 
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput
 from posepile.imaging import jpeg, kernels, pictures, videos, warp
 from posepile.imaging.frames import ArrayFrame, open_frames
 from posepile.recipe import Stills, Video
@@ -152,7 +152,7 @@ def test_bad_indices_are_refused(video):
     with open_frames(Video(video)) as reader:
         with pytest.raises(ValueError, match="increasing"):
             list(reader.read([3, 3]))
-        with pytest.raises(WorkError, match="0 to 59"):
+        with pytest.raises(CorruptInput, match="holds 60 decodable frames; expected at least 61"):
             list(reader.read([60]))
 
 
@@ -189,6 +189,32 @@ def test_packet_table_of_odd_orders():
     assert hidden.n_frames == 7 and hidden.frame_of[1] == 0
     counted = videos.table((8, 8), [None] * 8, keys[1:], [True] * 8)
     assert counted.n_frames == 8 and counted.frame_of is None
+
+
+def first_frame(source):
+    with open_frames(source) as reader:
+        return next(reader.read([0]))[1].rgb()
+
+
+def test_colour_lies_where_light_does_in_pictures_that_are_turned(tmp_path):
+    """Chroma samples lie at even columns; a plain enlargement moves them by half a pixel."""
+    from posepile.miniature.video import write_video as write_as_cameras_do
+
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    cv2.circle(image, (96, 56), 20, (230, 60, 40), -1)
+    path = tmp_path / "disc.mp4"
+    write_as_cameras_do(path, [image] * 2, 25, crf=5)
+    for source, center in ((Video(path), 96), (Video(path, mirrored=True), WIDTH - 1 - 96)):
+        frame = first_frame(source).astype(int)
+        red = np.clip(frame[..., 0] - frame[..., 1] - 5, 0, None)
+        x, y = (red.sum(axis=k) @ np.arange(red.shape[1 - k]) / red.sum() for k in (0, 1))
+        assert abs(x - center) < 0.1
+        assert abs(y - 56) < 0.1
+
+
+def test_a_video_of_one_frame_is_whole(tmp_path):
+    path = write_video(tmp_path / "one.mp4", [numbered(5)])
+    assert number_of(first_frame(Video(path))) == 5
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

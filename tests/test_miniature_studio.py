@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from posepile.geometry.fitting import project_fisheye624
 from posepile.miniature import N_NUMBERS, actor, kit, marks, rig
 from posepile.miniature.bodies import make_model
 from posepile.miniature.shoot import Actor, Backdrop, shoot
@@ -275,3 +276,26 @@ def test_truth_is_read_as_it_was_written(tmp_path):
     assert example_key(truth, "b/cam1/seven_x17.jpg").frame == 7
     for path in ("c/cam1/1_0.jpg", "b/cam1/eight_x17.jpg", "b/cam1/seven_0.jpg", "a/cam1/1.jpg"):
         assert example_key(truth, path) is None
+
+
+def test_lens_of_glasses_is_that_of_the_pipeline():
+    k = [
+        0.4035,
+        -0.4851,
+        0.1722,
+        1.1215,
+        -1.6903,
+        0.6468,
+        2.1e-4,
+        -2.6e-4,
+        -7e-4,
+        -1e-4,
+        6e-4,
+        1e-4,
+    ]
+    rays = np.random.default_rng(0).uniform((-0.9, -0.9, 1), (0.9, 0.9, 1), (50, 3))
+    matrix = np.array([[608.0, 0, 715], [0, 608, 707], [0, 0, 1]])
+    mine = kit.project(rays, matrix, np.eye(3), np.zeros(3), np.array(k), fisheye=True)
+    np.testing.assert_allclose(mine, project_fisheye624(np.array([608.0, 715, 707, *k]), rays))
+    beyond = kit.project([2, 0, 1], matrix, np.eye(3), np.zeros(3), np.array(k), fisheye=True)
+    assert np.isnan(beyond).all()

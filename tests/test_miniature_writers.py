@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from posepile.miniature import pickled, writers
+from posepile.errors import CorruptInput
+from posepile.formats.aria_files import read_aria_lens, read_static_calibs
+from posepile.geometry.rotations import quaternion_matrix
+from posepile.miniature import pickled, rig, writers
 
 
 def test_cdf(tmp_path):
@@ -130,3 +133,30 @@ def test_objects_in_npy(tmp_path):
     read = np.load(tmp_path / "a.npy", allow_pickle=True)
     assert read.shape == () and read.dtype == object
     np.testing.assert_array_equal(read.item()["cams"]["00"], np.eye(3))
+
+
+def test_static_cameras_of_aria(tmp_path):
+    lens = {"distortion": (0.1, -0.02, 0.003, 0.0004), "fisheye": True}
+    camera = rig.make_camera((640, 480), (900, -4000, 500), (0, 0, 0), 500, **lens)
+    writers.write_static_calibs(tmp_path / "a.csv", {"a": camera, "b": camera}, bad=["b"])
+    ((name, (found,)),) = read_static_calibs(tmp_path / "a.csv").items()
+    assert name == "a" and found["size"] == (640, 480)
+    np.testing.assert_allclose(found["intrinsics"], camera.intrinsics)
+    np.testing.assert_allclose(found["distortion"], camera.distortion)
+    np.testing.assert_allclose(found["center"], camera.center / 1000)
+    np.testing.assert_allclose(quaternion_matrix(found["rotation"]), camera.rotation.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.vrs"])
+def test_lens_of_aria(tmp_path, name):
+    of_sensor = [1216.7, 1462.3, 1446.1, *np.linspace(-0.5, 0.5, 12)]
+    of_image = [608.35, 714.9, 706.8, *of_sensor[3:]]
+    for params in (of_sensor, of_image):
+        writers.write_aria_lens(tmp_path / name, params)
+        np.testing.assert_allclose(read_aria_lens(tmp_path / name), of_image)
+    writers.write_aria_lens(tmp_path / name, [600, 320, 240, *of_sensor[3:]])
+    with pytest.raises(CorruptInput, match=r"principal point \(320, 240\) .* neither"):
+        read_aria_lens(tmp_path / name)
+    (tmp_path / "b.vrs").write_bytes(bytes(5000))
+    with pytest.raises(CorruptInput, match="no calib_json tag"):
+        read_aria_lens(tmp_path / "b.vrs")

@@ -97,9 +97,25 @@ def test_every_trace_of_the_template_goes(tmp_path, like):
 
 @pytest.mark.parametrize("name", ["My", "1a", "a-b", "a b", "", "../a", "class", "x" * 41, "ä"])
 def test_names_that_no_folder_may_have(tmp_path, name):
-    with pytest.raises(UsageError, match="cannot name a dataset: expected a small letter"):
+    reason = "it is a word of Python" if name == "class" else "expected a small letter"
+    with pytest.raises(UsageError, match=f"cannot name a dataset: {reason}"):
         new_dataset(name, "coco", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("def x((", r"SyntaxError: .* never closed"), ("SPEC.nothing", "AttributeError: .*nothing")],
+)
+def test_a_mistake_in_a_recipe_is_one_line_with_its_place(tmp_path, monkeypatch, line, reason):
+    folder = new_dataset(f"broken_{len(line)}", "coco", tmp_path)
+    n = len((folder / "main.py").read_text().splitlines())
+    with (folder / "main.py").open("a") as f:
+        f.write(line + "\n")
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path))
+    with pytest.raises(UsageError, match=rf"main\.py, line {n + 1}: {reason}") as e:
+        posepile.ds.load_recipe(folder.name)
+    assert "\n" not in str(e.value)
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):

@@ -138,7 +138,7 @@ def test_a_damaged_file_is_a_lost_frame_and_many_are_an_error(tmp_path):
     assert sequence.tracks[0].frames.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
     other = tmp_path / "other"
     write_recording(other, good | {4: "{", 7: '{"fpsType": "vga_25", "bodies": []}'})
-    message = r"2 of 9 body files are unreadable, among them that of frame 4 \(not valid JSON"
+    message = r"2 of 9 body files are unreadable, the first one is body3DScene_00000004.json: not"
     with pytest.raises(CorruptInput, match=message) as e:
         load(other)
     assert re.search(r"expected at most 1.0%; extract", str(e.value))

@@ -6,13 +6,14 @@ from pathlib import Path
 import deltacamera
 import numpy as np
 import pytest
+import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.formats.derived import derived_folder
 from posepile.recipe import Stills, Track, Unit, Video
 from posepile.run.listing import open_units
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
-from posepile.shapes.multiview import view_sequence
+from posepile.shapes.multiview import joints_outside_mask, view_sequence
 from posepile.shapes.stills import Person, Picture, picture_sequence, picture_units
 from posepile.shapes.units import same_count, unit_files, view_units
 
@@ -100,6 +101,44 @@ def test_joints_outside_their_box_are_measured():
     assert checks["joints_outside_box_px"] == 0
     checks = view_sequence(UNIT, VIDEO, camera(), [narrow]).checks
     assert checks["joints_outside_box_px"] == pytest.approx(338.25 - 320.5, abs=0.01)
+
+
+def test_joints_outside_the_mask_are_counted_in_every_third():
+    # 500 / 4000 px per mm: joints at 227, 239.5 and 252, the middle one between two parts
+    masks = np.zeros((9, *SIZE[::-1]), np.uint8)
+    masks[:, 220:230, 300:400] = 1
+    masks[:, 250:255, 300:400] = 1
+    asked = []
+
+    def mask(k):
+        asked.append(k)
+        if k == 3:
+            raise CorruptInput("3.png", "not a readable picture")
+        return None if k == 6 else rlemasklib.encode(masks[k] * (k != 0))
+
+    def share(limit=1.0, by=None, **more):
+        asked.clear()
+        track = Track(np.arange(9), world_coords=joints(9), mask=mask)
+        return joints_outside_mask("masks", track, by or camera(), limit, **more)
+
+    assert share() == pytest.approx(1 / 3)
+    assert asked == [0, 1, 3, 4, 6, 7], "an empty, a damaged and a missing one are passed over"
+    assert share(joints=slice(1)) == 0
+    # A joint outside the picture is outside the mask; the camera may move.
+    assert share(by=camera(3000)) == 1
+    assert share(by=lambda k: camera(3000 * (k > 6))) == pytest.approx((1 / 3 + 1 / 3 + 1) / 3)
+    assert share(by=lambda k: camera() if k > 6 else None) == pytest.approx(1 / 3)
+    with pytest.raises(CorruptInput, match=r"masks: 33% of the joints .* at most 30%: .*; do it"):
+        share(0.3, hint="do it")
+    partly = Track(
+        np.arange(1), world_coords=joints(1), mask=lambda k: rlemasklib.encode(masks[0])
+    )
+    partly.world_coords[0, 1] = np.nan, 0, 0  # missing: does not count
+    assert joints_outside_mask("masks", partly, camera(), 0) == 0
+    partly.world_coords[0, 1] = 3000, 0, 4000  # outside the picture
+    assert joints_outside_mask("masks", partly, camera(), 1) == pytest.approx(1 / 3)
+    nothing = Track(np.arange(0), world_coords=joints(1)[:0], mask=mask)
+    assert joints_outside_mask("masks", nothing, camera(), 0.1) == 0
 
 
 def test_people_out_of_the_picture_are_judged_after_selection():
@@ -283,3 +322,22 @@ def test_what_is_derived_is_made_once_for_a_content(tmp_path):
     source.unlink()
     with pytest.raises(CorruptInput, match=r"huge\.json: cannot be read"):
         derived()
+    source.mkdir()
+    with pytest.raises(CorruptInput, match=r"huge\.json: cannot be read: Is a directory"):
+        derived()
+
+
+def test_another_process_may_derive_at_the_same_time(tmp_path):
+    """File systems without locks: the folder of the faster one is taken."""
+    source, place = tmp_path / "huge.json", tmp_path / "work"
+    source.write_text("1")
+
+    def make(folder):
+        (folder / "copy").write_text("slow")
+        faster = place / folder.name.rsplit(".", 1)[0].removeprefix(".")
+        faster.mkdir()
+        (faster / "copy").write_text("fast")
+
+    made = derived_folder([source], place, make)
+    assert (made / "copy").read_text() == "fast"
+    assert [p.name for p in place.iterdir() if p.is_dir()] == [made.name]

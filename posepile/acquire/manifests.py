@@ -1,7 +1,7 @@
-"""Manifests of parts of a dataset on S3: what they amount to, and fetching them by ``aws``.
+"""Parts of a dataset on S3, each with a manifest: what they amount to, and fetching manifests.
 
-A manifest is a JSON list of ``{"uid", "splits", "benchmarks", "paths": [{"relative_path", "size",
-"views", "universities"}]}``, as the program ``egoexo`` of the package ego4d reads it.
+A manifest is a JSON list of ``{"uid", "paths": [{"relative_path", "size"}]}``, where entries and
+files may carry attributes to filter by, as the program ``egoexo`` of the package ego4d reads it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,55 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from posepile.acquire.programs import AWS_KEY_TROUBLE
 from posepile.errors import WorkError
 from posepile.files import write_atomically
 from posepile.formats.text_files import read_json
 
 _FILE = {"relative_path": str, "size?": int, "*": None}
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where the manifests of a dataset's parts are.
+
+    Attributes:
+        url: ``s3://...``, to which ``/<part>/manifest.json`` is added.
+        folder: Where they are kept, likewise.
+        gigabytes: Published size of every part, for estimates without manifest.
+        profile: AWS profile for fetching missing ones; None = they are not fetched.
+        install: How to install the program ``aws``.
+        renew: What to do when the keys do not work.
+        more: How to get exact figures where a manifest is missing.
+    """
+
+    url: str
+    folder: Path
+    gigabytes: Mapping[str, float]
+    profile: str | None
+    install: str
+    renew: str
+    more: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is fetched in one go.
+
+    Attributes:
+        parts: Names of parts.
+        uids: Only entries of these ids; None = all.
+        filters: Attribute -> values of which an entry or a file must have one if it carries the
+            attribute; none = any.
+    """
+
+    parts: list[str]
+    uids: list[str] | None = None
+    filters: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,19 +77,71 @@ class Cost:
     present: int
 
 
-def read_manifest(path: Path) -> list[dict]:
-    """Returns the entries of a manifest.
+def plan_requests(
+    root: Path, bucket: Bucket, requests: Iterable[Request], n_uids: int, of_what: str
+) -> list[str]:
+    """Returns what requests amount to, by manifests where they can be had; a line for each part.
+
+    Args:
+        root: Where the files lie once they are fetched.
+        bucket: Where the manifests are.
+        requests: What is to be fetched.
+        n_uids: How many ids there are in all.
+        of_what: What the ids are of, e.g. ``takes``.
 
     Raises:
+        WorkError: As :func:`fetch_by_aws`.
         CorruptInput: What is there is no manifest.
     """
+    lines, total, estimated = [], 0.0, 0.0
+    for request in requests:
+        share = 1.0
+        if request.uids is not None:
+            share = len(request.uids) / max(1, n_uids)
+            lines.append(f"For {len(request.uids)} of {n_uids} {of_what}:")
+        for part in request.parts:
+            entries = load_manifest(bucket, part)
+            if entries is None:
+                gigabytes = share * bucket.gigabytes[part]
+                estimated += gigabytes
+                lines.append(
+                    f"  {part}: about {gigabytes:,.4g} GB, by the published size of the part"
+                )
+                continue
+            cost = cost_of(root, entries, request)
+            total += cost.size / 1e9
+            lines.append(
+                f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
+                f"{cost.present / 1e9:,.3f} GB are here"
+                + (f"; {cost.unsized} files of unknown size" if cost.unsized else "")
+            )
+    if estimated:
+        lines.append(
+            f"  for exact figures: {bucket.more}; or put manifests at "
+            f"{bucket.folder}/PART/manifest.json: aws s3 cp {bucket.url}/PART/manifest.json FILE"
+        )
+    exact = f"  total: {total:,.3f} GB by manifests"
+    return [*lines, f"{exact}, about {estimated:,.4g} GB estimated, into {root}"]
+
+
+def load_manifest(bucket: Bucket, part: str) -> list[dict] | None:
+    """Returns the entries of a part's manifest; None if it is not here and shall not be fetched.
+
+    Raises:
+        WorkError: It shall be fetched and ``aws`` is missing or does not get it.
+        CorruptInput: What is there is no manifest.
+    """
+    path = bucket.folder / part / "manifest.json"
+    if not path.is_file() and bucket.profile is not None:
+        url = f"{bucket.url}/{part}/manifest.json"
+        fetch_by_aws(url, path, bucket.profile, install=bucket.install, renew=bucket.renew)
+    if not path.is_file():
+        return None
     schema = [{"uid?": str, "paths?": [_FILE], "*": None}]
     return read_json(path, schema, hint="fetch the manifest again")
 
 
-def fetch_by_aws(
-    url: str, target: Path, profile: str, *, install: str, explain: Callable[[str], str | None]
-) -> None:
+def fetch_by_aws(url: str, target: Path, profile: str, *, install: str, renew: str) -> None:
     """Fetches a file of S3 with the program ``aws``; leaves nothing behind if it does not succeed.
 
     Args:
@@ -57,7 +149,7 @@ def fetch_by_aws(
         target: Where it shall lie.
         profile: AWS profile with the keys.
         install: How to install ``aws``.
-        explain: From what the program said to what the user must do, None if that is not known.
+        renew: What to do when the keys do not work.
 
     Raises:
         WorkError: ``aws`` is missing, or says why not.
@@ -73,36 +165,22 @@ def fetch_by_aws(
             raise WorkError(f"aws: {e}") from None
         if done.returncode or not fetched.is_file():
             said = " ".join(done.stderr.decode(errors="replace").split())
-            raise WorkError(f"aws did not get {url}: {explain(said) or said[:200] or 'no output'}")
+            trouble = any(sign in said for sign in AWS_KEY_TROUBLE)
+            why = renew if trouble else said[:200] or "no output"
+            raise WorkError(f"aws did not get {url}: {why}")
         write_atomically(target, fetched.read_bytes())
 
 
-def cost_of(
-    root: Path,
-    entries: Iterable[Mapping],
-    uids: Iterable[str] | None,
-    of_entry: Mapping[str, Iterable[str]],
-    of_file: Mapping[str, Iterable[str]],
-) -> Cost:
-    """Returns what the files of a manifest amount to that pass some filters.
-
-    A filter applies only to entries and files that carry its attribute; an empty one passes all.
-
-    Args:
-        root: Where the files lie once they are fetched.
-        entries: Of the manifest.
-        uids: Only entries of these ids; None = of all.
-        of_entry: Attribute of an entry -> values of which it must have one.
-        of_file: Likewise of a file.
-    """
-    uids = None if uids is None else set(uids)
+def cost_of(root: Path, entries: Iterable[Mapping], request: Request) -> Cost:
+    """Returns what the files of a manifest amount to that a request asks for."""
+    uids = None if request.uids is None else set(request.uids)
     chosen = [
         file
         for entry in entries
         if uids is None or entry.get("uid") is None or entry["uid"] in uids
-        if all(_passes(entry.get(key), wanted) for key, wanted in of_entry.items())
+        if _passes(entry, request.filters)
         for file in entry.get("paths") or []
-        if all(_passes(file.get(key), wanted) for key, wanted in of_file.items())
+        if _passes(file, request.filters)
     ]
     sized = [file for file in chosen if file.get("size") is not None]
     present = 0
@@ -113,6 +191,7 @@ def cost_of(
     return Cost(len(chosen), size, len(chosen) - len(sized), present)
 
 
-def _passes(values: Iterable[str] | None, wanted: Iterable[str]) -> bool:
-    wanted = set(wanted)
-    return values is None or not wanted or bool(set(values) & wanted)
+def _passes(carrier: Mapping, filters: Mapping[str, Iterable[str]]) -> bool:
+    """Whether an entry or a file has one of the values asked for, of attributes that it has."""
+    wanted = {key: set(values) for key, values in filters.items() if values}
+    return all(wanted[key] & set(carrier[key]) for key in wanted if carrier.get(key) is not None)

@@ -45,7 +45,7 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
             poses = np.asarray(f["poses"], np.float64)
             trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
             betas = np.asarray(f["betas"], np.float64).ravel() if "betas" in keys else None
-            gender = parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
+            gender = _parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
             framerate = float(f[rate_key])
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
         raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
@@ -60,10 +60,10 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     return AmassMotion(poses, trans, np.zeros(0) if betas is None else betas, gender, framerate)
 
 
-def parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
+def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
     """Gender of an AMASS file as ``male``, ``female`` or ``neutral``.
 
-    >>> parse_gender(b"female"), parse_gender(np.array("male"))
+    >>> _parse_gender(b"female"), _parse_gender(np.array("male"))
     ('female', 'male')
 
     Args:

@@ -80,14 +80,14 @@ def body_forward(
             f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
-    model = load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
+    model = _load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
     if shape.shape[1] > model.num_betas:
         raise WorkError(
             f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
             f"{model.num_betas}; get the model file with more components"
         )
     expression = params.get("expression")
-    if expression is not None and kind.startswith("smplx"):
+    if expression is not None and np.size(expression) and kind.startswith("smplx"):
         shape = _with_expression(shape, np.atleast_2d(np.asarray(expression, np.float32)), model)
     trans = np.atleast_2d(np.asarray(params.get("trans", np.zeros(3)), np.float32))
     kid = np.ravel(np.asarray(params.get("kid_factor", 0.0), np.float32))
@@ -134,9 +134,9 @@ def move_body(
     """
     from scipy.spatial.transform import Rotation
 
-    rest = {"pose": np.zeros(3 * N_JOINTS[kind]), "shape": params["shape"]}
-    if params.get("kid_factor") is not None:
-        rest["kid_factor"] = params["kid_factor"]
+    shaping = ("shape", "expression", "kid_factor")
+    rest = {key: params[key] for key in shaping if params.get(key) is not None}
+    rest["pose"] = np.zeros(3 * N_JOINTS[kind])
     pelvis = body_joints(kind, gender, rest, models_root=models_root)[0, 0].astype(np.float64)
     turn, move = np.asarray(transform, np.float64)[:3, :3], np.asarray(transform)[:3, 3]
     pose = np.array(params["pose"], np.float64)
@@ -145,7 +145,7 @@ def move_body(
     return {**params, "pose": pose, "trans": trans}
 
 
-def load_body_model(
+def _load_body_model(
     kind: str,
     gender: str,
     *,
@@ -156,7 +156,7 @@ def load_body_model(
 
     >>> from posepile.miniature.bodies import write_body_models
     >>> write_body_models(folder, ("smpl",))
-    >>> load_body_model("smpl", "neutral", models_root=folder).num_joints
+    >>> _load_body_model("smpl", "neutral", models_root=folder).num_joints
     24
 
     Args:
@@ -197,7 +197,7 @@ def find_body_model(
     Args:
         kind: As in :func:`body_joints`.
         gender: As there.
-        n_betas: As in :func:`load_body_model`.
+        n_betas: As in :func:`_load_body_model`.
         models_root: As there.
 
     Returns:

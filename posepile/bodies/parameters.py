@@ -34,7 +34,7 @@ SMPLX_FIT = {
     "betas": Array(1, "n_betas", squeezed=True),
     "expression?": Array(1, "n_expression", squeezed=True),
     **{f"{part}_pose?": Array(1, 3, squeezed=True) for part in ("jaw", "leye", "reye")},
-    **{f"{side}_hand_pose?": Array(1, "n_hand", squeezed=True) for side in ("left", "right")},
+    **{f"{side}_hand_pose?": Array(1, f"n_{side}", squeezed=True) for side in ("left", "right")},
 }
 
 
@@ -161,7 +161,13 @@ class Hands:
 
 @lru_cache(maxsize=8)
 def load_hands(model_file: Path) -> Hands:
-    """Returns mean and components of the hands of a model file (npz)."""
+    """Returns mean and components of the hands of a model file (npz).
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smplx",))
+    >>> load_hands(folder / "smplx" / "SMPLX_MALE.npz").mean.shape
+    (2, 45)
+    """
     try:
         with np.load(model_file, allow_pickle=False) as f:
             mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
@@ -173,7 +179,14 @@ def load_hands(model_file: Path) -> Hands:
     return Hands(mean, components)
 
 
-def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, **parts):
+def join_pose(
+    where: str | os.PathLike,
+    type: str,
+    hands: Hands | None = None,
+    *,
+    mean_missing: bool = True,
+    **parts,
+):
     """Returns a whole pose ``[..., 3J]`` from its parts, float64.
 
     >>> join_pose("a.npz", "smplx", root=np.zeros((9, 3)), body=np.zeros((9, 63))).shape
@@ -184,6 +197,7 @@ def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, *
         type: As for :func:`body_parameters`.
         hands: Given: the mean hand is missing from the file and is added; a hand of fewer than 45
             numbers is that many PCA coefficients. None: hands are whole rotations.
+        mean_missing: False: the mean is missing only in PCA coefficients; 45 numbers are whole.
         **parts: ``root``, ``body``, and where the model has them ``jaw``, ``leye``, ``reye``,
             ``left_hand``, ``right_hand``; rotation vectors of any shape whose leading axes agree
             with those of ``root`` (``[..., 3]``). None = rest pose, before the mean is added.
@@ -208,9 +222,10 @@ def join_pose(where: str | os.PathLike, type: str, hands: Hands | None = None, *
             ) from None
         side = {"left_hand": 0, "right_hand": 1}.get(name)
         if side is not None and hands is not None:
-            if value.shape[-1] < 45:
-                value = value @ hands.components[side, : value.shape[-1]]
-            if value.shape[-1] == 45:
+            n = value.shape[-1]
+            if n < 45:
+                value = value @ hands.components[side, :n]
+            if n < 45 or (n == 45 and mean_missing):
                 value = value + hands.mean[side]
         if value.shape[-1] != size:
             or_pca = " (or PCA coefficients with `hands`)" if side is not None else ""
@@ -227,10 +242,16 @@ def parameters_of_fit(
     *,
     gender: str,
     hands: Hands | None,
+    mean_missing: bool = True,
     kid: bool = False,
     **more,
 ) -> dict:
     """Returns the ``parameters`` of a SMPL-X fit as the smplx library names its parts.
+
+    >>> fit = {"global_orient": np.zeros(3), "body_pose": np.zeros((1, 63)), "betas": np.zeros(10)}
+    >>> fit["transl"] = np.zeros(3)
+    >>> parameters_of_fit("a.pkl", fit, gender="male", hands=None)["pose"].shape
+    (165,)
 
     Args:
         where: File and place in it, for messages.
@@ -241,6 +262,7 @@ def parameters_of_fit(
         gender: Of the body model.
         hands: The mean hand is missing in the fit and added, see :func:`join_pose`; None = hands
             are whole.
+        mean_missing: As of :func:`join_pose`.
         kid: The last of ``betas`` is the share of the kid template.
         **more: As for :func:`body_parameters`.
 
@@ -254,7 +276,7 @@ def parameters_of_fit(
         betas, more = betas[:-1], {"kid_factor": betas[-1], **more}
     if "expression" in found:
         more = {"expression": found["expression"][0], **more}
-    pose = join_pose(where, "smplx", hands, **parts)
+    pose = join_pose(where, "smplx", hands, mean_missing=mean_missing, **parts)
     body = {"pose": pose, "shape": betas, "trans": found["transl"][0], "hands": "whole"}
     return body_parameters(where, type="smplx", gender=gender, **body, **more)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from posepile.cli.builds import build_of, make_run, packed_archive
+from posepile.errors import PosePileError
 
 
 def cmd_list(args: argparse.Namespace) -> int:
@@ -16,7 +17,8 @@ def cmd_list(args: argparse.Namespace) -> int:
         try:
             spec = load_recipe(name).SPEC
         except Exception as e:  # a recipe at work in somebody's own folder
-            print(f"{name:12} cannot be read: {type(e).__name__}: {e}")
+            reason = e if isinstance(e, PosePileError) else f"{type(e).__name__}: {e}"
+            print(f"{name:12} cannot be read: {reason}")
             code = 1
             continue
         is_helper = spec.kind == "helper"

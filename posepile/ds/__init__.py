@@ -22,10 +22,11 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
-from posepile.errors import UsageError
+from posepile.errors import PosePileError, UsageError
 
 GROUP = "posepile.datasets"
 
@@ -87,8 +88,20 @@ def load_miniature(name: str) -> ModuleType:
 
 
 def _load(name: str, part: str) -> ModuleType:
-    dataset_dir(name)
-    return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
+    folder = dataset_dir(name)
+    try:
+        return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
+    except PosePileError:
+        raise
+    except Exception as e:  # the folder may be anybody's
+        frames = traceback.extract_tb(e.__traceback__)
+        lines = [(f.filename, f.lineno) for f in frames if Path(f.filename).parent == folder]
+        if isinstance(e, SyntaxError) and e.filename:
+            lines.append((e.filename, e.lineno))
+        file, line = lines[-1] if lines else (folder / f"{part}.py", None)
+        place = f"{file}, line {line}" if line else file
+        text = e.msg if isinstance(e, SyntaxError) else str(e)
+        raise UsageError(f"{place}: {type(e).__name__}: {text}") from e
 
 
 def _find(name: str) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 from posepile.errors import CorruptInput
 from posepile.formats.numpy_files import load_npy, load_npz
 from posepile.formats.schema import AGAIN, Array, check, lookup
-from posepile.formats.text_files import read_bytes, read_json
+from posepile.formats.text_files import opened, read_json
 
 
 def read_npy(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
@@ -29,8 +29,8 @@ def read_npy(path: str | os.PathLike, schema: Any = None, *, hint: str | None = 
     Raises:
         CorruptInput: Missing, damaged or not as expected.
     """
-    if not Path(path).is_file():
-        read_bytes(path, hint=hint)  # says what is wrong
+    with opened(path, hint=hint):
+        pass
     return check(load_npy(path), schema, path, hint=hint)
 
 
@@ -41,8 +41,8 @@ def read_npz(path: str | os.PathLike, schema: Any = None, *, hint: str | None = 
     >>> read_npz(folder / "body.npz", {"pose": Array("T", 72)}).keys()
     dict_keys(['pose'])
     """
-    if not Path(path).is_file():
-        read_bytes(path, hint=hint)
+    with opened(path, hint=hint):
+        pass
     return check(load_npz(path), schema, path, hint=hint)
 
 

@@ -20,6 +20,7 @@ from posepile.files import (
     write_json,
 )
 from posepile.formats.schema import AGAIN
+from posepile.formats.text_files import opened
 
 
 def derived_folder(
@@ -51,7 +52,7 @@ def derived_folder(
         hint: What the user can do if a source is missing.
 
     Raises:
-        CorruptInput: A source is missing.
+        CorruptInput: A source is missing or cannot be read.
         WorkError: The disk is full.
     """
     # os.stat, so that a list of units is known to depend on the sources.
@@ -70,7 +71,7 @@ def derived_folder(
         return folder
     try:
         with locked(place / ".lock"):
-            content = stable_hash([[p.name, fingerprint(p, whole=True)] for p, *_ in stamps])
+            content = stable_hash([[p.name, _digest(p, hint)] for p, *_ in stamps])
             folder = place / _name(content, version)
             if not folder.is_dir():
                 _make(folder, make)
@@ -92,6 +93,13 @@ def derived_rows(
     version: int | str = 1,
 ) -> RowPieces:
     """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
+
+    >>> source = folder / "big.json"
+    >>> _ = source.write_text("[]")
+    >>> people = [{"image": "a.jpg", "age": 7}, {"image": "b.jpg", "age": 8}]
+    >>> pieces = derived_rows([source], folder, lambda: people, "image", 1)
+    >>> pieces.names(), pieces.rows("00001")
+    ({'00000': ['a.jpg'], '00001': ['b.jpg']}, [{'age': 8, 'image': 'b.jpg'}])
 
     Args:
         sources: The raw files.
@@ -141,11 +149,20 @@ def _name(content: str, version: int | str) -> str:
     return f"{content}-v{version}"
 
 
+def _digest(source: Path, hint: str | None) -> str:
+    with opened(source, hint=hint):
+        return fingerprint(source, whole=True)
+
+
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         temporary.mkdir(parents=True)
         make(temporary)
-        os.rename(temporary, folder)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not folder.is_dir():  # where there are no locks, another process may be faster
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures."""
+"""Folders of numbered files."""
 
 from __future__ import annotations
 
@@ -43,3 +43,25 @@ def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
             hint="extract it again, or correct the number of the first picture",
         )
     return tuple(folder / numbered[k] for k in order)
+
+
+def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:
+    r"""Returns the files of a folder by the number in their names, in its order; gaps are fine.
+
+    Numbers, not names, are compared between folders. Should a number appear with and without
+    leading zeros, the shorter name counts.
+
+    >>> (folder / "mask0046.png").touch()
+    >>> (folder / "notes.txt").touch()
+    >>> {number: path.name for number, path in files_by_number(folder, r"mask(\d+)\.png").items()}
+    {46: 'mask0046.png'}
+
+    Args:
+        folder: The folder; if there is none, nothing is found.
+        pattern: Of whole names; its first group is the number. Other names do not count.
+    """
+    found = {}
+    for name in sorted(names_in(folder), key=lambda name: (-len(name), name)):
+        if match := re.fullmatch(pattern, name):
+            found[int(match[1])] = folder / name
+    return dict(sorted(found.items()))

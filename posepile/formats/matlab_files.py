@@ -10,7 +10,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.schema import AGAIN, check
-from posepile.formats.text_files import read_bytes
+from posepile.formats.text_files import opened
 
 # The head of a v7.3 file is a block of 512 bytes for MATLAB, then HDF5's own signature.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -78,10 +78,10 @@ class MatCells:
             raise CorruptInput(path, "not a MAT file of version 7.3", hint=hint)
         self._path, self._hint = path, hint
         self._file = _open(path, hint)
-        if name not in self._file:
-            found = ", ".join(self._file) or "nothing"
-            raise CorruptInput(path, f"found {found}; expected {name}", hint=hint)
         with _damage(path, hint):
+            if name not in self._file:
+                found = ", ".join(self._file) or "nothing"
+                raise CorruptInput(path, f"found {found}; expected {name}", hint=hint)
             self._references = np.ravel(self._file[name][()])
         if self._references.dtype.kind != "O":
             kind = self._references.dtype
@@ -104,12 +104,8 @@ class MatCells:
 
 
 def _is_hdf5(path, hint) -> bool:
-    head = b""
-    try:
-        with open(path, "rb") as f:
-            head = f.read(520)
-    except OSError:
-        read_bytes(path, hint=hint)  # says what is wrong
+    with opened(path, hint=hint) as f:
+        head = f.read(520)
     return head.startswith(_HDF5) or head[512:] == _HDF5
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.schema import AGAIN, check
-from posepile.formats.text_files import read_bytes
+from posepile.formats.text_files import opened, read_bytes
 
 
 class C3d(NamedTuple):
@@ -117,8 +117,8 @@ def read_cdf(path: str | os.PathLike, schema: Any = None, *, hint: str | None = 
     """
     import cdflib
 
-    if not Path(path).is_file():
-        read_bytes(path, hint=hint)  # says what is wrong
+    with opened(path, hint=hint):
+        pass  # the library does not say what is wrong
     try:
         with cdflib.CDF(Path(path)) as cdf:
             info = cdf.cdf_info()

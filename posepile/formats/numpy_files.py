@@ -64,6 +64,10 @@ def npy_size(path: Path) -> int:
 def load_npz(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
     """Loads all members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
 
+    >>> np.savez(folder / "a.npz", x=np.arange(2), y=1)
+    >>> sorted(load_npz(folder / "a.npz"))
+    ['x', 'y']
+
     Raises:
         CorruptInput: As there, with the member named.
     """

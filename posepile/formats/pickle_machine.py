@@ -111,6 +111,9 @@ class _Machine:
         return found
 
     def number(self, code: str) -> int:
+        if code == "B":  # the most frequent one by far
+            self.pos += 1
+            return self.data[self.pos - 1]
         found = struct.unpack(code, self.take(struct.calcsize(code)))[0]
         if found < 0 and code == "<i":
             raise pickle.UnpicklingError("a length below zero")
@@ -146,6 +149,11 @@ def _constant(value: Any):
 def _packed(code: str):
     size, unpack = struct.calcsize(code), struct.Struct(code).unpack
     return lambda m: m.stack.append(unpack(m.take(size))[0])
+
+
+def _byte(m: _Machine):
+    m.stack.append(m.data[m.pos])
+    m.pos += 1
 
 
 def _decimal(text: bytes) -> int:
@@ -361,14 +369,6 @@ def _refer(m: _Machine, pid: Any):
     m.stack.append(Call(PERSISTENT, (pid,)))
 
 
-def _persid(m: _Machine):
-    _refer(m, str(m.line(), "ascii"))
-
-
-def _binpersid(m: _Machine):
-    _refer(m, m.stack.pop())
-
-
 def _proto(m: _Machine):
     version = m.number("B")
     if version > 5:
@@ -394,7 +394,7 @@ _OPCODES: dict[bytes, Callable[[_Machine], None]] = {
     pickle.INT: _int,
     pickle.LONG: _long_text,
     pickle.BININT: _packed("<i"),
-    pickle.BININT1: _packed("B"),
+    pickle.BININT1: _byte,
     pickle.BININT2: _packed("<H"),
     pickle.LONG1: _long("B"),
     pickle.LONG4: _long("<i"),
@@ -442,8 +442,8 @@ _OPCODES: dict[bytes, Callable[[_Machine], None]] = {
     pickle.INST: _inst,
     pickle.OBJ: _obj,
     pickle.BUILD: _build,
-    pickle.PERSID: _persid,
-    pickle.BINPERSID: _binpersid,
+    pickle.PERSID: lambda m: _refer(m, m.line()),
+    pickle.BINPERSID: lambda m: _refer(m, m.stack.pop()),
     pickle.PROTO: _proto,
     pickle.FRAME: _frame,
 }

@@ -193,7 +193,7 @@ def check_elements(array: np.ndarray) -> None:
     """Checks that all bytes of an array are values of its dtype; makes truth values 0 or 1.
 
     Raises:
-        pickle.UnpicklingError: It has text with characters that do not exist.
+        pickle.UnpicklingError: It has characters that do not exist, or dates without a unit.
     """
     dtype = array.dtype
     if dtype.names:
@@ -205,12 +205,18 @@ def check_elements(array: np.ndarray) -> None:
         codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(f"{dtype.str[0]}u4"))
         if codes.max() > 0x10FFFF:
             raise pickle.UnpicklingError("text with characters that do not exist")
+    elif dtype.kind == "M" and np.datetime_data(dtype)[0] == "generic":
+        if not np.isnat(array).all():
+            raise pickle.UnpicklingError("dates without a unit")
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
-        raise pickle.UnpicklingError("an array of unusual shape")
-    if len(shape) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in shape) >= 2**62:
+    count = 1
+    for n in shape if type(shape) is tuple else (None,):
+        if type(n) is not int or n < 0:
+            raise pickle.UnpicklingError("an array of unusual shape")
+        count *= n or 1
+    if len(shape) > _MOST_DIMENSIONS or count >= 2**62:
         raise pickle.UnpicklingError("an array of unusual shape")
     return shape
 

@@ -104,9 +104,11 @@ class Maker:
         values = []
         for node in nodes:
             value = self.make(node)
+            values.append(value)
+            if type(value) in _SCALARS:
+                continue
             if self.values_in(node) > _MOST_VALUES_IN_KEY or not _is_key(value):
                 raise pickle.UnpicklingError("a key that is neither number, text nor small tuple")
-            values.append(value)
         if len(values) > _MOST_OF_ONE_HASH:
             _, counts = np.unique([hash(v) for v in values], return_counts=True)
             if counts.max() > _MOST_OF_ONE_HASH:

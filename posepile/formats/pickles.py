@@ -24,7 +24,15 @@ import numpy as np
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.pickle_machine import run
-from posepile.formats.pickle_nodes import PERSISTENT, Budget, Call, NameRefused, Pairs, TooLarge
+from posepile.formats.pickle_nodes import (
+    PERSISTENT,
+    Budget,
+    Call,
+    NameRefused,
+    Pairs,
+    TooLarge,
+    no_collection,
+)
 from posepile.formats.pickled_arrays import ARRAY_MAKERS, ARRAY_NAMES, sparse_key
 from posepile.formats.pickled_frames import FRAME_MAKERS, frame_key
 from posepile.formats.pickled_tensors import (
@@ -64,6 +72,11 @@ _MAPPED_FROM = 64 * 2**20
 def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle file holds, also one that ``torch.save`` wrote.
 
+    >>> import pickle
+    >>> _ = (folder / "a.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
+    >>> read_pickle(folder / "a.pkl", {"betas": Array("n")})["betas"].shape
+    (10,)
+
     Bytearrays come back as bytes, defaultdicts as dictionaries.
 
     Args:
@@ -93,6 +106,10 @@ def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None)
 def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | None = None) -> Any:
     """Returns what a pickle in memory holds, see :func:`read_pickle`.
 
+    >>> import pickle
+    >>> loads(pickle.dumps({"a": [1, 2]}))
+    {'a': [1, 2]}
+
     Args:
         data: The pickle.
         where: Its name in messages.
@@ -110,7 +127,8 @@ def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | N
 def refusals(where: Path, what: str = "damaged pickle") -> Iterator[None]:
     """Turns whatever damaged and malicious data raise within into a CorruptInput of one line."""
     try:
-        yield
+        with no_collection():
+            yield
     except NameRefused as e:
         raise CorruptInput(
             where,

@@ -7,7 +7,8 @@ A schema is built of
 * a dictionary: keys that must be there; ``"key?"`` may be absent or null; ``"*"`` is the schema of
   all other keys, which are left out otherwise;
 * ``[item]``: a list of items;
-* a type, or a tuple of types: ``int``, ``float`` (takes whole numbers), ``str``, ``bool``;
+* a type, or a tuple of types: ``int``, ``float`` (takes whole numbers, refuses NaN and infinity),
+  ``str``, ``bool``;
 * ``OneOf("train", "val")``: one of these values;
 * ``None``: anything, taken as it is.
 """
@@ -15,13 +16,19 @@ A schema is built of
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+
+# Of a list as long as a file only the first entries are looked at.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 70
 
 AGAIN = "fetch or extract it again"
 
@@ -31,8 +38,8 @@ class Array:
 
     Args:
         *shape: Lengths, names of free axes, or ``...`` for any number of leading axes.
-        dtype: Of the result. What cannot become it without loss of kind (text, fractions where
-            integers are expected) is refused.
+        dtype: Of the result. What cannot become it (text, fractions where integers are expected,
+            numbers out of its range) is refused.
         finite: Refuse NaN and infinity.
         squeezed: Axes of length 1 may have been lost, as MATLAB does.
     """
@@ -131,6 +138,7 @@ class _Check:
                 self.refuse(place, _short(value), "a list")
             return [self.value(v, schema[0], f"{place}[{i}]") for i, v in enumerate(value)]
         if isinstance(schema, OneOf):
+            value = _unwrapped(value)
             if not any(type(value) is type(v) and value == v for v in schema.values):
                 self.refuse(place, _short(value), schema)
             return value
@@ -159,12 +167,20 @@ class _Check:
 
     def scalar(self, value: Any, schema: Any, place: str) -> Any:
         types = schema if isinstance(schema, tuple) else (schema,)
-        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
-            value = value.item()
+        expected = " or ".join(t.__name__ for t in types)
+        found, value = value, _unwrapped(value)
         if isinstance(value, int) and not isinstance(value, bool) and int not in types:
-            value = float(value) if float in types else value
+            try:
+                value = float(value) if float in types else value
+            except OverflowError:
+                self.refuse(place, _short(found), expected)
+        # Every number of MATLAB is a floating-point one.
+        if value is not found and isinstance(value, float) and float not in types:
+            value = int(value) if int in types and value.is_integer() else value
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            self.refuse(place, _short(value), " or ".join(t.__name__ for t in types))
+            self.refuse(place, _short(value), expected)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.refuse(place, value, "a finite number")
         return value
 
     def array(self, value: Any, schema: Array, place: str) -> np.ndarray:
@@ -173,7 +189,10 @@ class _Check:
         except ValueError:
             self.refuse(place, "lists of different lengths", schema)
         if found.size == 0 and found.ndim < len(schema.shape):
-            found = found.reshape([0, *(n if isinstance(n, int) else 0 for n in schema.shape[1:])])
+            # An empty list says nothing about the axes behind the first.
+            rest = [self.axes.get(n, (0,))[0] if isinstance(n, str) else n for n in schema.shape]
+            found = found.reshape([0, *rest[1:]])
+            schema = Array(schema.shape[0], *found.shape[1:], dtype=schema.dtype)
         if found.dtype.kind == "O" or not _fits(found, schema.dtype):
             self.refuse(place, f"{_kind(found.dtype)}, {_short(value)}", schema)
         if schema.shape == () and found.size == 1:
@@ -195,7 +214,12 @@ class _Check:
             )
             wanted = f"shape {_text(schema.shape)}{there}" if schema.shape else "one number"
             self.refuse(place, f"shape {found.shape}", wanted)
-        result = found.astype(schema.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = found.astype(schema.dtype)
+        if result.dtype.kind in "iu" and not np.array_equal(result, found):
+            self.refuse(
+                place, f"numbers of {found.min():g} to {found.max():g}", f"those of {schema.dtype}"
+            )
         if schema.finite and result.dtype.kind == "f" and not np.isfinite(result).all():
             at = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(result)))
             self.refuse(place, f"{result[at]} at {list(at)}", "finite numbers")
@@ -207,10 +231,16 @@ class _Check:
         return self.axes.setdefault(wanted, (length, place))[0] == length
 
     def refuse(self, place: str, found: Any, expected: Any) -> None:
-        where = f"{place}: " if place else ""
-        raise CorruptInput(
-            self.file, f"{where}found {found}; expected {expected}", hint=self.hint
-        ) from None
+        text = f"{place}: " if place else ""
+        text += f"found {found}; expected {expected}"
+        # Names of keys are the file's, and may hold line breaks.
+        raise CorruptInput(self.file, " ".join(text.split()), hint=self.hint) from None
+
+
+def _unwrapped(value: Any) -> Any:
+    """A plain value out of one of NumPy's."""
+    one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1)
+    return value.item() if one else value
 
 
 def _unsqueezed(array: np.ndarray, shape: tuple) -> np.ndarray:
@@ -232,7 +262,8 @@ def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
 
 def _kind(dtype: np.dtype) -> str:
     kinds = {"f": "numbers", "i": "integers", "u": "integers", "b": "truth values"}
-    return kinds.get(dtype.kind, "objects" if dtype.kind == "O" else "text")
+    kinds |= {"O": "objects", "c": "complex numbers"}
+    return kinds.get(dtype.kind, "text")
 
 
 def _text(shape: tuple) -> str:
@@ -241,13 +272,18 @@ def _text(shape: tuple) -> str:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(_REPR.repr(value).split())
+    except ValueError:  # an integer of thousands of digits
+        text = f"{type(value).__name__} too long to print"
     return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
 
 
 def _names(node: Any) -> str:
     if isinstance(node, Mapping):
-        names = sorted(str(name).removesuffix("?") for name in node if name != "*")
+        names = sorted(
+            " ".join(str(name).removesuffix("?").split()) for name in node if name != "*"
+        )
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return ", ".join(names[:10]) + more or "nothing"
     return f"{len(node)} entries" if isinstance(node, (list, tuple)) else type(node).__name__

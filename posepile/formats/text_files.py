@@ -7,8 +7,8 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Literal
 from xml.etree.ElementTree import Element, ParseError
 
 from posepile.errors import CorruptInput, one_line
@@ -21,12 +21,26 @@ def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
     Raises:
         CorruptInput: It is missing or cannot be read.
     """
+    with opened(path, hint=hint) as f:
+        return f.read()
+
+
+@contextmanager
+def opened(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Iterator[BinaryIO]:
+    """A file open for reading, for a ``with`` statement; errors as :func:`read_bytes`.
+
+    >>> _ = (folder / "note.txt").write_text("subject 7")
+    >>> with opened(folder / "note.txt") as f:
+    ...     f.read(7)
+    b'subject'
+    """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as f:
+            yield f
     except FileNotFoundError:
         raise CorruptInput(path, "file is missing", hint=hint) from None
     except OSError as e:
-        raise CorruptInput(path, f"cannot be read: {e.strerror}", hint=hint) from None
+        raise CorruptInput(path, f"cannot be read: {e.strerror or e}", hint=hint) from None
 
 
 def read_text(path: str | os.PathLike, *, hint: str | None = AGAIN) -> str:
@@ -86,18 +100,20 @@ def iter_json(
         hint: As in :func:`read_json`.
 
     Raises:
-        CorruptInput: As there; entries before the damage have been yielded then.
+        CorruptInput: As there, or no such list; entries before the damage have been yielded then.
     """
     import ijson
 
+    name = prefix.removesuffix("item").rstrip(".")
+    i = -1
     try:
-        with open(path, "rb") as f:
+        with opened(path, hint=hint) as f:
             for i, entry in enumerate(ijson.items(f, prefix, use_float=True)):
-                yield check(entry, schema, path, prefix.replace("item", str(i)), hint=hint)
-    except FileNotFoundError:
-        raise CorruptInput(path, "file is missing", hint=hint) from None
-    except OSError as e:
-        raise CorruptInput(path, f"cannot be read: {e.strerror}", hint=hint) from None
+                yield check(entry, schema, path, f"{name}.{i}".lstrip("."), hint=hint)
+        if i < 0:  # an empty list, or none
+            with opened(path, hint=hint) as f:
+                if not isinstance(next(ijson.items(f, name), None), list):
+                    raise CorruptInput(path, f"found no list {name!r}; expected one", hint=hint)
     except (ijson.JSONError, UnicodeDecodeError) as e:
         raise CorruptInput(path, f"not valid JSON: {one_line(e)}", hint=hint) from None
 
@@ -106,7 +122,7 @@ def read_csv(
     path: str | os.PathLike,
     columns: dict[str, type],
     *,
-    header: bool = True,
+    header: bool | Literal["unnamed"] = True,
     hint: str | None = AGAIN,
 ) -> list[dict[str, Any]]:
     r"""Returns the rows of a CSV file, each a dictionary of the columns asked for.
@@ -118,8 +134,10 @@ def read_csv(
     Args:
         path: The file; blank lines at its end do not count.
         columns: Name -> ``str``, ``int`` or ``float`` of every column needed. ``"name?"`` may be
-            absent or empty, then it is None. Without a header: of all columns, in order.
-        header: The first row names the columns.
+            absent or empty, then it is None. Without a header that names them: of all columns, in
+            order.
+        header: Whether the first row names the columns; ``unnamed``: there is such a row, but its
+            names are not known.
         hint: As in :func:`read_json`.
 
     Raises:
@@ -134,9 +152,20 @@ def read_csv(
         rows.pop()
     wanted = {name.removesuffix("?"): name for name in columns}
     names = list(wanted)
-    if header:
+    if header == "unnamed":
+        if not rows or _are_values(rows[0], columns):
+            found = repr(",".join(rows[0])) if rows else "nothing"
+            raise CorruptInput(
+                path, f"line 1: found {found}; expected a header row above the values", hint=hint
+            )
+    elif header:
         names = [name.strip() for name in rows[0]] if rows else []
         missing = [n for n, key in wanted.items() if n == key and n not in names]
+        twice = [n for n in wanted if names.count(n) > 1]
+        if twice:
+            raise CorruptInput(
+                path, f"line 1: found two columns {twice[0]}; expected one", hint=hint
+            )
         if missing:
             raise CorruptInput(
                 path,
@@ -145,7 +174,7 @@ def read_csv(
                 hint=hint,
             )
     result = []
-    for line, row in enumerate(rows[header:], 1 + header):
+    for line, row in enumerate(rows[bool(header) :], 1 + bool(header)):
         if len(row) != len(names):
             found = ",".join(row)
             raise CorruptInput(
@@ -166,6 +195,15 @@ def read_csv(
     return result
 
 
+def _are_values(row: list[str], columns: dict[str, type]) -> bool:
+    try:
+        for kind, text in zip(columns.values(), row, strict=True):
+            kind(text)
+    except ValueError:
+        return False
+    return any(kind is not str for kind in columns.values())
+
+
 def read_xml(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Element:
     """Returns the root element of an XML file; entities and external references are refused.
 
@@ -181,5 +219,5 @@ def read_xml(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Element:
 
     try:
         return fromstring(read_bytes(path, hint=hint))
-    except (ParseError, DefusedXmlException, ValueError) as e:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as e:  # of an encoding
         raise CorruptInput(path, f"not valid XML: {one_line(e)}", hint=hint) from None

@@ -112,6 +112,7 @@ def describe(
     if first["type"] == "missing":
         return f"{where}: {shown} is missing"
     message = first["msg"].removeprefix("Value error, ")
+    message = "expected a mapping" if first["type"] == "model_type" else message
     message = message[0].lower() + message[1:]
     value = first.get("input")
     if isinstance(value, dict | list):

@@ -92,7 +92,7 @@ def make_camera(
     )
     if rotation.ndim != 2:
         raise CorruptInput(where, f"poses of shape {rotation.shape[:-2]}; expected one camera")
-    matrix = make_intrinsics(where, intrinsics, focal, principal, pixel_origin, size)
+    matrix = _make_intrinsics(where, intrinsics, focal, principal, pixel_origin, size)
     model = make_lens(where, distortion, distortion_order, lens)
     if mirrored:
         rotation, matrix, model = _mirror(where, rotation, matrix, model, size)
@@ -169,7 +169,7 @@ def camera_pose(
     return rotation, center * (MM_PER_UNIT[unit] if isinstance(unit, str) else float(unit))
 
 
-def make_intrinsics(
+def _make_intrinsics(
     where: str | os.PathLike,
     intrinsics: np.ndarray | None = None,
     focal: float | tuple[float, float] | None = None,
@@ -179,7 +179,7 @@ def make_intrinsics(
 ) -> np.ndarray:
     """Returns the checked intrinsics ``[3, 3]``, float64; arguments as :func:`make_camera`.
 
-    >>> make_intrinsics("camera 1", focal=1000, size=(640, 480))[0]
+    >>> _make_intrinsics("camera 1", focal=1000, size=(640, 480))[0]
     array([1000. ,    0. ,  319.5])
     """
     if (intrinsics is None) == (focal is None):

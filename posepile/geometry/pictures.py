@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import deltacamera
 
 
-def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
+def project(
+    camera: deltacamera.Camera, points: np.ndarray, max_angle: float | None = None
+) -> np.ndarray:
     """Returns points in pixels, NaN where missing, behind the camera or beyond the lens.
 
     Computed by the camera itself in float32, like everywhere else where the pixels of a point are
@@ -32,6 +34,7 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
     Args:
         camera: The camera.
         points: ``[..., 3]`` millimetres.
+        max_angle: Degrees from the axis up to which the lens is known; beyond, points are NaN.
 
     Returns:
         float64 ``[..., 2]``.
@@ -41,7 +44,40 @@ def project(camera: deltacamera.Camera, points: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():  # NaN is a missing point
         warnings.simplefilter("ignore", RuntimeWarning)
         pixels = np.array(camera.world_to_image(flat), np.float64)
+        if max_angle is not None:
+            x, y, z = camera.world_to_camera(flat).T
+            pixels[~(np.arctan2(np.hypot(x, y), z) <= np.radians(max_angle))] = np.nan
     return pixels.reshape(*points.shape[:-1], 2)
+
+
+def project_frames(
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera | None],
+    frames: Iterable[int],
+    points: np.ndarray,
+) -> np.ndarray:
+    """Returns points ``[n, J, 3]`` of n frames in pixels, by a camera that may move.
+
+    >>> from posepile.geometry.cameras import moving_cameras
+    >>> cameras = moving_cameras("a.pkl", [4], world_to_camera=[np.eye(4)], intrinsics=np.eye(3))
+    >>> project_frames(cameras, [3, 4], np.ones((2, 1, 3))).tolist()
+    [[[nan, nan]], [[1.0, 1.0]]]
+
+    Args:
+        camera: The camera, or frame -> camera.
+        frames: Number of each frame.
+        points: Millimetres.
+
+    Returns:
+        float64 ``[n, J, 2]``; NaN also where there is no camera.
+    """
+    if not callable(camera):
+        return project(camera, points)
+    pixels = np.full((*np.shape(points)[:-1], 2), np.nan)
+    for k, frame in enumerate(frames):
+        now = camera(int(frame))
+        if now is not None:
+            pixels[k] = project(now, points[k])
+    return pixels
 
 
 def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -118,11 +154,9 @@ def check_projection(
     """
     points, pixels = np.asarray(points, np.float64), np.asarray(pixels, np.float64)
     frames = None if frames is None else [int(frame) for frame in frames]
-    if frames is None:
-        projected = project(camera, points)
-    else:
-        pairs = zip(frames, points, strict=True)
-        projected = np.reshape([project(camera(f), p) for f, p in pairs], pixels.shape)
+    projected = (
+        project(camera, points) if frames is None else project_frames(camera, frames, points)
+    )
     off = np.linalg.norm(projected - pixels, axis=-1)
     known = np.isfinite(points).all(axis=-1) & np.isfinite(pixels).all(axis=-1)
     off = np.where(known, np.where(np.isnan(off), np.inf, off), 0)
@@ -138,6 +172,56 @@ def check_projection(
             hint="axes, units or distortion are not what the recipe assumes",
         )
     return float(off.max(initial=0))
+
+
+def check_median_projection(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera | Callable[[int], deltacamera.Camera | None],
+    frames: Iterable[int],
+    points: np.ndarray,
+    pixels: np.ndarray,
+    limit: float,
+    *,
+    hint: str | None = None,
+) -> float | None:
+    """Returns how far published pixels are from where the camera puts the points in the median.
+
+    For labels that are scattered, where :func:`check_projection` would find some that are far off.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> points, pixels = np.array([[[0.0, 0, 3000]]]), np.array([[[320.0, 243]]])
+    >>> round(check_median_projection("a.json", camera, [0], points, pixels, limit=5))
+    3
+
+    Args:
+        where: File and place in it, for the message.
+        camera: The camera, or frame -> camera.
+        frames: Number of each of n frames.
+        points: ``[n, J, 3]`` world millimetres.
+        pixels: ``[n, J, 2]``. Pairs are not compared of which either is missing, or which have no
+            camera or are behind it.
+        limit: Largest median allowed, pixels.
+        hint: What the user can do if it is larger.
+
+    Returns:
+        None where there is no pair.
+
+    Raises:
+        CorruptInput: The median is larger.
+    """
+    off = np.linalg.norm(project_frames(camera, frames, points) - pixels, axis=-1)
+    if not np.isfinite(off).any():
+        return None
+    median = float(np.nanmedian(off))
+    if median > limit:
+        raise CorruptInput(
+            where,
+            f"2D labels lie {median:.1f} px (median) from the projected 3D labels, allowed "
+            f"{limit:g}",
+            hint=hint,
+        )
+    return median
 
 
 def box_of_mask(mask: np.ndarray) -> np.ndarray:

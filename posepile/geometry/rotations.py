@@ -111,6 +111,9 @@ def unreal_to_opencv(points: np.ndarray) -> np.ndarray:
 def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Returns the world-to-camera rotation ``[3, 3]``, in Unreal's axes, of Unreal's angles.
 
+    >>> np.round(unreal_rotation(0.0)).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
     For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
 
     Args:
@@ -129,6 +132,8 @@ def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.
 
     >>> euler_matrix("z", 90, degrees=True).round().astype(int).tolist()
     [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    >>> euler_matrix("z", [0, 90], degrees=True).shape
+    (2, 3, 3)
 
     Args:
         axes: ``XYZ`` turns about the axes as they have been turned before (R = Rx Ry Rz), ``xyz``
@@ -138,7 +143,10 @@ def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.
     """
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_euler(axes, angles, degrees=degrees).as_matrix()
+    angles = np.asarray(angles, np.float64)
+    angles = angles[..., None] if len(axes) == 1 else angles
+    flat = Rotation.from_euler(axes, angles.reshape(-1, len(axes)), degrees=degrees)
+    return flat.as_matrix().reshape(*angles.shape[:-1], 3, 3)
 
 
 def rotvec_matrix(rotvecs: np.ndarray) -> np.ndarray:
@@ -165,6 +173,22 @@ def matrix_rotvec(matrices: np.ndarray) -> np.ndarray:
     matrices = np.asarray(matrices, np.float64)
     rotvecs = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_rotvec()
     return rotvecs.reshape(matrices.shape[:-1])
+
+
+def quaternion_matrix(quaternions: np.ndarray, order: str = "xyzw") -> np.ndarray:
+    """Returns rotations ``[..., 3, 3]`` of quaternions ``[..., 4]``.
+
+    >>> quaternion_matrix([1, 0, 0, 0], "wxyz").tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        quaternions: Of any length but zero.
+        order: ``xyzw`` or ``wxyz``.
+    """
+    from scipy.spatial.transform import Rotation
+
+    given = np.asarray(quaternions, np.float64)[..., [order.index(axis) for axis in "xyzw"]]
+    return Rotation.from_quat(given.reshape(-1, 4)).as_matrix().reshape(*given.shape[:-1], 3, 3)
 
 
 def _nth(i: int, matrices: np.ndarray) -> str:

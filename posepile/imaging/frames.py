@@ -95,8 +95,17 @@ class VideoFrames:
         """Frames at strictly increasing indices.
 
         Raises:
-            CorruptInput: At the first wanted frame that cannot be decoded.
+            CorruptInput: At the first wanted frame that cannot be decoded, or at once if the video
+                ends before the last one.
         """
+        last = max(map(int, indices), default=0)
+        if last >= self.n_frames:
+            raise CorruptInput(
+                self.path,
+                f"holds {self.n_frames} decodable frames; expected at least {last + 1}, as the "
+                "annotations have them",
+                hint="fetch the file again",
+            )
         wanted = _ascending(indices, self.n_frames, self.path)
         for i, frame in videos.decode(self.path, self._index, wanted, self._threads):
             yield i, self._wrap(frame)

@@ -99,3 +99,58 @@ class MaskFrames:
                 )
             for i, picture in frames.read(wanted):
                 self._known[i] = rlemasklib.encode(self._person(picture.rgb()).astype(np.uint8))
+
+
+class MaskedStills:
+    """Pictures of one camera and mask pictures of its one person, by frame number.
+
+    Either may lack frames. Masks are read when they are asked for.
+
+    Args:
+        images: Picture files.
+        masks: Mask files.
+        person: Finds the person's pixels, as :func:`person_rule` makes it.
+        dark: A picture whose person is on average at most this bright is a failed exposure.
+    """
+
+    def __init__(
+        self,
+        images: dict[int, Path],
+        masks: dict[int, Path],
+        person: Callable[[np.ndarray], np.ndarray],
+        dark: float = 10,
+    ):
+        self.images, self.masks = images, masks
+        self._person, self._dark = person, dark
+        self._known: dict[int, dict] = {}
+
+    def mask(self, frame: int) -> dict | None:
+        """Returns the RLE mask of a frame, None if there is none.
+
+        Raises:
+            CorruptInput: Not a readable picture.
+        """
+        if frame in self.masks and frame not in self._known:
+            found = self._person(read_label_image(self.masks[frame]))
+            self._known[frame] = rlemasklib.encode(found)
+        return self._known.get(frame)
+
+    def why_not(self, frame: int) -> str | None:
+        """Returns why a frame gives no example in this view, or None."""
+        if frame not in self.images:
+            return "no image in this view"
+        mask = self.mask(frame)
+        if mask is None:
+            return "no mask in this view"
+        if not rlemasklib.area(mask):
+            return "empty mask"
+        return "black image" if self._is_black(self.images[frame], mask) else None
+
+    def _is_black(self, image: Path, mask: dict) -> bool:
+        """Whether nothing is seen of the person; decided at an eighth of the size."""
+        small = cv2.imread(str(image), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if small is None:
+            return False  # unreadable: that is for the reader of frames to say
+        size = small.shape[1::-1]
+        inside = cv2.resize(rlemasklib.decode(mask), size, interpolation=cv2.INTER_AREA) > 0
+        return bool(small[inside].mean() <= self._dark) if inside.any() else False

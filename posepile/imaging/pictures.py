@@ -141,13 +141,15 @@ class PlanarFrame:
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
         size = _size_for(self.size, short_side)
-        interpolation = cv2.INTER_AREA if size != self.size else cv2.INTER_LINEAR
         w = self.size[0]
         y, u, v = (
             p[:, :n] for p, n in zip(self._planes, (w, -(-w // 2), -(-w // 2)), strict=True)
         )
         y = _shrink(y, size)
-        grown = [cv2.resize(c, size, interpolation=interpolation) for c in (u, v)]
+        if size == self.size:
+            grown = [_grow(c, size) for c in (u, v)]
+        else:
+            grown = [cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in (u, v)]
         rgb = cv2.transform(cv2.merge([y, *grown]).astype(np.float32), self._to_rgb)
         return np.clip(rgb * 255 + 0.5, 0, 255.5).astype(np.uint8)
 
@@ -183,6 +185,13 @@ def _plane(plane, depth: int) -> np.ndarray:
     """The samples; rows may be longer than the picture is wide."""
     dtype = np.uint8 if depth == 8 else np.uint16
     return np.frombuffer(plane, dtype).reshape(plane.height, -1)
+
+
+def _grow(chroma: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns a chroma plane at full size: samples lie at even columns and between two rows."""
+    to_chroma = np.array([[0.5, 0, 0], [0, 0.5, -0.25]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(chroma, to_chroma, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def colorspace(frame) -> tuple[int, bool]:

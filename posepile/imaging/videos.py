@@ -140,7 +140,10 @@ def _check_complete(path: Path, container, stream, pts: list) -> None:
         return
     start = min(known)
     found = float((max(known) - start) * stream.time_base)
-    spacing = found / max(len(known) - 1, 1)
+    if len(known) > 1:
+        spacing = found / (len(known) - 1)
+    else:  # of a single frame only the declared rate tells how long it is
+        spacing = float(1 / stream.average_rate) if stream.average_rate else declared
     if declared - found > max(5 * spacing, 0.01 * declared) + abs(float(start * stream.time_base)):
         raise CorruptInput(
             path,

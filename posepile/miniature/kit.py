@@ -58,11 +58,13 @@ def project(
         intrinsics: ``[3, 3]``.
         rotation: World to camera, ``[3, 3]``.
         translation: After rotation, ``[3]``: ``x_cam = R x + t``.
-        distortion: k1, k2, p1, p2, k3 (Brown-Conrady) or k1..k4 (Kannala-Brandt) or None.
-        fisheye: Which of the two ``distortion`` is.
+        distortion: k1, k2, p1, p2, k3 (Brown-Conrady), or k1..k4 (Kannala-Brandt), or k0..k5, p0,
+            p1, s0..s3 (FISHEYE624, of Project Aria's glasses), or None.
+        fisheye: It is one of the latter two.
 
     Returns:
-        ``[..., 2]`` pixels, pixel centres at integers; NaN behind the camera.
+        ``[..., 2]`` pixels, pixel centres at integers; NaN behind the camera, and for FISHEYE624
+        beyond 57 degrees from its axis.
     """
     cam = np.asarray(points, np.float64) @ np.asarray(rotation, np.float64).T + translation
     z = np.where(cam[..., 2] > 1e-9, cam[..., 2], np.nan)
@@ -71,9 +73,18 @@ def project(
         k = np.ravel(distortion)
         r = np.hypot(x, y)
         t = np.arctan(r)
-        t_d = t * (1 + k[0] * t**2 + k[1] * t**4 + k[2] * t**6 + k[3] * t**8)
+        if len(k) == 12:
+            t = np.where(t < np.radians(57), t, np.nan)
+        n_radial = 6 if len(k) == 12 else 4
+        t_d = t * (1 + sum(k[i] * t ** (2 * i + 2) for i in range(n_radial)))
         s = np.where(r > 1e-12, t_d / np.where(r > 1e-12, r, 1), 1.0)
         x, y = x * s, y * s
+        if len(k) == 12:
+            rr, (p0, p1, s0, s1, s2, s3) = x * x + y * y, k[6:]
+            x, y = (
+                x + 2 * x * (x * p0 + y * p1) + p0 * rr + s0 * rr + s1 * rr**2,
+                y + 2 * y * (x * p0 + y * p1) + p1 * rr + s2 * rr + s3 * rr**2,
+            )
     elif distortion is not None:
         k1, k2, p1, p2, k3 = np.ravel(distortion)[:5]
         r2 = x * x + y * y

@@ -119,7 +119,7 @@ def read_frame_number(
     # A limb seen nearly end-on has no room for cells between its joints; a cell close to another
     # limb may be hidden by it.
     longest = np.nanmax(lengths)
-    luma, persons = person_map(image)
+    luma, persons = _person_map(image)
     h, w = luma.shape
     values = np.full((len(limbs), CELLS), np.nan)
     for i, (start, end) in enumerate(ends):
@@ -156,10 +156,10 @@ def _distance(point: np.ndarray, segments: np.ndarray) -> np.ndarray:
     return np.linalg.norm(start + part[:, None] * along - point, axis=1)
 
 
-def person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds bodies by their tint.
 
-    >>> luma, person = person_map(np.full((4, 6, 3), person_color(1), np.uint8))
+    >>> luma, person = _person_map(np.full((4, 6, 3), person_color(1), np.uint8))
     >>> luma.shape, int(person[0, 0])
     ((4, 6), 1)
 
@@ -206,7 +206,7 @@ def read_person(image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, in
     Returns:
         The most frequent index along the limbs; None where hardly any body is there.
     """
-    _, persons = person_map(image)
+    _, persons = _person_map(image)
     h, w = persons.shape
     votes = np.zeros(N_PERSONS, int)
     n = 0
@@ -246,7 +246,7 @@ def find_person(image: np.ndarray, person: int) -> np.ndarray:
     Returns:
         bool ``[h, w]``: pixels of the body and of the discs on it.
     """
-    _, persons = person_map(image)
+    _, persons = _person_map(image)
     found = (persons == person % N_PERSONS).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     spread = image.max(axis=-1).astype(int) - image.min(axis=-1)

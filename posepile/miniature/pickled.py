@@ -18,7 +18,12 @@ import numpy as np
 
 
 def write_pickle(path: Path, content: Any, protocol: int = 4) -> None:
-    """Writes a pickle; :func:`frame` and :func:`tensor` in it look like what they stand for."""
+    """Writes a pickle; :func:`frame` and :func:`tensor` in it look like what they stand for.
+
+    >>> write_pickle(folder / "fit.pkl", {"gender": "male"})
+    >>> pickle.loads((folder / "fit.pkl").read_bytes())
+    {'gender': 'male'}
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_pickle(content, protocol))
@@ -43,6 +48,11 @@ def write_object_npy(path: Path, content: Any) -> None:
 
 def frame(columns: Mapping[str, Sequence]) -> Any:
     """Returns what pickles as a DataFrame of pandas 1.0.3.
+
+    >>> from posepile.formats.tables import read_rows
+    >>> write_pickle(folder / "t.pkl", frame({"file": ["a.png", "b.png"], "n": [1, 2]}))
+    >>> list(read_rows(folder / "t.pkl", {"file": str, "n": int}))
+    [{'file': 'a.png', 'n': 1}, {'file': 'b.png', 'n': 2}]
 
     Args:
         columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does,

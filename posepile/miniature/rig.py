@@ -19,8 +19,8 @@ class RigCamera:
         intrinsics: ``[3, 3]``.
         rotation: World to camera, ``[3, 3]``; with determinant -1 the picture is a mirror image.
         translation: Millimetres, after rotation: ``x_cam = R x + t``.
-        distortion: k1, k2, p1, p2, k3 (Brown-Conrady) or k1..k4 (fisheye); empty = none.
-        fisheye: Which of the two it is.
+        distortion: As of :func:`posepile.miniature.kit.project`; empty = none.
+        fisheye: Likewise.
     """
 
     size: tuple[int, int]

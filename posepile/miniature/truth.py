@@ -165,10 +165,12 @@ def make_truth(
     """
     drawn = {"colors": figure.colors, "limbs": figure.limbs, "moving": True}
     drawn |= {"frames_drawn": True, "persons_drawn": True}
-    return Truth(count_examples(sequences), path_pattern, sequences, **(drawn | more))
+    return Truth(_count_examples(sequences), path_pattern, sequences, **(drawn | more))
 
 
-def frames_kept(joints: np.ndarray, against: str = "last", threshold_mm: float = 100) -> list[int]:
+def frames_kept(
+    joints: np.ndarray, against: str = "last", threshold_mm: float = 100, n_joints: int = 1
+) -> list[int]:
     """Returns the frames that motion-adaptive selection keeps, by plain loops.
 
     >>> joints = np.zeros((6, 1, 3))
@@ -177,26 +179,30 @@ def frames_kept(joints: np.ndarray, against: str = "last", threshold_mm: float =
     [0, 2, 4]
 
     Args:
-        joints: ``[n, J, 3]`` millimetres, all known.
-        against: A frame is kept if some joint moved as far as the threshold since the ``last``
-            kept frame, or since each one of ``all`` kept frames.
+        joints: ``[n, J, 3]`` millimetres; NaN = unknown, which has not moved. A frame of which
+            nothing is known is not kept.
+        against: A frame is kept if joints moved as far as the threshold since the ``last`` kept
+            frame, or since each one of ``all`` kept frames.
         threshold_mm: How far.
+        n_joints: How many joints must have moved.
     """
     kept: list[int] = []
     for i, pose in enumerate(joints):
-        if all(
-            max(np.linalg.norm(a - b) for a, b in zip(pose, joints[k], strict=True))
-            >= threshold_mm
+        moved = [
+            sum(
+                np.linalg.norm(a - b) >= threshold_mm for a, b in zip(pose, joints[k], strict=True)
+            )
             for k in (kept[-1:] if against == "last" else kept)
-        ):
+        ]
+        if all(n >= n_joints for n in moved) and not np.isnan(pose).all():
             kept.append(i)
     return kept
 
 
-def count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
+def _count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:
     """Returns the number of expected examples per split.
 
-    >>> count_examples({"a": SequenceTruth("train", [(0, 0)]), "b": SequenceTruth("val", [])})
+    >>> _count_examples({"a": SequenceTruth("train", [(0, 0)]), "b": SequenceTruth("val", [])})
     {'train': 1, 'val': 0, 'test': 0}
     """
     counts = {"train": 0, "val": 0, "test": 0}

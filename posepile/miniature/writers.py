@@ -17,6 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from posepile.miniature.rig import RigCamera
+
 
 def _made(path: Path) -> Path:
     path = Path(path)
@@ -54,6 +56,59 @@ def write_csv(path: Path, rows: Iterable[Sequence], separator: str = ",") -> Non
     """
     with _made(path).open("w", newline="") as f:
         csv.writer(f, delimiter=separator, lineterminator="\n").writerows(rows)
+
+
+def write_static_calibs(path: Path, cameras: Mapping[str, RigCamera], bad: Sequence[str]) -> None:
+    """Writes static cameras as Project Aria's location service does, with blanks before values.
+
+    >>> from posepile.miniature.rig import make_camera
+    >>> camera = make_camera((640, 480), (0, -4000, 0), (0, 0, 0), 500, distortion=[0.1, 0, 0, 0])
+    >>> write_static_calibs(folder / "calibs.csv", {"cam01": camera}, bad=[])
+    >>> (folder / "calibs.csv").read_text().split()[-4:]
+    ['0,', '0,', '7,', '1']
+
+    Args:
+        path: The file.
+        cameras: Fisheye cameras (k1..k4) by name.
+        bad: Those that could not be localized well.
+    """
+    columns = ["cam_uid", "graph_uid", *(f"t{axis}_world_cam" for axis in "xyz")]
+    columns += [f"q{axis}_world_cam" for axis in "xyzw"]
+    columns += ["image_width", "image_height", "intrinsics_type"]
+    columns += [*(f"intrinsics_{i}" for i in range(8)), "start_frame_idx", "end_frame_idx"]
+    rows: list[Sequence] = [[*columns, "quality"]]
+    for name, camera in cameras.items():
+        turn = cv2.Rodrigues(np.ascontiguousarray(camera.rotation.T))[0].ravel()
+        angle = np.linalg.norm(turn)
+        quaternion = [*(np.sin(angle / 2) * turn / angle), np.cos(angle / 2)]
+        (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
+        row = ["graph", *camera.center / 1000, *quaternion, *camera.size, "KANNALABRANDTK3"]
+        row += [fx, fy, cx, cy, *camera.distortion, 0, 7, int(name not in bad)]
+        rows.append([name, *(f" {value}" for value in row)])
+    write_csv(path, rows)
+
+
+def write_aria_lens(path: Path, params: Sequence[float]) -> None:
+    """Writes the factory calibration of Project Aria's RGB camera, FISHEYE624.
+
+    >>> write_aria_lens(folder / "aria01_noimagestreams.vrs", [1217.0, *[1440.0] * 14])
+    >>> (folder / "aria01_noimagestreams.vrs").read_bytes()[:3]
+    b'VRS'
+
+    Args:
+        path: ``.vrs``: a recording without images, among whose tags it is; else JSON.
+        params: f, cx, cy, k0..k5, p0, p1, s0..s3.
+    """
+    lens = {"Name": "FisheyeRadTanThinPrism", "Params": [float(value) for value in params]}
+    labels = ("camera-slam-left", "camera-rgb")
+    content = {"CameraCalibrations": [{"Label": name, "Projection": lens} for name in labels]}
+    if Path(path).suffix != ".vrs":
+        write_json(path, content)
+        return
+    text, tag = json.dumps(content).encode(), b"calib_json"
+    sized = [struct.pack("<I", len(part)) + part for part in (tag, text)]
+    head = b"VRS\0 the words calib_json alone are no tag"
+    _made(path).write_bytes(head + bytes(99) + b"".join(sized) + bytes(999))
 
 
 def write_xml(path: Path, root: tuple) -> None:
@@ -214,7 +269,13 @@ def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
 
 
 def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
-    """Writes a MATLAB v5 file; object arrays become cells, dictionaries structs."""
+    """Writes a MATLAB v5 file; object arrays become cells, dictionaries structs.
+
+    >>> from posepile.formats.matlab_files import read_mat
+    >>> write_mat(folder / "info.mat", {"gender": np.array([[1, 0]], np.uint8)})
+    >>> read_mat(folder / "info.mat")["gender"].tolist()
+    [1, 0]
+    """
     from scipy.io import savemat
 
     savemat(_made(path), dict(variables), do_compression=True)

@@ -78,6 +78,10 @@ def _match(poses: np.ndarray, before: np.ndarray, max_distance_mm: float) -> np.
 def tracks_of_people(frames: np.ndarray, poses: np.ndarray, people: np.ndarray) -> list[Track]:
     """Returns one track per person, with joints in the world.
 
+    >>> tracks = tracks_of_people(np.array([7, 7, 8]), np.zeros((3, 19, 3)), np.array([0, 1, 0]))
+    >>> [(track.person, list(map(int, track.frames))) for track in tracks]
+    [(0, [7, 8]), (1, [7])]
+
     Args:
         frames: Frame of each pose ``[n]``, not decreasing.
         poses: ``[n, J, 3]`` millimetres, NaN = missing.

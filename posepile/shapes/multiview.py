@@ -20,15 +20,18 @@ one video. A recipe reads joints, boxes and camera, and calls :func:`view_sequen
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rlemasklib
 
 from posepile.errors import CorruptInput
-from posepile.geometry.pictures import inside, project
+from posepile.geometry.agreement import in_silhouette
+from posepile.geometry.pictures import inside, project, project_frames
 from posepile.recipe import Sequence, Stills, Track, Unit, Video
 from posepile.shapes.units import Rows
 
@@ -113,26 +116,76 @@ def view_sequence(
     )
 
 
+def joints_outside_mask(
+    where: str | os.PathLike,
+    track: Track,
+    camera: Cameras,
+    limit: float,
+    *,
+    joints: slice = slice(None),
+    hint: str | None = None,
+) -> float:
+    """Returns the share of joints that project outside the person's masks.
+
+    Of each third of the frames, the first that has a mask is looked at. Without 2D labels to
+    compare with, it tells cameras of another view and labels of another release.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> from posepile.recipe import Track
+    >>> camera = make_camera("left", focal=100, size=(64, 48))
+    >>> mask = rlemasklib.encode(np.ones((48, 64), np.uint8))
+    >>> joints = np.float32([[[0, 0, 900], [5000, 0, 900]]])
+    >>> person = Track(np.arange(1), world_coords=joints, mask=lambda k: mask)
+    >>> joints_outside_mask("left.mp4", person, camera, limit=0.6)
+    0.5
+
+    Args:
+        where: File or folder of the masks, for the message.
+        track: Has ``world_coords`` and ``mask``. A mask that cannot be read is passed over: that
+            is said when its frame is selected.
+        camera: As of :func:`view_sequence`.
+        limit: Largest share allowed.
+        joints: Which ones count, e.g. those of the body without fingers.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: The share is larger.
+    """
+    shares = []
+    for rows in np.array_split(np.arange(len(track.frames)), 3):
+        for k in rows.tolist():
+            try:
+                found = track.mask(k)
+            except CorruptInput:
+                continue
+            now = camera(int(track.frames[k])) if callable(camera) else camera
+            if found is None or now is None or not rlemasklib.area(found):
+                continue
+            mask = rlemasklib.decode(found)
+            size = mask.shape[1::-1]
+            points = project(now, track.world_coords[k][joints])
+            seen = points[inside(points, size)]
+            known = np.isfinite(track.world_coords[k][joints]).all(axis=-1).sum()
+            shares.append(1 - in_silhouette(seen, size, mask, margin=0).sum() / max(known, 1))
+            break
+    share = float(np.mean(shares)) if shares else 0.0
+    if share > limit:
+        raise CorruptInput(
+            where,
+            f"{share:.0%} of the joints project outside the mask; expected at most {limit:.0%}: "
+            "camera, poses and masks do not belong together, as with another view's camera",
+            hint=hint,
+        )
+    return share
+
+
 def _joints_outside_box(track: Track, camera: Cameras) -> float:
     """Returns how far any joint projects outside the box of its frame, in pixels."""
-    points = _project_track(track, camera)
+    points = project_frames(camera, track.frames, track.world_coords)
     low = np.asarray(track.bbox)[:, None, :2]
     high = low + np.asarray(track.bbox)[:, None, 2:4]
     outside = np.maximum(low - points, points - high)
     return float(np.max(outside, where=np.isfinite(outside), initial=0.0))
-
-
-def _project_track(track: Track, camera: Cameras) -> np.ndarray:
-    """Returns the joints of every frame of a track in pixels, ``[n, J, 2]``, NaN where unseen."""
-    coords = np.asarray(track.world_coords)
-    if not callable(camera):
-        return project(camera, coords)
-    points = np.full((*coords.shape[:2], 2), np.nan)
-    for k, frame in enumerate(track.frames):
-        now = camera(int(frame))
-        if now is not None:
-            points[k] = project(now, coords[k])
-    return points
 
 
 def _select_rows(track: Track, keep: np.ndarray) -> Track:

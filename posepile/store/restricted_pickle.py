@@ -21,7 +21,7 @@ import numpy as np
 from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
 from posepile.formats.pickle_machine import run
-from posepile.formats.pickle_nodes import Budget, Call, NameRefused, TooLarge
+from posepile.formats.pickle_nodes import Budget, Call, NameRefused, TooLarge, no_collection
 from posepile.formats.pickled_arrays import (
     ARRAY_MAKERS,
     ARRAY_NAMES,
@@ -113,8 +113,9 @@ def loads(data: bytes, max_bytes: int | None = None) -> Any:
 def _read(data: bytes, name: str, max_bytes: int | None) -> Any:
     budget = Budget(len(data), max_bytes)
     try:
-        node, _ = run(data, 0, _canonical, budget)
-        return Maker(_MAKERS, budget, ARRAY_NAMES).make(node)
+        with no_collection():
+            node, _ = run(data, 0, _canonical, budget)
+            return Maker(_MAKERS, budget, ARRAY_NAMES).make(node)
     except NameRefused as e:
         raise WorkError(
             f"{name}: refers to {one_line(e)}, which does not belong into a dataset pickle; "

@@ -30,7 +30,9 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
     Raises:
         UsageError: No proper name, or one that is taken.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise UsageError(f"{name!r} cannot name a dataset: it is a word of Python")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
         raise UsageError(
             f"{name!r} cannot name a dataset: expected a small letter, then small letters, digits "
             "and '_', e.g. mydata"
@@ -56,9 +58,11 @@ def next_steps(folder: Path) -> list[str]:
     """Returns what to do with a new folder, as lines for a person."""
     name, above = folder.name, shlex.quote(str(folder.parent))
     listed = name in dataset_names()
+    others = ":$POSEPILE_DATASETS" if os.environ.get("POSEPILE_DATASETS") else ""
+    export = f"export POSEPILE_DATASETS={above}{others}"
     return [
         f"{folder}: a complete dataset with made-up content. Now",
-        *([] if listed else [f"  export POSEPILE_DATASETS={above}    # where posepile finds it"]),
+        *([] if listed else [f"  {export}    # where posepile finds it"]),
         f"  posepile check {name}",
         f"  $EDITOR {shlex.quote(str(folder / 'main.py'))}    # facts first",
     ]

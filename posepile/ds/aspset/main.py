@@ -167,7 +167,8 @@ def load_boxes(path: Path | str, expand: float = 1.1) -> np.ndarray:
         path: CSV of left, top, right, bottom below one header row.
         expand: Factor on width and height about the centre.
     """
-    rows = read_csv(path, dict.fromkeys(("left", "top", "right", "bottom"), float))
+    columns = dict.fromkeys(("left", "top", "right", "bottom"), float)
+    rows = read_csv(path, columns, header="unnamed")
     ltrb = np.array([list(row.values()) for row in rows], np.float64).reshape(-1, 4)
     center, size = (ltrb[:, :2] + ltrb[:, 2:]) / 2, (ltrb[:, 2:] - ltrb[:, :2]) * expand
     return np.concatenate([center - size / 2, size], axis=1).astype(np.float32)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,14 +23,10 @@ BODY_KEYS = (
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 HAND_SUFFIXES = ("wrist", *(f"{finger}_{i}" for finger in FINGERS for i in range(1, 5)))
 
-BODY_JOINTS = (
-    "neck,nose,pelv,lsho,lelb,lwri,lhip,lkne,lank,rsho,relb,rwri,rhip,rkne,rank,"
-    "leye,lear,reye,rear"
-)
 JOINT_NAMES = (
-    *BODY_JOINTS.split(","),
-    *(f"lhan{i}" for i in range(1, 22)),
-    *(f"rhan{i}" for i in range(1, 22)),
+    *"neck nose pelv lsho lelb lwri lhip lkne lank rsho relb rwri rhip rkne rank".split(),
+    *"leye lear reye rear".split(),
+    *(f"{side}han{i}" for side in "lr" for i in range(1, 22)),
 )
 EDGES = (
     "nose-neck-pelv,rwri-relb-rsho-neck,rank-rkne-rhip-pelv,nose-reye-rear,"
@@ -46,15 +41,11 @@ AGAIN = "run the download stage again; posepile doctor egoexo4d lists what is mi
 # its joints come from one of them, never mixed.
 PARTS = {"body": slice(0, 19), "left_hand": slice(19, 40), "right_hand": slice(40, 61)}
 
-
-def _joint_of_key(key: str) -> str:
-    """``left-shoulder`` -> ``lsho``."""
-    side, _, rest = key.rpartition("-")
-    return (side[:1] + rest)[:4] if side else key
-
-
-# Position in JOINT_NAMES of every key of the files.
-KEY_TO_INDEX = {k: JOINT_NAMES.index(_joint_of_key(k)) for k in BODY_KEYS} | {
+# Position in JOINT_NAMES of every key of the files: left-shoulder is lsho.
+KEY_TO_INDEX = {
+    key: JOINT_NAMES.index(key.replace("left-", "l").replace("right-", "r")[:4])
+    for key in BODY_KEYS
+} | {
     f"{side}_{suffix}": PARTS[f"{side}_hand"].start + i
     for side in ("left", "right")
     for i, suffix in enumerate(HAND_SUFFIXES)
@@ -70,34 +61,30 @@ class Labels:
         frames: Annotated frames, ascending, int ``[n]``.
         coords: ``[n, 61, 3]`` world millimetres, NaN = missing.
         views: ``[n, 61]`` number of views each point was triangulated from, 0 = missing.
-        image: Camera key -> ``[n, 61, 2]`` pixels of the undistorted image, NaN = missing.
+        image: ``[n, 61, 2]`` pixels of the undistorted image of one camera, NaN = missing.
         dropped: Frames left out while reading, by reason.
     """
 
     frames: np.ndarray
     coords: np.ndarray
     views: np.ndarray
-    image: dict[str, np.ndarray] = field(default_factory=dict)
+    image: np.ndarray
     dropped: Counter = field(default_factory=Counter)
 
 
 def read_labels(path: Path, camera: str | None = None) -> Labels:
-    """Reads one file of ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}``.
+    """Returns frames with at least one joint of a file of labels of one kind and source.
 
     Args:
-        path: The file.
+        path: ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}/<take_uid>.json``.
         camera: Also read the 2D labels of this camera.
-
-    Returns:
-        The frames with at least one joint.
 
     Raises:
         CorruptInput: Not of the released form; the message says where.
     """
     dropped: Counter = Counter()
     rows = {}
-    pose = {"annotation3D?": {"*": None}}
-    pose["annotation2D?"] = {f"{camera}?": {"*": None}}
+    pose = {"annotation3D?": {"*": dict}, "annotation2D?": {f"{camera}?": {"*": dict}}}
     for key, poses in read_json(path, {"*": [pose]}, hint=AGAIN).items():
         if not (key.isascii() and key.isdigit()):
             raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
@@ -108,24 +95,28 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
         else:
             rows[int(key)] = poses[0]
 
-    frames = np.array(sorted(rows), np.int64)
-    labels = Labels(
-        frames,
-        np.full((len(frames), len(JOINT_NAMES), 3), np.nan),
-        np.zeros((len(frames), len(JOINT_NAMES)), np.int64),
-        dropped=dropped,
-    )
-    image = np.full((len(frames), len(JOINT_NAMES), 2), np.nan)
-    for k, frame in enumerate(frames):
+    shape = (len(rows), len(JOINT_NAMES))
+    coords, image = np.full((*shape, 3), np.nan), np.full((*shape, 2), np.nan)
+    views = np.zeros(shape, np.int64)
+    for k, frame in enumerate(sorted(rows)):
         for name, joint in rows[frame]["annotation3D"].items():
-            j = _index(path, frame, name)
-            labels.coords[k, j] = 1000 * _numbers(path, frame, name, joint, "xyz")
-            labels.views[k, j] = joint.get("num_views_for_3d") or 0
-        for name, joint in ((rows[frame].get("annotation2D") or {}).get(camera) or {}).items():
-            image[k, _index(path, frame, name)] = _numbers(path, frame, name, joint, "xy")
-    if camera is not None:
-        labels.image[camera] = image
-    return labels
+            j, meters = _joint(path, frame, name, joint, "xyz")
+            coords[k, j], views[k, j] = 1000 * meters, joint.get("num_views_for_3d") or 0
+        for name, joint in rows[frame].get("annotation2D", {}).get(camera, {}).items():
+            j, pixels = _joint(path, frame, name, joint, "xy")
+            image[k, j] = pixels
+    return Labels(np.array(sorted(rows), np.int64), coords, views, image, dropped)
+
+
+def _joint(path: Path, frame: int, name: str, joint: dict, axes: str) -> tuple[int, np.ndarray]:
+    if name not in KEY_TO_INDEX:
+        known = "one of the 17 body or 42 hand joints (e.g. left-shoulder, right_index_2)"
+        raise CorruptInput(path, f"unknown joint {name!r}; expected {known}", frame=frame)
+    try:
+        return KEY_TO_INDEX[name], np.array([joint[a] for a in axes], np.float64)  # null: NaN
+    except (KeyError, TypeError, ValueError):
+        message = f"joint {name!r} has no numbers {', '.join(axes)}"
+        raise CorruptInput(path, message, frame=frame) from None
 
 
 def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:
@@ -145,23 +136,3 @@ def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:
             has = np.isfinite(labels.coords[:, part]).all(axis=-1).any(axis=-1)
             coords[rows[has], part] = labels.coords[has, part]
     return frames, coords
-
-
-def _index(path: Path, frame: int, name: str) -> int:
-    if name not in KEY_TO_INDEX:
-        raise CorruptInput(
-            path,
-            f"unknown joint {name!r}; expected one of the 17 body or 42 hand joints "
-            "(e.g. left-shoulder, right_index_2)",
-            frame=int(frame),
-        )
-    return KEY_TO_INDEX[name]
-
-
-def _numbers(path: Path, frame: int, name: str, joint: Any, axes: str) -> np.ndarray:
-    try:
-        return np.array([joint[a] for a in axes], np.float64)  # null becomes NaN
-    except (KeyError, TypeError, ValueError):
-        raise CorruptInput(
-            path, f"joint {name!r} has no numbers {', '.join(axes)}", frame=int(frame)
-        ) from None

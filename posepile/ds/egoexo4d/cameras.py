@@ -1,4 +1,4 @@
-"""Calibration of the GoPros: the true lens behind the released matrix.
+"""Cameras of the GoPros: the true lens behind the released matrix.
 
 The videos are fisheye images. ``camera_intrinsics`` of the released ``camera_pose`` files is *not*
 the matrix of that lens: it belongs to the image after undistortion, being what OpenCV's fisheye
@@ -9,259 +9,146 @@ it is recovered here by inverting the function above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d.annotations import AGAIN, Labels
+from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.errors import CorruptInput
-from posepile.formats.schema import Array, OneOf, check
-from posepile.formats.text_files import read_csv, read_json
-from posepile.geometry import cameras
+from posepile.formats.aria_files import read_static_calibs
+from posepile.formats.schema import Array, check
+from posepile.formats.text_files import read_json
+from posepile.geometry.cameras import camera_pose, make_camera, resize_intrinsics
 from posepile.geometry.fitting import matrix_before_undistortion, undistorted_matrix
+from posepile.geometry.rotations import matrix_rotvec, quaternion_matrix
 
 if TYPE_CHECKING:
-    import deltacamera
+    from posepile.shapes.multiview import Cameras
 
 BALANCE = 0.8
 FULL_SIZES = ((3840, 2160), (2160, 3840))
-MAX_DISAGREEMENT = 1e-3  # relative: released or recovered against gopro_calibs.csv
+SHORT_SIDE = 448  # of the downscaled copies
+# How far gopro_calibs.csv may be from what is released: relative, degrees, millimetres.
+MAX_DISAGREEMENT, MAX_ANGLE, MAX_DISTANCE = 1e-3, 0.1, 10
 GET_CALIBS = "download the part take_trajectory, its gopro_calibs.csv settles it"
 BOTH_AGAIN = "one of the two is of another release: download both again"
+
+CAMERA_POSE = {"camera_intrinsics": None, "camera_extrinsics?": None, "distortion_coeffs?": None}
 GOPRO = {
     "camera_intrinsics": Array(3, 3),
     "distortion_coeffs": Array(4, 1, squeezed=True),
     "camera_extrinsics": Array("3 or 4", 4),
 }
-CALIB_COLUMNS = {"cam_uid": str, "quality": float, "intrinsics_type?": str}
-CALIB_COLUMNS |= {f"t{a}_world_cam?": float for a in "xyz"}
-CALIB_COLUMNS |= {f"q{a}_world_cam?": float for a in "xyzw"}
-CALIB_COLUMNS |= {f"intrinsics_{i}?": float for i in range(8)}
-CALIB_COLUMNS |= {"image_width?": float, "image_height?": float}
-CALIB_ROW = {key.removesuffix("?"): float for key in CALIB_COLUMNS} | {
-    "cam_uid": str,
-    "intrinsics_type": OneOf("KANNALABRANDTK3"),
-}
 
-released_matrix = partial(undistorted_matrix, balance=BALANCE)
+# Matrix [3, 3], Kannala-Brandt coefficients [4], and the size (width, height) that they are for.
+Lens = tuple[np.ndarray, np.ndarray, tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class Lens:
-    """A GoPro as it is, for full-size images.
-
-    Attributes:
-        matrix: Intrinsics of the lens ``[3, 3]``.
-        distortion: k1..k4 of the Kannala-Brandt model.
-        size: Width and height of the image the matrix is for.
-        rotation: World to camera ``[3, 3]``.
-        translation: After rotation, metres ``[3]``.
-        source: ``gopro_calibs`` or ``recovered``.
-    """
-
-    matrix: np.ndarray
-    distortion: np.ndarray
-    size: tuple[int, int]
-    rotation: np.ndarray
-    translation: np.ndarray
-    source: str = "gopro_calibs"
-
-
-def read_camera_pose(path: Path) -> dict:
+def read_camera_pose(path: Path) -> dict[str, dict]:
     """Returns a take's cameras: key -> intrinsics, extrinsics, distortion; one entry each."""
-    entry = {"camera_intrinsics": None, "camera_extrinsics?": None, "distortion_coeffs?": None}
-    found = read_json(path, {"metadata?": None, "*": entry}, hint=AGAIN)
+    found = read_json(path, {"metadata?": None, "*": CAMERA_POSE}, hint=AGAIN)
     return {key: value for key, value in found.items() if key != "metadata"}
 
 
-def load_camera(
-    entry: dict, csv_file: Path | None, key: str, where: str, downscaled: bool
-) -> tuple[deltacamera.Camera, Callable]:
-    """Returns the static camera of a GoPro and its pose (metres) as a function of the frame."""
-    rows = read_gopro_calibs(csv_file) if csv_file else {}
-    lens = exo_lens(entry, rows.get(key, []), where, str(csv_file or ""))
-    size = downscaled_size(lens.size) if downscaled else lens.size
-    return make_camera(lens, size), lambda _: (lens.rotation, lens.translation)
-
-
-def exo_lens(entry: dict, calibs: list[Lens], where: str, csv_name: str = "") -> Lens:
-    """Returns the calibration of one GoPro.
+def load_cameras(
+    entry: dict, csv_file: Path | None, where: str, small: bool, key: str
+) -> tuple[Cameras, Cameras]:
+    """Returns the camera of a GoPro's video and that of the undistorted image of its 2D labels.
 
     Args:
-        entry: Its entry in the ``camera_pose`` file.
-        calibs: Its usable rows of ``gopro_calibs.csv``, empty if there are none.
+        entry: Entry of the camera in ``camera_pose``.
+        csv_file: ``gopro_calibs.csv``, if there.
+        where: File and camera, for messages.
+        small: For the downscaled copy of the video, a resize of the full image by each axis' own
+            factor (796/3840 and 448/2160 differ).
+        key: Of the camera.
+    """
+    found = check(entry, GOPRO, where)
+    pose = {"world_to_camera": found["camera_extrinsics"], "unit": "m"}
+    rows = read_static_calibs(csv_file, hint=GET_CALIBS).get(key, []) if csv_file else []
+    matrix, distortion, full = gopro_lens(found, rows, where, str(csv_file))
+    size = downscaled_size(full) if small else full
+    pixels = {"intrinsics": resize_intrinsics(matrix, full, size), "size": size}
+    lens = {"distortion": distortion, "lens": "kannala_brandt"}
+    undistorted = make_camera(where, **pose, intrinsics=found["camera_intrinsics"])
+    return make_camera(where, **pose, **pixels, **lens), undistorted
+
+
+def gopro_lens(entry: dict, rows: list[dict], where: str, csv_name: str) -> Lens:
+    """Returns the lens of one GoPro for full-size images.
+
+    Args:
+        entry: Its checked entry in the ``camera_pose`` file.
+        rows: Its localized rows of ``gopro_calibs.csv``, empty if there are none.
         where: File and camera, for messages.
         csv_name: The csv file, for messages.
 
     Raises:
         CorruptInput: Sources contradict each other, or the lens cannot be recovered.
     """
-    found = check(entry, GOPRO, where)
-    released, distortion = found["camera_intrinsics"], found["distortion_coeffs"].ravel()
-    rotation, translation = split_extrinsics(found["camera_extrinsics"], where)
-    if not calibs:
-        matrix, size = recover_lens(released, distortion, where)
-        return Lens(matrix, distortion, size, rotation, translation, "recovered")
-
-    calib = min(calibs, key=lambda c: _pose_difference(c, rotation, translation)[1])
-    calib = _fit_to_released(calib, released)
-    angle, distance = _pose_difference(calib, rotation, translation)
-    if angle > 0.1 or distance > 0.01:
+    released, distortion = entry["camera_intrinsics"], entry["distortion_coeffs"].ravel()
+    if not rows:
+        return recover_lens(released, distortion, where)
+    rotation, center = camera_pose(where, world_to_camera=entry["camera_extrinsics"])
+    distances = [np.linalg.norm(row["center"] - center) for row in rows]
+    row, distance = rows[np.argmin(distances)], 1000 * min(distances)
+    turn = matrix_rotvec(rotation @ quaternion_matrix(row["rotation"]))
+    angle = np.degrees(np.linalg.norm(turn))
+    if angle > MAX_ANGLE or distance > MAX_DISTANCE:
         raise CorruptInput(
             where,
-            f"pose differs from {csv_name} by {angle:.3f} degrees and {1000 * distance:.1f} mm",
+            f"pose differs from {csv_name} by {angle:.3f} degrees and {distance:.1f} mm",
             hint=BOTH_AGAIN,
         )
-    reproduced = released_matrix(calib.matrix, calib.distortion, calib.size)
-    lens_off = np.abs(calib.distortion - distortion).max()
-    relative = abs(reproduced[0, 0] / released[0, 0] - 1)
-    message = f"released fx {released[0, 0]:.3f} but {csv_name} gives {reproduced[0, 0]:.3f}"
-    if abs(calib.matrix[0, 2] - calib.size[0] / 2) < 1 and _is_centred(released):
-        recovered, _ = recover_lens(released, distortion, where)
-        relative = max(relative, abs(recovered[0, 0] / calib.matrix[0, 0] - 1))
-        message += f" (lens f {recovered[0, 0]:.3f} and {calib.matrix[0, 0]:.3f})"
-    if relative > MAX_DISAGREEMENT or lens_off > MAX_DISAGREEMENT:
+    matrix, size, full = row["intrinsics"], row["size"], full_size(released)
+    if full and (size[0] > size[1]) != (full[0] > full[1]):  # upright, but given as landscape
+        matrix, size = matrix[[1, 0, 2]][:, [1, 0, 2]], size[::-1]
+    if full:
+        matrix, size = np.diag([full[0] / size[0], full[0] / size[0], 1]) @ matrix, full
+    fx = undistorted_matrix(matrix, row["distortion"], size, BALANCE)[0, 0]
+    relative = abs(fx / released[0, 0] - 1)
+    message = f"released fx {released[0, 0]:.3f} but {csv_name} gives {fx:.3f}"
+    if abs(matrix[0, 2] - size[0] / 2) < 1 and full:
+        f, recovered = matrix[0, 0], recover_lens(released, distortion, where)[0][0, 0]
+        relative = max(relative, abs(recovered / f - 1))
+        message += f" (lens f {recovered:.3f} and {f:.3f})"
+    lens_off = np.abs(row["distortion"] - distortion).max()
+    if max(relative, lens_off) > MAX_DISAGREEMENT:
         raise CorruptInput(
             where,
             f"{message}, distortion differs by {lens_off:.2g}: relative {relative:.2g}, "
             f"allowed {MAX_DISAGREEMENT:g}",
             hint=BOTH_AGAIN,
         )
-    return replace(calib, rotation=rotation, translation=translation)
+    return matrix, row["distortion"], size
 
 
-def recover_lens(
-    released: np.ndarray, distortion: np.ndarray, where: str = "camera_intrinsics"
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Returns the lens matrix ``[3, 3]`` behind a released one, and the image size.
+def recover_lens(released: np.ndarray, distortion: np.ndarray, where: str) -> Lens:
+    """Returns the lens behind a released matrix ``[3, 3]``.
 
     Raises:
         CorruptInput: Off-centre matrix, or no focal length reproduces the released one.
     """
-    if not _is_centred(released):
+    size = full_size(released)
+    if size is None:
         raise CorruptInput(
             where,
             f"principal point ({released[0, 2]:.3f}, {released[1, 2]:.3f}) is the centre of "
             "neither a 3840x2160 nor a 2160x3840 image, so the lens cannot be recovered",
             hint=GET_CALIBS,
         )
-    size = (round(2 * released[0, 2]), round(2 * released[1, 2]))
-    matrix = matrix_before_undistortion(
-        where, released, distortion, size, BALANCE, hint=GET_CALIBS
-    )
-    return matrix, size
+    given = (where, released, distortion, size, BALANCE)
+    return matrix_before_undistortion(*given, hint=GET_CALIBS), distortion, size
 
 
-def read_gopro_calibs(path: Path) -> dict[str, list[Lens]]:
-    """Reads ``gopro_calibs.csv``: camera -> its localized rows (quality 1).
-
-    Raises:
-        CorruptInput: Missing columns, not a number, or another lens model.
-    """
-    from scipy.spatial.transform import Rotation
-
-    result: dict[str, list[Lens]] = {}
-    for line, row in enumerate(read_csv(path, CALIB_COLUMNS, hint=GET_CALIBS), start=2):
-        if row["quality"] != 1:
-            continue  # not localized: the rest of the row may be empty
-        row["intrinsics_type"] = (row["intrinsics_type"] or "").upper()
-        found = check(row, CALIB_ROW, path, f"line {line}")
-        to_world = Rotation.from_quat([found[f"q{a}_world_cam"] for a in "xyzw"]).as_matrix()
-        center = np.array([found[f"t{a}_world_cam"] for a in "xyz"])
-        fx, fy, cx, cy, *distortion = (found[f"intrinsics_{i}"] for i in range(8))
-        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        size = (int(found["image_width"]), int(found["image_height"]))
-        lens = Lens(matrix, np.array(distortion), size, to_world.T, -to_world.T @ center)
-        result.setdefault(found["cam_uid"], []).append(lens)
-    return result
-
-
-def make_camera(lens: Lens, image_size: tuple[int, int] | None = None) -> deltacamera.Camera:
-    """Returns the camera for frames of the video, in millimetres.
-
-    Args:
-        lens: The calibration.
-        image_size: Width and height of the frames, default full size; another size is a resize of
-            the full image, each axis by its own factor (796/3840 and 448/2160 differ).
-    """
-    size = image_size or lens.size
-    return cameras.make_camera(
-        "camera_pose",
-        rotation=lens.rotation,
-        translation=lens.translation,
-        unit="m",
-        intrinsics=cameras.resize_intrinsics(lens.matrix, lens.size, size),
-        distortion=lens.distortion,
-        lens="kannala_brandt",
-        size=size,
-    )
-
-
-def downscaled_size(size: tuple[int, int], short_side: int = 448) -> tuple[int, int]:
-    """Returns the size of the copies: short side 448, long side to the nearest even number."""
-    long_side = 2 * round(max(size) * short_side / min(size) / 2)
-    return (long_side, short_side) if size[0] >= size[1] else (short_side, long_side)
-
-
-def split_extrinsics(matrix: object, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rotation and translation of a 3x4 world-to-camera matrix, checked."""
-    matrix = check(matrix, GOPRO["camera_extrinsics"], where, "camera_extrinsics")
-    rotation, _ = cameras.camera_pose(where, world_to_camera=matrix)
-    return rotation, matrix[:3, 3]
-
-
-def project_undistorted(
-    coords: np.ndarray, released: np.ndarray, rotation: np.ndarray, translation: np.ndarray
-) -> np.ndarray:
-    """World millimetres ``[..., 3]`` to pixels of the released, undistorted image ``[..., 2]``."""
-    cam = coords / 1000 @ rotation.T + translation
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cam = np.where(cam[..., 2:] > 0, cam, np.nan)
-        return (cam @ released.T)[..., :2] / cam[..., 2:]
-
-
-def reprojection_residuals(
-    files: list[Labels],
-    key: str,
-    released: np.ndarray,
-    pose_of_frame: Callable[[int], tuple[np.ndarray, np.ndarray] | None],
-) -> np.ndarray:
-    """Distance of every 2D label from its projected 3D label, in undistorted pixels ``[n]``."""
-    residuals = [np.empty(0)]
-    for labels in files:
-        for k, frame in enumerate(labels.frames):
-            pose = pose_of_frame(int(frame))
-            if pose is not None:
-                points = project_undistorted(labels.coords[k], released, *pose)
-                off = np.linalg.norm(points - labels.image[key][k], axis=-1)
-                residuals.append(off[np.isfinite(off)])
-    return np.concatenate(residuals)
-
-
-def _fit_to_released(calib: Lens, released: np.ndarray) -> Lens:
-    """Turns a landscape calibration of an upright GoPro, then scales it to the released width."""
-    if not _is_centred(released):
-        return calib
-    matrix, size = calib.matrix, tuple(round(2 * c) for c in released[:2, 2])
-    if (calib.size[0] > calib.size[1]) != (size[0] > size[1]):
-        matrix = matrix[[1, 0, 2]][:, [1, 0, 2]]
-    scale = size[0] / (calib.size[0] if matrix is calib.matrix else calib.size[1])
-    return replace(calib, matrix=matrix * np.array([[scale], [scale], [1.0]]), size=size)
-
-
-def _pose_difference(calib: Lens, rotation: np.ndarray, translation: np.ndarray):
-    """Angle in degrees and distance of the optical centres in metres."""
-    cosine = (np.trace(calib.rotation @ rotation.T) - 1) / 2
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    centers = calib.rotation.T @ calib.translation - rotation.T @ translation
-    return float(angle), float(np.linalg.norm(centers))
-
-
-def _is_centred(released: np.ndarray) -> bool:
-    """Returns whether twice the principal point is one of the two image sizes there are."""
+def full_size(released: np.ndarray) -> tuple[int, int] | None:
+    """Returns the image size of which the principal point is the middle, None if of neither."""
     twice = 2 * released[:2, 2]
-    return any(np.abs(twice - size).max() < 0.02 for size in FULL_SIZES)
+    return next((size for size in FULL_SIZES if np.abs(twice - size).max() < 0.02), None)
+
+
+def downscaled_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the size of the copies: short side 448, long side to the nearest even number."""
+    long_side = 2 * round(max(size) * SHORT_SIDE / min(size) / 2)
+    return (long_side, SHORT_SIDE) if size[0] >= size[1] else (SHORT_SIDE, long_side)

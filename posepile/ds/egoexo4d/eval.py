@@ -25,12 +25,12 @@ import numpy as np
 
 from posepile.ds.egoexo4d import aria, takes
 from posepile.ds.egoexo4d.annotations import BODY_INDICES, PARTS, read_labels
-from posepile.ds.egoexo4d.cameras import project_undistorted
 from posepile.errors import UsageError, WorkError
 from posepile.evaluation import predictions
 from posepile.evaluation.command import Report, add_options, make_parser, run
 from posepile.evaluation.results import average, average_by, format_table, write_result
 from posepile.formats.schema import Array, check
+from posepile.geometry.fitting import project_fisheye624
 from posepile.metrics import mpjpe, mpjve, pa_mpjpe
 
 LABEL_RATE = 10  # entries per second the benchmark assumes, whatever the gaps
@@ -225,7 +225,7 @@ def hand_truth(root: Path, split: str, labels="manual", use_mask=True) -> tuple[
                 continue
             entry = {}
             for hand in HANDS:
-                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image[camera]))
+                world, image = (x[k, PARTS[hand]] for x in (content.coords, content.image))
                 arrays = hand_validity(world, image, glasses[frame], mask)
                 for key, array in zip(("3d", "valid_3d", "bbox"), arrays, strict=True):
                     entry[f"{hand}_{key}"] = array.tolist()
@@ -248,7 +248,8 @@ def hand_validity(
     predictions may be relative to; validity bool ``[21]``; and the box x1, y1, x2, y2.
     """
     world = np.where(implausible_joints(world)[:, None], np.nan, world)
-    camera, points = world / 1000 @ pose[0].T + pose[1], project_undistorted(world, LINEAR, *pose)
+    camera = world / 1000 @ pose[0].T + pose[1]
+    points = (camera @ LINEAR.T)[:, :2] / np.where(camera[:, 2:] > 0, camera[:, 2:], np.nan)
     with np.errstate(invalid="ignore"):
         seen = np.where(visible(image, mask)[:, None], image, np.nan)
         near = np.linalg.norm(points - seen, axis=1) <= MAX_LABEL_ERROR
@@ -283,7 +284,7 @@ def rectified_mask(lens: np.ndarray) -> np.ndarray:
     """Returns where the rectified image shows something, by the lens of the recorded one."""
     y, x = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2) / FOCAL
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-    pixels = aria.project_fisheye624(lens, rays)
+    pixels = project_fisheye624(lens, rays)
     inside = ((pixels > -0.5) & (pixels < aria.RECORDED_SIZE[0] - 0.5)).all(axis=1)
     return (inside & (np.hypot(*(pixels - lens[1:3]).T) <= IMAGE_CIRCLE)).reshape(x.shape)
 

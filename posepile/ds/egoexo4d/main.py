@@ -6,7 +6,6 @@ the label files. Labels are in the world of the capture: metres, z up. A unit is
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,13 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from posepile.ds.egoexo4d import aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
-from posepile.ds.egoexo4d.coverage import coverage, doctor
-from posepile.ds.egoexo4d.download import DownloadOptions, download
-from posepile.ds.egoexo4d.plan import plan
-from posepile.errors import CorruptInput
-from posepile.files import names_in
+from posepile.ds.egoexo4d.download import DownloadOptions, coverage, doctor, download, plan
+from posepile.geometry.pictures import check_median_projection
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
+from posepile.shapes.units import unit_files, view_units
 
 __all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "load_unit", "plan"]
 
@@ -100,33 +97,29 @@ def calibrate(root: Path, options: Options) -> list[str]:
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video that is on disk and has labels (test: calibrated cameras)."""
-    names = functools.cache(names_in)
-    for take, split, labels, camera_pose in takes.labelled_takes(root, options, names):
-        skip = ""
-        if take.get("is_dropped"):
+    for take in takes.labelled_takes(root, options):
+        name, skip, shared = take.entry["take_name"], "", {}
+        if take.entry.get("is_dropped"):
             skip = "take is marked is_dropped"
-        elif "bouldering" in take["take_name"].lower() and not options.bouldering:
+        elif "bouldering" in name.lower() and not options.bouldering:
             skip = "bouldering take"
-        elif camera_pose is None:
+        elif take.camera_pose is None:
             skip = "take without camera_pose"
-        for camera, video in takes.videos(take, options):
-            path = root / take["root_dir"] / video
-            if path.name not in names(path.parent):
-                continue  # downloads are selective; calibrate says how many are not here
-            calib = takes.calibration_file(root, take, camera, names)
-            used = [] if skip else [camera_pose, *labels, *([calib] if calib else [])]
-            args = {"take": takes.facts(take), "camera": camera, "skip": skip}
-            args["video"] = path.relative_to(root).as_posix()
-            args["calibration"] = calib and calib.relative_to(root).as_posix()
-            yield Unit(f"{split}/{take['take_name']}/{camera}", split, (path, *used), args)
+        else:
+            shared = {"camera_pose": take.camera_pose, "labels": take.labels}
+        facts = {"name": name, "n_frames": takes.n_frames(take.entry), "skip": skip}
+        facts["activity"] = take.entry.get("task_name") or takes.scenario(take.entry)
+        place = take.entry.get("physical_setting_uid") or take.entry.get("university_name")
+        facts["scene"] = str(place or "unknown")
+        yield from view_units(f"{take.split}/{name}", take.split, take.views, shared, **facts)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the labels and the camera of one video."""
-    take, name = unit.args["take"], unit.args["camera"]
-    is_ego = name.endswith(aria.RGB_STREAM)
+    files, take, view = unit_files(unit), unit.args, unit.args["view"]
+    is_ego, is_test = view.endswith(aria.RGB_STREAM), unit.split == "test"
     video = Video(
-        root / unit.args["video"],
+        files["video"],
         n_frames=take["n_frames"],
         mismatch_known=options.frame_count == "report",
         rot90=aria.QUARTER_TURNS if is_ego else 0,
@@ -135,59 +128,49 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         unit.id,
         unit.split,
         video,
-        None,
-        [],
-        image_name=lambda frame, _: f"{take['name']}/{name}/{frame:06d}.jpg",
+        camera=None,
+        tracks=[],
+        image_name=lambda frame, _: f"{take['name']}/{view}/{frame:06d}.jpg",
         scene=take["scene"],
     )
-    if unit.args["skip"]:
-        sequence.dropped[unit.args["skip"]] += take["n_frames"] or 1
+    dropped = sequence.dropped
+    if take["skip"]:
+        dropped[take["skip"]] += take["n_frames"] or 1
         return [sequence]
 
-    key = name.removesuffix(f"_{aria.RGB_STREAM}")
-    paths = []
-    if unit.split != "test":
-        paths = takes.label_files(root, unit.split, take["uid"], options)
-    files = [read_labels(path, key) for path in paths]
-    frames, coords = merge_labels(files)
-    for labels in files:
-        sequence.dropped.update(labels.dropped)
-    if unit.split == "test":
+    key = view.removesuffix(f"_{aria.RGB_STREAM}")
+    labels = [read_labels(path, key) for path in files["labels"]]
+    frames, coords = merge_labels(labels)
+    for file in labels:
+        dropped.update(file.dropped)
+    if is_test:
         if not take["n_frames"]:
-            sequence.dropped["takes.json does not say how many frames"] += 1
+            dropped["takes.json does not say how many frames"] += 1
         frames = np.arange(0, take["n_frames"] or 0, options.test_stride)
 
-    camera_pose = takes.camera_pose_file(root, unit.split, take["uid"])
-    entries = cameras.read_camera_pose(camera_pose)
-    entry = entries.get(key)
-    if entry is None:
-        sequence.dropped["camera is not localized in camera_pose"] += len(frames)
+    where = f"{files['camera_pose']}, {key}"
+    entries = cameras.read_camera_pose(files["camera_pose"])
+    if key not in entries:
+        dropped["camera is not localized in camera_pose"] += len(frames)
         return [sequence]
-    where = f"{camera_pose}, {key}"
-    calib = unit.args["calibration"] and root / unit.args["calibration"]
-    small = options.video == "448"
+    source = entries[key], files.get("calibration"), where, options.video == "448"
     if is_ego:
-        camera, pose_of_frame, fit = aria.load_cameras(entry, calib, where, small, take["name"])
+        sequence.camera, undistorted, fit = aria.load_cameras(*source, take["name"])
         sequence.checks["aria_lens_fit_px"] = fit
     else:
-        camera, pose_of_frame = cameras.load_camera(entry, calib, key, where, small)
-    sequence.camera = camera
-    released = np.array(entry["camera_intrinsics"], np.float64)
-    residuals = cameras.reprojection_residuals(files, key, released, pose_of_frame)
-    if len(residuals):
-        sequence.checks["reprojection_px"] = float(np.median(residuals))
-        if np.median(residuals) > options.max_reprojection_px:
-            raise CorruptInput(
-                where,
-                f"2D labels lie {np.median(residuals):.1f} px (median) from the projected 3D "
-                f"labels, allowed {options.max_reprojection_px:g}",
-                hint="raise dataset.max_reprojection_px or exclude the take",
-            )
-    if unit.split == "test":
-        wearer = None if is_ego else aria.wearer_outline(entries, str(camera_pose))
-        track = tracks.prediction_track(frames, camera, wearer, sequence.dropped)
+        sequence.camera, undistorted = cameras.load_cameras(*source, key)
+    if labels:
+        pairs = zip(*((file.frames, file.coords, file.image) for file in labels), strict=True)
+        hint = "raise dataset.max_reprojection_px or exclude the take"
+        given = (*map(np.concatenate, pairs), options.max_reprojection_px)
+        off = check_median_projection(where, undistorted, *given, hint=hint)
+        sequence.checks |= {} if off is None else {"reprojection_px": off}
+    if is_test:
+        glasses = aria.read_glasses(files["camera_pose"])[0] if aria.aria_key(entries) else {}
+        track = tracks.prediction_track(frames, sequence.camera, glasses, dropped)
     else:
-        track = tracks.labelled_track(frames, coords, camera, sequence.dropped, options.min_joints)
+        least = options.min_joints
+        track = tracks.labelled_track(frames, coords, sequence.camera, dropped, least)
     track.activity = take["activity"]
     sequence.tracks = [track]
     return [sequence]

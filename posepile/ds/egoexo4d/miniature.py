@@ -1,412 +1,233 @@
-"""A made-up Ego-Exo4D of five takes in the released layout, written from the card.
+"""A tiny Ego-Exo4D of five takes in the released layout.
 
-Takes: ``repair`` (train: landscape and portrait GoPro, glasses, all four kinds of labels but
-manual hands), ``dance`` (val: manual body labels only, cameras named as at UPenn, one of them worn
-on the head, one not localized), ``cook`` (test: cameras without labels), a dropped take and a take
-without pose labels. Nothing here is shared with the reader.
+``REPAIR`` has all kinds of labels but manual hands, a landscape and an upright GoPro, the glasses
+and a bystander; ``DANCE`` has manual bodies only, cameras named as at UPenn, one of them worn on
+the head, one not localized; ``COOK`` (test) has cameras alone; one take is dropped, one has no
+pose labels.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from posepile.ds.egoexo4d.miniature_takes import (
-    COOK,
-    DANCE,
-    DROPPED,
-    REPAIR,
-    SPLIT_OF,
-    UIDS,
-    splits_json,
-    takes_json,
-)
-from posepile.miniature import kit
+from posepile.miniature import actor, kit, rig, shoot, skeleton, truth, video, writers
 
-LENS_F = 1764.3
-LENS_D = np.array([0.0361, -0.0094, 0.0087, -0.0041])
-# FISHEYE624 for the 2880 sensor: f, cx, cy, k0..k5, p0, p1, s0..s3.
-ARIA = np.array(
-    [
-        *(1216.7, 1462.3, 1446.1, 0.4035, -0.4851, 0.1722, 1.1215, -1.6903, 0.6468),
-        *(2.1e-4, -2.6e-4, -7e-4, -1e-4, 6e-4, 1e-4),
-    ]
-)
+REPAIR, DANCE, COOK = "cmu_bike01_2", "upenn_0710_Dance_1_3", "sfu_cooking_003_1"
+DROPPED, UNPOSED = "cmu_bike01_4", "iiith_soccer_01_2"
+TAKES = {  # split, task, cameras, where along the motion the wearer is in each frame
+    REPAIR: ("train", 4001, ["cam01", "cam02"], [0, 1, 2, 2, 3, 3, 4, 5]),
+    DANCE: ("val", 9003, ["gp01", "gp02"], range(6)),
+    COOK: ("test", 1005, ["cam01"], range(3)),
+    DROPPED: ("train", 4001, ["cam01"], range(6)),
+    UNPOSED: ("train", 8001, ["cam01"], range(6)),
+}
+UIDS = {name: f"0a1f0c5e-3b52-4f0e-8d0a-{i:012d}" for i, name in enumerate(TAKES)}
+# In REPAIR frame 3 is as frame 2, and so no example; frame 5 is as frame 4, but has the ankles
+# again that all labels of frame 4 lack. In DANCE frame 5 has too few joints. Of test every
+# thirtieth frame is packed.
+KEPT = {REPAIR: [0, 1, 2, 4, 5, 6, 7], DANCE: [1, 4], COOK: [0]}
 ARIA_FRAME_WITHOUT_POSE = 5
 
-# A caricature with a big head, so that the discs of the face stay apart. x right, y forward, z up;
-# metres, seen from the person.
-BODY = {
-    "nose": (0, 0.1, 1.58),
-    "left-eye": (-0.11, 0.06, 1.72),
-    "right-eye": (0.11, 0.06, 1.72),
-    "left-ear": (-0.22, 0, 1.6),
-    "right-ear": (0.22, 0, 1.6),
-    "left-shoulder": (-0.24, 0, 1.38),
-    "right-shoulder": (0.24, 0, 1.38),
-    "left-elbow": (-0.47, 0.15, 1.22),
-    "right-elbow": (0.47, 0.15, 1.22),
-    "left-wrist": (-0.5, 0.42, 1.2),
-    "right-wrist": (0.5, 0.42, 1.2),
-    "left-hip": (-0.14, 0, 0.92),
-    "right-hip": (0.14, 0, 0.92),
-    "left-knee": (-0.2, 0.08, 0.5),
-    "right-knee": (0.2, 0.08, 0.5),
-    "left-ankle": (-0.24, 0.02, 0.08),
-    "right-ankle": (0.24, 0.02, 0.08),
-}
-LIMBS = (
-    "left-wrist left-elbow,left-elbow left-shoulder,left-shoulder right-shoulder,"
-    "right-shoulder right-elbow,right-elbow right-wrist,left-shoulder left-hip,"
-    "right-shoulder right-hip,left-hip right-hip,left-hip left-knee,left-knee left-ankle,"
-    "right-hip right-knee,right-knee right-ankle"
-)
-# The dataset's joint names in its order; only the 17 body joints are drawn.
-ORDER = {
-    **{"nose": 1, "left-shoulder": 3, "left-elbow": 4, "left-wrist": 5, "left-hip": 6},
-    **{"left-knee": 7, "left-ankle": 8, "right-shoulder": 9, "right-elbow": 10},
-    **{"right-wrist": 11, "right-hip": 12, "right-knee": 13, "right-ankle": 14},
-    **{"left-eye": 15, "left-ear": 16, "right-eye": 17, "right-ear": 18},
-}
-# How far the person has walked in each frame, metres. Between 2 and 3 hardly at all: frame 3 is no
-# example. Between 4 and 5 hardly either, but joints that frame 4 lacks are back: it is one.
-WALK = [0.0, 0.2, 0.4, 0.41, 0.62, 0.63, 0.85, 1.05]
-LACKING = {4: ("left-ankle", "right-ankle")}  # missing from all labels of that frame
+# What files call the 61 joints, and what the actor calls them; neck and pelvis are never known.
+PARTS = ["wrist", *(f"{f}_{i}" for f in "thumb index middle ring pinky".split() for i in "1234")]
+KEYS = [
+    *"- nose - left-shoulder left-elbow left-wrist left-hip left-knee left-ankle".split(),
+    *"right-shoulder right-elbow right-wrist right-hip right-knee right-ankle".split(),
+    *"left-eye left-ear right-eye right-ear".split(),
+    *(f"{side}_{part}" for side in ("left", "right") for part in PARTS),
+]
+BODY = "- nose - lsho lelb lwri lhip lkne lank rsho relb rwri rhip rkne rank leye lear reye rear"
+HAND = [part.replace("wrist", "wri").replace("_", "") for part in PARTS]
+NAMES = [*BODY.split(), *(side + name for side in "lr" for name in HAND)]
+FIGURE = skeleton.make_figure([*BODY.split(), *["-"] * 42], radius_mm=60)  # no hands
+KNOWN, HANDS = [1, *range(3, 19)], [*range(19, 61)]
+EARS, ANKLES, FEW = [16, 18], [8, 14], [3, 4, 5, 7]
+REACHING = {"lsho": (0, -1.0, -0.5), "rsho": (0, 1.15, 0.3), "lelb": (0, -0.3, 0.2)}
 
-VIDEO = {"rate": 30, "options": {"crf": "18", "g": "4"}}
-TEST_STRIDE = 30  # default of the recipe
+LENS_F, LENS_D = 1764.3, (0.0361, -0.0094, 0.0087, -0.0041)
+LINEAR = np.array([[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]])  # of rectified ego pictures
+# FISHEYE624 for the 2880 sensor: f, cx, cy, k0..k5, p0, p1, s0..s3.
+ARIA = [1216.7, 1462.3, 1446.1, 0.4035, -0.4851, 0.1722, 1.1215, -1.6903, 0.6468]
+ARIA = np.array([*ARIA, 2.1e-4, -2.6e-4, -7e-4, -1e-4, 6e-4, 1e-4])
 
 
 def build(root: Path, seed: int = 0) -> None:
-    """Writes the raw files and ``miniature_truth.json`` below ``root``."""
-    root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
-    cams = {
-        REPAIR: {"cam01": gopro(10, 5.0, 1.7), "cam02": gopro(-25, 4.6, 1.2, portrait=True)},
-        DANCE: {"gp01": gopro(-12, 4.8, 1.5)},
-        COOK: {"cam01": gopro(5, 5.5, 1.6)},
+    """Writes the miniature below ``root``; the seed is that of poses and scene."""
+    root, sequences, sizes = Path(root), {}, ((3840, 2160), (2160, 3840))
+    backdrops = {size: shoot.Backdrop(size, seed) for size in sizes}
+    cameras = {
+        REPAIR: {"cam01": gopro(35, 5000, 1700), "cam02": gopro(-40, 4600, 1200, upright=True)},
+        DANCE: {"gp01": gopro(-35, 4800, 1500)},
+        COOK: {"cam01": gopro(5, 5500, 1600)},
     }
-    frames = {REPAIR: 8, DANCE: 6, COOK: 3}
-    for take, n in frames.items():
-        for i, (name, cam) in enumerate(cams[take].items()):
-            images = exo_images(cam, n, seed + i)
-            folder = root / "takes" / take / "frame_aligned_videos"
-            kit.write_video(folder / f"{name}.mp4", images, **VIDEO)
-            small = downscaled_size(cam["size"])
-            images = (cv2.resize(im, small, interpolation=cv2.INTER_AREA) for im in images)
-            kit.write_video(folder / "downscaled" / "448" / f"{name}.mp4", images, **VIDEO)
-    aria_folder = root / "takes" / REPAIR / "frame_aligned_videos"
-    kit.write_video(aria_folder / "aria01_214-1.mp4", ego_images(frames[REPAIR], seed), **VIDEO)
-    # Videos whose pixels nobody looks at: of a camera that is not localized, of a GoPro worn on
-    # the head, and of a take that is marked as dropped.
-    video = root / "takes" / DANCE / "frame_aligned_videos" / "gp01.mp4"
-    other = root / "takes" / DROPPED / "frame_aligned_videos"
-    other.mkdir(parents=True)
-    for copy in (video.with_name("gp02.mp4"), video.with_name("gp05.mp4"), other / "cam01.mp4"):
-        shutil.copyfile(video, copy)
+    for take, exo in cameras.items():
+        joints, folder = wearer(take, seed), root / "takes" / take / "frame_aligned_videos"
+        bystander = pose_actor(take, seed + 9, at=(-1100, 900, 1050), turned=50)
+        for name, camera in exo.items():
+            start, pictures = 17 * len(sequences), []
+            for i, pose in enumerate(joints):
+                people = [shoot.Actor(pose, FIGURE), shoot.Actor(bystander[i], FIGURE, person=1)]
+                pictures.append(shoot.shoot(backdrops[camera.size], camera, people, start + i))
+            video.write_video(folder / f"{name}.mp4", pictures, 30)
+            small = (796, 448) if camera.size[0] > camera.size[1] else (448, 796)
+            copies = (cv2.resize(p.image, small, interpolation=cv2.INTER_AREA) for p in pictures)
+            video.write_video(folder / "downscaled" / "448" / f"{name}.mp4", copies, 30)
+            kept = [(frame, 0) for frame in KEPT[take]]
+            sequences[f"{take}/{name}"] = truth.SequenceTruth(TAKES[take][0], kept, start)
+        write_camera_pose(root, take, exo, joints)
+        if take == REPAIR:  # the ego video is turned clockwise in the release
+            people = [(glasses(pose), [shoot.Actor(pose, FIGURE)]) for pose in joints]
+            ground = shoot.Backdrop((1408, 1408), seed + 7)
+            turned = (np.rot90(shoot.shoot(ground, *seen).image, -1) for seen in people)
+            video.write_video(folder / "aria01_214-1.mp4", turned, 30)
+            calibs, bad = root / "takes" / take / "trajectory" / "gopro_calibs.csv", exo["cam01"]
+            writers.write_static_calibs(calibs, exo | {"cam03": bad}, bad=["cam03"])
+            writers.write_aria_lens(root / "aria_calib_json" / "takes" / f"{take}.json", ARIA)
+    # Nobody looks at the pixels of a camera that is not localized, of one worn on the head and of
+    # a dropped take.
+    pixels = root / "takes" / DANCE / "frame_aligned_videos" / "gp01.mp4"
+    for take, name in ((DANCE, "gp02"), (DANCE, "gp05"), (DROPPED, "cam01")):
+        copy = root / "takes" / take / "frame_aligned_videos" / f"{name}.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(pixels, copy)
+    write_labels(root, cameras, seed)
+    write_metadata(root)
+    pattern = r"egoexo4d_downscaled/(?P<sequence>[^/]+/[^/]+)/(?P<frame>\d+)\.jpg$"
+    truth.write_truth(root, truth.make_truth(FIGURE, pattern, sequences, n_people=2, box="joints"))
 
-    labels = make_labels(cams)
-    for (take, kind), content in labels.items():
-        write_json(
-            root / f"annotations/ego_pose/{SPLIT_OF[take]}/{kind}/{UIDS[take]}.json", content
-        )
-    for take, exo in cams.items():
-        write_json(
-            root / f"annotations/ego_pose/{SPLIT_OF[take]}/camera_pose/{UIDS[take]}.json",
-            camera_pose(take, exo, frames[take]),
-        )
-    write_json(
-        root / f"annotations/ego_pose/train/body/automatic/{UIDS[DROPPED]}.json",
-        labels[REPAIR, "body/automatic"],
+
+def pose_actor(take: str, seed: int, **motion) -> np.ndarray:
+    """Returns joints ``[n, 61, 3]``, world millimetres, of somebody in a take."""
+    where = list(TAKES[take][3])
+    moving = actor.move(max(where) + 1, seed, step_mm=180, **motion)
+    for name, turn in REACHING.items() if take == REPAIR else ():
+        moving.rotvecs[:, skeleton.TURNING.index(name)] = turn
+    return actor.pose_skeleton(moving, NAMES, height=1.1)[where]
+
+
+def wearer(take: str, seed: int = 0) -> np.ndarray:
+    """Returns the joints of who wears the glasses."""
+    return pose_actor(take, seed + 1, at=(0, 0, 1050), turned=10)
+
+
+def gopro(angle: float, distance: float, height: float, upright: bool = False) -> rig.RigCamera:
+    """Returns a static camera around the wearer: its true lens, in millimetres."""
+    size, middle = (2160, 3840) if upright else (3840, 2160), (0, 0, 900)
+    place = rig.around(middle, distance, angle, height - 900), middle
+    lens = {"shift": (0.5, 0.5), "distortion": LENS_D, "fisheye": True}
+    return rig.make_camera(size, *place, LENS_F, **lens)
+
+
+def released_matrix(camera: rig.RigCamera) -> np.ndarray:
+    """Returns what is released instead of the lens: the matrix of the undistorted picture."""
+    return cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+        camera.intrinsics, np.array(camera.distortion), camera.size, np.eye(3), balance=0.8
     )
-    write_gopro_calibs(root / "takes" / REPAIR / "trajectory" / "gopro_calibs.csv", cams[REPAIR])
-    write_json(
-        root / "aria_calib_json" / "takes" / f"{REPAIR}.json",
-        {
-            "CameraCalibrations": [
-                {"Label": "camera-slam-left", "Projection": {"Name": "FisheyeRadTanThinPrism"}},
-                {
-                    "Label": "camera-rgb",
-                    "Projection": {"Name": "FisheyeRadTanThinPrism", "Params": ARIA.tolist()},
-                },
-            ]
-        },
-    )
-    write_json(root / "takes.json", takes_json(frames))
-    write_json(root / "annotations" / "splits.json", splits_json())
-    colors = np.zeros((61, 3), int)
-    for color, joint in zip(kit.joint_colors(len(BODY)), BODY, strict=True):
-        colors[ORDER[joint]] = color
-    drawn = set(ORDER.values())
-    kit.write_truth(
-        root,
-        counts=count_examples(labels, cams),
-        colors=[c.tolist() if j in drawn else None for j, c in enumerate(colors)],
-        lens_f=LENS_F,
-        lens_d=LENS_D.tolist(),
-        aria_frame_without_pose=ARIA_FRAME_WITHOUT_POSE,
-    )
 
 
-# -------------------------------------------------------------------------------------------------
-# The person
-
-
-def body_at(frame: int) -> dict[str, np.ndarray]:
-    """World positions of the body joints, metres. The person walks along x and faces -y."""
-    phase = 0.9 * WALK[frame]
-    joints = {}
-    for name, (x, y, z) in BODY.items():
-        swing = 0.12 * np.sin(phase) if name.endswith(("wrist", "elbow")) else 0
-        joints[name] = np.array([-x + WALK[frame] - 0.5, -y, z + swing])
-    return joints
-
-
-def hands_at(frame: int) -> dict[str, np.ndarray]:
-    """Returns world positions of the 42 hand joints, metres: straight fingers fanned out."""
-    joints = {}
-    for side, out in (("left", 1), ("right", -1)):
-        wrist = body_at(frame)[f"{side}-wrist"] + [0.0, -0.02, 0.0]
-        joints[f"{side}_wrist"] = wrist
-        for i, finger in enumerate(("thumb", "index", "middle", "ring", "pinky")):
-            direction = np.array([out * (-0.8, -0.3, -0.1, 0.1, 0.3)[i], -1.0, 0.1 * i])
-            direction /= np.linalg.norm(direction)
-            lengths = (0.045, 0.035, 0.03, 0.025) if i == 0 else (0.09, 0.035, 0.025, 0.02)
-            for k, along in enumerate(np.cumsum(lengths), start=1):
-                joints[f"{side}_{finger}_{k}"] = wrist + along * direction
-    return joints
-
-
-# -------------------------------------------------------------------------------------------------
-# Cameras
-
-
-def gopro(azimuth: float, distance: float, height: float, portrait: bool = False) -> dict:
-    """Returns a static camera around the person: true lens, pose, and the released matrix."""
-    a = np.radians(azimuth)
-    position = np.array([distance * np.sin(a), -distance * np.cos(a), height])
-    rotation, translation = kit.look_at(position, np.array([0.1, 0, 0.9]))
-    size = (2160, 3840) if portrait else (3840, 2160)
-    lens = np.array([[LENS_F, 0, size[0] / 2], [0, LENS_F, size[1] / 2], [0, 0, 1]])
-    released = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
-        lens, LENS_D, size, np.eye(3), balance=0.8
-    )
-    return {"K": lens, "R": rotation, "t": translation, "size": size, "released": released}
-
-
-def aria_pose(frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pose of the glasses' camera as its sensor lies: a quarter turn from upright."""
-    head = np.array([WALK[frame] - 0.5, -0.1, 1.66])
-    upright, _ = kit.look_at(head, head + np.array([0.005 * frame, -0.64, -0.77]))
+def glasses(joints: np.ndarray) -> rig.RigCamera:
+    """Returns the RGB camera of the glasses as its sensor lies: a quarter turn from upright."""
+    head, hands = joints[1] + np.array([0, 0, 60]), joints[[19, 40]].mean(axis=0)
+    upright, _ = kit.look_at(head, hands)
     sensor = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) @ upright
-    return sensor, -sensor @ head
+    f, (cx, cy) = ARIA[0] / 2, (ARIA[1:3] - 0.5 - 32) / 2  # of the recorded picture
+    intrinsics = np.array([[f, 0, cx], [0, f, cy], [0, 0, 1]])
+    pose = {"rotation": sensor, "translation": -sensor @ head}
+    lens = {"intrinsics": intrinsics, "distortion": tuple(ARIA[3:]), "fisheye": True}
+    return rig.RigCamera((1408, 1408), **pose, **lens)
 
 
-def project_fisheye624(points: np.ndarray, rotation, translation) -> np.ndarray:
-    """Projects world metres to pixels of the recorded 1408 image, before the video was turned."""
-    cam = points @ rotation.T + translation
-    f, (cx, cy) = ARIA[0] / 2, (ARIA[1:3] - 0.5 - 32) / 2
-    result = np.full((len(points), 2), np.nan)
-    for i, (x, y, z) in enumerate(cam):
-        r = np.hypot(x / z, y / z)
-        t = np.arctan(r)
-        if z <= 0 or t > np.radians(57):
-            continue
-        t_d = t + sum(k * t ** (2 * n + 3) for n, k in enumerate(ARIA[3:9]))
-        u, v = x / z / r * t_d, y / z / r * t_d
-        rr = u * u + v * v
-        p0, p1, s0, s1, s2, s3 = ARIA[9:]
-        du = 2 * u * (u * p0 + v * p1) + p0 * rr + s0 * rr + s1 * rr**2
-        dv = 2 * v * (u * p0 + v * p1) + p1 * rr + s2 * rr + s3 * rr**2
-        result[i] = f * (u + du) + cx, f * (v + dv) + cy
-    return result
-
-
-def camera_pose(take: str, exo: dict, n_frames: int) -> dict:
-    """Returns a ``camera_pose`` file."""
+def write_camera_pose(root: Path, take: str, exo: dict, joints: np.ndarray) -> None:
+    """Writes a ``camera_pose`` file."""
+    poses = {str(i): glasses(pose).matrix(1000)[:3] for i, pose in enumerate(joints)}
+    poses.pop(str(ARIA_FRAME_WITHOUT_POSE), None)
     content = {"metadata": {"take_name": take, "take_uid": UIDS[take]}}
-    for name, cam in exo.items():
-        content[name] = {
-            "camera_intrinsics": cam["released"].tolist(),
-            "camera_extrinsics": np.c_[cam["R"], cam["t"]].tolist(),
-            "distortion_coeffs": LENS_D.tolist(),
-        }
-    content["aria01"] = {
-        "camera_intrinsics": [[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]],
-        "camera_extrinsics": {
-            str(i): np.c_[aria_pose(i)].tolist()
-            for i in range(n_frames)
-            if i != ARIA_FRAME_WITHOUT_POSE
-        },
-    }
-    return content
+    content["aria01"] = {"camera_intrinsics": LINEAR, "camera_extrinsics": poses}
+    for name, camera in exo.items():
+        content[name] = {"camera_intrinsics": released_matrix(camera), "distortion_coeffs": LENS_D}
+        content[name]["camera_extrinsics"] = camera.matrix(1000)[:3]
+    writers.write_json(label_path(root, take, "camera_pose"), content)
 
 
-def write_gopro_calibs(path: Path, exo: dict) -> None:
-    """``gopro_calibs.csv`` with the blanks that the released file has."""
-    columns = (
-        "cam_uid,graph_uid,tx_world_cam,ty_world_cam,tz_world_cam,qx_world_cam,qy_world_cam,"
-        "qz_world_cam,qw_world_cam,image_width,image_height,intrinsics_type,"
-        + ",".join(f"intrinsics_{i}" for i in range(8))
-        + ",start_frame_idx,end_frame_idx,quality"
-    ).split(",")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as f:
-        writer = csv.writer(f)
-        writer.writerow(columns)
-        for name, cam in [*exo.items(), ("cam03", exo["cam01"])]:
-            rotvec = cv2.Rodrigues(cam["R"].T)[0].ravel()
-            angle = np.linalg.norm(rotvec)
-            quaternion = [*(np.sin(angle / 2) * rotvec / angle), np.cos(angle / 2)]
-            lens = [cam["K"][0, 0], cam["K"][1, 1], cam["K"][0, 2], cam["K"][1, 2], *LENS_D]
-            row = [name, "graph", *(-cam["R"].T @ cam["t"]), *quaternion, *cam["size"]]
-            row += ["KANNALABRANDTK3", *lens, 0, 7, 0 if name == "cam03" else 1]
-            writer.writerow([row[0], *(f" {value}" for value in row[1:])])
+def label_path(root: Path, take: str, kind: str) -> Path:
+    """Returns where labels of a kind (``body/annotation``) or ``camera_pose`` of a take lie."""
+    folder = root / "annotations" / "ego_pose" / TAKES[take][0]
+    return folder / kind / f"{UIDS[take]}.json"
 
 
-# -------------------------------------------------------------------------------------------------
-# Labels
+def write_labels(root: Path, cameras: dict[str, dict[str, rig.RigCamera]], seed: int) -> None:
+    """Writes all label files."""
+    without_ankles = [j for j in KNOWN if j not in ANKLES]
+    without_ears = [j for j in KNOWN if j not in EARS]  # annotators have not seen them in frame 1
+    automatic = dict.fromkeys(range(8), KNOWN) | {4: without_ankles, 6: []}
+    for take, of, kind, known in (
+        (REPAIR, REPAIR, "body/automatic", automatic),
+        (DROPPED, REPAIR, "body/automatic", automatic),
+        (REPAIR, REPAIR, "body/annotation", {1: without_ears, 4: without_ankles}),
+        (REPAIR, REPAIR, "hand/automatic", dict.fromkeys(range(8), HANDS)),
+        (DANCE, DANCE, "body/annotation", {1: KNOWN, 4: KNOWN, 5: FEW}),
+    ):
+        joints, exo = wearer(of, seed), cameras[of]
+        poses = {i: [make_pose(joints[i], exo, js)] if js else [] for i, js in known.items()}
+        writers.write_json(label_path(root, take, kind), poses)
 
 
-def make_labels(cams: dict) -> dict[tuple[str, str], dict]:
-    """Returns all label files: (take, kind/source) -> content."""
-    labels: dict = {}
-    ears = ("left-ear", "right-ear")
-    few = [j for j in BODY if j not in ("nose", "left-eye", "right-eye", "left-hip")]
-    repair, dance = cams[REPAIR], cams[DANCE]
-    automatic = {
-        str(i): [pose(body_at(i), repair, LACKING.get(i, ()))] for i in range(8) if i != 6
-    }
-    automatic["6"] = []
-    labels[REPAIR, "body/automatic"] = automatic
-    # The annotators did not see the ears in frame 1.
-    labels[REPAIR, "body/annotation"] = {
-        "1": [pose(body_at(1), repair, ears)],
-        "4": [pose(body_at(4), repair, LACKING[4])],
-    }
-    labels[REPAIR, "hand/automatic"] = {
-        str(i): [pose(hands_at(i), repair, (), aria_frame=i)] for i in range(8)
-    }
-    # Frame 5 has four joints: too few to be an example.
-    labels[DANCE, "body/annotation"] = {
-        "1": [pose(body_at(1), dance, ())],
-        "4": [pose(body_at(4), dance, ())],
-        "5": [pose(body_at(5), dance, few)],
-    }
-    return labels
+def make_pose(joints: np.ndarray, exo: dict[str, rig.RigCamera], known: list[int]) -> dict:
+    """Returns the one element of a frame's list: 3D, and 2D of undistorted pictures."""
+    views = {name: (released_matrix(camera), camera) for name, camera in exo.items()}
+    if known == HANDS:
+        views["aria01"] = LINEAR, glasses(joints)
+    pose: dict = {"annotation3D": {}, "annotation2D": {name: {} for name in views}}
+    for j in known:
+        xyz = dict(zip("xyz", joints[j] / 1000, strict=True))
+        pose["annotation3D"][KEYS[j]] = xyz | {"num_views_for_3d": 3}
+        for name, (matrix, camera) in views.items():
+            x, y = kit.project(joints[j], matrix, camera.rotation, camera.translation)
+            if np.isfinite(x):
+                pose["annotation2D"][name][KEYS[j]] = {"x": x, "y": y, "placement": "auto"}
+    return pose
 
 
-def pose(joints: dict, exo: dict, lacking: tuple | list, aria_frame: int | None = None) -> dict:
-    """Returns one element of a frame's list."""
-    names = [n for n in joints if n not in lacking]
-    points = np.array([joints[n] for n in names])
-    image = {}
-    for name, cam in exo.items():
-        uv = kit.project(points, cam["released"], cam["R"], cam["t"])
-        image[name] = {
-            n: {"x": float(x), "y": float(y), "placement": "auto"}
-            for n, (x, y) in zip(names, uv, strict=True)
-            if np.isfinite(x)
-        }
-    if aria_frame is not None and aria_frame != ARIA_FRAME_WITHOUT_POSE:
-        linear = np.array([[150.0, 0, 255.5], [0, 150.0, 255.5], [0, 0, 1]])
-        uv = kit.project(points, linear, *aria_pose(aria_frame))
-        image["aria01"] = {
-            n: {"x": float(x), "y": float(y), "placement": "auto"}
-            for n, (x, y) in zip(names, uv, strict=True)
-            if np.isfinite(x)
-        }
-    return {
-        "annotation3D": {
-            n: {**dict(zip("xyz", map(float, joints[n]), strict=True)), "num_views_for_3d": 3}
-            for n in names
-        },
-        "annotation2D": image,
-    }
+def write_metadata(root: Path) -> None:
+    """Writes ``takes.json`` and ``annotations/splits.json``."""
+    writers.write_json(root / "takes.json", [take_entry(take) for take in TAKES])
+    split_of = {UIDS[take]: split for take, (split, *_) in TAKES.items()}
+    uids = {s: [u for u in split_of if split_of[u] == s] for s in ("train", "val", "test")}
+    posed = ["ego_pose", "body_pose", "hand_pose"]
+    benchmarks = {UIDS[take]: ["keystep"] if take == UNPOSED else posed for take in TAKES}
+    content = {"take_uid_to_split": split_of, "split_to_take_uids": uids}
+    content |= {"take_uid_to_benchmark": benchmarks, "ds": "20240101"}
+    writers.write_json(root / "annotations" / "splits.json", content)
 
 
-def count_examples(labels: dict, cams: dict) -> dict[str, int]:
-    """Returns examples per split under the default configuration, by a plain loop over the labels.
-
-    The rule of the card: kept if a joint became valid since the last kept pose, or if against
-    every kept pose some joint is 100 mm or more away; missing joints count as not moved.
-    """
-    counts = {"train": 0, "val": 0, "test": 0}
-    for take in (REPAIR, DANCE):
-        per_frame: dict[int, dict] = {}
-        for source in ("automatic", "annotation"):  # the manual body comes last and wins
-            for part in ("body", "hand"):
-                for frame, poses in labels.get((take, f"{part}/{source}"), {}).items():
-                    if poses:
-                        parts = per_frame.setdefault(int(frame), {})
-                        parts[part] = poses[0]["annotation3D"]
-        kept: list[dict] = []
-        for frame in sorted(per_frame):
-            now = {
-                name: np.array([1000 * p[a] for a in "xyz"])
-                for part in per_frame[frame].values()
-                for name, p in part.items()
-            }
-            if len(now) < 6:
-                continue
-            new = not kept or any(name not in kept[-1] for name in now)
-            far = all(
-                any(np.linalg.norm(now[n] - old[n]) >= 100 for n in now if n in old)
-                for old in kept
-            )
-            if new or far:
-                kept.append({**(kept[-1] if kept else {}), **now})
-        counts[SPLIT_OF[take]] += len(kept) * len(cams[take])
-    counts["test"] = len(cams[COOK]) * len(range(0, 3, TEST_STRIDE))
-    return counts
-
-
-def write_json(path: Path, content: object) -> None:
-    """Writes JSON, making the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-
-
-# -------------------------------------------------------------------------------------------------
-# Pixels
-
-
-def exo_images(cam: dict, n: int, seed: int) -> list[np.ndarray]:
-    """Returns frames as the lens sees them: fisheye, with a disc at every body joint."""
-    ground = kit.background(*cam["size"], seed=seed)
-    limbs = [tuple(list(BODY).index(j) for j in pair.split()) for pair in LIMBS.split(",")]
-    images = []
-    for i in range(n):
-        points = np.array(list(body_at(i).values()))
-        uv = kit.project(points, cam["K"], cam["R"], cam["t"], LENS_D, fisheye=True)
-        image = ground.copy()
-        kit.draw_person(image, uv, limbs, radius=22)
-        images.append(image)
-    return images
-
-
-def ego_images(n: int, seed: int) -> list[np.ndarray]:
-    """Returns frames of the glasses as in the video: turned clockwise."""
-    ground = kit.background(1408, 1408, seed=seed + 7)
-    images = []
-    for i in range(n):
-        points = np.array(list(body_at(i).values()))
-        image = ground.copy()
-        kit.draw_person(image, project_fisheye624(points, *aria_pose(i)), [], radius=16)
-        images.append(np.ascontiguousarray(np.rot90(image, -1)))
-    return images
-
-
-def downscaled_size(size: tuple[int, int]) -> tuple[int, int]:
-    """796x448, or 448x796 for a portrait video."""
-    return (796, 448) if size[0] > size[1] else (448, 796)
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+def take_entry(take: str) -> dict:
+    """Returns an entry of ``takes.json``, with null where the release has null."""
+    i, (_, task, exo, where) = list(TAKES).index(take), TAKES[take]
+    worn, best = ["gp05"] if take == DANCE else [], None if take == DANCE else exo[0]
+    aria = {"rgb": "214-1", "slam-left": "1201-1", "slam-right": "1201-2", "et": "211-1"}
+    files = [(camera, "0", "0", camera) for camera in [*exo, *worn]]
+    files += [("aria01", key, stream, f"aria01_{stream}") for key, stream in aria.items()]
+    files += [("collage", "0", "0", "ego_preview"), ("best_exo", "0", "0", best)]
+    videos: dict = {}
+    for camera, key, stream, file in files:
+        aligned = {"cam_id": camera, "stream_id": stream, "is_collage": camera == "collage"}
+        aligned["relative_path"] = file and f"frame_aligned_videos/{file}.mp4"
+        videos.setdefault(camera, {})[key] = aligned
+    devices = dict.fromkeys([*exo, *worn], "hero10") | {"aria01": "aria", "moblie": "phone"}
+    cameras = [
+        {"cam_id": name, "is_ego": name in ("aria01", *worn), "device_type": device}
+        for name, device in devices.items()
+    ]
+    capture, university = take.rsplit("_", 1)[0], take.split("_", 1)[0]
+    entry = {"root_dir": f"takes/{take}", "take_name": take, "take_uid": UIDS[take]}
+    entry |= {"participant_uid": i, "is_dropped": take == DROPPED, "best_exo": best}
+    entry |= {"task_id": task, "task_name": f"Task {task}", "duration_sec": len(where) / 30}
+    entry |= {"timesync_start_idx": 100, "timesync_end_idx": 100 + len(where)}
+    entry |= {"university_name": university, "physical_setting_uid": f"setting-{i}"}
+    entry["frame_aligned_videos"] = videos
+    names = {"root_dir": f"captures/{capture}", "capture_name": capture}
+    return entry | {"capture": names | {"cameras": cameras}}

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d import aria
 from posepile.ds.egoexo4d.annotations import JOINT_NAMES
+from posepile.ds.egoexo4d.aria import MAX_ANGLE
 from posepile.geometry.pictures import box_of_points, inside, project
 from posepile.recipe import Track
 
 if TYPE_CHECKING:
-    import deltacamera
+    from posepile.shapes.multiview import Cameras
 
 BOX_EXPANSION = 1.05
+NO_POSE = "no pose of the glasses in this frame"
+# Millimetres from the glasses to the corners of an upright column around the wearer.
+WEARER = np.array([[x, y, z] for x in (-600, 600) for y in (-600, 600) for z in (200, -1750)])
 
 
 def labelled_track(
-    frames: np.ndarray,
-    coords: np.ndarray,
-    camera: deltacamera.Camera | aria.AriaCameras,
-    dropped: Counter,
-    min_joints: int,
+    frames: np.ndarray, coords: np.ndarray, camera: Cameras, dropped: Counter, min_joints: int
 ) -> Track:
     """Returns the frames with enough joints in the image; the others are counted in ``dropped``.
 
@@ -39,41 +37,30 @@ def labelled_track(
         dropped: Counter to add to.
         min_joints: Fewest joints, valid and inside the image.
     """
-    kept, boxes, motion = [], [], []
-    is_ego = callable(camera)
-    for k, frame in enumerate(frames):
-        now = camera(int(frame)) if is_ego else camera
+    is_ego, n = callable(camera), len(frames)
+    kept, boxes, motion = np.zeros(n, bool), np.zeros((n, 4), np.float32), np.zeros_like(coords)
+    for k, frame in enumerate(frames.tolist()):
+        now = camera(frame) if is_ego else camera
         if now is None:
-            dropped["no pose of the glasses in this frame"] += 1
+            dropped[NO_POSE] += 1
             continue
-        in_camera = (coords[k] - now.t) @ np.array(now.R, np.float64).T
-        points = project(now, coords[k])
-        if is_ego:
-            points[~aria.in_field(in_camera)] = np.nan
-        h, w = now.image_shape
-        seen = inside(points, (w, h))
+        size = now.image_shape[::-1]
+        points = project(now, coords[k], MAX_ANGLE if is_ego else None)
+        seen = inside(points, size)
         if np.isfinite(coords[k]).all(axis=-1).sum() < min_joints:
             dropped[f"fewer than {min_joints} joints"] += 1
         elif seen.sum() < min_joints:
             dropped[f"fewer than {min_joints} joints in the image"] += 1
         else:
-            kept.append(k)
-            box_points = points[seen] if is_ego else points
-            boxes.append(box_of_points(box_points, (w, h), BOX_EXPANSION))
-            motion.append(in_camera)
-    return Track(
-        np.asarray(frames)[kept],
-        world_coords=coords[kept].astype(np.float32),
-        bbox=np.array(boxes, np.float32).reshape(-1, 4),
-        motion_coords=np.array(motion).reshape(-1, len(JOINT_NAMES), 3),
-    )
+            kept[k] = True
+            boxes[k] = box_of_points(points[seen] if is_ego else points, size, BOX_EXPANSION)
+            motion[k] = now.world_to_camera(coords[k].astype(np.float32))
+    world = coords[kept].astype(np.float32)
+    return Track(frames[kept], world_coords=world, bbox=boxes[kept], motion_coords=motion[kept])
 
 
 def prediction_track(
-    frames: np.ndarray,
-    camera: deltacamera.Camera | aria.AriaCameras,
-    wearer: Callable[[int], np.ndarray | None] | None,
-    dropped: Counter,
+    frames: np.ndarray, camera: Cameras, glasses: dict[int, tuple], dropped: Counter
 ) -> Track:
     """Returns frames without labels, for prediction: joints are all missing.
 
@@ -83,32 +70,25 @@ def prediction_track(
     Args:
         frames: Frames to take ``[n]``.
         camera: The camera, or cameras by frame.
-        wearer: Frame -> points around the wearer, world millimetres; None for the ego view.
+        glasses: World-to-camera rotation and translation (metres) of the glasses by frame.
         dropped: Counter to add to.
     """
-    kept, boxes = [], []
-    for frame in frames.tolist():
-        now = camera(frame) if callable(camera) else camera
-        outline = None if wearer is None else wearer(frame)
-        if now is None or (wearer is not None and outline is None):
-            dropped["no pose of the glasses in this frame"] += 1
+    is_ego, n = callable(camera), len(frames)
+    kept, boxes = np.zeros(n, bool), np.zeros((n, 4), np.float32)
+    for k, frame in enumerate(frames.tolist()):
+        if frame not in glasses:
+            dropped[NO_POSE] += 1
             continue
-        h, w = now.image_shape
-        box = np.array([-0.5, -0.5, w, h], np.float32)
-        if outline is not None:
-            points = project(now, outline)
-            box = box_of_points(points, (w, h), BOX_EXPANSION)
-            if np.isnan(box).any():
-                dropped["wearer outside the image"] += 1
-                continue
-        kept.append(frame)
-        boxes.append(box)
-    n = len(kept)
+        now, (rotation, translation) = camera(frame) if is_ego else camera, glasses[frame]
+        size = now.image_shape[::-1]
+        outline = project(now, WEARER - 1000 * rotation.T @ translation)
+        boxes[k] = box_of_points(outline, size, BOX_EXPANSION)
+        if is_ego:
+            boxes[k] = [-0.5, -0.5, *size]
+        kept[k] = np.isfinite(boxes[k]).all()
+        if not kept[k]:
+            dropped["wearer outside the image"] += 1
+    coords = np.full((kept.sum(), len(JOINT_NAMES), 3), np.nan, np.float32)
     # There is no pose to select by, so each frame is made to look far from all others.
-    motion = np.arange(n)[:, None, None] * np.full((1, 1, 3), 1e6)
-    return Track(
-        np.array(kept, np.int64),
-        world_coords=np.full((n, len(JOINT_NAMES), 3), np.nan, np.float32),
-        bbox=np.array(boxes, np.float32).reshape(-1, 4),
-        motion_coords=motion,
-    )
+    motion = np.full_like(coords, 1e6) * np.arange(len(coords))[:, None, None]
+    return Track(frames[kept], world_coords=coords, bbox=boxes[kept], motion_coords=motion)

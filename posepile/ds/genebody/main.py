@@ -10,30 +10,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import rlemasklib
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
-from posepile.ds.genebody import checks
-from posepile.ds.genebody.bodies import load_hands, read_bodies, world_joints
+from posepile.ds.genebody.body import mesh_residual, read_bodies, read_body, world_joints
 from posepile.ds.genebody.cameras import read_cameras
-from posepile.ds.genebody.options import Options
 from posepile.ds.genebody.subjects import (
-    find_model,
-    gender_of,
-    joint_source,
-    models_root,
-    subject_folders,
+    Options,
+    Performer,
+    find_gaps,
+    find_performer,
+    list_performers,
 )
-from posepile.ds.genebody.views import ViewFrames, list_frames, list_views, pose_frames
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, PosePileError
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.shapes.multiview import joints_outside_mask, view_sequence
+from posepile.shapes.units import Rows
 
+EDGES = [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0]
 SPEC = DatasetSpec(
     name="genebody",
-    joint_info=JointInfo(
-        list(SMPLX_JOINT_NAMES),
-        [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0],
-    ),
+    joint_info=JointInfo(list(SMPLX_JOINT_NAMES), EDGES),
     image_dir="genebody_downscaled",
     world_up=(0, -1, 0),
     single_person=True,
@@ -42,129 +40,141 @@ SPEC = DatasetSpec(
     citation="cheng2022generalizable: Cheng et al., Generalizable Neural Performer, 2022",
     licence="GeneBody release agreement (non-commercial research, no redistribution)",
 )
+BODY = slice(22)  # joints before jaw, eyes and fingers, which stick out of mattes
+JOINT_SOURCES = {
+    "model": "SMPL-X forward pass",
+    "keypoints": "keypoints3d of the parameter files",
+    "none": "none, parameters only",
+}
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per subject and view, with every file it will read."""
-    for split, folder in subject_folders(root, options):
-        gender = gender_of(folder.name, options)
-        model = find_model(root, gender, options)
-        views = list_views(folder)
-        if not views:
-            raise CorruptInput(folder / "image", "no camera folders", hint="extract the archive")
-        frames, params, _ = pose_frames(folder, views)
-        shared = [folder / "annots.npy", *(params[f] for f in frames)]
-        mesh = checks.first_mesh(folder, frames)
-        shared += [file for file in (model, mesh) if file is not None]
-        for view in views:
-            pictures = [
-                file
-                for kind in ("image", "mask")
-                for frame, file in list_frames(folder / kind / view, kind)[0].items()
-                if frame in params
-            ]
-            args = {
-                "folder": folder.relative_to(root).as_posix(),
-                "view": view,
-                "gender": gender,
-                "joints": joint_source(model, options),
-            }
-            yield Unit(f"{folder.name}/{view}", split, (*shared, *pictures), args)
+    for who in list_performers(root, options):
+        if not who.views:
+            raise CorruptInput(
+                who.folder / "image", "no camera folders", hint="extract the archive"
+            )
+        shared = [who.folder / "annots.npy", *(who.params[f] for f in who.frames)]
+        shared += [file for file in (who.model, *list(who.meshes.values())[:1]) if file]
+        args = {"name": who.folder.name, "gender": who.gender, "joints": who.joints}
+        for name, view in who.views.items():
+            pictures = [*view.images.items(), *view.masks.items()]
+            inputs = (*shared, *(file for frame, file in pictures if frame in who.params))
+            yield Unit(f"{who.folder.name}/{name}", who.split, inputs, {**args, "view": name})
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns all annotations of one subject in one view; masks are read when they are needed."""
-    folder, view, gender = root / unit.args["folder"], unit.args["view"], unit.args["gender"]
-    views = list_views(folder)
-    cameras, _ = read_cameras(folder / "annots.npy", views)
-    images, _ = list_frames(folder / "image" / view, "image")
-    masks, _ = list_frames(folder / "mask" / view, "mask")
-    if view not in cameras:
-        return [without_camera(unit, len(images))]
+    who = find_performer(root, unit.split, unit.args["name"], options)
+    view = who.views[unit.args["view"]]
+    cameras, _ = read_cameras(who.folder / "annots.npy", list(who.views))
+    camera = cameras.get(unit.args["view"])
+    if camera is None:
+        lost = {"view without a camera in annots.npy": len(view.images)}
+        return [view_sequence(unit, Stills(()), None, [], dropped=lost)]
 
     # The poses are the same in all views: what a single view lacks is left out after selection.
-    dropped: Counter = Counter()
-    frames, params, dropped["parameters without any picture"] = pose_frames(folder, views)
-    dropped["image without parameters"] = len(images.keys() - params.keys())
-    model = find_model(root, gender, options)
-    bodies = read_bodies(
-        [params[f] for f in frames],
-        gender,
-        hands=None if model is None else load_hands(model),
-        add_mean=options.hand_mean == "add",
-        need_keypoints=unit.args["joints"] == "keypoints",
-        dropped=dropped,
-    )
-    frames = [f for f, body in zip(frames, bodies, strict=True) if body is not None]
-    bodies = [body for body in bodies if body is not None]
-    files = ViewFrames(frames, images, masks)
-
-    joints, residuals = world_joints(
-        unit.args["joints"], gender, bodies, models_root(root, options), folder / "param"
-    )
+    bodies, dropped = read_bodies(who, options)
+    dropped["parameters without any picture"] = len(who.params) - len(who.frames)
+    dropped["image without parameters"] = len(view.images.keys() - who.params.keys())
+    frames = list(bodies)
+    joints, residuals = world_joints(who, list(bodies.values()))
     if joints is None and options.joints in ("model", "keypoints"):
         raise CorruptInput(
-            folder / "param",
+            who.folder / "param",
             f"holds no {options.joints} for dataset.joints={options.joints}",
             hint="use dataset.joints=none and select.method=none for parameters only",
         )
-    if joints is not None:
-        residuals["joints_outside_mask"] = checks.joints_outside_mask(
-            files, joints, cameras[view], options.max_outside_mask
-        )
-    if checks.can_compare(model):
-        residuals |= checks.mesh_residual(
-            folder, frames, bodies, models_root(root, options), options.max_mesh_error_mm
-        )
-
-    absent = folder / "image" / view / "absent"  # never opened: ViewFrames.unusable says no
-    paths = tuple(images.get(f, absent) for f in frames)
+    # `unusable` keeps what is absent from being opened.
+    paths = tuple(view.images.get(f, who.folder / "absent") for f in frames)
     track = Track(
         frames=np.arange(len(frames)),
         world_coords=joints,
-        bbox=files,
-        mask=files.mask,
-        parameters=lambda k: bodies[k].parameters,
-        unusable=files.unusable,
+        bbox=Rows(frames, lambda f: np.asarray(rlemasklib.to_bbox(view.mask(f)), np.float32)),
+        mask=lambda k: view.mask(frames[k]),
+        parameters=lambda k: bodies[frames[k]].parameters,
+        unusable=lambda k: view.why_not(frames[k]),
     )
-    sequence = Sequence(
-        id=unit.id,
-        split=unit.split,
-        frames=Stills(paths),
-        camera=cameras[view],
-        tracks=[track] if frames else [],
-        image_name=lambda frame, person: f"{folder.name}/image/{view}/{paths[frame].name}",
+    if joints is not None:
+        residuals["joints_outside_mask"] = joints_outside_mask(
+            who.folder / "mask" / unit.args["view"],
+            track,
+            camera,
+            options.max_outside_mask,
+            joints=BODY,
+            hint="download annots.npy and param of the same, current release; the limit is "
+            "dataset.max_outside_mask",
+        )
+    for frame in [f for f in frames if f in who.meshes][:1]:
+        residuals["mesh_mm"] = mesh_residual(who, frame, bodies[frame], options)
+    sequence = view_sequence(
+        unit,
+        Stills(paths),
+        camera,
+        [track] if frames else [],
+        image_name=lambda k, _: paths[k].relative_to(who.folder.parent).as_posix(),
         scene="studio",
-        dropped=+dropped,  # without the zeros
+        dropped=dropped,
         checks=residuals,
     )
     return [sequence]
 
 
-def without_camera(unit: Unit, n_images: int) -> Sequence:
-    """Returns a view that has images but no entry in annots.npy: counted, not used."""
-    return Sequence(
-        id=unit.id,
-        split=unit.split,
-        frames=Stills(()),
-        camera=None,
-        tracks=[],
-        image_name=lambda frame, person: "",
-        dropped=Counter({"view without a camera in annots.npy": n_images}),
-    )
+def describe(who: Performer, options: Options) -> Iterator[str]:
+    """Yields what is special about a performer, and how well parameters and meshes agree.
+
+    Problems become lines; the units concerned raise them when they are loaded.
+    """
+    name = who.folder.name
+    try:
+        cameras, notes = read_cameras(who.folder / "annots.npy", list(who.views))
+        yield from (f"{name}: {note}" for note in notes)
+        if lost := sorted(who.views.keys() - cameras.keys()):
+            yield f"problem: {name}: no camera for views {lost}"
+        meshes = list(who.meshes)
+        frames = {*meshes[:1], *meshes[len(meshes) // 2 :][:1], *meshes[-1:]} or who.frames[:1]
+        bodies = {f: read_body(who, f, options) for f in frames}
+        if who.joints == "keypoints" and any(b.keypoints is None for b in bodies.values()):
+            yield (
+                f"{name}: no body model at hand and no keypoints3d in the parameter files: "
+                "parameters only, which needs select.method=none"
+            )
+        if who.meshes:
+            worst = max(mesh_residual(who, f, body, options) for f, body in bodies.items())
+            yield (
+                f"{name}: SMPL-X ({who.gender}) agrees with {len(bodies)} published meshes to "
+                f"{worst:.3f} mm"
+            )
+    except PosePileError as e:
+        yield f"problem: {e}"
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
     """Nothing is derived; says where joints come from and how well meshes and cameras fit."""
-    lines, sources = [], Counter()
-    for _, folder in subject_folders(root, options):
-        model = find_model(root, gender_of(folder.name, options), options)
-        sources[joint_source(model, options)] += 1
-        lines += checks.describe_subject(root, folder, model, options)
-    used = ", ".join(f"{n} x {checks.JOINT_SOURCES[s]}" for s, n in sorted(sources.items()))
-    return [f"world joints of {sum(sources.values())} subjects: {used}", *lines]
+    performers = list_performers(root, options)
+    sources = Counter(JOINT_SOURCES[who.joints] for who in performers)
+    used = ", ".join(f"{n} x {source}" for source, n in sorted(sources.items()))
+    lines = [line for who in performers for line in describe(who, options)]
+    return [f"world joints of {len(performers)} subjects: {used}", *lines]
 
 
 def doctor(root: Path, options: Options) -> list[str]:
-    """Problems that the list of expected files cannot express."""
-    return checks.find_problems(root, options)
+    """Returns problems that the list of expected files cannot express."""
+    try:
+        performers = list_performers(root, options)
+    except PosePileError as e:
+        return [str(e)]
+    problems = []
+    for who in performers:
+        problems += [line for line in describe(who, options) if line.startswith("problem:")]
+        problems += find_gaps(who)
+    lacking = {who.gender for who in performers if who.model is None and who.joints != "none"}
+    if lacking:
+        problems.append(
+            f"SMPL-X model files not found for: {', '.join(sorted(lacking))}; put SMPLX_*.npz "
+            f"and kid_template.npy into {root / 'body_models' / 'smplx'} (or set "
+            "dataset.body_models or SMPLFITTER_BODY_MODELS); without them joints come from "
+            "keypoints3d and hand poses lack the mean hand"
+        )
+    return problems

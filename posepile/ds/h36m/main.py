@@ -15,31 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile import recipe
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats.matlab_files import MatCells
 from posepile.formats.mocap_files import read_cdf
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_xml
+from posepile.geometry import pictures
 from posepile.geometry.cameras import make_camera
-from posepile.geometry.pictures import (
-    box_of_mask,
-    box_of_points,
-    check_in_boxes,
-    check_projection,
-    project,
-)
 from posepile.geometry.rotations import euler_matrix
 from posepile.joint_info import JointInfo
-from posepile.recipe import (
-    CHOOSES_UNITS,
-    DatasetSpec,
-    Sequence,
-    Track,
-    Unit,
-    Video,
-    chosen_subjects,
-)
+from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
 from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import Rows, make_unit, unit_files
 
@@ -84,7 +71,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, json_schema_extra=recipe.CHOOSES_UNITS)
     train_step: int = Field(5, ge=1)
     test_step: int = Field(64, ge=1)
     correct_s9: bool = True
@@ -92,7 +79,7 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video of a take."""
-    chosen = chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
+    chosen = recipe.chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
     for number, split in SPLITS.items():
         folder = root / f"S{number}"
         for name in sorted(names_in(folder / "Videos")) if folder.name in chosen else ():
@@ -128,36 +115,26 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 
     def box(frame: int) -> np.ndarray:
         mask = masks[frame]
-        found = np.full(4, np.nan) if mask is None else box_of_mask(mask)
-        return (
-            correct_boxes(found[None], None, joints[frame, None], camera)[0] if shifted else found
-        )
+        found = np.full(4, np.nan) if mask is None else pictures.box_of_mask(mask)
+        moved = correct_boxes(found[None], None, joints[frame, None], camera) if shifted else None
+        return found if moved is None else moved[0]
 
     moved = correct_world_coords(joints, None) if shifted else joints
     some = frames[:: 1 + len(frames) // 10]
-    pelvis, boxes = project(camera, moved[some, -1:]), [box(frame) for frame in some]
-    checks = {"pelvis_outside_box_px": check_in_boxes(files["masks"], pelvis, boxes)}
+    pelvis, boxes = pictures.project(camera, moved[some, -1:]), [box(frame) for frame in some]
+    checks = {"pelvis_outside_box_px": pictures.check_in_boxes(files["masks"], pelvis, boxes)}
     if (number, take) not in SHIFTED:  # the devkit's own projection of the same poses
         for file in files["pixels"]:
             pixels = read_cdf(file, {"Pose": Array(1, n, 64)})["Pose"].reshape(-1, 32, 2)
-            checks["projection_px"] = check_projection(file, camera, poses, pixels, MAX_D2_PX)
-    person = Track(
-        frames,
-        world_coords=moved[frames].astype(np.float32),
-        bbox=Rows(frames, box),
-        activity=re.sub(r" \d$", "", short(take)),
-    )
-    return [
-        view_sequence(
-            unit,
-            Video(files["video"], n_frames=n, mismatch_known=True),
-            camera,
-            [person],
-            image_name=lambda frame, _: f"S{number}/Images/{take}.{view}/frame_{frame:06d}.jpg",
-            scene="studio",
-            checks=checks,
-        )
-    ]
+            checks["projection_px"] = pictures.check_projection(
+                file, camera, poses, pixels, MAX_D2_PX
+            )
+    activity, shown = re.sub(r" \d$", "", short(take)), np.float32(moved[frames])
+    person = Track(frames, world_coords=shown, bbox=Rows(frames, box), activity=activity)
+    video = Video(files["video"], n_frames=n, mismatch_known=True)
+    told = {"scene": "studio", "checks": checks}
+    told["image_name"] = lambda k, _: f"S{number}/Images/{take}.{view}/frame_{k:06d}.jpg"
+    return [view_sequence(unit, video, camera, [person], **told)]
 
 
 def correct_world_coords(coords: np.ndarray, path: str | None) -> np.ndarray:
@@ -182,8 +159,8 @@ def correct_boxes(
     depth = camera.world_to_camera(np.float32(world_coords[:, -1]))[:, 2:]
     corners = [bboxes[:, :2], bboxes[:, :2] + bboxes[:, 2:]]
     world = [camera.image_to_world(np.float32(c), camera_depth=depth) for c in corners]
-    moved = [project(camera, correct_world_coords(w, path)) for w in world]
-    return box_of_points(np.stack(moved, axis=1))
+    moved = [pictures.project(camera, correct_world_coords(w, path)) for w in world]
+    return pictures.box_of_points(np.stack(moved, axis=1))
 
 
 def short(take: str) -> str:
@@ -222,19 +199,12 @@ def read_metadata(path: Path) -> dict:
         }
     except (AttributeError, IndexError, ValueError, TypeError) as e:
         raise CorruptInput(path, f"not the devkit's metadata ({e!r})", hint=hint) from None
-    lens = {"distortion_order": "k1 k2 k3 p1 p2", "lens": "half_tangential"}
-    cameras = {
-        (subject, name): make_camera(
-            f"{path}, camera {name}, S{subject}",
-            rotation=euler_matrix("XYZ", poses[i, subject - 1, :3]),
-            center=poses[i, subject - 1, 3:],
-            focal=lenses[i, :2],
-            principal=lenses[i, 2:4],
-            distortion=lenses[i, 4:],
-            world_up=SPEC.world_up,
-            **lens,
-        )
-        for i, name in enumerate(CAMERAS)
-        for subject in range(1, 12)
-    }
+    cameras = {}
+    for i, name in enumerate(CAMERAS):
+        lens = {"focal": lenses[i, :2], "principal": lenses[i, 2:4], "distortion": lenses[i, 4:]}
+        lens |= {"distortion_order": "k1 k2 k3 p1 p2", "lens": "half_tangential"}
+        for subject, six in enumerate(poses[i], 1):
+            pose = {"rotation": euler_matrix("XYZ", six[:3]), "center": six[3:]}
+            where = f"{path}, camera {name}, S{subject}"
+            cameras[subject, name] = make_camera(where, **pose, **lens, world_up=SPEC.world_up)
     return {"rows": rows, "cameras": cameras}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.files import names_in
 from posepile.formats.arrays import read_npz
 from posepile.formats.derived import derived_folder, work_folder
+from posepile.formats.folders import files_by_number
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
@@ -38,8 +39,9 @@ BODY_FILE = {"fpsType": OneOf("hd_29_97"), "bodies": [BODY]}
 # Folders of the body files below the recording: archives differ, and so do ways to unpack them.
 BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd")
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
-BODIES |= {"lost": Array("k", dtype=int), "reasons": Array("k", dtype=str), "n_files": int}
-PACKING = 1  # raised when pack_bodies writes something else
+BODIES |= {"lost": Array("k", dtype=str), "n_files": int}
+PACKING = 2  # raised when pack_bodies writes something else
+View = Annotated[int, Field(ge=0, le=30)]
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
@@ -78,19 +80,19 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     sequences: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
-    views: list[int] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
+    views: list[View] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     max_unreadable: float = Field(0.01, ge=0, le=1)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per HD video of the recordings that have body files and a calibration."""
-    names = sorted(names_in(root))
-    for pattern in options.sequences or ():
-        if not fnmatch.filter(names, pattern):
-            raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
-    for name in names:
-        if not any(fnmatch.fnmatch(name, pattern) for pattern in options.sequences or ["*"]):
-            continue
+    """Yields one unit per HD video of the recordings that have body files and a calibration.
+
+    The body files of a recording are put into one file here, once.
+    """
+    chosen = {glob: fnmatch.filter(names_in(root), glob) for glob in options.sequences or ["*"]}
+    for pattern in (glob for glob, names in chosen.items() if not names and options.sequences):
+        raise UsageError(f"dataset.sequences: nothing in {root} matches {pattern!r}")
+    for name in sorted(set().union(*chosen.values())):
         folder, calibration = root / name, f"calibration_{name}.json"
         files = body_files(folder) if calibration in names_in(folder) else []
         if not files:  # many recordings have none
@@ -108,63 +110,46 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one recording seen by one camera."""
     files, name = unit_files(unit), unit.id.split("/")[0]
     stored = read_npz(files["bodies"], BODIES)
-    lost, reasons, n_files = (stored[key] for key in ("lost", "reasons", "n_files"))
+    lost, n_files = stored["lost"], stored["n_files"]
     if len(lost) > max(1, options.max_unreadable * n_files):
-        raise CorruptInput(
-            root / name / "hdPose3d_stage1_coco19",
-            f"{len(lost)} of {n_files} body files are unreadable, among them that of frame "
-            f"{lost[0]} ({reasons[0]}); expected at most {options.max_unreadable:.1%}",
-            hint="extract the archive again, or raise dataset.max_unreadable",
-        )
-    tracks, n_few, pelvis_mm = load_people(files["bodies"])
-    for track in tracks:
-        track.activity = re.sub(r"^\d+_|\d+$", "", name)
-    sequence = view_sequence(
-        unit,
-        Video(files["video"], size=SIZE),
-        load_camera(files["calibration"], int(unit.args["view"][6:])),
-        tracks,
-        min_joints_inside=MIN_JOINTS,
-        scene="studio",
-        dropped={UNREADABLE: len(lost), FEW_JOINTS: n_few},
-        checks={"pelvis_from_hips_mm": pelvis_mm},
-    )
-    return [sequence]
+        text = f"{len(lost)} of {n_files} body files are unreadable, the first one is {lost[0]}; "
+        text += f"expected at most {options.max_unreadable:.1%}"
+        hint = "extract the archive again, or raise dataset.max_unreadable"
+        raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
+    tracks, n_few, pelvis_mm = load_people(files["bodies"], re.sub(r"^\d+_|\d+$", "", name))
+    video = Video(files["video"], size=SIZE)
+    camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
+    told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
+    told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
+    return [view_sequence(unit, video, camera, tracks, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
     """Returns the body files of a recording in order of their frames."""
     for place in (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS):
-        names = [n for n in names_in(place) if re.fullmatch(r"body3DScene_\d{8}\.json", n)]
-        if names:
-            return [place / name for name in sorted(names)]
+        if found := files_by_number(place, r"body3DScene_(\d{8})\.json"):
+            return list(found.values())
     return []
 
 
 def pack_bodies(files: list[Path], folder: Path) -> None:
     """Writes all bodies of a recording into one file, as they are, and which frames are lost."""
-    frames, bodies, lost = [], [], {}
+    frames, bodies, lost = [], [], []
     for file in files:
-        frame = int(file.stem[-8:])
         try:
             found = read_json(file, BODY_FILE)["bodies"]
         except CorruptInput as e:
-            lost[frame] = e.reason
+            lost.append(f"{file.name}: {e.reason}")
             continue
-        frames += [frame] * len(found)
+        frames += [int(file.stem[-8:])] * len(found)
         bodies += [body["joints19"] for body in found]
-    np.savez(
-        folder / "bodies.npz",
-        frames=np.array(frames, int),
-        bodies=np.array(bodies, np.float64).reshape(-1, 19, 4),
-        lost=np.array(list(lost), int),
-        reasons=np.array(list(lost.values()), str),
-        n_files=len(files),
-    )
+    arrays = {"frames": np.array(frames, int), "bodies": np.reshape(bodies, (-1, 19, 4))}
+    arrays |= {"lost": np.array(lost, str), "n_files": len(files)}
+    np.savez(folder / "bodies.npz", **arrays)
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
-def load_people(path: Path) -> tuple[list[Track], int, float]:
+def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
     """Returns tracks, how many bodies have too few joints, and how far a pelvis is off at most.
 
     The ids in the files are no identities: people are told apart by where they are.
@@ -182,6 +167,8 @@ def load_people(path: Path) -> tuple[list[Track], int, float]:
         raise CorruptInput(path, text, hint="the recipe assumes another order of joints")
     frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
     tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
+    for track in tracks:
+        track.activity = activity
     return tracks, int((~enough).sum()), float(off.max(initial=0))
 
 
@@ -193,13 +180,6 @@ def load_camera(path: Path, node: int) -> deltacamera.Camera:
     if len(found) != 1:
         raise CorruptInput(path, f"{len(found)} entries for the {place}; expected one")
     camera = check(found[0], CAMERA, path, place)
-    return make_camera(
-        f"{path}, {place}",
-        rotation=camera["R"],
-        translation=camera["t"],
-        unit="cm",
-        intrinsics=camera["K"],
-        distortion=camera["distCoef"],
-        size=SIZE,
-        world_up=SPEC.world_up,
-    )
+    pose = {"rotation": camera["R"], "translation": camera["t"], "unit": "cm"}
+    lens = {"intrinsics": camera["K"], "distortion": camera["distCoef"], "size": SIZE}
+    return make_camera(f"{path}, {place}", **pose, **lens, world_up=SPEC.world_up)

@@ -94,7 +94,7 @@ def load_clip(
     Raises:
         CorruptInput: Anything that is missing or does not fit, with the file.
     """
-    fps, sizes, n = look_into_videos(root, layout, clip)
+    fps, sizes, n = _look_into_videos(root, layout, clip)
     stored, residuals = {}, {}
     if layout.pose is not None:
         stored = {v: load_joints(root, layout, clip, v, fps, joint_names) for v in clip.views}
@@ -110,13 +110,13 @@ def load_clip(
     n = len(joints)
     cameras = {v: load_camera(root, layout, clip, v, sizes[v], n) for v in clip.views}
     if layout.pose is not None and layout.pose.frame == "camera":
-        worlds = np.stack([to_world(j, cameras[v]) for v, j in stored.items()])
+        worlds = np.stack([_to_world(j, cameras[v]) for v, j in stored.items()])
         joints, residuals["views"] = worlds[0], float(np.nanmax(np.ptp(worlds, axis=0)))
     boxes = load_boxes(root, layout, clip, n)
     return ClipData(clip, fps, joints, cameras, sizes, boxes, residuals)
 
 
-def look_into_videos(
+def _look_into_videos(
     root: Path, layout: Layout, clip: Clip
 ) -> tuple[float, dict[int, tuple[int, int]], int]:
     """Returns frames per second, picture size of each view and number of frames of a clip."""
@@ -193,7 +193,7 @@ def load_joints(
     return out.astype(np.float32)
 
 
-def to_world(joints: np.ndarray, camera: Camera) -> np.ndarray:
+def _to_world(joints: np.ndarray, camera: Camera) -> np.ndarray:
     """Converts camera coordinates ``[T, J, 3]`` to world coordinates."""
     at = camera if callable(camera) else lambda frame: camera
     return np.stack([at(t).camera_to_world(j) for t, j in enumerate(joints)]).astype(np.float32)

@@ -91,7 +91,7 @@ def validate(
         return Findings(problems=[str(e)])
     views, sources = sum(len(c.views) for c in clips), len({c.source for c in clips})
     findings = Findings([f"{len(clips)} clips of {sources} sources, {views} views"], problems)
-    missing = count_patterns(root, layout, clips, findings)
+    missing = _count_patterns(root, layout, clips, findings)
     complete = [c for c in clips if c.id not in missing and set(c.views) == set(layout.views)]
     if not complete:
         findings.problems.append(f"{layout.base(root)}: no clip is complete; nothing to test")
@@ -100,15 +100,15 @@ def validate(
     for clip in sample:
         try:
             data = load(clip)
-            if counts_agree(root, layout, data, findings):
-                measure(root, layout, data, joint_names, findings)
+            if _counts_agree(root, layout, data, findings):
+                _measure(root, layout, data, joint_names, findings)
         except PosePileError as e:
             findings.problems.append(str(e))
-    judge(layout, findings, len(sample))
+    _judge(layout, findings, len(sample))
     return findings
 
 
-def count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Findings) -> set[str]:
+def _count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Findings) -> set[str]:
     """Files per pattern; returns the ids of clips that lack one."""
     incomplete: set[str] = set()
     base = layout.base(root)
@@ -134,7 +134,7 @@ def count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Find
     return incomplete
 
 
-def counts_agree(root: Path, layout: Layout, data: ClipData, findings: Findings) -> bool:
+def _counts_agree(root: Path, layout: Layout, data: ClipData, findings: Findings) -> bool:
     """Returns whether all modalities of a clip have the same number of frames."""
     clip, counts = data.clip, {"joints": len(data.world_coords)}
     for v in clip.views:
@@ -154,7 +154,7 @@ def counts_agree(root: Path, layout: Layout, data: ClipData, findings: Findings)
     return same
 
 
-def measure(
+def _measure(
     root: Path, layout: Layout, data: ClipData, joint_names: Sequence[str], findings: Findings
 ) -> None:
     """Adds what a clip's joints, silhouettes and depth say of each other in some frames."""
@@ -189,7 +189,7 @@ def measure(
                 good &= True if mask is None else in_silhouette(points, size, mask)
                 good &= True if box is None else in_box(points, box)
                 measured[f"inside {v}"].append(good.mean() >= JOINTS_SHARE)
-            center = silhouette_center(mask, box)
+            center = _silhouette_center(mask, box)
             if center is not None:
                 middle = np.nanmean(joints[body], axis=0)
                 rays[t].append(ray_distance(camera, center, middle))
@@ -204,7 +204,7 @@ def measure(
     measured["rays"] += [max(by_view) for by_view in rays.values() if len(by_view) > 1]
 
 
-def silhouette_center(mask: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
+def _silhouette_center(mask: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
     """Returns where the person is in the image by its pixels alone; None if not visible."""
     if mask is not None and mask.any():
         return np.argwhere(mask).mean(axis=0)[::-1]
@@ -213,7 +213,7 @@ def silhouette_center(mask: np.ndarray | None, box: np.ndarray | None) -> np.nda
     return None
 
 
-def judge(layout: Layout, findings: Findings, n_clips: int) -> None:
+def _judge(layout: Layout, findings: Findings, n_clips: int) -> None:
     """Turns what was measured into report lines and problems."""
     measured, lines, problems = findings.measured, findings.lines, findings.problems
     for view in layout.views if findings.parameters else ():
@@ -259,10 +259,10 @@ def judge(layout: Layout, findings: Findings, n_clips: int) -> None:
         if not name.startswith("inside")
     ]
     if layout.depth is not None:
-        lines.append(judge_depth(layout, measured))
+        lines.append(_judge_depth(layout, measured))
 
 
-def judge_depth(layout: Layout, measured: dict[str, list]) -> str:
+def _judge_depth(layout: Layout, measured: dict[str, list]) -> str:
     """Returns whether depth is what the layout says. No problem ever: nothing is built on it."""
     ratios = np.array(measured["depth"])
     ratios = ratios[np.isfinite(ratios)]

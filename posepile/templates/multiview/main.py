@@ -81,7 +81,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         size=size,
         world_up=SPEC.world_up,
     )
-    joints = (read_npy(files["joints"], POSES) * MM_PER_UNIT[UNIT]).astype(np.float32)
+    joints = np.float32(read_npy(files["joints"], POSES) * MM_PER_UNIT[UNIT])
     video = Video(files["video"], n_frames=len(joints), size=size)
     person = Track(np.arange(len(joints)), world_coords=joints)
     return [view_sequence(unit, video, camera, [person])]

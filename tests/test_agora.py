@@ -1,0 +1,97 @@
+"""AGORA: cameras by file name, masks by colour, bodies in the world, frames that must agree."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from posepile.bodies.models import body_joints
+from posepile.ds.agora import main, miniature
+from posepile.errors import CorruptInput
+from posepile.geometry.pictures import project
+
+HDRI = "ag_trainset_renderpeople_bfh_hdri_50mm_5_10_00007"
+CAM00 = "ag_trainset_3dpeople_bfh_archviz_5_10_cam00_00000"
+CAM02 = "ag_trainset_3dpeople_bfh_archviz_5_10_cam02_00031"
+GIRL = "ag_trainset_renderpeople_bfh_hdri_50mm_5_10_00024"
+AG2 = "ag_validationset_axyz_body_ag2_5_15_00002"
+FLOWERS = "ag_validationset_renderpeople_bfh_flowers_5_15_00049"
+
+
+def load(root):
+    options = main.Options()
+    units = main.list_units(root, options)
+    return [s for unit in units for s in main.load_unit(root, unit, options)]
+
+
+@pytest.fixture(scope="module")
+def sequences(raw_miniature, tmp_path_factory):
+    """What the reader says of a copy."""
+    root = tmp_path_factory.mktemp("data") / "agora"
+    shutil.copytree(raw_miniature("agora"), root)
+    return load(root)
+
+
+@pytest.fixture(scope="module")
+def examples(sequences):
+    """(Picture, person) -> camera, track, index in the track."""
+    found = {}
+    for sequence in sequences:
+        for track in sequence.tracks:
+            for k, frame in enumerate(track.frames):
+                stem, _, person = sequence.image_name(frame, track.person).rpartition("_")
+                key = stem.rpartition("/")[2], int(person.removesuffix(".jpg"))
+                found[key] = sequence.camera(frame), track, k
+    return found
+
+
+def test_who_is_left_out_and_why(sequences, examples):
+    assert [s.split for s in sequences] == ["train", "val"]
+    assert len(examples) == 18 and (HDRI, 2) in examples and (CAM02, 2) not in examples
+    dropped = {"invalid, or occluded by more than 75 %": 2, main.SMALL: 1}
+    assert [dict(s.dropped) for s in sequences] == [dropped, dropped]
+
+
+@pytest.mark.parametrize(
+    ("name", "focal", "place", "ahead"),
+    [
+        (HDRI, 50, (0, -1.7, 0), (0, 0, 1)),
+        (CAM00, 18, (-2.75, -2.65, 4), (0.6124, 0.5, -0.6124)),
+        (CAM02, 18, (1.7, -2.65, -4.9), (-0.6124, 0.5, 0.6124)),
+        (AG2, 28, (0, -1.7, 0), (0, 0.2588, 0.9659)),
+        (FLOWERS, 28, (-0.6, -1.8, 1.2), (0.4226, 0, 0.9063)),
+    ],
+)
+def test_the_name_of_a_picture_tells_its_camera(examples, name, focal, place, ahead):
+    camera, track, k = examples[name, 0]
+    lens = [[focal * 3840 / 36, 0, 1919.5], [0, focal * 3840 / 36, 1079.5], [0, 0, 1]]
+    np.testing.assert_allclose(camera.intrinsic_matrix, lens, atol=1e-3)
+    np.testing.assert_allclose(camera.t, 1000 * np.array(place), atol=0.1)
+    np.testing.assert_allclose(camera.R[2], ahead, atol=1e-4)
+    x, y, w, h = track.bbox[k]
+    off = (project(camera, track.world_coords[k][:24]) - [x, y]) / [w, h]
+    assert (off > -0.02).all() and (off < 1.02).all()
+
+
+@pytest.mark.parametrize("name", [HDRI, GIRL, CAM02, AG2])
+@pytest.mark.parametrize("person", [0, 1])
+def test_the_body_stands_where_the_joints_are(raw_miniature, examples, name, person):
+    _, track, k = examples[name, person]
+    body = track.parameters(k)
+    assert ("kid_factor" in body) == (person == 1 and name in (GIRL, CAM02))
+    assert (body["gender"] == "neutral") == (person == 1 and name == GIRL)
+    parts = ("pose", "shape", "trans", "expression", "kid_factor")
+    parameters = {key: np.asarray(body[key]) for key in parts if key in body}
+    models = raw_miniature("agora") / "body_models"
+    joints = body_joints("smplx", body["gender"], parameters, models_root=models)[0]
+    n = sum(j < 55 for j in miniature.KEPT)
+    found = 1000 * joints[miniature.KEPT[:n]]
+    np.testing.assert_allclose(found, track.world_coords[k][24 : 24 + n], atol=1)
+
+
+def test_frames_of_other_pictures_are_named(raw_miniature, tmp_path):
+    root = tmp_path / "agora"
+    shutil.copytree(raw_miniature("agora"), root)
+    (root / "SMPLX/validation_0_withjv.pkl").replace(root / "SMPLX/train_0_withjv.pkl")
+    with pytest.raises(CorruptInput, match=r"found ag_validationset.*; expected ag_trainset"):
+        load(root)

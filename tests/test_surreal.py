@@ -1,0 +1,101 @@
+"""SURREAL: pictures turned left for right, the body in the world, odd clips."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat
+
+from posepile.bodies.models import body_joints
+from posepile.ds.surreal import main, miniature
+from posepile.errors import CorruptInput
+from posepile.geometry.pictures import project
+from posepile.miniature import writers
+
+CLIP = "train/run0/01_01/01_01_c0001"
+
+
+@pytest.fixture
+def root(raw_miniature, tmp_path):
+    target = tmp_path / "surreal"
+    shutil.copytree(raw_miniature("surreal"), target)
+    return target
+
+
+def load(root, **options):
+    options = main.Options(**options)
+    units = main.list_units(root, options)
+    return {s.id: s for unit in units for s in main.load_unit(root, unit, options)}
+
+
+def rewrite(root, **values):
+    path = root / f"{CLIP}_info.mat"
+    info = {key: v for key, v in loadmat(path).items() if not key.startswith("__")}
+    writers.write_mat(path, info | values)
+
+
+def test_units_are_those_of_the_chosen_splits_and_runs_also_below_cmu(root):
+    everything = set(load(root))
+    assert len(everything) == 7
+    assert set(load(root, splits=["train"], runs=[1])) == {
+        "train/run1/ung_104_46/ung_104_46_c0003"
+    }
+    (root / "cmu").mkdir()
+    for split in ("train", "val", "test"):
+        (root / split).rename(root / "cmu" / split)
+    assert set(load(root)) == everything
+
+
+def test_the_camera_is_that_of_the_mirrored_picture(root):
+    sequence = load(root)[CLIP]
+    camera, (person,) = sequence.camera, sequence.tracks
+    np.testing.assert_allclose(camera.R, [[0, 0, 1], [0, 1, 0], [-1, 0, 0]], atol=1e-6)
+    lens = [[600, 0, 159.5], [0, 600, 119.5], [0, 0, 1]]
+    np.testing.assert_allclose(camera.intrinsic_matrix, lens, atol=1e-4)
+    stored = loadmat(root / f"{CLIP}_info.mat")["joints2D"].transpose(2, 1, 0)
+    expected = np.array([319.5, -0.5]) + stored[:, miniature.ORDER] * [-1, 1]
+    off = project(camera, person.world_coords) - expected
+    assert np.abs(off).max() < 0.51 and np.abs(off.mean(axis=(0, 1))).max() < 0.1
+
+
+def test_the_person_who_has_left_the_picture_has_no_box(root):
+    (person,) = load(root)[CLIP].tracks
+    assert [person.unusable(k) for k in (0, 12, 13)] == [None, None, "empty mask"]
+    x, _, w, _ = person.bbox[0]
+    middle = loadmat(root / f"{CLIP}_segm.mat")["segm_1"].nonzero()[1]
+    assert (x, x + w) == pytest.approx((318.5 - middle.max(), 319.5 - middle.min()), abs=0.51)
+
+
+@pytest.mark.parametrize("clip", [CLIP, "train/run1/ung_104_46/ung_104_46_c0003"])
+def test_the_body_stands_where_the_joints_are(root, clip):
+    (person,) = load(root)[clip].tracks
+    body, gender = person.parameters(2), ("female", "male")["104" in clip]
+    assert body["gender"] == gender
+    rest = {key: np.asarray(body[key]) for key in ("pose", "shape", "trans")}
+    models = root / "body_models"
+    found = body_joints("smpl", gender, rest, models_root=models).reshape(24, 3)
+    found = 1000 * found[miniature.ORDER]
+    np.testing.assert_allclose(found, person.world_coords[2], atol=1)
+
+
+def test_a_clip_of_one_frame_and_one_of_zeros(root):
+    clips = load(root)
+    assert len(clips["train/run0/01_01/01_01_c0002"].tracks[0].frames) == 1
+    assert np.isnan(clips["train/run2/01_01/01_01_c0001"].tracks[0].world_coords).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("gender", np.eye(14, 1, dtype=np.uint8), "gender: found [0, 1]"),
+        ("zrot", np.linspace(0, 1, 14, dtype=np.float32)[:, None], "the pose is not that"),
+        ("camLoc", np.float32([[5], [0.3], [0]]), "px from"),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_named(root, field, value, message):
+    rewrite(root, **{field: value})
+    with pytest.raises(CorruptInput, match=re.escape(message)) as error:
+        load(root, splits=["train"])
+    assert Path(f"{CLIP}_info.mat").name in str(error.value)
