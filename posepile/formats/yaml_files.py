@@ -123,16 +123,19 @@ def describe(
 class _NoKeyTwice(yaml.SafeLoader):
     """Refuses a key given twice, of which plain YAML silently keeps the last."""
 
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    def flatten_mapping(self, node):
+        # Merging (`<<`) puts keys into the node, so it is looked at once, before that.
+        if not hasattr(node, "looked_at"):
+            node.looked_at = True
+            seen = set()
+            for key_node, _ in node.value:
+                key = key_node.value
+                if isinstance(key, str) and key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} stands twice", key_node.start_mark
+                    )
+                seen.add(key if isinstance(key, str) else None)
+        super().flatten_mapping(node)
 
 
 def _model_of(model: Any, field: object) -> type[BaseModel] | None:
