@@ -1,5 +1,6 @@
 """A tiny made-up dataset of stills called ``fake``, whose recipe is not in any file."""
 
+import colorsys
 import json
 import sys
 import types
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 import posepile.ds
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
-from posepile.miniature import kit as miniature
+from posepile.miniature.shoot import Backdrop
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.run import commands, job, pack, process, results
 
@@ -35,12 +36,29 @@ def make_raw(root, n_units=3, n_frames=4):
         worlds = []
         for t in range(n_frames):
             world = POINTS + rng.uniform(-150, 150, 3) + [200 * t - 300, 0, 0]
-            image = miniature.background(*SIZE, seed=10 * u + t)
+            image = Backdrop(SIZE, seed=10 * u + t).image.copy()
             pixels = world[:, :2] / world[:, 2:] * FOCAL + [319.5, 239.5]
-            miniature.draw_person(image, pixels, [(0, 1), (1, 2), (1, 3)], 9)
+            draw_person(image, pixels, [(0, 1), (1, 2), (1, 3)], 9)
             cv2.imwrite(str(folder / f"{t}.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
             worlds.append(world.tolist())
         (folder / "world.json").write_text(json.dumps(worlds))
+
+
+def draw_person(image, joints, edges, radius):
+    """Draws grey limbs and a disc of its own colour for every joint."""
+
+    def point(p):
+        return tuple(round(float(v) * 256) for v in p)
+
+    for a, b in edges:
+        ends = point(joints[a]), point(joints[b])
+        cv2.line(image, *ends, (70, 70, 80), 2 * radius, cv2.LINE_8, 8)
+    for joint in joints:
+        cv2.circle(image, point(joint), radius * 256, (70, 70, 80), -1, cv2.LINE_8, 8)
+    for i, joint in enumerate(joints):
+        hue, value = (i * 0.61803398875) % 1.0, (1.0, 0.8)[i % 2]
+        color = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 1.0, value)]
+        cv2.circle(image, point(joint), round(0.6 * radius * 256), color, -1, cv2.LINE_AA, 8)
 
 
 def list_units(root, options):

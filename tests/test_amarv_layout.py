@@ -89,7 +89,7 @@ def test_both_stored_conventions_load_to_identical_cameras(made):
     first = AmarvLayout.model_validate(LAYOUT)
     second = AmarvLayout.model_validate(LAYOUT | {"camera": LAYOUT["camera"] | blender})
     for view in range(4):
-        a, b = (clips.load_camera(made, m, clip, view, (960, 720), 6) for m in (first, second))
+        a, b = (clips.load_camera(made, m, clip, view, (640, 480), 6) for m in (first, second))
         np.testing.assert_allclose(a.R, b.R, atol=1e-6)
         np.testing.assert_allclose(a.t, b.t, atol=1e-2)
         np.testing.assert_allclose(a.intrinsic_matrix, b.intrinsic_matrix, atol=1e-3)

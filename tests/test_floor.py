@@ -43,7 +43,7 @@ REASONS = {
         miniature.pickled.write_object_npy
         miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_csv
         miniature.writers.write_mat
-        miniature.writers.write_mat73 miniature.writers.write_npz miniature.writers.write_xml""",
+        miniature.writers.write_mat73 miniature.writers.write_xml""",
     "Aria glasses: their files and lens, which other recordings with them share": """
         geometry.fitting.fit_fisheye624 geometry.fitting.matrix_before_undistortion
         geometry.fitting.undistorted_matrix geometry.pictures.check_median_projection
@@ -80,8 +80,7 @@ REASONS = {
         shapes.described.units.require_pictures shapes.described.units.validate_once
         shapes.described.units.validated_clips shapes.described.validation.validate""",
     "a part of a miniature that is written by hand": """
-        miniature.actor.pose_tree miniature.actor.rotvec miniature.kit.joint_colors
-        miniature.kit.write_truth miniature.kit.write_video""",
+        miniature.actor.pose_tree miniature.actor.rotvec miniature.kit.look_at""",
 }
 FEW_USERS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 

@@ -1,42 +1,13 @@
-"""Kit for writing miniatures: drawn people with known joints, in any raw format.
+"""What drawing pictures and looking at them have in common: projection, texture, finding discs.
 
-A miniature is made from a dataset's card and knows nothing of the reader under test. For the same
-reason projection is written out here in plain numpy from the textbook formulas instead of using
-the camera library that the pipeline uses.
-
-A drawn person is a grey articulated figure on a textured background. Each joint is a disc of its
-own colour with a dark ring, so that a test can find it again in the final crop, whatever
-happened in between, and compare it with where the dataset says the joint is.
-
-``build(root, seed=0)`` in a dataset's ``miniature.py`` writes the raw files below ``root`` and
-``root/miniature_truth.json`` (see :func:`write_truth`).
+Projection is written out here in plain numpy from the textbook formulas instead of using the
+camera library that the pipeline uses, since a miniature knows nothing of the reader under test.
 """
 
 from __future__ import annotations
 
-import colorsys
-import json
-from collections.abc import Iterable
-from pathlib import Path
-
 import cv2
 import numpy as np
-
-from posepile.miniature import TRUTH
-
-
-def joint_colors(n_joints: int) -> np.ndarray:
-    """Colours that stay apart through a JPEG: uint8 RGB ``[n_joints, 3]``, deterministic.
-
-    >>> joint_colors(17).shape
-    (17, 3)
-    """
-    colors = []
-    for i in range(n_joints):
-        hue = (i * 0.61803398875) % 1.0
-        value = (1.0, 0.8)[i % 2]
-        colors.append([round(255 * c) for c in colorsys.hsv_to_rgb(hue, 1.0, value)])
-    return np.array(colors, np.uint8)
 
 
 def project(
@@ -97,78 +68,15 @@ def project(
     return np.stack([k[0, 0] * x + k[0, 1] * y + k[0, 2], k[1, 1] * y + k[1, 2]], axis=-1)
 
 
-def background(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """A soft greyish texture, uint8 RGB ``[height, width, 3]``; never of a joint's colour.
-
-    >>> background(64, 48).shape
-    (48, 64, 3)
-    """
-    grey = cv2.merge([background_grey(width, height, seed)] * 3)
-    return cv2.LUT(grey, BACKGROUND_TINT[:, None])
-
-
 def background_grey(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """The texture of :func:`background` before it gets its tint: uint8 ``[height, width]``."""
+    """A soft texture before it gets its tint: uint8 ``[height, width]``."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 150, (max(2, height // 120), max(2, width // 120), 1), np.uint8)
     return cv2.resize(coarse[..., 0], (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-# RGB of each grey of the background.
+# RGB of each grey of the texture; never of a joint's colour.
 BACKGROUND_TINT = (np.arange(256)[:, None] * np.array([1.0, 0.97, 0.92])).astype(np.uint8)
-
-
-def draw_person(
-    image: np.ndarray,
-    joints: np.ndarray,
-    edges: list[tuple[int, int]],
-    radius: float,
-    colors: np.ndarray | None = None,
-    discs: bool = True,
-) -> np.ndarray:
-    """Draws a figure into ``image`` in place and returns its silhouette.
-
-    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
-    >>> image = background(128, 112).copy()
-    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
-    >>> bool(silhouette[55, 65]), bool(silhouette[0, 0])
-    (True, False)
-
-    Args:
-        image: uint8 RGB ``[h, w, 3]``, contiguous.
-        joints: ``[J, 2]`` pixels, NaN = do not draw.
-        edges: Pairs of joint indices that limbs connect.
-        radius: Limb half-width in pixels; joint discs have 0.6 of it.
-        colors: uint8 RGB ``[J, 3]``, default :func:`joint_colors`.
-        discs: Draw the coloured joint discs.
-
-    Returns:
-        bool ``[h, w]``: the drawn pixels.
-    """
-    shift, one = 8, 256
-    colors = joint_colors(len(joints)) if colors is None else colors
-    mask = np.zeros(image.shape[:2], np.uint8)
-
-    def point(p):
-        return tuple(round(float(v) * one) for v in p)
-
-    ok = np.isfinite(joints).all(axis=-1)
-    thickness = max(1, round(2 * radius))
-    for a, b in edges:
-        if ok[a] and ok[b]:
-            for target, color in ((image, (70, 70, 80)), (mask, 1)):
-                cv2.line(
-                    target, point(joints[a]), point(joints[b]), color, thickness, cv2.LINE_8, shift
-                )
-    for j in np.flatnonzero(ok):
-        for target, color in ((image, (70, 70, 80)), (mask, 1)):
-            cv2.circle(target, point(joints[j]), round(radius * one), color, -1, cv2.LINE_8, shift)
-    if discs:
-        for j in np.flatnonzero(ok):
-            color = tuple(int(c) for c in colors[j])
-            center = point(joints[j])
-            cv2.circle(image, center, round(0.6 * radius * one), color, -1, cv2.LINE_AA, shift)
-    return mask.astype(bool)
 
 
 def find_joints(
@@ -179,11 +87,11 @@ def find_joints(
     A disc counts as found only when it is whole: its blob must be round and must not touch the
     border of the search window or another disc.
 
-    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
-    >>> image = background(128, 112).copy()
-    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
-    >>> bool(np.abs(find_joints(image, joints + 2, colors, search=12) - joints).max() < 0.5)
-    True
+    >>> image = np.full((112, 128, 3), 120, np.uint8)
+    >>> image = cv2.circle(image, (40, 30), 6, (255, 0, 0), -1)
+    >>> red = np.array([[255, 0, 0]])
+    >>> find_joints(image, np.array([[42.0, 32.0]]), red, search=12).round(1)
+    array([[40., 30.]])
 
     Args:
         image: uint8 RGB crop.
@@ -224,13 +132,13 @@ def find_joints(
 
 
 def find_silhouette(image: np.ndarray) -> np.ndarray:
-    """Finds figures drawn by :func:`draw_person` or the studio again by their colours.
+    """Finds drawn figures again by their colours.
 
-    >>> joints, colors = np.array([[40.0, 30], [90, 80]]), joint_colors(2)
-    >>> image = background(128, 112).copy()
-    >>> silhouette = draw_person(image, joints, [(0, 1)], 10, colors)
-    >>> bool((find_silhouette(image) == silhouette).mean() > 0.99)
-    True
+    >>> image = np.full((112, 128, 3), 120, np.uint8)
+    >>> image[20:60, 30:50] = 62
+    >>> silhouette = find_silhouette(image)
+    >>> bool(silhouette[40, 40]), bool(silhouette[40, 70])
+    (True, False)
 
     Args:
         image: uint8 RGB crop.
@@ -262,54 +170,3 @@ def look_at(
     x /= np.linalg.norm(x)
     rotation = np.stack([x, np.cross(z, x), z])
     return rotation, -rotation @ position
-
-
-def write_video(
-    path: Path, images: Iterable[np.ndarray], rate: int, options: dict[str, str]
-) -> None:
-    """Writes RGB images as an H.264 file, yuv420p; lossy, like any video.
-
-    >>> write_video(folder / "a.mp4", [background(64, 48)] * 3, 25, {"crf": "20"})
-    >>> (folder / "a.mp4").is_file()
-    True
-
-    Args:
-        path: The file; its folder is made if needed.
-        images: uint8 RGB ``[h, w, 3]``, all of one size.
-        rate: Frames per second.
-        options: Of libx264, e.g. ``crf``.
-    """
-    import av
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = None
-        for image in images:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=rate)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"preset": "ultrafast", "threads": "1", **options}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode())
-
-
-def write_truth(root: Path, *, counts: dict[str, int], **more) -> None:
-    """Writes ``root/miniature_truth.json``, what the generic contract test compares with.
-
-    >>> write_truth(folder, counts={"train": 2})
-    >>> (folder / "miniature_truth.json").is_file()
-    True
-
-    Args:
-        root: The miniature's raw folder.
-        counts: Number of packed examples expected per split under the dataset's default
-            configuration, worked out from the card.
-        **more: Optional facts: ``colors`` (``[J][3]`` of the drawn joints in the order of the
-            dataset's JointInfo; a null row is a joint that is not drawn as a disc),
-            ``raw_masks`` (true: the raw data has masks of the drawn silhouettes) and whatever the
-            dataset's own test needs.
-    """
-    text = json.dumps({"counts": counts, **more}, indent=1, sort_keys=True)
-    (Path(root) / TRUTH).write_text(text + "\n")

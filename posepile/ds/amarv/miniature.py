@@ -1,208 +1,144 @@
-"""Writes a tiny AMARV in the layout that configs/amarv_layout.yaml proposes.
+"""A tiny AMARV in the layout that configs/amarv_layout.yaml proposes, with its motions and labels.
 
-Two sources with two clips each, four views, six frames. The extrinsics are stored twice, as OpenCV
+Two sources with two clips each, four views, six frames. The cameras are stored twice, as OpenCV
 world-to-camera matrices in metres (``*_cam.json``, which the manifest names) and as Blender
-camera-to-world matrices in centimetres (``*_cam_blender.json``); both are the same cameras.
+camera-to-world matrices in centimetres (``*_cam_blender.json``).
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from posepile.miniature.kit import (
-    background,
-    draw_person,
-    joint_colors,
-    look_at,
-    project,
-    write_truth,
-    write_video,
-)
+from posepile.miniature import actor, rig, writers
+from posepile.miniature.bodies import JOINT_NAMES, make_model
+from posepile.miniature.shoot import Actor, Backdrop, Shot, shoot
+from posepile.miniature.skeleton import make_figure
+from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
+from posepile.miniature.video import write_video
 
-SIZE = (960, 720)
-DEPTH_SIZE = (240, 180)
-FPS = 30
-# Metres along x, the same for all joints: by the 100 mm rule frames 0, 2 and 4 are kept.
-SHIFTS = (0.0, 0.06, 0.12, 0.18, 0.24, 0.30)
+SIZE, DEPTH_SIZE = (640, 480), (160, 120)
+FPS, AMASS_RATE = 30, 120.0
+N_FRAMES, FIRST_AMASS_FRAME = 6, 8
 VIEW_ANGLES = (-32, -11, 11, 32)  # degrees around the person
-FIRST_AMASS_FRAME = 8
-AMASS_RATE = 120.0
-# clip id -> (AMASS path, BABEL split or None)
-CLIPS = {
-    "CMU/walk": ("CMU/01/01_01_poses.npz", "train"),
-    "CMU/sit": ("CMU/02/02_01_poses.npz", "val"),
+FIGURE = make_figure(JOINT_NAMES["smplh"])
+HANDS = [(20, 27), (21, 42)]  # from the wrist to the end of the middle finger
+FIGURE = dataclasses.replace(FIGURE, edges=[*FIGURE.edges, *HANDS])
+CLIPS = (  # clip id, AMASS path, side in BABEL, split, gender
+    ("CMU/walk", "CMU/01/01_01_poses.npz", "train", "train", b"female"),
+    ("CMU/sit", "CMU/02/02_01_poses.npz", "val", "val", "male"),
     # BABEL has this subject on both sides; it goes where its first motion is
-    "KIT/left": ("KIT/10/LeftTurn01_poses.npz", "train"),
-    "KIT/right": ("KIT/10/RightTurn01_poses.npz", "val"),
-}
-BODY_PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]
+    ("KIT/left", "KIT/10/LeftTurn01_poses.npz", "train", "train", "male"),
+    ("KIT/right", "KIT/10/RightTurn01_poses.npz", "val", "train", "male"),
+)
+# Of the frames of CMU/walk; motion time of frame t is 8/120 + t/30 seconds
+ACTIVITIES = ["walk", "walk", "walk|turn", "walk|turn", "turn", "unknown"]
 
 
 def build(root: Path, seed: int = 0) -> None:
-    """Writes the raw files and ``miniature_truth.json`` below ``root``."""
-    root = Path(root)
-    rng = np.random.default_rng(seed)
-    for i, (clip, (amass_path, _)) in enumerate(CLIPS.items()):
-        write_clip(root, clip, i, rng)
-        write_amass(root / "amass" / amass_path, rng, bytes_gender=i == 0)
-    name_map = {
-        clip: {"amass_path": path, "start_t": FIRST_AMASS_FRAME / AMASS_RATE}
-        for clip, (path, _) in CLIPS.items()
-    }
-    (root / "name_map.json").write_text(json.dumps(name_map, indent=1))
+    """Writes the miniature below ``root``; the seed is that of poses and scenes."""
+    root, rng, sequences, name_map = Path(root), np.random.default_rng(seed), {}, {}
+    for clip, amass_path, _, split, gender in CLIPS:
+        joints = write_motion(root / "amass" / amass_path, gender, rng)
+        start = np.array(FIRST_AMASS_FRAME)
+        writers.write_npz(root / f"{clip}_pose.npz", joints=joints / 1000, start=start)
+        name_map[clip] = {"amass_path": amass_path, "start_t": FIRST_AMASS_FRAME / AMASS_RATE}
+        cameras, boxes = {}, {}
+        for view, angle in enumerate(VIEW_ANGLES):
+            target = (0, 0, 980 + rng.uniform(-30, 30))
+            position = rig.around(target, 2900, angle, 190)
+            camera = cameras[str(view)] = rig.make_camera(SIZE, position, target, focal=600)
+            first, backdrop = 23 * len(sequences), Backdrop(SIZE, seed + len(sequences))
+            pictures = [
+                shoot(backdrop, camera, [Actor(pose, FIGURE)], first + t)
+                for t, pose in enumerate(joints)
+            ]
+            seen = [picture.people[0] for picture in pictures]
+            masks = [np.uint8(255) * cv2.merge([np.uint8(s.mask(SIZE))] * 3) for s in seen]
+            write_video(root / f"{clip}_rgb_v{view}.mp4", pictures, FPS, crf=14)
+            write_video(root / f"{clip}_mask_v{view}.mp4", masks, FPS, crf=10)
+            edges = np.array([shot.box() for shot in seen])
+            boxes[str(view)] = np.hstack([edges[:, :2], edges[:, 2:] - edges[:, :2]])
+            for t, shot in enumerate(seen):
+                depth = root / f"{clip}_depth_v{view}" / f"{t:06d}.png"
+                writers.write_png(depth, draw_depth(shot))
+            kept = [(t, 0) for t in frames_kept(joints)]
+            sequences[f"{clip}/v{view}"] = SequenceTruth(split, kept, first)
+        writers.write_json(root / f"{clip}_bbox.json", boxes)
+        write_cameras(root / clip, cameras)
+    writers.write_json(root / "name_map.json", name_map, indent=1)
     write_babel(root / "babel_v1.0_release")
-    kept = 3
-    write_truth(
-        root,
-        counts={"train": 3 * 4 * kept, "val": 4 * kept, "test": 0},
-        colors=[*joint_colors(22).tolist(), *[None] * 30],
-        raw_masks=True,
-        # of the frames of CMU/walk; motion time of frame t is 8/120 + t/30 seconds
-        activities=["walk", "walk", "walk|turn", "walk|turn", "turn", "unknown"],
-    )
+    pattern = r"/(?P<sequence>\w+/\w+/v\d)/(?P<frame>\d+)\.jpg$"
+    more = {"raw_masks": True, "facts": {"activities": ACTIVITIES}}
+    write_truth(root, make_truth(FIGURE, pattern, sequences, **more))
 
 
-def write_clip(root: Path, clip: str, number: int, rng: np.random.Generator) -> None:
-    """Writes all modalities of all views of one clip."""
-    stem = root / clip
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    body = standing_body() * (1 + 0.02 * number)
-    joints = np.stack([body + np.array([shift - 0.15, 0, 0]) for shift in SHIFTS])
-    np.savez(f"{stem}_pose.npz", joints=joints, start=np.array(FIRST_AMASS_FRAME))
-    cameras = {str(v): make_camera(np.deg2rad(a)) for v, a in enumerate(VIEW_ANGLES)}
-    write_cameras(stem, cameras)
-    edges = [(p, j) for j, p in enumerate(BODY_PARENTS) if p >= 0]
-    boxes = {}
-    for view, (intrinsics, extrinsics) in cameras.items():
-        images, silhouettes, boxes[view] = [], [], []
-        depth_folder = Path(f"{stem}_depth_v{view}")
-        depth_folder.mkdir(exist_ok=True)
-        backdrop = background(*SIZE, seed=10 * number + int(view))
-        for t, points in enumerate(joints):
-            rotation, translation = extrinsics[:3, :3], extrinsics[:3, 3]
-            pixels = project(points, intrinsics, rotation, translation)
-            z = (points @ rotation.T + translation)[:, 2]
-            image = backdrop.copy()
-            silhouette = draw_person(image, pixels[:22], edges, radius=22.0)
-            images.append(image)
-            silhouettes.append(np.repeat(np.uint8(255 * silhouette)[..., None], 3, axis=-1))
-            ys, xs = np.nonzero(silhouette)
-            box = xs.min() - 0.5, ys.min() - 0.5, np.ptp(xs) + 1, np.ptp(ys) + 1
-            boxes[view].append([float(x) for x in box])
-            depth = draw_depth(pixels[:22], z[:22], edges)
-            cv2.imwrite(str(depth_folder / f"{t:06d}.png"), depth)
-        write_video(Path(f"{stem}_rgb_v{view}.mp4"), images, FPS, {"crf": "10"})
-        write_video(Path(f"{stem}_mask_v{view}.mp4"), silhouettes, FPS, {"crf": "10"})
-    Path(f"{stem}_bbox.json").write_text(json.dumps(boxes))
+def write_motion(path: Path, gender: str | bytes, rng: np.random.Generator) -> np.ndarray:
+    """Writes an AMASS motion of 40 frames; returns joints ``[6, 52, 3]`` of what a clip shows, mm.
+
+    Every fourth frame is shown; those between two of them are like the earlier one.
+    """
+    motion = actor.move(N_FRAMES, int(rng.integers(1000)), at=(0, 0, 950), step_mm=54, swing=0.06)
+    poses = np.array([actor.body_rotvecs(motion, t, 52) for t in range(N_FRAMES)])
+    poses[:, 22:] = rng.normal(0, 0.1, (N_FRAMES, 30, 3))
+    betas, trans = rng.normal(0, 0.5, 16), motion.positions / 1000 + (0, 0, 0.22)
+    step = round(AMASS_RATE / FPS)
+    shown = np.clip((np.arange(40) - FIRST_AMASS_FRAME) // step, 0, N_FRAMES - 1)
+    writers.write_npz(
+        path, poses=poses[shown].reshape(40, 156), trans=trans[shown], betas=betas,
+        gender=np.array(gender), mocap_framerate=np.array(AMASS_RATE), dmpls=np.zeros((40, 8)),
+    )  # fmt: skip
+    model = make_model("smplh16", seed=2 if gender == "male" else 3)
+    bodies = [(pose, betas, at) for pose, at in zip(poses, trans, strict=True)]
+    return 1000 * np.array([actor.pose_body(model, *b, vertices=False)[0] for b in bodies])
 
 
-def standing_body() -> np.ndarray:
-    """52 joints in metres, z up, facing -y, left at +x; finger joints close to the wrists."""
-    half = {
-        1: (0.09, -0.06),
-        4: (0.15, -0.44),
-        7: (0.19, -0.78),
-        10: (0.30, -0.86),
-        13: (0.10, 0.39),
-        16: (0.20, 0.46),
-        18: (0.36, 0.27),
-        20: (0.50, 0.06),
-    }
-    joints = np.zeros((52, 3))
-    for index, height in ((3, 0.10), (6, 0.20), (9, 0.30), (12, 0.50), (15, 0.64)):
-        joints[index, 2] = height
-    for index, (x, z) in half.items():
-        joints[index], joints[index + 1] = (x, 0, z), (-x, 0, z)
-    joints[22:37] = joints[20]
-    joints[37:52] = joints[21]
-    return joints + np.array([0, 0, 0.95])
-
-
-def make_camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Intrinsics and OpenCV world-to-camera matrix (metres) of a camera that looks at the body."""
-    intrinsics = np.array([[900.0, 0, 479.5], [0, 900.0, 359.5], [0, 0, 1]])
-    target = np.array([0, 0, 0.85])
-    center = target + 2.4 * np.array([np.sin(angle), -np.cos(angle), 0.08])
-    extrinsics = np.eye(4)
-    extrinsics[:3, :3], extrinsics[:3, 3] = look_at(center, target)
-    return intrinsics, extrinsics
-
-
-def write_cameras(stem: Path, cameras: dict) -> None:
+def write_cameras(stem: Path, cameras: dict[str, rig.RigCamera]) -> None:
     """Writes the cameras in both conventions."""
     opencv = {
-        "K": {v: k.tolist() for v, (k, _) in cameras.items()},
-        "extrinsics": {v: e.tolist() for v, (_, e) in cameras.items()},
+        "K": {view: camera.intrinsics for view, camera in cameras.items()},
+        "extrinsics": {view: camera.matrix(1000) for view, camera in cameras.items()},
     }
-    Path(f"{stem}_cam.json").write_text(json.dumps(opencv))
-    blender = {"focal_mm": {}, "matrix_world": {}}
-    for v, (intrinsics, extrinsics) in cameras.items():
-        matrix = np.linalg.inv(extrinsics)
-        matrix[:3, 1:3] *= -1  # a Blender camera looks along -z with y up
-        matrix[:3, 3] *= 100
-        blender["matrix_world"][v] = matrix.tolist()
-        blender["focal_mm"][v] = 36.0 * intrinsics[0, 0] / SIZE[0]
-    Path(f"{stem}_cam_blender.json").write_text(json.dumps(blender))
+    writers.write_json(stem.with_name(f"{stem.name}_cam.json"), opencv)
+    # A Blender camera looks along -z with y up.
+    turn = np.diag([1, -1, -1, 1])
+    blender = {
+        "focal_mm": {v: 36.0 * c.intrinsics[0, 0] / SIZE[0] for v, c in cameras.items()},
+        "matrix_world": {v: np.linalg.inv(c.matrix(10)) @ turn for v, c in cameras.items()},
+    }
+    writers.write_json(stem.with_name(f"{stem.name}_cam_blender.json"), blender)
 
 
-def draw_depth(pixels: np.ndarray, z: np.ndarray, edges: list) -> np.ndarray:
-    """16-bit millimetres: a wall at 4 m with the limbs 90 mm in front of their joints."""
+def draw_depth(shot: Shot) -> np.ndarray:
+    """Returns millimetres as uint16: a wall at 5 m, the limbs 90 mm in front of their joints."""
     scale = DEPTH_SIZE[0] / SIZE[0]
-    depth = np.full(DEPTH_SIZE[::-1], 4000.0, np.float32)
-    small = (pixels + 0.5) * scale - 0.5
-    for a, b in sorted(edges, key=lambda e: -z[list(e)].mean()):
-        ends = [tuple(round(float(c)) for c in small[i]) for i in (a, b)]
-        value = 1000 * float(z[[a, b]].mean()) - 90
-        cv2.line(depth, *ends, value, max(1, round(44 * scale)))
+    depth = np.full(DEPTH_SIZE[::-1], 5000.0, np.float32)
+    points, z = np.round((shot.points + 0.5) * scale - 0.5).astype(int), shot.depth
+    for a, b in sorted(FIGURE.edges, key=lambda e: -z[list(e)].mean()):
+        cv2.line(depth, points[a].tolist(), points[b].tolist(), z[[a, b]].mean() - 90, 5)
     return depth.astype(np.uint16)
-
-
-def write_amass(path: Path, rng: np.random.Generator, bytes_gender: bool) -> None:
-    """Writes a motion file; the root stands the body up in a world with z up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    poses = rng.normal(0, 0.05, (40, 156))
-    poses[:, :3] = np.pi / 2, 0, 0
-    np.savez(
-        path,
-        poses=poses,
-        trans=rng.normal(0, 0.1, (40, 3)),
-        betas=rng.normal(0, 1, 16),
-        gender=np.array(b"female") if bytes_gender else np.array("male"),
-        mocap_framerate=np.array(AMASS_RATE),
-        dmpls=np.zeros((40, 8)),
-    )
 
 
 def write_babel(folder: Path) -> None:
     """Writes train.json and val.json; only ``CMU/walk`` has labels in time, which overlap."""
-    folder.mkdir(parents=True, exist_ok=True)
 
-    def label(category, start=None, end=None):
-        times = {} if start is None else {"start_t": start, "end_t": end}
+    def label(category: str, **times: float) -> dict:
         return {"raw_label": category, "proc_label": category, "act_cat": [category], **times}
 
     files: dict[str, dict] = {"train": {}, "val": {}}
-    for sid, (clip, (path, split)) in enumerate(CLIPS.items()):
-        segments = None
-        if clip == "CMU/walk":
-            labels = [label("turn", 0.12, 0.215), label("walk", 0.0, 0.18)]
-            segments = {"anntr_id": "a", "mul_act": True, "labels": labels}
-        files[split][str(sid)] = {
+    for sid, (clip, path, side, *_) in enumerate(CLIPS):
+        labels = [label("turn", start_t=0.12, end_t=0.215), label("walk", start_t=0, end_t=0.18)]
+        segments = {"anntr_id": "a", "mul_act": True, "labels": labels}
+        files[side][str(sid)] = {
             "babel_sid": sid,
             "url": "",
             "feat_p": f"{path.split('/')[0]}/{path}",
             "dur": 0.33,
             "seq_ann": {"anntr_id": "b", "mul_act": False, "labels": [label(clip[4:])]},
-            "frame_ann": segments,
+            "frame_ann": segments if clip == "CMU/walk" else None,
         }
     for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+        writers.write_json(folder / f"{name}.json", content, indent=1)

@@ -168,6 +168,8 @@ def _measure(
         measured["rise"] += list(
             data.world_coords[frames, head] - data.world_coords[frames][:, feet].mean(axis=1)
         )
+    # Fingers, whose names are numbered, are most of the joints and little of the silhouette.
+    body = [j for j, joint in enumerate(joint_names) if not joint[-1].isdigit()]
     rays = defaultdict(list)
     for v in clip.views:
         size, masks, depth = data.sizes[v], None, None
@@ -189,7 +191,7 @@ def _measure(
                 measured[f"inside {v}"].append(good.mean() >= JOINTS_SHARE)
             center = _silhouette_center(mask, box)
             if center is not None:
-                middle = np.nanmean(joints, axis=0)
+                middle = np.nanmean(joints[body], axis=0)
                 rays[t].append(ray_distance(camera, center, middle))
             if depth is not None:
                 stored = values_at(points, size, depth[t])
