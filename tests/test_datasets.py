@@ -93,7 +93,8 @@ def test_keyword_arguments_reach_the_dataset_module(root, recipe):
 
 def test_import_errors_inside_a_dataset_module_are_shown(root, recipe):
     recipe("zz_five", "import a_module_that_does_not_exist")
-    with pytest.raises(ModuleNotFoundError, match="a_module_that_does_not_exist"):
+    missing = "main.py, line 1: ModuleNotFoundError: .*a_module_that_does_not_exist"
+    with pytest.raises(UsageError, match=missing):
         datasets3d.get_dataset("zz_five")
 
 

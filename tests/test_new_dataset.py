@@ -185,7 +185,7 @@ def test_a_wrong_entry_point_is_one_line(entry, capsys, value, message):
         command(["list"])
     assert end.value.code == 1
     out = capsys.readouterr().out
-    assert "zz_b         cannot be read: UsageError" in out and "coco" in out
+    assert "zz_b         cannot be read: entry point" in out and message in out and "coco" in out
 
 
 def test_ours_come_before_those_of_others(tmp_path, entry, monkeypatch):
