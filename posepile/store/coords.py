@@ -15,8 +15,10 @@ def as_compact_float(coords: np.ndarray) -> np.ndarray:
     coords = np.asarray(coords)
     if coords.dtype == np.float32:
         return coords
+    if coords.dtype != np.float16:
+        coords = coords.astype(np.float64, copy=False)
     single = coords.astype(np.float32)
-    if coords.dtype != np.float64 or not coords.size:
+    if coords.dtype == np.float16 or not coords.size:
         return single
     error = np.abs(single.astype(np.float64) - coords)
     return coords if np.any(error > FLOAT32_TOLERANCE_MM) else single
@@ -40,6 +42,8 @@ class SparseCoords:
     __module__ = "posepile.datasets3d"  # the name in pickles
 
     def __init__(self, coords: np.ndarray):
+        if coords.dtype.kind != "f":  # has no NaN for what is missing
+            coords = as_compact_float(coords)
         self.shape = coords.shape
         self.i_valid_joints = np.where(~np.any(np.isnan(coords), axis=-1))[0].astype(np.uint16)
         self.valid_coords = np.ascontiguousarray(coords[self.i_valid_joints])
