@@ -249,6 +249,14 @@ def test_masks_and_positions_are_indices(lists, mask, positions):
     assert [ex for ex in ours if ex is not MADE[0]] == rest
 
 
+def test_numbers_of_numpy_are_numbers(lists):
+    train = lists[0]
+    assert train[np.int64(3)] == train[3] and train[np.array(2)] == train[2]
+    assert train[True] == train[1]
+    assert names(np.int64(2) * train) == names(train * np.int32(2)) == names(train) * 2
+    assert [ex.image_path for ex in np.asarray(train[:2])] == names(train[:2])
+
+
 def test_wrong_indices_are_refused_as_by_a_list(lists):
     train = lists[0]
     for index, error in (

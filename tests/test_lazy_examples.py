@@ -128,6 +128,10 @@ def test_no_value_can_be_changed_in_place(dataset):
             ):
                 with pytest.raises(UsageError, match=r"ex\.load\(\)"):
                     change(dictionary)
+        if hasattr(ex, "world_coords") and hasattr(ex.world_coords, "invalidate_coords"):
+            with pytest.raises(UsageError, match=r"ex\.load\(\)"):
+                ex.world_coords.invalidate_coords([1])
+            ex.load().world_coords.invalidate_coords([1])
         assert values_of(ex) == before
 
 

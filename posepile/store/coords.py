@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from posepile.errors import UsageError
+
 # Float32 is given up for coordinates when it would move a point by more than this (millimetres).
 FLOAT32_TOLERANCE_MM = 0.01
 
@@ -64,7 +66,16 @@ class SparseCoords:
         return result
 
     def invalidate_coords(self, i_bad_coords: Iterable[int]) -> None:
-        """Takes out the given joints."""
+        """Takes out the given joints.
+
+        Raises:
+            UsageError: The coordinates are those of a dataset, which are read-only.
+        """
+        if not self.valid_coords.flags.writeable:
+            raise UsageError(
+                "these coordinates belong to an example of a dataset and are read-only; change "
+                "those of ex = ex.load(), which examples[i] = ex puts into the dataset"
+            )
         keep = ~np.isin(self.i_valid_joints, list(i_bad_coords))
         self.i_valid_joints = self.i_valid_joints[keep]
         self.valid_coords = np.ascontiguousarray(self.valid_coords[keep])

@@ -28,6 +28,7 @@ class ExampleList(MutableSequence):
     """
 
     __slots__ = ("_codes", "_n", "_objects", "_sources", "_starts", "_tidy_at")
+    __array_ufunc__ = None  # a NumPy number times a list is the list's business
 
     def __init__(self, source: Any = None, rows: range | np.ndarray | None = None):
         self._sources = [] if source is None else [source]
