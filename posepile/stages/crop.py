@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def run(task: Task) -> None:
         if doubts.first is not None:
             where, example = doubts.first
             plausible.refuse_if_many(where, counts.selected, counts.dropped, example, params.check)
+        plausible.refuse_unfit_boxes(doubts.where, doubts.shares, params.check)
         if detections is not None and counts.notes["box from detection"]:
             counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
         writer.close(task.result())
@@ -89,9 +90,13 @@ class Doubts:
     Attributes:
         limbs: Indices of the joints of arms and legs.
         first: The first finding: file, and where in it and what.
+        shares: Of each other person, the share of joints in their box.
+        where: A file of the unit.
     """
 
     limbs: np.ndarray
+    shares: list[float] = field(default_factory=list)
+    where: str = ""
     first: tuple[str, str] | None = None
 
 
@@ -118,7 +123,9 @@ def crop_frame(
         (points if has_joints(s) else None, box)
         for s, points, box in zip(group, joints, boxes, strict=True)
     ]
-    faults = plausible.check_views(people, frame.size, doubts.limbs, params.check)
+    faults, shares = plausible.check_views(people, frame.size, doubts.limbs, params.check)
+    doubts.shares += shares
+    doubts.where = doubts.where or source_name(sequence, index)
     for i, (reason, text) in faults.items():
         counts.dropped[reason] += 1
         doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))

@@ -55,7 +55,7 @@ MAX_DISTANCE_MM = 1e6
 MIN_EXTENT_MM = 20  # of five joints; the smallest child's hand has twice as much
 # In units of the longer side: how far around the box joints count as inside, and how much longer
 # or shorter the box of the limbs may be. Half of a person may be hidden, or most of them.
-BOX_MARGIN, BOX_SIZES = 0.25, (1 / 12, 6)
+BOX_MARGIN, USUAL_BOX_MARGIN, BOX_SIZES = 0.25, 0.05, (1 / 12, 6)
 FEW = 2  # so many implausible frames say nothing about a unit, unless there are no others
 
 
@@ -70,7 +70,10 @@ class CheckParams(BaseModel):
         bone_change: A bone is implausible if it differs from its median length in the track by
             more than this share of it …
         bone_change_mm: … and by more than this.
-        joints_in_box: Share of the joints in the picture that must be in the box or near it.
+        joints_in_box: Share of a person's joints in the picture that must be in the box or near
+            it.
+        usual_joints_in_box: The same for half of a unit's people, much nearer: when views or
+            recordings are mixed up, joints are not far from boxes of the same studio.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +83,7 @@ class CheckParams(BaseModel):
     bone_change: float = Field(0.5, ge=0)
     bone_change_mm: float = Field(150.0, ge=0)
     joints_in_box: float = Field(0.2, ge=0, le=1)
+    usual_joints_in_box: float = Field(0.7, ge=0, le=1)
 
 
 def check_poses(
@@ -129,8 +133,8 @@ def check_views(
     size: tuple[int, int],
     limbs: np.ndarray,
     params: CheckParams,
-) -> dict[int, tuple[str, str]]:
-    """Returns which people of a frame cannot be where their box says.
+) -> tuple[dict[int, tuple[str, str]], list[float]]:
+    """Returns which people of a frame cannot be where their box says, and how well the others fit.
 
     Args:
         people: Joints ``[J, 2]`` in pixels, NaN = missing, and box x, y, width, height of each;
@@ -140,19 +144,20 @@ def check_views(
         params: Limits.
 
     Returns:
-        Position in ``people`` -> the reason, and what was found there.
+        Position in ``people`` -> the reason, and what was found there; and for each other one the
+        share of the joints in the picture that are in the box, or hardly outside.
     """
     known = [i for i, (points, box) in enumerate(people) if points is not None and box is not None]
     if not known:
-        return {}
+        return {}, []
     points = np.array([people[i][0] for i in known], np.float64)
     boxes = np.array([people[i][1] for i in known], np.float64)
     longer = boxes[:, 2:].max(axis=1)
-    margin = BOX_MARGIN * longer[:, None]
-    low, high = boxes[:, :2] - margin, boxes[:, :2] + boxes[:, 2:] + margin
+    low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    outside = np.maximum(low - points, points - high).max(axis=-1) / longer[:, None]
     pictured = inside(points, size)
-    boxed = pictured & ((points >= low[:, None]) & (points <= high[:, None])).all(axis=-1)
-    n_pictured, n_boxed = pictured.sum(axis=1), boxed.sum(axis=1)
+    n_pictured = pictured.sum(axis=1)
+    n_boxed = (pictured & (outside <= BOX_MARGIN)).sum(axis=1)
     faults: dict[int, tuple[str, str]] = {}
     _add(faults, n_pictured == 0, NOT_IN_PICTURE, lambda k: "no joint is in the picture")
     few = (n_pictured > FEW) & (n_boxed < params.joints_in_box * n_pictured)
@@ -175,7 +180,9 @@ def check_views(
         (ratio > BOX_SIZES[1], BOX_TOO_LARGE),
     ):
         _add(faults, wrong, reason, lambda k: text.format(boxes[k].round().tolist(), ratio[k]))
-    return {known[k]: fault for k, fault in faults.items()}
+    shares = (pictured & (outside <= USUAL_BOX_MARGIN)).sum(axis=1) / np.maximum(n_pictured, 1)
+    fitting = [float(share) for k, share in enumerate(shares) if k not in faults]
+    return {known[k]: fault for k, fault in faults.items()}, fitting
 
 
 def check_camera(camera: deltacamera.Camera | None, where: str) -> None:
@@ -220,6 +227,28 @@ def refuse_if_many(
         hint="units, axes, joint order, boxes or camera are not what the recipe takes them for, "
         "or the files are of different recordings; if they are right, raise check.max_share",
     )
+
+
+def refuse_unfit_boxes(where: str, shares: List[float], params: CheckParams) -> None:
+    """Sets a unit aside of which boxes and joints are near each other, but do not fit.
+
+    Args:
+        where: The unit's file, for the message.
+        shares: As :func:`check_views` gives them, of the whole unit.
+        params: Limits.
+
+    Raises:
+        CorruptInput: Half of the people have less than ``usual_joints_in_box`` in their box.
+    """
+    usual = float(np.median(shares)) if len(shares) > FEW else 1.0
+    if usual < params.usual_joints_in_box:
+        raise CorruptInput(
+            where,
+            f"half of {len(shares)} people have at most {usual:.0%} of their joints in their box; "
+            f"expected at least {params.usual_joints_in_box:.0%}",
+            hint="boxes, poses and camera are of different views or recordings; if they are "
+            "right, lower check.usual_joints_in_box",
+        )
 
 
 @dataclass(frozen=True)
