@@ -119,16 +119,7 @@ def crop_frame(
         plausible.check_camera(camera, f"{source_name(sequence, index)}, frame {index}")
     joints = [project_joints(s, camera) for s in group]
     boxes = choose_boxes(group, joints, detected, frame.size, params.box, params.detect, counts)
-    people = [
-        (points if has_joints(s) else None, box)
-        for s, points, box in zip(group, joints, boxes, strict=True)
-    ]
-    faults, shares = plausible.check_views(people, frame.size, doubts.limbs, params.check)
-    doubts.shares += shares
-    doubts.where = doubts.where or source_name(sequence, index)
-    for i, (reason, text) in faults.items():
-        counts.dropped[reason] += 1
-        doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
+    faults = doubtful(task, sequence, index, frame, group, joints, boxes, doubts)
 
     planned = []
     for i, (selected, box) in enumerate(zip(group, boxes, strict=True)):
@@ -150,6 +141,32 @@ def crop_frame(
         data = jpeg.encode(image, params.crop.jpeg_quality)
         results.append((make_record(task, sequence, selected, camera, frame, plan), data))
     return results
+
+
+def doubtful(
+    task: Task,
+    sequence: Sequence,
+    index: int,
+    frame: Frame,
+    group: list[Selected],
+    joints: list[np.ndarray | None],
+    boxes: list[np.ndarray | None],
+    doubts: Doubts,
+) -> set[int]:
+    """Returns who of a frame is not plausible, and counts them."""
+    if not task.params.check.enabled:
+        return set()
+    people = [
+        (points if has_joints(s) else None, box)
+        for s, points, box in zip(group, joints, boxes, strict=True)
+    ]
+    faults, shares = plausible.check_views(people, frame.size, doubts.limbs, task.params.check)
+    doubts.shares += shares
+    doubts.where = doubts.where or source_name(sequence, index)
+    for i, (reason, text) in faults.items():
+        task.counts.dropped[reason] += 1
+        doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
+    return set(faults)
 
 
 def has_joints(selected: Selected) -> bool:

@@ -20,7 +20,7 @@ from posepile.store.parts import write_part
 if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
-VERSION = 1
+VERSION = 2
 
 
 def identity(params: StageParams) -> dict[str, Any]:
@@ -49,6 +49,8 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
     params, spec, counts = task.params, task.spec, task.counts
     before = counts.selected
     selected = selected_examples(sequence, params.select, task.exclusions, counts)
+    if not params.check.enabled:
+        return selected
     by_track: dict[int, list[int]] = {}
     for i, choice in enumerate(selected):
         by_track.setdefault(id(choice.track), []).append(i)

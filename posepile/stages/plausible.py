@@ -63,6 +63,7 @@ class CheckParams(BaseModel):
     """Keys below ``check:`` in a dataset's configuration.
 
     Attributes:
+        enabled: False = nothing is checked, nothing dropped.
         max_share: Share of a unit's selected person-frames that may be implausible; if more are,
             the unit is set aside as corrupt. 1 = any.
         statures: Metres: smallest and largest stature of the people in the dataset, from which
@@ -78,6 +79,7 @@ class CheckParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    enabled: bool = True
     max_share: float = Field(0.2, ge=0, le=1)
     statures: tuple[float, float] = (0.7, 2.3)
     bone_change: float = Field(0.5, ge=0)
