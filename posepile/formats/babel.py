@@ -6,13 +6,13 @@ Punnakkal et al., BABEL: Bodies, Action and Behavior with English Labels, CVPR 2
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import CorruptInput
+from posepile.formats.text_files import read_json
 
 JOINT = "|"  # between labels that hold at the same time
 
@@ -40,6 +40,7 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
     >>> label = {"act_cat": ["walk"], "proc_label": "walk"}
     >>> motion = {"feat_p": "CMU/CMU/01/01_01_poses.npz", "dur": 2.0}
     >>> motion["seq_ann"] = {"labels": [label]}
+    >>> import json
     >>> _ = (folder / "train.json").write_text(json.dumps({"7": motion}))
     >>> load_babel(folder, ["train.json"])["CMU/01/01_01_poses.npz"].whole
     ('walk',)
@@ -59,12 +60,7 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
     for name in split_files:
         path = folder / name
         hint = f"download BABEL (https://babel.is.tue.mpg.de/data.html) and extract it to {folder}"
-        try:
-            data = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise CorruptInput(path, "BABEL labels are missing", hint=hint) from None
-        except ValueError as e:
-            raise CorruptInput(path, f"not valid JSON: {e}", hint=hint) from e
+        data = read_json(path, {"*": {"*": None}}, hint=hint)
         split = path.stem.removeprefix("extra_")
         if split not in ("train", "val", "test"):
             raise CorruptInput(path, "file name does not say train, val or test")

@@ -223,6 +223,7 @@ def quarantine_lost(
         # What the files contain is not known here; their sizes and times must do.
         "key": {**keys.shared, "unit": row.digest()},
         "inputs": [_stamped(name, run) for name in row.names],
+        "exclusions": keys.exclusions_digest(),
     }
     with results.unit_lock(run.work, row.id, wait=False) as held:
         if held:

@@ -11,6 +11,7 @@ from posepile.ds.amarv.layout import AmarvLayout, NameEntry
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats import babel
+from posepile.formats.text_files import read_json
 from posepile.shapes.described.layout import Clip
 
 
@@ -69,12 +70,10 @@ def load_labels(
     names, entries = layout.name_map, {}
     if isinstance(names, str):
         path = layout.base(root) / names
+        hint = "write it, or correct name_map in the manifest"
         try:
-            names = pydantic.TypeAdapter(dict[str, NameEntry]).validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise CorruptInput(
-                path, "file is missing", hint="write it, or correct name_map in the manifest"
-            ) from None
+            names = read_json(path, hint=hint)
+            names = pydantic.TypeAdapter(dict[str, NameEntry]).validate_python(names)
         except pydantic.ValidationError as e:
             first = e.errors()[0]
             where = ".".join(map(str, first["loc"])) or "file"
