@@ -269,6 +269,49 @@ class Expected(Strict):
         return None
 
 
+class StatedCount(Strict):
+    """How many of something there are as the authors of a dataset state; a run compares.
+
+    Attributes:
+        what: What is counted, in plain words.
+        of: ``units`` of work; ``files`` on the disk; ``annotated`` person-frames before selection;
+            ``examples`` as packed.
+        parts: Units whose ids have so many components in common count once (subjects); None = all.
+        files: Pattern of the files.
+        train: The number, as are ``val``, ``test`` and ``all``; a split without one is not
+            compared.
+        source: Where the number is stated.
+    """
+
+    what: str
+    of: Literal["units", "files", "annotated", "examples"] = "units"
+    parts: Annotated[int, Field(ge=1)] | None = None
+    files: Pattern | None = None
+    train: Annotated[int, Field(ge=0)] | None = None
+    val: Annotated[int, Field(ge=0)] | None = None
+    test: Annotated[int, Field(ge=0)] | None = None
+    all: Annotated[int, Field(ge=0)] | None = None
+    source: str = ""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers that are stated, by split or ``all``."""
+        found = {name: getattr(self, name) for name in ("train", "val", "test", "all")}
+        return {name: n for name, n in found.items() if n is not None}
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.of == "files") != (self.files is not None):
+            raise ValueError("files, and only they, need a pattern: of: files, files: <pattern>")
+        if self.of == "files" and list(self.numbers) != ["all"]:
+            raise ValueError("files are counted as a whole: all")
+        if self.parts is not None and self.of != "units":
+            raise ValueError("parts are those of the ids of units")
+        if not self.numbers:
+            raise ValueError("needs a number: train, val, test or all")
+        return self
+
+
 def _expected(value):
     return {"path": value} if isinstance(value, str) else value
 
@@ -294,6 +337,7 @@ class Sources(Strict):
             ``absent`` are relative to the first of them that holds any of it.
         layout: The expected tree once everything is in place.
         ignore: Files that may lie there and are nobody's business.
+        counts: Numbers that the authors state.
     """
 
     dataset: Name
@@ -305,6 +349,7 @@ class Sources(Strict):
     roots: Annotated[list[RelativePath], Field(min_length=1)] = Field(["."])
     layout: list[Annotated[Expected, BeforeValidator(_expected)]] = Field(default_factory=list)
     ignore: Patterns = Field(default_factory=list)
+    counts: list[StatedCount] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _distinct(self):
