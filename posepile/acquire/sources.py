@@ -91,10 +91,13 @@ class Extract(Strict):
 
     Attributes:
         to: Folder below the raw folder.
-        strip_prefix: Leading folders of the member names that are dropped; patterns allowed. A
-            member that is not below it is an error.
+        strip_prefix: Leading folders of the member names that are dropped; patterns allowed, and
+            ``**`` for all folders. A member that is not below it is an error.
         format: ``auto`` goes by the first bytes.
         members: Only members matching one of these patterns (before the prefix is dropped).
+        inner: Members matching one of these patterns are archives themselves: what is in them is
+            extracted to ``to`` in their place. What matches neither these nor ``members`` is left
+            out.
         password: Credential name of an encrypted archive's password.
         keep: Keep the archive after extraction.
         max_bytes: Upper limit of what may come out, against archive bombs; otherwise 200 times the
@@ -105,8 +108,9 @@ class Extract(Strict):
 
     to: RelativePath = "."
     strip_prefix: RelativePath = ""
-    format: Literal["auto", "tar", "zip"] = "auto"
+    format: Literal["auto", "tar", "zip", "7z"] = "auto"
     members: Patterns = Field(default_factory=list)
+    inner: Patterns = Field(default_factory=list)
     password: Name | None = None
     keep: bool = True
     max_bytes: Size | None = None
