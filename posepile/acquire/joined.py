@@ -48,6 +48,12 @@ def parts_of(archive: Path) -> list[Path]:
     return parts if archive.suffix == ".001" else [*parts, archive]
 
 
+def is_archive_name(name: str) -> bool:
+    """Returns whether a file is an archive by its name, or the part of one that stands for all."""
+    endings = r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)(\.001)?"
+    return bool(re.fullmatch(endings, name, re.IGNORECASE))
+
+
 def is_later_part(path: Path) -> bool:
     """Returns whether a file is a part of an archive that goes by the name of another one."""
     suffix = path.suffix.lower()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import urllib.parse
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posepile.acquire.credentials import have_credentials, variable_names
+from posepile.acquire.joined import is_archive_name
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.patterns import below, find_matches
 from posepile.acquire.places import Place, part_path
@@ -23,8 +23,6 @@ from posepile.errors import UsageError
 
 # Of sources that differ only in the values of their entry, so many lines.
 SHOWN_ALIKE = 4
-
-_ARCHIVE_NAME = re.compile(r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def archives_of(source: Source, root: Path) -> list[str]:
     if source.url:
         return [source.path]
     found = {m for place in source.places for m in find_matches(root, place.path)}
-    return sorted(m for m in found if _ARCHIVE_NAME.fullmatch(m))
+    return sorted(m for m in found if is_archive_name(m))
 
 
 def record_name(source: Source, archive: str) -> str:
@@ -171,7 +169,7 @@ def record_name(source: Source, archive: str) -> str:
 def _hand_archives_extracted(source: Source, root: Path) -> bool:
     names = set(record_names(root, f"{source.name}--*"))
     names |= {record_name(source, a) for a in archives_of(source, root)}
-    archives = [p for p in source.places if _ARCHIVE_NAME.fullmatch(p.path)]
+    archives = [p for p in source.places if is_archive_name(p.path)]
     others = [p for p in source.places if p not in archives]
     return (
         len(names) >= max(sum(p.min for p in archives), 1)
