@@ -8,7 +8,7 @@ import sys
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from posepile.acquire.credentials import have_credentials, variable_names
@@ -69,7 +69,28 @@ def plan(sources: Sources, root: Path, only: Iterable[str] | None = None) -> lis
         UsageError: ``only`` names something that does not exist.
     """
     root, lock = Path(root), read_lock(root)
-    return [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+    decisions = [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+    return _settle(decisions, root)
+
+
+def _settle(decisions: list[Decision], root: Path) -> list[Decision]:
+    """Leaves out what need not be asked for, of sources that stand for each other."""
+    by_hand = {d.source.name: d.action == "manual" for d in decisions}
+    kept, covered = [], {}
+    for d in decisions:
+        others = by_hand.keys() & set(d.source.instead_of)
+        begun = bool(record_names(root, f"{d.source.name}--*"))
+        if others and (d.action == "manual" or not (begun or any(by_hand[n] for n in others))):
+            continue  # not there, or the others are there by themselves
+        if d.action != "manual":
+            covered |= dict.fromkeys(others, d.source.places[0].path)
+        kept.append(d)
+    return [
+        replace(d, action="have", reason=f"comes in {covered[d.source.name]}", total=0)
+        if d.action == "manual" and d.source.name in covered
+        else d
+        for d in kept
+    ]
 
 
 def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) -> Decision:
