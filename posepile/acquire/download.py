@@ -321,7 +321,7 @@ def _verify(job: _Job, work: _Work) -> None:
             fault = place.fault(path, measured)
             if fault:
                 # What only a person can fetch is never to be deleted on our advice.
-                again = "delete it and run the download again, or " if source.url else ""
+                again = "move it away and run the download again, or " if source.url else ""
                 raise CorruptInput(path, fault, hint=f"{again}put the right one there")
             remember(job.root, match, source=source.name, origin=origin, measured=measured)
 

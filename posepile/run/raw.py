@@ -31,7 +31,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
         return
     if (run.root / TRUTH).is_file():
         raise UsageError(
-            f"{run.root} holds the miniature; remove it or set another DATA_ROOT before "
+            f"{run.root} holds the miniature; move it away or set another DATA_ROOT before "
             f"downloading {run.name}"
         )
     sources = dataset_dir(run.name) / "sources.yaml"
