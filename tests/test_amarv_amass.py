@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posepile.bodies.amass import find_amass
-from posepile.ds.amarv import unlock
+from posepile.ds.amarv import main, unlock
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats import babel
 
@@ -98,6 +98,10 @@ def test_a_mistyped_amass_folder_is_not_searched_elsewhere(tmp_path, monkeypatch
     with pytest.raises(UsageError, match=f"{by}: {wrong}: found") as e:
         find_amass(tmp_path / "amarv", None if "AMASS_ROOT" in by else wrong)
     assert e.value.exit_code == 2
+    amass_root = None if "AMASS_ROOT" in by else wrong
+    for stage in (main.download, main.plan, main.calibrate):
+        with pytest.raises(UsageError, match=by):
+            stage(tmp_path / "amarv", main.Options(amass_root=amass_root))
 
 
 def times(start, end):
@@ -226,12 +230,16 @@ def test_a_refused_password_names_the_files_that_do_not_fit(tmp_path, capsys):
         unlock.unlock(root, str(amass))
     assert unlock.main(["--files", str(amass)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 19
+    Options = main.Options
+    assert not any("does not fit" in x for x in main.plan(root, Options(amass_root=str(amass))))
     (amass / "MPI_mosh").rename(amass / "MoSh")
     np.savez(
         amass / "SFU/0005/0005_2FeetJump001_poses.npz",
         poses=np.zeros((2, 165)),
         **{"mocap_framerate": 120.0},
     )
+    plan = main.plan(root, Options(amass_root=str(amass)))
+    assert len([x for x in plan if "does not fit: " in x]) == 2
     for archive in ("a.zip", "b.7z"):
         if archive == "b.7z":
             (folder / "a.zip").unlink()

@@ -63,7 +63,7 @@ def members(
             "or later"
         )
     form = archive_format(archive) if form == "auto" else form
-    with damage_reported(archive, encrypted=form == "zip" and is_encrypted(archive)):
+    with damage_reported(archive, encrypted=lambda: form == "zip" and is_encrypted(archive)):
         if form == "zip":
             found = zip_members(archive, password)
         elif form == "7z":

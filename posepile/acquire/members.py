@@ -109,15 +109,20 @@ def link_target(path: str, info: tarfile.TarInfo) -> str:
 
 
 @contextlib.contextmanager
-def damage_reported(archive: Path | str, *, encrypted: bool = False) -> Iterator[None]:
+def damage_reported(
+    archive: Path | str, *, encrypted: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Turns what libraries say of damaged archives into one sentence.
 
     Args:
         archive: What the sentence is about.
-        encrypted: A wrong password looks like damage too: one in 256 passes the check of the
-            classic zip encryption, every one that of 7z.
+        encrypted: Asked at damage whether it is; a wrong password looks like damage too, where it
+            passes the check of the classic zip encryption, as one in 256 does.
     """
-    hint = f"or the password is wrong; otherwise {REFETCH}" if encrypted else REFETCH
+
+    def hint() -> str:
+        return f"or the password is wrong; otherwise {REFETCH}" if encrypted() else REFETCH
+
     try:
         yield
     except (
@@ -130,7 +135,7 @@ def damage_reported(archive: Path | str, *, encrypted: bool = False) -> Iterator
         lzma.LZMAError,
         zlib.error,
     ) as e:
-        raise CorruptInput(archive, f"truncated or damaged ({one_line(e)})", hint=hint) from None
+        raise CorruptInput(archive, f"truncated or damaged ({one_line(e)})", hint=hint()) from None
     except NotImplementedError as e:
         raise CorruptInput(
             archive,
@@ -145,4 +150,4 @@ def damage_reported(archive: Path | str, *, encrypted: bool = False) -> Iterator
         if e.errno is not None:
             raise
         # This is how bz2 reports invalid data.
-        raise CorruptInput(archive, f"damaged ({e})", hint=hint) from None
+        raise CorruptInput(archive, f"damaged ({e})", hint=hint()) from None

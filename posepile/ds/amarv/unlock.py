@@ -55,7 +55,9 @@ def unlock(root: Path, amass_root: str | None) -> list[str]:
     Raises:
         WorkError: An archive is damaged, or encrypted and AMASS (or part of it) is missing, or
             the password that AMASS gives is not its own; says which files of AMASS are doubtful.
+        UsageError: The folder of AMASS that is named does not exist.
     """
+    amass = find_amass(root, amass_root)  # a mistyped folder is told before all else
     folder, lines = root / "archives", []
     names = sorted(name for name in names_in(folder) if (folder / name).is_file())
     for name in names:
@@ -65,35 +67,36 @@ def unlock(root: Path, amass_root: str | None) -> list[str]:
                 lines.append(f"{name}: not an archive by its name, left alone")
             continue
         try:
-            result = extract_archive(archive, root, password=lambda: _password(root, amass_root))
+            result = extract_archive(archive, root, password=lambda: _password(root, amass))
         except (UsageError, CorruptInput) as e:
-            found = find_amass(root, amass_root)
-            if found is None or not is_encrypted(archive):
+            if amass is None or not is_encrypted(archive):
                 raise
-            raise WorkError(f"{e}. {judge_password_files(found)}") from None
+            raise WorkError(f"{e}. {judge_password_files(amass)}") from None
         state = "was extracted before" if result.done_before else "extracted"
         lines.append(f"{name}: {state}, {len(result.files)} files")
     return lines
 
 
-def _password(root: Path, amass_root: str | None) -> Secret:
-    found = find_amass(root, amass_root)
-    if found is None:
+def _password(root: Path, amass: Path | None) -> Secret:
+    if amass is None:
         raise WorkError(
             f"{root / 'archives'}: the archives are unlocked with a password made from AMASS, "
             "which was not found; set AMASS_ROOT or dataset.amass_root to its folder"
         )
-    return Secret(archive_password(found))
+    return Secret(archive_password(amass))
 
 
-def judge_password_files(amass_root: Path) -> str:
-    """Returns which of the 19 files do not fit what is known of the author's, as a sentence.
+def doubtful_files(amass_root: Path) -> list[str]:
+    """Returns which of the 19 files do not fit what is known of the author's, and why.
 
     The MD5 sums that the author had are not published, so content can only be judged by its kind.
     """
-    found, _ = find_password_files(amass_root)
-    doubts = []
-    for relative, path in zip(PASSWORD_FILES, found, strict=True):
+    index, doubts = AmassIndex(amass_root), []
+    for relative in PASSWORD_FILES:
+        path = index.find(relative)
+        if path is None:
+            doubts.append(f"{relative}: missing")
+            continue
         if path != amass_root / relative:
             doubts.append(f"{relative}: found as {path.relative_to(amass_root)}")
         try:
@@ -101,7 +104,12 @@ def judge_password_files(amass_root: Path) -> str:
                 read_amass(path)
         except CorruptInput as e:
             doubts.append(f"{relative}: {e.reason}")
-    if doubts:
+    return doubts
+
+
+def judge_password_files(amass_root: Path) -> str:
+    """Returns what can be said of the 19 files when their password is refused."""
+    if doubts := doubtful_files(amass_root):
         return f"Of the 19 AMASS files that it is made from, these do not fit: {'; '.join(doubts)}"
     return (
         "All 19 AMASS files that it is made from lie where the author had them and are SMPL+H "
