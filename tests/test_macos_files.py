@@ -87,6 +87,20 @@ def test_a_littered_raw_folder_gives_the_same(name, raw_miniature, tmp_path):
     assert reports[0].counts == reports[1].counts and reports[0].notes == reports[1].notes
 
 
+def test_the_same_bytes_are_packed(miniature, run_main, tmp_path):
+    """The whole job on a littered folder, with the smallest of the datasets."""
+    root = tmp_path / "data"
+    shutil.copytree(miniature("coco") / "coco", root / "coco")
+    litter(root / "coco")
+    run_main("coco", root, "--miniature", "--quiet", "--jobs", "1")
+    clean, littered = (
+        {p.name: p.read_bytes() for p in folder.glob("coco.barecat-shard*")}
+        for folder in (miniature("coco"), root)
+    )
+    assert clean and littered == clean
+    assert (root / "coco" / "._miniature_truth.json").is_file()  # was not made anew
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_a_littered_archive_of_a_dataset_gives_the_same_files(kind, raw_miniature, tmp_path):
     """As an archive that somebody has packed again under macOS."""
