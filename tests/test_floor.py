@@ -38,7 +38,7 @@ REASONS = {
         evaluation.results.average evaluation.results.average_by
         evaluation.results.write_result""",
     "a file format in which several datasets of the cards are published, one of them here": """
-        formats.derived.derived_rows formats.matlab_files.read_mat formats.mocap_files.read_cdf
+        formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.read_rows formats.text_files.read_xml
         miniature.pickled.write_object_npy
         miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_csv

@@ -1,18 +1,23 @@
 """What is there twice under one name is refused, with both places; nothing overwrites silently."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
 
-from posepile.ds.aspset.main import load_split
+from posepile.ds.agora.main import frame_file
+from posepile.ds.aspset.main import data_dir, load_split
 from posepile.ds.egoexo4d import annotations, aria, takes
 from posepile.ds.genebody import subjects
 from posepile.ds.h36m.main import Options, find, list_units
+from posepile.ds.panoptic.main import body_files
 from posepile.errors import CorruptInput
 from posepile.formats.aria_files import read_aria_lens
+from posepile.formats.derived import derived_rows
 from posepile.formats.folders import files_by_number, numbered_files
 from posepile.formats.keys import by_name, by_number
+from posepile.formats.numpy_files import load_npz
 from posepile.formats.text_files import iter_json, read_json
 
 
@@ -114,3 +119,44 @@ def test_a_clip_that_a_split_file_lists_twice_is_refused(tmp_path):
     (tmp_path / "splits.csv").write_text("a,0001,train,all\nb,0001,val,all\na,0001,test,mid\n")
     with pytest.raises(CorruptInput, match="a 0001 mid: found at line 1 and at line 3"):
         load_split(tmp_path / "splits.csv")
+
+
+def test_files_at_two_of_their_places_are_refused(tmp_path):
+    bodies = tmp_path / "170221_a" / "hdPose3d_stage1_coco19"
+    (bodies / "hd").mkdir(parents=True)
+    for name in ("body3DScene_00000101.json", "hd/body3DScene_00000100.json"):
+        (bodies / name).touch()
+    names = [file.name[-8:] for file in body_files(tmp_path / "170221_a")]
+    assert names == ["100.json", "101.json"], "one recording in two folders"
+    (bodies / "hd/body3DScene_00000101.json").touch()
+    with pytest.raises(CorruptInput, match=r"frame 101: found at .*19/body3D.* and at .*/hd/body"):
+        body_files(tmp_path / "170221_a")
+
+    (tmp_path / "SMPL").mkdir()
+    for name in ("train_0_withjv.pkl", "train_0_SMPL_withjv.pkl"):
+        (tmp_path / "SMPL" / name).touch()
+    with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: the frame of a part: found"):
+        frame_file(tmp_path, "SMPL", "train_0")
+
+    (tmp_path / "ASPset-510").mkdir()
+    (tmp_path / "ASPset-510" / "splits.csv").touch()
+    (tmp_path / "data").symlink_to(tmp_path / "ASPset-510")
+    assert data_dir(tmp_path) == tmp_path / "data", "a link to the same is no second place"
+    (tmp_path / "splits.csv").touch()
+    with pytest.raises(CorruptInput, match=r"splits\.csv: the dataset: found here and at .*data"):
+        data_dir(tmp_path)
+
+
+def test_rows_of_one_picture_are_refused(tmp_path):
+    (tmp_path / "big.pkl").touch()
+    rows = [{"image": "a.png"}, {"image": "b.png"}, {"image": "a.png"}]
+    with pytest.raises(CorruptInput, match=r"big\.pkl: image a\.png: found at row 0 and at row 2"):
+        derived_rows([tmp_path / "big.pkl"], tmp_path / "work", lambda: rows, "image", 2)
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=1, y=2)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as z, np.errstate(all="ignore"):
+        z.writestr("x", z.read("y.npy"))
+    with pytest.raises(CorruptInput, match=r"array x: found at member 0 and at member 2"):
+        load_npz(tmp_path / "a.npz")

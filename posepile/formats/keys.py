@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from posepile.errors import CorruptInput
@@ -87,3 +88,28 @@ def by_name(folder: str | os.PathLike, key_of: Callable[[str], Any]) -> dict[Any
     """
     named = ((key_of(name), name, name) for name in sorted(names_in(folder)))
     return by_key((entry for entry in named if entry[0] is not None), folder, "file of")
+
+
+def only_one(paths: Iterable[Path], what: str) -> Path | None:
+    """Returns the one of some places at which something is; None if it is at none of them.
+
+    >>> (folder / "data").mkdir()
+    >>> only_one([folder / "data", folder / "dataset"], "the labels").name
+    'data'
+
+    Args:
+        paths: Where it may lie, as people's disks and releases differ.
+        what: What that is, for the message.
+
+    Raises:
+        CorruptInput: It is at two of them, and these are not links to the same.
+    """
+    found = [path for path in map(Path, paths) if path.name in names_in(path.parent)]
+    other = next((path for path in found[1:] if not os.path.samefile(found[0], path)), None)
+    if other is not None:
+        raise CorruptInput(
+            other,
+            f"{what}: found here and at {found[0]}; expected once",
+            hint="move the one that does not belong there out of the raw folder",
+        )
+    return found[0] if found else None

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from posepile.acquire.patterns import below, find_matches
-from posepile.acquire.sources import Sources, StatedCount, load_sources
+from posepile.acquire.sources import Sources, load_sources
+from posepile.acquire.stated import StatedCount
 from posepile.config import NoOptions, load_config
 from posepile.ds import dataset_dir
 from posepile.miniature import TRUTH

@@ -15,8 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import CorruptInput
-from posepile.files import names_in
-from posepile.formats.keys import by_key
+from posepile.formats.keys import by_key, only_one
 from posepile.formats.mocap_files import read_c3d
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_csv, read_json
@@ -132,9 +131,9 @@ def data_dir(root: Path) -> Path:
     The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
     places are in use on people's disks.
     """
-    for folder in (root / "data", root / "ASPset-510", root):
-        if "splits.csv" in names_in(folder):
-            return folder
+    places = (folder / "splits.csv" for folder in (root / "data", root / "ASPset-510", root))
+    if found := only_one(places, "the dataset"):
+        return found.parent
     raise CorruptInput(
         root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
     )
