@@ -142,6 +142,7 @@ SETTINGS = {
     "vp9 hidden": ("webm", "libvpx-vp9", {"g": "16", "lag-in-frames": "12", "cpu-used": "8"}, {}),
     "mpeg4 avi": ("avi", "mpeg4", {"g": "10", "bf": "2"}, {}),
     "mpeg4 mp4": ("mp4", "mpeg4", {"g": "10", "bf": "2"}, {}),
+    "mpeg4 tiny": ("mkv", "mpeg4", {"g": "24", "bf": "1"}, {}),
     "mpeg2 mkv": ("mkv", "mpeg2video", {"g": "9", "bf": "2"}, {}),
     "mpeg2 stream": ("ts", "mpeg2video", {"g": "9", "bf": "2"}, {}),
     "mjpeg": ("avi", "mjpeg", {}, {}),

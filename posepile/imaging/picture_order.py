@@ -81,12 +81,12 @@ class PictureOrder:
     def _rank_by_type(self, data: bytes, n: int) -> None:
         code, place, shift, mask = _TYPED[self._codec]
         at = data.find(code)
+        self._ranks.append(2 * n)
         if data.count(code) != 1 or at + place >= len(data) or len(data) < _NOT_CODED:
             self._known = False
             return
         kind = data[at + place] >> shift & mask
         # A reference is put out when the next one comes, after the B pictures between them
-        self._ranks.append(2 * n)
         if kind != (2 if self._codec == "mpeg4" else 3):
             if self._held is not None:
                 self._ranks[self._held] = 2 * n - 1
