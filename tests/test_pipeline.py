@@ -123,6 +123,18 @@ def test_one_broken_still_is_quarantined_and_the_run_fails(fake, capsys):
     assert entry["file"] == "seq1/2.jpg" and entry["frame"] == 2 and entry["reason"]
 
 
+def test_a_still_with_a_harmless_flaw_is_used_and_counted_as_a_note(fake):
+    file = fake / "fake" / "seq1" / "2.jpg"
+    data = file.read_bytes()
+    assert data.endswith(b"\xff\xd9")
+    file.write_bytes(data[:-2])
+    manifest, _ = process_and_pack(fake)
+    assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
+    notes = manifest["splits"]["train"]["notes"]
+    assert notes["picture with missing end mark after the last pixel"] == 1
+    assert manifest["splits"]["train"]["quarantined"] == []
+
+
 def test_a_mask_of_another_size_costs_its_picture_only(fake, monkeypatch):
     def masked(root, unit, options):
         (sequence,) = load_unit(root, unit, options)
