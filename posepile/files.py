@@ -139,6 +139,12 @@ def names_in(folder: str | os.PathLike) -> frozenset[str]:
         return frozenset()
 
 
+def file_named(folder: Path, *names: str) -> Path | None:
+    """Returns the file in a folder that has one of some names, the first of them; else None."""
+    there = names_in(folder)
+    return next((folder / name for name in names if name in there), None)
+
+
 def presence() -> Callable[[Path], bool]:
     """Returns a function that says whether a file is there and lists each folder only once."""
     names = functools.cache(names_in)
