@@ -177,6 +177,8 @@ class Track:
         motion_coords: ``[n, J', 3]`` millimetres that motion-adaptive selection compares; None =
             ``world_coords``.
         activity: One label, or one per annotated frame.
+        one_person: Whether it is the same person in all frames, whose bones then keep their
+            lengths; False for unrelated pictures.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
     """
@@ -191,6 +193,7 @@ class Track:
     densepose: Callable[[int], tuple | None] | None = None
     motion_coords: np.ndarray | None = None
     activity: str | list[str] = "unknown"
+    one_person: bool = True
     unusable: Callable[[int], str | None] | None = None
 
 

@@ -71,10 +71,11 @@ REASONS = {
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
         geometry.cameras.resize_intrinsics geometry.rotations.rotvec_matrix""",
-    "for the rooms above: shapes, acquire and checking": """
+    "for the rooms above: shapes, acquire, stages and checking": """
         formats.folders.numbered_files formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
-        geometry.agreement.values_at geometry.pictures.project_frames miniature.marks.person_color
+        geometry.agreement.values_at geometry.pictures.project_frames
+        geometry.rotations.check_rotation miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """

@@ -131,6 +131,28 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="link exists"):
         new_dataset("link", "coco", tmp_path)
+    for place in (tmp_path / "mine" / "main.py", tmp_path / "mine" / "main.py" / "deeper"):
+        with pytest.raises(UsageError, match=r"--at .*/main\.py is no folder; name a folder"):
+            new_dataset("other", "coco", place)
+
+
+def test_folders_that_are_not_there_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path / "nowhere"))
+    message = f"POSEPILE_DATASETS names {tmp_path}/nowhere, which is no folder"
+    with pytest.raises(UsageError, match=message):
+        posepile.ds.load_recipe("mydata")
+    with pytest.raises(SystemExit):
+        command(["list"])
+    assert capsys.readouterr().err == f"POSEPILE_DATASETS: {tmp_path}/nowhere is no folder\n"
+
+
+def test_a_unit_that_there_is_not_is_a_mistake_in_main(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path))
+    folder = new_dataset("parsecs", "multiview", tmp_path)
+    text = (folder / "main.py").read_text()
+    (folder / "main.py").write_text(text.replace('UNIT = "mm"', 'UNIT = "parsec"'))
+    with pytest.raises(UsageError, match=r"main\.py, line \d+: KeyError: 'parsec'"):
+        posepile.ds.load_recipe("parsecs")
 
 
 # ---------------------------------------------------------------- entry points

@@ -44,7 +44,7 @@ OTHERWISE_KNOWN = {
     "posepile.models.weights",
 }
 # The version of the selection is in the keys of all later stages, too.
-SELECTION = {f"posepile.stages.{n}" for n in ("examples", "exclusions", "select")}
+SELECTION = {f"posepile.stages.{n}" for n in ("examples", "exclusions", "plausible", "select")}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

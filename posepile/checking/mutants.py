@@ -102,6 +102,8 @@ class Base:
             "dataset": (self.config["dataset"] or {}) | {"root": str(self.root / self.name)},
             # Within this process, where the recipe is wrapped.
             "run": self.config["run"] | {"isolate": False},
+            # It would see some of the faults first; here the questions are asked.
+            "check": {"enabled": False},
         }
         path = self.work / "config.yaml"
         path.write_text(yaml.safe_dump(config))

@@ -99,8 +99,19 @@ def make_parser() -> argparse.ArgumentParser:
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
     new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
-    new.add_argument("--like", choices=("multiview", "stills", "coco"), required=True)
-    new.add_argument("--at", type=Path, default=Path("."), metavar="DIR", help="default: here")
+    new.add_argument(
+        "--like",
+        choices=("multiview", "stills", "coco"),
+        required=True,
+        help="calibrated videos; pictures with a camera and bodies each; COCO's annotation files",
+    )
+    new.add_argument(
+        "--at",
+        type=Path,
+        default=Path("."),
+        metavar="DIR",
+        help="folder to make it in; default: .",
+    )
     add_check_options(
         add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
     )

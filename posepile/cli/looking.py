@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from posepile.cli.builds import build_of, make_run, packed_archive
 from posepile.errors import PosePileError
@@ -10,9 +11,11 @@ from posepile.errors import PosePileError
 
 def cmd_list(args: argparse.Namespace) -> int:
     """Lists dataset names with kind and licence; exit 1 if a recipe cannot be imported."""
-    from posepile.ds import dataset_names, load_recipe
+    from posepile.ds import dataset_names, load_recipe, missing_folders
 
     code = 0
+    for folder in missing_folders():
+        print(f"POSEPILE_DATASETS: {folder} is no folder", file=sys.stderr)
     for name in dataset_names():
         try:
             spec = load_recipe(name).SPEC

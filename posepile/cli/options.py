@@ -28,9 +28,13 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="override a key of configs/<name>.yaml; may be repeated",
+        help="override a key of the dataset's configuration; may be repeated",
     )
-    parser.add_argument("--config", type=Path, help="another file than configs/<name>.yaml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="another file than config.yaml in the dataset's folder, or configs/<name>.yaml",
+    )
     add_variant(parser)
 
 

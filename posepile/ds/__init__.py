@@ -37,6 +37,11 @@ def dataset_names() -> list[str]:
     return sorted(found | _entry_points().keys())
 
 
+def missing_folders() -> list[str]:
+    """Returns what ``POSEPILE_DATASETS`` names and is no folder."""
+    return [folder for folder in _folders() if not os.path.isdir(folder)]
+
+
 def build_name(name: str, variant: str | None) -> str:
     """Returns the name of a build: that of the dataset, and of the variant if there is one."""
     return name if variant is None else f"{name}@{variant}"
@@ -74,7 +79,10 @@ def dataset_dir(name: str) -> Path:
         return Path(__path__[0], name)
     close = difflib.get_close_matches(name, names, 1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}")
+    lacking = "".join(
+        f"; POSEPILE_DATASETS names {folder}, which is no folder" for folder in missing_folders()
+    )
+    raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}{lacking}")
 
 
 def load_recipe(name: str) -> ModuleType:

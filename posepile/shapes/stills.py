@@ -234,6 +234,7 @@ def _track(index: int, by_frame: dict[int, Person]) -> Track:
         parameters=_called(people, "parameters"),
         densepose=_called(people, "densepose"),
         activity=activities if len(set(activities)) > 1 else activities[0],
+        one_person=False,
     )
 
 

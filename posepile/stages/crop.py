@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from posepile.errors import CorruptInput
 from posepile.imaging import cropping, jpeg
 from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
+from posepile.stages import plausible
 from posepile.stages.boxes import choose_boxes, project_joints
 from posepile.stages.detect import needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
-from posepile.stages.examples import by_frame, selected_examples, source_name
+from posepile.stages.examples import by_frame, describe, plausible_examples, source_name
+from posepile.stages.plausible import Bones
 from posepile.stages.select import Selected
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
@@ -42,12 +45,15 @@ def run(task: Task) -> None:
     detections = task.detections
     if needs_detector(params) and detections is None:
         detections = Detections(task.detector().label)
+    doubts = Doubts(Bones.of(task.spec.joint_info).limbs)
     with PartWriter(task.out) as writer:
         for i, sequence in enumerate(task.sequences()):
-            selected = selected_examples(sequence, params.select, task.exclusions, counts)
+            selected = plausible_examples(task, sequence)
             groups = dict(by_frame(selected))
             if not groups:
                 continue
+            if not callable(sequence.camera):
+                plausible.check_camera(sequence.camera, source_name(sequence))
             counts.frames_read += len(groups)
             with open_frames(sequence.frames, threads=task.threads) as reader:
                 frames = read_frames(reader, list(groups), sequence, counts)
@@ -59,7 +65,7 @@ def run(task: Task) -> None:
                 for (index, frame), boxes in pairs:
                     try:
                         for record, data in crop_frame(
-                            task, sequence, index, frame, groups[index], boxes
+                            task, sequence, index, frame, groups[index], boxes, doubts
                         ):
                             writer.add(record, data)
                             counts.examples += 1
@@ -68,9 +74,30 @@ def run(task: Task) -> None:
                             raise
                         counts.quarantine(e, index)
                     task.progress()
+        if doubts.first is not None:
+            where, example = doubts.first
+            plausible.refuse_if_many(where, counts.selected, counts.dropped, example, params.check)
+        plausible.refuse_unfit_boxes(doubts.where, doubts.shares, params.check)
         if detections is not None and counts.notes["box from detection"]:
             counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
         writer.close(task.result())
+
+
+@dataclass
+class Doubts:
+    """What the views of a unit show to be implausible.
+
+    Attributes:
+        limbs: Indices of the joints of arms and legs.
+        first: The first finding: file, and where in it and what.
+        shares: Of each other person, the share of joints in their box.
+        where: A file of the unit.
+    """
+
+    limbs: np.ndarray
+    shares: list[float] = field(default_factory=list)
+    where: str = ""
+    first: tuple[str, str] | None = None
 
 
 def crop_frame(
@@ -80,6 +107,7 @@ def crop_frame(
     frame: Frame,
     group: list[Selected],
     detected: np.ndarray | None,
+    doubts: Doubts,
 ) -> list[tuple[Record, bytes]]:
     """Crops the selected people of one frame; the frame is decoded once for all of them."""
     params, counts = task.params, task.counts
@@ -87,12 +115,15 @@ def crop_frame(
     if camera is None and task.spec.kind != "2d":
         counts.dropped["no camera pose for this frame"] += len(group)
         return []
+    if callable(sequence.camera):
+        plausible.check_camera(camera, f"{source_name(sequence, index)}, frame {index}")
     joints = [project_joints(s, camera) for s in group]
     boxes = choose_boxes(group, joints, detected, frame.size, params.box, params.detect, counts)
+    faults = doubtful(task, sequence, index, frame, group, joints, boxes, doubts)
 
     planned = []
-    for selected, box in zip(group, boxes, strict=True):
-        if box is None:
+    for i, (selected, box) in enumerate(zip(group, boxes, strict=True)):
+        if box is None or i in faults:
             continue
         if max(box[2:]) < params.box.min_side:
             counts.dropped[f"box smaller than {params.box.min_side:g} px"] += 1
@@ -110,6 +141,39 @@ def crop_frame(
         data = jpeg.encode(image, params.crop.jpeg_quality)
         results.append((make_record(task, sequence, selected, camera, frame, plan), data))
     return results
+
+
+def doubtful(
+    task: Task,
+    sequence: Sequence,
+    index: int,
+    frame: Frame,
+    group: list[Selected],
+    joints: list[np.ndarray | None],
+    boxes: list[np.ndarray | None],
+    doubts: Doubts,
+) -> set[int]:
+    """Returns who of a frame is not plausible, and counts them."""
+    if not task.params.check.enabled:
+        return set()
+    people = [
+        (points if has_joints(s) else None, box)
+        for s, points, box in zip(group, joints, boxes, strict=True)
+    ]
+    faults, shares = plausible.check_views(people, frame.size, doubts.limbs, task.params.check)
+    doubts.shares += shares
+    doubts.where = doubts.where or source_name(sequence, index)
+    for i, (reason, text) in faults.items():
+        task.counts.dropped[reason] += 1
+        doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
+    return set(faults)
+
+
+def has_joints(selected: Selected) -> bool:
+    """Returns whether any joint of an example is known."""
+    track, k = selected.track, selected.k
+    coords = track.image_coords if track.image_coords is not None else track.world_coords
+    return coords is not None and bool(np.isfinite(coords[k]).any())
 
 
 def make_record(

@@ -19,7 +19,7 @@ from posepile.models.boxes import scale_boxes
 from posepile.models.identity import network_identity
 from posepile.recipe import Sequence, Stills
 from posepile.stages.detections import Detections
-from posepile.stages.examples import by_frame, selected_examples
+from posepile.stages.examples import by_frame, plausible_examples
 from posepile.store.parts import read_arrays, write_part
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(task: Task) -> None:
     """Runs the detector over every selected frame of a unit and writes what it found."""
     detections = Detections(task.detector().label)
     for i, sequence in enumerate(task.sequences()):
-        selected = selected_examples(sequence, task.params.select, task.exclusions, task.counts)
+        selected = plausible_examples(task, sequence)
         frames = [frame for frame, _ in by_frame(selected)]
         store = detections.boxes.setdefault(i, {})
         if not frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.recipe import Sequence, Stills, Track, Video
+from posepile.stages import plausible
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import Exclusion, matching
 from posepile.stages.select import Selected, SelectParams, select_frames
@@ -18,20 +20,64 @@ from posepile.store.parts import write_part
 if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
-VERSION = 1
+VERSION = 2
 
 
 def identity(params: StageParams) -> dict[str, Any]:
     """Returns what of the parameters (and this code) the selection depends on."""
-    return {"version": VERSION, "select": params.select.model_dump(mode="json")}
+    return {
+        "version": VERSION,
+        "select": params.select.model_dump(mode="json"),
+        "check": params.check.model_dump(mode="json"),
+    }
 
 
 def run(task: Task) -> None:
     """Selects the examples of a unit and writes how many there are."""
     for sequence in task.sequences():
-        selected_examples(sequence, task.params.select, task.exclusions, task.counts)
+        plausible_examples(task, sequence)
         task.progress()
     write_part(task.out, {"result": task.result()}, {})
+
+
+def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
+    """Returns the selected examples of a sequence without those whose pose cannot be right.
+
+    Raises:
+        CorruptInput: As :func:`selected_examples`; or too many poses cannot be right.
+    """
+    params, spec, counts = task.params, task.spec, task.counts
+    before = counts.selected
+    selected = selected_examples(sequence, params.select, task.exclusions, counts)
+    if not params.check.enabled:
+        return selected
+    by_track: dict[int, list[int]] = {}
+    for i, choice in enumerate(selected):
+        by_track.setdefault(id(choice.track), []).append(i)
+    faulty: dict[int, tuple[str, str]] = {}
+    for chosen in by_track.values():
+        track = selected[chosen[0]].track
+        if track.world_coords is None:
+            continue
+        coords = np.asarray(track.world_coords)[[selected[i].k for i in chosen]]
+        found = plausible.check_poses(
+            coords, spec.joint_info, params.check,
+            one_person=track.one_person, far_from_origin=spec.far_from_origin,
+        )  # fmt: skip
+        faulty |= {chosen[k]: fault for k, fault in found.items()}
+    if faulty:
+        dropped = Counter(reason for reason, _ in faulty.values())
+        counts.dropped.update(dropped)
+        first = min(faulty)
+        example = describe(selected[first], faulty[first][1])
+        n = counts.selected - before
+        plausible.refuse_if_many(source_name(sequence), n, dropped, example, params.check)
+    return [choice for i, choice in enumerate(selected) if i not in faulty]
+
+
+def describe(selected: Selected, text: str) -> str:
+    """Returns where something was found, and what."""
+    return f"frame {selected.frame}, person {selected.track.person}: {text}"
 
 
 def selected_examples(

@@ -13,6 +13,7 @@ from posepile.imaging.cropping import CropParams
 from posepile.models.params import DetectParams, SegmentParams
 from posepile.stages.boxes import BoxParams
 from posepile.stages.counts import Counts
+from posepile.stages.plausible import CheckParams
 from posepile.stages.select import SelectParams
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class StageParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     select: SelectParams = Field(default_factory=SelectParams)
+    check: CheckParams = Field(default_factory=CheckParams)
     box: BoxParams = Field(default_factory=BoxParams)
     detect: DetectParams = Field(default_factory=DetectParams)
     segment: SegmentParams = Field(default_factory=SegmentParams)

@@ -28,7 +28,7 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
         at: Folder in which it is made.
 
     Raises:
-        UsageError: No proper name, or one that is taken.
+        UsageError: No proper name, or one that is taken; or no folder can be made there.
     """
     if keyword.iskeyword(name):
         raise UsageError(f"{name!r} cannot name a dataset: it is a word of Python")
@@ -44,6 +44,10 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
         raise UsageError(f"{folder} exists; choose another name or folder, nothing is overwritten")
     if name in dataset_names():
         raise UsageError(f"there is a dataset {name} already (posepile list); choose another name")
+    above = next(p for p in folder.parents if os.path.lexists(p))
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        found = "cannot be written to" if above.is_dir() else "is no folder"
+        raise UsageError(f"--at {at}: {above} {found}; name a folder where {name} can be made")
     template = Path(__file__).parent / like
     with replacing(folder) as temporary:
         for source in sorted(template.iterdir()):

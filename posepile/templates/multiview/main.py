@@ -16,7 +16,7 @@ from posepile.files import names_in
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_json
-from posepile.geometry.cameras import MM_PER_UNIT, make_camera
+from posepile.geometry.cameras import make_camera
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Track, Unit, Video
 from posepile.shapes.multiview import view_sequence
@@ -38,6 +38,7 @@ SPEC = DatasetSpec(
 SPLIT_OF_TAKE = {"turn": "val", "run": "test"}  # all others are for training
 CAMERAS, JOINTS, VIDEO = "cameras.json", "joints.npy", ".mp4"
 UNIT = "mm"  # of cameras and joints: mm, cm or m
+TO_MM = {"mm": 1, "cm": 10, "m": 1000}[UNIT]
 CAMERA = {  # camera -> its parameters
     "size": Array(2, dtype=np.int64),
     "K": Array(3, 3),
@@ -81,7 +82,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         size=size,
         world_up=SPEC.world_up,
     )
-    joints = np.float32(read_npy(files["joints"], POSES) * MM_PER_UNIT[UNIT])
+    joints = np.float32(read_npy(files["joints"], POSES) * TO_MM)
     video = Video(files["video"], n_frames=len(joints), size=size)
     person = Track(np.arange(len(joints)), world_coords=joints)
     return [view_sequence(unit, video, camera, [person])]
