@@ -6,6 +6,7 @@ import struct
 import zipfile
 from pathlib import Path
 
+from posepile.acquire.zips import open_zip
 from posepile.errors import CorruptInput
 from posepile.formats.numpy_files import npy_size
 
@@ -36,10 +37,12 @@ def content_fault(path: Path, *, deep: bool = False) -> str | None:
 
 def _zip_fault(path: Path, size: int) -> str | None:
     try:
-        with zipfile.ZipFile(path):
+        with open_zip(path):
             return None
     except zipfile.BadZipFile:
         return "cut off: no directory at its end"
+    except CorruptInput as e:
+        return e.reason
 
 
 def _npy_fault(path: Path, size: int) -> str | None:

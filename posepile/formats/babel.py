@@ -25,7 +25,7 @@ class BabelEntry:
         split: ``train``, ``val`` or ``test``, by the file it stands in.
         duration: Seconds.
         segments: (label, start, end) in seconds, in order of start; may overlap.
-        whole: Labels of the sequence as a whole, used where there are no segments at all.
+        whole: Labels of the sequence as a whole, where none have times.
     """
 
     split: str
@@ -88,11 +88,13 @@ def _amass_key(feat_p: str) -> str:
 def _parse_entry(raw: dict, split: str) -> BabelEntry:
     """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
     segments, whole = [], []
-    for annotation in _annotations(raw, "frame_ann"):
+    in_time = _annotations(raw, "frame_ann")
+    for annotation in in_time:
         for label in annotation["labels"]:
             start, end = float(label["start_t"]), float(label["end_t"])
             segments += [(name, start, end) for name in _label_names(label)]
-    for annotation in _annotations(raw, "seq_ann"):
+    # Where times are labelled, those without a category have none, not that of the whole.
+    for annotation in () if in_time else _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
             whole += _label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
@@ -106,8 +108,8 @@ def _annotations(raw: dict, key: str) -> list[dict]:
 
 
 def _label_names(label: dict) -> list[str]:
-    """Returns categories of a label; where it has none, its processed or raw text."""
-    return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
+    """Returns the categories of a label; free text, which each has, is none."""
+    return list(label.get("act_cat") or [])
 
 
 def _join(first: BabelEntry, second: BabelEntry) -> BabelEntry:

@@ -49,8 +49,8 @@ def names_like(folder: Path, pattern: str) -> dict[str, tuple[str, ...]]:
     r"""Returns the names in a folder that look like a pattern, in order, with what its groups are.
 
     >>> (folder / "Walking 1.5413.mp4").touch()
-    >>> (folder / "._Walking 1.5413.mp4").touch()
-    >>> names_like(folder, r"([\w ]+)\.(\d+)\.mp4")
+    >>> (folder / "_ALL.5413.mp4").touch()
+    >>> names_like(folder, r"([^_]+)\.(\d+)\.mp4")
     {'Walking 1.5413.mp4': ('Walking 1', '5413')}
 
     Args:

@@ -268,7 +268,7 @@ def _redo(
     if len(rows) < len(damaged):
         unknown = sorted(damaged.keys() - {results.folder_name(r.id) for r in rows})
         raise WorkError(
-            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; remove it"
+            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; move it away"
         )
     ids = ", ".join(row.id for row in rows[:3]) + (", …" if len(rows) > 3 else "")
     tell(f"{run.build}: made again because parts are damaged: {ids} ({len(rows)} in all)")

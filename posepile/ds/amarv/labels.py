@@ -11,6 +11,7 @@ from posepile.ds.amarv.layout import AmarvLayout, NameEntry
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats import babel
+from posepile.paths import named_folder
 from posepile.shapes.described.layout import Clip
 
 
@@ -106,7 +107,7 @@ def activities(args: dict, n_frames: int, fps: float) -> list[str]:
 def babel_folder(root: Path, babel_root: str | None) -> Path:
     """Returns the folder of the BABEL files: configured, or in one of the usual places."""
     if babel_root is not None:
-        return Path(babel_root)
+        return named_folder(babel_root, "dataset.babel_root")
     tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
     places = [base / tail for base in (root, root.parent) for tail in tails]
     return next((p for p in places if names_in(p)), places[0])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posepile.bodies.amass import read_amass
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import write_atomically
+from posepile.files import files_below, write_atomically
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array, check
 from posepile.formats.text_files import read_json
@@ -37,7 +37,7 @@ load_hands = lru_cache(maxsize=2)(lambda file: read_npy(file, Array("n", 45)))
 
 def find_metadata(root: Path) -> list[Path]:
     """Returns all metadata files; whether the zip parts hold a sub-folder is not documented."""
-    return sorted((root / "SynthEgo").rglob("metadata_*.json"))
+    return files_below(root / "SynthEgo", "**/metadata_*.json")
 
 
 def splice_tree(root: Path) -> Counter:
