@@ -47,6 +47,8 @@ REASONS = {
     "Aria glasses: their files and lens, which other recordings with them share": """
         geometry.fitting.fit_fisheye624 geometry.fitting.matrix_before_undistortion
         geometry.fitting.undistorted_matrix geometry.pictures.check_median_projection
+        geometry.cameras.poses_by_frame geometry.static_lens.recover_lens
+        geometry.static_lens.calibrated_lens
         miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
         bodies.meshes.mesh_error shapes.multiview.joints_outside_mask""",
@@ -61,7 +63,7 @@ REASONS = {
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
         geometry.cameras.resize_intrinsics geometry.pictures.check_in_boxes
-        geometry.rotations.rotvec_matrix
+        geometry.rotations.rotvec_matrix geometry.rotations.matrix_rotvec
         geometry.rotations.unreal_rotation geometry.rotations.unreal_to_opencv""",
     "for the rooms above: shapes, acquire and checking": """
         formats.folders.numbered_files formats.numpy_files.npy_size geometry.agreement.in_box
