@@ -179,6 +179,8 @@ class Track:
         activity: One label, or one per annotated frame.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
+        note: What users must know of every example made of this; counted beside the examples, in
+            the output, the manifest and the report.
     """
 
     frames: np.ndarray
@@ -192,6 +194,7 @@ class Track:
     motion_coords: np.ndarray | None = None
     activity: str | list[str] = "unknown"
     unusable: Callable[[int], str | None] | None = None
+    note: str = ""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from egoexo4d_kit import CAM01, CAM02, EGO, copy_of, edit, load, unit_ids
 from posepile.ds.egoexo4d import aria, download, main, miniature
 from posepile.errors import CorruptInput, WorkError
 from posepile.miniature import writers
+from posepile.run import job, process
 
 BODY, HAND = ("body/automatic", "body/annotation"), ("hand/automatic",)
 
@@ -152,6 +153,24 @@ def test_calibrations_for_either_picture_give_one_lens(copy):
     writers.write_aria_lens(file, recorded)
     with pytest.raises(CorruptInput, match=r"principal point.*neither the sensor of 2880"):
         load(copy, EGO, ego=True)
+
+
+def test_labels_beyond_the_end_of_the_video_cost_themselves_only(copy, monkeypatch):
+    def add_frames(content):
+        content |= {"8": content["5"], "9": content["7"]}
+
+    def say_more(content):
+        content[0]["timesync_end_idx"] += 2
+
+    edit(copy / "takes.json", say_more)
+    edit(miniature.label_path(copy, miniature.REPAIR, "body/automatic"), add_frames)
+    monkeypatch.setenv("DATA_ROOT", str(copy.parent))
+    options = "run.isolate=false", "dataset.frame_count=report", "dataset.video=448"
+    run = job.make_run("egoexo4d", (*options, "select.method=none"), quiet=True, only=CAM01)
+    found = process.process(run, ("crop",))
+    assert not found.errors and found.counts.examples == 7
+    assert found.counts.dropped["annotated frame beyond the end of the video"] == 2
+    assert found.counts.notes["video has fewer frames than annotated"] == 1
 
 
 # ---------------------------------------------------------------- downloads

@@ -75,6 +75,7 @@ class Options(BaseModel):
         identities_per_unit: Width of the range of identity numbers that makes one unit of work.
         max_reprojection_px: Largest difference allowed between our projection and the file's.
         max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
+        max_bone_mm: How far the length of a bone may change between poses of an identity.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -84,6 +85,7 @@ class Options(BaseModel):
     identities_per_unit: int = Field(30, ge=1)
     max_reprojection_px: float = Field(0.5, gt=0)
     max_pose_mm: float = Field(20.0, gt=0)
+    max_bone_mm: float = Field(1.0, gt=0)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
@@ -131,10 +133,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         data = stack([read_json(path, METADATA) for path in paths.values()])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
-        where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
-        stretch, off = check_bones(
-            where, points[:, :52], rotations, "smplh", max_stretch=1.0, max_off=limit
-        )
+        where = f"{root}, identity {identity}, mm"
+        limits = {"max_stretch": options.max_bone_mm, "max_off": options.max_pose_mm}
+        stretch, off = check_bones(where, points[:, :52], rotations, "smplh", **limits)
         eyes = find_eyes(points, rotations)
         joints = points[:, [*range(52), *(eyes or (52, 53))]].astype(np.float32)
         joints[:, 52:] *= 1 if eyes else np.nan
