@@ -57,6 +57,8 @@ REASONS = {
     "Aria glasses: their files and lens, which other recordings with them share": """
         geometry.fitting.fit_fisheye624 geometry.fitting.matrix_before_undistortion
         geometry.fitting.undistorted_matrix geometry.pictures.check_median_projection
+        geometry.static_lens.recover_lens
+        geometry.static_lens.calibrated_lens
         miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
         bodies.meshes.mesh_error shapes.multiview.joints_outside_mask""",
@@ -70,7 +72,8 @@ REASONS = {
         formats.pickled_values.check_plain""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
-        geometry.cameras.resize_intrinsics geometry.rotations.rotvec_matrix""",
+        geometry.cameras.resize_intrinsics geometry.rotations.rotvec_matrix
+        geometry.rotations.matrix_rotvec""",
     "for the rooms above: shapes, acquire, stages and checking": """
         formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance

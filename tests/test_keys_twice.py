@@ -8,7 +8,7 @@ import pytest
 
 from posepile.ds.agora import main as agora
 from posepile.ds.aspset.main import data_dir, load_split
-from posepile.ds.egoexo4d import annotations, aria, takes
+from posepile.ds.egoexo4d import annotations, takes
 from posepile.ds.genebody import subjects
 from posepile.ds.h36m.main import Options, find, list_units
 from posepile.ds.panoptic.main import body_files
@@ -19,6 +19,7 @@ from posepile.formats.folders import files_by_number, numbered_files
 from posepile.formats.keys import by_name, by_number
 from posepile.formats.numpy_files import load_npz
 from posepile.formats.text_files import iter_json, read_json
+from posepile.geometry.cameras import poses_by_frame
 
 
 def test_a_key_twice_in_json_is_refused(tmp_path):
@@ -72,7 +73,7 @@ def test_frames_of_one_number_in_labels_and_poses_are_refused(tmp_path):
         annotations.read_labels(file)
     poses = {"7": np.eye(4).tolist(), "07": np.eye(4).tolist()}
     with pytest.raises(CorruptInput, match=r"aria01: frame 7: found at '7' and at '07'"):
-        aria.frames_and_poses({"camera_extrinsics": poses}, "aria01")
+        poses_by_frame("aria01", poses)
 
 
 @pytest.mark.parametrize("key", ["take_uid", "take_name"])

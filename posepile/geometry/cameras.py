@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_number
+from posepile.formats.schema import Array, check
 from posepile.geometry import rotations
 from posepile.geometry.lenses import make_lens, mirror_lens
 
@@ -294,6 +297,30 @@ def moving_cameras(
         CorruptInput: As there; a frame is named where one is at fault.
     """
     return MovingCameras(where, frames, given)
+
+
+def poses_by_frame(where: str | os.PathLike, poses: Mapping) -> tuple[list[int], np.ndarray]:
+    """Returns frames and poses ``[n, 3 or 4, 4]`` of a mapping; null or NaN is a missing pose.
+
+    >>> frames, poses = poses_by_frame("a.json", {"4": np.eye(4).tolist(), "5": None})
+    >>> frames, poses.shape
+    ([4], (1, 4, 4))
+
+    Args:
+        where: File and camera, for messages.
+        poses: Frame, a number or its decimals, -> 3x4 or 4x4 matrix.
+
+    Raises:
+        CorruptInput: A key that is no frame, a frame under two keys, or a value that is neither a
+            pose nor null.
+    """
+    found = {}
+    for frame, pose in by_number(check(poses, {"*": None}, where), where, "frame").items():
+        values = np.array(pose, object).ravel()
+        if not all(x is None or (isinstance(x, float) and math.isnan(x)) for x in values):
+            found[frame] = pose
+    found = check(found, {"*": Array("3 or 4", 4)}, where)
+    return [*found], np.array([*found.values()]) if found else np.empty((0, 3, 4))
 
 
 class MovingCameras:

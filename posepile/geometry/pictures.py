@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -182,16 +182,21 @@ def check_median_projection(
     pixels: np.ndarray,
     limit: float,
     *,
+    parts: Mapping[str, slice],
     hint: str | None = None,
-) -> float | None:
+) -> dict[str, float]:
     """Returns how far published pixels are from where the camera puts the points in the median.
 
     For labels that are scattered, where :func:`check_projection` would find some that are far off.
+    Parts of the body are compared one by one: in one median over all, the many joints of hands
+    would outvote a body that is displaced.
 
     >>> from posepile.geometry.cameras import make_camera
     >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
     >>> points, pixels = np.array([[[0.0, 0, 3000]]]), np.array([[[320.0, 243]]])
-    >>> round(check_median_projection("a.json", camera, [0], points, pixels, limit=5))
+    >>> whole = {"body": slice(None)}
+    >>> found = check_median_projection("a.json", camera, [0], points, pixels, 5, parts=whole)
+    >>> round(found["body"])
     3
 
     Args:
@@ -202,26 +207,30 @@ def check_median_projection(
         pixels: ``[n, J, 2]``. Pairs are not compared of which either is missing, or which have no
             camera or are behind it.
         limit: Largest median allowed, pixels.
+        parts: Name of each part -> its joints.
         hint: What the user can do if it is larger.
 
     Returns:
-        None where there is no pair.
+        Part -> median, pixels; without those of which there is no pair.
 
     Raises:
-        CorruptInput: The median is larger.
+        CorruptInput: A median is larger.
     """
     off = np.linalg.norm(project_frames(camera, frames, points) - pixels, axis=-1)
-    if not np.isfinite(off).any():
-        return None
-    median = float(np.nanmedian(off))
-    if median > limit:
-        raise CorruptInput(
-            where,
-            f"2D labels lie {median:.1f} px (median) from the projected 3D labels, allowed "
-            f"{limit:g}",
-            hint=hint,
-        )
-    return median
+    found = {}
+    for part, joints in parts.items():
+        known = off[:, joints][np.isfinite(off[:, joints])]
+        if not known.size:
+            continue
+        found[part] = median = float(np.median(known))
+        if median > limit:
+            raise CorruptInput(
+                where,
+                f"{part.replace('_', ' ')}: 2D labels lie {median:.1f} px (median) from the "
+                f"projected 3D labels, allowed {limit:g}",
+                hint=hint,
+            )
+    return found
 
 
 def box_of_mask(mask: np.ndarray | None) -> np.ndarray:

@@ -13,7 +13,7 @@ from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
 from posepile.stages.boxes import choose_boxes, project_joints
-from posepile.stages.detect import needs_detector, read_frames, with_detections
+from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
 from posepile.stages.examples import by_frame, describe, plausible_examples, source_name
 from posepile.stages.plausible import Bones
@@ -54,8 +54,9 @@ def run(task: Task) -> None:
                 continue
             if not callable(sequence.camera):
                 plausible.check_camera(sequence.camera, source_name(sequence))
-            counts.frames_read += len(groups)
             with open_frames(sequence.frames, threads=task.threads) as reader:
+                groups = drop_absent(reader, groups, sequence, counts)
+                counts.frames_read += len(groups)
                 frames = read_frames(reader, list(groups), sequence, counts)
                 if detections is not None:
                     store = detections.boxes.setdefault(i, {})

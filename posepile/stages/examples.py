@@ -124,6 +124,7 @@ def selected_examples(
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
+                counts.notes.update([track.note] if track.note else [])
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))

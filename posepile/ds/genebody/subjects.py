@@ -39,6 +39,8 @@ class Options(BaseModel):
         gender: ``map``: per performer; or one body model for all.
         hand_mean: ``add`` the model's mean hand to the stored hand poses, or ``none``.
         max_mesh_error_mm: Largest tolerated vertex distance between recomputed and published mesh.
+        max_keypoints_mm: Largest tolerated mean distance between the model's joints and the stored
+            key points.
         max_outside_mask: Largest tolerated share of body joints projecting outside the mask.
     """
 
@@ -51,6 +53,7 @@ class Options(BaseModel):
     gender: Literal["map", "male", "female", "neutral"] = "map"
     hand_mean: Literal["add", "none"] = "add"
     max_mesh_error_mm: float = Field(5.0, gt=0)
+    max_keypoints_mm: float = Field(50.0, gt=0)
     max_outside_mask: float = Field(0.4, ge=0, le=1)
 
     @field_validator("max_outside_mask")

@@ -50,7 +50,6 @@ PELVIS, HIPS = 2, [6, 12]  # among the raw joints
 ORDER = [0, 1, *range(3, 19), PELVIS]
 MIN_CONFIDENCE = 0.1  # a joint must have more
 MIN_JOINTS = 6  # known, and again inside the picture
-MAX_PELVIS_MM = 1.0  # from the middle of the hips
 UNREADABLE = "body file unreadable, one frame lost"
 FEW_JOINTS = f"fewer than {MIN_JOINTS} joints known"
 
@@ -76,6 +75,7 @@ class Options(BaseModel):
         sequences: Globs over recordings, e.g. ``*_haggling*``; None = all that are in place.
         views: HD cameras, 0 to 30; None = all.
         max_unreadable: Share of body files that may be unreadable; one always may.
+        max_pelvis_mm: How far the pelvis may be from the middle of the hips, but in 1 % of poses.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -83,6 +83,7 @@ class Options(BaseModel):
     sequences: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     views: list[View] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     max_unreadable: float = Field(0.01, ge=0, le=1)
+    max_pelvis_mm: float = Field(1.0, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
@@ -117,7 +118,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         text += f"expected at most {options.max_unreadable:.1%}"
         hint = "extract the archive again, or raise dataset.max_unreadable"
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
-    tracks, n_few, pelvis_mm = load_people(files["bodies"], re.sub(r"^\d+_|\d+$", "", name))
+    tracks, n_few, pelvis_mm = load_people(files["bodies"], name, options.max_pelvis_mm)
     camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
     told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
     told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
@@ -149,7 +150,7 @@ def pack_bodies(files: list[Path], folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
-def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
+def load_people(path: Path, name: str, limit: float) -> tuple[list[Track], int, float]:
     """Returns tracks, how many bodies have too few joints, and how far a pelvis is off at most.
 
     The ids in the files are no identities: people are told apart by where they are.
@@ -161,15 +162,14 @@ def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
     missing[:, PELVIS] |= missing[:, HIPS].any(axis=1)
     coords[missing] = np.nan
     off = np.linalg.norm(coords[:, PELVIS] - coords[:, HIPS].mean(axis=1), axis=-1)
-    off = off[np.isfinite(off)]
-    if (off > MAX_PELVIS_MM).sum() > 0.01 * len(off):
-        text = f"the pelvis is not in the middle of the hips (up to {off.max():.0f} mm off)"
-        raise CorruptInput(path, text, hint="the recipe assumes another order of joints")
+    if (off > limit).sum() > 0.01 * np.isfinite(off).sum():
+        text = f"the pelvis is not in the middle of the hips (up to {np.nanmax(off):.0f} mm off)"
+        raise CorruptInput(path, text, hint="another order of joints? dataset.max_pelvis_mm")
     frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
     tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
     for track in tracks:
-        track.activity = activity
-    return tracks, int((~enough).sum()), float(off.max(initial=0))
+        track.activity = re.sub(r"^\d+_|\d+$", "", name)
+    return tracks, int((~enough).sum()), float(np.nanmax(off, initial=0))
 
 
 def load_camera(path: Path, node: int) -> deltacamera.Camera:

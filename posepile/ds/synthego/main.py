@@ -77,6 +77,7 @@ class Options(BaseModel):
         identities_per_unit: Width of the range of identity numbers that makes one unit of work.
         max_reprojection_px: Largest difference allowed between our projection and the file's.
         max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
+        max_bone_mm: How far the length of a bone may change between poses of an identity.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -86,6 +87,7 @@ class Options(BaseModel):
     identities_per_unit: int = Field(30, ge=1)
     max_reprojection_px: float = Field(0.5, gt=0)
     max_pose_mm: float = Field(20.0, gt=0)
+    max_bone_mm: float = Field(1.0, gt=0)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
@@ -145,18 +147,20 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         data = stack([read[k] for k in paths])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
-        where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
-        stretch, off = check_bones(
-            where, points[:, :52], rotations, "smplh", max_stretch=1.0, max_off=limit
-        )
+        limits = {"max_stretch": options.max_bone_mm, "max_off": options.max_pose_mm}
+        body = f"{root}, identity {identity}, mm", points[:, :52], rotations, "smplh"
+        stretch, off = check_bones(*body, **limits)
         eyes = find_eyes(points, rotations)
         joints = points[:, [*range(52), *(eyes or (52, 53))]].astype(np.float32)
         joints[:, 52:] *= 1 if eyes else np.nan
-        checks = {"bone_length_mm": stretch, "pose_mm": off, "eyes_missing": float(not eyes)}
         for eye in EYES:
             sequence = make_sequence(f"{identity:07d}/{eye}", paths, data, joints, options)
             sequence.split, sequence.dropped = unit.split, sequence.dropped + lost
-            sequence.checks |= checks
+            sequence.checks |= {
+                "bone_length_mm": stretch,
+                "pose_mm": off,
+                "eyes_missing": not eyes,
+            }
             sequences.append(sequence)
         towards_head.append(points[:, NECK] - points[:, ANKLES].mean(axis=1))
     if towards_head:
