@@ -61,8 +61,7 @@ METADATA = {  # metres and pixels
     "cameras": {f"camera_{eye}": CAMERA | {"resolution": OneOf([*SIZE])} for eye in EYES},
     "landmarks": {
         "3D_world": Array(54, 3),
-        **{f"3D_camera_{eye}": Array(54, 3) for eye in EYES},
-        **{f"2D_camera_{eye}": Array(54, 2, finite=False) for eye in EYES},
+        **{f"{n}D_camera_{e}": Array(54, n, finite=n == 3) for n in (2, 3) for e in EYES},
     },
 }
 Digit = Annotated[int, Field(ge=0, le=9)]
@@ -153,14 +152,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         eyes = find_eyes(points, rotations)
         joints = points[:, [*range(52), *(eyes or (52, 53))]].astype(np.float32)
         joints[:, 52:] *= 1 if eyes else np.nan
+        checks = {"bone_length_mm": stretch, "pose_mm": off, "eyes_missing": float(not eyes)}
         for eye in EYES:
             sequence = make_sequence(f"{identity:07d}/{eye}", paths, data, joints, options)
             sequence.split, sequence.dropped = unit.split, sequence.dropped + lost
-            sequence.checks |= {
-                "bone_length_mm": stretch,
-                "pose_mm": off,
-                "eyes_missing": not eyes,
-            }
+            sequence.checks |= checks
             sequences.append(sequence)
         towards_head.append(points[:, NECK] - points[:, ANKLES].mean(axis=1))
     if towards_head:
