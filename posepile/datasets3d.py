@@ -2,9 +2,10 @@
 
 These names are in pickles on people's disks, and the attributes of the classes are an interface;
 the code is in ``posepile.store``. An example of a finished dataset is *lazy*: it knows its place
-in the archive's table, fetches a field when it is first asked for, and ``load()`` completes it
-including the image. A lazy example is made anew at each access of the list: to change an example
-of a dataset for good, put it back (``ds.examples[TRAIN][i] = ex``).
+in the archive's table and fetches a field when it is asked for. It is read-only. ``load()``
+returns a new, complete example with the image, which is the caller's own; to change an example of
+a dataset, put such a one back (``ds.examples[TRAIN][i] = ex``). The rule in full is in
+``docs/TRAINING.md``.
 """
 
 from __future__ import annotations

@@ -351,4 +351,4 @@ def test_a_name_map_of_another_form_is_named(root):
     (problem,) = main.doctor(root, main.Options())
     assert "name_map.json: not a map from clip to amass_path: CMU/walk.start_t: " in problem
     path.write_text("[")
-    assert "name_map.json: not a map" in main.doctor(root, main.Options())[0]
+    assert "name_map.json: not valid JSON" in main.doctor(root, main.Options())[0]

@@ -14,7 +14,9 @@ from posepile import datasets2d, datasets3d, paths
 from posepile.datasets3d import TRAIN, Pose3DDataset, Pose3DExample, SparseCoords
 from posepile.errors import UsageError, WorkError
 from posepile.joint_info import JointInfo, get_joint2bone_mat
+from posepile.merging.merge import merge_datasets
 from posepile.store import opening
+from posepile.store.coords import as_compact_float
 
 
 @pytest.fixture
@@ -154,6 +156,24 @@ def test_dataset_of_plain_examples():
     ex.world_coords.invalidate_coords([1])
     assert np.isnan(ex.get_world_coords()[[1, 2]]).all()
     assert Pose3DDataset(kit.JOINTS).train_bones is None
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i2", "i4", "i8", "u2"])
+def test_bones_and_coordinates_of_small_types_do_not_overflow(dtype):
+    coords = (np.arange(15).reshape(5, 3) ** 2 * 20).astype(dtype)
+    wide = coords.astype(np.float64)
+    made = [Pose3DExample("a.jpg", c, None, None) for c in (coords, wide)]
+    ours, expected = (Pose3DDataset(kit.JOINTS, [ex]).train_bones for ex in made)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    merged = merge_datasets({"x": Pose3DDataset(kit.JOINTS, made[:1])}).examples[TRAIN][0]
+    np.testing.assert_array_equal(merged.get_world_coords(), wide)
+    merged.world_coords.invalidate_coords([1])
+    assert np.isnan(merged.get_world_coords()[1]).all()
+
+
+def test_large_integer_coordinates_keep_their_hundredths():
+    far = np.full((2, 3), 2**24 + 1)
+    np.testing.assert_array_equal(as_compact_float(far), far)
 
 
 def test_joint_info():

@@ -38,8 +38,8 @@ REASONS = {
         evaluation.results.average evaluation.results.average_by
         evaluation.results.write_result""",
     "a file format in which several datasets of the cards are published, one of them here": """
-        formats.derived.derived_rows formats.matlab_files.read_mat formats.mocap_files.read_cdf
-        formats.tables.read_rows formats.text_files.iter_json formats.text_files.read_xml
+        formats.matlab_files.read_mat formats.mocap_files.read_cdf
+        formats.tables.read_rows formats.text_files.read_xml
         miniature.pickled.write_object_npy
         miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_csv
         miniature.writers.write_mat
@@ -64,15 +64,15 @@ REASONS = {
         geometry.rotations.rotvec_matrix
         geometry.rotations.unreal_rotation geometry.rotations.unreal_to_opencv""",
     "for the rooms above: shapes, acquire, stages and checking": """
-        formats.folders.numbered_files formats.numpy_files.npy_size geometry.agreement.in_box
+        formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
         geometry.agreement.values_at geometry.pictures.project_frames
         geometry.rotations.check_rotation miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
-        shapes.coco.decode_mask shapes.coco.joint_coords shapes.coco.read_pieces
-        shapes.stills.picture_units shapes.units.same_count""",
+        shapes.coco_masks.decode_mask shapes.coco.joint_coords shapes.coco.malformed_lines
+        shapes.coco.read_pieces shapes.stills.picture_units shapes.units.same_count""",
     "a tree that a layout in YAML describes: a shape of which one dataset is here": """
         shapes.described.clips.load_boxes shapes.described.clips.load_camera
         shapes.described.clips.load_clip shapes.described.clips.load_joints

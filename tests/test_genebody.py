@@ -121,8 +121,6 @@ def test_files_are_matched_by_number(tmp_path):
     for name in (
         "mask0045.png",
         "mask046.png",
-        "mask0046.png",
-        "mask00.png",
         "mask0.png",
         "Thumbs.db",
     ):

@@ -181,6 +181,75 @@ def test_root_relative_ignores_translation():
     np.testing.assert_array_equal(moved[:, 4], 0)
 
 
+FORMS = ("f2", "f4", "i1", "u1", "i2", "i4", "i8", "u8", "strided", "big-endian", "list", "object")
+
+# Every public function, as a function of two poses ``[T, J, 3]`` and a mask.
+FUNCTIONS = {
+    "align": lambda p, t, v: metrics.align(p, t, v),
+    "align without scale": lambda p, t, v: metrics.align(p, t, v, scale=False),
+    "align in float32": lambda p, t, v: metrics.align(p, t, v, single=True),
+    "auc": lambda p, t, v: metrics.auc(p, t, valid=v, average="pose"),
+    "joint_errors": metrics.joint_errors,
+    "mpjpe": metrics.mpjpe,
+    "mpjve": lambda p, t, v: metrics.mpjve(p, t, v, fps=30),
+    "pa_mpjpe": lambda p, t, v: metrics.pa_mpjpe(p, t, v, average="pose"),
+    "pck": lambda p, t, v: metrics.pck(p, t, 60, v),
+    "root_relative": lambda p, t, v: metrics.root_relative(p, 2) - metrics.root_relative(t, 1),
+    "similarity_transform": metrics.similarity_transform,
+}
+
+
+def test_every_public_function_is_tried():
+    assert {name.split()[0] for name in FUNCTIONS} == set(metrics.__all__)
+
+
+def in_form(values, form):
+    """The same numbers in another form; integers below 128 fit all of them."""
+    if form == "strided":
+        return np.repeat(np.asfortranarray(values), 2, axis=1)[::-1, ::2][::-1]
+    if form == "big-endian":
+        return values.astype(">f8")
+    if form == "list":
+        return values.tolist()
+    if form == "object":
+        return values.astype(object)
+    return values.astype(form)
+
+
+@given(seeds, st.sampled_from(FORMS), st.sampled_from(FORMS), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_any_numeric_type_gives_the_values_of_float64(seed, form, other, large):
+    rng = np.random.default_rng(seed)
+    pred, true = rng.integers(0, 128, (2, 4, 6, 3)).astype(np.float64)
+    if large and not {"i1", "u1", "i2"} & {form, other}:
+        pred, true = 512 * pred, 512 * true  # float16 holds them, but no square of them
+    valid = rng.random((4, 6)) < 0.8
+    for name, function in FUNCTIONS.items():
+        expected = function(pred, true, valid)
+        found = function(in_form(pred, form), in_form(true, other), valid)
+        np.testing.assert_equal(found, expected, err_msg=f"{name} of {form}, {other}")
+        for same in (valid.astype(np.int8), valid.astype(float), valid.tolist()):
+            np.testing.assert_equal(function(pred, true, same), expected, err_msg=name)
+
+
+def test_squares_of_float16_and_differences_of_integers_do_not_overflow():
+    true = np.zeros((1, 3, 3))
+    pred = np.full((1, 3, 3), 300.0)
+    assert metrics.mpjpe(pred.astype("f2"), true.astype("f2")) == pytest.approx(300 * 3**0.5)
+    down, up = np.full((1, 1, 3), 10, "u2"), np.full((1, 1, 3), 20, "u2")
+    assert metrics.joint_errors(down, up)[0, 0] == pytest.approx(10 * 3**0.5)
+    assert metrics.root_relative(np.uint8([[10], [20]]), 1).tolist() == [[-10], [0]]
+    assert metrics.mpjve(np.uint8([[[20]], [[10]]]), np.uint8([[[20]], [[20]]])) == 10
+
+
+def test_masked_coordinates_are_missing():
+    _, pred, true, _ = make_poses(1)
+    missing = np.isnan(true)
+    masked = np.ma.MaskedArray(np.where(missing, 5.0, true), missing)
+    assert metrics.mpjpe(pred, masked) == metrics.mpjpe(pred, true)
+    assert metrics.pa_mpjpe(pred, masked) == metrics.pa_mpjpe(pred, true)
+
+
 def test_nothing_to_count_is_nan_and_shapes_must_agree():
     nothing = np.full((2, 3, 3), np.nan)
     for average in ("joint", "pose"):

@@ -58,7 +58,6 @@ def root(tmp_path, monkeypatch, no_fsync):
 
 def content(ex):
     """An example as it was written; the image by its stored bytes."""
-    ex.load(load_image=False)
     data = ex._source.image_bytes(ex._row)
     return ex.image_path, ex.frame, ex.world_coords.tobytes(), data
 

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from posepile.errors import UsageError
+from posepile.errors import CorruptInput, UsageError
+from posepile.recipe import Sequence, Track, Video
+from posepile.stages.examples import check_track
 from posepile.stages.select import SelectParams, select_frames
 
 T = 100.0
@@ -182,3 +184,14 @@ def test_bad_requests_name_what_is_wrong():
     for bad in ({"buffer": 0}, {"threshold_mm": -1}, {"method": "first"}, {"treshold": 3}):
         with pytest.raises(ValidationError):
             SelectParams(**bad)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.uint32, np.uint64])
+@pytest.mark.parametrize("frames", [[5, 3], [0, 0], [1, 2, 2]])
+def test_frames_that_do_not_increase_are_refused_in_any_integer_type(frames, dtype):
+    track = Track(frames=np.array(frames, dtype), world_coords=np.zeros((len(frames), 1, 3)))
+    sequence = Sequence("clip", "train", Video("clip.mp4"), None, [track], str)
+    with pytest.raises(CorruptInput, match="frame indices do not increase from 0"):
+        check_track(sequence, track)
+    track.frames = np.arange(len(frames), dtype=dtype)
+    check_track(sequence, track)

@@ -265,7 +265,7 @@ def test_annotations_may_lack_box_mask_and_crowd(tmp_path):
     (track,) = sequence.tracks
     assert track.bbox is None and track.mask is None
     np.testing.assert_array_equal(track.image_coords[0], [[5, 6], [np.nan, np.nan]])
-    with pytest.raises(CorruptInput, match="annotation 1 lacks iscrowd, segmentation"):
+    with pytest.raises(CorruptInput, match="annotation 1: lacks iscrowd, segmentation"):
         only_sequence(coco_file(root, [BARE], optional=("bbox",)), root)
 
 
@@ -289,13 +289,13 @@ def test_other_spellings_numbers_and_keys(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": None}, "annotation 1 is malformed"),
-        ({"bbox": "wide"}, r"annotation 1 has the box|malformed"),
-        ({"keypoints": [[1, 2, 2], [3, 4, 2]]}, "2 key point values, expected 6"),
+        ({"keypoints": None}, r"annotation 1: lacks keypoints \(1 such\)"),
+        ({"bbox": "wide"}, r"annotation 1: box is not four finite numbers"),
+        ({"keypoints": [[1, 2, 2], [3, 4, 2]]}, "annotation 1: key points are not 6 finite"),
         ({"image_id": 9}, "annotation 1 belongs to image 9"),
     ],
 )
-def test_malformed_annotations_are_named(tmp_path, change, message):
+def test_a_file_of_nothing_but_malformed_annotations_is_refused(tmp_path, change, message):
     root = tmp_path / "set"
     person = BARE | {"bbox": [1, 2, 3, 4], "segmentation": [], "iscrowd": 0} | change
     with pytest.raises(CorruptInput, match=message):

@@ -19,6 +19,7 @@ from posepile.files import (
     stable_hash,
     write_json,
 )
+from posepile.formats.keys import by_key
 from posepile.formats.schema import AGAIN
 from posepile.formats.text_files import opened
 
@@ -105,7 +106,7 @@ def derived_rows(
         sources: The raw files.
         place: As for :func:`derived_folder`, as is ``version``.
         rows: Reads the files: dictionaries of plain data.
-        name_key: Key of what a row is about, e.g. its picture; kept in the index.
+        name_key: Key of what a row is about, e.g. its picture, each once; kept in the index.
         per_piece: Rows in a piece.
         version: Of what ``rows`` yields.
     """
@@ -116,6 +117,9 @@ def derived_rows(
             name = f"{len(index):05d}"
             write_json(folder / f"{name}.json", piece)
             index[name] = [row[name_key] for row in piece]
+        names = enumerate(itertools.chain.from_iterable(index.values()))
+        where = ", ".join(map(str, sources))
+        by_key(((name, f"row {i}", None) for i, name in names), where, name_key)
         write_json(folder / "index.json", index)
 
     return RowPieces(derived_folder(sources, place, write, version=f"{version}-{per_piece}"))

@@ -20,7 +20,8 @@ from posepile.store.bones import compute_mean_bones
 from posepile.store.column_readers import missing_value
 from posepile.store.coords import SparseCoords
 from posepile.store.datasets import Pose3DDataset
-from posepile.store.example_list import ExampleList
+from posepile.store.example_list import ExampleList, as_example_list
+from posepile.store.examples import Pose2DExample
 from posepile.store.fields import FIELDS
 from posepile.store.lazy import LazyPose3DExample
 
@@ -40,8 +41,12 @@ def merge_datasets(
         :class:`posepile.datasets3d.SparseCoords`. Bone lengths are those of each skeleton.
 
     Raises:
-        UsageError: Names that would be ambiguous, or different joints under one skeleton name.
+        UsageError: A 2D dataset, names that would be ambiguous, or different joints under one
+            skeleton name.
     """
+    for name, dataset in datasets.items():
+        if dataset.kind == "2d":
+            _refuse(name)
     skeletons = {name: (skeletons or {}).get(name, name) for name in datasets}
     members: dict[str, list[str]] = {}
     for name, skeleton in skeletons.items():
@@ -67,9 +72,8 @@ def merge_datasets(
     lists = {split: ExampleList() for split in SPLIT_NAMES}
     for name, dataset in datasets.items():
         for split, merged in lists.items():
-            merged.extend(
-                _with_joints(dataset.examples[split], first_joint[skeletons[name]], len(names))
-            )
+            first, n_joints = first_joint[skeletons[name]], len(names)
+            merged.extend(_with_joints(dataset.examples[split], first, n_joints, name))
     result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
     for attribute, splits in (
         ("train_bones", (TRAIN,)),
@@ -82,6 +86,13 @@ def merge_datasets(
         if any(np.isfinite(b).any() for b in bones):
             setattr(result, attribute, np.concatenate(bones).astype(np.float32))
     return result
+
+
+def _refuse(name):
+    raise UsageError(
+        f"{name}: a 2D dataset, whose examples have no world coordinates; merging takes 3D "
+        "datasets only, leave it out and train on it beside the merged dataset"
+    )
 
 
 def _bones(datasets, attribute, splits):
@@ -97,19 +108,18 @@ def _bones(datasets, attribute, splits):
     return np.full(len(info.stick_figure_edges), np.nan) if bones is None else bones
 
 
-def _with_joints(examples, first_joint, n_joints):
-    if not isinstance(examples, ExampleList):
-        return [_with_joints_object(ex, first_joint, n_joints) for ex in examples]
-    return examples.mapped(
-        lambda source: MappedSource(source, first_joint, n_joints),
-        lambda ex: _with_joints_object(ex, first_joint, n_joints),
-    )
+def _with_joints(examples, first_joint, n_joints, name):
+    def source(own):
+        return _refuse(name) if own.kind == "2d" else MappedSource(own, first_joint, n_joints)
 
+    def example(own):
+        if isinstance(own, Pose2DExample):
+            _refuse(name)
+        result = copy.copy(own.load(load_image=False))
+        result.world_coords = _place(result.world_coords, first_joint, n_joints)
+        return result
 
-def _with_joints_object(example, first_joint, n_joints):
-    result = copy.copy(example)
-    result.world_coords = _place(example.world_coords, first_joint, n_joints)
-    return result
+    return as_example_list(examples).mapped(source, example)
 
 
 def _place(coords, first_joint, n_joints):
@@ -135,6 +145,8 @@ class MappedSource:
         n_joints: Number of joints of the larger skeleton.
     """
 
+    kind = "3d"
+
     def __init__(self, source: Any, first_joint: int, n_joints: int):
         self.source = source
         self.first_joint = first_joint
@@ -156,12 +168,20 @@ class MappedSource:
 
     def example(self, row: Any) -> LazyPose3DExample:
         """Returns the lazy example of a row."""
-        self.source.check()
+        self.check()
         return LazyPose3DExample(self, row)
 
     def fetch(self, row: Any, name: str) -> Any:
         """Returns one field of a row."""
-        value = self.source.fetch(row, name)
+        return self._placed(name, self.source.fetch(row, name))
+
+    def values(self, row: Any) -> dict[str, Any]:
+        """Returns the fields of a row, by their names in examples; they can be changed."""
+        record_field = LazyPose3DExample.FETCHED
+        values = self.source.values(row)
+        return {name: self._placed(record_field[name], value) for name, value in values.items()}
+
+    def _placed(self, name, value):
         if name == "world_coords":
             return _place(value, self.first_joint, self.n_joints)
         if value is not None and FIELDS[name].per_joint:
@@ -170,6 +190,14 @@ class MappedSource:
             placed[self.first_joint : self.first_joint + len(value)] = value
             return placed
         return value
+
+    def place(self, row: Any) -> tuple:
+        """Returns what tells a row from every other example."""
+        return self.first_joint, self.n_joints, self.source.place(row)
+
+    def check(self) -> None:
+        """Opens the archive if it is not open yet, which compares identities."""
+        self.source.check()
 
     def image_path(self, row: Any) -> str:
         """Returns the image path of a row."""

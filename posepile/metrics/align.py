@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+
+def as_poses(poses: ArrayLike) -> np.ndarray:
+    """Returns poses in float64, in which no difference or square of coordinates overflows.
+
+    Args:
+        poses: Coordinates of any numeric type; masked ones are missing and become NaN.
+    """
+    if isinstance(poses, np.ma.MaskedArray):
+        return poses.astype(np.float64).filled(np.nan)
+    return np.asarray(poses, np.float64)
 
 
 def root_relative(poses: np.ndarray, root: int) -> np.ndarray:
@@ -12,7 +24,7 @@ def root_relative(poses: np.ndarray, root: int) -> np.ndarray:
         poses: ``[..., J, D]``.
         root: Index of the root joint.
     """
-    poses = np.asarray(poses)
+    poses = as_poses(poses)
     return poses - poses[..., root : root + 1, :]
 
 
@@ -42,11 +54,10 @@ def similarity_transform(
     Returns:
         ``(s [...], R [..., D, D], t [..., D])`` in float64 with ``target ~ s R source + t``.
     """
-    source = np.asarray(source, np.float64)
-    target = np.asarray(target, np.float64)
+    source, target = as_poses(source), as_poses(target)
     used = np.isfinite(source).all(-1) & np.isfinite(target).all(-1)
     if valid is not None:
-        used &= valid
+        used &= np.asarray(valid, bool)
     n = used.sum(axis=-1)
     count = np.maximum(n, 1)[..., None, None]
     weight = used[..., None]
@@ -106,8 +117,8 @@ def align(
         matrix = np.zeros((*s.shape, 4, 4), np.float32)
         matrix[..., :3, :3], matrix[..., :3, 3] = s[..., None, None] * rotation, t
         matrix[..., 3, 3] = 1
-        points = np.asarray(pred, np.float32)
+        points = as_poses(pred).astype(np.float32)
         points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
         return (points @ np.swapaxes(matrix, -1, -2))[..., :3]
-    moved = np.asarray(pred, np.float64) @ np.swapaxes(rotation, -1, -2)
+    moved = as_poses(pred) @ np.swapaxes(rotation, -1, -2)
     return s[..., None, None] * moved + t[..., None, :]

@@ -8,7 +8,8 @@ What is missing, once for all functions:
   infinite and :func:`pck` counts a miss, so that leaving joints out can never help;
 * a mean over nothing is NaN.
 
-Units are those of the input. ``average="joint"`` is the mean over all counted joints of all poses,
+Units are those of the input; coordinates of any numeric type (float16, integers) give the values
+of float64. ``average="joint"`` is the mean over all counted joints of all poses,
 ``average="pose"`` the mean over poses of each pose's own mean (poses without a counted joint do
 not count). Both agree when every pose has the same number of counted joints.
 """
@@ -19,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from posepile.metrics.align import align
+from posepile.metrics.align import align, as_poses
 
 Average = Literal["joint", "pose"]
 
@@ -37,7 +38,7 @@ def joint_errors(
     Raises:
         ValueError: The shapes differ.
     """
-    pred, true = np.asarray(pred), np.asarray(true)
+    pred, true = as_poses(pred), as_poses(true)
     if pred.shape != true.shape:
         raise ValueError(f"prediction has shape {pred.shape}, truth {true.shape}")
     counted = np.isfinite(true).all(axis=-1)
@@ -89,7 +90,7 @@ def pa_mpjpe(
         average: Mean over joints or over poses.
         plain_scale: As in :func:`posepile.metrics.align.similarity_transform`.
     """
-    true = np.asarray(true)
+    true = as_poses(true)
     counted = np.isfinite(true).all(axis=-1)
     if valid is not None:
         counted &= np.asarray(valid, bool)
@@ -144,7 +145,7 @@ def auc(
     errors = joint_errors(pred, true, valid)
     thresholds = np.linspace(0.0, max_threshold, steps)
     # The number of thresholds at or above the error, looked up instead of compared one by one.
-    hits = steps - np.searchsorted(thresholds, errors.astype(np.float64), side="left")
+    hits = steps - np.searchsorted(thresholds, errors, side="left")
     return _average(np.where(np.isnan(errors), np.nan, hits / steps), average)
 
 
@@ -170,7 +171,7 @@ def mpjve(
     Returns:
         Mean over counted joints and pairs, in units per second.
     """
-    pred, true = np.asarray(pred), np.asarray(true)
+    pred, true = as_poses(pred), as_poses(true)
     pair = None if valid is None else np.asarray(valid, bool)[1:] & np.asarray(valid, bool)[:-1]
     return fps * mpjpe(np.diff(pred, axis=0), np.diff(true, axis=0), pair)
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_key
 from posepile.recipe import Sequence, Stills, Track, Unit
 from posepile.shapes.units import Files, Rows, make_unit
 
@@ -136,7 +137,7 @@ def picture_sequence(
         checks: Self-checks of the recipe.
 
     Raises:
-        CorruptInput: Two people of a picture have the same index.
+        CorruptInput: Two people of a picture have the same index, or two crops the same name.
     """
     paths = [picture.path for picture in pictures]
     counts = Counter(dropped or {})
@@ -147,6 +148,13 @@ def picture_sequence(
         def image_name(path: Path, person: int) -> str:
             return f"{folder}/{path.stem}_{person:02d}.jpg"
 
+    names = (
+        (image_name(picture.path, person.index), picture.path, None)
+        for picture in pictures
+        for person in picture.people
+        if person.left_out is None
+    )
+    by_key(names, unit.id, "crops of one name")
     cameras = [picture.camera for picture in pictures]
     return Sequence(
         id=unit.id,

@@ -70,6 +70,7 @@ def run(task: Task) -> None:
                         ):
                             writer.add(record, data)
                             counts.examples += 1
+                        counts.notes.update(f"picture with {flaw}" for flaw in frame.flaws)
                     except CorruptInput as e:
                         if not isinstance(sequence.frames, Stills):
                             raise

@@ -156,7 +156,8 @@ def check_track(sequence: Sequence, track: Track) -> None:
         raise CorruptInput(
             where, f"{sequence.id}: {len(track.activity)} activity labels for {n} frames"
         )
-    if n and (np.any(np.diff(track.frames) <= 0) or track.frames[0] < 0):
+    frames = np.asarray(track.frames)  # compared, as differences of unsigned ones wrap round
+    if n and (np.any(frames[1:] <= frames[:-1]) or frames[0] < 0):
         raise CorruptInput(
             where, f"{sequence.id}, person {track.person}: frame indices do not increase from 0"
         )

@@ -26,6 +26,8 @@ class BoneLengths:
 
     def add(self, coords: np.ndarray) -> None:
         """Adds poses ``[m, J, 3]``; a bone with a missing end is left out."""
+        if coords.dtype not in (np.float32, np.float64):  # in which squares would overflow
+            coords = coords.astype(np.float64)
         vectors = coords[:, self._edges[:, 0]] - coords[:, self._edges[:, 1]]
         lengths = np.sqrt(np.einsum("nek,nek->ne", vectors, vectors))
         valid = np.isfinite(lengths)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from posepile.errors import UsageError
+
 # Float32 is given up for coordinates when it would move a point by more than this (millimetres).
 FLOAT32_TOLERANCE_MM = 0.01
 
@@ -15,8 +17,10 @@ def as_compact_float(coords: np.ndarray) -> np.ndarray:
     coords = np.asarray(coords)
     if coords.dtype == np.float32:
         return coords
+    if coords.dtype != np.float16:
+        coords = coords.astype(np.float64, copy=False)
     single = coords.astype(np.float32)
-    if coords.dtype != np.float64 or not coords.size:
+    if coords.dtype == np.float16 or not coords.size:
         return single
     error = np.abs(single.astype(np.float64) - coords)
     return coords if np.any(error > FLOAT32_TOLERANCE_MM) else single
@@ -40,6 +44,8 @@ class SparseCoords:
     __module__ = "posepile.datasets3d"  # the name in pickles
 
     def __init__(self, coords: np.ndarray):
+        if coords.dtype.kind != "f":  # has no NaN for what is missing
+            coords = as_compact_float(coords)
         self.shape = coords.shape
         self.i_valid_joints = np.where(~np.any(np.isnan(coords), axis=-1))[0].astype(np.uint16)
         self.valid_coords = np.ascontiguousarray(coords[self.i_valid_joints])
@@ -60,7 +66,16 @@ class SparseCoords:
         return result
 
     def invalidate_coords(self, i_bad_coords: Iterable[int]) -> None:
-        """Takes out the given joints."""
+        """Takes out the given joints.
+
+        Raises:
+            UsageError: The coordinates are those of a dataset, which are read-only.
+        """
+        if not self.valid_coords.flags.writeable:
+            raise UsageError(
+                "these coordinates belong to an example of a dataset and are read-only; change "
+                "those of ex = ex.load(), which examples[i] = ex puts into the dataset"
+            )
         keep = ~np.isin(self.i_valid_joints, list(i_bad_coords))
         self.i_valid_joints = self.i_valid_joints[keep]
         self.valid_coords = np.ascontiguousarray(self.valid_coords[keep])

@@ -15,6 +15,8 @@ import numpy as np
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES, TEST, TRAIN, VALID
 from posepile.store.bones import bone_lengths
+from posepile.store.example_list import as_example_list
+from posepile.store.lazy import LazyExample
 
 
 class _Dataset:
@@ -46,12 +48,19 @@ class _Dataset:
         # Fixed order: equal datasets give equal bytes.
         return {
             "joint_info": self.joint_info,
-            "examples": {split: self.examples[split] for split in SPLIT_NAMES},
+            "examples": {split: _compact(self.examples[split]) for split in SPLIT_NAMES},
         }
 
     def __repr__(self):
         counts = ", ".join(f"{n}: {len(self.examples[s])}" for s, n in SPLIT_NAMES.items())
         return f"<{type(self).__name__} of {self.joint_info.n_joints} joints, {counts}>"
+
+
+def _compact(examples):
+    """Returns a plain list of examples of an archive as the numbers of its rows."""
+    if isinstance(examples, list) and any(isinstance(ex, LazyExample) for ex in examples):
+        return as_example_list(examples)
+    return examples
 
 
 class Pose3DDataset(_Dataset):

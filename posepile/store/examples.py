@@ -7,6 +7,7 @@ made, loaded and unpickled. Pickles know the classes as ``posepile.datasets3d.Po
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,18 +38,29 @@ class _Example:
     DEFAULTS: ClassVar[dict[str, Any]]
 
     def _set_defaults(self):
+        self._origin = None
         for name, value in self.DEFAULTS.items():
             setattr(self, name, value)
 
     def load(self, load_image: bool = False) -> Any:
-        """Returns the example itself, complete."""
-        if load_image and self.image is None:
-            self.image = read_image(self.image_path)
-        return self
+        """Returns the example itself, or a complete copy where the image is asked for and missing.
+
+        So the images of a list that is gone through do not stay in memory.
+        """
+        if not load_image or self.image is not None:
+            return self
+        example = copy.deepcopy(self)
+        example.image = self.get_image()
+        return example
 
     def get_image(self) -> np.ndarray:
         """Returns the image, RGB uint8 ``[h, w, 3]``, read now if it has not been loaded."""
-        return self.image if self.image is not None else read_image(self.image_path)
+        if self.image is not None:
+            return self.image
+        # That of the archive the example was loaded from, as long as it is the one named.
+        if self._origin is not None and self._origin.image_path == self.image_path:
+            return self._origin.get_image()
+        return read_image(self.image_path)
 
     def __setstate__(self, state):
         # `state` is the __dict__ of the writer, or a pair of that and its slots. Some are from
@@ -91,7 +103,7 @@ class Pose3DExample(_Example):
     """
 
     __module__ = "posepile.datasets3d"  # the name in pickles
-    __slots__ = ("__dict__", "__weakref__", *_DEFAULTS_3D)
+    __slots__ = ("__dict__", "__weakref__", "_origin", *_DEFAULTS_3D)
     DEFAULTS = _DEFAULTS_3D
 
     def __init__(
@@ -145,7 +157,7 @@ class Pose2DExample(_Example):
     """
 
     __module__ = "posepile.datasets2d"  # the name in pickles
-    __slots__ = ("__dict__", "__weakref__", *_DEFAULTS_2D)
+    __slots__ = ("__dict__", "__weakref__", "_origin", *_DEFAULTS_2D)
     DEFAULTS = _DEFAULTS_2D
 
     def __init__(

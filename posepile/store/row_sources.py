@@ -6,6 +6,7 @@ identity and compare it when they first open the archive, before an example is h
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from collections.abc import Iterable
@@ -99,7 +100,8 @@ class TableSource:
         annotation_path: The archive, relative to ``DATA_ROOT`` where possible.
         image_archive_path: The same.
         identity: The archive's identity when the reference was made, None if unknown.
-        getters: Field of an example -> function of the row, once the archive is open.
+        getters: Field of an example -> function of the row that returns its value, which cannot
+            be changed; once the archive is open.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class TableSource:
         self._n_rows = n_rows
         self._archive: Archive | None = None
         self.getters: dict[str, Any] = {}
+        self._readers: list[tuple[str, Any]] = []
         self._class = LAZY_EXAMPLES[kind]
 
     def archive(self) -> Archive:
@@ -126,8 +129,10 @@ class TableSource:
     def _use(self, archive):
         self._check_identity(archive)
         self.getters = {
-            name: archive.table.readers[field] for name, field in self._class.FETCHED.items()
+            name: archive.table.read_only[field] for name, field in self._class.FETCHED.items()
         }
+        readers = archive.table.readers
+        self._readers = [(name, readers[field]) for name, field in self._class.FETCHED.items()]
         self._archive = archive
 
     def _check_identity(self, archive):
@@ -184,6 +189,15 @@ class TableSource:
     def fetch(self, row: int, name: str) -> Any:
         """Returns one field of a row."""
         return self.table().readers[name](row)
+
+    def values(self, row: int) -> dict[str, Any]:
+        """Returns the fields of a row, by their names in examples; they can be changed."""
+        self.check()
+        return {name: read(row) for name, read in self._readers}
+
+    def place(self, row: int) -> tuple:
+        """Returns what tells a row from every other example."""
+        return self.annotation_path, self.kind, self.identity, row
 
     def image_path(self, row: int) -> str:
         """Returns the image path of a row."""
@@ -293,14 +307,20 @@ class EntrySource:
         return record
 
     def fetch(self, row: int | str, name: str) -> Any:
-        """Returns one field of a row; the fields of the last row asked for are kept."""
+        """Returns one field of a row; the last row asked for is kept decoded."""
         last = getattr(_last_record, "value", None)
         if last is None or last[0] is not self or last[1] != row:
-            last = _last_record.value = (self, row, self.record(row), set())
-        if name in last[3]:  # handed out before: the caller may have changed it
-            return getattr(self.record(row), name)
-        last[3].add(name)
-        return getattr(last[2], name)
+            last = _last_record.value = (self, row, self.record(row))
+        return copy.deepcopy(getattr(last[2], name))
+
+    def values(self, row: int | str) -> dict[str, Any]:
+        """Returns the fields of a row, by their names in examples; they can be changed."""
+        record = self.record(row)
+        return {name: getattr(record, field) for name, field in self._class.FETCHED.items()}
+
+    def place(self, row: int | str) -> tuple:
+        """Returns what tells a row from every other example."""
+        return self.annotation_path, self.image_archive_path, self.kind, self.path(row)
 
     def image(self, row: int | str) -> np.ndarray:
         """Returns the decoded image of a row."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from posepile.store.column_readers import (
     text_reader,
 )
 from posepile.store.coords import SparseCoords, as_compact_float, present_joints
+from posepile.store.read_only import read_only_reader
 
 # Bits of the column ``flags`` that belong to no field.
 CAMERA_KNOWS_SHAPE = 1 << 7  # the camera carries the crop's shape
@@ -122,9 +123,13 @@ class Field:
         if value is not None:
             self.how.store(self, value, row)
 
-    def reader(self, columns: Columns) -> Callable[[int], Any]:
-        """Returns a function from row number to value."""
-        return self.how.reader(self, columns)
+    def reader(self, columns: Columns, write: bool = True) -> Callable[[int], Any]:
+        """Returns a function from row number to value, one that can be changed unless told not."""
+        if isinstance(self.how, Camera):
+            return self.how.reader(self, columns, write)
+        read = self.how.reader(self, columns)
+        unchangeable = read is nothing or self.how.unchangeable
+        return read if write or unchangeable else read_only_reader(read)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,11 @@ class Fixed:
     dtype: str
     shape: tuple = ()
     convert: Callable[[list], Any] | None = None
+
+    @property
+    def unchangeable(self) -> bool:
+        """Whether its values cannot be changed in place: numbers and tuples of them."""
+        return not self.shape or self.convert is tuple
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -163,6 +173,7 @@ class Choice:
     """One of a few names, stored as its number."""
 
     names: tuple[str, ...]
+    unchangeable: ClassVar[bool] = True
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -185,6 +196,8 @@ class Choice:
 class Text:
     """A string, of which many rows have the same."""
 
+    unchangeable = True
+
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
         return ColumnTypes(fixed={name: ("<u4", ())}, texts=(name,))
@@ -200,6 +213,8 @@ class Text:
 
 class ImagePath:
     """A path, the folder as a text and the name as bytes of its own."""
+
+    unchangeable = True
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -229,6 +244,7 @@ class Ragged:
 
     dtype: str
     shape: tuple = ()
+    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -252,6 +268,7 @@ class Extra:
     """Anything that msgpack can hold, for the few; decoded when asked for."""
 
     convert: Callable[[Any], Any] | None = None
+    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -284,6 +301,7 @@ class JointCoords:
     """``[J, 3]`` coordinates; in large skeletons only the joints that are there."""
 
     shape: tuple = ("J", 3)
+    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -347,8 +365,8 @@ class Camera:
                 row.flags |= HAS_OTHER_SIZE
         row.flags |= field.flag
 
-    def reader(self, field: Field, columns: Columns) -> Callable[[int], Any]:
-        """Returns a function from row number to value."""
+    def reader(self, field: Field, columns: Columns, write: bool = True) -> Callable[[int], Any]:
+        """Returns a function from row number to value, whose arrays can be written if asked."""
         flags, flag, numbers = memoryview(columns["flags"]), field.flag, columns.get(field.name)
         if numbers is None:
             return nothing
@@ -374,13 +392,17 @@ class Camera:
             )
             if make is None:
                 make = cameras.camera_maker()
-            return make(numbers[row].copy(), distortion, shape)
+            parameters = numbers[row].copy()
+            parameters.setflags(write=write)  # the arrays of the camera are views of it
+            return make(parameters, distortion, shape)
 
         return read
 
 
 class Mask:
     """An RLE mask, almost always of the size of the image."""
+
+    unchangeable = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""

@@ -24,6 +24,7 @@ class ExampleTable:
     Attributes:
         readers: Field of a record -> function from row number to its value. Arrays are new and
             writable; large skeletons give :class:`posepile.datasets3d.SparseCoords`.
+        read_only: The same, of values that cannot be changed in place.
         image_path: Function from row number to image path.
         split: Function from row number to the split's name.
     """
@@ -40,6 +41,9 @@ class ExampleTable:
         self.n_rows = len(columns["flags"])
         self.readers: dict[str, Callable[[int], Any]] = {
             name: field.reader(self.columns) for name, field in FIELDS.items()
+        }
+        self.read_only: dict[str, Callable[[int], Any]] = {
+            name: field.reader(self.columns, write=False) for name, field in FIELDS.items()
         }
         self.image_path: Callable[[int], str] = self.readers["image_path"]
         self.split: Callable[[int], str] = self.readers["split"]

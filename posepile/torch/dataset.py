@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from posepile.store.example_list import ExampleList
+from posepile.store.example_list import ExampleList, as_example_list
 
 
 class CropDataset:
@@ -20,19 +21,21 @@ class CropDataset:
     Crops differ in size: either ``transform`` brings them to one, or pass ``collate_fn=list``.
 
     Args:
-        examples: E.g. ``dataset.examples[TRAIN]``; taken as it is now, later changes to the list
-            are not seen.
-        transform: Applied to the loaded example; its result is what the dataset returns.
+        examples: E.g. ``dataset.examples[TRAIN]``, or a plain list; taken as it is now, later
+            changes to the list are not seen.
+        transform: Applied to the loaded example, which it may change: it is a new one each time,
+            also where the list holds an example in memory. Its result is what the dataset
+            returns.
         load_image: Decode the crop.
     """
 
     def __init__(
         self,
-        examples: ExampleList,
+        examples: ExampleList | Sequence[Any],
         transform: Callable[[Any], Any] | None = None,
         load_image: bool = True,
     ):
-        self._examples = examples[:]
+        self._examples = as_example_list(examples)[:]
         self._transform = transform
         self._load_image = load_image
         self._shared: Any = None
@@ -41,7 +44,10 @@ class CropDataset:
         return len(self._examples)
 
     def __getitem__(self, index: int) -> Any:
-        example = self._examples[int(index)].load(load_image=self._load_image)
+        listed = self._examples[int(index)]
+        example = listed.load(load_image=self._load_image)
+        if example is listed:  # in memory: what the transform does to it would add up
+            example = copy.deepcopy(listed)
         return example if self._transform is None else self._transform(example)
 
     def __getstate__(self) -> dict[str, Any]:

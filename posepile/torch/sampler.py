@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from posepile.store.example_list import ExampleList
+from posepile.store.example_list import ExampleList, as_example_list
 
 
 class ShardShuffleSampler:
@@ -21,7 +22,7 @@ class ShardShuffleSampler:
     number on all ranks; the few left over are dropped for the epoch, others in the next.
 
     Args:
-        examples: What is sampled.
+        examples: What is sampled; an ``ExampleList`` or a plain list.
         seed: Order is a function of seed and epoch (and of the list) alone.
         rank: This process.
         world_size: Number of processes.
@@ -31,7 +32,7 @@ class ShardShuffleSampler:
 
     def __init__(
         self,
-        examples: ExampleList,
+        examples: ExampleList | Sequence[Any],
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -49,7 +50,7 @@ class ShardShuffleSampler:
         # Positions of the list in the order of storage; None where the list is in that order.
         self._stored = None
         if block > 1:
-            place = examples.storage_order()
+            place = as_example_list(examples).storage_order()
             if place is not None:
                 dtype = np.int32 if self._n < 2**31 else np.int64
                 self._stored = place.astype(dtype, copy=False)

@@ -22,6 +22,7 @@ from posepile.bodies.parameters import body_parameters, load_hands, parameters_o
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats.derived import RowPieces, derived_rows, work_folder
+from posepile.formats.keys import only_one
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array
 from posepile.formats.tables import read_rows
@@ -158,9 +159,8 @@ def why_not(row: dict, p: int, mask: np.ndarray, min_side: float) -> str | None:
 
 def frame_file(root: Path, model: str, part: str) -> Path | None:
     """Returns the pandas frame of a part under whichever of its names is there."""
-    there = names_in(root / model)
     names = (f"{part}_withjv.pkl", f"{part}_{model}_withjv.pkl")
-    return next((root / model / name for name in names if name in there), None)
+    return only_one((root / model / name for name in names), "the frame of a part")
 
 
 def cut(root: Path, frames: list[Path], options: Options) -> RowPieces:

@@ -110,7 +110,7 @@ def plan(root: Path, options: Options) -> list[str]:
     files, missing = unlock.find_password_files(found)
     n = len(files) + len(missing)
     lines = [f"AMASS: {found}: {len(files)} of {n} files for the password"]
-    lines += [f"  missing: {m}" for m in missing]
+    lines += [f"  does not fit: {doubt}" for doubt in unlock.doubtful_files(found)]
     return lines + [f"  the password: python -m posepile.ds.amarv.unlock {found}"] * (not missing)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_number
 from posepile.formats.text_files import read_json
 
 BODY_KEYS = (
@@ -83,17 +84,16 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
         CorruptInput: Not of the released form; the message says where.
     """
     dropped: Counter = Counter()
-    rows = {}
+    rows: dict[int, dict] = {}
     pose = {"annotation3D?": {"*": dict}, "annotation2D?": {f"{camera}?": {"*": dict}}}
-    for key, poses in read_json(path, {"*": [pose]}, hint=AGAIN).items():
-        if not (key.isascii() and key.isdigit()):
-            raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
+    found = by_number(read_json(path, {"*": [pose]}, hint=AGAIN), path, "frame")
+    for frame, poses in found.items():
         if len(poses) != 1:
             dropped["no pose in the labels" if not poses else "more than one pose in a frame"] += 1
         elif not poses[0].get("annotation3D"):
             dropped["no 3D joint in the labels"] += 1
         else:
-            rows[int(key)] = poses[0]
+            rows[frame] = poses[0]
 
     shape = (len(rows), len(JOINT_NAMES))
     coords, image = np.full((*shape, 3), np.nan), np.full((*shape, 2), np.nan)

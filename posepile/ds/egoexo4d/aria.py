@@ -11,6 +11,7 @@ import numpy as np
 from posepile.ds.egoexo4d.cameras import read_camera_pose
 from posepile.errors import CorruptInput
 from posepile.formats.aria_files import RECORDED_SIZE, read_aria_lens
+from posepile.formats.keys import by_number
 from posepile.formats.schema import Array, check
 from posepile.geometry.cameras import camera_pose, moving_cameras, resize_intrinsics
 from posepile.geometry.fitting import fit_fisheye624
@@ -32,8 +33,9 @@ def aria_key(cameras: dict) -> str | None:
 def frames_and_poses(entry: dict, where: str) -> tuple[list[int], dict[str, Any]]:
     """Returns the frames with a pose (some are missing), and their poses for ``camera_pose``."""
     found = check(entry.get("camera_extrinsics") or {}, {"*": Array("3 or 4", 4)}, where)
+    found = by_number(found, where, "frame")
     poses = np.array([*found.values()]) if found else np.empty((0, 3, 4))
-    return [int(frame) for frame in found], {"world_to_camera": poses, "unit": "m"}
+    return list(found), {"world_to_camera": poses, "unit": "m"}
 
 
 @lru_cache(maxsize=8)

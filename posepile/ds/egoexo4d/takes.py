@@ -10,6 +10,7 @@ from typing import Any
 from posepile.ds.egoexo4d.annotations import AGAIN
 from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.files import presence
+from posepile.formats.keys import by_key
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
 
@@ -49,9 +50,13 @@ def read_takes(root: Path) -> list[dict]:
     """Returns the entries of ``takes.json``.
 
     Raises:
-        CorruptInput: Not a list of takes with the keys that everything else is found by.
+        CorruptInput: Not a list of takes, or two of one id or name.
     """
-    return read_json(root / "takes.json", [TAKE], hint="download metadata again; " + AGAIN)
+    path, hint = root / "takes.json", "download metadata again; " + AGAIN
+    takes = read_json(path, [TAKE], hint=hint)
+    for key in ("take_uid", "take_name"):
+        by_key(((t[key], f"[{i}]", t) for i, t in enumerate(takes)), path, key, hint=hint)
+    return takes
 
 
 def split_of_takes(root: Path) -> dict[str, str]:

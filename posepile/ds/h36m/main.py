@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile import recipe
 from posepile.errors import CorruptInput
 from posepile.files import names_in
+from posepile.formats.keys import by_key, by_name
 from posepile.formats.matlab_files import MatCells
 from posepile.formats.mocap_files import read_cdf
 from posepile.formats.schema import Array
@@ -82,7 +83,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     chosen = recipe.chosen_subjects(options.subjects, (f"S{number}" for number in SPLITS))
     for number, split in SPLITS.items():
         folder = root / f"S{number}"
-        for name in sorted(names_in(folder / "Videos")) if folder.name in chosen else ():
+        for name in by_name(folder / "Videos", short).values() if folder.name in chosen else ():
             take, camera, _ = name.split(".")
             if "_" in take:
                 continue  # ranges of motion
@@ -172,9 +173,8 @@ def short(take: str) -> str:
 
 def find(folder: Path, take: str, ending: str) -> Path:
     """Returns a take's file by whichever of its names is there."""
-    there = sorted(n for n in names_in(folder) if n.endswith(ending))
-    same = (n for n in there if short(n.removesuffix(ending)) == short(take))
-    return folder / next(same, take + ending)
+    names = by_name(folder, lambda name: short(name.removesuffix(ending)))
+    return folder / names.get(short(take), take + ending)
 
 
 def get_cameras(path: Path | str) -> list[list[deltacamera.Camera]]:
@@ -192,11 +192,11 @@ def read_metadata(path: Path) -> dict:
         takes, counts = ([[td.text for td in tr] for tr in tree.find(k)] for k in TABLES)
         w0 = np.array(tree.find("w0").text.strip(" []\n").split(), np.float64)
         poses, lenses = w0[:264].reshape(4, 11, 6), w0[264:].reshape(4, 9)
-        rows = {  # the fifth number of a take is its mocap at 200 Hz
-            (s, short(line[1 + s])): int(counts[s - 1][k].strip("[]").split()[4]) // 4
+        rows = [  # the fifth number of a take is its mocap at 200 Hz
+            ((s, short(line[1 + s])), k, int(counts[s - 1][k].strip("[]").split()[4]) // 4)
             for k, line in enumerate(takes[1:33], 1)
             for s in SPLITS
-        }
+        ]
     except (AttributeError, IndexError, ValueError, TypeError) as e:
         raise CorruptInput(path, f"not the devkit's metadata ({e!r})", hint=hint) from None
     cameras = {}
@@ -207,4 +207,4 @@ def read_metadata(path: Path) -> dict:
             pose = {"rotation": euler_matrix("XYZ", six[:3]), "center": six[3:]}
             where = f"{path}, camera {name}, S{subject}"
             cameras[subject, name] = make_camera(where, **pose, **lens, world_up=SPEC.world_up)
-    return {"rows": rows, "cameras": cameras}
+    return {"rows": by_key(rows, path, "row of"), "cameras": cameras}

@@ -22,6 +22,7 @@ from posepile.files import names_in
 from posepile.formats.arrays import read_npz
 from posepile.formats.derived import derived_folder, work_folder
 from posepile.formats.folders import files_by_number
+from posepile.formats.keys import by_key
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
@@ -116,19 +117,19 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         hint = "extract the archive again, or raise dataset.max_unreadable"
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
     tracks, n_few, pelvis_mm = load_people(files["bodies"], re.sub(r"^\d+_|\d+$", "", name))
-    video = Video(files["video"], size=SIZE)
     camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
-    told = {"scene": "studio", "checks": {"pelvis_from_hips_mm": pelvis_mm}}
+    told = {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
     told["dropped"] = {UNREADABLE: len(lost), ABSENT: stored["n_absent"], FEW_JOINTS: n_few}
-    return [view_sequence(unit, video, camera, tracks, min_joints_inside=MIN_JOINTS, **told)]
+    told["scene"], video = "studio", Video(files["video"], size=SIZE)
+    return [view_sequence(unit, video, camera, tracks, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
     """Returns the body files of a recording in order of their frames."""
-    for place in (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS):
-        if found := files_by_number(place, r"body3DScene_(\d{8})\.json"):
-            return list(found.values())
-    return []
+    places = (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS)
+    found = (files_by_number(place, r"body3DScene_(\d{8})\.json") for place in places)
+    named = sorted((k, file, file) for files in found for k, file in files.items())
+    return list(by_key(named, folder, "frame").values())
 
 
 def pack_bodies(files: list[Path], folder: Path) -> None:

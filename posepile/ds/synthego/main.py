@@ -23,12 +23,14 @@ from posepile.bodies.joints import SMPLH_JOINT_NAMES, SMPLH_PARENTS, global_rota
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.ds.synthego import splice
 from posepile.errors import CorruptInput
-from posepile.formats.schema import Array, OneOf
+from posepile.formats.keys import by_key
+from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import moving_cameras
 from posepile.geometry.pictures import box_of_points, check_projection, inside
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.shapes.multiview import view_sequence
 
 SIZE = (1280, 720)
 EYES = ("L", "R")  # of the stereo camera
@@ -110,12 +112,15 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 def group_by_identity(paths: list[Path]) -> dict[int, dict[int, Path]]:
     """Returns identity number -> pose number -> metadata file, in order of the numbers."""
-    groups: dict[int, dict[int, Path]] = defaultdict(dict)
-    for path in sorted(paths, key=lambda p: p.name):
+    found = []
+    for path in paths:
         m = re.fullmatch(r"metadata_(\d+)_(\d+)\.json", path.name)
-        if not m or int(m[2]) in groups[int(m[1])]:
-            raise CorruptInput(path, "expected names metadata_<identity>_<pose>.json, each once")
-        groups[int(m[1])][int(m[2])] = path
+        if not m:
+            raise CorruptInput(path, "expected a name metadata_<identity>_<pose>.json")
+        found.append(((int(m[1]), int(m[2])), path, path))
+    groups: dict[int, dict[int, Path]] = defaultdict(dict)
+    for key, path in sorted(by_key(found, "SynthEgo", "identity and pose").items()):
+        groups[key[0]][key[1]] = path
     return groups
 
 
@@ -127,8 +132,17 @@ def image_path(metadata: Path, eye: str) -> Path:
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence per identity and eye; frame = pose number in the file name."""
     sequences, towards_head = [], []
-    for identity, paths in group_by_identity([root / p for p in unit.args["metadata"]]).items():
-        data = stack([read_json(path, METADATA) for path in paths.values()])
+    for identity, files in group_by_identity([root / p for p in unit.args["metadata"]]).items():
+        read = {k: read_json(path, METADATA | {"pose": [None]}) for k, path in files.items()}
+        paths = {k: path for k, path in files.items() if not splice.is_mirrored(read[k]["pose"])}
+        lost = Counter({splice.MIRRORED: len(files) - len(paths)})
+        if not paths:
+            empty, name = (unit, Stills(()), None, []), f"{identity:07d}/"
+            sequences += [view_sequence(*empty, id=name + eye, dropped=lost) for eye in EYES]
+            continue
+        for k, path in paths.items():
+            read[k]["pose"] = check(read[k]["pose"], METADATA["pose"], path, "pose")
+        data = stack([read[k] for k in paths])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
         where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
@@ -141,11 +155,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         checks = {"bone_length_mm": stretch, "pose_mm": off, "eyes_missing": float(not eyes)}
         for eye in EYES:
             sequence = make_sequence(f"{identity:07d}/{eye}", paths, data, joints, options)
-            sequence.split = unit.split
+            sequence.split, sequence.dropped = unit.split, sequence.dropped + lost
             sequence.checks |= checks
             sequences.append(sequence)
         towards_head.append(points[:, NECK] - points[:, ANKLES].mean(axis=1))
-    check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
+    if towards_head:
+        check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
     return sequences
 
 
@@ -196,13 +211,11 @@ def make_sequence(
     # The frame index is the pose number, so that it stays the same where some files are absent;
     # a place without a file repeats the first one and is never read.
     shown = [image_path(paths.get(k, paths[frames[0]]), eye) for k in range(frames[-1] + 1)]
+    track = Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)
+    few = {f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}
     return Sequence(
-        id=name,
-        split="train",
-        frames=Stills(tuple(shown)),
-        camera=cameras,
-        tracks=[Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)],
+        *(name, "train", Stills(tuple(shown)), cameras, [track]),
         image_name=lambda frame, person: f"{identity}/{shown[frame].name}",
-        dropped=+Counter({f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}),
+        dropped=+Counter(few),
         checks={"reprojection_px": off},
     )

@@ -1,0 +1,321 @@
+"""One rule for examples of a dataset: read-only, and what is read or loaded leaves no trace."""
+
+import copy
+import gc
+import hashlib
+import pickle
+import tracemalloc
+
+import archive_kit as kit
+import numpy as np
+import pytest
+
+from posepile import datasets2d, datasets3d
+from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, compute_mean_bones
+from posepile.errors import PosePileError, UsageError
+from posepile.export.upstream import export_upstream
+from posepile.merging.merge import merge_datasets
+from posepile.store import restricted_pickle
+from posepile.store.example_list import ExampleList
+from posepile.torch import CropDataset, ShardShuffleSampler
+
+KINDS = ("table", "entries", "2d", "merged")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """DATA_ROOT with an archive, the same as entries, and a 2D archive."""
+    root = tmp_path_factory.mktemp("root")
+    parameters = {"type": "smpl", "pose": np.ones(72, np.float32)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_ROOT", str(root))
+        patch.setattr(kit, "record", _with(kit.record, parameters=parameters))
+        kit.make_archive(root)
+        kit.make_archive(root, "flat", kind="2d")
+        export_upstream("toy.barecat", "entries.barecat")
+        export_upstream("flat.barecat", "flat_entries.barecat")
+    return root
+
+
+def _with(make, **overrides):
+    return lambda *args, **kwargs: make(*args, **{**overrides, **kwargs})
+
+
+@pytest.fixture(autouse=True)
+def _data_root(root, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(root))
+    monkeypatch.delenv("CACHE_DIR", raising=False)
+
+
+def dataset_of(kind):
+    if kind == "2d":
+        return datasets2d.get_dataset("flat.barecat")
+    if kind == "entries":
+        return datasets3d.get_dataset("entries.barecat", image_barecat_path="toy.barecat")
+    dataset = datasets3d.get_dataset("toy.barecat")
+    return merge_datasets({"toy": dataset, "again": dataset}) if kind == "merged" else dataset
+
+
+@pytest.fixture(params=KINDS)
+def dataset(request):
+    return dataset_of(request.param)
+
+
+def coords_of(ex):
+    """The array that holds the coordinates."""
+    coords = ex.coords if isinstance(ex, datasets2d.Pose2DExample) else ex.world_coords
+    return getattr(coords, "valid_coords", coords)
+
+
+def values_of(ex):
+    """All that an example says."""
+    names = [name for name in type(ex).DEFAULTS if name != "image"]
+    return repr([plain(getattr(ex, name)) for name in names])
+
+
+def plain(value):
+    """A value as lists, numbers and texts."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.tolist()
+    if isinstance(value, tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return [(k, plain(v)) for k, v in value.items()]
+    attributes = getattr(value, "__dict__", None)
+    return plain(attributes) if attributes is not None else value
+
+
+def test_an_assignment_is_refused_and_says_what_to_do(dataset):
+    for ex in dataset.examples[TRAIN]:
+        for name in (*type(ex).DEFAULTS, "note"):
+            with pytest.raises(UsageError, match=r"ex = ex\.load\(\).*examples\[i\] = ex") as e:
+                setattr(ex, name, None)
+            assert name in str(e.value) and "barecat" in str(e.value) and "\n" not in str(e.value)
+        with pytest.raises(UsageError, match="'bbox' was not changed"):
+            ex.bbox = ex.bbox * 2
+        with pytest.raises(UsageError, match="'bbox' was not changed"):
+            del ex.bbox
+
+
+def test_what_the_advice_says_takes_effect(dataset):
+    examples = dataset.examples[TRAIN]
+    ex = examples[2].load()
+    ex.bbox = np.float32([1, 2, 3, 4])
+    examples[2] = ex
+    assert examples[2].bbox.tolist() == [1, 2, 3, 4]
+    examples[2].bbox = np.float32([4, 3, 2, 1])  # it is in memory now
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.examples[TRAIN][2].bbox.tolist() == [4, 3, 2, 1]
+    assert dataset_of("table").examples[TRAIN][2].bbox.tolist() == [2, 1, 2, 3.5]
+
+
+def test_no_value_can_be_changed_in_place(dataset):
+    for ex in dataset.examples[TRAIN][:4]:
+        before = values_of(ex)
+        arrays = [ex.bbox, coords_of(ex), ex.parameters["pose"]]
+        if ex.camera is not None:
+            arrays += [ex.camera.t, ex.camera.R, ex.camera.intrinsic_matrix]
+        for array in arrays:
+            with pytest.raises(ValueError, match="read-only"):
+                array[:] = 0
+        for dictionary in filter(None, [ex.parameters, ex.mask]):
+            for change in (
+                lambda d: d.update(a=1),
+                lambda d: d.pop("size", None),
+                lambda d: d.__setitem__("size", None),
+                lambda d: d.clear(),
+                lambda d: d.setdefault("a", 1),
+            ):
+                with pytest.raises(UsageError, match=r"ex\.load\(\)"):
+                    change(dictionary)
+        if hasattr(ex, "world_coords") and hasattr(ex.world_coords, "invalidate_coords"):
+            with pytest.raises(UsageError, match=r"ex\.load\(\)"):
+                ex.world_coords.invalidate_coords([1])
+            ex.load().world_coords.invalidate_coords([1])
+        assert values_of(ex) == before
+
+
+def test_values_are_plain_once_copied(dataset):
+    ex = dataset.examples[TRAIN][0]
+    for copied in (dict(ex.mask), copy.copy(ex.mask), copy.deepcopy(ex.mask), ex.mask.copy()):
+        copied["size"] = [1, 1]
+        assert type(copied) is dict
+    assert type(pickle.loads(pickle.dumps(ex.parameters))) is dict
+    pose = copy.deepcopy(ex.parameters)["pose"]
+    pose += 1
+    made = Pose3DExample("a.jpg", None, ex.bbox, ex.camera, mask=ex.mask)
+    loaded = restricted_pickle.loads(pickle.dumps(Pose3DDataset(kit.JOINTS, [made])))
+    assert loaded.examples[TRAIN][0].mask == ex.mask
+
+
+def test_load_returns_a_new_complete_example_each_time(dataset):
+    for ex in dataset.examples[VALID]:
+        before, state = values_of(ex), pickle.dumps(ex)
+        first, second = ex.load(), ex.load()
+        assert first is not second and type(first) is type(second) is type(ex).COMPLETE
+        assert values_of(first) == before and first.image.shape == (16, 24, 3)
+        first.bbox += 5
+        first.parameters["pose"] += 1
+        first.image[:] = 0
+        if first.camera is not None:
+            first.camera.t += 5
+        coords = coords_of(first)
+        coords += 5
+        first.mask = None
+        assert values_of(ex) == values_of(second) == values_of(ex.load()) == before
+        assert second.image.any() and ex.image is None and pickle.dumps(ex) == state
+        assert ex.load(load_image=False).image is None
+
+
+def test_reading_changes_neither_equality_nor_hash_nor_membership(dataset):
+    examples = dataset.examples[TRAIN]
+    fresh = examples[:]
+    for i, ex in enumerate(examples):
+        key, place = hash(ex), {ex: i}
+        for name in (*type(ex).DEFAULTS, "image_path", "path", "n_joints"):
+            getattr(ex, name)
+        ex.load()
+        ex.get_image()
+        assert hash(ex) == key and place[ex] == i
+        assert ex == fresh[i] and ex in examples and examples.index(ex) == i
+        back = pickle.loads(pickle.dumps(ex))
+        assert back == ex and hash(back) == key and back in examples
+        assert copy.copy(ex) == copy.deepcopy(ex) == ex and ex != examples[i - 1]
+        plain = [*examples]
+        plain.remove(ex)
+        assert len(plain) == len(examples) - 1
+    assert len(set(examples)) == len(examples) == len({*examples, *examples})
+
+
+def transform(ex):
+    """Edits in place, as training code does."""
+    coords = coords_of(ex)
+    coords += 7
+    ex.bbox *= 1.1
+    ex.parameters["pose"] += 1
+    if ex.camera is not None:
+        ex.camera.t += 100
+    ex.image[:] = 255 - ex.image
+    return coords, ex.bbox, ex.parameters["pose"], ex.image
+
+
+def with_some_in_memory(examples):
+    examples = list(examples)
+    examples[1] = examples[1].load(load_image=False)
+    examples[2] = examples[2].load()
+    return examples
+
+
+def epochs(chosen, through_loader, n=20):
+    """Digests of what the transform gives in each epoch."""
+    crops = CropDataset(chosen, transform)
+    for _ in range(n):
+        digest = hashlib.sha256()
+        for i, ex in enumerate(chosen):
+            for array in crops[i] if through_loader else transform(ex.load()):
+                digest.update(array.tobytes())
+        yield digest.digest()
+
+
+@pytest.mark.filterwarnings("ignore:Direct mutation:DeprecationWarning")
+@pytest.mark.parametrize("through_loader", [False, True])
+def test_twenty_epochs_of_a_transform_that_edits_in_place(dataset, through_loader):
+    chosen = [ex for ex in dataset.examples[TRAIN] if ex.bbox[0] < 4 and ex.frame is not None]
+    if through_loader:  # as the user's own objects are, copied by the loader
+        chosen[1:3] = [chosen[1].load(load_image=False), chosen[2].load()]
+    assert len(set(epochs(chosen, through_loader))) == 1
+    dataset.examples[TRAIN] = chosen
+    chosen = pickle.loads(pickle.dumps(dataset)).examples[TRAIN]
+    assert len(set(epochs(chosen, through_loader))) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Direct mutation:DeprecationWarning")
+@pytest.mark.parametrize("through_loader", [False, True])
+def test_memory_is_flat_over_epochs(dataset, through_loader):
+    chosen = [ex for ex in dataset.examples[TRAIN] * 6 if ex.bbox[0] < 4]
+    if through_loader:
+        chosen[10:20] = [ex.load(load_image=False) for ex in chosen[10:20]]
+    list(epochs(dataset.examples[VALID], False, 1))  # all is open now
+    tracemalloc.start()
+    list(epochs(chosen, through_loader))
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 1000 * len(chosen)  # a picture has 1152 bytes, the arrays about as many
+
+
+def test_images_of_examples_in_memory_do_not_stay(dataset):
+    lazy = dataset.examples[TRAIN][1]
+    ex = pickle.loads(pickle.dumps(lazy.load(load_image=False)))
+    assert ex.load() is ex and ex.image is None
+    with_image = ex.load(load_image=True)
+    assert with_image is not ex and ex.image is None
+    for image in (with_image.image, ex.get_image()):  # still that of the archive
+        np.testing.assert_array_equal(image, lazy.load().image)
+    ex.image_path = "another.jpg"
+    with pytest.raises(FileNotFoundError, match=r"another\.jpg"):
+        ex.get_image()
+    data = pickle.dumps(Pose3DDataset(kit.JOINTS, [ex, with_image], compute_bone_lengths=False))
+    assert restricted_pickle.loads(data).examples[TRAIN][1].image.shape == (16, 24, 3)
+
+
+def test_a_filtered_list_is_saved_as_rows(dataset):
+    filtered = [ex for ex in dataset.examples[TRAIN] if ex.bbox[0] != 3 and ex.load().image.any()]
+    dataset.examples[TRAIN] = filtered * 1000
+    data = pickle.dumps(dataset)
+    assert len(data) < 6 * len(filtered) * 1000 + 3000  # 4 bytes a row
+    for loads in (pickle.loads, restricted_pickle.loads):
+        again = loads(data).examples[TRAIN]
+        assert isinstance(again, ExampleList) and not again._objects
+        assert len(again) == len(filtered) * 1000 and again[: len(filtered)] == filtered
+    assert dataset.examples[TRAIN][0] is filtered[0]  # what the user assigned stays what it is
+    in_place = dataset_of("table").examples[TRAIN]
+    in_place[:] = [ex for ex in in_place if ex.bbox[0] != 3]
+    assert not in_place._objects
+
+
+def test_plain_lists_are_taken_where_lists_of_examples_are(dataset):
+    examples = dataset.examples[TRAIN]
+    examples.shuffle(0)
+    plain = list(examples)
+    ours, theirs = (ShardShuffleSampler(e, block=3) for e in (examples, plain))
+    assert sorted(ours) == sorted(theirs)
+    if len(examples._sources) == 1:
+        assert list(ours) == list(theirs)
+    ours, theirs = (CropDataset(e, transform=lambda ex: ex.image_path) for e in (examples, plain))
+    assert [ours[i] for i in range(len(ours))] == [theirs[i] for i in range(len(theirs))]
+    if hasattr(plain[0], "world_coords"):
+        info = dataset.joint_info
+        np.testing.assert_allclose(
+            compute_mean_bones(plain, info), compute_mean_bones(examples, info), rtol=1e-5
+        )
+        merged = merge_datasets({"all": Pose3DDataset(info, plain)}, {"all": "x"})
+        assert [e.image_path for e in merged.examples[TRAIN]] == [e.image_path for e in plain]
+        assert not merged.examples[TRAIN]._objects
+
+
+def test_a_plain_list_travels_to_loader_workers_as_rows():
+    torch = pytest.importorskip("torch")
+    plain = list(dataset_of("table").examples[TRAIN]) * 100
+    data = torch.utils.data.DataLoader(
+        CropDataset(plain, transform=_path), num_workers=1, collate_fn=list, batch_size=4
+    )
+    assert [p for batch in data for p in batch] == [ex.image_path for ex in plain]
+    assert len(pickle.dumps(CropDataset(plain)._examples)) < 6 * len(plain) + 500
+
+
+def _path(ex):
+    return ex.image_path
+
+
+def test_merging_refuses_2d_datasets_by_name():
+    flat, toy = dataset_of("2d"), dataset_of("table")
+    disguised = [
+        Pose3DDataset(kit.JOINTS, flat.examples[TRAIN], compute_bone_lengths=False),
+        Pose3DDataset(kit.JOINTS, [flat.examples[TRAIN][0]], compute_bone_lengths=False),
+        Pose3DDataset(kit.JOINTS, [flat.examples[TRAIN][0].load()], compute_bone_lengths=False),
+    ]
+    for dataset in (flat, *disguised):
+        with pytest.raises(UsageError, match="coco: a 2D dataset.*leave it out") as caught:
+            merge_datasets({"toy": toy, "coco": dataset})
+        assert "\n" not in str(caught.value) and isinstance(caught.value, PosePileError)
