@@ -124,5 +124,5 @@ def test_masks_are_in_boxes_and_around_joints():
     people = [(joints, box, m) for m in (mine, others, behind, empty, None)]
     faults, shares = check_masks([*people, (None, box, mine)], PARAMS)
     assert {i: reason for i, (reason, _) in faults.items()} == {1: MASK_ELSEWHERE}
-    assert faults[1][1] == ("0% of the mask, at [70, 12, 16, 50], is in the box [20, 10, 20, 60]")
+    assert faults[1][1] == "the mask at [70, 12, 16, 50] and the box [20, 10, 20, 60] share 0%"
     assert shares == [1.0, 0.0]

@@ -79,7 +79,8 @@ class CheckParams(BaseModel):
             recordings are mixed up, joints are not far from boxes of the same studio.
         usual_box_fit: Intersection over union of the box and that of the joints with flesh around
             them, which half of a unit's people must have.
-        mask_in_box: Share of the frame of a person's mask that must be in the box.
+        mask_in_box: What the frame of a person's mask and the box must have in common, as a share
+            of the smaller one.
         usual_joints_on_mask: Share of the joints in the picture that must be on the mask or near
             it, in half of a unit's people: some are behind others.
         max_backwards: Share of a sequence's poses in which knees, toes and nose may point

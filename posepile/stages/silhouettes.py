@@ -38,10 +38,10 @@ def check_masks(
         frame = None if mask is None else rlemasklib.to_bbox(mask)
         if frame is None or not frame[2]:  # without a pixel
             continue
-        share = share_inside(frame, box)
+        share = common_share(frame, box)
         if share < params.mask_in_box:
             at, of = ([round(float(value)) for value in place] for place in (frame, box))
-            faults[i] = MASK_ELSEWHERE, f"{share:.0%} of the mask, at {at}, is in the box {of}"
+            faults[i] = MASK_ELSEWHERE, f"the mask at {at} and the box {of} share {share:.0%}"
         elif points is not None:
             pictured = points[inside(points, mask["size"][::-1])]
             if len(pictured) > FEW:
@@ -49,13 +49,13 @@ def check_masks(
     return faults, shares
 
 
-def share_inside(frame: np.ndarray, box: np.ndarray) -> float:
-    """Returns the share of a frame of pixels x, y, width, height that is in a box."""
+def common_share(frame: np.ndarray, box: np.ndarray) -> float:
+    """Returns what a frame of pixels x, y, width, height and a box share, of the smaller one."""
     x, y, w, h = map(float, frame)
     left, top, width, height = map(float, box)
     across = min(x + w - 0.5, left + width) - max(x - 0.5, left)
     down = min(y + h - 0.5, top + height) - max(y - 0.5, top)
-    return max(across, 0) * max(down, 0) / (w * h)
+    return max(across, 0) * max(down, 0) / max(min(w * h, width * height), 1e-9)
 
 
 def on_mask(points: np.ndarray, mask: dict, margin: float) -> np.ndarray:

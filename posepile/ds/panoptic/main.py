@@ -46,8 +46,7 @@ View = Annotated[int, Field(ge=0, le=30)]
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
-PELVIS, HIPS = 2, [6, 12]  # among the raw joints
-ORDER = [0, 1, *range(3, 19), PELVIS]
+PELVIS, HIPS, ORDER = 2, [6, 12], [0, 1, *range(3, 19), 2]  # among the raw joints
 MIN_CONFIDENCE, MIN_JOINTS = 0.1, 6  # a joint must have more; known, and again in the picture
 MAX_PELVIS_MM = 1.0  # from the middle of the hips
 UNREADABLE, ABSENT = "body file unreadable, one frame lost", "no body file for this frame"
