@@ -40,8 +40,7 @@ REASONS = {
         formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.paired_rows formats.tables.read_rows
         formats.text_files.read_numbers formats.text_files.read_text formats.text_files.read_xml
-        miniature.pickled.write_object_npy
-        miniature.writers.write_c3d miniature.writers.write_cdf miniature.writers.write_csv
+        miniature.writers.write_c3d miniature.writers.write_csv
         miniature.writers.write_mat
         miniature.writers.write_mat73 miniature.writers.write_xml miniature.writers.xml_table""",
     "scenes of the Unreal Engine, in which several sets of the cards are rendered": """

@@ -40,17 +40,15 @@ BODY_FILE = {"fpsType": OneOf("hd_29_97"), "bodies": [BODY]}
 # Folders of the body files below the recording: archives differ, and so do ways to unpack them.
 BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd")
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
-BODIES |= {"lost": Array("k", dtype=str), "n_files": int}
-PACKING = 2  # raised when pack_bodies writes something else
+BODIES |= {"lost": Array("k", dtype=str), "n_files": int, "n_absent": int}
+PACKING = 3  # raised when pack_bodies writes something else
 View = Annotated[int, Field(ge=0, le=30)]
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
-PELVIS, HIPS = 2, [6, 12]  # among the raw joints
-ORDER = [0, 1, *range(3, 19), PELVIS]
-MIN_CONFIDENCE = 0.1  # a joint must have more
-MIN_JOINTS = 6  # known, and again inside the picture
-UNREADABLE = "body file unreadable, one frame lost"
+PELVIS, HIPS, ORDER = 2, [6, 12], [0, 1, *range(3, 19), 2]  # among the raw joints
+MIN_CONFIDENCE, MIN_JOINTS = 0.1, 6  # a joint must have more; known, and again in the picture
+UNREADABLE, ABSENT = "body file unreadable, one frame lost", "no body file for this frame"
 FEW_JOINTS = f"fewer than {MIN_JOINTS} joints known"
 
 SPEC = DatasetSpec(
@@ -120,9 +118,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
     tracks, n_few, pelvis_mm = load_people(files["bodies"], name, options.max_pelvis_mm)
     camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
-    told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
-    told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
-    return [view_sequence(unit, Video(files["video"], size=SIZE), camera, tracks, **told)]
+    told = {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
+    told["dropped"] = {UNREADABLE: len(lost), ABSENT: stored["n_absent"], FEW_JOINTS: n_few}
+    told["scene"], video = "studio", Video(files["video"], size=SIZE)
+    return [view_sequence(unit, video, camera, tracks, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
@@ -145,7 +144,8 @@ def pack_bodies(files: list[Path], folder: Path) -> None:
         frames += [int(file.stem[-8:])] * len(found)
         bodies += [body["joints19"] for body in found]
     arrays = {"frames": np.array(frames, int), "bodies": np.reshape(bodies, (-1, 19, 4))}
-    arrays |= {"lost": np.array(lost, str), "n_files": len(files)}
+    span = int(files[-1].stem[-8:]) - int(files[0].stem[-8:]) + 1
+    arrays |= {"lost": np.array(lost, str), "n_files": len(files), "n_absent": span - len(files)}
     np.savez(folder / "bodies.npz", **arrays)
 
 
