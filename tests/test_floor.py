@@ -40,7 +40,6 @@ REASONS = {
     "a file format in which several datasets of the cards are published, one of them here": """
         formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.read_rows formats.text_files.read_xml
-       
         miniature.writers.write_c3d miniature.writers.write_csv
         miniature.writers.write_mat
         miniature.writers.write_mat73 miniature.writers.write_xml""",
