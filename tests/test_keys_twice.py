@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from posepile.ds.agora.main import frame_file
+from posepile.ds.agora import main as agora
 from posepile.ds.aspset.main import data_dir, load_split
 from posepile.ds.egoexo4d import annotations, aria, takes
 from posepile.ds.genebody import subjects
@@ -110,7 +110,7 @@ def test_a_take_under_both_of_its_names_is_refused(tmp_path):
         (folder / name).touch()
     message = r"Photo 1.*: found at Photo 1\.54138969.* and at TakingPhoto 1\.54138969"
     with pytest.raises(CorruptInput, match=message):
-        find(folder, "Photo 1", ".54138969.mp4")
+        find(folder, "Photo 1.54138969.mp4")
     with pytest.raises(CorruptInput, match=message):
         list(list_units(tmp_path, Options()))
 
@@ -135,8 +135,8 @@ def test_files_at_two_of_their_places_are_refused(tmp_path):
     (tmp_path / "SMPL").mkdir()
     for name in ("train_0_withjv.pkl", "train_0_SMPL_withjv.pkl"):
         (tmp_path / "SMPL" / name).touch()
-    with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: the frame of a part: found"):
-        frame_file(tmp_path, "SMPL", "train_0")
+    with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: SMPL of a part: found"):
+        list(agora.list_units(tmp_path, agora.Options()))
 
     (tmp_path / "ASPset-510").mkdir()
     (tmp_path / "ASPset-510" / "splits.csv").touch()

@@ -49,6 +49,22 @@ def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
     return tuple(folder / numbered[k] for k in order)
 
 
+def names_like(folder: Path, pattern: str) -> dict[str, tuple[str, ...]]:
+    r"""Returns the names in a folder that look like a pattern, in order, with what its groups are.
+
+    >>> (folder / "Walking 1.5413.mp4").touch()
+    >>> (folder / "_ALL.5413.mp4").touch()
+    >>> names_like(folder, r"([^_]+)\.(\d+)\.mp4")
+    {'Walking 1.5413.mp4': ('Walking 1', '5413')}
+
+    Args:
+        folder: The folder; if there is none, nothing is found.
+        pattern: Of whole names, with groups. Other names do not count.
+    """
+    matches = (re.fullmatch(pattern, name) for name in sorted(names_in(folder)))
+    return {match[0]: match.groups() for match in matches if match}
+
+
 def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:
     r"""Returns the files of a folder by the number in their names, in its order; gaps are fine.
 

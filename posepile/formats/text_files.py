@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal
 from xml.etree.ElementTree import Element, ParseError
 
+import numpy as np
+
 from posepile.errors import CorruptInput, one_line
-from posepile.formats.schema import AGAIN, check, shortened
+from posepile.formats.schema import AGAIN, Array, check, shortened
 
 
 def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
@@ -290,6 +292,43 @@ def _are_values(row: list[str], columns: dict[str, type]) -> bool:
     except ValueError:
         return False
     return any(kind is not str for kind in columns.values())
+
+
+def read_numbers(
+    path: str | os.PathLike, schema: Array, *, numbered: bool = False, hint: str | None = AGAIN
+) -> np.ndarray:
+    r"""Returns the checked numbers of a text file, a row for each line that is not empty.
+
+    >>> _ = (folder / "palette.txt").write_text("0\t[55, 181, 57]\n1\t[153, 108, 6]\n")
+    >>> read_numbers(folder / "palette.txt", Array("n", 3, dtype=int), numbered=True)[1].tolist()
+    [153, 108, 6]
+
+    Args:
+        path: The file; brackets, commas, semicolons and blanks are between the numbers.
+        schema: Of all rows together.
+        numbered: Every row begins with its number, counted from 0, which is taken away.
+        hint: As in :func:`read_json`.
+
+    Raises:
+        CorruptInput: Missing, something else than numbers, or not as expected.
+    """
+    rows = []
+    for line, text in enumerate(read_text(path, hint=hint).splitlines(), 1):
+        row = _numbers_in(text, path, line, hint)
+        if numbered and row and row.pop(0) != len(rows):
+            found = f"line {line}: found {text!r}; expected row {len(rows)} there"
+            raise CorruptInput(path, found, hint=hint)
+        rows += [row] if row else []
+    return check(rows, schema, path, hint=hint)
+
+
+def _numbers_in(text: str, path, line: int, hint) -> list[float]:
+    words = text.translate(str.maketrans("[](),;", "      ")).split()
+    try:
+        return [float(word) for word in words]
+    except ValueError as e:
+        fault = f"line {line}: {one_line(e)}; expected numbers"
+        raise CorruptInput(path, fault, hint=hint) from None
 
 
 def read_xml(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Element:

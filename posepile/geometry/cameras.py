@@ -108,6 +108,45 @@ def make_camera(
     )
 
 
+def unreal_camera(
+    where: str | os.PathLike,
+    center: np.ndarray,
+    yaw: float,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+    *,
+    size: tuple[int, int],
+    focal_mm: float,
+    sensor_mm: float = 36.0,
+) -> deltacamera.Camera:
+    """Returns a camera of an Unreal scene; y points down in its world.
+
+    >>> camera = unreal_camera("a.csv, row 1", [0, 0, 170], 0, size=(1280, 720), focal_mm=18)
+    >>> camera.intrinsic_matrix[0].tolist(), camera.t.tolist()
+    ([640.0, 0.0, 639.5], [0.0, -1700.0, 0.0])
+
+    Args:
+        where: File and place in it, for messages.
+        center: Where it is, centimetres in Unreal's axes.
+        yaw: Degrees, to the right.
+        pitch: Degrees, upwards.
+        roll: Degrees, clockwise.
+        size: Width and height of the pictures, in whose middle the principal point is.
+        focal_mm: Focal length, millimetres.
+        sensor_mm: Width of the sensor, millimetres.
+    """
+    return make_camera(
+        where,
+        axes="unreal",
+        unit="cm",
+        rotation=rotations.unreal_rotation(yaw, pitch, roll),
+        center=center,
+        focal=focal_mm / sensor_mm * size[0],
+        size=size,
+        world_up=(0.0, -1.0, 0.0),
+    )
+
+
 def camera_pose(
     where: str | os.PathLike,
     *,

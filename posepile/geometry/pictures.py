@@ -224,19 +224,44 @@ def check_median_projection(
     return median
 
 
-def box_of_mask(mask: np.ndarray) -> np.ndarray:
+def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
     """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
 
     >>> box_of_mask(np.array([[0, 1, 1]]))
     array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
 
     Returns:
-        float32 ``[4]`` x, y, width, height; NaN if the mask is empty.
+        float32 ``[4]`` x, y, width, height; NaN if the mask is empty or None.
     """
+    if mask is None:
+        return np.full(4, np.nan, np.float32)
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(x):
         return np.full(4, np.nan, np.float32)
     return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
+
+
+def move_boxes(
+    camera: deltacamera.Camera, boxes: np.ndarray, places: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """Returns the boxes of people who have moved by some way in the world.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> move_boxes(camera, [[300, 200, 40, 80]], [[0, 0, 2000]], [100, 0, 0]).round(2).tolist()
+    [[350.0, 200.0, 40.0, 80.0]]
+
+    Args:
+        camera: The camera.
+        boxes: ``[n, 4]`` x, y, width, height.
+        places: Where they were, ``[n, 3]`` millimetres: that far away are the boxes.
+        step: By what they have moved, ``[3]`` or ``[n, 3]``.
+    """
+    boxes = np.asarray(boxes)
+    depth = camera.world_to_camera(np.float32(places))[:, 2:]
+    corners = [boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]
+    world = [camera.image_to_world(np.float32(c), camera_depth=depth) for c in corners]
+    return box_of_points(np.stack([project(camera, w + step) for w in world], axis=1))
 
 
 def check_in_boxes(

@@ -22,6 +22,7 @@ from posepile.bodies.models import body_joints, find_body_model, models_below
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.errors import CorruptInput
 from posepile.files import names_in
+from posepile.formats.folders import names_like
 from posepile.formats.matlab_files import read_mat
 from posepile.formats.schema import Array
 from posepile.geometry.cameras import make_camera
@@ -92,10 +93,9 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         for run in options.runs:
             folder = base / split / f"run{run}"
             for motion in sorted(names_in(folder)):
-                there = names_in(folder / motion)
-                clips = sorted(n.removesuffix("_info.mat") for n in there if "_info.mat" in n)
+                clips = names_like(folder / motion, r"(\w+)_info\.mat").values()
                 files = {
-                    kind: [folder / motion / f"{clip}{kind}" for clip in clips]
+                    kind: [folder / motion / f"{clip}{kind}" for (clip,) in clips]
                     for kind in (".mp4", "_info.mat", "_segm.mat")
                 }
                 if clips:
