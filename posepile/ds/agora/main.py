@@ -54,9 +54,7 @@ OTHER_FOCAL, EYE_HEIGHT = 28, 170
 SMPLX_JOINTS = [*range(25), 28, 43, *range(55, 67), 68, 71, 73]  # of the 127
 SMPLX_NAMES = [f"{SMPLX_OUTPUT_NAMES[j]}_smplx" for j in SMPLX_JOINTS]
 COLOR_TOLERANCE = 9
-MAX_PROJECTION_PX = 1.5  # of the full size
-MAX_OCCLUSION = 75
-HIDDEN = f"invalid, or occluded by more than {MAX_OCCLUSION} %"
+MAX_OCCLUSION, HIDDEN = 75, "invalid, or occluded by more than 75 %"
 
 # What the rows of the frames must hold, of their P people.
 SMPL = {"imgPath": str, "gt_joints_2d": Array("P", 45, 2), "gt_joints_3d": Array("P", 45, 3)}
@@ -92,6 +90,7 @@ class Options(BaseModel):
         height: Of the pictures: 2160 or 720.
         min_side: Shorter side of a person's box, pixels of the full size.
         pictures_per_unit: How many make a unit.
+        max_projection_px: How far 2D joints may be from projected 3D joints, of the full size.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -99,6 +98,7 @@ class Options(BaseModel):
     height: Literal[720, 2160] = 2160
     min_side: float = Field(100.0, ge=0)
     pictures_per_unit: int = Field(50, ge=1)
+    max_projection_px: float = Field(1.5, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
@@ -134,7 +134,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         camera = camera_of(path, row, size)
         world = camera.camera_to_world(1000 * np.float32(row["gt_joints_3d"]))
         pixels = np.array(row["gt_joints_2d"]) * scale - 0.5
-        check_projection(path, camera, world, pixels, max(0.2, MAX_PROJECTION_PX * scale))
+        check_projection(path, camera, world, pixels, options.max_projection_px * scale)
         people = []
         for p, mask in enumerate(read_masks(root, row["imgPath"], len(world), options)):
             seen = row["isValid"][p] and 0 <= row["occlusion"][p] <= MAX_OCCLUSION

@@ -41,10 +41,8 @@ VIDEO = rf"([^_.]+)\.({'|'.join(CAMERAS)})\.mp4"  # ranges of motion have a _ in
 JOINTS = [1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27, 0]  # of the raw 32
 # Names of takes differ between the archives of S1, and from those that tables of results have.
 OTHER_NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
-# By 200 mm, poses and boxes alike; whatever the file is of
 SHIFTED = re.compile(r"\bS9/([^/]+/)+(Greeting|SittingDown 1|Waiting 1)\.")
-SHIFT = np.array([-200.0, 0, 0])
-MAX_D2_PX = 0.5  # the published 2D positions are the devkit's projection of the 3D ones
+SHIFT = np.array([-200.0, 0, 0])  # mm, of poses and boxes alike
 
 SPEC = DatasetSpec(
     name="h36m",
@@ -69,6 +67,7 @@ class Options(BaseModel):
         train_step: Of the training takes, every so many frames are looked at.
         test_step: Of the test takes, every so many frames are packed.
         correct_s9: Undo the shift of three takes of S9.
+        max_projection_px: How far 2D may be from 3D positions, whose projection they are.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,6 +76,7 @@ class Options(BaseModel):
     train_step: int = Field(5, ge=1)
     test_step: int = Field(64, ge=1)
     correct_s9: bool = True
+    max_projection_px: float = Field(0.5, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
@@ -116,15 +116,15 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     coords = correct_world_coords(joints, None) if undo else joints
     person = Track(frames, world_coords=np.float32(coords[frames]), bbox=Rows(frames, box))
     person.activity = re.sub(r" \d$", "", short(take))
-    off = joints_outside_boxes(files["masks"], person, camera, joints=slice(-1, None))
-    checks = {"pelvis_outside_box_px": off}
+    pelvis = joints_outside_boxes(files["masks"], person, camera, joints=slice(-1, None))
+    checks = {"pelvis_outside_box_px": pelvis}
     if (file := files.get("pixels")) and not shifted:
         pixels = read_cdf(file, {"Pose": Array(1, n, 64)})["Pose"].reshape(-1, 32, 2)
-        checks["projection_px"] = check_projection(file, camera, poses, pixels, MAX_D2_PX)
+        limit = options.max_projection_px
+        checks["projection_px"] = check_projection(file, camera, poses, pixels, limit)
     video = Video(files["video"], n_frames=n, mismatch_known=True)
-    told = {"scene": "studio", "checks": checks}
-    told["image_name"] = lambda k, _: f"{subject}/Images/{take}.{view}/frame_{k:06d}.jpg"
-    return [view_sequence(unit, video, camera, [person], **told)]
+    name = {"image_name": lambda k, _: f"{subject}/Images/{take}.{view}/frame_{k:06d}.jpg"}
+    return [view_sequence(unit, video, camera, [person], scene="studio", checks=checks, **name)]
 
 
 def correct_world_coords(coords: np.ndarray, path: str | None) -> np.ndarray:
