@@ -131,12 +131,32 @@ def remove_unfinished(directory: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
 
 
+def is_left_by_macos(name: str) -> bool:
+    """Returns whether a file or folder is what macOS leaves beside all others, never data.
+
+    That is ``.DS_Store``, ``__MACOSX`` and ``._x`` for every file ``x``, with any suffix.
+    """
+    return name.startswith("._") or name in (".DS_Store", "__MACOSX")
+
+
 def names_in(folder: str | os.PathLike) -> frozenset[str]:
-    """Returns the names of what lies in a folder; none if there is no such folder."""
+    """Returns the names of what lies in a folder; none if there is no such folder.
+
+    What macOS leaves there does not count.
+    """
     try:
-        return frozenset(os.listdir(folder))
+        return frozenset(name for name in os.listdir(folder) if not is_left_by_macos(name))
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """Returns what lies below a folder and matches a glob pattern, sorted.
+
+    Like ``Path.glob`` (``**`` for any number of folders), but what macOS leaves does not count.
+    """
+    found = sorted(folder.glob(pattern))
+    return [p for p in found if not any(map(is_left_by_macos, p.relative_to(folder).parts))]
 
 
 def presence() -> Callable[[Path], bool]:

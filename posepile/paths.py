@@ -15,6 +15,7 @@ __all__ = [
     "config_dir",
     "data_root",
     "ensure_absolute",
+    "named_folder",
     "raw_dir",
     "relative_to_root",
     "work_dir",
@@ -61,6 +62,22 @@ def config_dir() -> Path:
     """Returns the folder of the YAML files: ``configs/`` of the checkout or the wheel's copy."""
     packaged = Path(__file__).parent / "configs"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def named_folder(path: str | os.PathLike, named_by: str) -> Path:
+    """Returns a folder that somebody has named, which is then not looked for elsewhere.
+
+    Args:
+        path: The folder.
+        named_by: The option or environment variable, for the message.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    if not os.path.isdir(path):
+        found = "a file" if os.path.exists(path) else "no such folder"
+        raise UsageError(f"{named_by}: {path}: found {found}, expected a folder; correct it")
+    return Path(path)
 
 
 def ensure_absolute(path: str | os.PathLike) -> Path:

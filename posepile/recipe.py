@@ -181,6 +181,8 @@ class Track:
             lengths; False for unrelated pictures.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
+        note: What users must know of every example made of this; counted beside the examples, in
+            the output, the manifest and the report.
     """
 
     frames: np.ndarray
@@ -195,6 +197,7 @@ class Track:
     activity: str | list[str] = "unknown"
     one_person: bool = True
     unusable: Callable[[int], str | None] | None = None
+    note: str = ""
 
 
 @dataclass(slots=True)

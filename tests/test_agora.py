@@ -8,7 +8,10 @@ import pytest
 from posepile.bodies.models import body_joints
 from posepile.ds.agora import main, miniature
 from posepile.errors import CorruptInput
+from posepile.formats.pickles import read_pickle
 from posepile.geometry.pictures import project
+from posepile.miniature import pickled
+from posepile.shapes import stills
 
 HDRI = "ag_trainset_renderpeople_bfh_hdri_50mm_5_10_00007"
 CAM00 = "ag_trainset_3dpeople_bfh_archviz_5_10_cam00_00000"
@@ -48,7 +51,7 @@ def examples(sequences):
 def test_who_is_left_out_and_why(sequences, examples):
     assert [s.split for s in sequences] == ["train", "val"]
     assert len(examples) == 18 and (HDRI, 2) in examples and (CAM02, 2) not in examples
-    dropped = {"invalid, or occluded by more than 75 %": 2, main.SMALL: 1}
+    dropped = {"invalid, or occluded by more than 75 %": 2, stills.SMALL: 1}
     assert [dict(s.dropped) for s in sequences] == [dropped, dropped]
 
 
@@ -89,9 +92,78 @@ def test_the_body_stands_where_the_joints_are(raw_miniature, examples, name, per
     np.testing.assert_allclose(found, track.world_coords[k][24 : 24 + n], atol=1)
 
 
-def test_frames_of_other_pictures_are_named(raw_miniature, tmp_path):
-    root = tmp_path / "agora"
-    shutil.copytree(raw_miniature("agora"), root)
+@pytest.fixture
+def root(raw_miniature, tmp_path):
+    target = tmp_path / "agora"
+    shutil.copytree(raw_miniature("agora"), target)
+    return target
+
+
+def test_frames_of_other_pictures_are_named(root):
     (root / "SMPLX/validation_0_withjv.pkl").replace(root / "SMPLX/train_0_withjv.pkl")
     with pytest.raises(CorruptInput, match=r"found ag_validationset.*; expected ag_trainset"):
+        load(root)
+
+
+def change_frame(root, kind, **columns):
+    """Writes the frame of the validation set anew; None = without that column."""
+    path = root / kind / "validation_0_withjv.pkl"
+    table = {key: list(column) for key, column in read_pickle(path).items()} | columns
+    table = {key: column for key, column in table.items() if column is not None}
+    pickled.write_pickle(path, pickled.frame(table))
+
+
+def drop_a_row(root):
+    path = root / "SMPL/validation_0_withjv.pkl"
+    table = {key: list(column)[:-1] for key, column in read_pickle(path).items()}
+    pickled.write_pickle(path, pickled.frame(table))
+
+
+def drop_a_person(root):
+    path = root / "SMPL/validation_0_withjv.pkl"
+    table = read_pickle(path)
+    joints = {key: [row[:2] for row in table[key]] for key in ("gt_joints_2d", "gt_joints_3d")}
+    change_frame(root, "SMPL", **joints)
+
+
+def write_palette(root, *ids):
+    (root / "seg_rgbs.txt").write_text("".join(f"{k}\t[{k}, 181, 57]\n" for k in ids))
+
+
+def rename_pictures(root):
+    for kind in ("SMPL", "SMPLX"):
+        change_frame(root, kind, imgPath=[f"ag2_{k}.png" for k in range(4)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_a_row, r"SMPLX/validation_0.*: found 4 rows; expected 3 as in .*SMPL/validation_0"),
+        (drop_a_person, r"found shape \(3, 127, 2\).*where P is 2"),
+        (rename_pictures, r"ag2_0\.png.*expected a name like ag_"),
+        (
+            lambda root: change_frame(root, "SMPLX", camX=None),
+            r"flowers_5_15_00049\.png: .*found no camX",
+        ),
+        (
+            lambda root: (root / "seg_rgbs.txt").write_text(
+                "0\t[55, 181, 57]\n1\t[153, 108, 6]\n"
+            ),
+            r"_00000\.png: found 3 people; expected at most 2, which have a colour",
+        ),
+        (
+            lambda root: (root / "seg_rgbs.txt").write_text(
+                "0\t[55, 181, 57]\n2\t[153, 108, 6]\n"
+            ),
+            r"seg_rgbs\.txt: line 2: found .*; expected row 1",
+        ),
+        (
+            lambda root: next(root.glob("train/*hdri/*_00000.png")).unlink(),
+            r"_00000\.png: file is missing",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_one_line(root, change, message):
+    change(root)
+    with pytest.raises(CorruptInput, match=message):
         load(root)

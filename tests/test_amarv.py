@@ -160,7 +160,7 @@ def test_a_view_that_hardly_shows_the_person_selects_the_same_poses(made):
     """Otherwise the views would keep other frames from there on, and no longer be one moment."""
     manifest = main.read_layout(main.Options())
     clip = next(c for c in finding.find_clips(made, manifest)[0] if c.id == "CMU/walk")
-    data = motion.load_amarv_clip(made, manifest, clip, None, None)
+    data = motion.load_amarv_clip(made, manifest, clip, None, None, 50)
     data.boxes[1][2] = 0, 0, 5, 5
     unknown = ["unknown"] * 6
     views = [
@@ -269,7 +269,7 @@ def test_joints_and_parameters_from_amass_alone(root, tmp_path, monkeypatch):
     manifest = main.read_layout(options)
     clip = next(c for c in finding.find_clips(root, manifest)[0] if c.id == "CMU/walk")
     index = AmassIndex(root / "amass")
-    got = motion.load_amarv_clip(root, manifest, clip, "CMU/01/01_01_poses.npz", index)
+    got = motion.load_amarv_clip(root, manifest, clip, "CMU/01/01_01_poses.npz", index, 50)
     assert got.world_coords.shape == (6, 52, 3)
     for t in (0, 5):
         joints = 1000 * body_joints("smplh", "female", got.parameters(t))
@@ -277,13 +277,13 @@ def test_joints_and_parameters_from_amass_alone(root, tmp_path, monkeypatch):
     # with joints that are stored as well, parameters that do not fit them are left out
     both = options_for(tmp_path, body__root_transform_key="move")
     got = motion.load_amarv_clip(
-        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index
+        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index, 50
     )
     assert got.parameters is None and "left out: AMASS joints are" in got.parameters_note
     # and without the body model a move cannot be put into the parameters
     monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(tmp_path / "nowhere"))
     got = motion.load_amarv_clip(
-        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index
+        root, main.read_layout(both), clip, "CMU/01/01_01_poses.npz", index, 50
     )
     assert got.parameters(0) is None
 
@@ -293,7 +293,8 @@ def test_without_amass_there_are_no_parameters(root, tmp_path):
     options = main.Options(validate_clips=1)
     assert "none: AMASS not found" in "\n".join(main.calibrate(root, options))
     unit = next(main.list_units(root, options))
-    assert main.load_unit(root, unit, options)[0].tracks[0].parameters is None
+    track = main.load_unit(root, unit, options)[0].tracks[0]
+    assert track.parameters is None and track.note == "body parameters: none: AMASS not found"
 
 
 def test_a_released_tree_of_another_form_is_as_good(root, tmp_path):
@@ -351,4 +352,4 @@ def test_a_name_map_of_another_form_is_named(root):
     (problem,) = main.doctor(root, main.Options())
     assert "name_map.json: not a map from clip to amass_path: CMU/walk.start_t: " in problem
     path.write_text("[")
-    assert "name_map.json: not a map" in main.doctor(root, main.Options())[0]
+    assert "name_map.json: not valid JSON" in main.doctor(root, main.Options())[0]

@@ -7,11 +7,21 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
+from archive_kinds_kit import (
+    aes_zip_bytes,
+    pieces,
+    seven_zip_bytes,
+    split_zip,
+    tar_bytes,
+    zip_bytes,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile.ds.amarv import unlock
+from posepile.bodies.amass import find_amass
+from posepile.ds.amarv import main, unlock
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats import babel
 
@@ -45,7 +55,7 @@ def test_babel_files_of_both_forms(tmp_path):
     (tmp_path / "extra_train.json").write_text(json.dumps(raw(frame_anns=[second], seq_anns=[])))
     (tmp_path / "test.json").write_text(json.dumps(raw(frame_ann={"labels": None}, seq_ann=None)))
     entries = babel.load_babel(tmp_path, ["train.json", "extra_train.json"])
-    assert entries["MPI_HDM05/bk/a_poses.npz"].segments == (("p", 0, 1), ("x", 1, 2), ("y", 1, 2))
+    assert entries["MPI_HDM05/bk/a_poses.npz"].segments == (("x", 1, 2), ("y", 1, 2))
     only = babel.load_babel(tmp_path, ["test.json"])["MPI_HDM05/bk/a_poses.npz"]
     assert (only.split, only.segments) == ("test", ())
     with pytest.raises(CorruptInput, match=r"babel\.is\.tue"):
@@ -53,6 +63,45 @@ def test_babel_files_of_both_forms(tmp_path):
     (tmp_path / "val.json").write_text('{"1": {"feat_p": "a/b/c"}}')
     with pytest.raises(CorruptInput, match="entry 1"):
         babel.load_babel(tmp_path, ["val.json"])
+
+
+def test_free_text_is_no_category(tmp_path):
+    """What BABEL has put into no category has none, as in its official code."""
+    text = {"raw_label": "walks to the left", "proc_label": "walk to left"}
+
+    def activity(seq=(), frames=()):
+        motion = {"dur": 2.0, "feat_p": "CMU/CMU/01/a_poses.npz"}
+        motion["seq_ann"] = {"labels": [text | {"act_cat": c} for c in seq]} if seq else None
+        if frames:
+            labels = [text | {"act_cat": c} | times(i, i + 1) for i, c in enumerate(frames)]
+            motion["frame_ann"] = {"labels": labels}
+        (tmp_path / "train.json").write_text(json.dumps({"7": motion}))
+        entry = babel.load_babel(tmp_path, ["train.json"])["CMU/01/a_poses.npz"]
+        return [babel.activity_at(entry, t) for t in (0.5, 1.5)]
+
+    assert activity(seq=[["walk"]]) == ["walk", "walk"]
+    assert activity(seq=[None]) == activity(seq=[[]]) == ["unknown", "unknown"]
+    assert activity(seq=[["walk"]], frames=[["turn"], None]) == ["turn", "unknown"]
+    assert activity(seq=[["walk"]], frames=[None, None]) == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize("named", ["no", "file", "empty"])
+@pytest.mark.parametrize("by", ["dataset.amass_root", "environment variable AMASS_ROOT"])
+def test_a_mistyped_amass_folder_is_not_searched_elsewhere(tmp_path, monkeypatch, named, by):
+    (tmp_path / "amass" / "CMU").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    assert find_amass(tmp_path / "amarv") == tmp_path / "amass"
+    wrong = str(tmp_path / named)
+    if "AMASS_ROOT" in by:
+        monkeypatch.setenv("AMASS_ROOT", wrong)
+    with pytest.raises(UsageError, match=f"{by}: {wrong}: found") as e:
+        find_amass(tmp_path / "amarv", None if "AMASS_ROOT" in by else wrong)
+    assert e.value.exit_code == 2
+    amass_root = None if "AMASS_ROOT" in by else wrong
+    for stage in (main.download, main.plan, main.calibrate):
+        with pytest.raises(UsageError, match=by):
+            stage(tmp_path / "amarv", main.Options(amass_root=amass_root))
 
 
 def times(start, end):
@@ -130,21 +179,80 @@ def test_missing_amass_files_are_all_listed(amass_tree, capsys):
     assert "2 of 19" in text and "SFU/0005" in text and "KIT/KIT/10" in text
 
 
-def test_archives_are_unlocked_or_the_person_is_told_how(amass_tree, tmp_path):
-    root = tmp_path / "amarv"
+def test_archives_of_every_kind_are_unlocked(amass_tree, tmp_path):
+    root, password = tmp_path / "amarv", unlock.archive_password(amass_tree)
+    folder = root / "archives"
     assert unlock.unlock(root, str(amass_tree)) == []
+    folder.mkdir(parents=True)
+    (folder / "a.zip").write_bytes(zip_bytes({"CMU/a": b"1"}))
+    (folder / "b.zip").write_bytes(aes_zip_bytes({"CMU/b": b"2"}, password))
+    (folder / "c.7z").write_bytes(seven_zip_bytes({"CMU/c": b"3"}, password, hide_names=True))
+    (folder / "d.tar.gz").write_bytes(tar_bytes({"CMU/d": b"4"}))
+    split_zip(folder / "e.zip", aes_zip_bytes({"CMU/e": bytes(range(256)) * 9}, password), 300)
+    pieces(folder / "f.7z", seven_zip_bytes({"CMU/f": b"6" * 99}, password), 60)
+    (folder / "._a.zip").write_bytes(b"mac")
+    (folder / "README.txt").write_bytes(b"put them there")
+    lines = unlock.unlock(root, str(amass_tree))
+    assert lines == [
+        "README.txt: not an archive by its name, left alone",
+        *(f"{n}: extracted, 1 files" for n in "a.zip b.zip c.7z d.tar.gz e.zip f.7z.001".split()),
+    ]
+    assert sorted(os.listdir(root / "CMU")) == list("abcdef")
+    assert all("was extracted before" in x for x in unlock.unlock(root, str(amass_tree))[1:])
+
+
+def test_the_password_is_made_only_where_it_is_needed(tmp_path):
+    """Without AMASS, archives that are not encrypted open, and others say what is missing."""
+    root = tmp_path / "amarv"
     (root / "archives").mkdir(parents=True)
-    with zipfile.ZipFile(root / "archives" / "a.zip", "w") as z:
-        z.writestr("CMU/x_pose.npz", b"1")
-    assert "extracted, 1 files" in unlock.unlock(root, str(amass_tree))[0]
-    assert (root / "CMU/x_pose.npz").read_bytes() == b"1"
-    (root / "archives" / "b.7z").write_bytes(unlock.SEVEN_ZIP + b"rest")
-    with pytest.raises(WorkError, match="7z x") as e:
-        unlock.unlock(root, str(amass_tree))
-    assert unlock.archive_password(amass_tree) not in str(e.value)
-    amass_tree.rename(tmp_path / "elsewhere")
+    (root / "archives" / "a.7z").write_bytes(seven_zip_bytes({"CMU/a": b"1"}))
+    assert "extracted, 1 files" in unlock.unlock(root, None)[0]
+    (root / "archives" / "b.7z").write_bytes(seven_zip_bytes({"CMU/b": b"2"}, "secret"))
     with pytest.raises(WorkError, match="AMASS_ROOT"):
         unlock.unlock(root, None)
+
+
+def smplh_files(root):
+    for name in unlock.PASSWORD_FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        motion = {"poses": np.zeros((2, 156)), "trans": np.zeros((2, 3)), "betas": np.zeros(16)}
+        np.savez(root / name, gender="male", mocap_framerate=120.0, **motion)
+
+
+def test_a_refused_password_names_the_files_that_do_not_fit(tmp_path, capsys):
+    """The archives are whole: nobody is told that they are damaged, or to delete them."""
+    root, amass = tmp_path / "amarv", tmp_path / "all_of_amass"
+    smplh_files(amass)
+    folder = root / "archives"
+    folder.mkdir(parents=True)
+    (folder / "a.zip").write_bytes(aes_zip_bytes({"CMU/a": b"1"}, "the author's"))
+    with pytest.raises(WorkError, match="All 19 AMASS files .* another release") as e:
+        unlock.unlock(root, str(amass))
+    assert unlock.main(["--files", str(amass)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 19
+    Options = main.Options
+    assert not any("does not fit" in x for x in main.plan(root, Options(amass_root=str(amass))))
+    (amass / "MPI_mosh").rename(amass / "MoSh")
+    np.savez(
+        amass / "SFU/0005/0005_2FeetJump001_poses.npz",
+        poses=np.zeros((2, 165)),
+        **{"mocap_framerate": 120.0},
+    )
+    plan = main.plan(root, Options(amass_root=str(amass)))
+    assert len([x for x in plan if "does not fit: " in x]) == 2
+    for archive in ("a.zip", "b.7z"):
+        if archive == "b.7z":
+            (folder / "a.zip").unlink()
+            (folder / "b.7z").write_bytes(seven_zip_bytes({"CMU/a": b"1"}, "the author's"))
+        with pytest.raises(WorkError, match="the password is wrong") as e:
+            unlock.unlock(root, str(amass))
+        told = str(e.value)
+        assert "these do not fit: " in told and told.count(".npz: ") == 2
+        assert "MPI_mosh/00008/misc_poses.npz: found as MoSh/00008/misc_poses.npz" in told
+        assert "0005_2FeetJump001_poses.npz: poses has shape (2, 165), expected (T, 156)" in told
+        assert "delete" not in told and "truncated" not in told
+        assert unlock.archive_password(amass) not in told
+    assert not (root / "CMU").exists()
 
 
 def test_the_download_step_unlocks_what_a_person_put_there(made, amass_tree, tmp_path):
@@ -193,7 +301,7 @@ def test_an_encrypted_zip_opens_with_the_password_only(amass_tree, tmp_path):
     other = tmp_path / "other"
     (other / "archives").mkdir(parents=True)
     (other / "archives" / "a.zip").write_bytes(zipcrypto("CMU/x.txt", content, "wrong"))
-    with pytest.raises((UsageError, CorruptInput), match="password"):
+    with pytest.raises(WorkError, match="password is wrong"):
         unlock.unlock(other, str(amass_tree))
     assert not (other / "CMU").exists()
 

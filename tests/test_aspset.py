@@ -326,7 +326,10 @@ def test_missing_file_is_named(copy, kind):
     [
         ("aaaa,0001,train\n", "line 1.*expected subject,clip,split,camera"),
         ("subject_id,clip_id,split,camera_id\n", "line 1.split: found 'split'"),
-        ("aaaa,0001,train,all\naaaa,0001,val,mid\n", "aaaa-0001-mid is listed twice"),
+        (
+            "aaaa,0001,train,all\naaaa,0001,val,mid\n",
+            "clip and view aaaa 0001 mid: found at line 1 and at line 2; expected once",
+        ),
         ("aaaa,0001,train,top\n", "line 1.camera: found 'top'"),
     ],
 )

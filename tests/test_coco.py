@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from posepile.ds.coco.main import Options
 from posepile.errors import CorruptInput, WorkError
 from posepile.formats import derived
 from posepile.imaging.frames import open_frames
-from posepile.shapes import coco
+from posepile.shapes import coco, coco_masks
 
 
 @pytest.fixture
@@ -177,13 +178,22 @@ def test_missing_phases_are_named(root, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["annotations"][0].pop("bbox"), "annotation 1203 lacks bbox"),
-        (lambda d: d["annotations"][0]["keypoints"].pop(), "has 50 key point values, expected 51"),
         (lambda d: d["annotations"][0].update(image_id=4), "image 4, which is not listed"),
-        (lambda d: d["annotations"][0]["keypoints"].__setitem__(2, 7), "visibility other than"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"has the box \[1, 2, 3\]"),
+        (
+            lambda d: d["images"][0].update(id=139),
+            r"image id 139: found at images\.0 and at",
+        ),
+        (lambda d: d["images"][0].update(id="0139"), r"image id 139: found at images\.0 and at"),
+        (
+            lambda d: d["images"][0].update(file_name=d["images"][1]["file_name"]),
+            "file_name 000000000139.jpg: found at image id 285 and at image id 139",
+        ),
+        (
+            lambda d: d["annotations"][0].update(id="1200"),
+            r"annotation id 1200: found at annotations\.0 and at annotations\.3; expected once",
+        ),
         (lambda d: d.pop("images"), "no list 'images'"),
-        (lambda d: d["images"][1].pop("width"), "image 139 lacks width"),
+        (lambda d: d["images"][1].pop("id"), "image number 1 lacks an id"),
         (lambda d: d["categories"][0].update(name="cat"), "no category 'person'"),
     ],
 )
@@ -194,15 +204,106 @@ def test_broken_annotations_are_explained(root, tmp_path, change, message):
     assert "person_keypoints_val2017.json" in str(e.value)
 
 
-def test_mask_for_another_image_size_is_refused(root, tmp_path):
-    def shrink(data):
-        for a in data["annotations"]:
-            if isinstance(a["segmentation"], dict):
-                a["segmentation"]["size"] = [10, 10]
+# Annotation 1203 is that of a whole person, the fourth of photograph 285; 1200 has a plain RLE.
+@pytest.mark.parametrize(
+    ("id", "change", "reason"),
+    [
+        (1203, {"keypoints": [5, 5, 2] * 16}, "key points are not 51 finite numbers"),
+        (1203, {"keypoints": [5, 5, 7] * 17}, "a visibility other than 0, 1, 2"),
+        (1203, {"keypoints": [5, float("nan"), 2] * 17}, "key points are not 51 finite numbers"),
+        (1203, {"keypoints": ["5", 5, 2] * 17}, "key points are not 51 finite numbers"),
+        (1203, {"keypoints": [5, 1e9, 2] * 17}, "key points far outside the picture"),
+        (1203, {"keypoints": None}, coco.UNLABELLED),
+        (1203, {"bbox": [1, 2, 3]}, "box is not four finite numbers x, y, w, h"),
+        (1203, {"bbox": [1, 2, 3, float("nan")]}, "box is not four finite numbers x, y, w, h"),
+        (1203, {"bbox": [1, 2, 3, 1e9]}, "box far outside the picture"),
+        (1203, {"id": None}, "lacks id"),
+        (1203, {"image_id": None}, "lacks image_id"),
+        (1203, {"category_id": None}, "lacks category_id"),
+        (1203, {"segmentation": [[1, 1, 9, 1, 9, 1e9]]}, coco_masks.FAR_OUTSIDE),
+        (1203, {"segmentation": [[1, 1, 9, 1, 9, float("nan")]]}, coco_masks.NO_POLYGONS),
+        (1203, {"segmentation": [1, 1, 9, 1, 9, 9]}, coco_masks.NO_POLYGONS),
+        (1203, {"segmentation": [[1, 1, 9, 1, 9, 9, 9]]}, coco_masks.NO_POLYGONS),
+        (1203, {"segmentation": "none"}, coco_masks.NO_MASK),
+        (1200, {"segmentation": {"size": [10, 10], "counts": [100]}}, coco_masks.OTHER_SIZE),
+        (1200, {"segmentation": {"size": [460, 1500], "counts": [100]}}, coco_masks.NOT_FULL),
+        (1200, {"segmentation": {"size": [460, 1500], "counts": "zz~"}}, coco_masks.NOT_FULL),
+        (1200, {"segmentation": {"size": [460, 1500]}}, coco_masks.NOT_FULL),
+    ],
+)
+def test_a_malformed_annotation_costs_that_one_alone(root, tmp_path, id, change, reason):
+    def spoil(data):
+        next(a for a in data["annotations"] if a["id"] == id).update(change)
 
-    sequence = load(edited(root, tmp_path, shrink))["val2017/000000000285"]
-    with pytest.raises(CorruptInput, match=r"annotation 1200: mask of size \[10, 10\]"):
-        sequence.tracks[0].mask(0)
+    copy = edited(root, tmp_path, spoil)
+    (sequence,) = load(copy).values()
+    rest = {"000000000285": 3 if id == 1200 else 0}
+    assert people(sequence) == list(rest.items())
+    assert sequence.dropped == Counter({coco.CROWD: 1, coco.UNLABELLED: 1}) + Counter([reason])
+    for track in sequence.tracks:
+        assert track.mask(0) is not None
+    if reason != coco.UNLABELLED:
+        line = f"val2017: 1 annotations left out: {reason} (the first one: annotation"
+        assert any(found.startswith(line) for found in main.calibrate(copy, Options()))
+
+
+def test_a_photograph_without_a_size_costs_its_people_alone(root, tmp_path):
+    def spoil(data):
+        person = next(a for a in data["annotations"] if a["id"] == 1203)
+        data["annotations"].append({**person, "id": 9, "image_id": 139})
+        data["images"][[i["id"] for i in data["images"]].index(139)].pop("width")
+
+    (sequence,) = load(edited(root, tmp_path, spoil)).values()
+    assert people(sequence) == [("000000000285", 0), ("000000000285", 3)]
+    assert sequence.dropped["its image lacks file_name, width or height"] == 1
+
+
+@pytest.mark.parametrize("key", ["iscrowd", "segmentation", "bbox"])
+def test_what_is_optional_is_not_missed(root, tmp_path, key):
+    def spoil(data):
+        person = next(a for a in data["annotations"] if a["id"] == 1203)
+        del person[key]
+
+    copy = edited(root, tmp_path, spoil)
+    for mode in ("multi", "single"):
+        (sequence,) = load(copy, people=mode).values()
+        assert people(sequence) == [("000000000285", 0), ("000000000285", 3)]
+    track = sequence.tracks[-1]
+    assert (track.bbox is None) == (key == "bbox")
+    assert (track.mask is None) == (key == "segmentation")
+
+
+def test_ids_may_be_texts(root, tmp_path):
+    def numbers_as_texts(data):
+        for entry in data["images"] + data["categories"]:
+            entry["id"] = str(entry["id"])
+        for entry in data["annotations"]:
+            entry |= {key: str(entry[key]) for key in ("id", "image_id", "category_id")}
+
+    def names(data):
+        for entry in data["images"]:
+            entry["id"] = f"photo/{entry['id']}"
+        for entry in data["annotations"]:
+            entry |= {"id": f"a{entry['id']}", "image_id": f"photo/{entry['image_id']}"}
+
+    expected = people(load(root)["val2017/000000000285"])
+    assert list(load(edited(root, tmp_path / "1", numbers_as_texts))) == ["val2017/000000000285"]
+    assert people(*load(tmp_path / "1" / "coco").values()) == expected
+    assert list(load(edited(root, tmp_path / "2", names))) == ["val2017/photo%2F285"]
+    assert people(*load(tmp_path / "2" / "coco").values()) == expected
+
+
+def test_two_photographs_whose_crops_have_one_name_are_refused(root, tmp_path):
+    def other_folder(data):
+        person = next(a for a in data["annotations"] if a["id"] == 1203)
+        data["annotations"].append({**person, "id": 9, "image_id": 139})
+        data["images"][[i["id"] for i in data["images"]].index(139)] |= {
+            "file_name": "more/000000000285.jpg", "width": 1500, "height": 460,
+        }  # fmt: skip
+        data["annotations"] = [a for a in data["annotations"] if a["id"] != 1203]
+
+    with pytest.raises(CorruptInput, match=r"_00\.jpg: found at .*more/0+285\.jpg and at "):
+        load(edited(root, tmp_path, other_folder))
 
 
 def test_pieces_are_cut_once_and_anew_when_the_file_changes(root, tmp_path):
@@ -247,7 +348,7 @@ def test_units_are_chunks_in_order_of_image_id(root, tmp_path, monkeypatch):
 def test_whoever_lies_behind_the_last_chunk_is_counted(root, tmp_path, monkeypatch, chunk_size):
     def add_unlabelled(data):
         nobody = next(a for a in data["annotations"] if not any(a["keypoints"]))
-        data["images"].append({**data["images"][0], "id": 999})
+        data["images"].append({**data["images"][0], "id": 999, "file_name": "999.jpg"})
         data["annotations"].append({**nobody, "id": 5, "image_id": 999, "iscrowd": 0})
 
     copy = edited(root, tmp_path, add_unlabelled)

@@ -22,7 +22,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posepile.ds.egoexo4d import (
-    aria,
     cameras,
     main,
     miniature,
@@ -32,6 +31,7 @@ from posepile.formats import aria_files
 from posepile.geometry import fitting
 from posepile.geometry.pictures import project
 from posepile.geometry.rotations import quaternion_matrix
+from posepile.geometry.static_lens import Released, recover_lens
 from posepile.miniature import kit, writers
 
 
@@ -61,7 +61,7 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     bent = angles * (1 + angles**2 * np.polyval(k[::-1], angles**2))
     if (np.diff(bent) <= 0).any() or max(size) / 2 / f > bent[-1]:
         return  # no lens: it does not reach the border of the image
-    matrix, _, found_size = cameras.recover_lens(released, k, "file, cam01")
+    matrix, found_size = recover(released, k)
     assert found_size == size
     again = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         matrix, k, size, np.eye(3), balance=0.8
@@ -69,6 +69,11 @@ def test_the_lens_is_recovered_from_the_released_matrix(f, k, size):
     assert abs(again[0, 0] - released[0, 0]) <= 1e-4
     assert abs(matrix[0, 0] / f - 1) <= 1e-6
     np.testing.assert_allclose(matrix[:2, 2], np.array(size) / 2)
+
+
+def recover(matrix, k):
+    released = Released(matrix, k, cameras.BALANCE, cameras.FULL_SIZES)
+    return recover_lens("file, cam01", released, hint=cameras.GET_CALIBS)
 
 
 def released_by(matrix, k, size=(3840, 2160)):
@@ -80,17 +85,19 @@ def test_a_lens_that_cannot_be_recovered_is_refused():
     released = released_by(lens_matrix(1760, (3840, 2160)), k)
     off_centre = released + np.array([[0, 0, 3.0], [0, 0, 0], [0, 0, 0]])
     with pytest.raises(CorruptInput, match=r"principal point.*take_trajectory"):
-        cameras.recover_lens(off_centre, k, "file, cam01")
+        recover(off_centre, k)
     too_long = released * np.array([[9.0], [9.0], [1.0]])
     too_long[:2, 2] = 1920, 1080
     with pytest.raises(CorruptInput, match="no focal length"):
-        cameras.recover_lens(too_long, k, "file, cam01")
+        recover(too_long, k)
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_the_camera_projects_as_the_lens_and_not_as_the_released_matrix(upright):
     cam = miniature.gopro(12, 5000, 1500, upright=upright)
-    camera, undistorted = cameras.load_cameras(camera_entry(cam), None, "here", False, "cam01")
+    camera, undistorted = cameras.load_cameras(
+        camera_entry(cam), None, "here", "cam01", main.Options()
+    )
     assert camera.image_shape == cam.size[::-1]
     points = body_of(miniature.wearer(miniature.DANCE)[1])
     truth = cam.project(points)
@@ -139,7 +146,9 @@ def test_gopro_calibs_blanks_and_quality(csv):
         np.testing.assert_allclose(row["center"], cam.center / 1000, atol=1e-9)
         to_world = quaternion_matrix(row["rotation"])
         np.testing.assert_allclose(to_world, cam.rotation.T, atol=1e-9)
-        matrix, _, size = cameras.gopro_lens(camera_entry(cam), [row], "here", "calibs.csv")
+        matrix, _, size = cameras.gopro_lens(
+            camera_entry(cam), [row], "here", "calibs.csv", main.Options()
+        )
         assert matrix.tolist() == row["intrinsics"].tolist() and size == cam.size
 
 
@@ -155,7 +164,7 @@ def test_cameras_that_are_not_localized_in_the_csv_are_recovered(csv, quality):
     values = [v if n.strip() in kept else "" for n, v in zip(names, values, strict=True)]
     path.write_text(f"{header}\n{','.join(values)}\n")
     assert aria_files.read_static_calibs(path) == {}
-    camera, _ = cameras.load_cameras(camera_entry(gopro()), path, "here", False, "cam01")
+    camera, _ = cameras.load_cameras(camera_entry(gopro()), path, "here", "cam01", main.Options())
     assert abs(camera.intrinsic_matrix[0, 0] / miniature.LENS_F - 1) < 1e-6
 
 
@@ -164,7 +173,9 @@ def test_a_csv_of_an_upright_camera_given_as_landscape_is_turned(csv):
     matrix = lens_matrix(miniature.LENS_F, (3840, 2160))
     lying = dataclasses.replace(cam, size=(3840, 2160), intrinsics=matrix)
     rows = aria_files.read_static_calibs(csv(cam01=lying))["cam01"]
-    matrix, _, size = cameras.gopro_lens(camera_entry(cam), rows, "here", "calibs.csv")
+    matrix, _, size = cameras.gopro_lens(
+        camera_entry(cam), rows, "here", "calibs.csv", main.Options()
+    )
     assert size == (2160, 3840)
     np.testing.assert_allclose(matrix, cam.intrinsics)
 
@@ -173,14 +184,17 @@ def test_the_two_sources_must_agree(csv):
     cam = gopro()
     rows = aria_files.read_static_calibs(csv(cam01=cam))["cam01"]
 
-    def lens(**entry):
-        return cameras.gopro_lens(camera_entry(cam, **entry), rows, "pose, cam01", "calibs.csv")
+    def lens(limits=(), **entry):
+        options = main.Options(**dict(limits))
+        given = camera_entry(cam, **entry), rows, "pose, cam01", "calibs.csv"
+        return cameras.gopro_lens(*given, options)
 
     matrix = lens_matrix(1.002 * miniature.LENS_F, (3840, 2160))
     with pytest.raises(CorruptInput, match=r"released fx .* gives .*allowed 0.001"):
         lens(released=released_by(matrix, np.array(miniature.LENS_D)))
     with pytest.raises(CorruptInput, match=r"pose differs from calibs.csv .*50.0 mm"):
         lens(shift=0.05)
+    assert lens({"max_calibs_mm": 60}, shift=0.05)
     with pytest.raises(CorruptInput, match="distortion differs"):
         lens(d=miniature.LENS_D + np.array([0, 0.002, 0, 0]))
 
@@ -197,9 +211,10 @@ def test_another_lens_model_or_a_broken_row_is_named(csv):
 
 
 def test_the_self_check_uses_undistorted_pixels(raw):
-    for unit_id in (CAM01, CAM02, GP01):
-        assert load(raw, unit_id).checks["reprojection_px"] <= 0.5
-    assert load(raw, EGO, ego=True).checks["reprojection_px"] <= 0.5
+    for unit_id in (CAM01, CAM02, GP01, EGO):
+        checks = load(raw, unit_id, ego=True).checks
+        found = [value for name, value in checks.items() if name.startswith("reprojection_")]
+        assert found and max(found) <= 0.5
 
 
 def test_gaps_in_the_trajectory_are_missing_poses(raw):
@@ -215,11 +230,10 @@ def test_gaps_in_the_trajectory_are_missing_poses(raw):
     np.testing.assert_allclose(camera.t, -1000 * rotation.T @ translation, atol=0.01)
 
 
-def test_the_lens_of_the_glasses_is_matched_or_refused(raw, monkeypatch):
+def test_the_lens_of_the_glasses_is_matched_or_refused(raw):
     assert load(raw, EGO, ego=True).checks["aria_lens_fit_px"] <= 0.2
-    monkeypatch.setattr(aria, "MAX_RESIDUAL", 0.01)
     with pytest.raises(CorruptInput, match=r"matched only to 0\.\d\d px, allowed 0.01"):
-        load(raw, EGO, ego=True)
+        load(raw, EGO, ego=True, max_aria_lens_px=0.01)
 
 
 def test_glasses_without_calibration_say_what_to_download(copy):

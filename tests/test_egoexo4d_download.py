@@ -116,6 +116,7 @@ def test_only_what_is_chosen_is_asked_for(raw, bin_dir):
             "splits": ["val"],
             "universities": ["upenn"],
             "take_parts": ["take_trajectory"],
+            "absent": "report",
         },
     )
     assert after(videos, "--parts") == [
@@ -165,7 +166,7 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
         manifest(None, ("general.json", 1_000, {"views": None}), splits=None),
     ]
     wanted = main.Options(download={"uids": [uids[miniature.REPAIR]]})
-    request = download.video_request(copy, wanted)
+    (request,) = download.take_requests(copy, wanted)
     cost = cost_of(copy, entries, request)
     assert (cost.files, cost.size, cost.unsized) == (4, here + 5_001_000, 1)
     assert cost.present == here

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from posepile.acquire import extract
+from posepile.acquire import extract, staging
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.sources import Extract
 from posepile.errors import CorruptInput, UsageError, WorkError
@@ -277,7 +277,7 @@ def test_interrupted_anywhere_it_goes_on(tmp_path, monkeypatch, name, when):
     assert record is None or record["state"] != "done"
     monkeypatch.setattr(extract.os, "replace", real)
     opened = []
-    monkeypatch.setattr(extract, "_read", _spy(extract._read, opened))
+    monkeypatch.setattr(extract, "stage", _spy(extract.stage, opened))
     extract_archive(archive, root, PARAMS)
     assert tree(root) == STRIPPED
     assert len(opened) == (0 if when >= 6 else 1)  # read to the end before: not read again
@@ -305,7 +305,7 @@ def test_full_disk(tmp_path, monkeypatch):
             return Full(file, mode)
         return real_open(file, mode, **kwargs)
 
-    monkeypatch.setattr(extract, "open", full_open, raising=False)
+    monkeypatch.setattr(staging, "open", full_open, raising=False)
     with pytest.raises(WorkError, match="disk full while extracting") as e:
         extract_archive(archive, root, PARAMS)
     assert str(root) in str(e.value) and "\n" not in str(e.value)
@@ -319,7 +319,7 @@ def test_full_disk(tmp_path, monkeypatch):
 def test_too_small_disk_is_said_beforehand(tmp_path, monkeypatch):
     archive = make(tmp_path / "a.zip")
     monkeypatch.setattr(
-        extract.shutil, "disk_usage", lambda p: type("Usage", (), {"free": 1000})()
+        staging.shutil, "disk_usage", lambda p: type("Usage", (), {"free": 1000})()
     )
     with pytest.raises(WorkError, match=r"needs \d+ bytes, 1000 are free"):
         extract_archive(archive, tmp_path / "raw", PARAMS)
@@ -367,8 +367,9 @@ def test_archive_is_deleted_on_request(tmp_path):
         (b"<!DOCTYPE html><html>Login", "HTML page"),
         (b"\n <html><body>", "HTML page"),
         (b"", "empty file"),
-        (b"7z\xbc\xaf\x27\x1c" + bytes(100), "by hand"),
-        (b"hello world", "not a tar or zip archive"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(100), "truncated or damaged"),
+        (b"Rar!\x1a\x07" + bytes(100), "by hand"),
+        (b"hello world", "not a tar, zip or 7z archive"),
     ],
 )
 def test_what_is_no_archive(tmp_path, content, expected):

@@ -14,7 +14,7 @@ from posepile.formats.arrays import read_array, read_npy, read_npz
 from posepile.formats.matlab_files import MatCells, read_mat
 from posepile.formats.mocap_files import read_c3d, read_cdf
 from posepile.formats.schema import Array
-from posepile.formats.text_files import iter_json, read_csv, read_json, read_xml
+from posepile.formats.text_files import iter_json, read_csv, read_json, read_numbers, read_xml
 
 
 def write_c3d(path):
@@ -256,3 +256,20 @@ def test_arrays_below_keys(tmp_path):
         read_array(tmp_path / "a.npz", "stop", ())
     with pytest.raises(CorruptInput, match=r"is a \.txt file; expected \.json, \.npz, \.npy"):
         read_array(tmp_path / "a.txt", "x", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2 3\n4 five 6\n", "line 2: .*five.*; expected numbers"),
+        ("1 2 3\n4 5\n", "found lists of different lengths"),
+        ("1 2\n3 4\n", r"found shape \(2, 2\); expected shape \(n, 3\)"),
+    ],
+)
+def test_numbers_in_lines_are_checked(tmp_path, text, message):
+    path = tmp_path / "a.txt"
+    path.write_text("[1, 2;3]\n\n4\t5 6\n")
+    assert read_numbers(path, Array("n", 3)).tolist() == [[1, 2, 3], [4, 5, 6]]
+    path.write_text(text)
+    with pytest.raises(CorruptInput, match=message):
+        read_numbers(path, Array("n", 3))

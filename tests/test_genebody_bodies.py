@@ -17,6 +17,7 @@ from posepile.ds.genebody.subjects import Performer
 from posepile.errors import CorruptInput, UsageError
 from posepile.formats.mesh_files import read_obj_vertices
 from posepile.miniature.truth import read_truth
+from posepile.run import commands, job, pack
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_stored_key_points_are_checked(body_file, tmp_path):
     save(path, param)
     bodies = [read(path, "male", model)]
     with pytest.raises(CorruptInput, match="expected a body in metres"):
-        world_joints(Performer(tmp_path, "train", "male", None, None, "keypoints"), bodies)
+        world_joints(Performer(tmp_path, "train", "male", None, None, "keypoints"), bodies, 50)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,8 @@ def test_a_wrong_assumption_about_the_body_is_named(raw, options, message):
         load(raw, "dannier/00", **options)
     assert "0045.obj" in str(e.value)
     assert "expected at most 5;" in str(e.value)
-    assert load(raw, "dannier/00", max_mesh_error_mm=2000, **options).checks["mesh_mm"] > 5
+    limits = {"max_mesh_error_mm": 2000, "max_keypoints_mm": 2000}
+    assert load(raw, "dannier/00", **limits, **options).checks["mesh_mm"] > 5
 
 
 def rewrite_mesh(path, change):
@@ -267,3 +269,72 @@ def test_mesh_error_is_in_millimetres(raw):
     assert mesh_error(mesh, parameters, 1, **given) < 0.01
     rewrite_mesh(mesh, lambda v: v + np.array([0.003, 0, 0.004]))
     assert abs(mesh_error(mesh, parameters, 10, **given) - 5) < 0.01
+
+
+@pytest.fixture
+def no_models(raw, monkeypatch):
+    """A copy without the SMPL-X files, where there are none elsewhere either."""
+    shutil.rmtree(raw / "body_models")
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    return raw
+
+
+LACKING = "hands lack the mean pose, since the SMPL-X file was not found"
+
+
+def test_hands_without_the_mean_pose_are_noted_with_every_example(raw, monkeypatch):
+    def note(**options):
+        return load(raw, "zhuna2/00", **options).tracks[0].note
+
+    assert note() == ""
+    elsewhere = {"body_models": str(raw / "nowhere")}
+    for options in ({}, {"joints": "none"}):
+        assert note(**elsewhere, **options) == LACKING
+    assert note(hand_mean="none", **elsewhere) == ""
+
+
+def test_plan_and_calibrate_name_the_place_of_the_model(no_models):
+    place = no_models / "body_models" / "smplx"
+    for lines in (
+        main.plan(no_models, main.Options()),
+        main.plan(no_models / "nothing_yet", main.Options(body_models=str(no_models / "b"))),
+        main.calibrate(no_models, main.Options()),
+        main.doctor(no_models, main.Options()),
+        main.doctor(no_models, main.Options(joints="none")),
+    ):
+        (line,) = [line for line in lines if "mean" in line]
+        assert "SMPLX_FEMALE.npz, SMPLX_MALE.npz" in line and "smplx" in line
+        assert str(place) in line or str(no_models / "b" / "smplx") in line
+    assert "SMPLX_NEUTRAL.npz" in main.plan(no_models, main.Options(gender="neutral"))[0]
+    place.mkdir(parents=True)
+    for name in ("SMPLX_FEMALE.npz", "SMPLX_MALE.npz"):
+        (place / name).touch()
+    assert main.plan(no_models, main.Options()) == []
+    assert main.plan(no_models, main.Options(hand_mean="none", joints="none")) == []
+
+
+def test_manifest_output_and_report_say_that_hands_lack_the_mean_pose(
+    no_models, monkeypatch, capsys
+):
+    from posepile.report.page import write_report
+
+    monkeypatch.setenv("DATA_ROOT", str(no_models.parent))
+    options = "run.isolate=false", "dataset.subjects=[zhuna2]", "run.exclusions=false"
+    run = job.make_run("genebody", options, quiet=True)
+    commands.process(run, ("crop",))
+    assert f"note: 10 x {LACKING}" in capsys.readouterr().out
+    manifest, _ = pack.pack(run)
+    assert manifest["splits"]["train"]["notes"][LACKING] == 10
+    write_report("genebody", no_models / "report.html")
+    assert LACKING in (no_models / "report.html").read_text()
+
+
+def test_key_points_that_are_not_of_the_body_are_refused(raw):
+    folder = raw / TRAIN / "zhuna2" / "param"
+    for path in folder.iterdir():
+        param = param_of(path)
+        param["keypoints3d"] = np.add(param["keypoints3d"], [0.08, 0, 0])
+        save(path, param)
+    with pytest.raises(CorruptInput, match=r"80.0 mm.*expected at most 50.*max_keypoints_mm"):
+        load(raw, "zhuna2/00")
+    assert load(raw, "zhuna2/00", max_keypoints_mm=90).checks["keypoints_mm"] > 79

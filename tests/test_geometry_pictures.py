@@ -91,6 +91,18 @@ def test_box_holds_what_is_inside(joints, expand):
             assert inside(box[:2] + box[2:] - 1e-3, size)
 
 
+def test_boxes_go_where_a_person_at_their_depth_goes():
+    camera = make_camera("a", intrinsics=[[900, 0, 500], [0, 900, 400], [0, 0, 1]])
+    corners = np.array([[[-200.0, -900, 4000], [200, 900, 4000]]])
+    boxes = pictures.box_of_points(project(camera, corners))
+    step = np.array([300.0, 50, 500])
+    moved = pictures.move_boxes(camera, boxes, [[0, 0, 4000]], step)
+    expected = pictures.box_of_points(project(camera, corners + step))
+    np.testing.assert_allclose(moved, expected, atol=0.01)
+    assert np.isnan(pictures.move_boxes(camera, boxes * np.nan, [[0, 0, 4000]], step)).all()
+    assert np.isnan(pictures.box_of_mask(None)).all()
+
+
 def test_check_projection():
     camera = make_camera("x", focal=500, size=(100, 80))
     points = np.array([[0, 0, 1000.0], [100, 0, 1000], [np.nan, 0, 0], [0, 0, -5]])

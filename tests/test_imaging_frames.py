@@ -122,7 +122,7 @@ def test_packets_up_to_the_key_frame_are_not_decoded(tmp_path, monkeypatch):
     class Container:
         def __init__(self, container):
             self.container = container
-            self.streams = type("S", (), {"video": [Stream(container.streams.video[0])]})()
+            self.streams = [Stream(container.streams[0])]
 
         def __enter__(self):
             return self
@@ -177,18 +177,33 @@ def test_missing_and_foreign_files_are_named(tmp_path):
 
 
 def test_packet_table_of_odd_orders():
-    # Decode order I0 P3 B1 B2, then an open group: I6 B4 B5 P7; first a stray without its key
-    pts = [-9, 0, 3, 1, 2, 6, 4, 5, 7]
-    keys = [False, True, False, False, False, True, False, False, False]
-    table = videos.table((8, 8), pts, keys, [True] * 9)
-    assert table.n_frames == 8
-    assert table.of_packet.tolist() == [-1, 0, 3, 1, 2, 6, 4, 5, 7]
-    assert table.key_before.tolist() == [1, 1, 1, 1, 1, 1, 5, 5]
-    # An edit list hides packets; without usable timestamps frames are counted
-    hidden = videos.table((8, 8), pts[1:], keys[1:], [False] + [True] * 7)
+    # Decode order I0 P3 B1 B2, then an open group: I6 B4 B5 P7
+    pts = [0, 3, 1, 2, 6, 4, 5, 7]
+    keys = [True, False, False, False, True, False, False, False]
+
+    def table(pts=pts, keys=keys, shown=(True,) * 8, ranks=pts, safe=keys):
+        return videos.table((8, 8), pts, keys, shown, ranks, safe)
+
+    assert table().n_frames == 8
+    assert table().of_packet.tolist() == pts
+    assert table().key_before.tolist() == [0, 0, 0, 0, 0, 0, 4, 4]
+    # A key frame from which pictures do not come out exact is no place to start
+    assert table(safe=[True] + [False] * 7).key_before.tolist() == [0] * 8
+    # An edit list hides packets
+    hidden = table(shown=[False] + [True] * 7)
     assert hidden.n_frames == 7 and hidden.frame_of[1] == 0
-    counted = videos.table((8, 8), [None] * 8, keys[1:], [True] * 8)
-    assert counted.n_frames == 8 and counted.frame_of is None
+    # What the packets do not tell is left to counting
+    assert table().sparse
+    unclear = (
+        {"pts": [None] * 8},
+        {"pts": [0, 1, 1, 2, 3, 4, 5, 6]},
+        {"pts": list(range(8))},
+        {"ranks": None},
+        {"keys": [False] + [True] * 7},
+        {"pts": [0, -3, 1, 2, 6, 4, 5, 7], "ranks": [1, 0, 2, 3, 6, 4, 5, 7]},
+    )
+    for case in unclear:
+        assert table(**case).frame_of is None and not table(**case).sparse
 
 
 def first_frame(source):

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import simplejpeg
 
+from posepile.acquire.media import content_fault
 from posepile.errors import CorruptInput
 from posepile.imaging import jpeg
 
@@ -90,3 +93,76 @@ def test_no_or_broken_exif_means_as_stored():
     broken = with_orientation(data, 6, b"II").replace(b"II*", b"XX*")
     assert jpeg.read_orientation(broken) == 1
     assert jpeg.read_orientation(data[:3]) == 1
+
+
+KINDS = {
+    "baseline": [],
+    "progressive": [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+    "restart marks": [cv2.IMWRITE_JPEG_RST_INTERVAL, 3],
+    "own tables": [cv2.IMWRITE_JPEG_OPTIMIZE, 1],
+}
+
+
+def outcome(data, truth):
+    """The flaws noted; None if refused. Whatever is accepted must be the picture."""
+    flaws = []
+    try:
+        image = jpeg.decode(data, flaws=flaws)
+    except CorruptInput:
+        return None
+    assert np.array_equal(image, truth)
+    return flaws
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_flaws_without_harm_are_noted_and_every_cut_is_refused(kind, grey):
+    image = smooth_image(96, 64)
+    data = cv2.imencode(".jpg", image[..., 0] if grey else image, KINDS[kind])[1].tobytes()
+    truth = jpeg.decode(data)
+    assert outcome(data, truth) == []
+    assert outcome(data[:-2], truth) == [jpeg.NO_END_MARK]
+    assert outcome(data[:-1], truth) == [jpeg.NO_END_MARK]
+    for n in (20, 1000):
+        assert outcome(data[:-2] + bytes(n) + data[-2:], truth) == [jpeg.FILL_BYTES]
+        assert outcome(data[:-2] + b"\xaa" * n + data[-2:], truth) == [jpeg.FILL_BYTES]
+    for cut in range(3, len(data) - 2):
+        assert outcome(data[:cut], truth) is None, cut - len(data)
+    for cut in range(3, len(data) - 2, 9):
+        assert outcome(data[:cut] + bytes(300), truth) is None, "cut and filled up"
+
+
+def test_damage_that_leaves_pieces_of_the_picture_over_is_refused():
+    """libjpeg says of it what it says of fill bytes."""
+    data = jpeg.encode(smooth_image(320, 240))
+    start = data.rindex(b"\xff\xda") + 14
+    rng = np.random.default_rng(0)
+    warned = 0
+    for _ in range(200):
+        flipped = bytearray(data)
+        flipped[rng.integers(start, len(data) - 2)] ^= 1 << rng.integers(8)
+        try:
+            simplejpeg.decode_jpeg(bytes(flipped))
+        except ValueError as e:
+            warned += "extraneous bytes before marker 0xd9" in str(e)
+            with pytest.raises(CorruptInput):
+                jpeg.decode(bytes(flipped))
+    assert warned > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "flaw"), [("junk_before_eoi", jpeg.FILL_BYTES), ("no_eoi", jpeg.NO_END_MARK)]
+)
+def test_flawed_files_from_reports_are_read(name, flaw):
+    path = Path(__file__).parent / "cases" / f"{name}.jpg"
+    for level in range(4):
+        flaws = []
+        image = jpeg.decode(path.read_bytes(), level, flaws=flaws)
+        assert image.shape == (240 >> level, 320 >> level, 3) and flaws == [flaw]
+    assert content_fault(path, deep=True) is None
+
+
+def test_a_cut_file_is_still_a_fault_for_the_doctor(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg.encode(smooth_image(320, 240))[:-300])
+    assert "no end mark" in content_fault(path, deep=True)

@@ -165,7 +165,7 @@ def test_without_network_the_message_says_what_to_put_where(server, tmp_path):
 
 def test_corrupt_cached_file_is_reported_not_used(server, tmp_path):
     (tmp_path / "net.onnx").write_bytes(CONTENT[:-1])
-    with pytest.raises(CorruptInput, match=r"net\.onnx: sha256 is .* expected .*delete it"):
+    with pytest.raises(CorruptInput, match=r"net\.onnx: sha256 is .* expected .*move it away"):
         weights.ensure_weights(spec(server.url), tmp_path)
     assert server.log == []
 

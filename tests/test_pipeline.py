@@ -123,6 +123,18 @@ def test_one_broken_still_is_quarantined_and_the_run_fails(fake, capsys):
     assert entry["file"] == "seq1/2.jpg" and entry["frame"] == 2 and entry["reason"]
 
 
+def test_a_still_with_a_harmless_flaw_is_used_and_counted_as_a_note(fake):
+    file = fake / "fake" / "seq1" / "2.jpg"
+    data = file.read_bytes()
+    assert data.endswith(b"\xff\xd9")
+    file.write_bytes(data[:-2])
+    manifest, _ = process_and_pack(fake)
+    assert manifest["counts"] == {"train": 8, "val": 4, "test": 0}
+    notes = manifest["splits"]["train"]["notes"]
+    assert notes["picture with missing end mark after the last pixel"] == 1
+    assert manifest["splits"]["train"]["quarantined"] == []
+
+
 def test_a_mask_of_another_size_costs_its_picture_only(fake, monkeypatch):
     def masked(root, unit, options):
         (sequence,) = load_unit(root, unit, options)
@@ -198,6 +210,32 @@ def test_exclusions_redo_the_units_they_concern(fake, monkeypatch):
     assert [e["reason"] for e in manifest["exclusions"]] == ["known bad"]
     off = a_run(fake, "run.exclusions=false")
     assert states(off) == {"seq0": {}, "seq1": {}, "seq2": {"crop": "done"}}
+
+
+@pytest.mark.parametrize("damage", ["world.json", "1.jpg", "absent"])
+def test_an_exclusion_has_an_effect_on_what_was_quarantined(fake, monkeypatch, damage):
+    run, raw = a_run(fake), fake / "fake" / "seq2"
+    file = raw / ("world.json" if damage == "absent" else damage)
+    states(run)
+    file.unlink() if damage == "absent" else file.write_text("")
+    commands.process(a_run(fake, "run.max_quarantined=0.5"), ("crop",))
+    folder = fake.parent / "folder"
+    folder.mkdir()
+    monkeypatch.setattr(job, "dataset_dir", lambda name: folder)
+    frames = "frames: [1, 1], " if damage == "1.jpg" else ""
+    text = f"- {{sequence: seq2, {frames}reason: known bad, source: this test}}\n"
+    (folder / "exclusions.yaml").write_text(text)
+    manifest, _ = process_and_pack(fake)
+    val = manifest["splits"]["val"]
+    assert manifest["quarantined_units"] == [] == val["quarantined"]
+    if damage == "1.jpg":
+        assert (val["examples"], val["excluded"]) == (3, {"known bad": 1})
+    else:
+        assert val["dropped"] == {"known bad (a whole unit that cannot be read)": 1}
+    assert [entry["reason"] for entry in manifest["exclusions"]] == ["known bad"]
+    if damage == "world.json":  # without the exclusion it is found damaged again
+        with pytest.raises(WorkError, match=r"1 of 3 units"):
+            commands.process(a_run(fake, "run.exclusions=false"), ("crop",))
 
 
 class FixedDetector:

@@ -1,6 +1,7 @@
 """From declared facts to units and sequences; COCO-like files: test_coco.py."""
 
 import json
+import weakref
 from pathlib import Path
 
 import deltacamera
@@ -13,9 +14,15 @@ from posepile.formats.derived import derived_folder
 from posepile.recipe import Stills, Track, Unit, Video
 from posepile.run.listing import open_units
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
-from posepile.shapes.stills import Person, Picture, picture_sequence, picture_units
-from posepile.shapes.units import same_count, unit_files, view_units
+from posepile.shapes.multiview import joints_outside_boxes, joints_outside_mask, view_sequence
+from posepile.shapes.stills import (
+    Person,
+    Picture,
+    masked_person,
+    picture_sequence,
+    picture_units,
+)
+from posepile.shapes.units import Rows, make_unit, same_count, unit_files, view_units
 
 SIZE = (640, 480)
 UNIT = Unit("s1/walk/left", "train", ())
@@ -56,6 +63,14 @@ def test_files_keep_their_names_through_the_list_of_units(tmp_path):
     assert [unit.args["view"] for unit in back] == ["l", "r"] and back[0].args["subject"] == 3
     expected = {"joints": root / "j.npy", "masks": (root / "0.png", root / "1.png"), "extra": ()}
     assert unit_files(back[1]) == {"video": root / "r.mp4", **expected}
+
+
+def test_a_file_that_may_be_missing_is_among_the_others_where_it_is_there(tmp_path):
+    files = {"video": tmp_path / "a.mp4", "pixels?": tmp_path / "a.npy"}
+    assert list(unit_files(make_unit("a", "train", files))) == ["video"]
+    (tmp_path / "a.npy").touch()
+    unit = make_unit("a", "train", files)
+    assert unit_files(unit)["pixels"] == unit.inputs[1] == tmp_path / "a.npy"
 
 
 def test_counts_that_differ_are_refused_with_both_numbers():
@@ -101,6 +116,22 @@ def test_joints_outside_their_box_are_measured():
     assert checks["joints_outside_box_px"] == 0
     checks = view_sequence(UNIT, VIDEO, camera(), [narrow]).checks
     assert checks["joints_outside_box_px"] == pytest.approx(338.25 - 320.5, abs=0.01)
+
+
+def test_boxes_that_are_read_when_asked_for_are_compared_in_some_frames():
+    asked = []
+
+    def box(k):
+        asked.append(k)
+        return np.array([300, 200, 700, 100 if k < 90 else 20])
+
+    track = person(100, bbox=Rows(range(100), box))
+    far = joints_outside_boxes("boxes.mat", track, camera(), limit=0.1)
+    assert len(asked) <= 11 and asked[0] == 0 and asked[-1] >= 90
+    assert far == pytest.approx(239.5 + 12.5 - 220, abs=0.1)
+    assert joints_outside_boxes("boxes.mat", track, camera(), joints=slice(0, 1)) < far
+    with pytest.raises(CorruptInput, match=r"boxes\.mat: point 2 projects 32 px outside"):
+        joints_outside_boxes("boxes.mat", track, camera(), limit=0.04)
 
 
 def test_joints_outside_the_mask_are_counted_in_every_third():
@@ -217,6 +248,19 @@ def test_people_become_tracks_by_their_index():
     assert isinstance(sequence.frames, Stills) and sequence.frames.sizes == (SIZE,) * 3
 
 
+def test_a_mask_is_not_held_as_a_picture():
+    mask = np.zeros((480, 640), bool)
+    mask[100:140, 200:260] = True
+    held = weakref.ref(mask)
+    person = masked_person(0, mask)
+    del mask
+    assert held() is None
+    assert rlemasklib.area(person.mask()) == 40 * 60
+    assert person.bbox.tolist() == [199.5, 99.5, 60, 40]
+    assert masked_person(0, np.zeros((9, 9), bool), min_side=5).left_out == "no pixel in the mask"
+    assert masked_person(0, np.ones((9, 9), bool), left_out="hidden").left_out == "hidden"
+
+
 def test_every_picture_may_have_a_camera():
     found = pictures([Person(0, joints(1)[0])], [])
     found[1].camera = camera(10)
@@ -265,7 +309,7 @@ def test_annotations_may_lack_box_mask_and_crowd(tmp_path):
     (track,) = sequence.tracks
     assert track.bbox is None and track.mask is None
     np.testing.assert_array_equal(track.image_coords[0], [[5, 6], [np.nan, np.nan]])
-    with pytest.raises(CorruptInput, match="annotation 1 lacks iscrowd, segmentation"):
+    with pytest.raises(CorruptInput, match="annotation 1: lacks iscrowd, segmentation"):
         only_sequence(coco_file(root, [BARE], optional=("bbox",)), root)
 
 
@@ -289,13 +333,13 @@ def test_other_spellings_numbers_and_keys(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": None}, "annotation 1 is malformed"),
-        ({"bbox": "wide"}, r"annotation 1 has the box|malformed"),
-        ({"keypoints": [[1, 2, 2], [3, 4, 2]]}, "2 key point values, expected 6"),
+        ({"keypoints": None}, r"annotation 1: lacks keypoints \(1 such\)"),
+        ({"bbox": "wide"}, r"annotation 1: box is not four finite numbers"),
+        ({"keypoints": [[1, 2, 2], [3, 4, 2]]}, "annotation 1: key points are not 6 finite"),
         ({"image_id": 9}, "annotation 1 belongs to image 9"),
     ],
 )
-def test_malformed_annotations_are_named(tmp_path, change, message):
+def test_a_file_of_nothing_but_malformed_annotations_is_refused(tmp_path, change, message):
     root = tmp_path / "set"
     person = BARE | {"bbox": [1, 2, 3, 4], "segmentation": [], "iscrowd": 0} | change
     with pytest.raises(CorruptInput, match=message):

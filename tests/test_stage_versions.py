@@ -44,7 +44,8 @@ OTHERWISE_KNOWN = {
     "posepile.models.weights",
 }
 # The version of the selection is in the keys of all later stages, too.
-SELECTION = {f"posepile.stages.{n}" for n in ("examples", "exclusions", "plausible", "select")}
+SELECTION = "examples exclusions plausible select sides"
+SELECTION = {f"posepile.stages.{n}" for n in SELECTION.split()}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -96,7 +97,8 @@ def test_code_and_version_of_a_stage_are_as_recorded(stage):
 def test_what_determines_results_is_among_the_code():
     names = {stage: set(digests(stage)) for stage in STAGES}
     assert names["examples"] == SELECTION
-    stages = {f"posepile.stages.{n}" for n in "boxes associate detect detections crop".split()}
+    stages = "boxes associate detect detections crop silhouettes"
+    stages = {f"posepile.stages.{n}" for n in stages.split()}
     assert {n for n in names["crop"] if ".stages." in n} == stages
     pixels = "cropping warp kernels rays jpeg frames videos pictures lenses"
     assert names["crop"] >= {f"posepile.imaging.{n}" for n in pixels.split()}

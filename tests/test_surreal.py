@@ -80,6 +80,17 @@ def test_the_body_stands_where_the_joints_are(root, clip):
     np.testing.assert_allclose(found, person.world_coords[2], atol=1)
 
 
+def test_without_the_model_examples_say_that_they_have_no_parameters(root, monkeypatch):
+    assert load(root)[CLIP].tracks[0].note == "" and main.plan(root, main.Options()) == []
+    shutil.rmtree(root / "body_models")
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(root / "nowhere"))
+    (person,) = load(root)[CLIP].tracks
+    assert person.parameters is None
+    assert person.note == "no body parameters, since the SMPL file was not found"
+    (line,) = main.plan(root, main.Options())
+    assert str(root / "body_models" / "smpl") in line
+
+
 def test_a_clip_of_one_frame_and_one_of_zeros(root):
     clips = load(root)
     assert len(clips["train/run0/01_01/01_01_c0002"].tracks[0].frames) == 1

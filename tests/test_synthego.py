@@ -135,7 +135,7 @@ def body(text):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_7_1"), "expected .*_0"),
+        (body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_7_2"), "expected .*_0"),
         (
             body("MoSh_MPI_MoSh_s/Data/moshpp_fits_SMPL/00008/misc.pkl_10_0"),
             "frame 10 of .*one of 10",
@@ -252,6 +252,32 @@ def load_all(root, **options):
     options = main.Options(**options)
     units = list(main.list_units(root, options))
     return {s.id: s for u in units for s in main.load_unit(root, u, options)}
+
+
+def test_samples_with_the_mirror_flag_are_left_out_and_counted(root):
+    mirrored = miniature.MOSH.format(3).removesuffix("_0") + "_1"
+    edit(root, "0000003_0001", body(mirrored))
+    for k in (0, 1, 2):
+        edit(root, f"0000019_000{k}", body(mirrored))
+    counts = splice.splice_tree(root)
+    assert counts[f"left out: {splice.MIRRORED}"] == 4
+    sequences = load_all(root)
+    for eye in "LR":
+        found = sequences[f"0000003/{eye}"]
+        assert found.tracks[0].frames.tolist() == [0, 2]
+        assert found.dropped[splice.MIRRORED] == 1
+        assert sequences[f"0000019/{eye}"].dropped == {splice.MIRRORED: 3}
+        assert sequences[f"0000019/{eye}"].tracks == []
+    assert not sequences["0000008/L"].dropped
+
+
+def test_two_files_of_one_pose_are_refused(root):
+    first = root / "SynthEgo/metadata_0000003_0001.json"
+    (root / "SynthEgo/part_2").mkdir()
+    shutil.copy(first, root / "SynthEgo/part_2/metadata_0000003_0001.json")
+    message = r"identity and pose 3 1: found at .*SynthEgo/metadata.* and at .*part_2/metadata"
+    with pytest.raises(CorruptInput, match=message):
+        list(main.list_units(root, main.Options()))
 
 
 def test_identities_can_be_chosen(spliced):

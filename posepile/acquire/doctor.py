@@ -28,6 +28,7 @@ from posepile.acquire.places import FileFacts, measure
 from posepile.acquire.plan import plan
 from posepile.acquire.records import read_record, record_names
 from posepile.acquire.sources import Expected, Sources, load_sources
+from posepile.files import is_left_by_macos
 from posepile.miniature import MARK, TRUTH
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
@@ -139,7 +140,7 @@ def run_doctor(
 
 
 def _walk(root: Path) -> dict[str, int]:
-    """Size of every file by relative path; our own state left out."""
+    """Size of every file by relative path; our own state and what macOS leaves are left out."""
     sizes: dict[str, int] = {}
     waiting = [""]
     while waiting:
@@ -147,7 +148,7 @@ def _walk(root: Path) -> dict[str, int]:
         with os.scandir(os.path.join(root, at)) as entries:
             for entry in entries:
                 path = f"{at}{entry.name}"
-                if path == STATE_DIR:
+                if path == STATE_DIR or is_left_by_macos(entry.name):
                     continue
                 if entry.is_dir():
                     waiting.append(f"{path}/")

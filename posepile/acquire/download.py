@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posepile.acquire.archives import zip_fault
+from posepile.acquire.archives import is_encrypted
 from posepile.acquire.credentials import Credentials, Secret, get_credentials, redact
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
@@ -37,6 +37,7 @@ from posepile.acquire.sources import Source, Sources
 from posepile.acquire.space import is_full, require_space
 from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch
 from posepile.acquire.workers import Stop, Task, run_tasks
+from posepile.acquire.zips import zip_fault
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.files import locked
 
@@ -201,11 +202,17 @@ def _ask_for_credentials(job: _Job, work: list[_Work]) -> None:
                 found = e
             job.accounts[account] = found
         wanted = source.extract and source.extract.password
-        if wanted and wanted not in job.passwords:
+        if wanted and wanted not in job.passwords and _will_ask(job, source):
             try:
                 job.passwords[wanted] = get_credentials(wanted, need_user=False).password
             except PosePileError:
                 pass  # told when it turns out to be needed
+
+
+def _will_ask(job: _Job, source: Source) -> bool:
+    """Returns whether an archive of a source needs its password, as far as that is known."""
+    archives = [job.root / path for path in archives_of(source, job.root)]
+    return any(not a.is_file() or is_encrypted(a) for a in archives)
 
 
 def _task(job: _Job, work: _Work) -> Task:
@@ -256,7 +263,7 @@ def _extract_source(job: _Job, work: _Work) -> None:
             source.extract,
             name=record_name(source, path),
             sha256=lock[path]["sha256"] if path in lock else None,
-            password=_archive_password(job, source),
+            password=lambda: _archive_password(job, source),
             log=job.log,
             check=job.stop.check,
         )
@@ -314,7 +321,7 @@ def _verify(job: _Job, work: _Work) -> None:
             fault = place.fault(path, measured)
             if fault:
                 # What only a person can fetch is never to be deleted on our advice.
-                again = "delete it and run the download again, or " if source.url else ""
+                again = "move it away and run the download again, or " if source.url else ""
                 raise CorruptInput(path, fault, hint=f"{again}put the right one there")
             remember(job.root, match, source=source.name, origin=origin, measured=measured)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posepile.acquire.programs import AWS_KEY_TROUBLE
@@ -53,11 +53,15 @@ class Request:
         uids: Only entries of these ids; None = all.
         filters: Attribute -> values of which an entry or a file must have one if it carries the
             attribute; none = any.
+        n_all: How many ids there are in all.
+        of_what: What the ids are of, e.g. ``takes``.
     """
 
     parts: list[str]
     uids: list[str] | None = None
     filters: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    n_all: int = 0
+    of_what: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,13 @@ class Cost:
     present: int
 
 
-def plan_requests(
-    root: Path, bucket: Bucket, requests: Iterable[Request], n_uids: int, of_what: str
-) -> list[str]:
+def plan_requests(root: Path, bucket: Bucket, requests: Iterable[Request]) -> list[str]:
     """Returns what requests amount to, by manifests where they can be had; a line for each part.
 
     Args:
         root: Where the files lie once they are fetched.
         bucket: Where the manifests are.
         requests: What is to be fetched.
-        n_uids: How many ids there are in all.
-        of_what: What the ids are of, e.g. ``takes``.
 
     Raises:
         WorkError: As :func:`fetch_by_aws`.
@@ -97,8 +97,8 @@ def plan_requests(
     for request in requests:
         share = 1.0
         if request.uids is not None:
-            share = len(request.uids) / max(1, n_uids)
-            lines.append(f"For {len(request.uids)} of {n_uids} {of_what}:")
+            share = len(request.uids) / max(1, request.n_all)
+            lines.append(f"For {len(request.uids)} of {request.n_all} {request.of_what}:")
         for part in request.parts:
             entries = load_manifest(bucket, part)
             if entries is None:
@@ -173,22 +173,68 @@ def fetch_by_aws(url: str, target: Path, profile: str, *, install: str, renew: s
 
 def cost_of(root: Path, entries: Iterable[Mapping], request: Request) -> Cost:
     """Returns what the files of a manifest amount to that a request asks for."""
-    uids = None if request.uids is None else set(request.uids)
-    chosen = [
-        file
-        for entry in entries
-        if uids is None or entry.get("uid") is None or entry["uid"] in uids
-        if _passes(entry, request.filters)
-        for file in entry.get("paths") or []
-        if _passes(file, request.filters)
-    ]
+    chosen = list(_chosen(entries, request))
     sized = [file for file in chosen if file.get("size") is not None]
-    present = 0
-    for file in sized:
-        here = root / file["relative_path"]
-        present += file["size"] if here.is_file() and here.stat().st_size == file["size"] else 0
+    present = sum(file["size"] for file in sized if _arrived(root, file))
     size = sum(file["size"] for file in sized)
     return Cost(len(chosen), size, len(chosen) - len(sized), present)
+
+
+def find_absent(
+    root: Path,
+    bucket: Bucket,
+    request: Request,
+    expected: Callable[[str, str | None], Iterable[str]],
+) -> Iterator[str]:
+    """Yields what of a request has not arrived, one line each.
+
+    The disk is looked at, since programs leave out what a manifest lacks, or lists with another
+    size than it has, and end as if all was well.
+
+    Args:
+        root: Where the files lie once they are fetched.
+        bucket: Where the manifests are; what is here of them tells of every file.
+        request: What was fetched.
+        expected: Part and id (None = the whole part) -> globs below the root, of which one must
+            match a file that is not empty. None of them: nothing is known of it.
+    """
+    for part in request.parts:
+        globs = [list(expected(part, uid)) for uid in request.uids or [None]]
+        absent = [
+            g
+            for g in globs
+            if g and not any(is_here(path) for glob in g for path in root.glob(glob))
+        ]
+        if absent:
+            share = f" of {len(absent)} of {len(globs)} {request.of_what}" if request.uids else ""
+            yield f"{part}{share} has not arrived: nothing is at {absent[0][0]}"
+        entries = load_manifest(replace(bucket, profile=None), part) or []
+        files = list(_chosen(entries, request))
+        if lost := [file for file in files if not _arrived(root, file)]:
+            first = lost[0]["relative_path"]
+            yield (
+                f"{part}: {len(lost)} of {len(files)} files of its manifest have not arrived with "
+                f"their size, the first is {first}"
+            )
+
+
+def is_here(path: Path) -> bool:
+    """Returns whether something has arrived: a folder, or a file that is not empty."""
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
+
+
+def _arrived(root: Path, file: Mapping) -> bool:
+    here = root / file["relative_path"]
+    return here.is_file() and file.get("size") in (None, here.stat().st_size)
+
+
+def _chosen(entries: Iterable[Mapping], request: Request) -> Iterator[Mapping]:
+    """The files of a manifest that a request asks for."""
+    uids = None if request.uids is None else set(request.uids)
+    for entry in entries:
+        of_these = uids is None or entry.get("uid") is None or entry["uid"] in uids
+        if of_these and _passes(entry, request.filters):
+            yield from (f for f in entry.get("paths") or [] if _passes(f, request.filters))
 
 
 def _passes(carrier: Mapping, filters: Mapping[str, Iterable[str]]) -> bool:

@@ -6,8 +6,11 @@ import struct
 import zipfile
 from pathlib import Path
 
+from posepile.acquire.zips import open_zip
 from posepile.errors import CorruptInput
 from posepile.formats.numpy_files import npy_size
+from posepile.imaging import jpeg
+from posepile.imaging.whole import segment_end
 
 # How far from its end a video is read, and how much its announced duration may exceed its packets
 # (besides one and a half frames): players round it, and recorders are not exact.
@@ -36,10 +39,12 @@ def content_fault(path: Path, *, deep: bool = False) -> str | None:
 
 def _zip_fault(path: Path, size: int) -> str | None:
     try:
-        with zipfile.ZipFile(path):
+        with open_zip(path):
             return None
     except zipfile.BadZipFile:
         return "cut off: no directory at its end"
+    except CorruptInput as e:
+        return e.reason
 
 
 def _npy_fault(path: Path, size: int) -> str | None:
@@ -98,34 +103,23 @@ def _matroska_fault(path: Path, size: int) -> str | None:
 
     Matroska lists key frames only, so FFmpeg does not notice a cut through the last frames.
     """
-    end = _segment_end(path)
+    end = segment_end(path)
     if end is not None and end > size:
         return f"cut off: {size} bytes, its segment ends at {end}"
     return _video_fault(path, size)
-
-
-def _segment_end(path: Path) -> int | None:
-    """Returns where the segment ends; None if its length is unknown, as of a streamed file."""
-    with open(path, "rb") as f:
-        head = f.read(4096)
-    at = 0
-    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
-        width = 9 - head[at + 4].bit_length() if at + 4 < len(head) else 9
-        if head[at : at + 4] != identifier or width == 9:
-            return None
-        at += 4 + width
-        length = int.from_bytes(head[at - width : at], "big") & ((1 << 7 * width) - 1)
-        if length == (1 << 7 * width) - 1:
-            return None
-        at += length
-    return at
 
 
 def _jpeg_fault(path: Path, size: int) -> str | None:
     begin, end = _both_ends(path, size)
     if begin[:2] != b"\xff\xd8":
         return "not a JPEG file"
-    return None if b"\xff\xd9" in end else "cut off: no end mark"
+    if b"\xff\xd9" in end:
+        return None
+    try:
+        jpeg.decode(path.read_bytes(), jpeg.MAX_LEVEL, name=path)
+    except CorruptInput as e:
+        return f"cut off: no end mark ({e.reason})"
+    return None  # every pixel is there
 
 
 def _png_fault(path: Path, size: int) -> str | None:

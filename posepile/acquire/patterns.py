@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from posepile.files import is_left_by_macos
+
 # Everything that the download remembers lies below this folder of the raw tree; no pattern matches
 # what is in it.
 STATE_DIR = ".posepile"
@@ -83,7 +85,7 @@ def is_literal(pattern: str) -> bool:
 def find_matches(root: Path, pattern: str) -> Iterator[str]:
     """Yields the files that match a pattern, as sorted paths relative to ``root``, with ``/``.
 
-    Only the folders that can hold a match are listed.
+    Only the folders that can hold a match are listed. What macOS leaves in them does not match.
     """
     yield from _find(os.fspath(root), "", pattern.split("/"), glob_regex(pattern))
 
@@ -104,16 +106,19 @@ def _find(root: str, at: str, components: list[str], whole: re.Pattern[str]) -> 
         return
     if head == "**":
         for parent, dirs, files in os.walk(here):
-            dirs[:] = sorted(d for d in dirs if d != STATE_DIR)
+            dirs[:] = sorted(d for d in dirs if d != STATE_DIR and not is_left_by_macos(d))
             below = os.path.relpath(parent, root).replace(os.sep, "/")
             below = "" if below == "." else f"{below}/"
-            yield from (below + f for f in sorted(files) if whole.fullmatch(below + f))
+            names = sorted(f for f in files if not is_left_by_macos(f))
+            yield from (below + f for f in names if whole.fullmatch(below + f))
         return
     # A captured name may stand in several components, so one component alone is matched loosely
     # and the whole path decides.
     one = re.compile(re.sub(r"\(\?P=\w+\)", "[^/]+", _component_regex(head, set())))
     for entry in entries:
-        if entry.name == STATE_DIR or not one.fullmatch(entry.name):
+        if entry.name == STATE_DIR or is_left_by_macos(entry.name):
+            continue
+        if not one.fullmatch(entry.name):
             continue
         path = f"{at}{entry.name}"
         if rest and entry.is_dir():

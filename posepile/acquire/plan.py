@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from posepile.acquire.credentials import have_credentials, variable_names
+from posepile.acquire.joined import is_archive_name
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.patterns import below, find_matches
 from posepile.acquire.places import Place, part_path
@@ -23,8 +23,6 @@ from posepile.errors import UsageError
 
 # Of sources that differ only in the values of their entry, so many lines.
 SHOWN_ALIKE = 4
-
-_ARCHIVE_NAME = re.compile(r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,28 @@ def plan(sources: Sources, root: Path, only: Iterable[str] | None = None) -> lis
         UsageError: ``only`` names something that does not exist.
     """
     root, lock = Path(root), read_lock(root)
-    return [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+    decisions = [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+    return _settle(decisions, root)
+
+
+def _settle(decisions: list[Decision], root: Path) -> list[Decision]:
+    """Leaves out what need not be asked for, of sources that stand for each other."""
+    by_hand = {d.source.name: d.action == "manual" for d in decisions}
+    kept, covered = [], {}
+    for d in decisions:
+        others = by_hand.keys() & set(d.source.instead_of)
+        begun = bool(record_names(root, f"{d.source.name}--*"))
+        if others and (d.action == "manual" or not (begun or any(by_hand[n] for n in others))):
+            continue  # not there, or the others are there by themselves
+        if d.action != "manual":
+            covered |= dict.fromkeys(others, d.source.places[0].path)
+        kept.append(d)
+    return [
+        replace(d, action="have", reason=f"comes in {covered[d.source.name]}", total=0)
+        if d.action == "manual" and d.source.name in covered
+        else d
+        for d in kept
+    ]
 
 
 def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) -> Decision:
@@ -160,7 +179,7 @@ def archives_of(source: Source, root: Path) -> list[str]:
     if source.url:
         return [source.path]
     found = {m for place in source.places for m in find_matches(root, place.path)}
-    return sorted(m for m in found if _ARCHIVE_NAME.fullmatch(m))
+    return sorted(m for m in found if is_archive_name(m))
 
 
 def record_name(source: Source, archive: str) -> str:
@@ -171,7 +190,7 @@ def record_name(source: Source, archive: str) -> str:
 def _hand_archives_extracted(source: Source, root: Path) -> bool:
     names = set(record_names(root, f"{source.name}--*"))
     names |= {record_name(source, a) for a in archives_of(source, root)}
-    archives = [p for p in source.places if _ARCHIVE_NAME.fullmatch(p.path)]
+    archives = [p for p in source.places if is_archive_name(p.path)]
     others = [p for p in source.places if p not in archives]
     return (
         len(names) >= max(sum(p.min for p in archives), 1)

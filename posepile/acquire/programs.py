@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 
 from posepile.errors import WorkError
 
-# What programs print (boto3, aws) whose AWS keys are missing, wrong or expired.
+# What programs print (boto3, aws) whose AWS keys are missing, wrong or expired. Of a file's head
+# only the status is told: 400 for a session that has expired.
 AWS_KEY_TROUBLE = (
     *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
     *("InvalidToken", "NoCredentials", "Unable to locate credentials", "Forbidden", "(403)"),
-    "ProfileNotFound",
+    *("ProfileNotFound", "(400) when calling the HeadObject operation"),
 )
-_TAIL = 20_000  # characters of output that are kept
+_KEPT = 500  # lines of the beginning, of the end, and of those that are looked for
+_LONGEST = 2_000  # characters of a line that are kept
+# Text that follows a progress bar stands on its line.
+_BAR = re.compile(r"[^|]{0,80}\d%\|[^|]*\|[^\]]*\]?")
+_PROGRESS = re.compile(r"\d%|\d\s?[kKMGT]?i?B/s")
+_REASONS = (  # the first one that a line fits
+    re.compile(r"^[\w.]*(Error|Exception)\b: |\bERROR\b|\bfatal error\b|\[Errno"),
+    re.compile(r"fail|denied|refused|cannot|could not|unable|timed out", re.IGNORECASE),
+    re.compile(r"error", re.IGNORECASE),
+)
+_UNSAID = re.compile(r"failed to (fetch|get)")  # that, but not why
 
 
 def fetch_by_program(
@@ -39,38 +53,70 @@ def fetch_by_program(
     Raises:
         WorkError: It is missing, its keys do not work, or it has not fetched everything.
     """
-    code, tail = run_program(call, install=install)
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    skipped = next((line for line in lines if any(sign in line for sign in left_out)), None)
-    if any(sign in tail for sign in key_trouble) and (code or skipped or "ERROR" in tail):
+    code, lines = run_program(call, install=install, looked_for=(*key_trouble, *left_out))
+    skipped = _with_any(lines, left_out)
+    failed = code or skipped or _with_any(lines, ["ERROR"])
+    if failed and _with_any(lines, key_trouble):
         raise WorkError(f"{call[0]}: {renew}")
     if code or skipped:
-        last = skipped or (lines[-1] if lines else "no output")
+        why = _reason(lines) or "no output"
+        doubt = f"; if it ends so again: {renew}" if _UNSAID.search(why) else ""
         raise WorkError(
-            f"{call[0]} ended with code {code}: {last[:200]}; run this step again, it goes on "
-            "where it stopped"
+            f"{call[0]} ended with code {code}: {why[:200]}; run this step again, it goes on "
+            f"where it stopped{doubt}"
         )
 
 
-def run_program(call: Sequence[str], *, install: str) -> tuple[int, str]:
-    """Runs a program, passing on what it prints; returns its exit code and the end of its output.
+def run_program(
+    call: Sequence[str], *, install: str, looked_for: Sequence[str] = ()
+) -> tuple[int, list[str]]:
+    """Runs a program, passing on what it prints; returns its exit code and lines of its output.
+
+    These are the first and the last ones, and those that are looked for; without progress bars,
+    which a program prints by the thousand.
 
     Args:
         call: Program and arguments; no shell.
         install: How to install it.
+        looked_for: Parts of lines.
 
     Raises:
         WorkError: It is missing.
     """
     if shutil.which(call[0]) is None:
         raise WorkError(f"the program {call[0]} is missing: {install}")
-    tail = ""
+    first: list[str] = []
+    marked: list[str] = []
+    last: deque[str] = deque(maxlen=_KEPT)
+    decode, pending = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         if process.stdout is None:
             raise WorkError(f"{call[0]} has no output to read")
-        while chunk := os.read(process.stdout.fileno(), 1 << 16):
-            text = chunk.decode(errors="replace")
-            sys.stderr.write(text)
-            tail = (tail + text)[-_TAIL:]
+        while True:
+            chunk = os.read(process.stdout.fileno(), 1 << 16)
+            text = decode(chunk, final=not chunk) + ("" if chunk else "\n")
+            sys.stderr.write(text if chunk else "")
+            *lines, pending = re.split(r"[\r\n]", pending + text)
+            for line in filter(None, (_BAR.sub("", line).strip()[:_LONGEST] for line in lines)):
+                if len(marked) < _KEPT and _with_any([line], looked_for):
+                    marked.append(line)
+                elif len(first) < _KEPT:
+                    first.append(line)
+                else:
+                    last.append(line)
+            if not chunk:
+                break
     sys.stderr.flush()
-    return process.returncode, tail
+    return process.returncode, [*marked, *first, *last]
+
+
+def _with_any(lines: Sequence[str], signs: Sequence[str]) -> str | None:
+    return next((line for line in lines if any(sign in line for sign in signs)), None)
+
+
+def _reason(lines: Sequence[str]) -> str | None:
+    """Why a program ended, as far as it has said so: the last error, else the last line."""
+    for pattern in _REASONS:
+        if found := [line for line in lines if pattern.search(line)]:
+            return found[-1]
+    return next((line for line in reversed(lines) if not _PROGRESS.search(line)), None)

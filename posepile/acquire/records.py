@@ -90,4 +90,5 @@ def extract_params(params: Extract) -> dict[str, Any]:
         "to": params.to,
         "strip_prefix": params.strip_prefix,
         "members": list(params.members),
+        **({"inner": list(params.inner)} if params.inner else {}),
     }

@@ -29,6 +29,7 @@ from posepile.acquire.places import (
     Strict,
     one_or_more,
 )
+from posepile.acquire.stated import StatedCount
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import read_yaml
 
@@ -91,10 +92,13 @@ class Extract(Strict):
 
     Attributes:
         to: Folder below the raw folder.
-        strip_prefix: Leading folders of the member names that are dropped; patterns allowed. A
-            member that is not below it is an error.
+        strip_prefix: Leading folders of the member names that are dropped; patterns allowed, and
+            ``**`` for all folders. A member that is not below it is an error.
         format: ``auto`` goes by the first bytes.
         members: Only members matching one of these patterns (before the prefix is dropped).
+        inner: Members matching one of these patterns are archives themselves: what is in them is
+            extracted to ``to`` in their place. What matches neither these nor ``members`` is left
+            out.
         password: Credential name of an encrypted archive's password.
         keep: Keep the archive after extraction.
         max_bytes: Upper limit of what may come out, against archive bombs; otherwise 200 times the
@@ -105,8 +109,9 @@ class Extract(Strict):
 
     to: RelativePath = "."
     strip_prefix: RelativePath = ""
-    format: Literal["auto", "tar", "zip"] = "auto"
+    format: Literal["auto", "tar", "zip", "7z"] = "auto"
     members: Patterns = Field(default_factory=list)
+    inner: Patterns = Field(default_factory=list)
     password: Name | None = None
     keep: bool = True
     max_bytes: Size | None = None
@@ -161,6 +166,8 @@ class Source(FileFacts):
         provides: Files that show that somebody has already extracted it by hand.
         login: How the server wants to be asked.
         note: Shown in the plan.
+        instead_of: Sources that need not be asked for where this one is on disk, as an archive of
+            all of their archives. It is taken where it is, and never asked for itself.
         one_of: Name with ``{}`` of the entry with ``each`` that it was made from.
     """
 
@@ -178,6 +185,7 @@ class Source(FileFacts):
     provides: Patterns = Field(default_factory=list)
     login: Login | None = None
     note: str = ""
+    instead_of: Annotated[list[Name], BeforeValidator(one_or_more)] = Field(default_factory=list)
     one_of: str = ""
 
     @model_validator(mode="after")
@@ -294,6 +302,7 @@ class Sources(Strict):
             ``absent`` are relative to the first of them that holds any of it.
         layout: The expected tree once everything is in place.
         ignore: Files that may lie there and are nobody's business.
+        counts: Numbers that the authors state.
     """
 
     dataset: Name
@@ -305,6 +314,7 @@ class Sources(Strict):
     roots: Annotated[list[RelativePath], Field(min_length=1)] = Field(["."])
     layout: list[Annotated[Expected, BeforeValidator(_expected)]] = Field(default_factory=list)
     ignore: Patterns = Field(default_factory=list)
+    counts: list[StatedCount] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _distinct(self):
@@ -315,6 +325,10 @@ class Sources(Strict):
             twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"two sources have the {what} {twice[0]!r}")
+        known = {s.name for s in self.sources}
+        unknown = sorted({n for s in self.sources for n in s.instead_of} - known)
+        if unknown:
+            raise ValueError(f"instead_of: there is no source {unknown[0]!r}")
         return self
 
     def select(self, only: typing.Iterable[str] | None = None) -> list[Source]:
@@ -324,7 +338,8 @@ class Sources(Strict):
             UsageError: A word that is neither a name nor a part.
         """
         if only is None:
-            return [s for s in self.sources if not s.optional]
+            chosen = {s.name for s in self.sources if not (s.optional or s.instead_of)}
+            return [s for s in self.sources if s.name in chosen or chosen & set(s.instead_of)]
         wanted = [only] if isinstance(only, str) else list(only)
         known = {s.name for s in self.sources} | {s.part for s in self.sources if s.part}
         for word in wanted:
@@ -335,7 +350,8 @@ class Sources(Strict):
                     f"{self.dataset}: no source or part named {word!r}{hint}; "
                     f"there are: {', '.join(sorted(known)) or 'none'}"
                 )
-        return [s for s in self.sources if s.name in wanted or s.part in wanted]
+        chosen = {s.name for s in self.sources if s.name in wanted or s.part in wanted}
+        return [s for s in self.sources if s.name in chosen or chosen & set(s.instead_of)]
 
 
 def load_sources(path: str | os.PathLike) -> Sources:

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from posepile.errors import CorruptInput, WorkError
-from posepile.files import names_in
+from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.files import files_below, names_in
+from posepile.paths import named_folder
 
 
 def read_amass(path: str | os.PathLike) -> AmassMotion:
@@ -113,15 +114,29 @@ def find_amass(root: Path, configured: str | None = None) -> Path | None:
 
     Args:
         root: Raw folder of the dataset that needs it; AMASS may lie in it or beside it.
-        configured: What an option names; if given, nothing else is looked at.
+        configured: What the option ``dataset.amass_root`` names; if this or ``AMASS_ROOT`` names
+            a folder, nothing else is looked at.
 
     Returns:
-        None if there is none, or nothing in it.
+        None if none is named and there is none, or nothing in it.
+
+    Raises:
+        UsageError: The named folder does not exist, or is empty.
     """
+    for named_by, path in (
+        ("dataset.amass_root", configured),
+        ("environment variable AMASS_ROOT", os.environ.get("AMASS_ROOT")),
+    ):
+        if path:
+            folder = named_folder(path, named_by)
+            if not names_in(folder):
+                raise UsageError(
+                    f"{named_by}: {path}: found an empty folder, expected AMASS in it"
+                )
+            return folder
     names = ("amass", "AMASS", "amass_smplh", "AMASS_SMPLH_G")
-    places = [Path(os.environ["AMASS_ROOT"])] if os.environ.get("AMASS_ROOT") else []
-    places += [folder / name for folder in (root, root.parent) for name in names]
-    return next((p for p in ([Path(configured)] if configured else places) if names_in(p)), None)
+    places = [folder / name for folder in (root, root.parent) for name in names]
+    return next((p for p in places if names_in(p)), None)
 
 
 class AmassIndex:
@@ -170,15 +185,15 @@ class AmassIndex:
         if len(fitting) > 1:
             raise WorkError(
                 f"{self.root}: several files fit {relative}: "
-                f"{', '.join(str(c.relative_to(self.root)) for c in fitting[:3])}; remove all but "
-                "the SMPL+H one or name the right folder with dataset.amass_root"
+                f"{', '.join(str(c.relative_to(self.root)) for c in fitting[:3])}; name the "
+                "folder that holds the SMPL+H G release alone with dataset.amass_root"
             )
         return fitting[0]
 
     def _index(self) -> dict[tuple[str, ...], list[Path]]:
         if self._by_tail is None:
             self._by_tail = defaultdict(list)
-            for path in sorted(self.root.rglob("*.npz")):
+            for path in files_below(self.root, "**/*.npz"):
                 self._by_tail[path.parts[-2:]].append(path)
         return self._by_tail
 

@@ -15,6 +15,14 @@ SMPL_JOINT_NAMES = (*_BODY, "lhan", "rhan")
 SMPLH_JOINT_NAMES = (*_BODY, *_HANDS)
 SMPLX_JOINT_NAMES = (*_BODY, "jaw", "leye", "reye", *_HANDS)
 
+# What the smplx library gives: eyes are those on the surface, which it appends like toes and tips
+# of fingers, hence other names for the eyeballs. 51 landmarks of the face follow.
+SMPLX_OUTPUT_NAMES = (
+    *(*_BODY, "jaw", "leyehf", "reyehf", *_HANDS),
+    *"nose,reye,leye,rear,lear,lto2,lto3,lhee,rto2,rto3,rhee".split(","),
+    *(f"{side}{tip}" for side in "lr" for tip in ("thu", "index", "middle", "ring", "pinky")),
+)
+
 _BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 
 

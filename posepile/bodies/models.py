@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +218,37 @@ def find_body_model(
         if path.name in names_in(path.parent):
             return path
     return None
+
+
+def lacking_models(
+    kind: str,
+    genders: Iterable[str],
+    root: Path,
+    lost: str,
+    *,
+    models_root: str | os.PathLike | None = None,
+) -> list[str]:
+    """Returns a line that says which body models are not on disk, with their place; or none.
+
+    >>> lacking_models("smplx", ["male"], folder, "hands lack their mean")[0].split(":")[0]
+    'without SMPLX_MALE.npz hands lack their mean'
+
+    Args:
+        kind: As in :func:`body_joints`.
+        genders: Those that are needed.
+        root: Raw folder of the dataset, whose ``body_models`` they are looked for in as well.
+        lost: What becomes of results without them.
+        models_root: As there.
+    """
+    models_root = models_below(root) if models_root is None else models_root
+    missing = [g for g in genders if find_body_model(kind, g, models_root=models_root) is None]
+    if not missing:
+        return []
+    files = [_model_file(kind, gender) for gender in missing]
+    place = Path(models_root or root / "body_models") / files[0].parent
+    names = ", ".join(file.name for file in files)
+    elsewhere = "$DATA_ROOT/body_models or SMPLFITTER_BODY_MODELS"
+    return [f"without {names} {lost}: put them into {place} (or below {elsewhere})"]
 
 
 def models_below(root: Path) -> Path | None:

@@ -152,7 +152,7 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
     for name in names:
         dataset_dir(name)
         if keep is not None and (keep / name).exists():
-            raise UsageError(f"{keep / name} exists; name another folder, or remove it")
+            raise UsageError(f"{keep / name} exists; name another folder")
     failed = []
     for name in names:
         print(f"{name}:", flush=True)

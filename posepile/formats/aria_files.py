@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_key
 from posepile.formats.schema import AGAIN, Array, OneOf, check
 from posepile.formats.text_files import read_csv, read_json
 from posepile.formats.vrs_files import read_vrs_tag
@@ -54,7 +55,9 @@ def read_aria_lens(path: str | os.PathLike, *, hint: str | None = AGAIN) -> np.n
     else:
         content = read_json(path, hint=hint)
     found = check(content, {"CameraCalibrations": [{"Label": str, "*": None}]}, path, hint=hint)
-    camera = next((c for c in found["CameraCalibrations"] if c["Label"] == LABEL), None)
+    cameras = enumerate(found["CameraCalibrations"])
+    entries = ((c["Label"], f"CameraCalibrations[{i}]", c) for i, c in cameras)
+    camera = by_key(entries, path, "camera", hint=hint).get(LABEL)
     if camera is None:
         raise CorruptInput(path, f"no calibration of {LABEL} in it", hint=hint)
     schema = {"Projection": {"Name": str, "Params": Array("n")}}

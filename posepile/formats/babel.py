@@ -6,13 +6,13 @@ Punnakkal et al., BABEL: Bodies, Action and Behavior with English Labels, CVPR 2
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import CorruptInput
+from posepile.formats.text_files import read_json
 
 JOINT = "|"  # between labels that hold at the same time
 
@@ -25,7 +25,7 @@ class BabelEntry:
         split: ``train``, ``val`` or ``test``, by the file it stands in.
         duration: Seconds.
         segments: (label, start, end) in seconds, in order of start; may overlap.
-        whole: Labels of the sequence as a whole, used where there are no segments at all.
+        whole: Labels of the sequence as a whole, where none have times.
     """
 
     split: str
@@ -40,6 +40,7 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
     >>> label = {"act_cat": ["walk"], "proc_label": "walk"}
     >>> motion = {"feat_p": "CMU/CMU/01/01_01_poses.npz", "dur": 2.0}
     >>> motion["seq_ann"] = {"labels": [label]}
+    >>> import json
     >>> _ = (folder / "train.json").write_text(json.dumps({"7": motion}))
     >>> load_babel(folder, ["train.json"])["CMU/01/01_01_poses.npz"].whole
     ('walk',)
@@ -59,12 +60,7 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
     for name in split_files:
         path = folder / name
         hint = f"download BABEL (https://babel.is.tue.mpg.de/data.html) and extract it to {folder}"
-        try:
-            data = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise CorruptInput(path, "BABEL labels are missing", hint=hint) from None
-        except ValueError as e:
-            raise CorruptInput(path, f"not valid JSON: {e}", hint=hint) from e
+        data = read_json(path, {"*": {"*": None}}, hint=hint)
         split = path.stem.removeprefix("extra_")
         if split not in ("train", "val", "test"):
             raise CorruptInput(path, "file name does not say train, val or test")
@@ -88,11 +84,13 @@ def _amass_key(feat_p: str) -> str:
 def _parse_entry(raw: dict, split: str) -> BabelEntry:
     """One sequence; annotations may be null, one mapping, or a list of them (extra files)."""
     segments, whole = [], []
-    for annotation in _annotations(raw, "frame_ann"):
+    in_time = _annotations(raw, "frame_ann")
+    for annotation in in_time:
         for label in annotation["labels"]:
             start, end = float(label["start_t"]), float(label["end_t"])
             segments += [(name, start, end) for name in _label_names(label)]
-    for annotation in _annotations(raw, "seq_ann"):
+    # Where times are labelled, those without a category have none, not that of the whole.
+    for annotation in () if in_time else _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
             whole += _label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
@@ -106,8 +104,8 @@ def _annotations(raw: dict, key: str) -> list[dict]:
 
 
 def _label_names(label: dict) -> list[str]:
-    """Returns categories of a label; where it has none, its processed or raw text."""
-    return list(label.get("act_cat") or []) or [label.get("proc_label") or label["raw_label"]]
+    """Returns the categories of a label; free text, which each has, is none."""
+    return list(label.get("act_cat") or [])
 
 
 def _join(first: BabelEntry, second: BabelEntry) -> BabelEntry:

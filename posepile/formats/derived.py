@@ -19,6 +19,7 @@ from posepile.files import (
     stable_hash,
     write_json,
 )
+from posepile.formats.keys import by_key
 from posepile.formats.schema import AGAIN
 from posepile.formats.text_files import opened
 
@@ -91,23 +92,28 @@ def derived_rows(
     per_piece: int,
     *,
     version: int | str = 1,
-) -> RowPieces:
-    """Returns the rows of raw files that are too large for every unit, in pieces of some rows.
+) -> dict[Path, list]:
+    """Cuts the rows of raw files that are too large for every unit into files of some rows.
 
     >>> source = folder / "big.json"
     >>> _ = source.write_text("[]")
     >>> people = [{"image": "a.jpg", "age": 7}, {"image": "b.jpg", "age": 8}]
     >>> pieces = derived_rows([source], folder, lambda: people, "image", 1)
-    >>> pieces.names(), pieces.rows("00001")
-    ({'00000': ['a.jpg'], '00001': ['b.jpg']}, [{'age': 8, 'image': 'b.jpg'}])
+    >>> {file.name: images for file, images in pieces.items()}
+    {'00000.json': ['a.jpg'], '00001.json': ['b.jpg']}
+    >>> read_json(list(pieces)[1])
+    [{'age': 8, 'image': 'b.jpg'}]
 
     Args:
         sources: The raw files.
         place: As for :func:`derived_folder`, as is ``version``.
-        rows: Reads the files: dictionaries of plain data.
-        name_key: Key of what a row is about, e.g. its picture; kept in the index.
-        per_piece: Rows in a piece.
+        rows: Reads the files: dictionaries of plain data and arrays.
+        name_key: Key of what a row is about, e.g. its picture, each once.
+        per_piece: Rows in a file.
         version: Of what ``rows`` yields.
+
+    Returns:
+        JSON file -> what each of its rows is about.
     """
 
     def write(folder: Path) -> None:
@@ -116,24 +122,13 @@ def derived_rows(
             name = f"{len(index):05d}"
             write_json(folder / f"{name}.json", piece)
             index[name] = [row[name_key] for row in piece]
+        names = enumerate(itertools.chain.from_iterable(index.values()))
+        where = ", ".join(map(str, sources))
+        by_key(((name, f"row {i}", None) for i, name in names), where, name_key)
         write_json(folder / "index.json", index)
 
-    return RowPieces(derived_folder(sources, place, write, version=f"{version}-{per_piece}"))
-
-
-class RowPieces:
-    """Pieces of rows, see :func:`derived_rows`."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def names(self) -> dict[str, list]:
-        """Returns what the rows of each piece are about."""
-        return read_json(self._folder / "index.json")
-
-    def rows(self, piece: str) -> list[dict]:
-        """Returns the rows of one piece."""
-        return read_json(self._folder / f"{piece}.json")
+    folder = derived_folder(sources, place, write, version=f"{version}-{per_piece}")
+    return {folder / f"{name}.json": of for name, of in read_json(folder / "index.json").items()}
 
 
 def work_folder(root: Path) -> Path:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
+from posepile.formats.keys import by_key
+
+ONE_OF_BOTH = "move the one that does not belong there out of the raw folder"
 
 
 def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
@@ -24,13 +27,14 @@ def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
         first: The number of the first picture.
 
     Raises:
-        CorruptInput: No such files, or numbers that leave gaps.
+        CorruptInput: No such files, two of one number, or numbers that leave gaps.
     """
-    numbered: dict[int, str] = {}
-    for name in sorted(names_in(folder)):
-        digits = re.findall(r"\d+", Path(name).stem)
-        if digits and not name.startswith("."):
-            numbered[int(digits[-1])] = name
+    found = (
+        (int(digits[-1]), name, name)
+        for name in sorted(names_in(folder))
+        if (digits := re.findall(r"\d+", Path(name).stem)) and not name.startswith(".")
+    )
+    numbered = by_key(found, folder, "number", hint=ONE_OF_BOTH)
     if not numbered:
         raise CorruptInput(folder, "no numbered picture there", hint="fetch or extract it again")
     order = sorted(numbered)
@@ -45,11 +49,26 @@ def numbered_files(folder: Path, first: int = 0) -> tuple[Path, ...]:
     return tuple(folder / numbered[k] for k in order)
 
 
+def names_like(folder: Path, pattern: str) -> dict[str, tuple[str, ...]]:
+    r"""Returns the names in a folder that look like a pattern, in order, with what its groups are.
+
+    >>> (folder / "Walking 1.5413.mp4").touch()
+    >>> (folder / "_ALL.5413.mp4").touch()
+    >>> names_like(folder, r"([^_]+)\.(\d+)\.mp4")
+    {'Walking 1.5413.mp4': ('Walking 1', '5413')}
+
+    Args:
+        folder: The folder; if there is none, nothing is found.
+        pattern: Of whole names, with groups. Other names do not count.
+    """
+    matches = (re.fullmatch(pattern, name) for name in sorted(names_in(folder)))
+    return {match[0]: match.groups() for match in matches if match}
+
+
 def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:
     r"""Returns the files of a folder by the number in their names, in its order; gaps are fine.
 
-    Numbers, not names, are compared between folders. Should a number appear with and without
-    leading zeros, the shorter name counts.
+    Numbers, not names, are compared between folders.
 
     >>> (folder / "mask0046.png").touch()
     >>> (folder / "notes.txt").touch()
@@ -59,9 +78,10 @@ def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:
     Args:
         folder: The folder; if there is none, nothing is found.
         pattern: Of whole names; its first group is the number. Other names do not count.
+
+    Raises:
+        CorruptInput: Two files of one number, as with and without leading zeros.
     """
-    found = {}
-    for name in sorted(names_in(folder), key=lambda name: (-len(name), name)):
-        if match := re.fullmatch(pattern, name):
-            found[int(match[1])] = folder / name
-    return dict(sorted(found.items()))
+    matches = (re.fullmatch(pattern, name) for name in sorted(names_in(folder)))
+    found = ((int(match[1]), match[0], folder / match[0]) for match in matches if match)
+    return dict(sorted(by_key(found, folder, "number", hint=ONE_OF_BOTH).items()))

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_key
 from posepile.formats.pickle_nodes import Budget
 from posepile.formats.pickled_arrays import check_elements
 from posepile.formats.pickles import UNPICKLING_ERRORS, Path, read_member, refusals, unpickle
@@ -74,10 +75,11 @@ def load_npz(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
     result = {}
     budget = Budget(os.path.getsize(path), max_bytes)
     with refusals(path, "not a complete npz file"), zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        members = enumerate(archive.infolist())
+        named = ((info.filename.removesuffix(".npy"), f"member {i}", info) for i, info in members)
+        for key, info in by_key(named, path, "array").items():
             where = f"{os.fspath(path)}[{info.filename}]"
             data = read_member(archive, info, budget)
-            key = info.filename.removesuffix(".npy")
             with refusals(where):
                 result[key] = _read_npy(io.BytesIO(data), len(data), where, budget)
     return result

@@ -135,18 +135,18 @@ class _Check:
             if not isinstance(value, (list, tuple)) and not (
                 isinstance(value, np.ndarray) and value.ndim == 1
             ):
-                self.refuse(place, _short(value), "a list")
+                self.refuse(place, shortened(value), "a list")
             return [self.value(v, schema[0], f"{place}[{i}]") for i, v in enumerate(value)]
         if isinstance(schema, OneOf):
             value = _unwrapped(value)
             if not any(type(value) is type(v) and value == v for v in schema.values):
-                self.refuse(place, _short(value), schema)
+                self.refuse(place, shortened(value), schema)
             return value
         return self.scalar(value, schema, place)
 
     def mapping(self, value: Any, schema: dict, place: str) -> dict:
         if not isinstance(value, Mapping):
-            self.refuse(place, _short(value), f"a mapping with {_names(schema)}")
+            self.refuse(place, shortened(value), f"a mapping with {_names(schema)}")
         result, known = {}, set()
         for key, inner in schema.items():
             if key == "*":
@@ -173,12 +173,12 @@ class _Check:
             try:
                 value = float(value) if float in types else value
             except OverflowError:
-                self.refuse(place, _short(found), expected)
+                self.refuse(place, shortened(found), expected)
         # Every number of MATLAB is a floating-point one.
         if value is not found and isinstance(value, float) and float not in types:
             value = int(value) if int in types and value.is_integer() else value
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            self.refuse(place, _short(value), expected)
+            self.refuse(place, shortened(value), expected)
         if isinstance(value, float) and not math.isfinite(value):
             self.refuse(place, value, "a finite number")
         return value
@@ -194,7 +194,7 @@ class _Check:
             found = found.reshape([0, *rest[1:]])
             schema = Array(schema.shape[0], *found.shape[1:], dtype=schema.dtype)
         if found.dtype.kind == "O" or not _fits(found, schema.dtype):
-            self.refuse(place, f"{_kind(found.dtype)}, {_short(value)}", schema)
+            self.refuse(place, f"{_kind(found.dtype)}, {shortened(value)}", schema)
         if schema.shape == () and found.size == 1:
             found = found.reshape(())
         if schema.squeezed and found.ndim < len(schema.shape):
@@ -271,7 +271,12 @@ def _text(shape: tuple) -> str:
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Returns a value as a few characters, for a message.
+
+    >>> shortened({"x": list(range(9))})
+    "{'x': [0, 1, 2, 3, 4, 5, ...]}"
+    """
     try:
         text = " ".join(_REPR.repr(value).split())
     except ValueError:  # an integer of thousands of digits

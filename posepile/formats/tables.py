@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
+from posepile.errors import CorruptInput
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import AGAIN, check
 from posepile.formats.text_files import opened
@@ -39,3 +41,39 @@ def read_rows(
         check(dict(zip(known, row, strict=True)), schema, path, f"row {number}", hint=hint)
         for number, row in enumerate(rows)
     ]
+
+
+def paired_rows(
+    first: tuple[str | os.PathLike, dict], second: tuple[str | os.PathLike, dict], key: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yields the rows of two pickled DataFrames whose rows are about the same things in one order.
+
+    >>> from posepile.miniature.pickled import frame, write_pickle
+    >>> write_pickle(folder / "a.pkl", frame({"file": ["x", "y"], "age": [7, 8]}))
+    >>> write_pickle(folder / "b.pkl", frame({"file": ["x", "y"], "height": [120, 130]}))
+    >>> ages, heights = {"file": str, "age": int}, {"file": str, "height": int}
+    >>> pairs = paired_rows((folder / "a.pkl", ages), (folder / "b.pkl", heights), "file")
+    >>> [(a["age"], b["height"]) for a, b in pairs]
+    [(7, 120), (8, 130)]
+
+    Args:
+        first: File and schema, as of :func:`read_rows`.
+        second: File and schema of the other one; axes of the same name are as long in both rows.
+        key: Column that both have, of what a row is about.
+
+    Raises:
+        CorruptInput: As there, or the tables are about different things.
+    """
+    (file, schema), (other_file, other_schema) = first, second
+    rows, others = read_rows(file, schema), read_rows(other_file, other_schema)
+    expected = f" as in {os.fspath(file)}"
+    if len(others) != len(rows):
+        text = f"found {len(others)} rows; expected {len(rows)}{expected}"
+        raise CorruptInput(other_file, text, hint=AGAIN)
+    for number, (row, other) in enumerate(zip(rows, others, strict=True)):
+        if row[key] != other[key]:
+            text = f"row {number}, {key}: found {other[key]}; expected {row[key]}{expected}"
+            raise CorruptInput(other_file, text, hint=AGAIN)
+        both = {"first table": schema, "second table": other_schema}
+        pair = dict(zip(both, (row, other), strict=True))
+        yield tuple(check(pair, both, other_file, f"row {number}", hint=AGAIN).values())

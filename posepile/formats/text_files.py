@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal
 from xml.etree.ElementTree import Element, ParseError
 
+import numpy as np
+
 from posepile.errors import CorruptInput, one_line
-from posepile.formats.schema import AGAIN, check
+from posepile.formats.schema import AGAIN, Array, check, shortened
 
 
 def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
@@ -71,13 +74,38 @@ def read_json(path: str | os.PathLike, schema: Any = None, *, hint: str | None =
         hint: What the user can do if the file is not so.
 
     Raises:
-        CorruptInput: Missing, damaged or not as expected.
+        CorruptInput: Missing, damaged or not as expected, or an object has a key twice.
     """
+
+    def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            key = next(name for name in names if names.count(name) > 1)
+            first, second, *_ = (value for name, value in pairs if name == key)
+            raise _key_twice(path, "", (key, first, second), hint)
+        return found
+
+    text = read_text(path, hint=hint)
     try:
-        content = json.loads(read_text(path, hint=hint))
+        content = json.loads(text, object_pairs_hook=as_dict)
     except (ValueError, RecursionError) as e:
         raise CorruptInput(path, f"not valid JSON: {one_line(e)}", hint=hint) from None
     return check(content, schema, path, hint=hint)
+
+
+def _key_twice(
+    path: str | os.PathLike, place: str, found: tuple[str, Any, Any], hint: str | None
+) -> CorruptInput:
+    """What to say of a key that an object has twice; a dictionary would keep the last."""
+    key, first, second = found
+    place = f"{place}: " if place else ""
+    return CorruptInput(
+        path,
+        f"{place}found key {key!r} twice in one object, as {shortened(first)} and as "
+        f"{shortened(second)}; expected once",
+        hint=hint,
+    )
 
 
 def iter_json(
@@ -88,6 +116,8 @@ def iter_json(
     hint: str | None = AGAIN,
 ) -> Iterator[Any]:
     """Yields the checked entries of a list in a JSON file of any size, one at a time.
+
+    ``NaN`` and ``Infinity``, which Python writes although they are no JSON, become None.
 
     >>> _ = (folder / "huge.json").write_text('{"annotations": [{"id": 4}, {"id": 9}]}')
     >>> [entry["id"] for entry in iter_json(folder / "huge.json", "annotations.item", {"id": int})]
@@ -104,18 +134,78 @@ def iter_json(
     """
     import ijson
 
+    twice: list[tuple[dict, str, Any, Any]] = []
+
+    class Once(dict):
+        """A dictionary that notes which keys are set again; the parser passes no error on."""
+
+        __slots__ = ()
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            if key in self:
+                twice.append((self, key, self[key], value))
+            dict.__setitem__(self, key, value)
+
     name = prefix.removesuffix("item").rstrip(".")
     i = -1
     try:
         with opened(path, hint=hint) as f:
-            for i, entry in enumerate(ijson.items(f, prefix, use_float=True)):
-                yield check(entry, schema, path, f"{name}.{i}".lstrip("."), hint=hint)
+            entries = ijson.items(_NullForNan(f), prefix, use_float=True, map_type=Once)
+            for i, entry in enumerate(entries):
+                place = f"{name}.{i}".lstrip(".")
+                # The parser is some entries ahead.
+                if twice and _is_within(twice[0][0], entry):
+                    raise _key_twice(path, place, twice[0][1:], hint)
+                yield check(entry, schema, path, place, hint=hint)
         if i < 0:  # an empty list, or none
             with opened(path, hint=hint) as f:
-                if not isinstance(next(ijson.items(f, name), None), list):
+                if not isinstance(next(ijson.items(_NullForNan(f), name), None), list):
                     raise CorruptInput(path, f"found no list {name!r}; expected one", hint=hint)
     except (ijson.JSONError, UnicodeDecodeError) as e:
         raise CorruptInput(path, f"not valid JSON: {one_line(e)}", hint=hint) from None
+
+
+def _is_within(wanted: dict, node: Any) -> bool:
+    """Whether an object is another one or one of those in it."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return node is wanted or any(_is_within(wanted, value) for value in inner)
+
+
+class _NullForNan:
+    """A JSON file as read with ``null`` in place of ``NaN`` and ``Infinity`` outside of texts."""
+
+    _TEXT_OR_NAN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("|$)|-?Infinity|NaN', re.DOTALL)
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._kept, self._in_text = file, b"", False
+
+    def read(self, n: int = 1 << 16) -> bytes:
+        """Returns some bytes, none at the end of the file."""
+        while n:
+            new = self._file.read(n)
+            found = self._kept + new
+            # Neither a number nor what is escaped in a text goes on behind a comma.
+            end = found.rfind(b",") + 1 if new else len(found)
+            self._kept = found[end:]
+            if end or not new:
+                return self._replaced(found[:end])
+        return b""
+
+    def _replaced(self, some: bytes) -> bytes:
+        if b"NaN" not in some and b"Infinity" not in some:
+            plain = re.sub(rb"\\.", b"", some, flags=re.DOTALL) if b"\\" in some else some
+            self._in_text ^= bool(plain.count(b'"') % 2)
+            return some
+        before = b'"' * self._in_text
+        self._in_text = False
+
+        def one(match: re.Match) -> bytes:
+            if match[1] is None:
+                return b"null"
+            self._in_text = not match[1]
+            return match[0]
+
+        return self._TEXT_OR_NAN.sub(one, before + some)[len(before) :]
 
 
 def read_csv(
@@ -202,6 +292,43 @@ def _are_values(row: list[str], columns: dict[str, type]) -> bool:
     except ValueError:
         return False
     return any(kind is not str for kind in columns.values())
+
+
+def read_numbers(
+    path: str | os.PathLike, schema: Array, *, numbered: bool = False, hint: str | None = AGAIN
+) -> np.ndarray:
+    r"""Returns the checked numbers of a text file, a row for each line that is not empty.
+
+    >>> _ = (folder / "palette.txt").write_text("0\t[55, 181, 57]\n1\t[153, 108, 6]\n")
+    >>> read_numbers(folder / "palette.txt", Array("n", 3, dtype=int), numbered=True)[1].tolist()
+    [153, 108, 6]
+
+    Args:
+        path: The file; brackets, commas, semicolons and blanks are between the numbers.
+        schema: Of all rows together.
+        numbered: Every row begins with its number, counted from 0, which is taken away.
+        hint: As in :func:`read_json`.
+
+    Raises:
+        CorruptInput: Missing, something else than numbers, or not as expected.
+    """
+    rows = []
+    for line, text in enumerate(read_text(path, hint=hint).splitlines(), 1):
+        row = _numbers_in(text, path, line, hint)
+        if numbered and row and row.pop(0) != len(rows):
+            found = f"line {line}: found {text!r}; expected row {len(rows)} there"
+            raise CorruptInput(path, found, hint=hint)
+        rows += [row] if row else []
+    return check(rows, schema, path, hint=hint)
+
+
+def _numbers_in(text: str, path, line: int, hint) -> list[float]:
+    words = text.translate(str.maketrans("[](),;", "      ")).split()
+    try:
+        return [float(word) for word in words]
+    except ValueError as e:
+        fault = f"line {line}: {one_line(e)}; expected numbers"
+        raise CorruptInput(path, fault, hint=hint) from None
 
 
 def read_xml(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Element:

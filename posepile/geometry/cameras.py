@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_number
+from posepile.formats.schema import Array, check
 from posepile.geometry import rotations
 from posepile.geometry.lenses import make_lens, mirror_lens
 
@@ -105,6 +108,45 @@ def make_camera(
         distortion_model=model,
         world_up=world_up,
         image_size=size,
+    )
+
+
+def unreal_camera(
+    where: str | os.PathLike,
+    center: np.ndarray,
+    yaw: float,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+    *,
+    size: tuple[int, int],
+    focal_mm: float,
+    sensor_mm: float = 36.0,
+) -> deltacamera.Camera:
+    """Returns a camera of an Unreal scene; y points down in its world.
+
+    >>> camera = unreal_camera("a.csv, row 1", [0, 0, 170], 0, size=(1280, 720), focal_mm=18)
+    >>> camera.intrinsic_matrix[0].tolist(), camera.t.tolist()
+    ([640.0, 0.0, 639.5], [0.0, -1700.0, 0.0])
+
+    Args:
+        where: File and place in it, for messages.
+        center: Where it is, centimetres in Unreal's axes.
+        yaw: Degrees, to the right.
+        pitch: Degrees, upwards.
+        roll: Degrees, clockwise.
+        size: Width and height of the pictures, in whose middle the principal point is.
+        focal_mm: Focal length, millimetres.
+        sensor_mm: Width of the sensor, millimetres.
+    """
+    return make_camera(
+        where,
+        axes="unreal",
+        unit="cm",
+        rotation=rotations.unreal_rotation(yaw, pitch, roll),
+        center=center,
+        focal=focal_mm / sensor_mm * size[0],
+        size=size,
+        world_up=(0.0, -1.0, 0.0),
     )
 
 
@@ -255,6 +297,30 @@ def moving_cameras(
         CorruptInput: As there; a frame is named where one is at fault.
     """
     return MovingCameras(where, frames, given)
+
+
+def poses_by_frame(where: str | os.PathLike, poses: Mapping) -> tuple[list[int], np.ndarray]:
+    """Returns frames and poses ``[n, 3 or 4, 4]`` of a mapping; null or NaN is a missing pose.
+
+    >>> frames, poses = poses_by_frame("a.json", {"4": np.eye(4).tolist(), "5": None})
+    >>> frames, poses.shape
+    ([4], (1, 4, 4))
+
+    Args:
+        where: File and camera, for messages.
+        poses: Frame, a number or its decimals, -> 3x4 or 4x4 matrix.
+
+    Raises:
+        CorruptInput: A key that is no frame, a frame under two keys, or a value that is neither a
+            pose nor null.
+    """
+    found = {}
+    for frame, pose in by_number(check(poses, {"*": None}, where), where, "frame").items():
+        values = np.array(pose, object).ravel()
+        if not all(x is None or (isinstance(x, float) and math.isnan(x)) for x in values):
+            found[frame] = pose
+    found = check(found, {"*": Array("3 or 4", 4)}, where)
+    return [*found], np.array([*found.values()]) if found else np.empty((0, 3, 4))
 
 
 class MovingCameras:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -182,16 +182,21 @@ def check_median_projection(
     pixels: np.ndarray,
     limit: float,
     *,
+    parts: Mapping[str, slice],
     hint: str | None = None,
-) -> float | None:
+) -> dict[str, float]:
     """Returns how far published pixels are from where the camera puts the points in the median.
 
     For labels that are scattered, where :func:`check_projection` would find some that are far off.
+    Parts of the body are compared one by one: in one median over all, the many joints of hands
+    would outvote a body that is displaced.
 
     >>> from posepile.geometry.cameras import make_camera
     >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
     >>> points, pixels = np.array([[[0.0, 0, 3000]]]), np.array([[[320.0, 243]]])
-    >>> round(check_median_projection("a.json", camera, [0], points, pixels, limit=5))
+    >>> whole = {"body": slice(None)}
+    >>> found = check_median_projection("a.json", camera, [0], points, pixels, 5, parts=whole)
+    >>> round(found["body"])
     3
 
     Args:
@@ -202,41 +207,70 @@ def check_median_projection(
         pixels: ``[n, J, 2]``. Pairs are not compared of which either is missing, or which have no
             camera or are behind it.
         limit: Largest median allowed, pixels.
+        parts: Name of each part -> its joints.
         hint: What the user can do if it is larger.
 
     Returns:
-        None where there is no pair.
+        Part -> median, pixels; without those of which there is no pair.
 
     Raises:
-        CorruptInput: The median is larger.
+        CorruptInput: A median is larger.
     """
     off = np.linalg.norm(project_frames(camera, frames, points) - pixels, axis=-1)
-    if not np.isfinite(off).any():
-        return None
-    median = float(np.nanmedian(off))
-    if median > limit:
-        raise CorruptInput(
-            where,
-            f"2D labels lie {median:.1f} px (median) from the projected 3D labels, allowed "
-            f"{limit:g}",
-            hint=hint,
-        )
-    return median
+    found = {}
+    for part, joints in parts.items():
+        known = off[:, joints][np.isfinite(off[:, joints])]
+        if not known.size:
+            continue
+        found[part] = median = float(np.median(known))
+        if median > limit:
+            raise CorruptInput(
+                where,
+                f"{part.replace('_', ' ')}: 2D labels lie {median:.1f} px (median) from the "
+                f"projected 3D labels, allowed {limit:g}",
+                hint=hint,
+            )
+    return found
 
 
-def box_of_mask(mask: np.ndarray) -> np.ndarray:
+def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
     """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
 
     >>> box_of_mask(np.array([[0, 1, 1]]))
     array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
 
     Returns:
-        float32 ``[4]`` x, y, width, height; NaN if the mask is empty.
+        float32 ``[4]`` x, y, width, height; NaN if the mask is empty or None.
     """
+    if mask is None:
+        return np.full(4, np.nan, np.float32)
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(x):
         return np.full(4, np.nan, np.float32)
     return np.float32([x[0] - 0.5, y[0] - 0.5, x[-1] - x[0] + 1, y[-1] - y[0] + 1])
+
+
+def move_boxes(
+    camera: deltacamera.Camera, boxes: np.ndarray, places: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """Returns the boxes of people who have moved by some way in the world.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> move_boxes(camera, [[300, 200, 40, 80]], [[0, 0, 2000]], [100, 0, 0]).round(2).tolist()
+    [[350.0, 200.0, 40.0, 80.0]]
+
+    Args:
+        camera: The camera.
+        boxes: ``[n, 4]`` x, y, width, height.
+        places: Where they were, ``[n, 3]`` millimetres: that far away are the boxes.
+        step: By what they have moved, ``[3]`` or ``[n, 3]``.
+    """
+    boxes = np.asarray(boxes)
+    depth = camera.world_to_camera(np.float32(places))[:, 2:]
+    corners = [boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]
+    world = [camera.image_to_world(np.float32(c), camera_depth=depth) for c in corners]
+    return box_of_points(np.stack([project(camera, w + step) for w in world], axis=1))
 
 
 def check_in_boxes(

@@ -114,7 +114,7 @@ def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.nda
     >>> np.round(unreal_rotation(0.0)).astype(int).tolist()
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
-    For ``make_camera(..., axes="unreal", rotation=unreal_rotation(yaw, pitch), center=...)``.
+    :func:`posepile.geometry.cameras.unreal_camera` makes a camera of it.
 
     Args:
         yaw: Degrees, to the right.
@@ -125,6 +125,26 @@ def unreal_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.nda
 
     in_opencv = Rotation.from_euler("ZXY", [-roll, -pitch, -yaw], degrees=True).as_matrix()
     return _FROM_UNREAL.T @ in_opencv @ _FROM_UNREAL
+
+
+def unreal_placement(place: np.ndarray, yaw: float, unit_mm: float = 10) -> np.ndarray:
+    """Returns how a body stands in an Unreal scene: ``[4, 4]``, metres, into OpenCV's axes.
+
+    As of AGORA and BEDLAM: bodies have y up and face along z; those of yaw 90 look along z of
+    our world. For :func:`posepile.bodies.models.move_body`.
+
+    >>> unreal_placement([0, 0, 0], 90).round().astype(int).tolist()
+    [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]]
+
+    Args:
+        place: x, y, z in Unreal's axes.
+        yaw: Degrees.
+        unit_mm: Of ``place``; Unreal counts in centimetres.
+    """
+    transform = np.eye(4)
+    transform[:3, :3] = euler_matrix("y", yaw - 90, degrees=True) @ np.diag([1.0, -1, -1])
+    transform[:3, 3] = unreal_to_opencv(place) * unit_mm / 1000
+    return transform
 
 
 def euler_matrix(axes: str, angles: np.ndarray, *, degrees: bool = False) -> np.ndarray:

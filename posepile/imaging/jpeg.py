@@ -1,7 +1,9 @@
 """JPEG in and out through libjpeg-turbo, with decoding at reduced size in the DCT domain.
 
 Reading is strict: what libjpeg only warns about (a file cut short, damaged entropy data) would
-otherwise come back as an image with a grey lower part, so it is raised as ``CorruptInput``.
+otherwise come back as an image with a grey lower part, so it is raised as ``CorruptInput``. Two
+things it warns about too do no harm, and are noted instead: a missing end mark after the last
+pixel, and fill bytes before it.
 
 An EXIF orientation is never applied by itself, because annotations refer to the stored pixels in
 most datasets; a reader that needs it calls :func:`read_orientation` and :func:`orient`.
@@ -10,6 +12,7 @@ most datasets; a reader that needs it calls :func:`read_orientation` and :func:`
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import simplejpeg
@@ -17,6 +20,9 @@ import simplejpeg
 from posepile.errors import CorruptInput
 
 MAX_LEVEL = 3
+NO_END_MARK = "missing end mark after the last pixel"
+FILL_BYTES = "fill bytes after the last pixel"
+_END = b"\xff\xd9"
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -52,6 +58,7 @@ def decode(
     plain_chroma: bool = False,
     name: str | os.PathLike = "<jpeg>",
     frame: int | None = None,
+    flaws: list[str] | None = None,
 ) -> np.ndarray:
     """Decodes to uint8 colour, optionally at a half, a quarter or an eighth of the size.
 
@@ -65,6 +72,7 @@ def decode(
             twelfth of the time.
         name: File named in errors.
         frame: Frame index named in errors.
+        flaws: What is wrong with the file without harm to its pixels is added here, once.
 
     Returns:
         uint8 ``[h, w, len(colors)]``.
@@ -73,20 +81,86 @@ def decode(
         CorruptInput: Truncated or damaged data.
     """
     try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space in ("CMYK", "YCCK"):  # their conversion always works from the full size
-            image = simplejpeg.decode_jpeg(data, "RGB")
-            return _halve(image, level) if colors == "RGB" else _pad4(_halve(image, level))
-        image = simplejpeg.decode_jpeg(
-            data,
-            colors,
-            fastupsample=plain_chroma,
-            min_height=-(-height >> level) if level else 0,
-            min_width=-(-width >> level) if level else 0,
-        )
+        try:
+            return _decode_strictly(data, level, colors, plain_chroma)
+        except ValueError as e:
+            mended, flaw = _without_flaw(data, str(e))
+            if mended is None:
+                raise
+            image = _decode_strictly(mended, level, colors, plain_chroma)
+            if flaws is not None and flaw not in flaws:
+                flaws.append(flaw)
+            return image
     except ValueError as e:
         raise CorruptInput(name, f"damaged or truncated JPEG: {e}", frame=frame, hint=_HINT) from e
-    return image
+
+
+def _decode_strictly(data: bytes, level: int, colors: str, plain_chroma: bool) -> np.ndarray:
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    if space in ("CMYK", "YCCK"):  # their conversion always works from the full size
+        image = simplejpeg.decode_jpeg(data, "RGB")
+        return _halve(image, level) if colors == "RGB" else _pad4(_halve(image, level))
+    return simplejpeg.decode_jpeg(
+        data,
+        colors,
+        fastupsample=plain_chroma,
+        min_height=-(-height >> level) if level else 0,
+        min_width=-(-width >> level) if level else 0,
+    )
+
+
+def _without_flaw(data: bytes, warning: str) -> tuple[bytes | None, str | None]:
+    """Returns a file without the harmless flaw that a warning may stand for, and its name.
+
+    Whether it was harmless is for a strict decode of the result to say. None where it cannot be.
+    """
+    scans, end = _walk(data)
+    # Of a file that lacks whole scans nobody complains: a coarse picture is one as well
+    if not scans or any(scans.values()):
+        return None, None
+    if end is None:  # a file that was cut and filled up with zeros has no mark either
+        return (None, None) if data.endswith(b"\0\0") else (data + _END, NO_END_MARK)
+    if "extraneous bytes before marker 0xd9" not in warning:
+        return None, None
+    # Only one and the same byte over and over is taken for fill. Damage, too, may make the picture
+    # end early, but then pieces of the picture are left; and where zeros were written over its
+    # end, what remains without them is too short.
+    kept = data[:end].rstrip(data[end - 1 : end])
+    if data[len(kept) - 1 : len(kept) + 1] == b"\xff\0":  # an escaped byte of the picture
+        kept += b"\0"
+    n, plain = end - len(kept), data[end - 1] == 0
+    return (kept + _END, FILL_BYTES) if n >= (1 if plain else 16) else (None, None)
+
+
+def _walk(data: bytes) -> tuple[dict, int | None]:
+    """Returns what the scans of a file bring, and where its end mark is, None if it has none.
+
+    Returns:
+        (Component, coefficient) -> how many of its lowest bits have not come, and the position.
+    """
+    missing, at, progressive = {}, 2, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xD9:
+            return missing, at
+        if marker == 0xFF:  # fill before a marker
+            at += 1
+            continue
+        body = data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")]
+        at += 4 + len(body)
+        if marker in (0xC0, 0xC1, 0xC2):
+            progressive = marker == 0xC2
+            # Until a scan brings it, every coefficient lacks all bits
+            missing = {(c, k): 16 for c in body[6::3] for k in range(64 if progressive else 1)}
+        elif marker == 0xDA and len(body) >= 4:
+            first, last, bits = (*body[-3:-1], body[-1] & 15) if progressive else (0, 0, 0)
+            for component in body[1:-3:2]:
+                missing.update({(component, k): bits for k in range(first, last + 1)})
+            found = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]").search(data, at)
+            if found is None:
+                return missing, None
+            at = found.start()
+    return missing, len(data) - 2 if data[at:] == _END else None
 
 
 def encode(image: np.ndarray, quality: int = 95) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -44,7 +44,7 @@ def person_rule(text: str) -> Callable[[np.ndarray], np.ndarray]:
         if m[1] == "label" and listed.ndim == 1:
             return lambda picture: np.isin(picture[..., 0], listed)
         if m[1] == "color" and listed.shape[1:] == (3,):
-            return lambda picture: (picture[..., None, :] == listed).all(axis=-1).any(axis=-1)
+            return lambda picture: np.any([pixels_of_color(picture, c) for c in listed], axis=0)
     raise ValueError(
         "must be like 'value > 127', 'label in [1, 2]' or 'color in [[255, 0, 0], [0, 255, 0]]'"
     )
@@ -56,10 +56,69 @@ def read_label_image(path: Path) -> np.ndarray:
     Raises:
         CorruptInput: Not a readable picture.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    picture = _read(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Returns the pixels of a mask picture that are not black: bool ``[h, w]``.
+
+    Grey pictures are read as such, in a third of the time that colours take.
+
+    Raises:
+        CorruptInput: Not a readable picture.
+    """
+    picture = _read(path, cv2.IMREAD_UNCHANGED)
+    return picture > 0 if picture.ndim == 2 else picture[..., :3].any(axis=-1)
+
+
+def pixels_of_color(picture: np.ndarray, color: np.ndarray, tolerance: int = 0) -> np.ndarray:
+    """Returns which pixels have a colour, or nearly: bool ``[h, w]``.
+
+    >>> picture = np.uint8([[[0, 0, 0], [198, 1, 0], [0, 90, 0]]])
+    >>> pixels_of_color(picture, [200, 0, 0], tolerance=2).tolist()
+    [[False, True, False]]
+
+    Args:
+        picture: uint8 RGB ``[h, w, 3]``.
+        color: RGB.
+        tolerance: By how much each channel may differ.
+    """
+    low, high = (np.asarray(color, float) + off for off in (-tolerance, tolerance))
+    return cv2.inRange(picture, low, high) > 0
+
+
+def _read(path: Path, flags: int) -> np.ndarray:
+    picture = cv2.imread(str(path), flags)
     if picture is None:
-        raise CorruptInput(path, "not a readable picture", hint="extract it again")
-    return picture[..., ::-1]
+        fault = "not a readable picture" if path.is_file() else "file is missing"
+        raise CorruptInput(path, fault, hint="extract it again")
+    return picture
+
+
+def visible_masks(
+    label_image: Path, colors: np.ndarray, masks: Sequence[Path | None], tolerance: int = 0
+) -> Iterator[np.ndarray]:
+    """Yields the visible pixels of people: bool ``[h, w]``.
+
+    These have nearly the person's colour in the label image, and lie in the person's own mask.
+
+    Args:
+        label_image: Of all people.
+        colors: RGB of each; there may be more.
+        masks: Mask of each, perhaps also of pixels that are hidden; None where there is no file.
+        tolerance: As of :func:`pixels_of_color`.
+
+    Raises:
+        CorruptInput: Not a readable picture, or more people than colours.
+    """
+    if len(masks) > len(colors):
+        text = f"found {len(masks)} people; expected at most {len(colors)}, which have a colour"
+        raise CorruptInput(label_image, text)
+    labels = read_label_image(label_image)
+    for color, file in zip(colors, masks, strict=False):
+        seen = pixels_of_color(labels, color, tolerance)
+        yield seen if file is None else seen & read_mask(file)
 
 
 class MaskFrames:

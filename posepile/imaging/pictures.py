@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
@@ -27,9 +28,11 @@ class Frame(Protocol):
 
     Attributes:
         size: Width and height in pixels.
+        flaws: What was wrong with the file without harm to the pixels, as far as it was decoded.
     """
 
     size: tuple[int, int]
+    flaws: Sequence[str]
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """The whole picture.
@@ -57,6 +60,8 @@ class Frame(Protocol):
 
 class ArrayFrame:
     """A picture that is already an array, uint8 RGB ``[h, w, 3]``."""
+
+    flaws = ()
 
     def __init__(self, image: np.ndarray):
         self._image = np.ascontiguousarray(image)
@@ -94,6 +99,7 @@ class JpegFrame:
         self._data, self._name, self._index = data, name, index
         self._expected = 0
         self._level, self._image = None, None
+        self.flaws: list[str] = []
 
     def expect(self, level: int) -> None:
         """See :meth:`Frame.expect`."""
@@ -108,6 +114,7 @@ class JpegFrame:
                 plain_chroma=self.size[0] * self.size[1] >= _LARGE,
                 name=self._name,
                 frame=self._index,
+                flaws=self.flaws,
             )
             self._level = level
         return self._image
@@ -130,6 +137,8 @@ class PlanarFrame:
     Args:
         frame: ``av.VideoFrame`` in one of :data:`PLANAR_FORMATS`.
     """
+
+    flaws = ()
 
     def __init__(self, frame):
         self.size = (frame.width, frame.height)

@@ -36,10 +36,24 @@ JOINT_NAMES = {
     "smplh": TURNING[:22] + _HANDS,
     "smplx": [*TURNING[:22], "jaw", "leyehf", "reyehf", *_HANDS],
 }
+# What the smplx library gives: points of the surface follow, and with SMPL-X some of the face.
+_SURFACE = (
+    "nose reye leye rear lear lto2 lto3 lhee rto2 rto3 rhee lthu lindex lmiddle lring lpinky rthu "
+    "rindex rmiddle rring rpinky"
+).split()
+OUTPUT_NAMES = {
+    "smpl": [*JOINT_NAMES["smpl"], *_SURFACE],
+    "smplx": [*JOINT_NAMES["smplx"], *_SURFACE, *["nose"] * 51],
+}
+# Of the model files that write_body_models writes.
+SEEDS = {"neutral": 1, "male": 2, "female": 3}
+_KID = np.float32(0.7)  # size of the kid template
 _SHAPE_COLUMNS = {"smpl": 10, "smplh": 10, "smplh16": 16, "smplx": 20}
 
 
-def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.ndarray]:
+def make_model(
+    kind: str, n_vertices: int = 330, seed: int = 0, kid: float = 0.0
+) -> dict[str, np.ndarray]:
     """Makes the arrays of a model file.
 
     >>> model = make_model("smplx")
@@ -49,7 +63,8 @@ def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.
     Args:
         kind: ``smpl``, ``smplh``, ``smplh16`` or ``smplx``.
         n_vertices: Number of vertices, at least the number of joints.
-        seed: Skeleton, shape space and skin are drawn from it.
+        seed: Skeleton, shape space and skin are drawn from it, see :data:`SEEDS`.
+        kid: Share of the kid template that :func:`write_body_models` writes.
 
     Returns:
         Arrays by the names and shapes of the official files; metres.
@@ -85,8 +100,48 @@ def make_model(kind: str, n_vertices: int = 330, seed: int = 0) -> dict[str, np.
         model["lmk_bary_coords"] = np.full((51, 3), 1 / 3)
         model["dynamic_lmk_faces_idx"] = np.zeros((79, 17), int)
         model["dynamic_lmk_bary_coords"] = np.full((79, 17, 3), 1 / 3)
-    return {
+    model = {
         k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in sorted(model.items())
+    }
+    if kid:
+        small = _KID * make_model(kind, n_vertices, SEEDS["neutral"])["v_template"]
+        change = small - small.mean(axis=0) - model["v_template"]
+        model["v_template"] = model["v_template"] + kid * change
+    return model
+
+
+def whole_pose(model: dict[str, np.ndarray], pose: np.ndarray) -> np.ndarray:
+    """Returns a pose ``[J, 3]`` with the model's mean hands added, which are its last 30 joints.
+
+    >>> model = make_model("smplx")
+    >>> bool((whole_pose(model, np.zeros((55, 3)))[25:40].ravel() == model["hands_meanl"]).all())
+    True
+    """
+    whole = np.array(pose, float)
+    whole[-30:] += np.reshape([model["hands_meanl"], model["hands_meanr"]], (30, 3))
+    return whole
+
+
+def smplx_fit(
+    pose: np.ndarray, betas: np.ndarray, transl: np.ndarray, expression: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Returns a fit of SMPL-X as the smplx library names its parts: float32 ``[1, n]`` each.
+
+    >>> smplx_fit(np.zeros((55, 3)), np.zeros(10), np.zeros(3))["left_hand_pose"].shape
+    (1, 45)
+
+    Args:
+        pose: ``[55, 3]`` axis-angle.
+        betas: Shape.
+        transl: Added after posing, metres.
+        expression: None: zeros.
+    """
+    parts = "global_orient body_pose jaw_pose leye_pose reye_pose left_hand_pose right_hand_pose"
+    fit = dict(zip(parts.split(), np.split(pose, [1, 22, 23, 24, 25, 40]), strict=True))
+    fit |= {"betas": betas, "transl": transl}
+    fit["expression"] = np.zeros(10) if expression is None else expression
+    return {
+        key: np.ascontiguousarray(value, np.float32).reshape(1, -1) for key, value in fit.items()
     }
 
 
@@ -102,11 +157,10 @@ def write_body_models(root: Path, kinds: tuple[str, ...], n_vertices: int = 330)
         kinds: Which of those.
         n_vertices: As in :func:`make_model`.
     """
-    genders = {"neutral": 1, "male": 2, "female": 3}
     for kind in kinds:
         folder = Path(root) / kind
         folder.mkdir(parents=True, exist_ok=True)
-        for gender, seed in genders.items():
+        for gender, seed in SEEDS.items():
             model = make_model(kind, n_vertices, seed)
             if kind == "smplh16":
                 (folder / gender).mkdir(exist_ok=True)
@@ -120,7 +174,7 @@ def write_body_models(root: Path, kinds: tuple[str, ...], n_vertices: int = 330)
                 letter = gender if gender == "neutral" else gender[0]
                 _dump(folder / f"basicmodel_{letter}_lbs_10_207_0_v1.1.0.pkl", model)
             if gender == "neutral":
-                np.save(folder / "kid_template.npy", model["v_template"] * np.float32(0.7))
+                np.save(folder / "kid_template.npy", model["v_template"] * _KID)
 
 
 def _dump(path: Path, model: dict) -> None:

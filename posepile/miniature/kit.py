@@ -17,6 +17,7 @@ def project(
     translation: np.ndarray,
     distortion: np.ndarray | None = None,
     fisheye: bool = False,
+    half_tangential: bool = False,
 ) -> np.ndarray:
     """Projects world points by the textbook, OpenCV conventions.
 
@@ -32,6 +33,8 @@ def project(
         distortion: k1, k2, p1, p2, k3 (Brown-Conrady), or k1..k4 (Kannala-Brandt), or k0..k5, p0,
             p1, s0..s3 (FISHEYE624, of Project Aria's glasses), or None.
         fisheye: It is one of the latter two.
+        half_tangential: Of Brown-Conrady's terms, those of p1 and p2 that have a factor of two,
+            have none, as in the code that was published with Human3.6M.
 
     Returns:
         ``[..., 2]`` pixels, pixel centres at integers; NaN behind the camera, and for FISHEYE624
@@ -58,11 +61,11 @@ def project(
             )
     elif distortion is not None:
         k1, k2, p1, p2, k3 = np.ravel(distortion)[:5]
-        r2 = x * x + y * y
+        r2, two = x * x + y * y, 1 if half_tangential else 2
         radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
         x, y = (
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+            x * radial + two * p1 * x * y + p2 * (r2 + two * x * x),
+            y * radial + p1 * (r2 + two * y * y) + two * p2 * x * y,
         )
     k = np.asarray(intrinsics, np.float64)
     return np.stack([k[0, 0] * x + k[0, 1] * y + k[0, 2], k[1, 1] * y + k[1, 2]], axis=-1)

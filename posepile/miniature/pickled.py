@@ -46,7 +46,7 @@ def write_object_npy(path: Path, content: Any) -> None:
         f.write(_pickle(array, 4))
 
 
-def frame(columns: Mapping[str, Sequence]) -> Any:
+def frame(columns: Mapping[str, Sequence] | Sequence[Mapping[str, Any]]) -> Any:
     """Returns what pickles as a DataFrame of pandas 1.0.3.
 
     >>> from posepile.formats.tables import read_rows
@@ -56,8 +56,10 @@ def frame(columns: Mapping[str, Sequence]) -> Any:
 
     Args:
         columns: Name to values, all of one length; numbers, texts, lists, arrays. As pandas does,
-            columns of one type share a block.
+            columns of one type share a block. Or a list of rows, which have the same names.
     """
+    if not isinstance(columns, Mapping):
+        columns = {name: [row[name] for row in columns] for name in columns[0]}
     n = len(next(iter(columns.values())))
     names = list(columns)
     blocks: dict[str, list[int]] = {}

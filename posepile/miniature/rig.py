@@ -21,6 +21,7 @@ class RigCamera:
         translation: Millimetres, after rotation: ``x_cam = R x + t``.
         distortion: As of :func:`posepile.miniature.kit.project`; empty = none.
         fisheye: Likewise.
+        half_tangential: Likewise.
     """
 
     size: tuple[int, int]
@@ -29,6 +30,7 @@ class RigCamera:
     translation: np.ndarray
     distortion: tuple[float, ...] = ()
     fisheye: bool = False
+    half_tangential: bool = False
 
     @property
     def center(self) -> np.ndarray:
@@ -41,12 +43,15 @@ class RigCamera:
         result[:3, :3], result[:3, 3] = self.rotation, np.asarray(self.translation) / unit_mm
         return result
 
+    def from_world(self, points: np.ndarray) -> np.ndarray:
+        """Returns world points ``[..., 3]`` in the axes of the camera, millimetres."""
+        return np.asarray(points) @ np.asarray(self.rotation).T + self.translation
+
     def project(self, points: np.ndarray) -> np.ndarray:
         """Returns pixels ``[..., 2]`` of world points ``[..., 3]`` (mm), NaN behind the camera."""
         distortion = np.array(self.distortion) if self.distortion else None
-        return project(
-            points, self.intrinsics, self.rotation, self.translation, distortion, self.fisheye
-        )
+        pose, forms = (self.rotation, self.translation), (self.fisheye, self.half_tangential)
+        return project(points, self.intrinsics, *pose, distortion, *forms)
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """Depth of world points ``[..., 3]``, millimetres ``[...]``."""

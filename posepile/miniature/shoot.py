@@ -199,6 +199,41 @@ def shoot(
     return Picture(backdrop, canvas.patches, shots)
 
 
+def shoot_frames(
+    backdrop: Backdrop,
+    camera: RigCamera,
+    poses: np.ndarray,
+    figure: Figure,
+    start: int = 0,
+    boards: Sequence[tuple[float, float, float, float]] = (),
+) -> list[Picture]:
+    """Takes the pictures of one person who moves; while they do not, the last one is repeated.
+
+    >>> from posepile.miniature.rig import make_camera
+    >>> from posepile.miniature.skeleton import make_figure
+    >>> camera = make_camera((64, 48), (0, -4000, 0), (0, 0, 0), focal=50)
+    >>> figure = make_figure(["pelv", "neck"])
+    >>> poses = np.array([[[0, 0, 0], [0, 0, 500]], [[9, 0, 0], [9, 0, 500]]])
+    >>> len(shoot_frames(Backdrop((64, 48)), camera, poses, figure))
+    2
+
+    Args:
+        backdrop: As of :func:`shoot`, as is ``camera``.
+        camera: Static.
+        poses: ``[n, J, 3]`` millimetres.
+        figure: How the person is drawn.
+        start: Number drawn in the first picture.
+        boards: As of :func:`shoot`.
+    """
+    pictures: list[Picture] = []
+    for i, pose in enumerate(poses):
+        still = i > 0 and np.array_equal(pose, poses[i - 1], equal_nan=True)
+        actors = [Actor(pose, figure)]
+        shot = pictures[-1] if still else shoot(backdrop, camera, actors, start + i, boards)
+        pictures.append(shot)
+    return pictures
+
+
 class _Canvas:
     """Windows on a backdrop, drawn one after the other; a later one shows the earlier ones."""
 

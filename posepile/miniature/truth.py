@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,7 +170,11 @@ def make_truth(
 
 
 def frames_kept(
-    joints: np.ndarray, against: str = "last", threshold_mm: float = 100, n_joints: int = 1
+    joints: np.ndarray,
+    against: str = "last",
+    threshold_mm: float = 100,
+    n_joints: int = 1,
+    among: Iterable[int] | None = None,
 ) -> list[int]:
     """Returns the frames that motion-adaptive selection keeps, by plain loops.
 
@@ -185,9 +190,11 @@ def frames_kept(
             frame, or since each one of ``all`` kept frames.
         threshold_mm: How far.
         n_joints: How many joints must have moved.
+        among: Frames that are looked at; None = all.
     """
     kept: list[int] = []
-    for i, pose in enumerate(joints):
+    for i in range(len(joints)) if among is None else among:
+        pose = joints[i]
         moved = [
             sum(
                 np.linalg.norm(a - b) >= threshold_mm for a, b in zip(pose, joints[k], strict=True)

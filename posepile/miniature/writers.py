@@ -127,6 +127,15 @@ def write_xml(path: Path, root: tuple) -> None:
     tree.write(_made(path), encoding="utf-8", xml_declaration=True)
 
 
+def xml_table(tag: str, rows: Iterable[Iterable[str]]) -> tuple:
+    """Returns a table for :func:`write_xml`: an element of rows ``tr`` of cells ``td``.
+
+    >>> xml_table("frames", [["60", "63"]])
+    ('frames', [('tr', [('td', '60'), ('td', '63')])])
+    """
+    return tag, [("tr", [("td", cell) for cell in row]) for row in rows]
+
+
 def _element(tag: str, content: Any = "", attributes: Mapping[str, str] | None = None):
     element = ET.Element(tag, dict(attributes or {}))
     if isinstance(content, str):

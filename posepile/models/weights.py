@@ -171,7 +171,7 @@ def _check_cached(spec: WeightSpec, path: Path) -> str:
             expected = read_json(_lock_path(path))["sha256"]
         except (KeyError, TypeError):
             raise CorruptInput(
-                _lock_path(path), "not a lock file", hint="delete it to trust the weight anew"
+                _lock_path(path), "not a lock file", hint="move it away to trust the weight anew"
             ) from None
         origin, ok = _lock_path(path).name, digest == expected
     else:
@@ -183,7 +183,7 @@ def _check_cached(spec: WeightSpec, path: Path) -> str:
             path,
             f"sha256 is {digest} ({size} bytes), expected {expected} "
             f"({spec.bytes if spec.bytes is not None else 'unknown'} bytes, from {origin})",
-            hint="delete it and it is fetched again",
+            hint="move it away and it is fetched again",
         )
     return digest
 

@@ -58,6 +58,7 @@ def write_report(name: str, out: Path) -> None:
         f"<h1>{html.escape(name)}</h1>",
         f"<p class=sub>{html.escape(subtitle(name, manifest))}</p>",
         counts_table(manifest),
+        stated_table(manifest),
         reasons_table(manifest),
         checks_table(manifest),
         quarantine_list(manifest),
@@ -111,6 +112,18 @@ def counts_table(manifest: dict[str, Any]) -> str:
     columns = ("units", "annotated", "selected", "frames_read", "examples")
     rows = [[split, *(manifest["splits"][split][c] for c in columns)] for split in SPLITS]
     return table(["split", *(c.replace("_", " ") for c in columns)], rows)
+
+
+def stated_table(manifest: dict[str, Any]) -> str:
+    """Numbers that the authors state beside those found; a warning where any differ."""
+    compared = manifest.get("stated") or []
+    if not compared:
+        return ""
+    rows = [[e["what"], e["split"], e["stated"], e["found"]] for e in compared]
+    n = sum(e["stated"] != e["found"] for e in compared)
+    kind, text = (" class=bad", f"{n} of {len(rows)} differ") if n else ("", "all as stated")
+    title = f"<h2{kind}>Numbers that the authors state: {text}</h2>"
+    return title + table(["what", "split", "stated", "found"], rows)
 
 
 def reasons_table(manifest: dict[str, Any]) -> str:

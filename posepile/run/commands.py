@@ -25,6 +25,7 @@ from posepile.run.process import (
     plan_share,
 )
 from posepile.run.process import process as run_stages
+from posepile.run.stated import difference_lines
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
 from posepile.stages.detect import needs_detector
@@ -61,6 +62,8 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     )
     counts = found.counts
     print("\n".join(count_lines(counts)))
+    for line in difference_lines(run.name, found.stated):
+        print(f"  {line}")
     failed = sorted(found.errors, key=lambda e: (e["file"], e["frame"] or 0))
     frames = sorted(counts.quarantined, key=lambda e: (e["file"], e["frame"] or 0))
     for error in failed + frames:
@@ -121,6 +124,8 @@ def pack(run: Run) -> bool:
     state = "packed" if changed else "is packed and current"
     counts = ", ".join(f"{manifest['counts'][split]} {split}" for split in SPLITS)
     print(f"{run.build}: {state}: {counts}")
+    for line in difference_lines(run.name, manifest.get("stated", [])):
+        print(f"  {line}")
     if manifest["partial"]:
         part = manifest["partial"]
         print(f"  partial  {part['units']} of {part['of']} units, --only {part['only']}")

@@ -63,6 +63,15 @@ class Keys:
         """Returns all components of one unit."""
         return {"unit": unit_digest, "inputs": inputs_digest(inputs), **self.shared}
 
+    def exclusions_digest(self) -> str:
+        """Returns a digest of all entries: of a unit that failed nobody knows the sequences."""
+        return stable_hash([plain for _, plain in self.exclusions])
+
+    def excluded_as_whole(self, unit: str) -> str | None:
+        """Returns the reason why all of a unit is excluded by its own id, None if it is not."""
+        entries = [e for e, _ in self.exclusions if e.frames is None and e.person is None]
+        return next((e.reason for e in matching(entries, [unit])), None)
+
     def excluded(self, sequences: list[str]) -> list[dict]:
         """Returns the entries that concern any of these sequences, as they stand in a header."""
         if not self.exclusions:

@@ -117,6 +117,11 @@ class UnitList:
         for position, id_, split, inputs, args in found:
             yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
 
+    def ids(self) -> Iterator[tuple[str, str]]:
+        """Yields id and split of every unit, in archive order."""
+        for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
+            yield id_, SPLITS[split]
+
     def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
         """Returns the places of every ``count``-th unit from ``index`` on.
 

@@ -60,7 +60,12 @@ class Totals:
 
 
 def make_manifest(
-    run: Run, keys: Keys, totals: Totals, failed: list[dict[str, Any]], n_units: int
+    run: Run,
+    keys: Keys,
+    totals: Totals,
+    failed: list[dict[str, Any]],
+    n_units: int,
+    stated: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything that answers "which exact files did you use, and what became of them?".
 
@@ -70,6 +75,7 @@ def make_manifest(
         totals: What was gathered from the units.
         failed: Errors of the quarantined units.
         n_units: Number of units of the whole dataset.
+        stated: Numbers that the authors state, and those found.
     """
     per_split = {split: _of_split(run, totals, split) for split in SPLITS}
     chosen = sum(totals.units.values()) + len(failed)
@@ -91,6 +97,7 @@ def make_manifest(
         "kept_results": dict(sorted(totals.kept.items())),
         "counts": {split: per_split[split]["examples"] for split in SPLITS},
         "splits": per_split,
+        "stated": stated,
         "exclusions": [
             plain
             for _, plain in keys.exclusions

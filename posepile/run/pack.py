@@ -10,7 +10,7 @@ from typing import Any
 
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
-from posepile.run import results
+from posepile.run import results, stated
 from posepile.run.inputs import fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.keys import Keys, name_changes
@@ -77,7 +77,8 @@ def _pack(
     share = share_of_input(len(found.failed), found.quarantined_shares, n)
     check_quarantine(run, len(found.failed), n, len(counts.quarantined), share)
     check_not_empty(run, counts)
-    manifest = make_manifest(run, keys, found.totals, found.failed, units.count)
+    compared = stated.compare(run, units, found.totals.counts)
+    manifest = make_manifest(run, keys, found.totals, found.failed, units.count, compared)
 
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
@@ -268,7 +269,7 @@ def _redo(
     if len(rows) < len(damaged):
         unknown = sorted(damaged.keys() - {results.folder_name(r.id) for r in rows})
         raise WorkError(
-            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; remove it"
+            f"{run.build}: the damaged part {unknown[0]}.part belongs to no unit; move it away"
         )
     ids = ", ".join(row.id for row in rows[:3]) + (", …" if len(rows) > 3 else "")
     tell(f"{run.build}: made again because parts are damaged: {ids} ({len(rows)} in all)")

@@ -120,7 +120,9 @@ def concerns(record: dict[str, Any], stage: str) -> bool:
 
 
 def same_key(keys: Keys, record: dict[str, Any], now: dict[str, str]) -> bool:
-    """Returns whether a unit failed under the key that is asked for now."""
+    """Returns whether a unit failed under the key and the exclusions that are asked for now."""
+    if record.get("exclusions") != keys.exclusions_digest():
+        return False
     return all(record["key"].get(c) == now[c] for c in keys.needed[record["stage"]])
 
 

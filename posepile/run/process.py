@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from posepile.errors import UsageError, WorkError
-from posepile.run import results
+from posepile.run import results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.journal import Journal
@@ -42,6 +42,7 @@ class Summary:
         counts: Counts over all good units.
         errors: What stopped the quarantined units.
         quarantined_shares: Sum over the good units of the share of quarantined frames.
+        stated: Numbers that the authors state, and those found.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     errors: list[dict[str, Any]] = field(default_factory=list)
     quarantined_shares: float = 0.0
+    stated: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def share(self) -> float:
@@ -103,6 +105,8 @@ def process(
         summary.counts.add(plan.counts)
         summary.quarantined_shares = plan.quarantined_shares
         summary.errors += plan.quarantined
+        if run.shard == (0, 1):
+            summary.stated = stated.compare(run, units)
         for outcome in work_on(run, keys, stages, units.rows(plan.todo), len(plan.todo), tell):
             each(outcome)
             if outcome.error:
@@ -223,6 +227,7 @@ def quarantine_lost(
         # What the files contain is not known here; their sizes and times must do.
         "key": {**keys.shared, "unit": row.digest()},
         "inputs": [_stamped(name, run) for name in row.names],
+        "exclusions": keys.exclusions_digest(),
     }
     with results.unit_lock(run.work, row.id, wait=False) as held:
         if held:

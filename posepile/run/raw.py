@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError
-from posepile.files import read_json, replacing
+from posepile.files import names_in, read_json, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.job import Run
 from posepile.run.locks import lock
@@ -30,7 +31,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
         return
     if (run.root / TRUTH).is_file():
         raise UsageError(
-            f"{run.root} holds the miniature; remove it or set another DATA_ROOT before "
+            f"{run.root} holds the miniature; move it away or set another DATA_ROOT before "
             f"downloading {run.name}"
         )
     sources = dataset_dir(run.name) / "sources.yaml"
@@ -46,7 +47,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 def make_miniature(run: Run) -> None:
     """Builds the miniature under another name and renames it; real data is never touched."""
     mark = _mark(run.name)
-    if run.root.is_dir() and any(run.root.iterdir()):
+    if names_in(run.root):
         if not (run.root / TRUTH).is_file():
             raise UsageError(
                 f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
@@ -56,7 +57,7 @@ def make_miniature(run: Run) -> None:
             print(f"{run.name}: miniature is in place: {run.root}")
             return
     elif run.root.is_dir():
-        run.root.rmdir()
+        shutil.rmtree(run.root)  # holds nothing but what macOS leaves
     build_miniature(run.name, run.root)
     print(f"{run.name}: miniature made: {run.root}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from posepile import models
 from posepile.ds import load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.files import disk_error, is_disk_error
+from posepile.recipe import Sequence, Stills
 from posepile.run import results
 from posepile.run.executor import progress
 from posepile.run.inputs import check_readable, fingerprint_inputs
@@ -118,7 +120,8 @@ class _Unit:
             self.key = self.keys.of_unit(self.row.digest(), self.inputs)
             if self.failed_before():
                 return
-            check_readable(self.inputs, self.run.root)
+            if not self.keys.excluded_as_whole(self.row.id):
+                check_readable(self.inputs, self.run.root)
             for stage in self.order.stages:
                 self.bring_up_to_date(stage)
         except CorruptInput as e:
@@ -156,6 +159,7 @@ class _Unit:
         self.outcome.error = found
         self.outcome.stages[stage] = "failed"
         record = {"unit": self.row.id, "stage": stage, "key": self.key, "inputs": self.inputs}
+        record["exclusions"] = self.keys.exclusions_digest()
         results.write_quarantine(self.run.work, self.row.id, {**record, "error": found})
 
     # ------------------------------------------------------------ stages
@@ -245,10 +249,18 @@ class _Unit:
     def sequences(self) -> list:
         """The unit's annotations, loaded once."""
         if self._sequences is None:
-            unit = self.row.unit(self.run.root)
-            self._sequences = self.run.recipe.load_unit(
-                self.run.root, unit, self.run.config.dataset
-            )
+            root = self.run.root
+            unit, options = self.row.unit(root), self.run.config.dataset
+            reason = self.keys.excluded_as_whole(unit.id)
+            try:
+                check_readable(self.inputs, root)
+                self._sequences = self.run.recipe.load_unit(root, unit, options)
+            except CorruptInput:
+                if reason is None:
+                    raise
+                lost = Counter({f"{reason} (a whole unit that cannot be read)": 1})
+                nothing = Stills(()), None, [], lambda frame, person: ""
+                self._sequences = [Sequence(unit.id, unit.split, *nothing, dropped=lost)]
         return self._sequences
 
     def describe(self, stage: str, sequences: list[str], counts: Counts) -> dict[str, Any]:

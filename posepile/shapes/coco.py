@@ -24,17 +24,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from posepile.errors import CorruptInput
 from posepile.files import stable_hash
 from posepile.formats.derived import derived_folder, work_folder
+from posepile.formats.keys import by_key
 from posepile.formats.text_files import iter_json
 from posepile.recipe import Sequence, Unit
+from posepile.shapes.coco_masks import box_fault, decode_mask, is_far, is_numbers, mask_fault
 from posepile.shapes.stills import Person, Picture, picture_sequence
 
-VERSION = 1
+VERSION = 2
 CROWD = "crowd region"
 UNLABELLED = "no key point labelled"
 FEW_VISIBLE = "fewer visible joints than asked for"
@@ -52,7 +55,7 @@ class CocoFile:
         visibility: The values v may have: 0 = not labelled, 2 = visible; None = any number, of
             which those above 0 are labelled.
         optional: Keys that an annotation may lack: of ``iscrowd``, ``segmentation``, ``bbox`` and
-            ``keypoints``.
+            ``keypoints``; one that lacks another is left out, as is one that is malformed.
         crowd_key: How ``iscrowd`` is spelt.
         category: Name of the category; annotations of others are passed over. None: there are no
             ``categories``, everything is a person.
@@ -116,8 +119,8 @@ def coco_sequence(
 ) -> Sequence:
     """Returns the people of a unit of :func:`coco_units`.
 
-    The index of a person is the rank of their annotation's id in the picture. Crowd regions and
-    people without a labelled joint are left out and counted.
+    The index of a person is the rank of their annotation's id in the picture. Crowd regions,
+    people without a labelled joint and malformed annotations are left out and counted.
 
     >>> import json
     >>> person = {"id": 4, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 30, 40]}
@@ -202,58 +205,44 @@ def read_pieces(source: CocoFile, root: Path) -> list[dict]:
     ['1.jpg']
 
     Returns:
-        ``{"name", "images": [file names], "content": digest of the annotations}`` per unit. The
-        digest tells units apart whose annotations have changed from those whose have not.
+        ``{"name", "images": [file names], "content": digest of the annotations, "malformed":
+        {what is wrong: [how often, the first annotation]}}`` per unit. The digest tells units
+        apart whose annotations have changed from those whose have not.
     """
     return json.loads((_pieces(source, root) / "index.json").read_text())
 
 
-def decode_mask(segmentation: list | dict, width: int, height: int) -> dict[str, Any] | None:
-    """Returns any of COCO's forms of a mask as an RLE dict with compressed bytes.
+def malformed_lines(units: list[dict]) -> list[str]:
+    """Returns a line for everything that is wrong with annotations, with the first one of each.
 
-    >>> decode_mask([[0, 0, 10, 0, 10, 10, 0, 10]], 64, 48)["size"]
-    [48, 64]
+    >>> malformed_lines([{"malformed": {"lacks bbox": [2, "annotation 7"]}}])
+    ['2 annotations left out: lacks bbox (the first one: annotation 7)']
 
     Args:
-        segmentation: Polygons ``[[x, y, ...], ...]``, or RLE with counts as a list (plain) or as a
-            string (compressed).
-        width: Of the image.
-        height: Of the image.
-
-    Returns:
-        ``{"size": [h, w], "counts": bytes}``, None if nothing is given.
-
-    Raises:
-        ValueError: The mask is made for an image of another size.
+        units: As of :func:`read_pieces`.
     """
-    from pycocotools import mask as coco_mask
-
-    if isinstance(segmentation, dict):
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(
-                f"mask of size {segmentation['size']} in an image of [{height}, {width}]"
-            )
-        counts = segmentation["counts"]
-        if isinstance(counts, list):
-            return coco_mask.frPyObjects(segmentation, height, width)
-        return {"size": [height, width], "counts": counts.encode("ascii")}
-    # Four numbers would be taken for a box, two for nothing: only real polygons are passed on.
-    polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-    if not polygons:
-        return None
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    found: dict[str, list] = {}
+    for unit in units:
+        for fault, (n, place) in unit["malformed"].items():
+            found.setdefault(fault, [0, place])[0] += n
+    return [
+        f"{n} annotations left out: {fault} (the first one: {place})"
+        for fault, (n, place) in sorted(found.items())
+    ]
 
 
 def _mask(source: CocoFile, person: dict, image: dict) -> dict | None:
     try:
         return decode_mask(person["segmentation"], image["width"], image["height"])
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except ValueError as e:
         raise CorruptInput(source.path, f"annotation {person['id']}: {e}") from None
 
 
 def _why_not_at_all(person: dict) -> str | None:
     if person["iscrowd"]:
         return CROWD
+    if person["fault"]:
+        return person["fault"]
     return None if any(v > 0 for v in person["keypoints"][2::3]) else UNLABELLED
 
 
@@ -278,121 +267,179 @@ def _write_pieces(source: CocoFile, folder: Path) -> None:
     index = []
     for piece in _cut(source):
         names = [image["file_name"] for image in piece["images"]]
-        content = stable_hash(piece)
-        index.append({"name": piece["name"], "images": names, "content": content})
+        entry = {"name": piece["name"], "images": names, "content": stable_hash(piece)}
+        index.append(entry | {"malformed": piece.pop("malformed")})
         (folder / f"{piece['name']}.json").write_text(json.dumps(piece))
     (folder / "index.json").write_text(json.dumps(index))
 
 
 def _cut(source: CocoFile) -> Iterator[dict]:
-    """Yields the pieces; people in pictures without any labelled person are only counted."""
+    """Yields the pieces; people in pictures without any usable person are only counted."""
     images = _read_images(source)
     people = _read_people(source, images)
     # A full piece waits for the next picture with labelled people, so that whoever lies behind the
     # last one is counted as well.
     piece: list[dict] = []
-    elsewhere: Counter = Counter()
-    for image_id in sorted(images):
-        group = sorted(map(json.loads, people.pop(image_id, ())), key=lambda p: p["id"])
-        if not any(max(p["keypoints"][2::3], default=0) > 0 for p in group):
-            elsewhere.update(filter(None, map(_why_not_at_all, group)))
+    # Annotations of no picture belong to none of the pieces.
+    elsewhere = list(map(json.loads, people.pop(None, ())))
+    for image_id in sorted(images, key=_order):
+        group = sorted(map(json.loads, people.pop(image_id, ())), key=lambda p: _order(p["id"]))
+        if all(map(_why_not_at_all, group)):
+            elsewhere += group
             continue
         if len(piece) == source.pictures_per_unit:
             yield _piece(piece, elsewhere)
-            piece, elsewhere = [], Counter()
+            piece, elsewhere = [], []
         piece.append({**images[image_id], "people": group})
     if piece:
         yield _piece(piece, elsewhere)
+    # Nobody is usable in the whole file, so it is not what the recipe takes it for.
+    elif malformed := _malformed(elsewhere):
+        fault, (n, place) = next(iter(malformed.items()))
+        raise CorruptInput(
+            source.path, f"{place}: {fault} ({n} such); expected some that are well-formed"
+        )
 
 
-def _piece(images: list[dict], elsewhere: Counter) -> dict:
-    return {"name": f"{images[0]['id']:012d}", "images": images, "elsewhere": dict(elsewhere)}
+def _piece(images: list[dict], elsewhere: list[dict]) -> dict:
+    first, people = images[0]["id"], [p for image in images for p in image["people"]]
+    return {
+        "name": f"{first:012d}" if isinstance(first, int) else quote(first, safe=""),
+        "images": images,
+        "elsewhere": dict(Counter(map(_why_not_at_all, elsewhere))),
+        "malformed": _malformed(elsewhere + people),
+    }
 
 
-def _read_images(source: CocoFile) -> dict[int, dict]:
+def _malformed(people: list[dict]) -> dict[str, list]:
+    """What is wrong -> how often, and the first annotation."""
+    found: dict[str, list] = {}
+    for person in people:
+        if person["fault"] and not person["iscrowd"]:
+            found.setdefault(person["fault"], [0, person["place"]])[0] += 1
+    return found
+
+
+def _order(id: int | str | None) -> tuple:
+    """Key for sorting ids: numbers, then texts, then those that are none."""
+    return id is None, isinstance(id, str), id if id is not None else 0
+
+
+def _id(value: Any) -> int | str | None:
+    """An id as a number where it is one, also as text; None if it is neither number nor text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) in (int, str) and len(str(value)) < 80 else None
+
+
+def _read_images(source: CocoFile) -> dict[int | str, dict]:
     """Id -> what is needed of an image."""
-    keys = ("id", "file_name", "width", "height")
-    images: dict[int, dict] = {}
-    for number, image in enumerate(iter_json(source.path, "images.item", hint=source.hint)):
-        kept = _required(source, image, keys, "image", number)
-        if kept["id"] in images:
-            raise CorruptInput(source.path, f"found two images of id {kept['id']}; expected one")
-        images[kept["id"]] = kept
-    if not images:
+    found = by_key(_images(source), source.path, "image id")
+    if not found:
         raise CorruptInput(
             source.path, "found no list 'images'; expected COCO's format", hint=source.hint
         )
-    return images
+    named = [(i["file_name"], f"image id {i['id']}", i) for i in found.values() if not i["fault"]]
+    by_key(named, source.path, "file_name")
+    return found
 
 
-def _read_people(source: CocoFile, images: dict[int, dict]) -> dict[int, list[str]]:
-    """Id of the image -> its people as JSON text, which takes a tenth of the memory of objects."""
-    persons = _person_categories(source)
-    people: dict[int, list[str]] = {}
-    empty = True
-    for number, found in enumerate(iter_json(source.path, "annotations.item", hint=source.hint)):
-        empty = False
-        _required(source, found, (), "annotation", number)
-        if persons is not None and found.get("category_id") not in persons:
-            continue
-        try:
-            person = _person(source, found, number)
-        except TypeError as e:  # text where numbers belong, null where a list belongs
-            name = f"annotation {found.get('id', f'number {number}')}"
-            raise CorruptInput(source.path, f"{name} is malformed: {e}") from None
-        if found["image_id"] not in images:
-            raise CorruptInput(
-                source.path,
-                f"annotation {person['id']} belongs to image {found['image_id']}, "
-                "which is not listed",
-            )
-        people.setdefault(found["image_id"], []).append(json.dumps(person))
-    if empty:
-        raise CorruptInput(
-            source.path, "found no list 'annotations'; expected COCO's format", hint=source.hint
-        )
+def _images(source: CocoFile) -> Iterator[tuple[int | str, str, dict]]:
+    for number, image in enumerate(iter_json(source.path, "images.item", hint=source.hint)):
+        id = _id(_object(source, image, "image", number).get("id"))
+        if id is None:
+            raise CorruptInput(source.path, f"image number {number} lacks an id")
+        name, *size = (image.get(key) for key in ("file_name", "width", "height"))
+        size = [_id(side) for side in size]
+        is_known = isinstance(name, str) and all(isinstance(n, int) and n > 0 for n in size)
+        fault = None if is_known else "its image lacks file_name, width or height"
+        kept = {"id": id, "file_name": name, "width": size[0], "height": size[1], "fault": fault}
+        yield id, f"images.{number}", kept
+
+
+def _read_people(source: CocoFile, images: dict) -> dict[int | str | None, list[str]]:
+    """Id of the image -> its people as JSON text, which takes a tenth of the memory of objects.
+
+    None -> those that are of no image.
+    """
+    people: dict[int | str | None, list[str]] = {}
+    found = by_key(_people(source, images), source.path, "annotation id", hint=source.hint)
+    for image_id, text in found.values():
+        people.setdefault(image_id, []).append(text)
     return people
 
 
-def _person_categories(source: CocoFile) -> set[int] | None:
+def _people(source: CocoFile, images: dict) -> Iterator[tuple[Any, str, tuple]]:
+    persons = _person_categories(source)
+    number = -1
+    for number, found in enumerate(iter_json(source.path, "annotations.item", hint=source.hint)):
+        category = _id(_object(source, found, "annotation", number).get("category_id"))
+        if persons is not None and category is not None and category not in persons:
+            continue
+        id, image_id = _id(found.get("id")), _id(found.get("image_id"))
+        if image_id is not None and image_id not in images:
+            raise CorruptInput(
+                source.path, f"annotation {id} belongs to image {image_id}, which is not listed"
+            )
+        person = _person(source, found, images.get(image_id))
+        if persons is not None and category is None:
+            person["fault"] = "lacks category_id"
+        place = f"annotations.{number}"
+        person |= {"id": id, "place": f"annotation {id}" if id is not None else place}
+        # Who has no id is nobody's double.
+        yield (place if id is None else id), place, (image_id, json.dumps(person))
+    if number < 0:
+        raise CorruptInput(
+            source.path, "found no list 'annotations'; expected COCO's format", hint=source.hint
+        )
+
+
+def _person_categories(source: CocoFile) -> set[int | str] | None:
     if source.category is None:
         return None
-    entries = iter_json(source.path, "categories.item", {"id": int, "name": str}, hint=source.hint)
-    persons = {entry["id"] for entry in entries if entry["name"] == source.category}
+    schema = {"id": (int, float, str), "name": str}
+    entries = iter_json(source.path, "categories.item", schema, hint=source.hint)
+    persons = {_id(entry["id"]) for entry in entries if entry["name"] == source.category}
     if not persons:
         raise CorruptInput(source.path, f"has no category {source.category!r}")
     return persons
 
 
-def _person(source: CocoFile, found: dict, number: int) -> dict:
-    """What is needed of one annotation; a missing or malformed entry is named."""
-    found = {**found, "iscrowd": found.get(source.crowd_key)}
+def _person(source: CocoFile, found: dict, image: dict | None) -> dict:
+    """What is needed of one annotation, without what is malformed, and ``fault``: what that is."""
+    crowd = found.get(source.crowd_key)
+    found = {**found, "iscrowd": crowd if isinstance(crowd, bool) else _id(crowd)}
     absent = {"iscrowd": 0, "segmentation": None, "bbox": None, "keypoints": []}
-    for key in source.optional:
-        found[key] = absent[key] if found.get(key) is None else found[key]
-    if found["iscrowd"] is None:
-        del found["iscrowd"]
-    person = _required(source, found, ("id", "image_id", *absent), "annotation", number)
-    del person["image_id"]
-    where, joints, box = f"annotation {person['id']}", person["keypoints"], person["bbox"]
+    lacking = [k for k in absent if found.get(k) is None and k not in source.optional]
+    lacking += [k for k in ("id", "image_id") if _id(found.get(k)) is None]
+    person = {k: empty if found.get(k) is None else found[k] for k, empty in absent.items()}
+    fault = f"lacks {', '.join(lacking)}" if lacking else image["fault"]
+    if fault is None:
+        size = image["width"], image["height"]
+        fault = _keypoints_fault(source, person["keypoints"], size)
+        fault = fault or box_fault(person["bbox"], *size)
+        if fault is None and person["segmentation"] is not None:
+            fault = mask_fault(person["segmentation"], *size)
+    if fault is not None:
+        person = {**absent, "iscrowd": person["iscrowd"]}
+    return person | {key: found[key] for key in source.more if key in found} | {"fault": fault}
+
+
+def _keypoints_fault(source: CocoFile, values: Any, size: tuple[int, int]) -> str | None:
     n = 3 * source.n_joints
-    if len(joints) != n and not ("keypoints" in source.optional and not joints):
-        raise CorruptInput(
-            source.path, f"{where} has {len(joints)} key point values, expected {n}"
-        )
-    if source.visibility is not None and not set(joints[2::3]) <= set(source.visibility):
-        known = ", ".join(map(str, source.visibility))
-        raise CorruptInput(source.path, f"{where} has a visibility other than {known}")
-    if box is not None and (len(box) != 4 or not np.isfinite(box).all()):
-        raise CorruptInput(source.path, f"{where} has the box {box}, expected x, y, w, h")
-    return person | {key: found[key] for key in source.more if key in found}
+    if values == [] and "keypoints" in source.optional:
+        return None
+    if not is_numbers(values) or len(values) != n:
+        return f"key points are not {n} finite numbers"
+    labelled = [x for k, x in enumerate(values) if values[k - k % 3 + 2] > 0 and k % 3 < 2]
+    if source.visibility is not None and not set(values[2::3]) <= set(source.visibility):
+        return f"a visibility other than {', '.join(map(str, source.visibility))}"
+    return "key points far outside the picture" if is_far(labelled, *size) else None
 
 
-def _required(source: CocoFile, found: Any, keys: tuple, what: str, number: int) -> dict:
+def _object(source: CocoFile, found: Any, what: str, number: int) -> dict:
     if not isinstance(found, dict):
         raise CorruptInput(source.path, f"{what} number {number} is {found!r}; expected an object")
-    missing = [key for key in keys if key not in found]
-    if missing:
-        name = f"{what} {found.get('id', f'number {number}')}"
-        raise CorruptInput(source.path, f"{name} lacks {', '.join(missing)}")
-    return {key: found[key] for key in keys}
+    return found

@@ -31,7 +31,7 @@ import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.geometry.agreement import in_silhouette
-from posepile.geometry.pictures import inside, project, project_frames
+from posepile.geometry.pictures import check_in_boxes, inside, project, project_frames
 from posepile.recipe import Sequence, Stills, Track, Unit, Video
 from posepile.shapes.units import Rows
 
@@ -114,6 +114,39 @@ def view_sequence(
         dropped=+dropped,
         checks=checks,
     )
+
+
+def joints_outside_boxes(
+    where: str | os.PathLike,
+    track: Track,
+    camera: deltacamera.Camera,
+    limit: float = 0.25,
+    *,
+    joints: slice = slice(None),
+) -> float:
+    """Returns how far joints project outside of their boxes at most, in pixels, in some frames.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> from posepile.recipe import Track
+    >>> camera = make_camera("left", focal=100, size=(640, 480))
+    >>> joints = np.float32([[[0, 0, 900], [100, 0, 900]]])
+    >>> person = Track(np.arange(1), world_coords=joints, bbox=np.array([[300, 220, 30, 40]]))
+    >>> round(joints_outside_boxes("boxes.csv", person, camera), 1)
+    0.6
+
+    Args:
+        where: File of the boxes, for the message.
+        track: Has ``world_coords`` and ``bbox``; of boxes that are read when asked for, some ten.
+        camera: A static one.
+        limit: As of :func:`posepile.geometry.pictures.check_in_boxes`.
+        joints: Which ones count.
+
+    Raises:
+        CorruptInput: A joint is further outside.
+    """
+    some = range(0, len(track.frames), 1 + len(track.frames) // 10)
+    points = project(camera, track.world_coords[some][:, joints])
+    return check_in_boxes(where, points, [track.bbox[k] for k in some], limit)
 
 
 def joints_outside_mask(

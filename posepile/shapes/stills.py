@@ -25,13 +25,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rlemasklib
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_key
+from posepile.geometry.pictures import box_of_mask
 from posepile.recipe import Sequence, Stills, Track, Unit
 from posepile.shapes.units import Files, Rows, make_unit
 
 if TYPE_CHECKING:
     import deltacamera
+
+
+SMALL = "shorter side below dataset.min_side"
+NO_PIXEL = "no pixel in the mask"
 
 
 @dataclass(slots=True)
@@ -80,6 +87,35 @@ class Picture:
     size: tuple[int, int]
     people: list[Person] = field(default_factory=list)
     camera: deltacamera.Camera | None = None
+
+
+def masked_person(
+    index: int,
+    mask: np.ndarray,
+    *,
+    min_side: float = 0.0,
+    left_out: str | None = None,
+    **more: Any,
+) -> Person:
+    """Returns a person of whom a mask is known: it is kept as RLE, and the box is around it.
+
+    >>> masked_person(0, np.eye(8, dtype=bool)).bbox
+    array([-0.5, -0.5,  8. ,  8. ], dtype=float32)
+    >>> masked_person(1, np.eye(8, dtype=bool), min_side=9).left_out
+    'shorter side below dataset.min_side'
+
+    Args:
+        index: As of :class:`Person`.
+        mask: Visible pixels, bool or uint8 ``[h, w]``; without any, the person is left out.
+        min_side: Pixels; people whose box has a shorter side than that are left out.
+        left_out: Why the person is left out anyway.
+        **more: Other attributes of :class:`Person`.
+    """
+    box, rle = box_of_mask(mask), rlemasklib.encode(mask)
+    if left_out is None:
+        small = SMALL if box[2:].min() < min_side else None
+        left_out = NO_PIXEL if np.isnan(box).any() else small
+    return Person(index, bbox=box, mask=lambda: rle, left_out=left_out, **more)
 
 
 def picture_units(
@@ -136,7 +172,7 @@ def picture_sequence(
         checks: Self-checks of the recipe.
 
     Raises:
-        CorruptInput: Two people of a picture have the same index.
+        CorruptInput: Two people of a picture have the same index, or two crops the same name.
     """
     paths = [picture.path for picture in pictures]
     counts = Counter(dropped or {})
@@ -147,6 +183,13 @@ def picture_sequence(
         def image_name(path: Path, person: int) -> str:
             return f"{folder}/{path.stem}_{person:02d}.jpg"
 
+    names = (
+        (image_name(picture.path, person.index), picture.path, None)
+        for picture in pictures
+        for person in picture.people
+        if person.left_out is None
+    )
+    by_key(names, unit.id, "crops of one name")
     cameras = [picture.camera for picture in pictures]
     return Sequence(
         id=unit.id,

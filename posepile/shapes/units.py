@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import CorruptInput
+from posepile.files import presence
 from posepile.recipe import Unit
 
 Files = Mapping[str, Path | Iterable[Path]]
@@ -23,13 +24,18 @@ def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
     Args:
         id: As of :class:`posepile.recipe.Unit`.
         split: ``train``, ``val`` or ``test``.
-        files: Name -> raw file, or several.
+        files: Name -> raw file, or several. A file whose name ends in ``?`` may be missing, and is
+            then not among those of the unit.
         **args: Whatever else the recipe has to know when it loads the unit; plain data.
     """
     paths: list[Path] = []
     # A list, since the keys of a dictionary would not keep their order on the disk.
     counts: list[list] = []
-    for name, given in files.items():
+    is_there = presence()
+    for key, given in files.items():
+        name = key.removesuffix("?")
+        if name != key and not is_there(Path(given)):
+            continue
         one = isinstance(given, (str, os.PathLike))
         some = [given] if one else list(given)
         paths += map(Path, some)

@@ -13,11 +13,12 @@ from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
 from posepile.stages.boxes import choose_boxes, project_joints
-from posepile.stages.detect import needs_detector, read_frames, with_detections
+from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
 from posepile.stages.examples import by_frame, describe, plausible_examples, source_name
 from posepile.stages.plausible import Bones
 from posepile.stages.select import Selected
+from posepile.stages.silhouettes import check_masks
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
 
@@ -54,8 +55,9 @@ def run(task: Task) -> None:
                 continue
             if not callable(sequence.camera):
                 plausible.check_camera(sequence.camera, source_name(sequence))
-            counts.frames_read += len(groups)
             with open_frames(sequence.frames, threads=task.threads) as reader:
+                groups = drop_absent(reader, groups, sequence, counts)
+                counts.frames_read += len(groups)
                 frames = read_frames(reader, list(groups), sequence, counts)
                 if detections is not None:
                     store = detections.boxes.setdefault(i, {})
@@ -69,6 +71,7 @@ def run(task: Task) -> None:
                         ):
                             writer.add(record, data)
                             counts.examples += 1
+                        counts.notes.update(f"picture with {flaw}" for flaw in frame.flaws)
                     except CorruptInput as e:
                         if not isinstance(sequence.frames, Stills):
                             raise
@@ -77,7 +80,7 @@ def run(task: Task) -> None:
         if doubts.first is not None:
             where, example = doubts.first
             plausible.refuse_if_many(where, counts.selected, counts.dropped, example, params.check)
-        plausible.refuse_unfit_boxes(doubts.where, doubts.shares, params.check)
+        doubts.judge(params)
         if detections is not None and counts.notes["box from detection"]:
             counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
         writer.close(task.result())
@@ -90,14 +93,31 @@ class Doubts:
     Attributes:
         limbs: Indices of the joints of arms and legs.
         first: The first finding: file, and where in it and what.
-        shares: Of each other person, the share of joints in their box.
+        in_box: Of each other person, the share of joints in their box.
+        whole: Joints and box of each of those whose arms and legs are in the picture.
+        on_mask: Of each of those with a mask, the share of joints on it.
         where: A file of the unit.
     """
 
     limbs: np.ndarray
-    shares: list[float] = field(default_factory=list)
+    in_box: list[float] = field(default_factory=list)
+    whole: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    on_mask: list[float] = field(default_factory=list)
     where: str = ""
     first: tuple[str, str] | None = None
+
+    def judge(self, params: StageParams) -> None:
+        """Sets the unit aside where boxes, masks and joints do not fit each other."""
+        fits: np.ndarray | list = []
+        if self.whole:
+            points, boxes = map(np.stack, zip(*self.whole, strict=True))
+            fits = plausible.box_fits(points, boxes, params.box.expand)
+        for values, what, key in (
+            (self.in_box, "their joints in their box", "usual_joints_in_box"),
+            (fits, "their box in common with that of their joints", "usual_box_fit"),
+            (self.on_mask, "their joints on their mask", "usual_joints_on_mask"),
+        ):
+            plausible.refuse_unfit(self.where, values, getattr(params.check, key), what, key)
 
 
 def crop_frame(
@@ -119,11 +139,12 @@ def crop_frame(
         plausible.check_camera(camera, f"{source_name(sequence, index)}, frame {index}")
     joints = [project_joints(s, camera) for s in group]
     boxes = choose_boxes(group, joints, detected, frame.size, params.box, params.detect, counts)
-    faults = doubtful(task, sequence, index, frame, group, joints, boxes, doubts)
+    masks = read_masks(sequence, frame, group, boxes)
+    boxes = plausible_boxes(task, sequence, index, frame, group, joints, boxes, masks, doubts)
 
     planned = []
-    for i, (selected, box) in enumerate(zip(group, boxes, strict=True)):
-        if box is None or i in faults:
+    for selected, box, mask in zip(group, boxes, masks, strict=True):
+        if box is None:
             continue
         if max(box[2:]) < params.box.min_side:
             counts.dropped[f"box smaller than {params.box.min_side:g} px"] += 1
@@ -133,17 +154,38 @@ def crop_frame(
         except cropping.CannotCrop as e:
             counts.dropped[str(e)] += 1
             continue
-        planned.append((selected, plan))
+        planned.append((selected, plan, mask))
 
-    images = cropping.render_many(frame, camera, [plan for _, plan in planned])
+    images = cropping.render_many(frame, camera, [plan for _, plan, _ in planned])
     results = []
-    for (selected, plan), image in zip(planned, images, strict=True):
+    for (selected, plan, mask), image in zip(planned, images, strict=True):
         data = jpeg.encode(image, params.crop.jpeg_quality)
-        results.append((make_record(task, sequence, selected, camera, frame, plan), data))
+        record = make_record(task, sequence, selected, camera, frame, plan, mask)
+        results.append((record, data))
     return results
 
 
-def doubtful(
+def read_masks(
+    sequence: Sequence, frame: Frame, group: list[Selected], boxes: list[np.ndarray | None]
+) -> list[dict | None]:
+    """Returns the masks of the people of a frame, None where there is none, or no box."""
+    masks = []
+    for selected, box in zip(group, boxes, strict=True):
+        track = selected.track
+        mask = track.mask(selected.k) if track.mask is not None and box is not None else None
+        if mask is not None and tuple(mask["size"]) != frame.size[::-1]:
+            (w, h), (mask_h, mask_w) = frame.size, mask["size"]
+            raise CorruptInput(
+                source_name(sequence, selected.frame),
+                f"is {w}x{h} pixels, but its mask is {mask_w}x{mask_h}",
+                frame=selected.frame,
+                hint="image and mask are of different releases or damaged: fetch both again",
+            )
+        masks.append(mask)
+    return masks
+
+
+def plausible_boxes(
     task: Task,
     sequence: Sequence,
     index: int,
@@ -151,22 +193,32 @@ def doubtful(
     group: list[Selected],
     joints: list[np.ndarray | None],
     boxes: list[np.ndarray | None],
+    masks: list[dict | None],
     doubts: Doubts,
-) -> set[int]:
-    """Returns who of a frame is not plausible, and counts them."""
-    if not task.params.check.enabled:
-        return set()
+) -> list[np.ndarray | None]:
+    """Returns the boxes of a frame, None also of who is not plausible; counts these."""
+    params = task.params.check
+    if not params.enabled:
+        return boxes
     people = [
         (points if has_joints(s) else None, box)
         for s, points, box in zip(group, joints, boxes, strict=True)
     ]
-    faults, shares = plausible.check_views(people, frame.size, doubts.limbs, task.params.check)
-    doubts.shares += shares
+    faults, fitting = plausible.check_views(people, frame.size, doubts.limbs, params)
+    masked = [
+        (points, box, None if i in faults else mask)
+        for i, ((points, box), mask) in enumerate(zip(people, masks, strict=True))
+    ]
+    more, shares = check_masks(masked, params)
+    faults |= more
+    doubts.in_box += [share for share, _ in fitting.values()]
+    doubts.whole += [people[i] for i, (_, whole) in fitting.items() if whole]
+    doubts.on_mask += shares
     doubts.where = doubts.where or source_name(sequence, index)
-    for i, (reason, text) in faults.items():
+    for i, (reason, text) in sorted(faults.items()):
         task.counts.dropped[reason] += 1
         doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
-    return set(faults)
+    return [None if i in faults else box for i, box in enumerate(boxes)]
 
 
 def has_joints(selected: Selected) -> bool:
@@ -183,19 +235,11 @@ def make_record(
     camera: Any,
     frame: Frame,
     plan: cropping.CropPlan,
+    mask: dict | None,
 ) -> Record:
     """The annotations of one crop."""
     track, k = selected.track, selected.k
-    mask = track.mask(k) if track.mask is not None else None
     if mask is not None:
-        (w, h), (mask_h, mask_w) = frame.size, mask["size"]
-        if (w, h) != (mask_w, mask_h):
-            raise CorruptInput(
-                source_name(sequence, selected.frame),
-                f"is {w}x{h} pixels, but its mask is {mask_w}x{mask_h}",
-                frame=selected.frame,
-                hint="image and mask are of different releases or damaged: fetch both again",
-            )
         mask = cropping.warp_mask(mask, camera, plan)
         task.counts.notes["mask from the raw data"] += 1
     coords2d = None

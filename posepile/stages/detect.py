@@ -17,7 +17,7 @@ from posepile.errors import CorruptInput
 from posepile.imaging.frames import Frame, open_frames
 from posepile.models.boxes import scale_boxes
 from posepile.models.identity import network_identity
-from posepile.recipe import Sequence, Stills
+from posepile.recipe import Sequence, Stills, Video
 from posepile.stages.detections import Detections
 from posepile.stages.examples import by_frame, plausible_examples
 from posepile.store.parts import read_arrays, write_part
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from posepile.models.params import DetectParams
     from posepile.stages.counts import Counts
+    from posepile.stages.select import Selected
     from posepile.stages.task import StageParams, Task
 
 VERSION = 2
@@ -47,11 +48,12 @@ def run(task: Task) -> None:
     detections = Detections(task.detector().label)
     for i, sequence in enumerate(task.sequences()):
         selected = plausible_examples(task, sequence)
-        frames = [frame for frame, _ in by_frame(selected)]
+        groups = dict(by_frame(selected))
         store = detections.boxes.setdefault(i, {})
-        if not frames:
+        if not groups:
             continue
         with open_frames(sequence.frames, threads=task.threads) as reader:
+            frames = list(drop_absent(reader, groups, sequence, task.counts))
             images = read_frames(reader, frames, sequence, task.counts)
             for _, boxes in with_detections(images, task.params.detect, task.detector, store):
                 task.counts.notes["person detected"] += len(boxes)
@@ -89,6 +91,27 @@ def with_detections(
                 store[index] = scale_boxes(boxes, image.shape[1::-1], frame.size)
         for index, frame in batch:
             yield (index, frame), store[index]
+
+
+def drop_absent(
+    reader: Any, groups: dict[int, list[Selected]], sequence: Sequence, counts: Counts
+) -> dict[int, list[Selected]]:
+    """Returns the selected people of the frames that are there, by frame.
+
+    Only where the number of frames is known to differ may some not be there; else it is an error
+    when the video is opened or read.
+    """
+    video = sequence.frames
+    if not isinstance(video, Video) or not video.mismatch_known:
+        return groups
+    if video.n_frames not in (None, reader.n_frames):
+        more = "more" if reader.n_frames > video.n_frames else "fewer"
+        counts.notes[f"video has {more} frames than annotated"] += 1
+    there = {frame: group for frame, group in groups.items() if frame < reader.n_frames}
+    n_lost = sum(map(len, groups.values())) - sum(map(len, there.values()))
+    if n_lost:
+        counts.dropped["annotated frame beyond the end of the video"] += n_lost
+    return there
 
 
 def read_frames(

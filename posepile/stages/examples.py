@@ -15,6 +15,7 @@ from posepile.stages import plausible
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import Exclusion, matching
 from posepile.stages.select import Selected, SelectParams, select_frames
+from posepile.stages.sides import refuse_wrong_sides
 from posepile.store.parts import write_part
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
     for i, choice in enumerate(selected):
         by_track.setdefault(id(choice.track), []).append(i)
     faulty: dict[int, tuple[str, str]] = {}
+    poses = []
     for chosen in by_track.values():
         track = selected[chosen[0]].track
         if track.world_coords is None:
@@ -65,6 +67,7 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
             one_person=track.one_person, far_from_origin=spec.far_from_origin,
         )  # fmt: skip
         faulty |= {chosen[k]: fault for k, fault in found.items()}
+        poses.append(coords[[k for k in range(len(coords)) if k not in found]])
     if faulty:
         dropped = Counter(reason for reason, _ in faulty.values())
         counts.dropped.update(dropped)
@@ -72,6 +75,9 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
         example = describe(selected[first], faulty[first][1])
         n = counts.selected - before
         plausible.refuse_if_many(source_name(sequence), n, dropped, example, params.check)
+    if poses:
+        coords = np.concatenate(poses)
+        refuse_wrong_sides(source_name(sequence), coords, spec.joint_info, params.check)
     return [choice for i, choice in enumerate(selected) if i not in faulty]
 
 
@@ -124,6 +130,7 @@ def selected_examples(
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
+                counts.notes.update([track.note] if track.note else [])
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))

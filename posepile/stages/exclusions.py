@@ -20,7 +20,9 @@ class Exclusion(BaseModel):
     """One entry.
 
     Attributes:
-        sequence: Glob over sequence ids (``*`` crosses slashes).
+        sequence: Glob over sequence ids (``*`` crosses slashes). Of a unit that cannot be read at
+            all nobody knows the sequences: it is left out by its own id, with neither frames nor
+            person.
         frames: First and last excluded source frame, both included; None = the whole sequence.
         person: Only this person index; None = everyone.
         reason: Why; it becomes the key under which the examples are counted.

@@ -56,6 +56,8 @@ MIN_EXTENT_MM = 20  # of five joints; the smallest child's hand has twice as muc
 # In units of the longer side: how far around the box joints count as inside, and how much longer
 # or shorter the box of the limbs may be. Half of a person may be hidden, or most of them.
 BOX_MARGIN, USUAL_BOX_MARGIN, BOX_SIZES = 0.25, 0.05, (1 / 12, 6)
+# Of the longer side of what joints reach, on each side; joints of limbs from which a fit is told.
+FLESH, MIN_LIMB_JOINTS = 0.05, 10
 FEW = 2  # so many implausible frames say nothing about a unit, unless there are no others
 
 
@@ -75,6 +77,16 @@ class CheckParams(BaseModel):
             it.
         usual_joints_in_box: The same for half of a unit's people, much nearer: when views or
             recordings are mixed up, joints are not far from boxes of the same studio.
+        usual_box_fit: Intersection over union of the box and that of the joints with flesh around
+            them, which half of a unit's people must have.
+        mask_in_box: What the frame of a person's mask and the box must have in common, as a share
+            of the smaller one.
+        usual_joints_on_mask: Share of the joints in the picture that must be on the mask or near
+            it, in half of a unit's people: some are behind others.
+        max_backwards: Share of a sequence's poses in which knees, toes and nose may point
+            backwards.
+        max_asymmetry: How many times as long as on the other side a limb may be, in the median of
+            a sequence.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +98,11 @@ class CheckParams(BaseModel):
     bone_change_mm: float = Field(150.0, ge=0)
     joints_in_box: float = Field(0.2, ge=0, le=1)
     usual_joints_in_box: float = Field(0.7, ge=0, le=1)
+    usual_box_fit: float = Field(0.4, ge=0, le=1)
+    mask_in_box: float = Field(0.2, ge=0, le=1)
+    usual_joints_on_mask: float = Field(0.4, ge=0, le=1)
+    max_backwards: float = Field(0.8, ge=0, le=1)
+    max_asymmetry: float = Field(1.4, ge=1)
 
 
 def check_poses(
@@ -135,7 +152,7 @@ def check_views(
     size: tuple[int, int],
     limbs: np.ndarray,
     params: CheckParams,
-) -> tuple[dict[int, tuple[str, str]], list[float]]:
+) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[float, bool]]]:
     """Returns which people of a frame cannot be where their box says, and how well the others fit.
 
     Args:
@@ -146,12 +163,13 @@ def check_views(
         params: Limits.
 
     Returns:
-        Position in ``people`` -> the reason, and what was found there; and for each other one the
-        share of the joints in the picture that are in the box, or hardly outside.
+        Position in ``people`` -> the reason, and what was found there; and of each other one the
+        share of the joints in the picture that are in the box, or hardly outside, and whether
+        arms and legs are nearly all in the picture.
     """
     known = [i for i, (points, box) in enumerate(people) if points is not None and box is not None]
     if not known:
-        return {}, []
+        return {}, {}
     points = np.array([people[i][0] for i in known], np.float64)
     boxes = np.array([people[i][1] for i in known], np.float64)
     longer = boxes[:, 2:].max(axis=1)
@@ -183,8 +201,32 @@ def check_views(
     ):
         _add(faults, wrong, reason, lambda k: text.format(boxes[k].round().tolist(), ratio[k]))
     shares = (pictured & (outside <= USUAL_BOX_MARGIN)).sum(axis=1) / np.maximum(n_pictured, 1)
-    fitting = [float(share) for k, share in enumerate(shares) if k not in faults]
+    whole = pictured[:, limbs].sum(axis=1) >= max(MIN_LIMB_JOINTS, 1)
+    fitting = {
+        known[k]: (float(shares[k]), bool(whole[k])) for k in range(len(known)) if k not in faults
+    }
     return {known[k]: fault for k, fault in faults.items()}, fitting
+
+
+def box_fits(points: np.ndarray, boxes: np.ndarray, expand: float = 1.0) -> np.ndarray:
+    """Returns IoU ``[n]`` of boxes with the boxes of joints that have some flesh around them.
+
+    Args:
+        points: ``[n, J, 2]`` pixels, NaN = missing.
+        boxes: ``[n, 4]`` x, y, width, height.
+        expand: Factor by which boxes have been enlarged; it is undone.
+    """
+    points, boxes = np.asarray(points, np.float64), np.asarray(boxes, np.float64)
+    known = np.isfinite(points)
+    low = np.where(known, points, np.inf).min(axis=1)
+    high = np.where(known, points, -np.inf).max(axis=1)
+    flesh = FLESH * (high - low).max(axis=1, keepdims=True)
+    low, high = low - flesh, high + flesh
+    half = boxes[:, 2:] / 2 / expand
+    center = boxes[:, :2] + boxes[:, 2:] / 2
+    common = np.minimum(high, center + half) - np.maximum(low, center - half)
+    common = np.prod(np.maximum(common, 0), axis=1)
+    return common / (np.prod(high - low, axis=1) + np.prod(2 * half, axis=1) - common)
 
 
 def check_camera(camera: deltacamera.Camera | None, where: str) -> None:
@@ -231,25 +273,27 @@ def refuse_if_many(
     )
 
 
-def refuse_unfit_boxes(where: str, shares: List[float], params: CheckParams) -> None:
-    """Sets a unit aside of which boxes and joints are near each other, but do not fit.
+def refuse_unfit(where: str, values: List[float], limit: float, what: str, key: str) -> None:
+    """Sets a unit aside of which things are near each other, but do not fit.
 
     Args:
         where: The unit's file, for the message.
-        shares: As :func:`check_views` gives them, of the whole unit.
-        params: Limits.
+        values: How well they fit, 0..1, of each person.
+        limit: What half of the people must reach.
+        what: What the values are.
+        key: The limit's name, below ``check:``.
 
     Raises:
-        CorruptInput: Half of the people have less than ``usual_joints_in_box`` in their box.
+        CorruptInput: Half of the people have less.
     """
-    usual = float(np.median(shares)) if len(shares) > FEW else 1.0
-    if usual < params.usual_joints_in_box:
+    usual = float(np.median(values)) if len(values) > FEW else 1.0
+    if usual < limit:
         raise CorruptInput(
             where,
-            f"half of {len(shares)} people have at most {usual:.0%} of their joints in their box; "
-            f"expected at least {params.usual_joints_in_box:.0%}",
-            hint="boxes, poses and camera are of different views or recordings; if they are "
-            "right, lower check.usual_joints_in_box",
+            f"half of {len(values)} people have at most {usual:.0%} of {what}; "
+            f"expected at least {limit:.0%}",
+            hint="boxes, masks, poses and camera are of different views or recordings, or boxes "
+            f"are of another form; if they are right, lower check.{key}",
         )
 
 

@@ -306,7 +306,7 @@ class PartWriter:
         self._images_of = images_of
         self._columns = ColumnBuilder()
         self._images: dict[str, tuple[int, int, int]] = {}
-        self._keys: set[tuple[str, int]] = set()
+        self._keys: dict[tuple[str, int], str] = {}
         self._counts = dict.fromkeys(SPLITS, 0)
         self._offset = 0
         self._digest = hashlib.sha256()
@@ -327,8 +327,13 @@ class PartWriter:
             WorkError: The record cannot be stored; the message names it. The part is as before.
         """
         image_path = checked_image_path(record.image_path)
+        here = f"frame {record.frame} of {record.sequence}"
         if (image_path, record.person) in self._keys:
-            raise WorkError(f"{image_path}, person {record.person}: added twice")
+            before = self._keys[image_path, record.person]
+            raise WorkError(
+                f"{image_path}, person {record.person}: added twice, for {before} and for {here}; "
+                "expected once"
+            )
         known = self._images.get(image_path)
         if known is None:
             if not jpeg:
@@ -340,7 +345,7 @@ class PartWriter:
                 raise WorkError(f"{image_path}: two different images under one name")
         offset, size, crc = place
         self._columns.add(record, offset=offset, size=size, crc32c=crc, new_image=known is None)
-        self._keys.add((image_path, record.person))
+        self._keys[image_path, record.person] = here
         self._counts[record.split] += 1
         if known is None:
             self._images[image_path] = place

@@ -11,6 +11,8 @@ from posepile.ds.amarv.layout import AmarvLayout, NameEntry
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats import babel
+from posepile.formats.text_files import read_json
+from posepile.paths import named_folder
 from posepile.shapes.described.layout import Clip
 
 
@@ -69,12 +71,10 @@ def load_labels(
     names, entries = layout.name_map, {}
     if isinstance(names, str):
         path = layout.base(root) / names
+        hint = "write it, or correct name_map in the manifest"
         try:
-            names = pydantic.TypeAdapter(dict[str, NameEntry]).validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise CorruptInput(
-                path, "file is missing", hint="write it, or correct name_map in the manifest"
-            ) from None
+            names = read_json(path, hint=hint)
+            names = pydantic.TypeAdapter(dict[str, NameEntry]).validate_python(names)
         except pydantic.ValidationError as e:
             first = e.errors()[0]
             where = ".".join(map(str, first["loc"])) or "file"
@@ -106,7 +106,7 @@ def activities(args: dict, n_frames: int, fps: float) -> list[str]:
 def babel_folder(root: Path, babel_root: str | None) -> Path:
     """Returns the folder of the BABEL files: configured, or in one of the usual places."""
     if babel_root is not None:
-        return Path(babel_root)
+        return named_folder(babel_root, "dataset.babel_root")
     tails = ("babel_v1.0_release", "babel/babel_v1.0_release", "babel")
     places = [base / tail for base in (root, root.parent) for tail in tails]
     return next((p for p in places if names_in(p)), places[0])

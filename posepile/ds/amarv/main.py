@@ -65,6 +65,8 @@ class Options(BaseModel):
         babel_root: Folder of the BABEL JSON files; None = search the usual places.
         clips_per_unit: How many clips of one source make a unit of work.
         validate_clips: How many clips validation opens, at least.
+        max_amass_mm: Largest distance allowed between joints of a clip and those of its AMASS
+            frames; beyond, it does not show them, and gets no body parameters.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -75,6 +77,7 @@ class Options(BaseModel):
     babel_root: str | None = None
     clips_per_unit: int = Field(10, ge=1)
     validate_clips: int = Field(12, ge=1)
+    max_amass_mm: float = Field(50.0, gt=0)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
@@ -110,7 +113,7 @@ def plan(root: Path, options: Options) -> list[str]:
     files, missing = unlock.find_password_files(found)
     n = len(files) + len(missing)
     lines = [f"AMASS: {found}: {len(files)} of {n} files for the password"]
-    lines += [f"  missing: {m}" for m in missing]
+    lines += [f"  does not fit: {doubt}" for doubt in unlock.doubtful_files(found)]
     return lines + [f"  the password: python -m posepile.ds.amarv.unlock {found}"] * (not missing)
 
 
@@ -145,7 +148,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     index = amass_index(root, layout, options)
     sequences = []
     for args in unit.args["clips"]:
-        data = load_amarv_clip(root, layout, clip_of(args), args["amass_path"], index)
+        data = load_amarv_clip(
+            root, layout, clip_of(args), args["amass_path"], index, options.max_amass_mm
+        )
         activity = activities(args, len(data.world_coords), data.fps)
         sequences += [
             make_sequence(root, layout, data, view, split=unit.split, activity=activity)
@@ -171,7 +176,7 @@ def run_validation(root: Path, options: Options) -> Findings:
 
     def load(clip: Clip):
         path = names[clip.id].amass_path if clip.id in names else None
-        return load_amarv_clip(root, layout, clip, path, index)
+        return load_amarv_clip(root, layout, clip, path, index, options.max_amass_mm)
 
     return validate(root, layout, load, SMPLH_JOINT_NAMES, options.validate_clips)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from posepile.miniature import actor, rig, writers
 from posepile.miniature.bodies import JOINT_NAMES, make_model
-from posepile.miniature.shoot import Actor, Backdrop, Shot, shoot
+from posepile.miniature.shoot import Backdrop, Shot, shoot_frames
 from posepile.miniature.skeleton import make_figure
 from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 from posepile.miniature.video import write_video
@@ -52,10 +52,7 @@ def build(root: Path, seed: int = 0) -> None:
             position = rig.around(target, 2900, angle, 190)
             camera = cameras[str(view)] = rig.make_camera(SIZE, position, target, focal=600)
             first, backdrop = 23 * len(sequences), Backdrop(SIZE, seed + len(sequences))
-            pictures = [
-                shoot(backdrop, camera, [Actor(pose, FIGURE)], first + t)
-                for t, pose in enumerate(joints)
-            ]
+            pictures = shoot_frames(backdrop, camera, joints, FIGURE, first)
             seen = [picture.people[0] for picture in pictures]
             masks = [np.uint8(255) * cv2.merge([np.uint8(s.mask(SIZE))] * 3) for s in seen]
             write_video(root / f"{clip}_rgb_v{view}.mp4", pictures, FPS, crf=14)

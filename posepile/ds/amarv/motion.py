@@ -17,8 +17,6 @@ from posepile.formats.arrays import read_array
 from posepile.shapes.described.clips import TO_Z_UP, ClipData, load_clip
 from posepile.shapes.described.layout import Clip
 
-MAX_AMASS_MM = 50.0  # beyond this a clip does not show the AMASS frames that the manifest says
-
 
 @lru_cache(maxsize=2)
 def open_index(amass_root: Path) -> AmassIndex:
@@ -27,7 +25,12 @@ def open_index(amass_root: Path) -> AmassIndex:
 
 
 def load_amarv_clip(
-    root: Path, layout: AmarvLayout, clip: Clip, amass_path: str | None, amass: AmassIndex | None
+    root: Path,
+    layout: AmarvLayout,
+    clip: Clip,
+    amass_path: str | None,
+    amass: AmassIndex | None,
+    limit: float,
 ) -> ClipData:
     """Reads all annotations of a clip, and the parameters of its AMASS motion.
 
@@ -37,6 +40,7 @@ def load_amarv_clip(
         clip: The clip.
         amass_path: Path of its motion inside the AMASS archive, None if not known.
         amass: Where AMASS is, None if it is not on disk.
+        limit: Beyond this (mm) a clip does not show the AMASS frames that the manifest says.
     """
     note = "from AMASS"
     if layout.body is None:
@@ -57,7 +61,7 @@ def load_amarv_clip(
     if motion is not None and layout.pose is not None:
         off = amass_distance(motion, data.world_coords)
         data.residuals |= {} if off is None else {"AMASS joints": off}
-        if off is not None and off > MAX_AMASS_MM:
+        if off is not None and off > limit:
             motion, note = None, f"left out: AMASS joints are {off:.0f} mm from the clip's joints"
     data.parameters, data.parameters_note = motion and motion.parameters, note
     return data

@@ -1,24 +1,24 @@
 """Unlocking the downloaded archives with the password that is made from AMASS.
 
 Only an owner of AMASS can compute it: the MD5 of the joined MD5 sums of 19 AMASS files. Run
-``python -m posepile.ds.amarv.unlock [AMASS_ROOT]`` to print it.
+``python -m posepile.ds.amarv.unlock [AMASS_ROOT]`` to print it, with ``--files`` to print these.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-import zipfile
 from pathlib import Path
 
+from posepile.acquire.archives import is_encrypted
 from posepile.acquire.credentials import Secret
 from posepile.acquire.extract import extract_archive
-from posepile.acquire.sources import Extract
-from posepile.bodies.amass import AmassIndex, find_amass
-from posepile.errors import PosePileError, WorkError
-from posepile.paths import raw_dir
+from posepile.acquire.joined import is_archive_name, is_later_part
+from posepile.bodies.amass import AmassIndex, find_amass, read_amass
+from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
+from posepile.files import names_in
+from posepile.paths import named_folder, raw_dir
 
-SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
 PASSWORD_FILES = (
     "ACCAD/ACCAD/Female1General_c3d/A10 - lie to crouch_poses.npz",
     "BMLhandball/S01_Expert/shape.npz",
@@ -43,53 +43,79 @@ PASSWORD_FILES = (
 
 
 def unlock(root: Path, amass_root: str | None) -> list[str]:
-    """Extracts every zip in ``root/archives``; an archive that is done is left alone.
+    """Extracts every archive in ``root/archives``; one that is done is left alone.
 
     Args:
         root: Raw folder, where the content goes.
         amass_root: Option of that name.
 
     Returns:
-        A line for each archive.
+        A line for each file there.
 
     Raises:
-        WorkError: AMASS (or part of it) is missing, or an archive is of a kind that only an
-            outside program can open; says how.
-        UsageError: The password is refused.
+        WorkError: An archive is damaged, or encrypted and AMASS (or part of it) is missing, or
+            the password that AMASS gives is not its own; says which files of AMASS are doubtful.
+        UsageError: The folder of AMASS that is named does not exist.
     """
-    archives = sorted(p for p in (root / "archives").glob("*") if p.is_file())
-    if not archives:
-        return []
-    found = find_amass(root, amass_root)
-    if found is None:
+    amass = find_amass(root, amass_root)  # a mistyped folder is told before all else
+    folder, lines = root / "archives", []
+    names = sorted(name for name in names_in(folder) if (folder / name).is_file())
+    for name in names:
+        archive = folder / name
+        if not is_archive_name(name):
+            if not is_later_part(archive):
+                lines.append(f"{name}: not an archive by its name, left alone")
+            continue
+        try:
+            result = extract_archive(archive, root, password=lambda: _password(root, amass))
+        except (UsageError, CorruptInput) as e:
+            if amass is None or not is_encrypted(archive):
+                raise
+            raise WorkError(f"{e}. {judge_password_files(amass)}") from None
+        state = "was extracted before" if result.done_before else "extracted"
+        lines.append(f"{name}: {state}, {len(result.files)} files")
+    return lines
+
+
+def _password(root: Path, amass: Path | None) -> Secret:
+    if amass is None:
         raise WorkError(
             f"{root / 'archives'}: the archives are unlocked with a password made from AMASS, "
             "which was not found; set AMASS_ROOT or dataset.amass_root to its folder"
         )
-    password, lines = Secret(archive_password(found)), []
-    for archive in archives:
-        if not opens_here(archive):
-            raise WorkError(
-                f"{archive}: 7z or a zip with AES encryption is not opened here; extract it by "
-                f"7z x -o{root} {archive}, which asks for the password that "
-                f"python -m posepile.ds.amarv.unlock {found} prints, then move it out of "
-                f"{archive.parent}"
-            )
-        result = extract_archive(archive, root, Extract(to=".", format="zip"), password=password)
-        state = "was extracted before" if result.done_before else "extracted"
-        lines.append(f"{archive.name}: {state}, {len(result.files)} files")
-    return lines
+    return Secret(archive_password(amass))
 
 
-def opens_here(archive: Path) -> bool:
-    """False for 7z and for zips with AES encryption (method 99)."""
-    with open(archive, "rb") as f:
-        if f.read(6) == SEVEN_ZIP:
-            return False
-    if not zipfile.is_zipfile(archive):
-        return True  # let the extraction say what is wrong with it
-    with zipfile.ZipFile(archive) as z:
-        return all(info.compress_type != 99 for info in z.infolist())
+def doubtful_files(amass_root: Path) -> list[str]:
+    """Returns which of the 19 files do not fit what is known of the author's, and why.
+
+    The MD5 sums that the author had are not published, so content can only be judged by its kind.
+    """
+    index, doubts = AmassIndex(amass_root), []
+    for relative in PASSWORD_FILES:
+        path = index.find(relative)
+        if path is None:
+            doubts.append(f"{relative}: missing")
+            continue
+        if path != amass_root / relative:
+            doubts.append(f"{relative}: found as {path.relative_to(amass_root)}")
+        try:
+            if path.name != "shape.npz":
+                read_amass(path)
+        except CorruptInput as e:
+            doubts.append(f"{relative}: {e.reason}")
+    return doubts
+
+
+def judge_password_files(amass_root: Path) -> str:
+    """Returns what can be said of the 19 files when their password is refused."""
+    if doubts := doubtful_files(amass_root):
+        return f"Of the 19 AMASS files that it is made from, these do not fit: {'; '.join(doubts)}"
+    return (
+        "All 19 AMASS files that it is made from lie where the author had them and are SMPL+H "
+        "motions; so some are of another release of AMASS: `python -m posepile.ds.amarv.unlock "
+        f"--files {amass_root}` prints their MD5 sums, to be compared with somebody's whose fit"
+    )
 
 
 def archive_password(amass_root: Path) -> str:
@@ -121,15 +147,22 @@ def _md5(data: bytes) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the password; the exit code says whether it could be computed."""
+    """Prints the password, or with ``--files`` the sums it is made from; returns the exit code."""
+    folders = [a for a in arguments if a != "--files"]
     try:
-        root = Path(arguments[0]) if arguments else find_amass(raw_dir("amarv"))
+        root = Path(folders[0]) if folders else find_amass(raw_dir("amarv"))
         if root is None:
             raise WorkError(
                 "AMASS was found in none of the usual places; give its folder: "
                 "python -m posepile.ds.amarv.unlock <AMASS folder>, or set AMASS_ROOT"
             )
-        print(archive_password(root))
+        password = archive_password(named_folder(root, "AMASS"))
+        if "--files" in arguments:
+            found, _ = find_password_files(root)
+            for relative, path in zip(PASSWORD_FILES, found, strict=True):
+                print(_md5(path.read_bytes()), path.stat().st_size, relative)
+        else:
+            print(password)
     except PosePileError as e:
         print(f"posepile: {e}", file=sys.stderr)
         return e.exit_code

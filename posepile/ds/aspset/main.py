@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import CorruptInput
-from posepile.files import names_in
+from posepile.formats.keys import by_key, only_one
 from posepile.formats.mocap_files import read_c3d
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_csv, read_json
@@ -131,9 +131,9 @@ def data_dir(root: Path) -> Path:
     The archives' members lie below ``ASPset-510/``, which the official toolkit strips; all three
     places are in use on people's disks.
     """
-    for folder in (root / "data", root / "ASPset-510", root):
-        if "splits.csv" in names_in(folder):
-            return folder
+    places = (folder / "splits.csv" for folder in (root / "data", root / "ASPset-510", root))
+    if found := only_one(places, "the dataset"):
+        return found.parent
     raise CorruptInput(
         root / "data" / "splits.csv", "file is missing", hint="it is in the common-splits archive"
     )
@@ -148,15 +148,14 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
     columns = dict.fromkeys(("subject", "clip", "split", "camera"), str)
     rows = read_csv(path, columns, header=False)
     schema = {"subject": str, "clip": str, "split": OneOf(*SPLITS), "camera": OneOf("all", *VIEWS)}
-    splits = {split: [] for split in SPLITS}
+    splits, found = {split: [] for split in SPLITS}, []
     for line, row in enumerate(rows, 1):
         check(row, schema, path, f"line {line}")
         views = VIEWS if row["camera"] == "all" else (row["camera"],)
-        splits[row["split"]] += [(row["subject"], row["clip"], view) for view in views]
-    keys = [key for triples in splits.values() for key in triples]
-    if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise CorruptInput(path, f"{'-'.join(twice)} is listed twice")
+        keys = [(row["subject"], row["clip"], view) for view in views]
+        splits[row["split"]] += keys
+        found += [(key, f"line {line}", None) for key in keys]
+    by_key(found, path, "clip and view")
     return splits["train"], splits["val"], splits["test"]
 
 

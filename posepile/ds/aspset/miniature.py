@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.miniature import actor, rig, writers
-from posepile.miniature.shoot import Actor, Backdrop, shoot
+from posepile.miniature.shoot import Backdrop, shoot_frames
 from posepile.miniature.skeleton import make_figure
 from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 from posepile.miniature.video import write_video
@@ -69,10 +69,7 @@ def build(root: Path, seed: int = 0, list_of_clips: tuple = CLIPS) -> None:
             wrist = camera.project(joints[n // 2, JOINTS.index("left_wrist")])
             board = (wrist[0] - 14, wrist[1] - 30, 28, 60)
             start = 17 * len(sequences)
-            pictures = [
-                shoot(backdrops[view], camera, [Actor(pose, FIGURE)], start + i, [board])
-                for i, pose in enumerate(joints)
-            ]
+            pictures = shoot_frames(backdrops[view], camera, joints, FIGURE, start, [board])
             write_video(part / "videos" / subject / f"{name}.mkv", pictures, 50)
             boxes = [picture.people[0].box(amodal=True) for picture in pictures]
             header = ["left", "top", "right", "bottom"]

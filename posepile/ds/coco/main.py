@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from posepile.errors import CorruptInput
 from posepile.files import names_in
+from posepile.geometry.pictures import box_of_points
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
@@ -25,6 +26,7 @@ from posepile.shapes.coco import (
     coco_sequence,
     coco_units,
     joint_coords,
+    malformed_lines,
     read_pieces,
     too_few_joints,
 )
@@ -41,6 +43,8 @@ SPEC = DatasetSpec(
     licence="annotations CC BY 4.0, photographs under their Flickr licences",
 )
 
+# Taken without: who has no box needs a detector, who has no mask a segmenter.
+OPTIONAL = ("iscrowd", "segmentation", "bbox", "keypoints")
 JOINT_BOX_FACTOR = 1.25  # enlargement of the joints' box before its size is judged
 SMALL = "box of the joints smaller than dataset.min_size"
 OVERLAPPING = "box overlaps another person's (dataset.people: single)"
@@ -86,6 +90,7 @@ def source(root: Path, phase: str) -> CocoFile:
     return CocoFile(
         root / "annotations" / f"person_keypoints_{phase}.json",
         root / phase,
+        optional=OPTIONAL,
         hint="it comes with annotations_trainval<year>.zip",
     )
 
@@ -117,10 +122,20 @@ def why_not(person: dict, others: list[dict], options: Options) -> str | None:
     if extent.max() * JOINT_BOX_FACTOR < options.min_size:
         return SMALL
     if options.people == "single":
-        boxes = np.array([p["bbox"] for p in others], np.float64).reshape(-1, 4)
-        if (iou_matrix(np.array([person["bbox"]]), boxes) >= options.max_overlap).any():
-            return OVERLAPPING
+        own, *boxes = map(box_of, (person, *others))
+        boxes = [box for box in boxes if box is not None]
+        if own is not None and boxes:
+            if (iou_matrix(own[None], np.stack(boxes)) >= options.max_overlap).any():
+                return OVERLAPPING
     return None
+
+
+def box_of(person: dict) -> np.ndarray | None:
+    """Returns the annotated box, else that of the joints; None if nothing is known."""
+    if person["bbox"] is not None:
+        return np.array(person["bbox"], np.float64)
+    box = box_of_points(joint_coords(person))
+    return box if np.isfinite(box).all() else None
 
 
 def present_phases(root: Path, options: Options) -> list[str]:
@@ -154,6 +169,7 @@ def calibrate(root: Path, options: Options) -> list[str]:
             units = read_pieces(source(root, phase), root)
             n = sum(len(unit["images"]) for unit in units)
             lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
+            lines += [f"{phase}: {line}" for line in malformed_lines(units)]
         else:
             lines.append(f"{phase}: left out (posepile step coco download --parts {phase})")
     return lines

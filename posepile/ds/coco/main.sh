@@ -5,8 +5,9 @@
 #   Context. ECCV 2014.       Licence: annotations CC BY 4.0, photographs as on Flickr
 #   https://cocodataset.org                       val 2017: 1 GB, train 2017: 19 GB, no login
 #
-# The validation photographs are fetched; the training ones once they are asked for:
-#   posepile step coco download --parts train2017
+# All photographs of 2017 are fetched; the validation ones alone, 1 GB, by
+#   posepile step coco download --parts annotations2017 val2017
+# and the steps after it by main.sh --from calibrate.
 # Run it again and it goes on where it stopped. Options, passed through to every step:
 #   --miniature        on a tiny made-up copy in the official layout, offline
 #   --stage crop       one stage only: download calibrate select detect crop segment pack
@@ -20,7 +21,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
-posepile step coco download  "$@"   # annotations and validation photographs, resumed, extracted
+posepile step coco download  "$@"   # annotations and photographs of 2017, resumed, extracted
 posepile step coco calibrate "$@"   # cut the one big annotation file into pieces for the workers
 posepile step coco process   "$@"   # per some hundred photographs: detect if asked for, crop
 posepile step coco pack      "$@"   # one archive, a pickle, a manifest and a report

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.keys import by_number
 from posepile.formats.text_files import read_json
+from posepile.geometry.pictures import check_median_projection
 
 BODY_KEYS = (
     *("nose", "left-eye", "right-eye", "left-ear", "right-ear", "left-shoulder"),
@@ -35,6 +38,7 @@ EDGES = (
     "rhan1-rhan18-rhan19-rhan20-rhan21"
 )
 
+LABEL_FOLDERS = {"manual": "annotation", "automatic": "automatic"}
 AGAIN = "run the download stage again; posepile doctor egoexo4d lists what is missing"
 
 # What a label source decides about as a whole: where manual and automatic labels both have a part,
@@ -83,17 +87,16 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
         CorruptInput: Not of the released form; the message says where.
     """
     dropped: Counter = Counter()
-    rows = {}
+    rows: dict[int, dict] = {}
     pose = {"annotation3D?": {"*": dict}, "annotation2D?": {f"{camera}?": {"*": dict}}}
-    for key, poses in read_json(path, {"*": [pose]}, hint=AGAIN).items():
-        if not (key.isascii() and key.isdigit()):
-            raise CorruptInput(path, f"frame key {key!r} is not a decimal number")
+    found = by_number(read_json(path, {"*": [pose]}, hint=AGAIN), path, "frame")
+    for frame, poses in found.items():
         if len(poses) != 1:
             dropped["no pose in the labels" if not poses else "more than one pose in a frame"] += 1
         elif not poses[0].get("annotation3D"):
             dropped["no 3D joint in the labels"] += 1
         else:
-            rows[int(key)] = poses[0]
+            rows[frame] = poses[0]
 
     shape = (len(rows), len(JOINT_NAMES))
     coords, image = np.full((*shape, 3), np.nan), np.full((*shape, 2), np.nan)
@@ -136,3 +139,27 @@ def merge_labels(files: list[Labels]) -> tuple[np.ndarray, np.ndarray]:
             has = np.isfinite(labels.coords[:, part]).all(axis=-1).any(axis=-1)
             coords[rows[has], part] = labels.coords[has, part]
     return frames, coords
+
+
+def check_labels(
+    files: dict[Path, Labels], key: str, camera: Any, limit: float
+) -> dict[str, float]:
+    """Returns how far 2D labels lie from projected 3D ones in the median, by part and source.
+
+    Args:
+        files: Label files with the 2D labels of the camera.
+        key: Of the camera.
+        camera: That of the undistorted image that 2D labels refer to.
+        limit: Largest median allowed, pixels.
+
+    Raises:
+        CorruptInput: One is larger; names the file and the part.
+    """
+    hint = "raise dataset.max_reprojection_px, leave these labels out, or exclude the take"
+    found, sources = {}, {folder: source for source, folder in LABEL_FOLDERS.items()}
+    for path, file in files.items():
+        given = file.frames, file.coords, file.image, limit
+        off = check_median_projection(f"{path}, {key}", camera, *given, parts=PARTS, hint=hint)
+        source = sources[path.parent.name]
+        found |= {f"reprojection_{part}_{source}_px": px for part, px in off.items()}
+    return found

@@ -11,15 +11,13 @@ import numpy as np
 from posepile.ds.egoexo4d.cameras import read_camera_pose
 from posepile.errors import CorruptInput
 from posepile.formats.aria_files import RECORDED_SIZE, read_aria_lens
-from posepile.formats.schema import Array, check
-from posepile.geometry.cameras import camera_pose, moving_cameras, resize_intrinsics
+from posepile.geometry import cameras as geometry
 from posepile.geometry.fitting import fit_fisheye624
 
 if TYPE_CHECKING:
     from posepile.shapes.multiview import Cameras
 
 RGB_STREAM = "214-1"
-MAX_RESIDUAL = 0.3  # pixels of the 1408 image
 MAX_ANGLE = 55.0  # degrees from the axis: half the nominal field of view
 QUARTER_TURNS = 1  # the video is turned clockwise: turn it back
 
@@ -27,13 +25,6 @@ QUARTER_TURNS = 1  # the video is turned clockwise: turn it back
 def aria_key(cameras: dict) -> str | None:
     """Returns the key of the glasses in a ``camera_pose`` file: the first with ``aria`` in it."""
     return next((key for key in cameras if "aria" in key), None)
-
-
-def frames_and_poses(entry: dict, where: str) -> tuple[list[int], dict[str, Any]]:
-    """Returns the frames with a pose (some are missing), and their poses for ``camera_pose``."""
-    found = check(entry.get("camera_extrinsics") or {}, {"*": Array("3 or 4", 4)}, where)
-    poses = np.array([*found.values()]) if found else np.empty((0, 3, 4))
-    return [int(frame) for frame in found], {"world_to_camera": poses, "unit": "m"}
 
 
 @lru_cache(maxsize=8)
@@ -47,13 +38,14 @@ def read_glasses(path: Path) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], 
     key = aria_key(cameras)
     if key is None:
         raise CorruptInput(path, "no camera of the glasses (a key with 'aria') in it")
-    frames, poses = frames_and_poses(cameras[key], f"{path}, {key}")
-    pairs = zip(*camera_pose(f"{path}, {key}", **poses), strict=True)
+    where = f"{path}, {key}"
+    frames, poses = geometry.poses_by_frame(where, cameras[key]["camera_extrinsics"])
+    pairs = zip(*geometry.camera_pose(where, world_to_camera=poses, unit="m"), strict=True)
     return {f: (r, -r @ c / 1000) for f, (r, c) in zip(frames, pairs, strict=True)}, key
 
 
 def load_cameras(
-    entry: dict, calibration: Path | None, where: str, small: bool, take_name: str
+    entry: dict, calibration: Path | None, where: str, take_name: str, options: Any
 ) -> tuple[Cameras, Cameras, float]:
     """Returns the cameras of the ego view by frame, as turned back to landscape.
 
@@ -61,8 +53,8 @@ def load_cameras(
         entry: Entry of the glasses in ``camera_pose``.
         calibration: File with the factory calibration.
         where: File and camera, for messages.
-        small: For the 448x448 copy of the video.
         take_name: For messages.
+        options: Of the dataset.
 
     Returns:
         The cameras of the video, those of the rectified image that 2D labels refer to, and how
@@ -70,14 +62,17 @@ def load_cameras(
     """
     lens = read_lens(calibration, where, take_name)
     hint = "compare the calibration with that of another take, or set dataset.ego=false"
-    field = (RECORDED_SIZE, MAX_ANGLE, MAX_RESIDUAL)
+    field = (RECORDED_SIZE, MAX_ANGLE, options.max_aria_lens_px)
     matrix, coefficients, residual = fit_fisheye624(str(calibration), lens, *field, hint=hint)
-    size = (448, 448) if small else RECORDED_SIZE
-    matrix = resize_intrinsics(matrix, RECORDED_SIZE, size)
-    frames, poses = frames_and_poses(entry, where)
+    size = (448, 448) if options.video == "448" else RECORDED_SIZE
+    matrix = geometry.resize_intrinsics(matrix, RECORDED_SIZE, size)
+    frames, poses = geometry.poses_by_frame(where, entry["camera_extrinsics"])
+    pose = {"world_to_camera": poses, "unit": "m"}
     video = {"intrinsics": matrix, "distortion": coefficients, "size": size}
-    rectified = moving_cameras(where, frames, **poses, intrinsics=entry["camera_intrinsics"])
-    return moving_cameras(where, frames, **poses, **video), rectified, residual
+    rectified = geometry.moving_cameras(
+        where, frames, **pose, intrinsics=entry["camera_intrinsics"]
+    )
+    return geometry.moving_cameras(where, frames, **pose, **video), rectified, residual
 
 
 def read_lens(calibration: Path | None, where: str, take_name: str) -> np.ndarray:

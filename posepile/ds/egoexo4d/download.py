@@ -1,58 +1,42 @@
 """Selective download through the official ``egoexo`` program: what it costs, what is here.
 
-All of Ego-Exo4D is 38 TB; poses need a small part. The download runs twice: labels and
-metadata first, then, with ``takes.json`` at hand, the videos of the chosen takes. The program
-skips files that are there with the right size, so that a second run goes on where the first
-stopped.
+All of Ego-Exo4D is 38 TB; poses need a small part. The download runs several times: labels and
+metadata first, then, with ``takes.json`` at hand, the videos of the chosen takes, then parts of
+their captures. The program skips files that are there with the right size, so that a second run
+goes on where the first stopped.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from posepile.acquire.manifests import Bucket, Request, plan_requests
-from posepile.acquire.programs import AWS_KEY_TROUBLE, fetch_by_program
+from posepile.acquire.release import ProgramOptions, read_release
 from posepile.ds.egoexo4d import takes
-from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.errors import UsageError
 
-# Published size of every part in GB, for estimates without manifests.
-PART_GB = {
-    **{"metadata": 0.046, "annotations": 10.5, "takes": 10_553, "captures": 43.6},
-    **{"take_trajectory": 509.5, "take_vrs_noimagestream": 995.6, "ego_pose_pseudo_gt": 138.6},
-    **{"downscaled_takes/448": 438.6, "take_eye_gaze": 3.3, "take_point_cloud": 6_165},
-    **{"take_vrs": 12_301, "capture_trajectory": 852, "capture_eye_gaze": 5.6},
-    **{"capture_point_cloud": 4_750, "features/omnivore_video": 50, "expert_commentary": 42},
-    **{"features/maws_clip_2b": 534, "take_transcription": 0.1, "take_audio": 1_057},
-}
-Part = Literal[tuple(PART_GB)]
+RELEASE = read_release(Path(__file__).with_name("release.yaml"))
+Part = Literal[tuple(RELEASE.parts)]
+EGO = (["take_vrs_noimagestream"], ["ego"])  # parts and views of the glasses
+TAKE_UID = itemgetter("take_uid")
 VIDEO_PART = {"full": "takes", "448": "downscaled_takes/448"}
 
-INSTALL = (
-    "install it with: pip install 'posepile[egoexo]' awscli   (the package ego4d brings the "
-    "program egoexo)"
-)
-RENEW = (
-    "the AWS keys are missing, wrong or expired (they live 14 days): 1. ask for new ones at "
-    "https://ego4d.dev/request/ego-exo4d with the e-mail address of your signed licence, renewal "
-    "is immediate; 2. run 'aws configure' with the keys from the mail, region and format as they "
-    "are; 3. run this step again, it goes on where it stopped"
-)
-KEY_TROUBLE = (*AWS_KEY_TROUBLE, "could not get manifests for all parts")
-LEFT_OUT = ("failed to get stats",)  # of a file's size; the program warns and still exits with 0
 
-
-class DownloadOptions(BaseModel):
+class DownloadOptions(ProgramOptions):
     """Keys below ``dataset.download:``.
 
     Attributes:
-        parts: Parts without video, downloaded whole.
-        take_parts: Further parts, downloaded for the chosen takes only: ``take_trajectory`` for
-            ``gopro_calibs.csv``, ``take_vrs_noimagestream`` for the lens of the glasses.
+        parts: Parts without video, downloaded whole; ``default`` and ``all`` are the program's
+            names for several.
+        take_parts: Further parts, downloaded for the chosen takes and their captures only:
+            ``take_trajectory`` or ``capture_trajectory`` for ``gopro_calibs.csv``,
+            ``take_vrs_noimagestream`` for the lens of the glasses.
         every: Videos of every so-manieth take of ``takes.json``; 1 = all, 0 = no videos.
         uids: Videos of exactly these takes instead.
         labelled_only: Of those only takes that ``dataset`` asks for and that have pose labels
@@ -62,27 +46,24 @@ class DownloadOptions(BaseModel):
         benchmarks: Only data of these benchmarks (e.g. ``egopose``), all if empty.
         universities: Only from these, all if empty.
         release: Release of the dataset.
-        s3_profile: AWS profile with the keys.
-        workers: Parallel transfers.
-        fetch_manifests: Let ``posepile plan`` ask for missing manifests, through ``aws``. Nothing
-            but this makes it use the network.
+        s3_profile, absent, workers, fetch_manifests: As of :class:`ProgramOptions`.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    parts: list[Part] = ["metadata", "annotations", "ego_pose_pseudo_gt"]
-    take_parts: list[Part] = []
+    parts: list[Part] = Field(["metadata", "annotations", "ego_pose_pseudo_gt"])
+    take_parts: list[Part] = Field([])
     every: int = Field(5, ge=0)
-    uids: list[str] = []
+    uids: list[str] = Field([])
     labelled_only: bool = True
-    views: list[Literal["exo", "ego"]] = ["exo"]
-    splits: list[Literal["train", "val", "test"]] = []
-    benchmarks: list[str] = []
-    universities: list[str] = []
+    views: list[Literal["exo", "ego"]] = Field(["exo"])
+    splits: list[Literal["train", "val", "test"]] = Field([])
+    benchmarks: list[str] = Field([])
+    universities: list[str] = Field([])
     release: str = "v2"
-    s3_profile: str = "default"
-    workers: int = Field(15, ge=1)
-    fetch_manifests: bool = False
+
+    @field_validator("parts", "take_parts", mode="before")
+    @classmethod
+    def _spelled_out(cls, value: Any) -> Any:
+        return RELEASE.spelled_out(value)
 
     @field_validator("uids")
     @classmethod
@@ -99,35 +80,68 @@ def label_request(options: Any) -> Request:
     return Request(options.download.parts, filters=filters)
 
 
-def video_request(root: Path, options: Any) -> Request | None:
-    """Returns videos (and parts per take) of the chosen takes; None if none are wanted."""
-    uids, filters = choose_takes(root, options), label_request(options).filters
-    of_ego = (["take_vrs_noimagestream"], ["ego"]) if options.ego else ([], [])
-    parts = [VIDEO_PART[options.video], *options.download.take_parts, *of_ego[0]]
-    views = list(dict.fromkeys([*options.download.views, *of_ego[1]]))
-    unique = list(dict.fromkeys(parts))
-    return Request(unique, uids, filters | {"views": views}) if uids else None
+def take_requests(root: Path, options: Any) -> list[Request]:
+    """Returns videos and parts of the chosen takes, and parts of their captures.
+
+    The program knows captures, which several takes are cut from, by ids of their own.
+    """
+    wanted, (parts, views) = options.download, EGO if options.ego else ([], [])
+    parts = dict.fromkeys([VIDEO_PART[options.video], *wanted.take_parts, *parts])
+    views = list(dict.fromkeys([*wanted.views, *views]))
+    filters = label_request(options).filters | {"views": views}
+    chosen, every = choose_takes(root, options), takes.read_takes(root)
+    requests = []
+    for level, uid_of in (("take", TAKE_UID), ("capture", takes.capture_uid)):
+        of_level = [p for p in parts if p.startswith("capture") == (level == "capture")]
+        uids = list(dict.fromkeys(filter(None, map(uid_of, chosen))))
+        total = len(set(map(uid_of, every))), f"{level}s"
+        requests += [Request(of_level, uids, filters, *total)] if uids and of_level else []
+    return requests
 
 
-def choose_takes(root: Path, options: Any) -> list[str]:
-    """Returns uids of the takes whose videos are wanted, in the order of ``takes.json``.
+def choose_takes(root: Path, options: Any) -> list[dict]:
+    """Returns the entries of takes whose videos are wanted, in the order of ``takes.json``.
 
     Raises:
         UsageError: A uid that is not in ``takes.json``.
     """
-    wanted, known = options.download, [take["take_uid"] for take in takes.read_takes(root)]
-    unknown = sorted(set(wanted.uids) - set(known))
+    wanted, known = options.download, takes.read_takes(root)
+    unknown = sorted(set(wanted.uids) - {take["take_uid"] for take in known})
     if unknown:
         raise UsageError(f"dataset.download.uids: {unknown[0]} is not in {root}/takes.json")
     if wanted.uids:
-        return [uid for uid in known if uid in wanted.uids]
+        return [take for take in known if take["take_uid"] in wanted.uids]
     chosen, split_of = known[:: wanted.every] if wanted.every else [], takes.split_of_takes(root)
     if wanted.splits:
-        chosen = [uid for uid in chosen if split_of.get(uid) in wanted.splits]
+        chosen = [take for take in chosen if split_of.get(take["take_uid"]) in wanted.splits]
     if chosen and wanted.labelled_only:
         labelled = {take.entry["take_uid"] for take in takes.labelled_takes(root, options)}
-        chosen = [uid for uid in chosen if uid in labelled]
+        chosen = [take for take in chosen if take["take_uid"] in labelled]
     return chosen
+
+
+def expectation(root: Path, options: Any) -> Callable[[str, str | None], list[str]]:
+    """Returns what tells, for a part and the id of a take or capture, where one of its files is.
+
+    These are globs below the root; none where nothing is known of the part.
+    """
+    entries = [] if missing_metadata(root) else takes.read_takes(root)
+    entry_of = {uid(e): e for uid in (TAKE_UID, takes.capture_uid) for e in entries}
+
+    def expected(part: str, uid: str | None) -> list[str]:
+        if uid is None:
+            return RELEASE.expected(part, {"take": "takes/*", "capture": "captures/*"}, {})
+        take, schools = entry_of[uid], options.download.universities
+        if schools and take.get("university_name") not in schools:
+            return []
+        if part == VIDEO_PART[options.video]:
+            views = {*options.download.views, "ego"}  # others than asked for are not listed
+            videos = (v for c, v in takes.videos(root, take, options) if takes.view_of(c) in views)
+            return [str(video.relative_to(root)) for video in videos]
+        folders = {"take": take["root_dir"], "capture": takes.capture_dir(take)}
+        return RELEASE.expected(part, folders, take)
+
+    return expected
 
 
 def missing_metadata(root: Path) -> list[Path]:
@@ -137,72 +151,68 @@ def missing_metadata(root: Path) -> list[Path]:
 
 
 def download(root: Path, options: Any) -> list[str]:
-    """Fetches labels first, then the videos of the chosen takes.
+    """Fetches labels first, then the videos of the chosen takes; looks at what has arrived.
 
     Raises:
-        WorkError: The program is missing, the keys do not work, or files could not be fetched.
+        WorkError: The program is missing, the keys do not work, or files have not arrived.
     """
     root.mkdir(parents=True, exist_ok=True)
-    run_egoexo(root, label_request(options), options.download)
-    request = video_request(root, options)
-    if request is None:
-        return [f"labels are in {root}; dataset.download asks for no videos"]
-    run_egoexo(root, request, options.download)
-    return [f"labels and the videos of {len(request.uids or ())} takes are in {root}"]
+    absent = fetch(root, label_request(options), options)
+    if missing_metadata(root):
+        RELEASE.refuse(absent)
+    requests = take_requests(root, options)
+    for request in requests:
+        absent += fetch(root, request, options)
+    if options.download.absent == "error":
+        RELEASE.refuse(absent, accept="dataset.download.absent=report")
+    if not requests:
+        return [f"labels are in {root}; dataset.download asks for no videos", *absent]
+    n, but = len(requests[0].uids or ()), ", but for this:" if absent else ""
+    return [f"labels and the videos of {n} takes are in {root}{but}", *absent]
 
 
-def run_egoexo(root: Path, request: Request, wanted: DownloadOptions) -> None:
-    """Calls ``egoexo`` for a request."""
-    call = ["egoexo", "-o", str(root), "--parts", *request.parts]
+def fetch(root: Path, request: Request, options: Any) -> list[str]:
+    """Calls ``egoexo`` for a request; returns what has not arrived all the same."""
+    wanted, call = options.download, ["-o", str(root), "--parts", *request.parts]
     for flag, values in {"uids": request.uids, **request.filters}.items():
         call += [f"--{flag}", *values] if values else []
     call += ["--release", wanted.release, "--s3_profile", wanted.s3_profile]
     call += ["--num_workers", str(wanted.workers), "-y"]
-    signs = {"key_trouble": KEY_TROUBLE, "left_out": LEFT_OUT}
-    fetch_by_program(call, install=INSTALL, renew=RENEW, **signs)
+    expected = expectation(root, options)
+    return RELEASE.fetch(root, bucket(root, wanted), request, call, expected)
 
 
 def plan(root: Path, options: Any) -> list[str]:
     """Returns what the download would fetch, by the manifests where they can be had."""
-    wanted, requests, n_takes = options.download, [label_request(options)], 0
-    lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else INSTALL}"]
+    wanted, requests = options.download, [label_request(options)]
+    lines = [f"Program: {'egoexo is installed' if shutil.which('egoexo') else RELEASE.install}"]
     missing = missing_metadata(root)
     if not missing:
-        n_takes = len(takes.read_takes(root))
-        requests += filter(None, [video_request(root, options)])
+        requests += take_requests(root, options)
     elif wanted.every or wanted.uids:
         share = 1 / wanted.every if wanted.every else 0
-        gigabytes = PART_GB[VIDEO_PART[options.video]] * share
+        gigabytes = RELEASE.parts[VIDEO_PART[options.video]].gigabytes * share
         lines += [
             f"Videos are planned once the labels are there ({missing[0]} is missing).",
             f"  at most {gigabytes:,.0f} GB for {share:.0%} of all takes; about half of the takes "
             "have pose labels",
         ]
-    return lines + plan_requests(root, bucket(root, wanted), requests, n_takes, "takes")
+    return lines + plan_requests(root, bucket(root, wanted), requests)
 
 
 def bucket(root: Path, wanted: DownloadOptions) -> Bucket:
     """Returns where the manifests are."""
-    return Bucket(
-        url=f"s3://ego4d-consortium-sharing/egoexo-public/{wanted.release}",
-        folder=root / "manifests" / wanted.release,
-        gigabytes=PART_GB,
-        profile=wanted.s3_profile if wanted.fetch_manifests else None,
-        install=INSTALL,
-        renew=RENEW,
-        more="--set dataset.download.fetch_manifests=true asks for missing manifests through aws, "
-        "with your keys (else no network is used)",
-    )
+    return RELEASE.bucket(root, wanted.release, wanted)
 
 
 def doctor(root: Path, options: Any) -> list[str]:
     """Returns problems of the files on disk, one per line."""
     if missing_metadata(root):  # said by the comparison with the expected layout
-        return [] if shutil.which("egoexo") else [f"the program egoexo is missing: {INSTALL}"]
+        missing = [f"the program egoexo is missing: {RELEASE.install}"]
+        return [] if shutil.which("egoexo") else missing
     problems = []
     found = [t for t in takes.labelled_takes(root, options) if not t.entry.get("is_dropped")]
-    unposed = sum(take.camera_pose is None for take in found)
-    if unposed:
+    if unposed := sum(take.camera_pose is None for take in found):
         problems.append(f"{unposed} takes have labels but no camera_pose: they give no example")
     views = [(camera, files) for take in found for camera, files in take.views.items()]
     n_videos = len(views) + sum(len(take.absent) for take in found)
@@ -210,9 +220,8 @@ def doctor(root: Path, options: Any) -> list[str]:
         problems.append("no take has pose labels: download annotations and ego_pose_pseudo_gt")
     elif not views:
         problems.append(f"none of the {n_videos} videos with labels is here; see posepile plan")
-    ego = (files for camera, files in views if camera.endswith(RGB_STREAM))
-    uncalibrated = sum("calibration" not in files for files in ego)
-    if uncalibrated:
+    ego = (files for camera, files in views if takes.view_of(camera) == "ego")
+    if uncalibrated := sum("calibration" not in files for files in ego):
         problems.append(
             f"{uncalibrated} videos of the glasses have no factory calibration: download "
             "take_vrs_noimagestream or set dataset.ego=false"

@@ -13,10 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from posepile.ds.egoexo4d import aria, cameras, takes, tracks
-from posepile.ds.egoexo4d.annotations import EDGES, JOINT_NAMES, merge_labels, read_labels
+from posepile.ds.egoexo4d import annotations, aria, cameras, takes, tracks
 from posepile.ds.egoexo4d.download import DownloadOptions, coverage, doctor, download, plan
-from posepile.geometry.pictures import check_median_projection
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, Video
 from posepile.shapes.units import unit_files, view_units
@@ -25,7 +23,7 @@ __all__ = ["SPEC", "Options", "calibrate", "doctor", "download", "list_units", "
 
 SPEC = DatasetSpec(
     name="egoexo4d",
-    joint_info=JointInfo(list(JOINT_NAMES), EDGES),
+    joint_info=JointInfo(list(annotations.JOINT_NAMES), annotations.EDGES),
     image_dir="egoexo4d_downscaled",
     world_up=(0, 0, 1),
     citation='grauman2023ego: Grauman et al., "Ego-Exo4D: Understanding Skilled Human Activity '
@@ -40,17 +38,26 @@ class Options(BaseModel):
     Attributes:
         subjects: Ids of the participants whose takes to pack (``participant_uid`` of
             ``takes.json``); None = all.
-        parts: Which labels to read; a take with only one of them is used all the same.
+        parts: Which labels to read; a take with only one of them is used all the same (with
+            hands alone, in the view of the glasses).
         labels: Label sources to read.
         prefer: Whose joints are taken where both sources have the body (or a hand) in a frame.
-        min_joints: Fewest joints a frame needs, valid and inside the image.
+        min_joints: Fewest joints a frame needs, valid and inside the image; seen by a GoPro,
+            fewest body joints, since hands alone make no box of a person.
         video: ``full`` 3840x2160 videos or the copies with a short side of ``448`` pixels.
         ego: Also make examples from the glasses' RGB camera.
         test: Also pack images and cameras of the test split, which has no labels.
         test_stride: Every so-manieth frame of a test video is taken.
         bouldering: Include bouldering takes; the benchmark's own code leaves them out.
-        max_reprojection_px: A video whose 2D labels lie further than this from the projected 3D
-            labels in the median (pixels of the undistorted full-size image) is refused.
+        max_reprojection_px: A video is refused if the 2D labels of one source, of the body or of
+            one hand, lie further than this from the projected 3D labels in the median (pixels of
+            the undistorted full-size image; of the glasses, of the rectified one).
+        max_calibs_difference: How far the released focal lengths and distortion may be from
+            ``gopro_calibs.csv``, relative, …
+        max_calibs_degrees: … and how far the pose, degrees …
+        max_calibs_mm: … and millimetres.
+        max_aria_lens_px: How far the camera that crops are taken through may be from the lens of
+            the glasses (pixels of the 1408 image).
         frame_count: What to do if a video has more or fewer frames than ``takes.json`` says:
             refuse it, or report it and use the frames there are.
         download: What to download.
@@ -69,6 +76,10 @@ class Options(BaseModel):
     test_stride: int = Field(30, ge=1)
     bouldering: bool = False
     max_reprojection_px: float = Field(40.0, gt=0)
+    max_calibs_difference: float = Field(1e-3, gt=0)
+    max_calibs_degrees: float = Field(0.1, gt=0)
+    max_calibs_mm: float = Field(10.0, gt=0)
+    max_aria_lens_px: float = Field(0.3, gt=0)
     frame_count: Literal["strict", "report"] = "strict"
     # Says nothing about results, so it stays out of the key that they are stored under.
     download: DownloadOptions = Field(default_factory=DownloadOptions, exclude=True)
@@ -139,9 +150,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         return [sequence]
 
     key = view.removesuffix(f"_{aria.RGB_STREAM}")
-    labels = [read_labels(path, key) for path in files["labels"]]
-    frames, coords = merge_labels(labels)
-    for file in labels:
+    labels = {path: annotations.read_labels(path, key) for path in files["labels"]}
+    frames, coords = annotations.merge_labels([*labels.values()])
+    for file in labels.values():
         dropped.update(file.dropped)
     if is_test:
         if not take["n_frames"]:
@@ -153,18 +164,14 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     if key not in entries:
         dropped["camera is not localized in camera_pose"] += len(frames)
         return [sequence]
-    source = entries[key], files.get("calibration"), where, options.video == "448"
+    source = entries[key], files.get("calibration"), where
     if is_ego:
-        sequence.camera, undistorted, fit = aria.load_cameras(*source, take["name"])
+        sequence.camera, undistorted, fit = aria.load_cameras(*source, take["name"], options)
         sequence.checks["aria_lens_fit_px"] = fit
     else:
-        sequence.camera, undistorted = cameras.load_cameras(*source, key)
-    if labels:
-        pairs = zip(*((file.frames, file.coords, file.image) for file in labels), strict=True)
-        hint = "raise dataset.max_reprojection_px or exclude the take"
-        given = (*map(np.concatenate, pairs), options.max_reprojection_px)
-        off = check_median_projection(where, undistorted, *given, hint=hint)
-        sequence.checks |= {} if off is None else {"reprojection_px": off}
+        sequence.camera, undistorted = cameras.load_cameras(*source, key, options)
+    limit = options.max_reprojection_px
+    sequence.checks |= annotations.check_labels(labels, key, undistorted, limit)
     if is_test:
         glasses = aria.read_glasses(files["camera_pose"])[0] if aria.aria_key(entries) else {}
         track = tracks.prediction_track(frames, sequence.camera, glasses, dropped)

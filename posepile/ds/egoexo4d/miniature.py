@@ -27,9 +27,9 @@ TAKES = {  # split, task, cameras, where along the motion the wearer is in each 
 }
 UIDS = {name: f"0a1f0c5e-3b52-4f0e-8d0a-{i:012d}" for i, name in enumerate(TAKES)}
 # In REPAIR frame 3 is as frame 2, and so no example; frame 5 is as frame 4, but has the ankles
-# again that all labels of frame 4 lack. In DANCE frame 5 has too few joints. Of test every
-# thirtieth frame is packed.
-KEPT = {REPAIR: [0, 1, 2, 4, 5, 6, 7], DANCE: [1, 4], COOK: [0]}
+# again that all labels of frame 4 lack; of frame 6 only hands are known. In DANCE frame 5 has too
+# few joints. Of test every thirtieth frame is packed.
+KEPT = {REPAIR: [0, 1, 2, 4, 5, 7], DANCE: [1, 4], COOK: [0]}
 ARIA_FRAME_WITHOUT_POSE = 5
 
 # What files call the 61 joints, and what the actor calls them; neck and pelvis are never known.

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posepile.ds.egoexo4d.annotations import AGAIN
+from posepile.ds.egoexo4d.annotations import AGAIN, LABEL_FOLDERS
 from posepile.ds.egoexo4d.aria import RGB_STREAM
 from posepile.files import presence
+from posepile.formats.keys import by_key
 from posepile.formats.text_files import read_json
 from posepile.recipe import SPLITS, chosen_subjects
 
 TAKE = {"take_uid": str, "take_name": str, "root_dir": str, "*": None}
 # Not cameras of their own: previews, a copy of the best view, and a phone without aligned video.
 PSEUDO_CAMERAS = ("collage", "best_exo", "mobile", "moblie", "ego_preview")
-LABEL_FOLDERS = {"manual": "annotation", "automatic": "automatic"}
 SCENARIOS = {  # by the first digit of the task
     **{"1": "Cooking", "2": "Health", "3": "Campsite", "4": "Bike repair", "5": "Music"},
     **{"6": "Basketball", "7": "Bouldering", "8": "Soccer", "9": "Dance"},
@@ -49,9 +49,13 @@ def read_takes(root: Path) -> list[dict]:
     """Returns the entries of ``takes.json``.
 
     Raises:
-        CorruptInput: Not a list of takes with the keys that everything else is found by.
+        CorruptInput: Not a list of takes, or two of one id or name.
     """
-    return read_json(root / "takes.json", [TAKE], hint="download metadata again; " + AGAIN)
+    path, hint = root / "takes.json", "download metadata again; " + AGAIN
+    takes = read_json(path, [TAKE], hint=hint)
+    for key in ("take_uid", "take_name"):
+        by_key(((t[key], f"[{i}]", t) for i, t in enumerate(takes)), path, key, hint=hint)
+    return takes
 
 
 def split_of_takes(root: Path) -> dict[str, str]:
@@ -101,6 +105,23 @@ def participant(entry: dict) -> str | None:
     return None if number is None else str(number)
 
 
+def capture_uid(entry: dict) -> str | None:
+    """Returns the id of the capture that a take is cut from, None where it is not said."""
+    return entry.get("capture_uid") or (entry.get("capture") or {}).get("capture_uid")
+
+
+def capture_dir(entry: dict) -> str:
+    """Returns the folder of the capture below the root, empty where it is not said."""
+    capture = entry.get("capture") or {}
+    name = capture.get("capture_name")
+    return capture.get("root_dir") or (f"captures/{name}" if name else "")
+
+
+def view_of(camera: str) -> str:
+    """Returns ``ego`` for a camera of the glasses, else ``exo``."""
+    return "ego" if camera.endswith(RGB_STREAM) else "exo"
+
+
 def n_frames(entry: dict) -> int | None:
     """Returns frames of the aligned videos; the end of the synchronized range is exclusive."""
     start, end = entry.get("timesync_start_idx"), entry.get("timesync_end_idx")
@@ -127,7 +148,8 @@ def videos(root: Path, entry: dict, options: Any) -> Iterator[tuple[str, Path]]:
         is_aria = "aria" in camera
         if camera.lower() in PSEUDO_CAMERAS or (camera in worn and not is_aria):
             continue
-        for stream, video in sorted(streams.items() if isinstance(streams, dict) else ()):
+        there = streams.items() if isinstance(streams, dict) else ()
+        for stream, video in sorted((stream, video) for stream, video in there if video):
             path = video.get("relative_path")
             is_rgb = RGB_STREAM == video.get("stream_id") or stream == "rgb"
             if not path or video.get("is_collage") or (is_aria and not (options.ego and is_rgb)):
@@ -151,17 +173,13 @@ def calibration_file(
     The latter is a JSON of the benchmark's collection, or the VRS recording of the take, with or
     without image streams.
     """
-    take_dir, capture = root / entry["root_dir"], entry.get("capture") or {}
-    if camera.endswith(RGB_STREAM):
+    take_dir = root / entry["root_dir"]
+    if view_of(camera) == "ego":
         key, name = camera.removesuffix(f"_{RGB_STREAM}"), f"{entry['take_name']}.json"
         collection = root / "aria_calib_json"
         files = [collection / "takes" / name, collection / name]
         files += [take_dir / f"{key}_noimagestreams.vrs", take_dir / f"{key}.vrs"]
     else:
-        folders = [take_dir]
-        if capture.get("root_dir") or capture.get("capture_name"):
-            folders.append(
-                root / (capture.get("root_dir") or f"captures/{capture['capture_name']}")
-            )
-        files = [folder / "trajectory" / "gopro_calibs.csv" for folder in folders]
+        folders = [entry["root_dir"], *filter(None, [capture_dir(entry)])]
+        files = [root / folder / "trajectory" / "gopro_calibs.csv" for folder in folders]
     return next(filter(here, files), None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posepile.ds.egoexo4d.annotations import JOINT_NAMES
+from posepile.ds.egoexo4d.annotations import JOINT_NAMES, PARTS
 from posepile.ds.egoexo4d.aria import MAX_ANGLE
 from posepile.geometry.pictures import box_of_points, inside, project
 from posepile.recipe import Track
@@ -26,8 +26,9 @@ def labelled_track(
 ) -> Track:
     """Returns the frames with enough joints in the image; the others are counted in ``dropped``.
 
-    The box is that of the projected joints, 5 % larger and clipped to the image. In the ego view,
-    where much of the body is outside the image, only the joints inside it count for the box.
+    The box is that of the projected joints, 5 % larger and clipped to the image. Hands alone make
+    no box of a person. In the ego view, where much of the body is outside the image, only the
+    joints inside it count for the box, and of the wearer there may be no more than hands.
     Selection compares joints in the frame of the camera.
 
     Args:
@@ -35,7 +36,7 @@ def labelled_track(
         coords: ``[n, 61, 3]`` world millimetres.
         camera: The camera, or cameras by frame.
         dropped: Counter to add to.
-        min_joints: Fewest joints, valid and inside the image.
+        min_joints: Fewest joints, valid and inside the image; seen by a GoPro, fewest of the body.
     """
     is_ego, n = callable(camera), len(frames)
     kept, boxes, motion = np.zeros(n, bool), np.zeros((n, 4), np.float32), np.zeros_like(coords)
@@ -51,6 +52,8 @@ def labelled_track(
             dropped[f"fewer than {min_joints} joints"] += 1
         elif seen.sum() < min_joints:
             dropped[f"fewer than {min_joints} joints in the image"] += 1
+        elif not is_ego and seen[PARTS["body"]].sum() < min_joints:
+            dropped[f"no box of the person: fewer than {min_joints} body joints in the image"] += 1
         else:
             kept[k] = True
             boxes[k] = box_of_points(points[seen] if is_ego else points, size, BOX_EXPANSION)

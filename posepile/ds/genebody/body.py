@@ -66,8 +66,7 @@ def read_body(who: Performer, frame: int, options: Options) -> Body:
         if n not in (6, 12, 45):
             raise CorruptInput(path, f"{key} has {n} numbers; expected 45 (or 6, 12: PCA)")
         if n < 45 and hands is None:
-            reason = f"hand pose of {n} PCA numbers needs the SMPL-X model file"
-            return Body({}, points, reason)
+            return Body({}, points, f"hand pose of {n} PCA numbers needs the SMPL-X model file")
     further = {"scale": scale, "kid_factor": 0.0}
     further["hands_mean_included"] = hands is not None or not add_mean
     parameters = parameters_of_fit(
@@ -89,10 +88,15 @@ def read_bodies(who: Performer, options: Options) -> tuple[dict[int, Body], Coun
     return bodies, dropped
 
 
-def world_joints(who: Performer, bodies: list[Body]) -> tuple[np.ndarray | None, dict[str, float]]:
+def world_joints(
+    who: Performer, bodies: list[Body], limit: float
+) -> tuple[np.ndarray | None, dict[str, float]]:
     """Returns the joints ``[n, 55, 3]`` in mm, float32, None if there are none; and residuals.
 
     These are the mean distance between model and stored key points, where both exist.
+
+    Raises:
+        CorruptInput: That is above the limit, or key points are no body.
     """
     where = who.folder / "param"
     known = [k for k, body in enumerate(bodies) if body.keypoints is not None]
@@ -112,8 +116,14 @@ def world_joints(who: Performer, bodies: list[Body]) -> tuple[np.ndarray | None,
         raise CorruptInput(where, f"frames differ in their number of components: {e}") from e
     joints = body_joints("smplx", who.gender, moving, models_root=who.models_root)
     joints = joints * np.float32(1000)
-    off = np.linalg.norm(joints[known] - stored, axis=-1) if known else None
-    return joints, {} if off is None else {"keypoints_mm": float(off.mean())}
+    if not known:
+        return joints, {}
+    off = float(np.linalg.norm(joints[known] - stored, axis=-1).mean())
+    if off > limit:
+        found = f"keypoints3d lie {off:.1f} mm (mean) from the model's joints"
+        hint = "set dataset.gender to what fits, or raise dataset.max_keypoints_mm"
+        raise CorruptInput(where, f"{found}; expected at most {limit:g}", hint=hint)
+    return joints, {"keypoints_mm": off}
 
 
 def mesh_residual(who: Performer, frame: int, body: Body, options: Options) -> float:

@@ -13,15 +13,11 @@ import numpy as np
 import rlemasklib
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
+from posepile.bodies.models import lacking_models
+from posepile.ds.genebody import subjects
 from posepile.ds.genebody.body import mesh_residual, read_bodies, read_body, world_joints
 from posepile.ds.genebody.cameras import read_cameras
-from posepile.ds.genebody.subjects import (
-    Options,
-    Performer,
-    find_gaps,
-    find_performer,
-    list_performers,
-)
+from posepile.ds.genebody.subjects import Options, Performer
 from posepile.errors import CorruptInput, PosePileError
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
@@ -41,6 +37,7 @@ SPEC = DatasetSpec(
     licence="GeneBody release agreement (non-commercial research, no redistribution)",
 )
 BODY = slice(22)  # joints before jaw, eyes and fingers, which stick out of mattes
+NO_MEAN = "hands lack the mean pose, since the SMPL-X file was not found"
 JOINT_SOURCES = {
     "model": "SMPL-X forward pass",
     "keypoints": "keypoints3d of the parameter files",
@@ -50,7 +47,7 @@ JOINT_SOURCES = {
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per subject and view, with every file it will read."""
-    for who in list_performers(root, options):
+    for who in subjects.list_performers(root, options):
         if not who.views:
             raise CorruptInput(
                 who.folder / "image", "no camera folders", hint="extract the archive"
@@ -66,7 +63,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns all annotations of one subject in one view; masks are read when they are needed."""
-    who = find_performer(root, unit.split, unit.args["name"], options)
+    who = subjects.find_performer(root, unit.split, unit.args["name"], options)
     view = who.views[unit.args["view"]]
     cameras, _ = read_cameras(who.folder / "annots.npy", list(who.views))
     camera = cameras.get(unit.args["view"])
@@ -79,13 +76,15 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     dropped["parameters without any picture"] = len(who.params) - len(who.frames)
     dropped["image without parameters"] = len(view.images.keys() - who.params.keys())
     frames = list(bodies)
-    joints, residuals = world_joints(who, list(bodies.values()))
+    checks = {}
+    for frame in [f for f in frames if f in who.meshes][:1]:
+        checks["mesh_mm"] = mesh_residual(who, frame, bodies[frame], options)
+    joints, residuals = world_joints(who, list(bodies.values()), options.max_keypoints_mm)
+    checks |= residuals
     if joints is None and options.joints in ("model", "keypoints"):
-        raise CorruptInput(
-            who.folder / "param",
-            f"holds no {options.joints} for dataset.joints={options.joints}",
-            hint="use dataset.joints=none and select.method=none for parameters only",
-        )
+        found = f"holds no {options.joints} for dataset.joints={options.joints}"
+        hint = "use dataset.joints=none and select.method=none for parameters only"
+        raise CorruptInput(who.folder / "param", found, hint=hint)
     # `unusable` keeps what is absent from being opened.
     paths = tuple(view.images.get(f, who.folder / "absent") for f in frames)
     track = Track(
@@ -95,19 +94,17 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         mask=lambda k: view.mask(frames[k]),
         parameters=lambda k: bodies[frames[k]].parameters,
         unusable=lambda k: view.why_not(frames[k]),
+        note=NO_MEAN if who.model is None and options.hand_mean == "add" else "",
     )
     if joints is not None:
-        residuals["joints_outside_mask"] = joints_outside_mask(
+        checks["joints_outside_mask"] = joints_outside_mask(
             who.folder / "mask" / unit.args["view"],
             track,
             camera,
             options.max_outside_mask,
             joints=BODY,
-            hint="download annots.npy and param of the same, current release; the limit is "
-            "dataset.max_outside_mask",
+            hint="download annots.npy and param of one release, or raise dataset.max_outside_mask",
         )
-    for frame in [f for f in frames if f in who.meshes][:1]:
-        residuals["mesh_mm"] = mesh_residual(who, frame, bodies[frame], options)
     sequence = view_sequence(
         unit,
         Stills(paths),
@@ -116,7 +113,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         image_name=lambda k, _: paths[k].relative_to(who.folder.parent).as_posix(),
         scene="studio",
         dropped=dropped,
-        checks=residuals,
+        checks=checks,
     )
     return [sequence]
 
@@ -136,45 +133,42 @@ def describe(who: Performer, options: Options) -> Iterator[str]:
         frames = {*meshes[:1], *meshes[len(meshes) // 2 :][:1], *meshes[-1:]} or who.frames[:1]
         bodies = {f: read_body(who, f, options) for f in frames}
         if who.joints == "keypoints" and any(b.keypoints is None for b in bodies.values()):
-            yield (
-                f"{name}: no body model at hand and no keypoints3d in the parameter files: "
-                "parameters only, which needs select.method=none"
-            )
+            lost = "no body model at hand and no keypoints3d in the parameter files"
+            yield f"{name}: {lost}: parameters only, which needs select.method=none"
         if who.meshes:
             worst = max(mesh_residual(who, f, body, options) for f, body in bodies.items())
-            yield (
-                f"{name}: SMPL-X ({who.gender}) agrees with {len(bodies)} published meshes to "
-                f"{worst:.3f} mm"
-            )
+            fit = f"SMPL-X ({who.gender}) agrees with {len(bodies)} published meshes"
+            yield f"{name}: {fit} to {worst:.3f} mm"
     except PosePileError as e:
         yield f"problem: {e}"
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
     """Nothing is derived; says where joints come from and how well meshes and cameras fit."""
-    performers = list_performers(root, options)
+    performers = subjects.list_performers(root, options)
     sources = Counter(JOINT_SOURCES[who.joints] for who in performers)
     used = ", ".join(f"{n} x {source}" for source, n in sorted(sources.items()))
     lines = [line for who in performers for line in describe(who, options)]
-    return [f"world joints of {len(performers)} subjects: {used}", *lines]
+    return [f"world joints of {len(performers)} subjects: {used}", *lines, *plan(root, options)]
+
+
+def plan(root: Path, options: Options) -> list[str]:
+    """Returns what the body model is needed for and where it belongs, if it is not there."""
+    if options.hand_mean == "none" and options.joints in ("keypoints", "none"):
+        return []
+    genders = ("female", "male") if options.gender == "map" else (options.gender,)
+    lost = "and kid_template.npy hand poses lack the mean, and joints come from keypoints3d"
+    return lacking_models("smplx", genders, root, lost, models_root=options.body_models)
 
 
 def doctor(root: Path, options: Options) -> list[str]:
     """Returns problems that the list of expected files cannot express."""
     try:
-        performers = list_performers(root, options)
+        performers = subjects.list_performers(root, options)
     except PosePileError as e:
         return [str(e)]
     problems = []
     for who in performers:
         problems += [line for line in describe(who, options) if line.startswith("problem:")]
-        problems += find_gaps(who)
-    lacking = {who.gender for who in performers if who.model is None and who.joints != "none"}
-    if lacking:
-        problems.append(
-            f"SMPL-X model files not found for: {', '.join(sorted(lacking))}; put SMPLX_*.npz "
-            f"and kid_template.npy into {root / 'body_models' / 'smplx'} (or set "
-            "dataset.body_models or SMPLFITTER_BODY_MODELS); without them joints come from "
-            "keypoints3d and hand poses lack the mean hand"
-        )
-    return problems
+        problems += subjects.find_gaps(who)
+    return problems + plan(root, options)

@@ -19,7 +19,14 @@ import cv2
 import numpy as np
 
 from posepile.miniature import actor, rig, writers
-from posepile.miniature.bodies import JOINT_NAMES, make_model, write_body_models
+from posepile.miniature.bodies import (
+    JOINT_NAMES,
+    SEEDS,
+    make_model,
+    smplx_fit,
+    whole_pose,
+    write_body_models,
+)
 from posepile.miniature.pickled import tensor, write_object_npy
 from posepile.miniature.shoot import Actor, Backdrop, Picture, shoot
 from posepile.miniature.skeleton import make_figure
@@ -27,7 +34,6 @@ from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, wri
 
 SIZE = (1024, 1224)  # half of the real 2048 x 2448
 FIGURE = make_figure(JOINT_NAMES["smplx"])
-SEEDS = {"male": 2, "female": 3}  # of the body models
 N_VERTICES = 440
 LENS = np.array([-0.16, 0.05, 0.001, -0.0015, 0.01])
 OLD_UNIT = 2.87
@@ -127,7 +133,6 @@ def write_bodies(
     betas = rng.normal(0, 0.4, 10).astype(np.float32)
     at = (0, 150 * scale, 0)  # of the pelvis; y points down
     motion = actor.move(len(frames), int(rng.integers(1000)), up="-y", at=at, turned=15)
-    mean = np.concatenate([model["hands_meanl"], model["hands_meanr"]]).reshape(30, 3)
     everything = []
     for i, frame in enumerate(frames):
         pose = actor.body_rotvecs(motion, i, 55).astype(np.float32)
@@ -135,20 +140,12 @@ def write_bodies(
         pose[25:] = rng.normal(0, 0.1, (30, 3))
         transl = (motion.positions[i] / 1000 / scale + (0, 0.22, -0.02)).astype(np.float32)
         expression = rng.normal(0, 0.5, 10).astype(np.float32)
-        posed = pose.astype(float)
-        posed[25:] += mean
-        joints, vertices = (
-            x * scale for x in actor.pose_body(model, posed, betas, transl, expression)
-        )
+        posed = actor.pose_body(model, whole_pose(model, pose), betas, transl, expression)
+        joints, vertices = (points * scale for points in posed)
         everything.append(joints * 1000)
         if (folder.name, frame) == ("dannier", 51):
             continue
-        parts = {
-            "global_orient": pose[0], "body_pose": pose[1:22], "betas": betas, "transl": transl,
-            "expression": expression, "jaw_pose": pose[22], "leye_pose": pose[23],
-            "reye_pose": pose[24], "left_hand_pose": pose[25:40], "right_hand_pose": pose[40:],
-        }  # fmt: skip
-        smplx = {key: np.ascontiguousarray(value).reshape(1, -1) for key, value in parts.items()}
+        smplx = smplx_fit(pose, betas, transl, expression)
         if folder.name == "zhuna2":
             smplx["left_hand_pose"] = smplx["left_hand_pose"].reshape(15, 3)
         if (folder.name, frame) == ("dannier", 46):

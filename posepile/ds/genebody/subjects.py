@@ -16,6 +16,7 @@ from posepile.errors import UsageError, WorkError
 from posepile.files import names_in
 from posepile.formats.arrays import read_npy
 from posepile.formats.folders import files_by_number
+from posepile.formats.keys import by_key
 from posepile.formats.yaml_files import read_yaml
 from posepile.imaging.masks import MaskedStills, person_rule
 from posepile.recipe import CHOOSES_UNITS, chosen_subjects
@@ -38,6 +39,8 @@ class Options(BaseModel):
         gender: ``map``: per performer; or one body model for all.
         hand_mean: ``add`` the model's mean hand to the stored hand poses, or ``none``.
         max_mesh_error_mm: Largest tolerated vertex distance between recomputed and published mesh.
+        max_keypoints_mm: Largest tolerated mean distance between the model's joints and the stored
+            key points.
         max_outside_mask: Largest tolerated share of body joints projecting outside the mask.
     """
 
@@ -50,6 +53,7 @@ class Options(BaseModel):
     gender: Literal["map", "male", "female", "neutral"] = "map"
     hand_mean: Literal["add", "none"] = "add"
     max_mesh_error_mm: float = Field(5.0, gt=0)
+    max_keypoints_mm: float = Field(50.0, gt=0)
     max_outside_mask: float = Field(0.4, ge=0, le=1)
 
     @field_validator("max_outside_mask")
@@ -138,7 +142,8 @@ def list_performers(root: Path, options: Options) -> list[Performer]:
     places = [root / part / SPLIT_FILE for part in PARTS.values()]
     path = next((p for p in places if SPLIT_FILE in names_in(p.parent)), places[0])
     split = read_npy(path, {"train": [str], "test": [str]}, hint=f"put {SPLIT_FILE} there")
-    known = {name: part for part in parts for name in split[part]}
+    listed = ((n, f"{part}[{i}]", part) for part in parts for i, n in enumerate(split[part]))
+    known = by_key(listed, path, "performer")
     chosen = chosen_subjects(options.subjects, known)
     found = [(part, name) for name, part in known.items() if name in chosen]
     there = {part: names_in(root / PARTS[part]) for part in parts}

@@ -45,33 +45,30 @@ def build(root: Path, seed: int = 0) -> None:
     for subject, split, name, in_poses, where, n, offset in TAKES:
         motion = actor.move(max(where) + 1, int(rng.integers(99)), at=(100, 0, 950), turned=20)
         joints = actor.pose_skeleton(motion, RAW)[list(where)]
-        told, poses = joints[:n] + np.array([offset, 0, 0]), root / subject / "MyPoseFeatures"
+        told, folder = joints[:n] + np.array([offset, 0, 0]), root / subject
         pose = {"Pose": np.float32(told).reshape(1, n, 96)}
-        writers.write_cdf(poses / "D3_Positions" / f"{in_poses}.cdf", pose)
-        kept = list(range(0, n, 5 if split == "train" else 64))
-        if split == "train":
-            kept = [kept[k] for k in truth.frames_kept(joints[kept][:, KEPT])]
+        writers.write_cdf(folder / f"MyPoseFeatures/D3_Positions/{in_poses}.cdf", pose)
+        kept = truth.frames_kept(joints[:, KEPT], among=range(0, n, 5))
+        kept = kept if split == "train" else range(0, n, 64)
         lengths[subject, name] = [len(where) - k for k in (2, 0, 0, 2)] + [4 * n + 3]
-        for c, (camera_id, height) in enumerate(CAMERAS.items()):
+        for c, (view, height) in enumerate(CAMERAS.items()):
             camera = make_camera(height, lenses[c], outer[c, int(subject[1:]) - 1])
-            start, shots = 31 * len(sequences), []
-            for i in range(lengths[subject, name][c]):
-                person, same = shoot.Actor(joints[i, KEPT], FIGURE), i and where[i] == where[i - 1]
-                new = not same and shoot.shoot(backdrops[c], camera, [person], start + i)
-                shots.append(new or shots[-1])
-            file, masks = f"{name}.{camera_id}", np.empty((1, n), object)
-            video.write_video(root / subject / "Videos" / f"{file}.mp4", shots, 50)
-            for i in range(n):  # the box goes where the pelvis goes
-                box = np.reshape(shots[i].people[0].box(), (2, 2)) + 0.5
+            file, start = f"{name}.{view}", 31 * len(sequences)
+            seen = joints[: lengths[subject, name][c], KEPT]
+            shots = shoot.shoot_frames(backdrops[c], camera, seen, FIGURE, start)
+            video.write_video(folder / f"Videos/{file}.mp4", shots, 50)
+            pose = {"Pose": np.float32(camera.project(told)).reshape(1, n, 64)}
+            writers.write_cdf(folder / f"MyPoseFeatures/D2_Positions/{in_poses}.{view}.cdf", pose)
+            boxes = np.empty((1, n), object)
+            for i in range(n):  # a box goes where the pelvis goes; it is stored as a mask
                 here, there = joints[i, 0], told[i, 0]
-                box = (box - camera.project(here)) * camera.depth(here) / camera.depth(there)
-                (left, top), (right, bottom) = np.round(box + camera.project(there)).astype(int)
-                masks[0, i] = np.zeros((height, 1000), np.uint8)
-                masks[0, i][top:bottom, left:right] = 1
-            boxes = root / subject / "MySegmentsMat" / "ground_truth_bb" / f"{file}.mat"
-            writers.write_mat73(boxes, {"Masks": masks})
-            pose = {"Pose": np.float32(devkit_points(camera, lenses[c], told)).reshape(1, n, 64)}
-            writers.write_cdf(poses / "D2_Positions" / f"{in_poses}.{camera_id}.cdf", pose)
+                box = np.reshape(shots[i].people[0].box(), (2, 2)) + 0.5 - camera.project(here)
+                box = box * camera.depth(here) / camera.depth(there) + camera.project(there)
+                (left, top), (right, bottom) = np.round(box).astype(int)
+                boxes[0, i] = np.zeros((height, 1000), np.uint8)
+                boxes[0, i][top:bottom, left:right] = 1
+            place = folder / "MySegmentsMat" / "ground_truth_bb"
+            writers.write_mat73(place / f"{file}.mat", {"Masks": boxes})
             if split:
                 expected = truth.SequenceTruth(split, [(k, 0) for k in kept], start)
                 sequences[f"{subject}/Images/{file}"] = expected
@@ -81,20 +78,12 @@ def build(root: Path, seed: int = 0) -> None:
 
 
 def make_camera(height: int, lens: np.ndarray, outer: np.ndarray) -> rig.RigCamera:
-    """Returns a camera from its numbers in the metadata."""
+    """Returns a camera from its numbers in the metadata; its lens is nearly OpenCV's."""
     fx, fy, cx, cy, k1, k2, k3, p1, p2 = lens
     x, y, z = (actor.matrix(turn) for turn in np.diag(outer[:3]))
     matrix, t = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), -x @ y @ z @ outer[3:]
-    return rig.RigCamera((1000, height), matrix, x @ y @ z, t, (k1, k2, p1, p2, k3))
-
-
-def devkit_points(camera: rig.RigCamera, lens: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Returns pixels by the devkit's projection, which is nearly OpenCV's."""
-    fx, fy, cx, cy, k1, k2, k3, p1, p2 = lens
-    x, y, z = np.moveaxis(joints @ camera.rotation.T + camera.translation, -1, 0)
-    x, y, r2 = x / z, y / z, (x**2 + y**2) / z**2
-    g = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3 + p1 * y + p2 * x
-    return np.stack([fx * (x * g + p2 * r2) + cx, fy * (y * g + p1 * r2) + cy], axis=-1)
+    pose, distortion = (x @ y @ z, t), (k1, k2, p1, p2, k3)
+    return rig.RigCamera((1000, height), matrix, *pose, distortion, half_tangential=True)
 
 
 def write_metadata(path: Path, w0: list, lengths: dict) -> None:
@@ -111,9 +100,8 @@ def write_metadata(path: Path, w0: list, lengths: dict) -> None:
     tall = {"S4", "S7", "S10"}
     sizes = [[f"{1002 if s in tall else h} 1000" for h in CAMERAS.values()] for s in subjects]
     mapping += [["", "", *subjects], ["", "", *(f"[{';'.join(size)}]" for size in sizes)]]
-    tables = {"mapping": mapping, "frames": frames}
-    tables = [(k, [("tr", [("td", c) for c in row]) for row in v]) for k, v in tables.items()]
-    cameras = ("dbcameras", [("index2id", [("td", camera_id) for camera_id in CAMERAS])])
+    tables = writers.xml_table("mapping", mapping), writers.xml_table("frames", frames)
+    cameras = ("dbcameras", [("index2id", [("td", view) for view in CAMERAS])])
     actions = ("actionnames", [("td", action.split(":")[0]) for action in ACTIONS])
     numbers = ("w0", f"[{' '.join(repr(float(v)) for v in w0)}]")
     writers.write_xml(path, ("a", [*tables, numbers, cameras, actions]))

@@ -22,6 +22,7 @@ from posepile.files import names_in
 from posepile.formats.arrays import read_npz
 from posepile.formats.derived import derived_folder, work_folder
 from posepile.formats.folders import files_by_number
+from posepile.formats.keys import by_key
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
@@ -39,18 +40,15 @@ BODY_FILE = {"fpsType": OneOf("hd_29_97"), "bodies": [BODY]}
 # Folders of the body files below the recording: archives differ, and so do ways to unpack them.
 BODY_FOLDERS = (".", "hd", "hdPose3d_stage1_coco19", "hdPose3d_stage1_coco19/hd")
 BODIES = {"frames": Array("n", dtype=int), "bodies": Array("n", 19, 4)}
-BODIES |= {"lost": Array("k", dtype=str), "n_files": int}
-PACKING = 2  # raised when pack_bodies writes something else
+BODIES |= {"lost": Array("k", dtype=str), "n_files": int, "n_absent": int}
+PACKING = 3  # raised when pack_bodies writes something else
 View = Annotated[int, Field(ge=0, le=30)]
 SIZE = (1920, 1080)
 CAMERA = {"resolution": [OneOf(*SIZE)], "K": Array(3, 3), "distCoef": Array(5)}
 CAMERA |= {"R": Array(3, 3), "t": Array(3, 1, squeezed=True)}
-PELVIS, HIPS = 2, [6, 12]  # among the raw joints
-ORDER = [0, 1, *range(3, 19), PELVIS]
-MIN_CONFIDENCE = 0.1  # a joint must have more
-MIN_JOINTS = 6  # known, and again inside the picture
-MAX_PELVIS_MM = 1.0  # from the middle of the hips
-UNREADABLE = "body file unreadable, one frame lost"
+PELVIS, HIPS, ORDER = 2, [6, 12], [0, 1, *range(3, 19), 2]  # among the raw joints
+MIN_CONFIDENCE, MIN_JOINTS = 0.1, 6  # a joint must have more; known, and again in the picture
+UNREADABLE, ABSENT = "body file unreadable, one frame lost", "no body file for this frame"
 FEW_JOINTS = f"fewer than {MIN_JOINTS} joints known"
 
 SPEC = DatasetSpec(
@@ -75,6 +73,7 @@ class Options(BaseModel):
         sequences: Globs over recordings, e.g. ``*_haggling*``; None = all that are in place.
         views: HD cameras, 0 to 30; None = all.
         max_unreadable: Share of body files that may be unreadable; one always may.
+        max_pelvis_mm: How far the pelvis may be from the middle of the hips, but in 1 % of poses.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -82,6 +81,7 @@ class Options(BaseModel):
     sequences: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     views: list[View] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     max_unreadable: float = Field(0.01, ge=0, le=1)
+    max_pelvis_mm: float = Field(1.0, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
@@ -116,20 +116,20 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         text += f"expected at most {options.max_unreadable:.1%}"
         hint = "extract the archive again, or raise dataset.max_unreadable"
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
-    tracks, n_few, pelvis_mm = load_people(files["bodies"], re.sub(r"^\d+_|\d+$", "", name))
-    video = Video(files["video"], size=SIZE)
+    tracks, n_few, pelvis_mm = load_people(files["bodies"], name, options.max_pelvis_mm)
     camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
-    told = {"dropped": {UNREADABLE: len(lost), FEW_JOINTS: n_few}, "scene": "studio"}
-    told |= {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
+    told = {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
+    told["dropped"] = {UNREADABLE: len(lost), ABSENT: stored["n_absent"], FEW_JOINTS: n_few}
+    told["scene"], video = "studio", Video(files["video"], size=SIZE)
     return [view_sequence(unit, video, camera, tracks, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
     """Returns the body files of a recording in order of their frames."""
-    for place in (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS):
-        if found := files_by_number(place, r"body3DScene_(\d{8})\.json"):
-            return list(found.values())
-    return []
+    places = (folder / "hdPose3d_stage1_coco19" / inner for inner in BODY_FOLDERS)
+    found = (files_by_number(place, r"body3DScene_(\d{8})\.json") for place in places)
+    named = sorted((k, file, file) for files in found for k, file in files.items())
+    return list(by_key(named, folder, "frame").values())
 
 
 def pack_bodies(files: list[Path], folder: Path) -> None:
@@ -144,12 +144,13 @@ def pack_bodies(files: list[Path], folder: Path) -> None:
         frames += [int(file.stem[-8:])] * len(found)
         bodies += [body["joints19"] for body in found]
     arrays = {"frames": np.array(frames, int), "bodies": np.reshape(bodies, (-1, 19, 4))}
-    arrays |= {"lost": np.array(lost, str), "n_files": len(files)}
+    span = int(files[-1].stem[-8:]) - int(files[0].stem[-8:]) + 1
+    arrays |= {"lost": np.array(lost, str), "n_files": len(files), "n_absent": span - len(files)}
     np.savez(folder / "bodies.npz", **arrays)
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
-def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
+def load_people(path: Path, name: str, limit: float) -> tuple[list[Track], int, float]:
     """Returns tracks, how many bodies have too few joints, and how far a pelvis is off at most.
 
     The ids in the files are no identities: people are told apart by where they are.
@@ -161,15 +162,14 @@ def load_people(path: Path, activity: str) -> tuple[list[Track], int, float]:
     missing[:, PELVIS] |= missing[:, HIPS].any(axis=1)
     coords[missing] = np.nan
     off = np.linalg.norm(coords[:, PELVIS] - coords[:, HIPS].mean(axis=1), axis=-1)
-    off = off[np.isfinite(off)]
-    if (off > MAX_PELVIS_MM).sum() > 0.01 * len(off):
-        text = f"the pelvis is not in the middle of the hips (up to {off.max():.0f} mm off)"
-        raise CorruptInput(path, text, hint="the recipe assumes another order of joints")
+    if (off > limit).sum() > 0.01 * np.isfinite(off).sum():
+        text = f"the pelvis is not in the middle of the hips (up to {np.nanmax(off):.0f} mm off)"
+        raise CorruptInput(path, text, hint="another order of joints? dataset.max_pelvis_mm")
     frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
     tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
     for track in tracks:
-        track.activity = activity
-    return tracks, int((~enough).sum()), float(off.max(initial=0))
+        track.activity = re.sub(r"^\d+_|\d+$", "", name)
+    return tracks, int((~enough).sum()), float(np.nanmax(off, initial=0))
 
 
 def load_camera(path: Path, node: int) -> deltacamera.Camera:

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.bodies.checks import check_bones
 from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, global_rotations
-from posepile.bodies.models import body_joints, find_body_model, models_below
+from posepile.bodies.models import body_joints, find_body_model, lacking_models, models_below
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.errors import CorruptInput
 from posepile.files import names_in
+from posepile.formats.folders import names_like
 from posepile.formats.matlab_files import read_mat
 from posepile.formats.schema import Array
 from posepile.geometry.cameras import make_camera
@@ -37,8 +38,6 @@ SIZE = (320, 240)
 # pictures' edge.
 REFLECTION = np.array([[0.0, 0, -1], [0, 1, 0], [-1, 0, 0]])
 FOCAL, PRINCIPAL = 600.0, (160.0, 120.0)
-MAX_PROJECTION_PX = 0.75  # joints2D are rounded to integers
-MAX_BONE_MM = 1.0
 GENDERS = ("female", "male")
 INFO = {  # metres, radians; T frames
     "joints2D": Array(2, 24, "T", squeezed=True),
@@ -75,6 +74,8 @@ class Options(BaseModel):
     Attributes:
         splits: Splits to pack; val is a part of test.
         runs: Of 0, 1, 2: they differ in how far the clips of a motion overlap (50, 70, 30 %).
+        max_projection_px: How far joints may project from joints2D, which are rounded to integers.
+        max_bone_mm: How far bones may change, and be off from where the pose puts them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -83,6 +84,8 @@ class Options(BaseModel):
         ["train", "val", "test"], min_length=1, json_schema_extra=CHOOSES_UNITS
     )
     runs: list[Literal[0, 1, 2]] = Field([0, 1, 2], min_length=1, json_schema_extra=CHOOSES_UNITS)
+    max_projection_px: float = Field(0.75, gt=0)
+    max_bone_mm: float = Field(1.0, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
@@ -92,10 +95,9 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         for run in options.runs:
             folder = base / split / f"run{run}"
             for motion in sorted(names_in(folder)):
-                there = names_in(folder / motion)
-                clips = sorted(n.removesuffix("_info.mat") for n in there if "_info.mat" in n)
+                clips = names_like(folder / motion, r"(\w+)_info\.mat").values()
                 files = {
-                    kind: [folder / motion / f"{clip}{kind}" for clip in clips]
+                    kind: [folder / motion / f"{clip}{kind}" for (clip,) in clips]
                     for kind in (".mp4", "_info.mat", "_segm.mat")
                 }
                 if clips:
@@ -106,13 +108,17 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the clips of a sequence of motion."""
     files = unit_files(unit)
     clips = zip(files[".mp4"], files["_info.mat"], files["_segm.mat"], strict=True)
-    return [load_clip(unit, *paths, models_below(root)) for paths in clips]
+    return [load_clip(unit, paths, models_below(root), options) for paths in clips]
 
 
-def load_clip(
-    unit: Unit, video: Path, info_file: Path, masks_file: Path, models: Path | None
-) -> Sequence:
-    """Returns one clip."""
+def plan(root: Path, options: Options) -> list[str]:
+    """Returns what the body model is needed for and where it belongs, if it is not there."""
+    return lacking_models("smpl", GENDERS, root, "there are no body parameters")
+
+
+def load_clip(unit: Unit, paths: tuple, models: Path | None, options: Options) -> Sequence:
+    """Returns one clip of which video, annotations and masks are given."""
+    video, info_file, masks_file = paths
     info = read_mat(info_file, INFO)
     gender = int(info["gender"][0, 0])
     if gender not in (0, 1) or (info["gender"] != gender).any():
@@ -136,28 +142,22 @@ def load_clip(
     pose = info["pose"].T.reshape(n, 24, 3)
     zrot, root = euler_matrix("z", info["zrot"][:, 0]), rotvec_matrix(pose[:, 0])
     pose[:, 0] = matrix_rotvec(euler_matrix("x", 90, degrees=True) @ zrot @ root)
-    bones = check_bones(
-        info_file,
-        coords[known],
-        global_rotations(pose, SMPL_PARENTS)[known],
-        "smpl",
-        max_stretch=MAX_BONE_MM / 1000,
-        max_off=MAX_BONE_MM / 1000,
-    )
-    checks = {
-        "projection_px": check_projection(
-            info_file, camera, 1000 * coords[known], stored[known], MAX_PROJECTION_PX
-        ),
-        "bone_mm": 1000 * max(bones),
-    }
+    most, px = options.max_bone_mm / 1000, options.max_projection_px
+    turns = global_rotations(pose, SMPL_PARENTS)[known]
+    bones = check_bones(info_file, coords[known], turns, "smpl", max_stretch=most, max_off=most)
+    off = check_projection(info_file, camera, 1000 * coords[known], stored[known], px)
+    checks = {"projection_px": off, "bone_mm": 1000 * max(bones)}
     world = np.where(known[:, None, None], 1000 * coords, np.nan)[:, PELVIS_LAST]
+    body = GENDERS[gender], info["shape"].T, pose, coords, models
+    parameters = body_of(info_file, *body)
     person = Track(
         np.arange(n),
         world_coords=world.astype(np.float32),
         bbox=Rows(range(n), lambda k: box_of_mask(read_masks(masks_file, n)[k])),
         mask=lambda k: rlemasklib.encode(read_masks(masks_file, n)[k]),
-        parameters=body_of(info_file, GENDERS[gender], info["shape"].T, pose, coords, models),
+        parameters=parameters,
         unusable=lambda k: None if read_masks(masks_file, n)[k].any() else "empty mask",
+        note="" if parameters else "no body parameters, since the SMPL file was not found",
     )
     clip = f"{unit.id}/{video.stem}"
     return view_sequence(

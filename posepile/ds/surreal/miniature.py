@@ -35,8 +35,7 @@ def build(root: Path, seed: int = 0) -> None:
         name = f"{motion}_c{number:04d}"
         info, joints, camera = make_clip(n, gender, rng)
         backdrop, start = shoot.Backdrop(SIZE, seed + c), 20 * c
-        people = [shoot.Actor(1000 * j[ORDER], FIGURE) for j in joints]
-        shots = [shoot.shoot(backdrop, camera, [p], start + i) for i, p in enumerate(people)]
+        shots = shoot.shoot_frames(backdrop, camera, 1000 * joints[:, ORDER], FIGURE, start)
         kept = [] if wrong == "zeros" else truth.frames_kept(1000 * joints)
         if wrong == "zeros":
             info |= {key: np.zeros_like(info[key]) for key in ("joints2D", "joints3D")}

@@ -23,12 +23,14 @@ from posepile.bodies.joints import SMPLH_JOINT_NAMES, SMPLH_PARENTS, global_rota
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.ds.synthego import splice
 from posepile.errors import CorruptInput
-from posepile.formats.schema import Array, OneOf
+from posepile.formats.keys import by_key
+from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import moving_cameras
 from posepile.geometry.pictures import box_of_points, check_projection, inside
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.shapes.multiview import view_sequence
 
 SIZE = (1280, 720)
 EYES = ("L", "R")  # of the stereo camera
@@ -59,8 +61,7 @@ METADATA = {  # metres and pixels
     "cameras": {f"camera_{eye}": CAMERA | {"resolution": OneOf([*SIZE])} for eye in EYES},
     "landmarks": {
         "3D_world": Array(54, 3),
-        **{f"3D_camera_{eye}": Array(54, 3) for eye in EYES},
-        **{f"2D_camera_{eye}": Array(54, 2, finite=False) for eye in EYES},
+        **{f"{n}D_camera_{e}": Array(54, n, finite=n == 3) for n in (2, 3) for e in EYES},
     },
 }
 Digit = Annotated[int, Field(ge=0, le=9)]
@@ -75,6 +76,7 @@ class Options(BaseModel):
         identities_per_unit: Width of the range of identity numbers that makes one unit of work.
         max_reprojection_px: Largest difference allowed between our projection and the file's.
         max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
+        max_bone_mm: How far the length of a bone may change between poses of an identity.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -84,6 +86,7 @@ class Options(BaseModel):
     identities_per_unit: int = Field(30, ge=1)
     max_reprojection_px: float = Field(0.5, gt=0)
     max_pose_mm: float = Field(20.0, gt=0)
+    max_bone_mm: float = Field(1.0, gt=0)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
@@ -110,12 +113,15 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 def group_by_identity(paths: list[Path]) -> dict[int, dict[int, Path]]:
     """Returns identity number -> pose number -> metadata file, in order of the numbers."""
-    groups: dict[int, dict[int, Path]] = defaultdict(dict)
-    for path in sorted(paths, key=lambda p: p.name):
+    found = []
+    for path in paths:
         m = re.fullmatch(r"metadata_(\d+)_(\d+)\.json", path.name)
-        if not m or int(m[2]) in groups[int(m[1])]:
-            raise CorruptInput(path, "expected names metadata_<identity>_<pose>.json, each once")
-        groups[int(m[1])][int(m[2])] = path
+        if not m:
+            raise CorruptInput(path, "expected a name metadata_<identity>_<pose>.json")
+        found.append(((int(m[1]), int(m[2])), path, path))
+    groups: dict[int, dict[int, Path]] = defaultdict(dict)
+    for key, path in sorted(by_key(found, "SynthEgo", "identity and pose").items()):
+        groups[key[0]][key[1]] = path
     return groups
 
 
@@ -127,25 +133,34 @@ def image_path(metadata: Path, eye: str) -> Path:
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence per identity and eye; frame = pose number in the file name."""
     sequences, towards_head = [], []
-    for identity, paths in group_by_identity([root / p for p in unit.args["metadata"]]).items():
-        data = stack([read_json(path, METADATA) for path in paths.values()])
+    for identity, files in group_by_identity([root / p for p in unit.args["metadata"]]).items():
+        read = {k: read_json(path, METADATA | {"pose": [None]}) for k, path in files.items()}
+        paths = {k: path for k, path in files.items() if not splice.is_mirrored(read[k]["pose"])}
+        lost = Counter({splice.MIRRORED: len(files) - len(paths)})
+        if not paths:
+            empty, name = (unit, Stills(()), None, []), f"{identity:07d}/"
+            sequences += [view_sequence(*empty, id=name + eye, dropped=lost) for eye in EYES]
+            continue
+        for k, path in paths.items():
+            read[k]["pose"] = check(read[k]["pose"], METADATA["pose"], path, "pose")
+        data = stack([read[k] for k in paths])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
-        where, limit = f"{root}, identity {identity}, mm", options.max_pose_mm
-        stretch, off = check_bones(
-            where, points[:, :52], rotations, "smplh", max_stretch=1.0, max_off=limit
-        )
+        limits = {"max_stretch": options.max_bone_mm, "max_off": options.max_pose_mm}
+        body = f"{root}, identity {identity}, mm", points[:, :52], rotations, "smplh"
+        stretch, off = check_bones(*body, **limits)
         eyes = find_eyes(points, rotations)
         joints = points[:, [*range(52), *(eyes or (52, 53))]].astype(np.float32)
         joints[:, 52:] *= 1 if eyes else np.nan
         checks = {"bone_length_mm": stretch, "pose_mm": off, "eyes_missing": float(not eyes)}
         for eye in EYES:
             sequence = make_sequence(f"{identity:07d}/{eye}", paths, data, joints, options)
-            sequence.split = unit.split
+            sequence.split, sequence.dropped = unit.split, sequence.dropped + lost
             sequence.checks |= checks
             sequences.append(sequence)
         towards_head.append(points[:, NECK] - points[:, ANKLES].mean(axis=1))
-    check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
+    if towards_head:
+        check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
     return sequences
 
 
@@ -196,13 +211,11 @@ def make_sequence(
     # The frame index is the pose number, so that it stays the same where some files are absent;
     # a place without a file repeats the first one and is never read.
     shown = [image_path(paths.get(k, paths[frames[0]]), eye) for k in range(frames[-1] + 1)]
+    track = Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)
+    few = {f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}
     return Sequence(
-        id=name,
-        split="train",
-        frames=Stills(tuple(shown)),
-        camera=cameras,
-        tracks=[Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)],
+        *(name, "train", Stills(tuple(shown)), cameras, [track]),
         image_name=lambda frame, person: f"{identity}/{shown[frame].name}",
-        dropped=+Counter({f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}),
+        dropped=+Counter(few),
         checks={"reprojection_px": off},
     )

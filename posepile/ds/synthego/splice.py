@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posepile.bodies.amass import read_amass
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import write_atomically
+from posepile.files import files_below, write_atomically
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array, check
 from posepile.formats.text_files import read_json
@@ -26,6 +26,7 @@ PARTS = {
 }
 REFERENCE = rf"({'|'.join(PARTS)})[^/]*/Data/moshpp_fits_SMPL/(.+)\.[^./]*_(\d+)_(\d+)"
 HANDS = "manoposesv10/mano_poses_v1_0/handsOnly_REGISTRATIONS_r_lm___POSES___{}.npy"
+MIRRORED = "mirrored pose: nothing public says what is mirrored"
 # A quick look at finished files: 52 rows of numbers, and the file ends like a whole one
 SPLICED = re.compile(
     rb'"pose"\s*:\s*\[\s*(\[[\s\d.,eE+-]*\]\s*,?\s*){52}\](?=\s*[,}]).*\}\s*\Z', re.DOTALL
@@ -37,7 +38,7 @@ load_hands = lru_cache(maxsize=2)(lambda file: read_npy(file, Array("n", 45)))
 
 def find_metadata(root: Path) -> list[Path]:
     """Returns all metadata files; whether the zip parts hold a sub-folder is not documented."""
-    return sorted((root / "SynthEgo").rglob("metadata_*.json"))
+    return files_below(root / "SynthEgo", "**/metadata_*.json")
 
 
 def splice_tree(root: Path) -> Counter:
@@ -51,7 +52,7 @@ def splice_tree(root: Path) -> Counter:
     counts, failed = Counter(), []
     for path in find_metadata(root):
         try:
-            counts["spliced" if splice_file(path, root) else "complete already"] += 1
+            counts[splice_file(path, root)] += 1
         except CorruptInput as e:
             failed.append(f"{path.name}: {e}")
     if failed or not counts:
@@ -61,19 +62,27 @@ def splice_tree(root: Path) -> Counter:
     return counts
 
 
-def splice_file(path: Path, root: Path) -> bool:
-    """Splices one metadata file in place; returns whether it had to be changed."""
+def splice_file(path: Path, root: Path) -> str:
+    """Splices one metadata file in place, if need be; returns what became of it."""
     if SPLICED.search(path.read_bytes()):
-        return False
+        return "complete already"
     metadata = read_json(path, {"pose": [(list, str)], "*": None})
     rows = list(metadata["pose"])
+    if is_mirrored(rows):
+        return f"left out: {MIRRORED}"
     for first, last in ((1, 22), (22, 37), (37, 52)):  # each looked at through its first row
         if len(rows) > first and isinstance(rows[first], str):
             rows_of = body_rows if first == 1 else hand_rows
             rows[first:last] = rows_of(rows[first], root, path, "L" if first == 22 else "R")
     check(rows, Array(52, 3), path, "pose")
     write_atomically(path, json.dumps({**metadata, "pose": rows}, indent=4).encode())
-    return True
+    return "spliced"
+
+
+def is_mirrored(rows: list) -> bool:
+    """Returns whether the body reference among the rows of a pose has the mirror flag."""
+    match = re.fullmatch(REFERENCE, str(rows[1])) if len(rows) > 1 else None
+    return match is not None and int(match[4]) == 1
 
 
 def body_rows(reference: str, root: Path, path: Path, _: str) -> list[list[float]]:

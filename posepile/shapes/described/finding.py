@@ -52,7 +52,7 @@ def find_clips(root: Path, layout: Layout) -> tuple[list[Clip], list[str]]:
     clips = [Clip(*key, tuple(sorted(views))) for key, views in sorted(found.items())]
     problems += [
         f"{base}: clip {clip.id} has the views {list(clip.views)}, expected "
-        f"{sorted(layout.views)}; complete or remove it, or correct views"
+        f"{sorted(layout.views)}; complete it, correct views, or move it out of the tree"
         for clip in clips
         if set(clip.views) != set(layout.views)
     ]

@@ -79,6 +79,7 @@ def make_sequence(
                 parameters=data.parameters and (lambda k: data.parameters(int(kept[k]))),
                 activity=[activity[t] for t in kept],
                 unusable=lambda k: unusable.get(int(kept[k])),
+                note="" if data.parameters else f"body parameters: {data.parameters_note}",
             )
         ],
         image_name=lambda frame, person: f"{data.clip.id}/v{view}/{frame:06d}.jpg",

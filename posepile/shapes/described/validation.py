@@ -149,7 +149,7 @@ def _counts_agree(root: Path, layout: Layout, data: ClipData, findings: Findings
         listed = ", ".join(f"{k}: {n}" for k, n in counts.items())
         findings.problems.append(
             f"{clip.id}: frame counts differ ({listed}); set fps, pose.fps or "
-            "frame_index_base in the layout right, or remove the clip"
+            "frame_index_base in the layout right, or move the clip out of the tree"
         )
     return same
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posepile.miniature import actor, rig, writers
-from posepile.miniature.shoot import Actor, Backdrop, shoot
+from posepile.miniature.shoot import Backdrop, shoot_frames
 from posepile.miniature.skeleton import make_figure
 from posepile.miniature.truth import SequenceTruth, frames_kept, make_truth, write_truth
 from posepile.miniature.video import write_video
@@ -53,10 +53,7 @@ def build(root: Path, seed: int = 0) -> None:
         writers.write_npy(root / take / JOINTS, joints / MM_PER_UNIT)
         for name, camera in cameras.items():
             start = 17 * len(sequences)  # every video has other numbers drawn in it
-            pictures = [
-                shoot(backdrop, camera, [Actor(pose, FIGURE)], start + frame)
-                for frame, pose in enumerate(joints)
-            ]
+            pictures = shoot_frames(backdrop, camera, joints, FIGURE, start)
             write_video(root / take / f"{name}{VIDEO}", pictures, 25)
             kept = [(frame, 0) for frame in frames_kept(joints)]
             sequences[f"{take}/{name}"] = SequenceTruth(split, kept, start)

@@ -1,0 +1,115 @@
+"""Entries of raw files by what they are called; none may be there twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from posepile.errors import CorruptInput
+from posepile.files import names_in
+
+
+def by_key(
+    entries: Iterable[tuple[Hashable, Any, Any]],
+    file: str | os.PathLike,
+    what: str,
+    *,
+    hint: str | None = None,
+) -> dict[Any, Any]:
+    """Returns values by their keys, in order; two of one key are refused, with both places.
+
+    A plain dictionary would silently keep the last.
+
+    >>> by_key([(7, "a_7.png", "first"), (8, "a_8.png", "second")], "images", "frame")
+    {7: 'first', 8: 'second'}
+    >>> by_key([(7, "a_7.png", "first"), (7, "a_007.png", "second")], "images", "frame")
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: images: frame 7: found at a_7.png and at a_007.png; expected once
+
+    Args:
+        entries: (key, place in the file, value).
+        file: File or folder that the places are in, for the message.
+        what: What a key is called there, e.g. ``image id``.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: Two entries have one key.
+    """
+    values: dict = {}
+    places: dict = {}
+    for key, place, value in entries:
+        if key in values:
+            name = " ".join(map(str, key)) if isinstance(key, tuple) else key
+            raise CorruptInput(
+                file,
+                f"{what} {name}: found at {places[key]} and at {place}; expected once",
+                hint=hint,
+            )
+        values[key], places[key] = value, place
+    return values
+
+
+def by_number(entries: Mapping[str, Any], file: str | os.PathLike, what: str) -> dict[int, Any]:
+    """Returns the entries of a JSON object by the decimal numbers that are its keys.
+
+    >>> by_number({"0": "first", "7": "second"}, "poses.json", "frame")
+    {0: 'first', 7: 'second'}
+
+    Args:
+        entries: The object.
+        file: For messages.
+        what: What a number is called, e.g. ``frame``.
+
+    Raises:
+        CorruptInput: A key is no decimal number, or two are the same one: ``0`` and ``000``.
+    """
+    wrong = next((key for key in entries if not (key.isascii() and key.isdigit())), None)
+    if wrong is not None:
+        raise CorruptInput(file, f"{what} key {wrong!r} is not a decimal number")
+    return by_key(((int(k), repr(k), value) for k, value in entries.items()), file, what)
+
+
+def by_name(folder: str | os.PathLike, key_of: Callable[[str], Any]) -> dict[Any, str]:
+    """Returns the names in a folder by what they stand for, in order; two of one are refused.
+
+    >>> for name in ("walk.cdf", "sit.cdf", "notes.txt"):
+    ...     (folder / name).touch()
+    >>> by_name(folder, lambda name: name[:-4] if name.endswith(".cdf") else None)
+    {'sit': 'sit.cdf', 'walk': 'walk.cdf'}
+
+    Args:
+        folder: The folder; if there is none, nothing is found.
+        key_of: Name -> what it stands for; None = it does not count.
+
+    Raises:
+        CorruptInput: Two names stand for the same.
+    """
+    named = ((key_of(name), name, name) for name in sorted(names_in(folder)))
+    return by_key((entry for entry in named if entry[0] is not None), folder, "file of")
+
+
+def only_one(paths: Iterable[Path], what: str) -> Path | None:
+    """Returns the one of some places at which something is; None if it is at none of them.
+
+    >>> (folder / "data").mkdir()
+    >>> only_one([folder / "data", folder / "dataset"], "the labels").name
+    'data'
+
+    Args:
+        paths: Where it may lie, as people's disks and releases differ.
+        what: What that is, for the message.
+
+    Raises:
+        CorruptInput: It is at two of them, and these are not links to the same.
+    """
+    found = [path for path in map(Path, paths) if path.name in names_in(path.parent)]
+    other = next((path for path in found[1:] if not os.path.samefile(found[0], path)), None)
+    if other is not None:
+        raise CorruptInput(
+            other,
+            f"{what}: found here and at {found[0]}; expected once",
+            hint="move the one that does not belong there out of the raw folder",
+        )
+    return found[0] if found else None

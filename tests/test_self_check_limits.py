@@ -1,0 +1,59 @@
+"""The limit of every self-check of a recipe is an option, which has an effect."""
+
+import ast
+import importlib
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from posepile.ds import dataset_names
+from posepile.errors import CorruptInput
+
+# Dataset, limit, its default, and one that the miniature is beyond; None: it fits exactly.
+LIMITS = [
+    ("agora", "max_projection_px", 1.5, 1e-9),
+    ("egoexo4d", "max_reprojection_px", 40, 1e-6),
+    ("egoexo4d", "max_calibs_difference", 1e-3, 1e-18),
+    ("egoexo4d", "max_calibs_degrees", 0.1, 1e-30),
+    ("egoexo4d", "max_calibs_mm", 10, 1e-15),
+    ("egoexo4d", "max_aria_lens_px", 0.3, 1e-3),
+    ("genebody", "max_mesh_error_mm", 5, 1e-9),
+    ("genebody", "max_keypoints_mm", 50, 1e-9),
+    ("genebody", "max_outside_mask", 0.4, None),
+    ("h36m", "max_projection_px", 0.5, 1e-9),
+    ("panoptic", "max_pelvis_mm", 1, 1e-30),
+    ("surreal", "max_projection_px", 0.75, 1e-3),
+    ("surreal", "max_bone_mm", 1, 1e-9),
+    ("synthego", "max_reprojection_px", 0.5, 1e-9),
+    ("synthego", "max_pose_mm", 20, 1e-30),
+    ("synthego", "max_bone_mm", 1, 1e-30),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "default", "tight"), LIMITS)
+def test_a_limit_is_an_option(raw_miniature, tmp_path, name, key, default, tight):
+    recipe = importlib.import_module(f"posepile.ds.{name}.main")
+    assert recipe.Options.model_fields[key].default == default
+    assert re.search(rf"^ +{key}: [A-Z…]", recipe.Options.__doc__, re.MULTILINE)
+    if tight is not None:
+        more = {"ego": True, "test": False} if name == "egoexo4d" else {}
+        options, root = recipe.Options(**{key: tight}, **more), raw_miniature(name)
+        if name == "synthego":  # its calibration changes the raw files
+            root = Path(shutil.copytree(root, tmp_path / name))
+            recipe.calibrate(root, options)
+        with pytest.raises(CorruptInput):
+            for unit in recipe.list_units(root, options):
+                recipe.load_unit(root, unit, options)
+
+
+def test_no_limit_is_a_constant_of_a_recipe():
+    found = set()
+    for name in dataset_names():
+        for path in (ROOT / "posepile" / "ds" / name).glob("*.py"):
+            nodes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign)]
+            names = [getattr(target, "id", "") for node in nodes for target in node.targets]
+            found |= {(name, n) for n in names if re.fullmatch(r"MAX_\w*(MM|PX|RESIDUAL)", n)}
+    assert not found
