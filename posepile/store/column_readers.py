@@ -9,6 +9,7 @@ import numpy as np
 
 from posepile.errors import WorkError
 from posepile.store import encoding
+from posepile.store.read_only import read_only
 
 Reader = Callable[[int], Any]
 
@@ -21,9 +22,12 @@ class Columns(dict[str, np.ndarray]):
 
     Attributes:
         n_joints: Number of joints of the skeleton, None where nothing tells.
+        write: Whether readers return copies that can be changed, or values that refuse it: then
+            numbers are views of the columns.
     """
 
     n_joints: int | None = None
+    write: bool = True
 
 
 def missing_value(dtype: np.dtype | str) -> float | int:
@@ -62,10 +66,15 @@ def fixed_reader(
     if column.ndim == 1:
         numbers = memoryview(column)
         return lambda row: numbers[row] if flags[row] & flag else None
+    if convert is not None and not flag:
+        return lambda row: convert(column[row].tolist())
+    if not columns.write:
+        views = read_only(column.view())  # and so are views of its rows
+        if flag:
+            return lambda row: views[row] if flags[row] & flag else None
+        return views.__getitem__
     if flag:
         return lambda row: column[row].copy() if flags[row] & flag else None
-    if convert is not None:
-        return lambda row: convert(column[row].tolist())
     return lambda row: column[row].copy()
 
 

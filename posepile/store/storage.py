@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from posepile.store.column_readers import (
     text_reader,
 )
 from posepile.store.coords import SparseCoords, as_compact_float, present_joints
-from posepile.store.read_only import read_only_reader
+from posepile.store.read_only import ReadOnlyDict, read_only, read_only_reader
 
 # Bits of the column ``flags`` that belong to no field.
 CAMERA_KNOWS_SHAPE = 1 << 7  # the camera carries the crop's shape
@@ -123,13 +123,9 @@ class Field:
         if value is not None:
             self.how.store(self, value, row)
 
-    def reader(self, columns: Columns, write: bool = True) -> Callable[[int], Any]:
-        """Returns a function from row number to value, one that can be changed unless told not."""
-        if isinstance(self.how, Camera):
-            return self.how.reader(self, columns, write)
-        read = self.how.reader(self, columns)
-        unchangeable = read is nothing or self.how.unchangeable
-        return read if write or unchangeable else read_only_reader(read)
+    def reader(self, columns: Columns) -> Callable[[int], Any]:
+        """Returns a function from row number to value."""
+        return self.how.reader(self, columns)
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,6 @@ class Fixed:
     dtype: str
     shape: tuple = ()
     convert: Callable[[list], Any] | None = None
-
-    @property
-    def unchangeable(self) -> bool:
-        """Whether its values cannot be changed in place: numbers and tuples of them."""
-        return not self.shape or self.convert is tuple
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -173,7 +164,6 @@ class Choice:
     """One of a few names, stored as its number."""
 
     names: tuple[str, ...]
-    unchangeable: ClassVar[bool] = True
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -196,8 +186,6 @@ class Choice:
 class Text:
     """A string, of which many rows have the same."""
 
-    unchangeable = True
-
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
         return ColumnTypes(fixed={name: ("<u4", ())}, texts=(name,))
@@ -213,8 +201,6 @@ class Text:
 
 class ImagePath:
     """A path, the folder as a text and the name as bytes of its own."""
-
-    unchangeable = True
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -244,7 +230,6 @@ class Ragged:
 
     dtype: str
     shape: tuple = ()
-    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -260,6 +245,8 @@ class Ragged:
         """Returns a function from row number to value."""
         flags, flag = memoryview(columns["flags"]), field.flag
         values_of = ragged_reader(columns, field.name)
+        if not columns.write:
+            return read_only_reader(lambda row: values_of(row) if flags[row] & flag else None)
         return lambda row: values_of(row).copy() if flags[row] & flag else None
 
 
@@ -268,7 +255,6 @@ class Extra:
     """Anything that msgpack can hold, for the few; decoded when asked for."""
 
     convert: Callable[[Any], Any] | None = None
-    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -293,7 +279,7 @@ class Extra:
             value = there[name]
             return value if convert is None else convert(value)
 
-        return read
+        return read if columns.write else read_only_reader(read)
 
 
 @dataclass(frozen=True)
@@ -301,7 +287,6 @@ class JointCoords:
     """``[J, 3]`` coordinates; in large skeletons only the joints that are there."""
 
     shape: tuple = ("J", 3)
-    unchangeable: ClassVar[bool] = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -336,7 +321,7 @@ class JointCoords:
                 return None
             return SparseCoords.of_rows((n_joints, 3), ids(row).copy(), rows(row).copy())
 
-        return read
+        return read if columns.write else read_only_reader(read)
 
 
 class Camera:
@@ -365,15 +350,17 @@ class Camera:
                 row.flags |= HAS_OTHER_SIZE
         row.flags |= field.flag
 
-    def reader(self, field: Field, columns: Columns, write: bool = True) -> Callable[[int], Any]:
-        """Returns a function from row number to value, whose arrays can be written if asked."""
+    def reader(self, field: Field, columns: Columns) -> Callable[[int], Any]:
+        """Returns a function from row number to value."""
         flags, flag, numbers = memoryview(columns["flags"]), field.flag, columns.get(field.name)
         if numbers is None:
             return nothing
         imshape = imshape_reader(columns)
         distortion_of = ragged_reader(columns, "distortion", "<f4")
         has_distortion = "distortion" in columns
-        extras = extras_reader(columns)
+        extras, write = extras_reader(columns), columns.write
+        if not write:
+            numbers = read_only(numbers.view())  # and so are views of its rows
         make = None
 
         def read(row):
@@ -392,8 +379,7 @@ class Camera:
             )
             if make is None:
                 make = cameras.camera_maker()
-            parameters = numbers[row].copy()
-            parameters.setflags(write=write)  # the arrays of the camera are views of it
+            parameters = numbers[row].copy() if write else numbers[row]
             return make(parameters, distortion, shape)
 
         return read
@@ -401,8 +387,6 @@ class Camera:
 
 class Mask:
     """An RLE mask, almost always of the size of the image."""
-
-    unchangeable = False
 
     def columns(self, name: str) -> ColumnTypes:
         """The columns it takes."""
@@ -421,6 +405,7 @@ class Mask:
         """Returns a function from row number to value."""
         flags, flag, imshape = memoryview(columns["flags"]), field.flag, imshape_reader(columns)
         counts_of, extras = ragged_reader(columns, field.name), extras_reader(columns)
+        write = columns.write
 
         def read(row):
             has = flags[row]
@@ -429,6 +414,7 @@ class Mask:
             size = list(imshape(row))
             if has & HAS_OTHER_SIZE:
                 size = extras(row).get("mask_size", size)
-            return {"size": size, "counts": counts_of(row).tobytes()}
+            mask = {"size": size, "counts": counts_of(row).tobytes()}
+            return mask if write else ReadOnlyDict(mask)
 
         return read

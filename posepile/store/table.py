@@ -42,8 +42,10 @@ class ExampleTable:
         self.readers: dict[str, Callable[[int], Any]] = {
             name: field.reader(self.columns) for name, field in FIELDS.items()
         }
+        views = Columns(self.columns)
+        views.n_joints, views.write = n_joints, False
         self.read_only: dict[str, Callable[[int], Any]] = {
-            name: field.reader(self.columns, write=False) for name, field in FIELDS.items()
+            name: field.reader(views) for name, field in FIELDS.items()
         }
         self.image_path: Callable[[int], str] = self.readers["image_path"]
         self.split: Callable[[int], str] = self.readers["split"]
