@@ -20,7 +20,7 @@ from archive_kinds_kit import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile.bodies.amass import find_amass
+from posepile.bodies.amass import find_amass, read_amass
 from posepile.ds.amarv import main, unlock
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats import babel
@@ -210,6 +210,29 @@ def test_the_password_is_made_only_where_it_is_needed(tmp_path):
     (root / "archives" / "b.7z").write_bytes(seven_zip_bytes({"CMU/b": b"2"}, "secret"))
     with pytest.raises(WorkError, match="AMASS_ROOT"):
         unlock.unlock(root, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mocap_framerate": np.array([120.0])}, None),
+        ({"mocap_framerate": np.array([[120]])}, None),
+        ({"mocap_framerate": np.array([120.0, 60.0])}, "mocap_framerate is 2 numbers"),
+        ({"mocap_framerate": np.array([])}, "mocap_framerate is 0 numbers"),
+        ({"mocap_framerate": np.array([np.nan])}, "mocap_framerate is nan"),
+        ({"betas": np.tile(np.arange(16.0), (4, 1))}, None),
+        ({"betas": np.arange(64.0).reshape(4, 16)}, r"betas of shape \(4, 16\) differ"),
+    ],
+)
+def test_a_rate_in_an_array_and_betas_per_frame(tmp_path, change, message):
+    motion = {"poses": np.zeros((4, 156)), "trans": np.zeros((4, 3)), "betas": np.arange(16.0)}
+    np.savez(tmp_path / "a.npz", **{"mocap_framerate": 120.0, **motion, **change})
+    if message is None:
+        read = read_amass(tmp_path / "a.npz")
+        assert read.framerate == 120 and read.betas.tolist() == list(range(16))
+        return
+    with pytest.raises(CorruptInput, match=message):
+        read_amass(tmp_path / "a.npz")
 
 
 def smplh_files(root):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from posepile.acquire.programs import AWS_KEY_TROUBLE
 from posepile.errors import WorkError
-from posepile.files import write_atomically
+from posepile.files import is_left_by_macos, write_atomically
 from posepile.formats.text_files import read_json
 
 _FILE = {"relative_path": str, "size?": int, "*": None}
@@ -220,6 +220,8 @@ def find_absent(
 
 def is_here(path: Path) -> bool:
     """Returns whether something has arrived: a folder, or a file that is not empty."""
+    if is_left_by_macos(path.name):
+        return False
     return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 

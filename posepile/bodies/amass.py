@@ -45,20 +45,28 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
                 )
             poses = np.asarray(f["poses"], np.float64)
             trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
-            betas = np.asarray(f["betas"], np.float64).ravel() if "betas" in keys else None
+            betas = np.asarray(f["betas"], np.float64) if "betas" in keys else np.zeros(0)
             gender = _parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
-            framerate = float(f[rate_key])
+            rates = np.ravel(np.asarray(f[rate_key], np.float64))  # a number, or an array of one
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
         raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
     if poses.ndim != 2 or poses.shape[1] != 156:
         raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
     if trans is not None and trans.shape != (len(poses), 3):
         raise CorruptInput(path, f"trans has shape {trans.shape}, expected ({len(poses)}, 3)")
-    if not (np.isfinite(framerate) and framerate > 0):
-        raise CorruptInput(path, f"mocap_framerate is {framerate}, expected a positive number")
+    if not (rates.size == 1 and np.isfinite(rates[0]) and rates[0] > 0):
+        found = rates[0] if rates.size == 1 else f"{rates.size} numbers"
+        raise CorruptInput(path, f"{rate_key} is {found}, expected a positive number")
+    rows = betas.reshape(-1, betas.shape[-1]) if betas.size else betas.reshape(1, -1)
+    if len(rows) > 1 and not (rows == rows[0]).all():
+        raise CorruptInput(
+            path,
+            f"betas of shape {betas.shape} differ from row to row; expected one shape of a body",
+            hint="the file is not of the AMASS release, which has one body per file",
+        )
     if trans is None:
         trans = np.full((len(poses), 3), np.nan)
-    return AmassMotion(poses, trans, np.zeros(0) if betas is None else betas, gender, framerate)
+    return AmassMotion(poses, trans, rows[0], gender, float(rates[0]))
 
 
 def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
