@@ -96,3 +96,8 @@ def test_ambiguous_names_are_refused(two):
     other = Pose3DDataset(JointInfo("pelv,neck"))
     with pytest.raises(UsageError, match="one and other have different joints"):
         merge_datasets({"one": two["one"], "other": other}, {"other": "one"})
+
+
+def test_datasets_without_names_are_refused(two):
+    with pytest.raises(UsageError, match="expected datasets by name"):
+        merge_datasets(list(two.values()))

@@ -286,3 +286,43 @@ def test_limits_belong_to_the_key_of_results():
     looser = load_config("coco", load_recipe("coco").Options, ["check.max_share=1"])
     strict = load_config("coco", load_recipe("coco").Options)
     assert examples.identity(looser) != examples.identity(strict)
+
+
+def test_a_foot_at_the_plane_of_the_camera_makes_no_box_too_small():
+    near = PLACED.copy()
+    near[LIMBS[0]] = [9626, 33873]
+    box = np.array([480, 180, 60, 360], np.float32)
+    assert check_views([(near, box)], (1920, 1080), LIMBS, CheckParams())[0] == {}
+
+
+def test_joints_of_limbs_that_are_there_twice_make_no_body_whole():
+    points = np.concatenate([PLACED, PLACED])
+    points[[1, 2, 4, 5, 18, 19, 21, 22], 1] = 5000  # knees and ankles
+    box, limbs = np.array([480, 180, 60, 360], np.float32), np.concatenate([LIMBS, LIMBS + 17])
+    ((_, whole),) = check_views([(points, box)], (1920, 1080), limbs, CheckParams())[1].values()
+    assert not whole
+
+
+def test_two_lengths_of_a_bone_have_no_usual_one():
+    coords = pose({}, 50)
+    coords[:, 7:10] = np.nan
+    coords[3, 8:10], coords[4, 8:10] = pose({}, 50)[3, 8:10], pose({}, 50)[4, 8:10]
+    coords[4, 9] += [0, 400, 0]
+    assert faults(coords) == {}
+
+
+@pytest.mark.parametrize("statures", [(2.0, 1.0), (-1.0, 2.0), (70.0, 230.0)])
+def test_statures_are_metres_in_order(statures):
+    with pytest.raises(ValueError, match="statures"):
+        CheckParams(statures=statures)
+
+
+def test_a_camera_without_a_place_is_refused(aspset, tmp_path):
+    def lose(sequences):
+        for sequence in sequences:
+            sequence.camera = sequence.camera.copy()
+            sequence.camera.t = np.float32([np.nan, 0, 0])
+        return sequences
+
+    _, (message,) = crop(aspset, tmp_path, change=lose)
+    assert "mkv: camera: found it at [nan, 0.0, 0.0]" in message

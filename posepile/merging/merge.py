@@ -44,6 +44,10 @@ def merge_datasets(
         UsageError: A 2D dataset, names that would be ambiguous, or different joints under one
             skeleton name.
     """
+    if not isinstance(datasets, Mapping):
+        raise UsageError(
+            "merge_datasets: expected datasets by name: {'aspset': get_dataset(…), …}"
+        )
     for name, dataset in datasets.items():
         if dataset.kind == "2d":
             _refuse(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def run(task: Task) -> None:
                     task.progress()
         if doubts.first is not None:
             where, example = doubts.first
-            plausible.refuse_if_many(where, counts.selected, counts.dropped, example, params.check)
+            n, dropped = doubts.n_judged, doubts.dropped
+            plausible.refuse_if_many(where, n, dropped, example, params.check)
         doubts.judge(params)
         if detections is not None and counts.notes["box from detection"]:
             counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
@@ -93,6 +95,8 @@ class Doubts:
     Attributes:
         limbs: Indices of the joints of arms and legs.
         first: The first finding: file, and where in it and what.
+        n_judged: How many people had anything that could be compared.
+        dropped: How many of them are not plausible, by reason.
         in_box: Of each other person, the share of joints in their box.
         whole: Joints and box of each of those whose arms and legs are in the picture.
         on_mask: Of each of those with a mask, the share of joints on it.
@@ -100,6 +104,8 @@ class Doubts:
     """
 
     limbs: np.ndarray
+    n_judged: int = 0
+    dropped: Counter = field(default_factory=Counter)
     in_box: list[float] = field(default_factory=list)
     whole: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     on_mask: list[float] = field(default_factory=list)
@@ -211,12 +217,17 @@ def plausible_boxes(
     ]
     more, shares = check_masks(masked, params)
     faults |= more
+    doubts.n_judged += sum(
+        box is not None and (points is not None or mask is not None)
+        for (points, box), mask in zip(people, masks, strict=True)
+    )
     doubts.in_box += [share for share, _ in fitting.values()]
     doubts.whole += [people[i] for i, (_, whole) in fitting.items() if whole]
     doubts.on_mask += shares
     doubts.where = doubts.where or source_name(sequence, index)
     for i, (reason, text) in sorted(faults.items()):
         task.counts.dropped[reason] += 1
+        doubts.dropped[reason] += 1
         doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
     return [None if i in faults else box for i, box in enumerate(boxes)]
 

@@ -48,7 +48,6 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
         CorruptInput: As :func:`selected_examples`; or too many poses cannot be right.
     """
     params, spec, counts = task.params, task.spec, task.counts
-    before = counts.selected
     selected = selected_examples(sequence, params.select, task.exclusions, counts)
     if not params.check.enabled:
         return selected
@@ -73,7 +72,7 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
         counts.dropped.update(dropped)
         first = min(faulty)
         example = describe(selected[first], faulty[first][1])
-        n = counts.selected - before
+        n = len(faulty) + sum(map(len, poses))
         plausible.refuse_if_many(source_name(sequence), n, dropped, example, params.check)
     if poses:
         coords = np.concatenate(poses)

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from posepile.errors import CorruptInput
 from posepile.geometry.pictures import inside
@@ -57,17 +57,21 @@ MIN_EXTENT_MM = 20  # of five joints; the smallest child's hand has twice as muc
 # or shorter the box of the limbs may be. Half of a person may be hidden, or most of them.
 BOX_MARGIN, USUAL_BOX_MARGIN, BOX_SIZES = 0.25, 0.05, (1 / 12, 6)
 # Of the longer side of what joints reach, on each side; joints of limbs from which a fit is told.
-FLESH, MIN_LIMB_JOINTS = 0.05, 10
+FLESH, MIN_LIMB_JOINTS, N_LIMB_JOINTS = 0.05, 10, 12
 FEW = 2  # so many implausible frames say nothing about a unit, unless there are no others
+
+
+Metres = Annotated[float, Field(gt=0, lt=4)]
 
 
 class CheckParams(BaseModel):
     """Keys below ``check:`` in a dataset's configuration.
 
     Attributes:
-        enabled: False = nothing is checked, nothing dropped.
+        enabled: False = people are not checked, nobody is dropped for it.
         max_share: Share of a unit's selected person-frames that may be implausible; if more are,
-            the unit is set aside as corrupt. 1 = any.
+            the unit is set aside as corrupt; one or two are not counted as many unless there are
+            no others. 1 = any.
         statures: Metres: smallest and largest stature of the people in the dataset, from which
             follows how long limbs can be.
         bone_change: A bone is implausible if it differs from its median length in the track by
@@ -93,7 +97,7 @@ class CheckParams(BaseModel):
 
     enabled: bool = True
     max_share: float = Field(0.2, ge=0, le=1)
-    statures: tuple[float, float] = (0.7, 2.3)
+    statures: tuple[Metres, Metres] = (0.7, 2.3)
     bone_change: float = Field(0.5, ge=0)
     bone_change_mm: float = Field(150.0, ge=0)
     joints_in_box: float = Field(0.2, ge=0, le=1)
@@ -103,6 +107,13 @@ class CheckParams(BaseModel):
     usual_joints_on_mask: float = Field(0.4, ge=0, le=1)
     max_backwards: float = Field(0.8, ge=0, le=1)
     max_asymmetry: float = Field(1.4, ge=1)
+
+    @field_validator("statures")
+    @classmethod
+    def _ascending(cls, statures: tuple[float, float]) -> tuple[float, float]:
+        if statures[0] > statures[1]:
+            raise ValueError(f"smallest {statures[0]:g} is above largest {statures[1]:g}")
+        return statures
 
 
 def check_poses(
@@ -189,6 +200,9 @@ def check_views(
     of_limbs = points[:, limbs]
     unknown = ~np.isfinite(of_limbs)
     enough = (~unknown[..., 0]).sum(axis=1) >= 4
+    # A foot near the plane of the camera lands tens of thousands of pixels away.
+    w, h = size
+    of_limbs = np.clip(of_limbs, (-w, -h), (2 * w, 2 * h))
     span = (
         np.where(unknown, -np.inf, of_limbs).max(axis=1, initial=-np.inf)
         - np.where(unknown, np.inf, of_limbs).min(axis=1, initial=np.inf)
@@ -201,7 +215,9 @@ def check_views(
     ):
         _add(faults, wrong, reason, lambda k: text.format(boxes[k].round().tolist(), ratio[k]))
     shares = (pictured & (outside <= USUAL_BOX_MARGIN)).sum(axis=1) / np.maximum(n_pictured, 1)
-    whole = pictured[:, limbs].sum(axis=1) >= max(MIN_LIMB_JOINTS, 1)
+    # Some skeletons have every joint of a limb twice.
+    n_limb_joints = max(1, len(limbs) / N_LIMB_JOINTS) * MIN_LIMB_JOINTS
+    whole = pictured[:, limbs].sum(axis=1) >= n_limb_joints
     fitting = {
         known[k]: (float(shares[k]), bool(whole[k])) for k in range(len(known)) if k not in faults
     }
@@ -233,12 +249,14 @@ def check_camera(camera: deltacamera.Camera | None, where: str) -> None:
     """Compares a camera with what all cameras have.
 
     Raises:
-        CorruptInput: It mirrors, its rotation is none, or it has no focal length.
+        CorruptInput: It mirrors, its rotation is none, or it has no place or focal length.
     """
     if camera is None:
         return
     check_rotation(camera.R, f"{where}: camera")
     lens = np.asarray(camera.intrinsic_matrix, np.float64)
+    if not np.isfinite(camera.t).all():
+        raise CorruptInput(where, f"camera: found it at {camera.t.tolist()}; expected numbers")
     if not (np.isfinite(lens).all() and lens[0, 0] > 0 and lens[1, 1] > 0):
         raise CorruptInput(where, f"camera: found intrinsics {lens.round(3).tolist()}; expected "
                            "finite numbers and focal lengths above 0")  # fmt: skip
@@ -269,7 +287,8 @@ def refuse_if_many(
         f"{bad} of {n} selected person-frames are implausible (mostly: {most}), e.g. {example}; "
         f"expected at most {params.max_share:.0%} of them",
         hint="units, axes, joint order, boxes or camera are not what the recipe takes them for, "
-        "or the files are of different recordings; if they are right, raise check.max_share",
+        "or the files are of different recordings; if they are right, widen the limit (lengths: "
+        "check.statures), or raise check.max_share",
     )
 
 
@@ -360,9 +379,10 @@ def _check_bones(
         return
     # Missing ones are sorted to the end.
     present = np.isfinite(lengths).sum(axis=0)
-    usual = np.sort(lengths, axis=0)[np.maximum(present - 1, 0) // 2, np.arange(len(present))]
+    ordered, bone = np.sort(lengths, axis=0), np.arange(len(present))
+    usual = (ordered[np.maximum(present - 1, 0) // 2, bone] + ordered[present // 2, bone]) / 2
     allowed = np.maximum(params.bone_change * usual, params.bone_change_mm)
-    changed = np.abs(lengths - usual) > allowed
+    changed = (np.abs(lengths - usual) > allowed) & (present > FEW)
 
     def changed_text(k: int) -> str:
         b = int(np.argmax(changed[k]))
