@@ -234,3 +234,9 @@ def test_every_module_of_a_folder_elsewhere_can_be_run(tmp_path):
         check=False,
     )
     assert done.stdout == "1\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["gym_work", "cache"])
+def test_names_of_working_folders_are_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="would be a working folder of others"):
+        new_dataset(name, "coco", tmp_path)

@@ -16,8 +16,10 @@ from posepile.ds import load_recipe
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.miniature import actor
+from posepile.recipe import Track
 from posepile.stages import examples, plausible
 from posepile.stages.plausible import CheckParams, check_poses, check_views, refuse_if_many
+from posepile.stages.select import Selected
 
 H36M = load_recipe("h36m").SPEC.joint_info
 TURNS = {  # joint -> axis-angle; the actor looks along z, y is up, x is their left
@@ -326,3 +328,16 @@ def test_a_camera_without_a_place_is_refused(aspset, tmp_path):
 
     _, (message,) = crop(aspset, tmp_path, change=lose)
     assert "mkv: camera: found it at [nan, 0.0, 0.0]" in message
+
+
+def test_a_person_who_is_there_twice_is_dropped_once():
+    coords, other = pose(TURNS["seated"], 5), pose({}, 5) + 900
+    twice = np.where(np.arange(5)[:, None, None] == 3, coords, other)
+    missing = np.full((5, 17, 3), np.nan)
+    tracks = [
+        Track(np.arange(5), person, world_coords=c)
+        for person, c in enumerate((coords, twice, missing, missing))
+    ]
+    selected = [Selected(k, track, k) for k in range(5) for track in tracks]
+    found = examples.people_twice(selected)
+    assert found == {13: (plausible.TWICE, "has the joints of person 0")}

@@ -67,17 +67,34 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
         )  # fmt: skip
         faulty |= {chosen[k]: fault for k, fault in found.items()}
         poses.append(coords[[k for k in range(len(coords)) if k not in found]])
+    faulty |= people_twice(selected)
     if faulty:
         dropped = Counter(reason for reason, _ in faulty.values())
         counts.dropped.update(dropped)
         first = min(faulty)
         example = describe(selected[first], faulty[first][1])
-        n = len(faulty) + sum(map(len, poses))
+        n = sum(choice.track.world_coords is not None for choice in selected)
         plausible.refuse_if_many(source_name(sequence), n, dropped, example, params.check)
     if poses:
         coords = np.concatenate(poses)
         refuse_wrong_sides(source_name(sequence), coords, spec.joint_info, params.check)
     return [choice for i, choice in enumerate(selected) if i not in faulty]
+
+
+def people_twice(selected: list[Selected]) -> dict[int, tuple[str, str]]:
+    """Returns who has the very joints of somebody before them in the frame: position -> fault."""
+    faults: dict[int, tuple[str, str]] = {}
+    first: dict[tuple[int, bytes], int] = {}
+    for i, choice in enumerate(selected):
+        if choice.track.world_coords is None:
+            continue
+        joints = np.asarray(choice.track.world_coords[choice.k])
+        if np.isnan(joints).all():
+            continue
+        person = first.setdefault((choice.frame, joints.tobytes()), choice.track.person)
+        if person != choice.track.person:
+            faults[i] = plausible.TWICE, f"has the joints of person {person}"
+    return faults
 
 
 def describe(selected: Selected, text: str) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # What :func:`check_poses` and :func:`check_view` find; counts have it as the reason.
 IMPLAUSIBLE = "implausible: "
+TWICE = IMPLAUSIBLE + "somebody else in the frame has the same joints"
 INFINITE = IMPLAUSIBLE + "a coordinate is infinite"
 FAR = IMPLAUSIBLE + "more than a kilometre from the origin"
 ONE_PLACE = IMPLAUSIBLE + "all joints in one place"

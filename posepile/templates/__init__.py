@@ -37,6 +37,11 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
             f"{name!r} cannot name a dataset: expected a small letter, then small letters, digits "
             "and '_', e.g. mydata"
         )
+    if name == "cache" or name.endswith("_work"):
+        raise UsageError(
+            f"{name!r} cannot name a dataset: its raw folder would be a working folder of others; "
+            "choose another name"
+        )
     if like not in SHAPES:
         raise UsageError(f"--like {like}: expected {', '.join(SHAPES)}")
     folder = Path(os.path.abspath(at)) / name
