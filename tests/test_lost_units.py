@@ -80,8 +80,8 @@ def fates(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_lost_unit_is_quarantined_with_its_reason_and_the_others_are_packed(fates, jobs, capsys):
-    tolerant = "run.max_quarantined=0.5"
-    run = fates(tolerant, jobs=jobs)
+    # On a busy machine, 3 s may pass before the memory is full.
+    run = fates("run.max_quarantined=0.5", "run.max_idle_minutes=0.15", jobs=jobs)
     commands.process(run, ("crop",))
     manifest, _ = pack.pack(run)
     assert manifest["counts"]["train"] == len(GOOD)
@@ -91,7 +91,7 @@ def test_a_lost_unit_is_quarantined_with_its_reason_and_the_others_are_packed(fa
         "photo.jpg": "is of a cat",
         "crashes": "SIGSEGV",
         "eats": "needed more than 0.6 GB of memory",
-        "hangs": "no progress for 3 s",
+        "hangs": "no progress for 9 s",
         "raises": "unexpected ZeroDivisionError: a fault",
     }.items():
         assert words in reasons[name]

@@ -270,7 +270,7 @@ def refuse_if_many(
 
     Args:
         where: The unit's file, for the message.
-        n: How many person-frames were selected.
+        n: How many person-frames were looked at.
         dropped: How many were dropped, by reason.
         example: Which one of them, and what was found there.
         params: Limits.
