@@ -277,7 +277,8 @@ def test_calibrate_and_doctor_say_what_is_special(raw, monkeypatch):
     (raw / TRAIN / "zhuna2" / "image" / "00" / ".hidden").touch()
     (raw / TRAIN / "zhuna2" / "mask" / "01" / "mask0099.png").unlink()
     shutil.rmtree(raw / "body_models")
-    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    (raw.parent / "nowhere").mkdir(exist_ok=True)
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw.parent / "nowhere"))
     problems = "\n".join(main.doctor(raw, main.Options()))
     assert "annots.npy: file is missing" in problems
     assert "zhuna2/00: unexpected file notes.txt" in problems and ".hidden" not in problems

@@ -17,8 +17,10 @@ import numpy as np
 from posepile.bodies.joints import N_JOINTS
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import names_in
+from posepile.paths import named_folder
 
 _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
+_LABELS = {"smpl": "SMPL", "smplh": "SMPL-H", "smplh16": "SMPL-H", "smplx": "SMPL-X"}
 
 
 def body_joints(
@@ -204,7 +206,7 @@ def find_body_model(
         The file, or None if it is not on disk.
 
     Raises:
-        UsageError: Unknown kind or gender.
+        UsageError: Unknown kind or gender, or ``SMPLFITTER_BODY_MODELS`` is no folder.
     """
     root = _models_root(models_root)
     names = [kind]
@@ -251,7 +253,41 @@ def lacking_models(
     return [f"without {names} {lost}: put them into {place} (or below {elsewhere})"]
 
 
-def models_below(root: Path) -> Path | None:
+def parameters_note(
+    kind: str,
+    gender: str,
+    *,
+    n_betas: int | None = None,
+    models_root: str | os.PathLike | None = None,
+) -> str:
+    """Returns the note of examples whose parameters need a body model; empty if it is on disk.
+
+    >>> parameters_note("smplx", "male", models_root=folder)
+    'no body parameters, since the SMPL-X file was not found'
+
+    Arguments and errors are those of :func:`find_body_model`.
+    """
+    if find_body_model(kind, gender, n_betas=n_betas, models_root=models_root):
+        return ""
+    return f"no body parameters, since the {_LABELS.get(kind, kind)} file was not found"
+
+
+def model_files(kind: str, genders: Iterable[str], root: Path) -> list[Path]:
+    """Returns the body models that are on disk, as inputs of the units that need them.
+
+    >>> model_files("smplx", ["male"], folder)
+    []
+
+    Args:
+        kind: As in :func:`body_joints`.
+        genders: Those that are needed.
+        root: As for :func:`lacking_models`.
+    """
+    found = [find_body_model(kind, g, models_root=models_below(root)) for g in genders]
+    return [path for path in found if path is not None]
+
+
+def models_below(root: Path, named: str | os.PathLike | None = None) -> Path | None:
     """Returns ``body_models`` of a dataset's raw folder, None if there is nothing in it.
 
     To be handed over as ``models_root``: whoever has put the files there means these.
@@ -261,7 +297,16 @@ def models_below(root: Path) -> Path | None:
     >>> (folder / "body_models" / "smpl").mkdir(parents=True)
     >>> models_below(folder).name
     'body_models'
+
+    Args:
+        root: The raw folder.
+        named: The folder that ``dataset.body_models`` names, which goes before.
+
+    Raises:
+        UsageError: The named folder does not exist.
     """
+    if named is not None:
+        return named_folder(named, "dataset.body_models")
     inside = Path(root) / "body_models"
     return inside if names_in(inside) else None
 
@@ -284,8 +329,8 @@ def _with_expression(shape: np.ndarray, expression: np.ndarray, model) -> np.nda
 def _models_root(models_root: str | os.PathLike | None) -> Path:
     if models_root is not None:
         return Path(models_root)
-    if os.environ.get("SMPLFITTER_BODY_MODELS"):
-        return Path(os.environ["SMPLFITTER_BODY_MODELS"])
+    if named := os.environ.get("SMPLFITTER_BODY_MODELS"):
+        return named_folder(named, "environment variable SMPLFITTER_BODY_MODELS")
     if os.environ.get("DATA_ROOT"):
         return Path(os.environ["DATA_ROOT"]) / "body_models"
     return Path("body_models")

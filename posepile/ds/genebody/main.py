@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import rlemasklib
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
-from posepile.bodies.models import lacking_models
+from posepile.bodies.models import lacking_models, models_below
 from posepile.ds.genebody import subjects
 from posepile.ds.genebody.body import mesh_residual, read_bodies, read_body, world_joints
 from posepile.ds.genebody.cameras import read_cameras
 from posepile.ds.genebody.subjects import Options, Performer
 from posepile.errors import CorruptInput, PosePileError
+from posepile.geometry.pictures import box_of_mask
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import joints_outside_mask, view_sequence
@@ -90,7 +90,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     track = Track(
         frames=np.arange(len(frames)),
         world_coords=joints,
-        bbox=Rows(frames, lambda f: np.asarray(rlemasklib.to_bbox(view.mask(f)), np.float32)),
+        bbox=Rows(frames, lambda f: box_of_mask(view.mask(f))),
         mask=lambda k: view.mask(frames[k]),
         parameters=lambda k: bodies[frames[k]].parameters,
         unusable=lambda k: view.why_not(frames[k]),
@@ -158,7 +158,8 @@ def plan(root: Path, options: Options) -> list[str]:
         return []
     genders = ("female", "male") if options.gender == "map" else (options.gender,)
     lost = "and kid_template.npy hand poses lack the mean, and joints come from keypoints3d"
-    return lacking_models("smplx", genders, root, lost, models_root=options.body_models)
+    models = models_below(root, options.body_models)
+    return lacking_models("smplx", genders, root, lost, models_root=models)
 
 
 def doctor(root: Path, options: Options) -> list[str]:

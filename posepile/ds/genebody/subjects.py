@@ -46,7 +46,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     test10: bool = Field(False, json_schema_extra=CHOOSES_UNITS)
     joints: Literal["auto", "model", "keypoints", "none"] = "auto"
     body_models: str | None = None
@@ -164,7 +164,7 @@ def find_performer(root: Path, split: str, name: str, options: Options) -> Perfo
             f"{name} is not in genders.yaml of posepile/ds/genebody; add the name, or set "
             "dataset.gender"
         )
-    models = models_below(root) if options.body_models is None else Path(options.body_models)
+    models = models_below(root, options.body_models)
     model, joints = find_body_model("smplx", gender, models_root=models), options.joints
     if joints == "auto":
         joints = "model" if can_forward(model) else "keypoints"
