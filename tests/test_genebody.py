@@ -196,7 +196,7 @@ def test_mask_threshold_and_box(raw):
     cv2.imwrite(str(path), matte)
     track = load(raw, "zhuna2/00", max_outside_mask=1).tracks[0]
     assert rlemasklib.area(track.mask(0)) == 100
-    np.testing.assert_array_equal(track.bbox[0], [20, 10, 5, 20])
+    np.testing.assert_array_equal(track.bbox[0], [19.5, 9.5, 5, 20])
     assert track.bbox[0].dtype == np.float32
 
 

@@ -264,6 +264,30 @@ def test_mesh_without_scale_and_mesh_of_another_body(raw):
         load(raw, "zhuna2/00")
 
 
+def test_a_mesh_in_the_middle_is_compared_as_well(raw):
+    """As where files are shifted against each other from some frame on."""
+    assert load(raw, "dannier/00").checks["mesh_mm"] < 0.01
+    rewrite_mesh(raw / TRAIN / "dannier" / "smpl" / "0047.obj", lambda v: v + np.array([0.01, 0, 0]))
+    with pytest.raises(CorruptInput, match=r"0047\.obj: .* is 10\.0 mm off"):
+        load(raw, "dannier/00")
+    assert any("0047.obj" in line for line in main.calibrate(raw, main.Options()))
+    assert load(raw, "dannier/00", max_mesh_error_mm=11).checks["mesh_mm"] > 9
+
+
+def test_some_meshes_of_a_long_sequence_are_inputs_of_its_units(raw):
+    folder = raw / TRAIN / "dannier"
+    for kind, name in (("param", "{:04d}.npy"), ("smpl", "{:04d}.obj")):
+        for frame in range(100, 220):
+            os.link(folder / kind / name.format(45), folder / kind / name.format(frame))
+    for frame in range(100, 220):
+        os.link(folder / "image/00/0045.jpg", folder / f"image/00/{frame:04d}.jpg")
+        os.link(folder / "mask/00/mask0045.png", folder / f"mask/00/mask{frame:04d}.png")
+    unit, _ = unit_named(raw, "dannier/00")
+    meshes = [int(p.stem) for p in unit.inputs if p.suffix == ".obj"]
+    assert 8 <= len(meshes) <= 11 and meshes[0] == 45 and meshes[-1] > 200
+    assert max(np.diff(meshes[1:])) < 20
+
+
 def test_mesh_error_is_in_millimetres(raw):
     mesh = raw / TRAIN / "zhuna2" / "smpl" / "099.obj"
     parameters = load(raw, "zhuna2/00").tracks[0].parameters(1)

@@ -44,6 +44,7 @@ def body_forward(
     params: Mapping,
     *,
     vertices: bool = True,
+    every: int = 1,
     models_root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes joint positions, and vertices if wanted, of a posed and shaped body.
@@ -63,6 +64,7 @@ def body_forward(
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
             everything after translation, absent: 1), as docs/FORMAT.md lists them.
         vertices: Compute vertices, too (much slower).
+        every: Compute only every so-manieth vertex.
         models_root: Folder that holds the model folders; default as in the module docstring.
 
     Returns:
@@ -82,7 +84,9 @@ def body_forward(
             f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
-    model = _load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
+    model = _load_body_model(
+        kind, gender, n_betas=shape.shape[1], every=every, models_root=models_root
+    )
     if shape.shape[1] > model.num_betas:
         raise WorkError(
             f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
@@ -152,6 +156,7 @@ def _load_body_model(
     gender: str,
     *,
     n_betas: int | None = None,
+    every: int = 1,
     models_root: str | os.PathLike | None = None,
 ):
     """Returns the cached smplfitter ``BodyModel``; arguments and errors as :func:`body_joints`.
@@ -166,6 +171,7 @@ def _load_body_model(
         gender: As there.
         n_betas: Number of shape components that will be given; decides between the two SMPL-H
             files.
+        every: As in :func:`body_forward`.
         models_root: As there.
     """
     path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
@@ -177,7 +183,7 @@ def _load_body_model(
         )
     # the same root cannot change its content during a run, so path and gender identify the model
     name = path.relative_to(_models_root(models_root)).parts[0]
-    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name))
+    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every)
 
 
 def find_body_model(
@@ -354,15 +360,18 @@ def _model_file(kind: str, gender: str) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _load_model(name: str, letter: str, folder: str):
+def _load_model(name: str, letter: str, folder: str, every: int = 1):
     try:
         from smplfitter.np import BodyModel
     except ImportError as e:
         raise UsageError(
             "joints from body-model parameters need smplfitter; pip install 'posepile[bodies]'"
         ) from e
+    some = None
+    if every > 1:
+        some = np.arange(0, _load_model(name, letter, folder).num_vertices, every)
     try:
-        return BodyModel(name, _GENDERS[letter], model_root=folder)
+        return BodyModel(name, _GENDERS[letter], model_root=folder, vertex_subset=some)
     except FileNotFoundError as e:
         raise WorkError(" ".join(str(e).split("\n")[:1])) from e
     except (ValueError, KeyError, OSError, EOFError) as e:

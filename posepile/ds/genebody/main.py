@@ -53,7 +53,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                 who.folder / "image", "no camera folders", hint="extract the archive"
             )
         shared = [who.folder / "annots.npy", *(who.params[f] for f in who.frames)]
-        shared += [file for file in (who.model, *list(who.meshes.values())[:1]) if file]
+        shared += [file for file in (who.model, *who.meshes.values()) if file]
         args = {"name": who.folder.name, "gender": who.gender, "joints": who.joints}
         for name, view in who.views.items():
             pictures = [*view.images.items(), *view.masks.items()]
@@ -76,9 +76,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     dropped["parameters without any picture"] = len(who.params) - len(who.frames)
     dropped["image without parameters"] = len(view.images.keys() - who.params.keys())
     frames = list(bodies)
-    checks = {}
-    for frame in [f for f in frames if f in who.meshes][:1]:
-        checks["mesh_mm"] = mesh_residual(who, frame, bodies[frame], options)
+    checks = mesh_residual(who, bodies, options)
     joints, residuals = world_joints(who, list(bodies.values()), options.max_keypoints_mm)
     checks |= residuals
     if joints is None and options.joints in ("model", "keypoints"):
@@ -129,16 +127,14 @@ def describe(who: Performer, options: Options) -> Iterator[str]:
         yield from (f"{name}: {note}" for note in notes)
         if lost := sorted(who.views.keys() - cameras.keys()):
             yield f"problem: {name}: no camera for views {lost}"
-        meshes = list(who.meshes)
-        frames = {*meshes[:1], *meshes[len(meshes) // 2 :][:1], *meshes[-1:]} or who.frames[:1]
+        frames = list(who.meshes) or who.frames[:1]
         bodies = {f: read_body(who, f, options) for f in frames}
         if who.joints == "keypoints" and any(b.keypoints is None for b in bodies.values()):
             lost = "no body model at hand and no keypoints3d in the parameter files"
             yield f"{name}: {lost}: parameters only, which needs select.method=none"
-        if who.meshes:
-            worst = max(mesh_residual(who, f, body, options) for f, body in bodies.items())
-            fit = f"SMPL-X ({who.gender}) agrees with {len(bodies)} published meshes"
-            yield f"{name}: {fit} to {worst:.3f} mm"
+        if off := mesh_residual(who, bodies, options):
+            fit = f"SMPL-X ({who.gender}) agrees with {len(who.meshes)} published meshes"
+            yield f"{name}: {fit} to {off['mesh_mm']:.3f} mm"
     except PosePileError as e:
         yield f"problem: {e}"
 

@@ -23,6 +23,7 @@ from posepile.recipe import CHOOSES_UNITS, chosen_subjects
 
 PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
 SPLIT_FILE = "genebody_split.npy"
+N_MESHES = 10  # compared with the parameters, spread over the sequence
 
 
 class Options(BaseModel):
@@ -109,9 +110,10 @@ class Performer:
 
     @cached_property
     def meshes(self) -> dict[int, Path]:
-        """Published meshes of these frames, if they can be recomputed."""
+        """Published meshes to compare: of some of these frames, if they can be recomputed."""
         meshes = files_by_number(self.folder / "smpl", r"(\d+)\.obj")
-        return {f: meshes[f] for f in self.frames if f in meshes and can_forward(self.model)}
+        there = [f for f in self.frames if f in meshes and can_forward(self.model)]
+        return {f: meshes[f] for f in there[:: 1 + len(there) // N_MESHES]}
 
 
 def find_gaps(who: Performer) -> Iterator[str]:
