@@ -267,7 +267,9 @@ def test_mesh_without_scale_and_mesh_of_another_body(raw):
 def test_a_mesh_in_the_middle_is_compared_as_well(raw):
     """As where files are shifted against each other from some frame on."""
     assert load(raw, "dannier/00").checks["mesh_mm"] < 0.01
-    rewrite_mesh(raw / TRAIN / "dannier" / "smpl" / "0047.obj", lambda v: v + np.array([0.01, 0, 0]))
+    rewrite_mesh(
+        raw / TRAIN / "dannier" / "smpl" / "0047.obj", lambda v: v + np.array([0.01, 0, 0])
+    )
     with pytest.raises(CorruptInput, match=r"0047\.obj: .* is 10\.0 mm off"):
         load(raw, "dannier/00")
     assert any("0047.obj" in line for line in main.calibrate(raw, main.Options()))
