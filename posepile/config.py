@@ -20,6 +20,9 @@ from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml
 from posepile.stages.task import StageParams
 
+# Keys of sections that have a model, for those that are networks.
+_OF_NETWORKS = ("threads", "device", "cache_dir")
+
 
 class RunParams(BaseModel):
     """How a run judges itself, and what its workers may take.
@@ -176,21 +179,33 @@ def _name_as_text(raw: Any, error: dict) -> bool:
 
 def _refuse_without_effect(config: Config, given: set[str]) -> None:
     """Refuses settings at odds, and settings on the command line that would change nothing."""
-    source, detector, segmenter = config.box.source, config.detect.model, config.segment.model
-    if source == "detect" and detector == "none":
+    if config.box.source == "detect" and config.detect.model == "none":
         raise UsageError(
             "box.source = detect, but detect.model = none: name a detector, e.g. "
             "--set detect.model=yolox_nano, or set box.source to annotation"
         )
     for key in sorted(given):
-        section, _, rest = key.partition(".")
-        if section == "detect" and source != "detect" and (rest, detector) != ("model", "none"):
-            raise UsageError(
-                f"--set {key} has no effect: boxes come from box.source = {source}; add "
-                "--set box.source=detect"
-            )
-        if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
-            raise UsageError(
-                f"--set {key} has no effect: nothing is segmented with segment.model = "
-                f"{segmenter}; name a segmenter, e.g. --set segment.model=grabcut"
-            )
+        reason = _why_without_effect(config, key)
+        if reason:
+            raise UsageError(f"--set {key} has no effect: {reason}")
+
+
+def _why_without_effect(config: Config, key: str) -> str | None:
+    """Returns why a key changes nothing together with the others, and what to do; or None."""
+    section, _, rest = key.partition(".")
+    source, detector, segmenter = config.box.source, config.detect.model, config.segment.model
+    method = config.select.method
+    if section == "detect" and source != "detect" and (rest, detector) != ("model", "none"):
+        return f"boxes come from box.source = {source}; add --set box.source=detect"
+    if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
+        return (
+            f"nothing is segmented with segment.model = {segmenter}; name a segmenter, e.g. "
+            "--set segment.model=grabcut"
+        )
+    if section == "segment" and segmenter == "grabcut" and rest in _OF_NETWORKS:
+        return "segment.model = grabcut is no network"
+    if section == "select" and rest != "method" and method == "none":
+        return "every frame is kept with select.method = none; add --set select.method=last"
+    if key == "select.buffer" and method == "last":
+        return "with select.method = last one pose is remembered; add --set select.method=ring"
+    return None
