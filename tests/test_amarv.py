@@ -339,7 +339,7 @@ def test_subjects_can_be_chosen(root):
         return sorted(f"{c['source']}/{c['name']}" for u in units for c in u.args["clips"])
 
     everything = ["CMU/sit", "CMU/walk", "KIT/left", "KIT/right"]
-    assert clips_of(None) == clips_of([]) == everything
+    assert clips_of(None) == everything
     assert clips_of(["KIT/10"]) == ["KIT/left", "KIT/right"]
     assert clips_of(["CMU/02", "CMU/01"]) == ["CMU/sit", "CMU/walk"]
     with pytest.raises(
