@@ -19,9 +19,12 @@ from common import report
 from crop import our_way, people, picture
 
 from posepile.joint_info import JointInfo
-from posepile.stages.plausible import Bones, CheckParams, box_fits, check_poses, check_views
+from posepile.stages.limbs import Bones
+from posepile.stages.plausible import CheckParams
+from posepile.stages.poses import check_poses
 from posepile.stages.sides import refuse_wrong_sides
 from posepile.stages.silhouettes import check_masks
+from posepile.stages.views import box_fits, check_views
 
 SIZE, PER_TRACK = (1920, 1080), 200
 NAMES = "rhip,rkne,rank,lhip,lkne,lank,tors,neck,head,htop,lsho,lelb,lwri,rsho,relb,rwri,pelv"

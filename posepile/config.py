@@ -18,7 +18,11 @@ from posepile import paths
 from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml
+from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
 from posepile.stages.task import StageParams
+
+if typing.TYPE_CHECKING:
+    from posepile.recipe import DatasetSpec
 
 
 class RunParams(BaseModel):
@@ -82,6 +86,7 @@ def load_config(
     options_model: type[BaseModel] = NoOptions,
     overrides: typing.Sequence[str] = (),
     path: Path | None = None,
+    spec: DatasetSpec | None = None,
 ) -> Config:
     """Reads and validates a dataset's configuration.
 
@@ -90,9 +95,10 @@ def load_config(
         options_model: The recipe's ``Options``.
         overrides: ``section.key=value`` strings, values in YAML syntax.
         path: Configuration file instead of the dataset's own.
+        spec: The recipe's facts, by which settings are known that have no effect on its data.
 
     Raises:
-        UsageError: Unreadable file, unknown key or value not allowed.
+        UsageError: Unreadable file, unknown key or value not allowed; a setting without effect.
     """
     path = path or config_path(name)
     raw = load_yaml(path, kind="configuration file")
@@ -113,7 +119,9 @@ def load_config(
         if not isinstance(root, (str, Path)):
             raise UsageError(f"{where}: dataset.root = {root!r}: expected a folder")
         config._raw_root = paths.ensure_absolute(Path(root).expanduser())
-    _refuse_without_effect(config, {key_of(override) for override in overrides})
+    given = {key_of(override) for override in overrides}
+    _refuse_without_effect(config, given)
+    _refuse_checks_of_nothing(config, given, spec)
     return config
 
 
@@ -194,3 +202,24 @@ def _refuse_without_effect(config: Config, given: set[str]) -> None:
                 f"--set {key} has no effect: nothing is segmented with segment.model = "
                 f"{segmenter}; name a segmenter, e.g. --set segment.model=grabcut"
             )
+
+
+def _refuse_checks_of_nothing(config: Config, given: set[str], spec: DatasetSpec | None) -> None:
+    """Refuses limits on the command line by which nothing in the dataset is judged."""
+    limits = {key.partition(".")[2] for key in given if key.startswith("check.")} - {"enabled"}
+    if limits and not config.check.enabled:
+        raise UsageError(
+            f"--set check.{min(limits)} has no effect: nothing is checked with check.enabled=false"
+        )
+    if spec is None:
+        return
+    missing = {}
+    if spec.kind != "3d":
+        missing |= dict.fromkeys(OF_WORLD_JOINTS, "joints in the world")
+    if spec.kind == "2d" and spec.world_up is None:
+        missing |= dict.fromkeys(OF_CAMERAS, "cameras")
+    for limit in sorted(limits & missing.keys()):
+        raise UsageError(
+            f"--set check.{limit} has no effect: {spec.name} has no {missing[limit]}, "
+            f"its kind is {spec.kind}"
+        )
