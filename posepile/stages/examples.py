@@ -81,7 +81,7 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
             )  # fmt: skip
             found = moving | found
             if n_jumps:
-                counts.notes[f"jumps, over {params.check.max_speed:g} m/s"] += n_jumps
+                counts.notes[f"moves at over {params.check.max_speed:g} m/s"] += n_jumps
         faulty |= {chosen[k]: fault for k, fault in found.items()}
         poses.append(coords[[k for k in range(len(coords)) if k not in found]])
     faulty |= people_twice(selected)

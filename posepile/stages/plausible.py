@@ -179,6 +179,6 @@ def add_faults(faults: Faults, wrong: np.ndarray, reason: str, text: Callable[[i
         reason: Why these are wrong.
         text: Position -> what was found there.
     """
-    for k in map(int, np.flatnonzero(wrong)):
+    for k in wrong.nonzero()[0].tolist():
         if k not in faults:
             faults[k] = reason, text(k)

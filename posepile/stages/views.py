@@ -71,11 +71,10 @@ def check_views(
     enough = (~unknown[..., 0]).sum(axis=1) >= 4
     # A foot near the plane of the camera lands tens of thousands of pixels away.
     w, h = size
-    of_limbs = np.clip(of_limbs, (-w, -h), (2 * w, 2 * h))
-    span = (
-        np.where(unknown, -np.inf, of_limbs).max(axis=1, initial=-np.inf)
-        - np.where(unknown, np.inf, of_limbs).min(axis=1, initial=np.inf)
-    ).max(axis=1)
+    of_limbs = np.minimum(np.maximum(of_limbs, (-w, -h)), (2 * w, 2 * h))
+    high = np.where(unknown, -np.inf, of_limbs).max(axis=1, initial=-np.inf)
+    low = np.where(unknown, np.inf, of_limbs).min(axis=1, initial=np.inf)
+    span = (high - low).max(axis=1)
     ratio = longer / np.where(enough & (span > 0), span, longer)
     text = "the box {} is {:.2g} times as long as arms and legs reach"
     for wrong, reason in (
