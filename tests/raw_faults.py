@@ -105,6 +105,16 @@ def scale_joints(raw: RawFiles, root: Path) -> None:
     raw.joints(root, lambda coords: coords * other_unit(raw.per_metre[0]))
 
 
+def shrink(raw: RawFiles, root: Path) -> None:
+    """Makes people smaller where they are."""
+
+    def smaller(coords: np.ndarray) -> np.ndarray:
+        center = np.nanmedian(coords, axis=1, keepdims=True)
+        return center + 0.3 * (coords - center)
+
+    raw.joints(root, smaller)
+
+
 def scale_cameras(raw: RawFiles, root: Path) -> None:
     """Puts cameras into another unit."""
     factor = other_unit(raw.per_metre[1])
@@ -163,6 +173,7 @@ FAULTS: dict[str, tuple[str, Callable[[RawFiles, Path], None] | None]] = {
     "left and right swapped": ("joints", swap_sides),
     "elbow and wrist exchanged": ("joints", exchange),
     "joints in metres": ("joints", scale_joints),
+    "people 0.3 times as large": ("joints", shrink),
     "cameras in metres": ("cameras", scale_cameras),
     "both in metres": ("cameras", scale_both),
     "cameras inverted": ("cameras", invert),

@@ -1,8 +1,12 @@
 """Numbers that no person has give a plain reason, and no warning of numpy on the way."""
 
+import json
+
+import fake_dataset
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from fake_dataset import a_run, outcomes
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from raw_kit import crop_units
 from test_plausible import H36M, LIMBS, TURNS, faults, pose
@@ -20,6 +24,8 @@ from posepile.stages.select import Selected
 from posepile.stages.sides import refuse_wrong_sides
 from posepile.stages.views import box_fits, check_views
 
+fake = fake_dataset.fake  # the fixture
+
 EXTREME = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from(
     [1e39, -1e39, 1e300, 1e308, -1.7e308, 5e-324, 1e10, 0.0]
 )
@@ -31,6 +37,8 @@ EXTREME = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 50), EXTREME), max_size=40),
     st.booleans(),
 )
+@example([(0, 1, 1.7e308), (0, 16, -1.7e308), (1, 0, 1e300), (2, 3, 2e11)], True)
+@example([(0, 1, 1.7e308), (0, 16, -1.7e308), (1, 0, 1e300), (2, 3, 2e11)], False)
 def test_no_number_is_too_large(places, geocentric):
     coords = pose(TURNS["seated"], 5)
     for k, at, value in places:
@@ -68,6 +76,17 @@ def test_no_number_is_too_large(places, geocentric):
                     box_fits([joints], [box])
     plan = cropping.plan_crop(None, [500, 300, 200, 400], (1920, 1080))
     cropping.transform_points(points, None, plan)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("value", [1e39, 1e300, 1e308])
+def test_recipes_may_narrow_what_files_say(fake, value):
+    path = fake / "fake/seq0/world.json"
+    world = json.loads(path.read_text())
+    world[1][2][0] = value
+    path.write_text(json.dumps(world))
+    counts = outcomes(a_run(fake, only="seq0"))["seq0"].counts
+    assert counts.dropped == {poses.INFINITE: 1} and counts.examples == 3
 
 
 def test_image_joints_beyond_any_picture_are_dropped(raw_miniature, tmp_path):

@@ -75,7 +75,7 @@ def check_poses(
     far = largest > (MAX_GEOCENTRIC_MM if far_from_origin else MAX_DISTANCE_MM)
     reason = NOWHERE if far_from_origin else FAR
     add_faults(faults, far, reason, lambda k: f"a coordinate is {largest[k]:.3g} mm")
-    coords[far] = np.nan  # could not be squared
+    coords[far], high[far], low[far] = np.nan, 0, 0  # no number is left that cannot be squared
     extent = (high - low).max(axis=1)
     collapsed = ~far & (extent < MIN_EXTENT_MM) & ((~missing[..., 0]).sum(axis=1) >= 5)
     text = "all joints lie within {:.2g} mm"
