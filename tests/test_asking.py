@@ -204,6 +204,9 @@ def test_other_numbers_are_not(tmp_path, override):
         (["segment.threshold=0.4"], "threshold"),
         (["segment.min_area=0.1"], "--set segment.min_area has no effect: nothing is segmented"),
         (["segment.model=none", "segment.min_area=0.1"], "no effect"),
+        (["segment.model=grabcut", "segment.device=cpu"], "device has no effect: .* no network"),
+        (["select.method=none", "select.threshold_mm=9"], "every frame is kept"),
+        (["select.method=last", "select.buffer=9"], "add --set select.method=ring"),
     ],
 )
 def test_settings_without_effect_or_at_odds_are_refused(fake, overrides, expected):
@@ -216,6 +219,7 @@ def test_settings_without_effect_or_at_odds_are_refused(fake, overrides, expecte
     [
         ["detect.model=none"],
         ["box.source=detect", "detect.model=joints", "detect.iou=0.3"],
+        ["select.method=ring", "select.buffer=9", "select.threshold_mm=9"],
         ["box.source=detect", "detect.model=yolox_nano"],
         ["segment.model=grabcut", "segment.min_area=0.1"],
         ["segment.model=none"],

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from posepile import paths
 from posepile.errors import PosePileError
 from posepile.evaluation.results import default_output, write_result
+from posepile.files import require_place
 
 
 class Report(NamedTuple):
@@ -101,6 +102,8 @@ def run(
     """
     args = parser.parse_args(argv)
     try:
+        if args.out:
+            require_place(args.out, f"--out {args.out}")
         report = evaluate(args.data_dir or paths.raw_dir(args.dataset), args)
         out = args.out or default_output(args.pred_path, report.tag)
         if report.result:

@@ -14,6 +14,7 @@ import numpy as np
 from posepile import paths
 from posepile.ds import load_recipe
 from posepile.errors import UsageError
+from posepile.files import require_place
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
@@ -196,12 +197,15 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     """Draws chosen examples into one PNG.
 
     Raises:
-        UsageError: An index is outside the split.
+        UsageError: An index is outside the split, or no picture can be written there.
     """
     import cv2
 
     if not paths.archive_path(name).is_file():
         raise UsageError(f"{paths.archive_path(name)}: not packed yet; posepile run {name}")
+    require_place(out, f"--out {out}")
+    if not cv2.haveImageWriter(str(out)):
+        raise UsageError(f"--out {out}: found {out.suffix or 'no suffix'}, expected .png or .jpg")
     dataset = open_dataset(name)
     examples = dataset.examples[SPLITS.index(split)]
     for i in indices:
@@ -210,4 +214,4 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     tiles = [draw_example(examples[i].load(), dataset.joint_info, 512) for i in indices]
     sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)), 512)
     if not cv2.imwrite(str(out), sheet[..., ::-1]):
-        raise UsageError(f"--out {out}: cannot be written; name a .png in a folder that exists")
+        raise UsageError(f"--out {out}: cannot be written; name another file")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import WorkError
+from posepile.store.read_only import read_only, read_only_class
 
 if TYPE_CHECKING:
     import deltacamera
@@ -44,10 +45,13 @@ def distortion_from_row(row: np.ndarray) -> deltacamera.LensDistortionModel | No
 
 
 @functools.cache
-def camera_maker() -> Callable[..., deltacamera.Camera]:
+def camera_maker(write: bool = True) -> Callable[..., deltacamera.Camera]:
     """Returns a function from (row ``[24]``, lens model, image shape) to a camera.
 
     The row holds what was checked when it was written, and is taken over.
+
+    Args:
+        write: Whether the cameras can be changed; otherwise setting an attribute is refused.
     """
     # The constructor checks its arguments for some twenty times longer than reading them takes.
     # Its result is imitated, but only if this release of the library builds exactly this.
@@ -56,7 +60,7 @@ def camera_maker() -> Callable[..., deltacamera.Camera]:
     reference = deltacamera.Camera()
     array_type = type(reference.R)
     new = deltacamera.Camera.__new__
-    camera_type = deltacamera.Camera
+    camera_type = deltacamera.Camera if write else read_only_class(deltacamera.Camera)
 
     def quick(row, distortion, shape):
         camera = new(camera_type)
@@ -77,7 +81,9 @@ def camera_maker() -> Callable[..., deltacamera.Camera]:
         type(vars(made)[k]) is type(v) and np.shape(vars(made)[k]) == np.shape(v)
         for k, v in vars(reference).items()
     )
-    return quick if same and made == reference else _camera_by_constructor
+    if same and made == reference:
+        return quick
+    return _camera_by_constructor if write else _read_only_camera_by_constructor
 
 
 def _camera_by_constructor(row, distortion, shape):
@@ -91,6 +97,10 @@ def _camera_by_constructor(row, distortion, shape):
         distortion_model=distortion,
         image_shape=shape,
     )
+
+
+def _read_only_camera_by_constructor(row, distortion, shape):
+    return read_only(_camera_by_constructor(row, distortion, shape))
 
 
 def camera_to_dict(camera: deltacamera.Camera) -> dict[str, Any]:
