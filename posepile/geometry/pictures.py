@@ -41,9 +41,9 @@ def project(
         float64 ``[..., 2]``.
     """
     points = np.asarray(points)
-    flat = points.reshape(-1, 3).astype(np.float32)
-    with warnings.catch_warnings():  # NaN is a missing point
+    with warnings.catch_warnings():  # NaN is a missing point, infinite what is too large
         warnings.simplefilter("ignore", RuntimeWarning)
+        flat = points.reshape(-1, 3).astype(np.float32)
         pixels = np.array(camera.world_to_image(flat), np.float64)
         if max_angle is not None:
             x, y, z = camera.world_to_camera(flat).T
@@ -108,11 +108,12 @@ def box_of_points(
         float32 ``[..., 4]`` x, y, width, height. NaN where there is no box: no point, all of them
         in one row or column, or the box is outside the picture.
     """
-    points = np.asarray(points, np.float32)
+    with np.errstate(over="ignore"):  # infinite, so that it does not count
+        points = np.asarray(points, np.float32)
     missing = ~np.isfinite(points).all(axis=-1, keepdims=True)
     low = np.where(missing, np.float32(np.inf), points).min(axis=-2, initial=np.inf)
     high = np.where(missing, np.float32(-np.inf), points).max(axis=-2, initial=-np.inf)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         extent = high - low
         center = low + extent / 2
         extent = extent * np.float32(expand)

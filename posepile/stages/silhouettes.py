@@ -9,7 +9,7 @@ import numpy as np
 import rlemasklib
 
 from posepile.geometry.pictures import box_of_mask, inside
-from posepile.stages.plausible import FEW, IMPLAUSIBLE
+from posepile.stages.plausible import FEW_JOINTS, IMPLAUSIBLE
 
 if TYPE_CHECKING:
     from posepile.stages.plausible import CheckParams
@@ -44,7 +44,7 @@ def check_masks(
             faults[i] = MASK_ELSEWHERE, f"the mask at {at} and the box {of} share {share:.0%}"
         elif points is not None:
             pictured = points[inside(points, mask["size"][::-1])]
-            if len(pictured) > FEW:
+            if len(pictured) > FEW_JOINTS:
                 shares.append(float(on_mask(pictured, mask, MARGIN * max(box[2:])).mean()))
     return faults, shares
 
