@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import rlemasklib
 
 from posepile.errors import CorruptInput
 
@@ -234,10 +235,12 @@ def check_median_projection(
     return found
 
 
-def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
-    """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
+def box_of_mask(mask: np.ndarray | Mapping | None) -> np.ndarray:
+    """Returns the box of a mask, ``[h, w]`` or RLE: the outer edges of its outermost pixels.
 
     >>> box_of_mask(np.array([[0, 1, 1]]))
+    array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
+    >>> box_of_mask(rlemasklib.encode(np.uint8([[0, 1, 1]])))
     array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
 
     Returns:
@@ -245,6 +248,9 @@ def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
     """
     if mask is None:
         return np.full(4, np.nan, np.float32)
+    if isinstance(mask, Mapping):
+        x, y, width, height = np.float32(rlemasklib.to_bbox(mask))
+        return np.float32([x - 0.5, y - 0.5, width, height]) if width else box_of_mask(None)
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(x):
         return np.full(4, np.nan, np.float32)

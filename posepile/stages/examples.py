@@ -179,7 +179,8 @@ def selected_examples(
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
-                counts.notes.update([track.note] if track.note else [])
+                note = track.note if isinstance(track.note, str) else track.note[k]
+                counts.notes.update([note] if note else [])
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))
@@ -202,10 +203,10 @@ def check_track(sequence: Sequence, track: Track) -> None:
             raise CorruptInput(
                 where, f"{sequence.id}, person {track.person}: {len(array)} {name} for {n} frames"
             )
-    if isinstance(track.activity, list) and len(track.activity) != n:
-        raise CorruptInput(
-            where, f"{sequence.id}: {len(track.activity)} activity labels for {n} frames"
-        )
+    for name in ("activity", "note"):
+        value = getattr(track, name)
+        if isinstance(value, list) and len(value) != n:
+            raise CorruptInput(where, f"{sequence.id}: {len(value)} of {name} for {n} frames")
     frames = np.asarray(track.frames)  # compared, as differences of unsigned ones wrap round
     if n and (np.any(frames[1:] <= frames[:-1]) or frames[0] < 0):
         raise CorruptInput(
