@@ -10,7 +10,7 @@ import numpy as np
 
 from posepile.miniature import actor, bodies, pickled, shoot, skeleton, truth, unreal, writers
 
-SIZE = (3840, 2160)
+SIZE, N_SKIN = (3840, 2160), {"smpl": 6890, "smplx": 10475}
 BODY, SMPLX = skeleton.TURNING, bodies.OUTPUT_NAMES["smplx"]
 KEPT = [*range(25), 28, 43, *range(55, 67), 68, 71, 73]  # of SMPL-X
 # Of two joints of the same name that of SMPL is drawn.
@@ -31,7 +31,6 @@ MISSING = ("ag_trainset_3dpeople_bfh_archviz_5_10_mask_cam00_000000_00002.png",)
 # Colours of people in masks, by index; the first of AirSim's, and that of no one.
 PALETTE = np.array([[55, 181, 57], [153, 108, 6], [112, 105, 191], [89, 121, 72]])
 NOBODY = (255, 0, 0)
-N_SKIN = {"smpl": 6890, "smplx": 10475}
 
 
 def build(root: Path, seed: int = 0) -> None:
