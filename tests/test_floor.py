@@ -80,7 +80,8 @@ REASONS = {
         formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
         geometry.agreement.values_at geometry.pictures.project_frames
-        geometry.rotations.check_rotation miniature.marks.person_color
+        geometry.rotations.check_rotation miniature.marks.is_colourful
+        miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ def person_rule(text: str) -> Callable[[np.ndarray], np.ndarray]:
     """
     if m := re.fullmatch(r"value\s*>\s*(\d+)", text.strip()):
         limit = int(m[1])
-        return lambda picture: picture.max(axis=-1) > limit
+        return lambda picture: functools.reduce(cv2.max, cv2.split(picture)) > limit
     if m := re.fullmatch(r"(label|color)\s+in\s+(\[[\d\s,\[\]]*\])", text.strip()):
         listed = np.array(json.loads(m[2]))
         if m[1] == "label" and listed.ndim == 1:

@@ -71,7 +71,7 @@ def write_report(name: str, out: Path) -> None:
         if not len(examples):
             continue
         picks = np.unique(np.linspace(0, len(examples) - 1, PER_SPLIT).round().astype(int))
-        tiles = [draw_example(examples[int(i)].load(), dataset.joint_info) for i in picks]
+        tiles = [draw_example(examples[int(i)], dataset.joint_info) for i in picks]
         sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)))
         data = base64.b64encode(jpeg.encode(sheet, 88)).decode()
         names = ", ".join(examples[int(i)].image_path for i in picks[:3])
@@ -211,7 +211,7 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     for i in indices:
         if not -len(examples) <= i < len(examples):
             raise UsageError(f"--index {i}: {name} has {len(examples)} {split} examples")
-    tiles = [draw_example(examples[i].load(), dataset.joint_info, 512) for i in indices]
+    tiles = [draw_example(examples[i], dataset.joint_info, 512) for i in indices]
     sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)), 512)
     if not cv2.imwrite(str(out), sheet[..., ::-1]):
         raise UsageError(f"--out {out}: cannot be written; name another file")

@@ -28,6 +28,24 @@ def camera_to_row(camera: deltacamera.Camera) -> np.ndarray:
     return row
 
 
+def project_row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns points in pixels, NaN behind the camera: what the camera of a row without lens says.
+
+    For pictures that people look at: to import the camera library takes longer than to draw them.
+
+    Args:
+        row: As :func:`camera_to_row` returns it.
+        points: ``[n, 3]`` millimetres.
+
+    Returns:
+        float64 ``[n, 2]``.
+    """
+    rotation, intrinsics = np.reshape(row[:18], (2, 3, 3)).astype(np.float64)
+    seen = (np.asarray(points, np.float64) - row[18:21]) @ rotation.T
+    depth = np.where(seen[:, 2:] > 0, seen[:, 2:], np.nan)
+    return (seen / depth @ intrinsics.T)[:, :2]
+
+
 def distortion_to_row(camera: deltacamera.Camera) -> np.ndarray | None:
     """Returns 1 (fisheye) or 0, then the coefficients, float32; None without distortion."""
     model = camera.distortion_model

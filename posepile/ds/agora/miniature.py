@@ -103,9 +103,9 @@ def make_person(
 
 def write_masks(stem: Path, picture: shoot.Picture) -> None:
     """Writes what is seen of all in colours that are nearly the palette's, then each one whole."""
-    colors = np.full((*SIZE[::-1], 3), NOBODY, np.uint8)
+    colors = np.array([[NOBODY] * SIZE[0]], np.uint8).repeat(SIZE[1], axis=0)
     for p, person in enumerate(picture.people):
-        colors[person.mask(SIZE)] = PALETTE[p] - [0, 2, 0]
+        person.paint(colors, PALETTE[p] - [0, 2, 0])
         path = stem.with_name(f"{stem.name}_{p + 1:05d}.png")
         if path.name not in MISSING:
             writers.write_png(path, person.mask(SIZE, amodal=True))
