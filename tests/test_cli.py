@@ -8,8 +8,10 @@ import sys
 import pytest
 from conftest import ROOT
 
-from posepile.cli import options
-from posepile.errors import UsageError
+from posepile.cli import make_parser, options
+from posepile.ds.aspset import eval
+from posepile.errors import PosePileError, UsageError, WorkError
+from posepile.files import leaving_nothing_empty
 
 
 def posepile(*args, env=None, cwd=None):
@@ -49,10 +51,60 @@ def test_usage_errors_are_one_line_and_exit_2(args, expected):
     assert expected in done.stderr
 
 
-def test_unpacked_dataset_is_named(tmp_path):
-    done = posepile("verify", "aspset", env={"DATA_ROOT": str(tmp_path)})
-    assert done.returncode == 2
-    assert "has not been packed yet" in done.stderr
+@pytest.mark.parametrize(
+    "command",
+    ["status", "doctor", "verify", "view", "report", "export --to upstream", "run --stage crop"],
+)
+def test_nothing_there_yet_is_said_in_one_way(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    first, *more = command.split()
+    args = make_parser().parse_args([first, "aspset", *more])
+    try:
+        code = args.function(args)
+    except PosePileError as e:
+        code = e.exit_code
+        print(e)
+    assert code == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "aspset;" in line]
+    assert f"{tmp_path}/aspset" in line and "nothing there yet: no " in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_says_as_well_that_nothing_is_there_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    assert eval.main(["--pred-path", str(tmp_path)]) == 1
+    assert "nothing there yet: no raw data of aspset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("root", ["typo/raw", "empty", "other"])
+@pytest.mark.parametrize("more", [(), ("--variant", "x")])
+def test_a_failed_run_of_a_wrong_folder_leaves_nothing(tmp_path, monkeypatch, root, more):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "data"))
+    for folder in ("data", "empty", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("of something else")
+    before = sorted(tmp_path.rglob("*"))
+    chosen = f"dataset.root={tmp_path / root}"
+    command = ["run", "aspset", "--from", "calibrate", "--set", chosen, *more]
+    args = make_parser().parse_args(command)
+    with pytest.raises(WorkError):
+        args.function(args)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_failed_run_has_made_stays(tmp_path):
+    def fail(content):
+        with leaving_nothing_empty([tmp_path / "new" / "raw"]):
+            folder = tmp_path / "new" / "raw" / "archives"
+            folder.mkdir(parents=True)
+            (folder / ".lock").touch()
+            (folder / "a.zip").write_bytes(content)
+            raise KeyboardInterrupt
+
+    for content in (b"", b"half of it"):
+        with pytest.raises(KeyboardInterrupt):
+            fail(content)
+        assert (tmp_path / "new").exists() == bool(content)
 
 
 def test_no_raw_data_is_failed_work(tmp_path):
@@ -120,7 +172,7 @@ def test_every_command_knows_variants(miniature, tmp_path, run_main):
     for command in ("verify", "view", "export"):
         extra = ("--to", "upstream") if command == "export" else ()
         done = posepile(command, "coco", *extra, env=env)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_slurm_numbers(monkeypatch):

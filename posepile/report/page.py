@@ -200,8 +200,6 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     """
     import cv2
 
-    if not paths.archive_path(name).is_file():
-        raise UsageError(f"{paths.archive_path(name)}: not packed yet; posepile run {name}")
     dataset = open_dataset(name)
     examples = dataset.examples[SPLITS.index(split)]
     for i in indices:
