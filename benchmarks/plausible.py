@@ -19,9 +19,14 @@ from common import report
 from crop import our_way, people, picture
 
 from posepile.joint_info import JointInfo
-from posepile.stages.plausible import Bones, CheckParams, box_fits, check_poses, check_views
+from posepile.stages.calibration import check_lens
+from posepile.stages.limbs import Bones
+from posepile.stages.motion import check_motion
+from posepile.stages.plausible import CheckParams
+from posepile.stages.poses import check_poses
 from posepile.stages.sides import refuse_wrong_sides
 from posepile.stages.silhouettes import check_masks
+from posepile.stages.views import box_fits, check_views
 
 SIZE, PER_TRACK = (1920, 1080), 200
 NAMES = "rhip,rkne,rank,lhip,lkne,lank,tors,neck,head,htop,lsho,lelb,lwri,rsho,relb,rwri,pelv"
@@ -41,14 +46,18 @@ def main() -> None:
     pixels = 1100 * poses[..., :2] / poses[..., 2:] + np.float32(SIZE) / 2
     box = np.array([*pixels[0].min(axis=0), *np.ptp(pixels[0], axis=0)], np.float32)
     limbs, mask = Bones.of(SKELETON).limbs, ellipse(box)
+    every, frames = np.arange(PER_TRACK), 5 * np.arange(PER_TRACK)
+    camera, _, _ = picture(SIZE, distorted=True)
 
     start = time.process_time()
     for _ in range(n // PER_TRACK):
         check_poses(poses, SKELETON, params)
+        check_motion(frames, poses, every, lambda: 50.0, params)
         refuse_wrong_sides("", poses, SKELETON, loose)
     of_poses = time.process_time() - start
     start = time.process_time()
     for i in range(n):
+        check_lens(camera, SIZE, "", params)
         check_views([(pixels[i % PER_TRACK], box)], SIZE, limbs, params)
     for _ in range(n // PER_TRACK):
         box_fits(pixels, np.tile(box, (PER_TRACK, 1)))

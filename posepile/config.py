@@ -18,7 +18,14 @@ from posepile import paths
 from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml
+from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
 from posepile.stages.task import StageParams
+
+if typing.TYPE_CHECKING:
+    from posepile.recipe import DatasetSpec
+
+# Keys of sections that have a model, for those that are networks.
+_OF_NETWORKS = ("threads", "device", "cache_dir")
 
 
 class RunParams(BaseModel):
@@ -82,6 +89,7 @@ def load_config(
     options_model: type[BaseModel] = NoOptions,
     overrides: typing.Sequence[str] = (),
     path: Path | None = None,
+    spec: DatasetSpec | None = None,
 ) -> Config:
     """Reads and validates a dataset's configuration.
 
@@ -90,9 +98,10 @@ def load_config(
         options_model: The recipe's ``Options``.
         overrides: ``section.key=value`` strings, values in YAML syntax.
         path: Configuration file instead of the dataset's own.
+        spec: The recipe's facts, by which settings are known that have no effect on its data.
 
     Raises:
-        UsageError: Unreadable file, unknown key or value not allowed.
+        UsageError: Unreadable file, unknown key or value not allowed; a setting without effect.
     """
     path = path or config_path(name)
     raw = load_yaml(path, kind="configuration file")
@@ -113,7 +122,7 @@ def load_config(
         if not isinstance(root, (str, Path)):
             raise UsageError(f"{where}: dataset.root = {root!r}: expected a folder")
         config._raw_root = paths.ensure_absolute(Path(root).expanduser())
-    _refuse_without_effect(config, {key_of(override) for override in overrides})
+    _refuse_without_effect(config, {key_of(override) for override in overrides}, spec)
     return config
 
 
@@ -174,23 +183,51 @@ def _name_as_text(raw: Any, error: dict) -> bool:
     return True
 
 
-def _refuse_without_effect(config: Config, given: set[str]) -> None:
+def _refuse_without_effect(config: Config, given: set[str], spec: DatasetSpec | None) -> None:
     """Refuses settings at odds, and settings on the command line that would change nothing."""
-    source, detector, segmenter = config.box.source, config.detect.model, config.segment.model
-    if source == "detect" and detector == "none":
+    if config.box.source == "detect" and config.detect.model == "none":
         raise UsageError(
             "box.source = detect, but detect.model = none: name a detector, e.g. "
             "--set detect.model=yolox_nano, or set box.source to annotation"
         )
     for key in sorted(given):
-        section, _, rest = key.partition(".")
-        if section == "detect" and source != "detect" and (rest, detector) != ("model", "none"):
-            raise UsageError(
-                f"--set {key} has no effect: boxes come from box.source = {source}; add "
-                "--set box.source=detect"
-            )
-        if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
-            raise UsageError(
-                f"--set {key} has no effect: nothing is segmented with segment.model = "
-                f"{segmenter}; name a segmenter, e.g. --set segment.model=grabcut"
-            )
+        reason = _why_without_effect(config, key) or _why_nothing_is_judged(config, key, spec)
+        if reason:
+            raise UsageError(f"--set {key} has no effect: {reason}")
+
+
+def _why_without_effect(config: Config, key: str) -> str | None:
+    """Returns why a key changes nothing together with the others, and what to do; or None."""
+    section, _, rest = key.partition(".")
+    source, detector, segmenter = config.box.source, config.detect.model, config.segment.model
+    method = config.select.method
+    if section == "detect" and source != "detect" and (rest, detector) != ("model", "none"):
+        return f"boxes come from box.source = {source}; add --set box.source=detect"
+    if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
+        return (
+            f"nothing is segmented with segment.model = {segmenter}; name a segmenter, e.g. "
+            "--set segment.model=grabcut"
+        )
+    if section == "segment" and segmenter == "grabcut" and rest in _OF_NETWORKS:
+        return "segment.model = grabcut is no network"
+    if section == "select" and rest != "method" and method == "none":
+        return "every frame is kept with select.method = none; add --set select.method=last"
+    if key == "select.buffer" and method == "last":
+        return "with select.method = last one pose is remembered; add --set select.method=ring"
+    return None
+
+
+def _why_nothing_is_judged(config: Config, key: str, spec: DatasetSpec | None) -> str | None:
+    """Returns why a limit judges nothing in a dataset; None if it does, or it is no limit."""
+    section, _, limit = key.partition(".")
+    if section != "check" or limit == "enabled":
+        return None
+    if not config.check.enabled:
+        return "nothing is checked with check.enabled = false"
+    if spec is None:
+        return None
+    if limit in OF_WORLD_JOINTS and spec.kind != "3d":
+        return f"{spec.name} has no joints in the world, its kind is {spec.kind}"
+    if limit in OF_CAMERAS and spec.kind == "2d" and spec.world_up is None:
+        return f"{spec.name} has no cameras, its kind is 2d"
+    return None

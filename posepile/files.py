@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import WorkError
+from posepile.errors import UsageError, WorkError
 
 # ---------------------------------------------------------------- writing
 
@@ -249,6 +250,31 @@ def disk_error(error: OSError, path: Path) -> WorkError:
         f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
         "make room and run again, finished work is not repeated"
     )
+
+
+def require_place(place: Path, asked: str) -> None:
+    """Makes the folder of a file or folder that a user wants to have, before the work is done.
+
+    Args:
+        place: What is to be written; no folder that exists.
+        asked: How the user named it, such as ``--out FILE``.
+
+    Raises:
+        UsageError: Nothing can be written there.
+        WorkError: The disk is full.
+    """
+    if place.is_dir():
+        raise UsageError(f"{asked}: is a folder; name a file in it")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place.parent):
+            pass
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_error(e, place) from e
+        raise UsageError(
+            f"{asked}: nothing can be written to {place.parent} ({e.strerror}); name another place"
+        ) from None
 
 
 # ---------------------------------------------------------------- locks

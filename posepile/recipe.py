@@ -181,8 +181,8 @@ class Track:
             lengths; False for unrelated pictures.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
-        note: What users must know of every example made of this; counted beside the examples, in
-            the output, the manifest and the report.
+        note: What users must know of every example made of this, or one note per annotated frame;
+            counted beside the examples, in the output, the manifest and the report.
     """
 
     frames: np.ndarray
@@ -197,7 +197,7 @@ class Track:
     activity: str | list[str] = "unknown"
     one_person: bool = True
     unusable: Callable[[int], str | None] | None = None
-    note: str = ""
+    note: str | list[str] = ""
 
 
 @dataclass(slots=True)
@@ -261,14 +261,18 @@ def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> froze
     """Returns the subjects that ``dataset.subjects`` asks for.
 
     Args:
-        wanted: Ids of subjects; none of them = all.
+        wanted: Ids of subjects; None = all.
         known: Ids of the subjects there are.
 
     Raises:
-        UsageError: An id that is not known; the message names near ones.
+        UsageError: No id, or one that is not known; the message names near ones.
     """
     known = frozenset(known)
-    wanted = frozenset(wanted or known)
+    if wanted is None:
+        return known
+    wanted = frozenset(wanted)
+    if not wanted:
+        raise UsageError("dataset.subjects: found an empty list; expected ids, or null for all")
     unknown = sorted(wanted - known)
     if unknown:
         near = difflib.get_close_matches(unknown[0], sorted(known), 3, cutoff=0.4)

@@ -19,6 +19,7 @@ import yaml
 
 SHIFT_M = 0.016  # 3 px of the stored crop: 384 px for some 2 m
 EXPECTED = Path(__file__).with_name("raw_faults.yaml")
+NO_DISTORTION = ("distortion dropped", "distortion tenfold")
 REFUSED, DROPPED, NOT_VISIBLE = "refused", "dropped", "not visible"
 
 
@@ -104,6 +105,16 @@ def scale_joints(raw: RawFiles, root: Path) -> None:
     raw.joints(root, lambda coords: coords * other_unit(raw.per_metre[0]))
 
 
+def shrink(raw: RawFiles, root: Path) -> None:
+    """Makes people smaller where they are."""
+
+    def smaller(coords: np.ndarray) -> np.ndarray:
+        center = np.nanmedian(coords, axis=1, keepdims=True)
+        return center + 0.3 * (coords - center)
+
+    raw.joints(root, smaller)
+
+
 def scale_cameras(raw: RawFiles, root: Path) -> None:
     """Puts cameras into another unit."""
     factor = other_unit(raw.per_metre[1])
@@ -121,14 +132,14 @@ def invert(raw: RawFiles, root: Path) -> None:
     raw.cameras(root, lambda v: View(v.rotation.T, -v.rotation.T @ v.translation, v.distortion))
 
 
-def undistort(raw: RawFiles, root: Path) -> None:
-    """Sets distortion coefficients to zero."""
+def distort(raw: RawFiles, root: Path, factor: float) -> None:
+    """Multiplies distortion coefficients."""
 
-    def straight(v: View) -> View:
+    def changed(v: View) -> View:
         assert np.any(v.distortion)
-        return View(v.rotation, v.translation, 0 * np.asarray(v.distortion))
+        return View(v.rotation, v.translation, factor * np.asarray(v.distortion))
 
-    raw.cameras(root, straight)
+    raw.cameras(root, changed)
 
 
 def delay(raw: RawFiles, root: Path) -> None:
@@ -162,10 +173,13 @@ FAULTS: dict[str, tuple[str, Callable[[RawFiles, Path], None] | None]] = {
     "left and right swapped": ("joints", swap_sides),
     "elbow and wrist exchanged": ("joints", exchange),
     "joints in metres": ("joints", scale_joints),
+    "people 0.3 times as large": ("joints", shrink),
     "cameras in metres": ("cameras", scale_cameras),
     "both in metres": ("cameras", scale_both),
     "cameras inverted": ("cameras", invert),
-    "distortion dropped": ("cameras", undistort),
+    "distortion dropped": ("cameras", lambda raw, root: distort(raw, root, 0)),
+    "distortion tenfold": ("cameras", lambda raw, root: distort(raw, root, 10)),
+    "intrinsics of half the size": ("", None),
     "rows off by one frame": ("joints", delay),
     "mask of another": ("", None),
     "box of another": ("boxes", box_beside),

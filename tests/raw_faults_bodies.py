@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from raw_faults import (
+    NO_DISTORTION,
     SHIFT_M,
     SMPLH,
     RawFiles,
@@ -288,7 +289,7 @@ AGORA = RawFiles(
         "wrong split": agora_split,
         "half of the files missing": agora_half,
     },
-    without=("distortion dropped",),
+    without=NO_DISTORTION,
 )
 
 
@@ -386,5 +387,5 @@ SURREAL = RawFiles(
         "wrong split": surreal_split,
         "half of the files missing": surreal_half,
     },
-    without=("distortion dropped",),
+    without=NO_DISTORTION,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from raw_faults import (
     FINGERS,
+    NO_DISTORTION,
     SHIFT_M,
     SMPLH,
     RawFiles,
@@ -195,5 +196,5 @@ SYNTHEGO = RawFiles(
         "half of the files missing": synthego_half,
         "two views swapped": synthego_views,
     },
-    without=("distortion dropped",),
+    without=NO_DISTORTION,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from raw_faults import (
     FINGERS,
+    NO_DISTORTION,
     SMPLH,
     RawFiles,
     View,
@@ -90,7 +91,7 @@ ASPSET = RawFiles(
         "half of the files missing": aspset_half,
         "two views swapped": aspset_views,
     },
-    without=("distortion dropped",),
+    without=NO_DISTORTION,
 )
 
 
@@ -164,14 +165,13 @@ AMARV = RawFiles(
         "half of the files missing": amarv_half,
         "two views swapped": amarv_views,
     },
-    without=("distortion dropped",),
+    without=NO_DISTORTION,
 )
 
 
 # ---------------------------------------------------------------- Ego-Exo4D
 
 EGO_PART = "annotations/ego_pose"
-EGO_TRAIN = "train"
 
 
 def ego_labels(root: Path) -> list[Path]:

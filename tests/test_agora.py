@@ -12,6 +12,7 @@ from posepile.formats.pickles import read_pickle
 from posepile.geometry.pictures import project
 from posepile.miniature import pickled
 from posepile.shapes import stills
+from posepile.shapes.units import UNLABELLED
 
 HDRI = "ag_trainset_renderpeople_bfh_hdri_50mm_5_10_00007"
 CAM00 = "ag_trainset_3dpeople_bfh_archviz_5_10_cam00_00000"
@@ -21,8 +22,8 @@ AG2 = "ag_validationset_axyz_body_ag2_5_15_00002"
 FLOWERS = "ag_validationset_renderpeople_bfh_flowers_5_15_00049"
 
 
-def load(root):
-    options = main.Options()
+def load(root, **options):
+    options = main.Options(**options)
     units = main.list_units(root, options)
     return [s for unit in units for s in main.load_unit(root, unit, options)]
 
@@ -97,6 +98,69 @@ def root(raw_miniature, tmp_path):
     target = tmp_path / "agora"
     shutil.copytree(raw_miniature("agora"), target)
     return target
+
+
+NO_MODEL = "no body parameters, since the SMPL-X file was not found"
+
+
+@pytest.fixture
+def few(root):
+    """A picture of each set, two of the people girls."""
+    for part in ("train_0", "validation_0"):
+        for kind in ("SMPL", "SMPLX"):
+            path = root / kind / f"{part}_withjv.pkl"
+            table = {key: list(column)[1:2] for key, column in read_pickle(path).items()}
+            pickled.write_pickle(path, pickled.frame(table))
+    return root
+
+
+def notes_of(root):
+    """Notes of people -> how many, and how many people have parameters."""
+    notes, n = {}, 0
+    for sequence in load(root, max_unlabelled=1):
+        for track in sequence.tracks:
+            for k in range(len(track.frames)):
+                note = track.note if isinstance(track.note, str) else track.note[k]
+                body = track.parameters(k) if track.parameters else None
+                assert (body is None) == bool(note)
+                notes[note] = notes.get(note, 0) + 1
+                n += body is not None
+    return notes, n
+
+
+def test_examples_without_parameters_say_so(few, monkeypatch):
+    monkeypatch.delenv("SMPLFITTER_BODY_MODELS", raising=False)
+    monkeypatch.setenv("DATA_ROOT", str(few.parent / "elsewhere"))
+    options, folder = main.Options(), few / "body_models/smplx"
+    units = list(main.list_units(few, main.Options(max_unlabelled=1)))
+    assert main.plan(few, options) == [] and notes_of(few) == ({"": 4}, 4)
+    (folder / "SMPLX_NEUTRAL.npz").unlink()  # that of girls
+    some, n = notes_of(few)
+    assert some == {"": 2, NO_MODEL: 2} and n == 2
+    (line,) = main.plan(few, options)
+    assert (
+        f"without SMPLX_NEUTRAL.npz there are no body parameters: put them into {folder}" in line
+    )
+    shutil.rmtree(few / "smplx_gt")
+    assert notes_of(few)[0] == {
+        "no body parameters, since smplx_gt was not found": 2, NO_MODEL: 2
+    }  # fmt: skip
+    shutil.rmtree(folder)
+    assert notes_of(few) == ({NO_MODEL: 4}, 0)
+    later = list(main.list_units(few, main.Options(max_unlabelled=1)))
+    for before, after in zip(units, later, strict=True):  # when files come, they are made again
+        n_lost = before.args.get("unlabelled")
+        assert n_lost or (before.inputs != after.inputs and before.args != after.args)
+
+
+def test_pictures_that_are_in_no_frame_are_counted(few):
+    with pytest.raises(CorruptInput, match=r"train_0/ag_.* 2 others of 4 pictures.*at most 10%"):
+        load(few)
+    lost = [s for s in load(few, max_unlabelled=0.8) if not s.frames.paths]
+    assert [(s.id, dict(s.dropped)) for s in lost] == [
+        ("train_0/unlabelled", {UNLABELLED: 3}),
+        ("validation/unlabelled", {UNLABELLED: 3}),
+    ]
 
 
 def test_frames_of_other_pictures_are_named(root):

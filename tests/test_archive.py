@@ -56,7 +56,7 @@ def test_what_goes_in_comes_out(root):
             assert same.sequence == record.sequence
             assert same.get_image().shape == (16, 24, 3)
         assert type(loaded) is datasets3d.Pose3DExample and loaded.image.shape == (16, 24, 3)
-        assert ex.image is None
+        assert ex.image.shape == (16, 24, 3) and not ex.image.flags.writeable
         loaded.world_coords -= 1  # consumers write in place
         loaded.camera.t[:] = 0
         np.testing.assert_array_equal(ex.world_coords, record.world_coords)

@@ -204,6 +204,9 @@ def test_other_numbers_are_not(tmp_path, override):
         (["segment.threshold=0.4"], "threshold"),
         (["segment.min_area=0.1"], "--set segment.min_area has no effect: nothing is segmented"),
         (["segment.model=none", "segment.min_area=0.1"], "no effect"),
+        (["segment.model=grabcut", "segment.device=cpu"], "device has no effect: .* no network"),
+        (["select.method=none", "select.threshold_mm=9"], "every frame is kept"),
+        (["select.method=last", "select.buffer=9"], "add --set select.method=ring"),
     ],
 )
 def test_settings_without_effect_or_at_odds_are_refused(fake, overrides, expected):
@@ -216,6 +219,7 @@ def test_settings_without_effect_or_at_odds_are_refused(fake, overrides, expecte
     [
         ["detect.model=none"],
         ["box.source=detect", "detect.model=joints", "detect.iou=0.3"],
+        ["select.method=ring", "select.buffer=9", "select.threshold_mm=9"],
         ["box.source=detect", "detect.model=yolox_nano"],
         ["segment.model=grabcut", "segment.min_area=0.1"],
         ["segment.model=none"],
@@ -223,6 +227,41 @@ def test_settings_without_effect_or_at_odds_are_refused(fake, overrides, expecte
 )
 def test_settings_with_effect_are_taken(fake, overrides):
     a_run(fake, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "expected"),
+    [
+        ("coco", ["check.statures=[1,2]"], "no joints in the world, its kind is 2d"),
+        ("coco", ["check.max_speed=9"], "check.max_speed has no effect: coco has no joints in"),
+        ("coco", ["check.max_off_center=0.3"], "check.max_off_center .*: coco has no cameras"),
+        ("coco", ["check.enabled=false", "check.max_share=0.3"], "nothing is checked with"),
+        ("h36m", ["check.enabled=false", "check.statures=[1,2]"], "check.statures has no effect"),
+        ("coco", ["check.enabled=false"], None),
+        ("coco", ["check.max_share=0.3", "check.usual_box_fit=0.3"], None),
+        ("h36m", ["check.statures=[1,2]", "check.max_off_center=0.3"], None),
+    ],
+)
+def test_limits_by_which_nothing_is_judged_are_refused(name, overrides, expected):
+    from posepile.ds import load_recipe
+
+    recipe = load_recipe(name)
+
+    def load():
+        return config.load_config(name, recipe.Options, overrides, spec=recipe.SPEC)
+
+    if expected is None:
+        load()
+        return
+    with pytest.raises(UsageError, match=expected):
+        load()
+
+
+def test_a_run_knows_what_is_not_judged():
+    from posepile.run.job import make_run
+
+    with pytest.raises(UsageError, match=r"check\.statures has no effect: coco has no joints"):
+        make_run("coco", ("check.statures=[1,2]",))
 
 
 def test_defaults_of_every_dataset_pass_these_checks():

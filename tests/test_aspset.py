@@ -86,7 +86,7 @@ def test_options_choose_splits_and_views(root):
 
 def test_subjects_can_be_chosen(root):
     def names(*subjects, **options):
-        units = main.list_units(root, main.Options(subjects=subjects, **options))
+        units = main.list_units(root, main.Options(subjects=subjects or None, **options))
         return [u.id.split("/")[-1] for u in units]
 
     assert len(names()) == 7

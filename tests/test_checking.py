@@ -316,6 +316,17 @@ def test_a_folder_with_nothing_in_it_fails_in_plain_words(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_sources_that_are_not_valid_are_a_finding_beside_others(tmp_path, monkeypatch):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "main.py").write_text("")
+    (folder / "sources.yaml").write_text("dataset: odd\nsauces: []\n")
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path))
+    texts = [finding.text for finding in whole.folder_is_complete("odd").findings]
+    assert any("sources.yaml" in text and "sauces" in text for text in texts), texts
+    assert any("lacks main.sh" in text for text in texts), texts
+
+
 def test_wrong_requests_are_refused(tmp_path):
     (tmp_path / "coco").mkdir()
     for arguments in (["nope"], ["coco", "--keep", str(tmp_path)], ["coco", "--seed", "-1"]):

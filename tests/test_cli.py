@@ -8,10 +8,12 @@ import sys
 import pytest
 from conftest import ROOT
 
-from posepile.cli import make_parser, options
+from posepile import paths
+from posepile.cli import main, make_parser, options
 from posepile.ds.aspset import eval
 from posepile.errors import PosePileError, UsageError, WorkError
 from posepile.files import leaving_nothing_empty
+from posepile.miniature import TRUTH
 
 
 def posepile(*args, env=None, cwd=None):
@@ -105,6 +107,46 @@ def test_what_a_failed_run_has_made_stays(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             fail(content)
         assert (tmp_path / "new").exists() == bool(content)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["new", "mine", "--like", "coco", "--at"],
+        ["check", "coco", "--keep"],
+        ["view", "coco", "--out"],
+        ["report", "coco", "--out"],
+        ["export", "coco", "--to", "upstream", "--out"],
+    ],
+)
+def test_places_that_cannot_be_written_are_wrong_requests(args, tmp_path, monkeypatch, capsys):
+    """As are pictures in a format that there is not; what was asked for is not begun."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    paths.archive_path("coco").write_bytes(b"")
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "folder.png").mkdir()
+    places = ["/proc/foo", "/dev/null/x", tmp_path / "file" / "x" / "y", "/proc/self/x.png"]
+    places += ["view.txt", "view"] if args[0] == "view" else []
+    places += [tmp_path / "folder.png"] if args[-1] == "--out" else []
+    for place in places:
+        with pytest.raises(SystemExit) as end:
+            main([*args, str(place)])
+        said = capsys.readouterr()
+        assert end.value.code == 2 and args[-1] in said.err and str(place)[:9] in said.err
+        assert len(said.err.splitlines()) == 1 and not said.out
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_the_plan_of_a_miniature_fetches_nothing(tmp_path):
+    (tmp_path / "panoptic").mkdir()
+    env = {"DATA_ROOT": str(tmp_path)}
+    done = posepile("plan", "panoptic", env=env)
+    assert "http://domedb" in done.stdout
+    assert "0 on disk, 2174 to get whose size is known once they are fetched;" in done.stdout
+    (tmp_path / "panoptic" / TRUTH).write_text("{}")
+    done = posepile("plan", "panoptic", env=env)
+    assert done.returncode == 0 and "http" not in done.stdout
+    assert "the miniature" in done.stdout and "another DATA_ROOT" in done.stdout
 
 
 def test_no_raw_data_is_failed_work(tmp_path):

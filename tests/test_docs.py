@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 import generate  # the pages made from the code
 from interface import ROOMS, interface, modules
 
+from posepile.checking.check import OF_FOLDER, OF_SAMPLE
 from posepile.ds import dataset_names
 from posepile.formats.schema import Array
 
@@ -41,6 +42,14 @@ def test_the_documentation_builds(tmp_path):
 
 def home(name):
     return {"read_poses": "predictions", "average_by": "results", "run": "command"}[name]
+
+
+def test_every_question_of_the_contract_test_is_in_the_table():
+    text = (ROOT / "docs" / "CHECKING.md").read_text()
+    table = text[text.index("| question |") :].split("\n\n")[0]
+    rows = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)[1:]
+    asked = [*OF_FOLDER, "run", "artefacts", *OF_SAMPLE, "second run"]
+    assert rows == asked
 
 
 @pytest.mark.parametrize("module", MODULES)

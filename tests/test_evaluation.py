@@ -211,8 +211,8 @@ def test_exit_codes_and_files(tmp_path, capsys, monkeypatch):
     for error, code in ((UsageError("u"), 2), (WorkError("w"), 1)):
         assert evaluation(error)(*given) == code
         assert capsys.readouterr().err == f"{error}\n"
-    assert evaluation({"a": 1})(*given, "--out", str(tmp_path)) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert evaluation({"a": 1})(*given, "--out", str(tmp_path)) == 2
+    assert "is a folder" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*"))
     assert evaluation({"a": 1})("--pred-path", str(pred)) == 2  # no DATA_ROOT
     assert "DATA_ROOT" in capsys.readouterr().err

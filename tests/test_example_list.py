@@ -1,7 +1,9 @@
 """Lists of examples behave like lists: every operation is compared with a real one."""
 
+import contextlib
 import copy
 import gc
+import operator
 import pickle
 import random
 import weakref
@@ -12,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posepile import datasets3d
+from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID, Pose3DExample, compute_mean_bones
 from posepile.merging.merge import MappedSource
-from posepile.store.example_list import ExampleList
+from posepile.store.example_list import ExampleList, as_example_list
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +278,81 @@ def test_wrong_indices_are_refused_as_by_a_list(lists):
         train * 1.5
     with pytest.raises(TypeError):
         train + 5
+
+
+not_examples = st.sampled_from([None, "abc", 5, 0.5, {}, object(), np.zeros(3), Pose3DExample])
+operations = st.sampled_from(
+    [
+        lambda examples, x: examples.append(x),
+        lambda examples, x: examples.insert(1, x),
+        lambda examples, x: examples.__setitem__(0, x),
+        lambda examples, x: examples.__setitem__(slice(1, 3), [x, examples[0]]),
+        lambda examples, x: examples.__setitem__(slice(None, None, 6), [examples[0], x]),
+        lambda examples, x: examples.__setitem__([0, 1], [examples[0], x]),
+        lambda examples, x: examples.__setitem__(np.arange(12) < 2, [MADE[0], x]),
+        lambda examples, x: examples.extend([MADE[1], x]),
+        lambda examples, x: examples.extend(e for e in (examples[0], x)),
+        lambda examples, x: examples.__iadd__([x]),
+        lambda examples, x: operator.add(examples, [x]),
+        lambda examples, x: operator.add([x], examples),
+        lambda examples, x: as_example_list([MADE[0], x]),
+    ]
+)
+
+
+@given(steps, st.lists(st.tuples(operations, not_examples), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_what_is_no_example_is_refused_and_changes_nothing(lists, before, wrong):
+    examples = lists[0][:]
+    for step in before:
+        with contextlib.suppress(IndexError, ValueError):
+            examples, _ = apply(step, examples[:100], lists)
+    examples[:] = (examples + lists[0])[:12]
+    for operation, x in wrong:
+        now, objects = list(examples), len(examples._objects)
+        with pytest.raises(TypeError, match=r"expected an example of a 3D dataset") as caught:
+            operation(examples, x)
+        assert "\n" not in str(caught.value) and type(x).__name__ in str(caught.value)
+        assert all(a is b or a == b for a, b in zip(examples, now, strict=True))
+        assert len(examples._objects) == objects
+
+
+def test_examples_of_2d_and_3d_do_not_mix(tmp_path, lists, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    kit.make_archive(tmp_path, "flat", kind="2d")
+    flat = datasets2d.get_dataset("flat.barecat").examples[TRAIN]
+    for examples, others, kind in (
+        (lists[0], flat, "3D"),
+        (as_example_list([MADE[0]]), flat, "3D"),
+        (flat, lists[0], "2D"),
+        (flat, as_example_list([MADE[0]]), "2D"),
+    ):
+        for other in (others, [*others], [others[0].load()]):
+            for operation in (lambda e, o: e.extend(o), lambda e, o: e + o):
+                with pytest.raises(TypeError, match=f"expected an example of a {kind} dataset"):
+                    operation(examples[:], other)
+        assert examples[:] + others[:0] == examples
+    empty = ExampleList()
+    empty.append(flat[0])
+    assert empty[0] == flat[0] == as_example_list(flat[:1])[0]
+
+
+def test_wrong_arguments_are_named_in_one_line(lists):
+    for change, error, message in (
+        (lambda e: e.shuffle("x"), TypeError, "seed 'x', expected a whole number"),
+        (lambda e: e.shuffle(-1), ValueError, "seed -1, expected a whole number"),
+        (lambda e: e.shuffle(random.Random(1)), TypeError, "expected a whole number"),
+        (lambda e: e.extend(5), TypeError, "found int, expected examples"),
+        (lambda e: e.__setitem__(slice(0, 2), 5), TypeError, "found int, expected examples"),
+        (lambda e: as_example_list(None), TypeError, "found NoneType, expected examples"),
+        (lambda e: ExampleList([e[0]]), TypeError, "found list .*as_example_list"),
+        (lambda e: e + 5, TypeError, "unsupported operand"),
+        (lambda e: e.take("x"), TypeError, "expected positions or a mask"),
+    ):
+        examples = lists[0][:]
+        with pytest.raises(error, match=message) as caught:
+            change(examples)
+        assert "\n" not in str(caught.value) and examples == lists[0]
 
 
 def test_objects_that_left_the_list_leave_the_memory_and_the_pickle(lists):

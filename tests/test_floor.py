@@ -48,7 +48,8 @@ REASONS = {
         geometry.rotations.unreal_to_opencv miniature.unreal.put_into_scene
         miniature.unreal.unreal_camera""",
     "fits of body models, a file per body: most sets of the cards that have them, one here": """
-        bodies.fits.read_moved_fit bodies.models.move_body bodies.parameters.body_parameters
+        bodies.fits.moved_fit bodies.fits.read_moved_fit
+        bodies.models.move_body bodies.parameters.body_parameters
         bodies.parameters.load_hands bodies.parameters.parameters_of_fit""",
     "boxes that were published beside the poses: checked, and put right with them": """
         geometry.pictures.check_in_boxes geometry.pictures.move_boxes
@@ -60,7 +61,8 @@ REASONS = {
         geometry.static_lens.calibrated_lens
         miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
-        bodies.meshes.mesh_error shapes.multiview.joints_outside_mask""",
+        bodies.meshes.mesh_error geometry.agreement.check_parts
+        shapes.multiview.joints_outside_mask""",
     "AMASS and the activities that BABEL labels in it: other renders of it are to come": """
         bodies.amass.find_amass formats.babel.load_babel formats.babel.activity_at
         formats.babel.subject_of formats.babel.assign_splits""",
@@ -71,19 +73,22 @@ REASONS = {
         formats.pickled_values.check_plain""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         bodies.checks.check_up bodies.models.body_forward bodies.parameters.join_pose
+        formats.arrays.stacked
         geometry.cameras.resize_intrinsics geometry.rotations.rotvec_matrix
         geometry.rotations.matrix_rotvec""",
     "for the rooms above: shapes, acquire, stages and checking": """
         formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
         geometry.agreement.values_at geometry.pictures.project_frames
-        geometry.rotations.check_rotation miniature.marks.person_color
+        geometry.rotations.check_rotation miniature.marks.is_colourful
+        miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
         shapes.coco_masks.decode_mask shapes.coco.joint_coords shapes.coco.malformed_lines
         shapes.coco.read_pieces
-        shapes.stills.masked_person shapes.stills.picture_units shapes.units.same_count""",
+        shapes.stills.masked_person shapes.stills.picture_units shapes.stills.unlabelled_sequence
+        shapes.stills.unlabelled_units shapes.units.same_count shapes.units.unlabelled""",
     "a tree that a layout in YAML describes: a shape of which one dataset is here": """
         shapes.described.clips.load_boxes shapes.described.clips.load_camera
         shapes.described.clips.load_clip shapes.described.clips.load_joints

@@ -108,8 +108,9 @@ def test_frames_with_pca_hands_are_dropped_in_all_views_alike_without_the_model(
         param["smplx"]["left_hand_pose"] = np.zeros((1, 6))
         save(path, param)
     shutil.rmtree(raw / "body_models")
+    (nowhere := raw.parent / "nowhere").mkdir()
     for view in ("00", "37"):
-        sequence = load(raw, f"zhuna2/{view}", body_models=str(raw / "nowhere"))
+        sequence = load(raw, f"zhuna2/{view}", body_models=str(nowhere))
         assert [p.name for p in sequence.frames.paths] == ["099.jpg", "101.jpg"]
         assert sequence.dropped == {
             "hand pose of 6 PCA numbers needs the SMPL-X model file": 2,
@@ -174,7 +175,8 @@ def test_joints_come_from_the_best_source_there_is(raw, monkeypatch):
     assert none.world_coords is None and none.parameters(0)["type"] == "smplx"
 
     shutil.rmtree(raw / "body_models")
-    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    (raw.parent / "nowhere").mkdir(exist_ok=True)
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw.parent / "nowhere"))
     assert unit_named(raw, "zhuna2/00")[0].args["joints"] == "keypoints"
     without_model = load(raw, "zhuna2/00").tracks[0]
     np.testing.assert_array_equal(without_model.world_coords, by_points.tracks[0].world_coords)
@@ -262,6 +264,32 @@ def test_mesh_without_scale_and_mesh_of_another_body(raw):
         load(raw, "zhuna2/00")
 
 
+def test_a_mesh_in_the_middle_is_compared_as_well(raw):
+    """As where files are shifted against each other from some frame on."""
+    assert load(raw, "dannier/00").checks["mesh_mm"] < 0.01
+    rewrite_mesh(
+        raw / TRAIN / "dannier" / "smpl" / "0047.obj", lambda v: v + np.array([0.01, 0, 0])
+    )
+    with pytest.raises(CorruptInput, match=r"0047\.obj: .* is 10\.0 mm off"):
+        load(raw, "dannier/00")
+    assert any("0047.obj" in line for line in main.calibrate(raw, main.Options()))
+    assert load(raw, "dannier/00", max_mesh_error_mm=11).checks["mesh_mm"] > 9
+
+
+def test_some_meshes_of_a_long_sequence_are_inputs_of_its_units(raw):
+    folder = raw / TRAIN / "dannier"
+    for kind, name in (("param", "{:04d}.npy"), ("smpl", "{:04d}.obj")):
+        for frame in range(100, 220):
+            os.link(folder / kind / name.format(45), folder / kind / name.format(frame))
+    for frame in range(100, 220):
+        os.link(folder / "image/00/0045.jpg", folder / f"image/00/{frame:04d}.jpg")
+        os.link(folder / "mask/00/mask0045.png", folder / f"mask/00/mask{frame:04d}.png")
+    unit, _ = unit_named(raw, "dannier/00")
+    meshes = [int(p.stem) for p in unit.inputs if p.suffix == ".obj"]
+    assert 8 <= len(meshes) <= 11 and meshes[0] == 45 and meshes[-1] > 200
+    assert max(np.diff(meshes[1:])) < 20
+
+
 def test_mesh_error_is_in_millimetres(raw):
     mesh = raw / TRAIN / "zhuna2" / "smpl" / "099.obj"
     parameters = load(raw, "zhuna2/00").tracks[0].parameters(1)
@@ -275,11 +303,22 @@ def test_mesh_error_is_in_millimetres(raw):
 def no_models(raw, monkeypatch):
     """A copy without the SMPL-X files, where there are none elsewhere either."""
     shutil.rmtree(raw / "body_models")
-    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw / "nowhere"))
+    (raw.parent / "nowhere").mkdir(exist_ok=True)
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(raw.parent / "nowhere"))
     return raw
 
 
 LACKING = "hands lack the mean pose, since the SMPL-X file was not found"
+
+
+def test_a_mistyped_folder_of_models_is_named(no_models, monkeypatch):
+    typed = str(no_models / "body_modles")
+    for function in (main.list_units, main.plan):
+        with pytest.raises(UsageError, match=r"dataset\.body_models: .*modles: found no such"):
+            list(function(no_models, main.Options(body_models=typed)))
+        monkeypatch.setenv("SMPLFITTER_BODY_MODELS", typed)
+        with pytest.raises(UsageError, match=r"variable SMPLFITTER_BODY_MODELS: .*modles: found"):
+            list(function(no_models, main.Options()))
 
 
 def test_hands_without_the_mean_pose_are_noted_with_every_example(raw, monkeypatch):
@@ -287,7 +326,7 @@ def test_hands_without_the_mean_pose_are_noted_with_every_example(raw, monkeypat
         return load(raw, "zhuna2/00", **options).tracks[0].note
 
     assert note() == ""
-    elsewhere = {"body_models": str(raw / "nowhere")}
+    elsewhere = {"body_models": str(raw.parent)}
     for options in ({}, {"joints": "none"}):
         assert note(**elsewhere, **options) == LACKING
     assert note(hand_mean="none", **elsewhere) == ""
@@ -295,6 +334,7 @@ def test_hands_without_the_mean_pose_are_noted_with_every_example(raw, monkeypat
 
 def test_plan_and_calibrate_name_the_place_of_the_model(no_models):
     place = no_models / "body_models" / "smplx"
+    (no_models / "b").mkdir()
     for lines in (
         main.plan(no_models, main.Options()),
         main.plan(no_models / "nothing_yet", main.Options(body_models=str(no_models / "b"))),

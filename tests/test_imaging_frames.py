@@ -218,7 +218,7 @@ def test_colour_lies_where_light_does_in_pictures_that_are_turned(tmp_path):
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     cv2.circle(image, (96, 56), 20, (230, 60, 40), -1)
     path = tmp_path / "disc.mp4"
-    write_as_cameras_do(path, [image] * 2, 25, crf=5)
+    write_as_cameras_do(path, [image] * 2, 25, qp=5)
     for source, center in ((Video(path), 96), (Video(path, mirrored=True), WIDTH - 1 - 96)):
         frame = first_frame(source).astype(int)
         red = np.clip(frame[..., 0] - frame[..., 1] - 5, 0, None)

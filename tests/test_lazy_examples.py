@@ -7,6 +7,7 @@ import pickle
 import tracemalloc
 
 import archive_kit as kit
+import deltacamera
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ KINDS = ("table", "entries", "2d", "merged")
 def root(tmp_path_factory):
     """DATA_ROOT with an archive, the same as entries, and a 2D archive."""
     root = tmp_path_factory.mktemp("root")
-    parameters = {"type": "smpl", "pose": np.ones(72, np.float32)}
+    parameters = {"type": "smpl", "pose": np.ones(72, np.float32), "more": [[1, {"a": [2]}], 3]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATA_ROOT", str(root))
         patch.setattr(kit, "record", _with(kit.record, parameters=parameters))
@@ -77,7 +78,7 @@ def plain(value):
     """A value as lists, numbers and texts."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tolist()
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if isinstance(value, dict):
         return [(k, plain(v)) for k, v in value.items()]
@@ -135,17 +136,119 @@ def test_no_value_can_be_changed_in_place(dataset):
         assert values_of(ex) == before
 
 
+@pytest.mark.filterwarnings("ignore:Direct mutation:DeprecationWarning")
+def test_nothing_that_an_example_leads_to_can_be_changed(dataset):
+    for ex in dataset.examples[TRAIN][:4]:
+        before = values_of(ex)
+        for name in type(ex).DEFAULTS:
+            for value in held_by(getattr(ex, name)):
+                for change in changes_of(value):
+                    with pytest.raises((UsageError, ValueError, TypeError)) as caught:
+                        change()
+                    assert "\n" not in str(caught.value)
+        assert values_of(ex) == before
+
+
+def held_by(value):
+    """A value and what it holds, down to numbers and texts."""
+    yield value
+    inner = getattr(value, "__dict__", {}).values()
+    if isinstance(value, np.ndarray):
+        inner = ()
+    elif isinstance(value, (dict, list, tuple)):
+        inner = value.values() if isinstance(value, dict) else value
+    for item in inner:
+        yield from held_by(item)
+
+
+def changes_of(value):
+    """All ways to change a value in place."""
+    if isinstance(value, np.ndarray):
+        yield lambda: value.__setitem__(..., 0)
+        yield lambda: value.__iadd__(1)
+    elif isinstance(value, dict):
+        for name in ("clear", "popitem"):
+            yield getattr(value, name)
+        for name in ("pop", "__delitem__"):
+            yield lambda name=name: getattr(value, name)(next(iter(value)))
+        for name in ("__setitem__", "setdefault"):
+            yield lambda name=name: getattr(value, name)("type", 5)
+        for name in ("update", "__ior__"):
+            yield lambda name=name: getattr(value, name)({"type": 5})
+    elif isinstance(value, list):
+        for name in ("clear", "pop", "reverse", "sort"):
+            yield getattr(value, name)
+        for name in ("append", "remove", "__delitem__", "__imul__"):
+            yield lambda name=name: getattr(value, name)(0)
+        for name in ("insert", "__setitem__"):
+            yield lambda name=name: getattr(value, name)(0, 5)
+        for name in ("extend", "__iadd__"):
+            yield lambda name=name: getattr(value, name)([5])
+    elif hasattr(value, "__dict__"):
+        for name in (*value.__dict__, "anything"):
+            yield lambda name=name: setattr(value, name, None)
+            yield lambda name=name: delattr(value, name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "2d"])
+def test_a_camera_says_what_to_do(kind):
+    ex = dataset_of(kind).examples[TRAIN][0]
+    before = values_of(ex)
+    for change in (
+        lambda camera: setattr(camera, "t", np.zeros(3, np.float32)),
+        lambda camera: setattr(camera, "extrinsic_matrix", np.eye(4)),
+        lambda camera: setattr(camera, "distortion_coeffs", np.ones(5)),
+        lambda camera: camera.rotate(yaw=1),
+        lambda camera: camera.turn_towards(target_image_point=np.float32([3, 4])),
+    ):
+        with pytest.raises(UsageError, match=r"\.copy\(\).*ex\.load\(\)"):
+            change(ex.camera)
+        for camera in (ex.camera.copy(), copy.deepcopy(ex.camera), ex.load().camera):
+            assert camera == ex.camera and type(camera) is deltacamera.Camera
+            change(camera)
+            assert camera != ex.camera
+        change(copy.copy(ex.camera))
+        change(pickle.loads(pickle.dumps(ex.camera)))
+    assert ex.camera.zoomed(2) != ex.camera and hash(ex.camera) == hash(ex.camera.copy())
+    assert pickle.dumps(ex.camera) == pickle.dumps(ex.load().camera)
+    assert values_of(ex) == before
+
+
+def test_the_skeleton_of_a_dataset_is_its_own(dataset):
+    """An assignment to it takes effect there, also in a pickle, and nowhere else."""
+    names = [f"n{i}" for i in range(dataset.joint_info.n_joints)]
+    dataset.joint_info.update_names(names)
+    assert pickle.loads(pickle.dumps(dataset)).joint_info.names == names
+    assert dataset_of("2d" if "Pose2D" in repr(dataset) else "table").joint_info == kit.JOINTS
+
+
+def test_the_image_is_a_field_as_any_other(dataset):
+    for ex in dataset.examples[VALID]:
+        np.testing.assert_array_equal(ex.image, ex.load().image)
+        with pytest.raises(ValueError, match="read-only"):
+            ex.image[:] = 0
+        ex.get_image()[:] = 0  # that is one of your own
+        assert hasattr(ex, "image") and ex.image.any()
+        assert ex.load(load_image=False).image is None
+
+
 def test_values_are_plain_once_copied(dataset):
     ex = dataset.examples[TRAIN][0]
     for copied in (dict(ex.mask), copy.copy(ex.mask), copy.deepcopy(ex.mask), ex.mask.copy()):
         copied["size"] = [1, 1]
         assert type(copied) is dict
+    for copied in (copy.copy(ex.mask["size"]), copy.deepcopy(ex.mask)["size"], ex.mask["size"][:]):
+        copied[0] = 1
+        assert type(copied) is list
     assert type(pickle.loads(pickle.dumps(ex.parameters))) is dict
+    assert type(pickle.loads(pickle.dumps(ex.mask))["size"]) is list
     pose = copy.deepcopy(ex.parameters)["pose"]
     pose += 1
     made = Pose3DExample("a.jpg", None, ex.bbox, ex.camera, mask=ex.mask)
     loaded = restricted_pickle.loads(pickle.dumps(Pose3DDataset(kit.JOINTS, [made])))
     assert loaded.examples[TRAIN][0].mask == ex.mask
+    assert loaded.examples[TRAIN][0].camera == ex.camera
 
 
 def test_load_returns_a_new_complete_example_each_time(dataset):
@@ -163,7 +266,7 @@ def test_load_returns_a_new_complete_example_each_time(dataset):
         coords += 5
         first.mask = None
         assert values_of(ex) == values_of(second) == values_of(ex.load()) == before
-        assert second.image.any() and ex.image is None and pickle.dumps(ex) == state
+        assert second.image.any() and ex.image.any() and pickle.dumps(ex) == state
         assert ex.load(load_image=False).image is None
 
 

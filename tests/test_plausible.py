@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from raw_kit import copy_raw, crop_units
 
 from posepile.config import load_config
-from posepile.ds import load_recipe
+from posepile.ds import dataset_names, load_recipe
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.miniature import actor
 from posepile.recipe import Track
-from posepile.stages import examples, plausible
-from posepile.stages.plausible import CheckParams, check_poses, check_views, refuse_if_many
+from posepile.stages import examples, plausible, poses, views
+from posepile.stages.limbs import Bones
+from posepile.stages.plausible import CheckParams, refuse_if_many
+from posepile.stages.poses import check_poses
 from posepile.stages.select import Selected
+from posepile.stages.views import check_views
 
 H36M = load_recipe("h36m").SPEC.joint_info
 TURNS = {  # joint -> axis-angle; the actor looks along z, y is up, x is their left
@@ -77,6 +80,50 @@ def test_skeletons_of_datasets_have_bones_of_human_length(name):
     assert faults(coords, joint_info) == {}
 
 
+DATASETS = sorted(n for n in dataset_names() if load_recipe(n).SPEC.kind == "3d")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("one_person", [True, False])
+def test_whole_tracks_are_of_human_stature(name, one_person):
+    joint_info = load_recipe(name).SPEC.joint_info
+    names = [n.split("_")[0] for n in joint_info.names]
+
+    def found(metres):
+        coords = pose(TURNS["tai-chi"], 6, metres / 1.74, names=names)
+        coords += np.random.default_rng(0).normal(0, 3 * metres, coords.shape)
+        coords[2] = np.nan
+        return faults(coords, joint_info, one_person=one_person)
+
+    assert found(0.8) == found(2.2) == found(1.74) == {}
+    for metres in (0.5, 3.0, 0.3 * 1.74):
+        reasons = found(metres)
+        assert set(reasons) == {0, 1, 3, 4, 5}
+        assert {reason for reason, _ in reasons.values()} == {poses.STATURE}
+    assert found(3.0)[0][1] == (
+        "arms and legs are those of somebody of 2.9 m, expected 0.59 to 2.5"
+    )
+
+
+def test_children_have_short_legs():
+    coords = pose({}, 5, 0.8 / 1.74)
+    for side in "lr":
+        hip, knee, ankle = (H36M.names.index(side + n) for n in ("hip", "kne", "ank"))
+        coords[:, ankle] += 0.2 * (coords[:, hip] - coords[:, ankle])
+        coords[:, knee] += 0.2 * (coords[:, hip] - coords[:, knee])
+    assert faults(coords) == {}
+
+
+def test_an_arm_alone_has_no_stature():
+    coords = pose({}, 5, 3 / 1.74)
+    legs = [j for j, n in enumerate(H36M.names) if n[1:] in ("hip", "kne", "ank")]
+    assert {reason for reason, _ in faults(coords).values()} == {poses.STATURE}
+    coords[:, legs] = np.nan
+    assert len(faults(coords)) == 5  # two arms do
+    coords[:, H36M.names.index("lwri")] = np.nan
+    assert faults(coords) == {}
+
+
 def shift(joint, by):
     def change(coords):
         coords[7, joint] += by
@@ -93,20 +140,20 @@ def flip_exponent(coords):
 @pytest.mark.parametrize(
     ("change", "reason", "text"),
     [
-        (lambda c: np.copyto(c, c / 1000), plausible.ONE_PLACE, "within 1.5 mm"),
+        (lambda c: np.copyto(c, c / 1000), poses.ONE_PLACE, "within 1.5 mm"),
         (
             lambda c: np.copyto(c, c / 10),
-            plausible.BONE_LENGTH,
+            poses.BONE_LENGTH,
             "rsho-relb is 27 mm long, expected 65 to 642",
         ),
-        (lambda c: np.copyto(c, c * 25.4), plausible.BONE_LENGTH, "mm long, expected"),
-        (lambda c: np.copyto(c, c * 1000), plausible.FAR, "a coordinate is 4"),
-        (lambda c: c.__setitem__((7, 3, 2), -2.9e21), plausible.FAR, "is 2.9e+21 mm"),
-        (lambda c: c.__setitem__((7, 3, 2), np.inf), plausible.INFINITE, "infinite"),
-        (shift(7, [0, 700, 0]), plausible.BONE_CHANGE, "in the median of the track"),
-        (shift(2, [0, -700, 0]), plausible.BONE_LENGTH, "rkne-rank is"),
-        (flip_exponent, plausible.FAR, "e+22 mm"),
-        (lambda c: np.copyto(c, c[:, ::-1].copy()), plausible.BONE_LENGTH, "mm long"),
+        (lambda c: np.copyto(c, c * 25.4), poses.BONE_LENGTH, "mm long, expected"),
+        (lambda c: np.copyto(c, c * 1000), poses.FAR, "a coordinate is 4"),
+        (lambda c: c.__setitem__((7, 3, 2), -2.9e21), poses.FAR, "is 2.9e+21 mm"),
+        (lambda c: c.__setitem__((7, 3, 2), np.inf), poses.INFINITE, "infinite"),
+        (shift(7, [0, 700, 0]), poses.BONE_CHANGE, "in the median of the track"),
+        (shift(2, [0, -700, 0]), poses.BONE_LENGTH, "rkne-rank is"),
+        (flip_exponent, poses.FAR, "e+22 mm"),
+        (lambda c: np.copyto(c, c[:, ::-1].copy()), poses.BONE_LENGTH, "mm long"),
     ],
     ids="metres centimetres inches 1000x far infinite head leg exponent order".split(),
 )
@@ -147,7 +194,7 @@ def test_unknown_joint_names():
     info = JointInfo("a,b,c,d,e", "a-b-c-d-e")
     coords = np.zeros((3, 5, 3)) + 500 * np.arange(5)[:, None] / 3**0.5
     assert faults(coords, info) == {}
-    assert {reason for reason, _ in faults(3 * coords, info).values()} == {plausible.BONE_LENGTH}
+    assert {reason for reason, _ in faults(3 * coords, info).values()} == {poses.BONE_LENGTH}
 
 
 @settings(max_examples=50, deadline=None)
@@ -167,7 +214,7 @@ def test_place_direction_and_gaps_do_not_matter(name, height, turn, place, rando
     assert faults(coords) == {}
 
 
-LIMBS = plausible.Bones.of(H36M).limbs
+LIMBS = Bones.of(H36M).limbs
 PLACED = np.stack([500 + np.arange(17.0), 200 + 20 * np.arange(17.0)], axis=1)  # 17 x 320
 
 
@@ -177,9 +224,9 @@ PLACED = np.stack([500 + np.arange(17.0), 200 + 20 * np.arange(17.0)], axis=1)  
         ((480, 180, 60, 360), None),
         ((480, 180, 60, 150), None),  # what is to be seen of somebody behind a wall
         ((400, 100, 300, 800), None),
-        ((508, 360, 1, 1), plausible.BOX_TOO_SMALL),
-        ((0, 0, 1900, 1900), plausible.BOX_TOO_LARGE),
-        ((900, 180, 60, 360), plausible.OUTSIDE_BOX),
+        ((508, 360, 1, 1), views.BOX_TOO_SMALL),
+        ((0, 0, 1900, 1900), views.BOX_TOO_LARGE),
+        ((900, 180, 60, 360), views.OUTSIDE_BOX),
         (None, None),
     ],
 )
@@ -196,9 +243,9 @@ def test_people_of_a_frame_are_told_apart():
     outside = PLACED + np.array([3000, 0])
     people = [(None, box), (PLACED, None), (PLACED, box), (away, box), (missing, box)]
     found, shares = check_views([*people, (outside, box)], (1920, 1080), LIMBS, CheckParams())
-    nowhere = plausible.NOT_IN_PICTURE
+    nowhere = views.NOT_IN_PICTURE
     reasons = {i: reason for i, (reason, _) in found.items()}
-    assert reasons == {3: plausible.OUTSIDE_BOX, 4: nowhere, 5: nowhere}
+    assert reasons == {3: views.OUTSIDE_BOX, 4: nowhere, 5: nowhere}
     assert shares == {2: (1.0, True)}
     assert (
         found[3][1]
@@ -223,12 +270,15 @@ def test_two_visible_joints_do_not_make_a_box_wrong():
     ],
 )  # fmt: skip
 def test_how_many_are_too_many(n, bad, limit, refused):
-    dropped = {plausible.FAR: bad, "no box in the annotations": 60}
+    dropped = {poses.FAR: bad, "no box in the annotations": 60}
     params = CheckParams(max_share=limit)
     if not refused:
         refuse_if_many("a.mkv", n, dropped, "frame 3, person 0: x", params)
         return
-    line = f"{bad} of {n} selected person-frames are implausible \\(mostly: more than a kilometre"
+    line = (
+        f"{bad} of {n} person-frames that can be judged are implausible "
+        "\\(mostly: more than a kilometre"
+    )
     with pytest.raises(CorruptInput, match=line):
         refuse_if_many("a.mkv", n, dropped, "frame 3, person 0: x", params)
 
@@ -255,7 +305,7 @@ def test_intrinsics_of_another_resolution_are_refused(aspset, tmp_path):
         matrix[:2] /= 2
         path.write_text(json.dumps(camera | {"intrinsic_matrix": matrix.ravel().tolist()}))
     _, (message,) = crop(aspset, tmp_path)
-    assert re.search(r"\.mkv: .*joints outside of the box\), e\.g\. ", message)
+    assert re.search(r"\.mkv: camera: the principal point .* is 25% of a .* picture away", message)
 
 
 def test_one_flipped_bit_costs_one_frame(aspset, tmp_path):
@@ -340,4 +390,4 @@ def test_a_person_who_is_there_twice_is_dropped_once():
     ]
     selected = [Selected(k, track, k) for k in range(5) for track in tracks]
     found = examples.people_twice(selected)
-    assert found == {13: (plausible.TWICE, "has the joints of person 0")}
+    assert found == {13: (examples.TWICE, "has the joints of person 0")}

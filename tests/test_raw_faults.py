@@ -8,17 +8,18 @@ import raw_faults
 from conftest import ROOT
 from raw_faults import DROPPED, NOT_VISIBLE, REFUSED, faults_of, plant, read_expected
 from raw_faults_bodies import AGORA, GENEBODY, SURREAL
+from raw_faults_lenses import with_lenses
 from raw_faults_stills import COCO, SYNTHEGO
 from raw_faults_video import AMARV, ASPSET, EGOEXO4D, H36M, PANOPTIC
 from raw_kit import copy_raw, crop_units
 
 from posepile.ds import dataset_names, load_recipe
 
-RAW = {
+RAW = with_lenses({
     "agora": AGORA, "amarv": AMARV, "aspset": ASPSET, "coco": COCO, "egoexo4d": EGOEXO4D,
     "genebody": GENEBODY, "h36m": H36M, "panoptic": PANOPTIC, "surreal": SURREAL,
     "synthego": SYNTHEGO,
-}  # fmt: skip
+})  # fmt: skip
 CASES = [(name, fault) for name, raw in RAW.items() for fault in faults_of(raw)]
 MARKS = ("<!-- raw faults: python tests/raw_faults.py -->\n", "<!-- end -->\n")
 

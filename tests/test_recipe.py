@@ -1,6 +1,7 @@
 """What recipes share: choosing subjects, and options that only choose units."""
 
 import pytest
+from pydantic import ValidationError
 
 from posepile.ds import dataset_names, load_recipe
 from posepile.errors import UsageError
@@ -9,7 +10,7 @@ from posepile.recipe import chosen_subjects, result_options
 
 def test_all_subjects_are_chosen_unless_some_are_named():
     known = ["04ac", "4d9e", "1e28"]
-    assert chosen_subjects(None, known) == chosen_subjects([], known) == set(known)
+    assert chosen_subjects(None, known) == set(known)
     assert chosen_subjects(["4d9e"], iter(known)) == {"4d9e"}
 
 
@@ -21,6 +22,40 @@ def test_an_unknown_subject_is_named_with_near_ones():
     assert message.startswith("dataset.subjects: no subject 4d9f; did you mean 4d9e? ")
     with pytest.raises(UsageError, match="there are: .* and 90 others"):
         chosen_subjects(["x"], map(str, range(100)))
+
+
+def test_no_subject_is_not_all_of_them():
+    with pytest.raises(UsageError, match="found an empty list; expected ids, or null for all"):
+        chosen_subjects([], ["04ac"])
+
+
+def lists_of(options, prefix=""):
+    """Names of options that are lists, also of those in groups."""
+    for name, value in options.model_fields.items():
+        kind = str(value.annotation)
+        if hasattr(value.annotation, "model_fields"):
+            yield from lists_of(value.annotation, f"{prefix}{name}.")
+        elif "list[" in kind and "dict[" not in kind:
+            yield f"{prefix}{name}"
+
+
+# Where an empty list means none.
+MAY_BE_EMPTY = {"download.parts", "download.take_parts"}
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_an_empty_list_is_refused_where_it_could_mean_all(name):
+    options = getattr(load_recipe(name), "Options", None)
+    for key in lists_of(options) if options else ():
+        *groups, last = key.split(".")
+        given = {last: []}
+        for group in reversed(groups):
+            given = {group: given}
+        if key in MAY_BE_EMPTY:
+            options.model_validate(given)
+        else:
+            with pytest.raises(ValidationError, match=rf"{key}\n.*at least 1 item"):
+                options.model_validate(given)
 
 
 @pytest.mark.parametrize("name", dataset_names())

@@ -21,8 +21,10 @@ from posepile.shapes.stills import (
     masked_person,
     picture_sequence,
     picture_units,
+    unlabelled_sequence,
+    unlabelled_units,
 )
-from posepile.shapes.units import Rows, make_unit, same_count, unit_files, view_units
+from posepile.shapes.units import UNLABELLED, Rows, make_unit, same_count, unit_files, view_units
 
 SIZE = (640, 480)
 UNIT = Unit("s1/walk/left", "train", ())
@@ -246,6 +248,39 @@ def test_people_become_tracks_by_their_index():
     assert sequence.dropped == {"crowd": 2, "elsewhere": 2}
     assert sequence.image_name(2, 1) == "train/p2_01.jpg" and sequence.camera is None
     assert isinstance(sequence.frames, Stills) and sequence.frames.sizes == (SIZE,) * 3
+
+
+def test_a_note_is_counted_for_the_people_whom_it_is_about():
+    from posepile.stages.counts import Counts
+    from posepile.stages.examples import selected_examples
+    from posepile.stages.select import SelectParams
+
+    def counted(*notes):
+        pictures = [
+            Picture(Path(f"{i}.jpg"), SIZE, [Person(0, world_coords=np.ones((3, 3)), note=note)])
+            for i, note in enumerate(notes)
+        ]
+        (unit,) = picture_units("val", "val", [picture.path for picture in pictures], {})
+        counts, chosen = Counts(), SelectParams(method="none")
+        selected_examples(picture_sequence(unit, pictures), chosen, [], counts)
+        return counts.notes
+
+    assert counted("", "") == {} and counted("no body", "no body") == {"no body": 2}
+    assert counted("no body", "", "no fit") == {"no body": 1, "no fit": 1}
+
+
+def test_pictures_that_no_annotation_names_are_counted_or_refused(tmp_path):
+    for name in ("1.jpg", "2.jpg", "3.jpg", "._3.jpg", "mask_1.jpg"):
+        (tmp_path / name).touch()
+    labelled = [tmp_path / "1.jpg", tmp_path / "absent.jpg"]
+    given = tmp_path, "val", r"\d\.jpg", labelled
+    (unit,) = unlabelled_units(*given, 0.7)
+    sequence = unlabelled_sequence(unit)
+    assert sequence.split == "val" and sequence.dropped == {UNLABELLED: 2}
+    with pytest.raises(CorruptInput, match=r"2\.jpg: .* 1 others of 3 .*at most 50%"):
+        list(unlabelled_units(*given, 0.5))
+    labelled += [tmp_path / "2.jpg", tmp_path / "3.jpg"]
+    assert list(unlabelled_units(*given, 0)) == []
 
 
 def test_a_mask_is_not_held_as_a_picture():

@@ -8,9 +8,10 @@ from test_plausible import H36M, LIMBS, TURNS, pose
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.miniature import actor
-from posepile.stages.plausible import CheckParams, box_fits, check_views, refuse_unfit
+from posepile.stages.plausible import CheckParams, refuse_unfit
 from posepile.stages.sides import CLEAR_MM, front, refuse_wrong_sides
 from posepile.stages.silhouettes import MASK_ELSEWHERE, check_masks, on_mask
+from posepile.stages.views import box_fits, check_views
 
 PARAMS = CheckParams()
 NAMES = "pelv neck head lsho lelb lwri rsho relb rwri lhip lkne lank ltoe rhip rkne rank rtoe"
@@ -39,6 +40,7 @@ def test_nothing_is_said_of_straight_legs_and_of_few_poses():
     sitting[:4] = np.nan
     refuse_wrong_sides("a.mkv", sitting, H36M, PARAMS)
     refuse_wrong_sides("a.mkv", np.zeros((0, 17, 3)), H36M, PARAMS)
+    refuse_wrong_sides("a.mkv", np.zeros((5, 0, 3)), H36M, PARAMS)  # of parameters alone
     refuse_wrong_sides("a.mkv", np.zeros((5, 3, 3)), JointInfo("a,b,c"), PARAMS)
 
 

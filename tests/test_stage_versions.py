@@ -44,7 +44,7 @@ OTHERWISE_KNOWN = {
     "posepile.models.weights",
 }
 # The version of the selection is in the keys of all later stages, too.
-SELECTION = "examples exclusions plausible select sides"
+SELECTION = "examples exclusions limbs motion plausible poses select sides"
 SELECTION = {f"posepile.stages.{n}" for n in SELECTION.split()}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -97,7 +97,7 @@ def test_code_and_version_of_a_stage_are_as_recorded(stage):
 def test_what_determines_results_is_among_the_code():
     names = {stage: set(digests(stage)) for stage in STAGES}
     assert names["examples"] == SELECTION
-    stages = "boxes associate detect detections crop silhouettes"
+    stages = "boxes associate calibration detect detections crop silhouettes views"
     stages = {f"posepile.stages.{n}" for n in stages.split()}
     assert {n for n in names["crop"] if ".stages." in n} == stages
     pixels = "cropping warp kernels rays jpeg frames videos pictures lenses"

@@ -46,6 +46,10 @@ def test_units_are_those_of_the_chosen_splits_and_runs_also_below_cmu(root):
     for split in ("train", "val", "test"):
         (root / split).rename(root / "cmu" / split)
     assert set(load(root)) == everything
+    (root / "val/run0").mkdir(parents=True)
+    with pytest.raises(CorruptInput, match=r"/val: the val set: found here and at .*/cmu/val"):
+        load(root)
+    assert set(load(root, splits=["train"])) < everything
 
 
 def test_the_camera_is_that_of_the_mirrored_picture(root):
@@ -68,6 +72,30 @@ def test_the_person_who_has_left_the_picture_has_no_box(root):
     assert (x, x + w) == pytest.approx((318.5 - middle.max(), 319.5 - middle.min()), abs=0.51)
 
 
+def relabel(root, change):
+    """Writes the body parts of a clip anew."""
+    path = root / f"{CLIP}_segm.mat"
+    parts = [loadmat(path)[f"segm_{k}"] for k in range(1, 15)]
+    writers.write_mat(path, {f"segm_{k}": part for k, part in enumerate(change(parts), 1)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: [*parts[1:], parts[-1]], "move like the joints 1 frame(s) later"),
+        (lambda parts: [parts[0], *parts[:-1]], "move like the joints 1 frame(s) before"),
+        (lambda parts: [part[:, ::-1] for part in parts], "of the person's size (median) from"),
+        (lambda parts: [part * 2 for part in parts], "found body part 44; expected 0 to 24"),
+    ],
+)
+def test_body_parts_of_another_frame_or_person_are_refused(root, change, message):
+    assert 0 < load(root)[CLIP].checks["joints_off_part"] < 0.01
+    relabel(root, change)
+    with pytest.raises(CorruptInput, match=re.escape(message)) as error:
+        load(root)
+    assert "01_01_c0001_segm.mat" in str(error.value)
+
+
 @pytest.mark.parametrize("clip", [CLIP, "train/run1/ung_104_46/ung_104_46_c0003"])
 def test_the_body_stands_where_the_joints_are(root, clip):
     (person,) = load(root)[clip].tracks
@@ -83,7 +111,8 @@ def test_the_body_stands_where_the_joints_are(root, clip):
 def test_without_the_model_examples_say_that_they_have_no_parameters(root, monkeypatch):
     assert load(root)[CLIP].tracks[0].note == "" and main.plan(root, main.Options()) == []
     shutil.rmtree(root / "body_models")
-    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(root / "nowhere"))
+    (root.parent / "nowhere").mkdir(exist_ok=True)
+    monkeypatch.setenv("SMPLFITTER_BODY_MODELS", str(root.parent / "nowhere"))
     (person,) = load(root)[CLIP].tracks
     assert person.parameters is None
     assert person.note == "no body parameters, since the SMPL file was not found"

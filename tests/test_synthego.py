@@ -14,6 +14,7 @@ from posepile import files
 from posepile.acquire.sources import load_sources
 from posepile.ds.synthego import main, miniature, splice
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.shapes.units import UNLABELLED
 
 
 @pytest.fixture
@@ -282,13 +283,31 @@ def test_two_files_of_one_pose_are_refused(root):
 
 def test_identities_can_be_chosen(spliced):
     def ids(*subjects):
-        units = main.list_units(spliced, main.Options(subjects=subjects))
+        units = main.list_units(spliced, main.Options(subjects=subjects or None))
         return {name.split("_")[1] for u in units for name in u.args["metadata"]}
 
     assert ids() == {"0000003", "0000008", "0000019"}
     assert ids(8, "0000019") == {"0000008", "0000019"}
     with pytest.raises(UsageError, match=r"dataset\.subjects: no subject 18.*there are: 19, 3, 8"):
         ids(18)
+
+
+def test_images_without_metadata_are_counted(made, tmp_path):
+    root = tmp_path / "synthego"
+    shutil.copytree(made, root)
+    splice.splice_tree(root)
+    metadata = root / "SynthEgo"
+    (metadata / "metadata_0000008_0001.json").unlink()
+    (metadata / "img_R_0000008_0001.jpg").unlink()
+    for k in range(3):  # nothing is left of its split
+        (metadata / f"metadata_0000019_000{k}.json").unlink()
+    with pytest.raises(CorruptInput, match=r"of this and 3 others of 9 .*max_unlabelled"):
+        load_all(root)
+    counts = {id: s.dropped[UNLABELLED] for id, s in load_all(root, max_unlabelled=0.5).items()}
+    lost = {id: n for id, n in counts.items() if n}
+    assert lost == {"test/0000000-0000029": 6, "val/0000000-0000029": 1}
+    only = load_all(root, subjects=["3"], max_unlabelled=0.5)
+    assert sorted(only) == ["0000003/L", "0000003/R"]
 
 
 def test_sequences(spliced):

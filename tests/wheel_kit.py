@@ -40,6 +40,21 @@ def install(wheel, prefix):
     return site
 
 
+def take_compiled(site):
+    """Copies what numba has compiled of this checkout, if it has: the same files need no more."""
+    for compiled in ROOT.glob("posepile/**/__pycache__/*.nb[ci]"):
+        source = compiled.parent.parent / f"{compiled.name.split('.')[0]}.py"
+        copy = site / source.relative_to(ROOT)
+        if not source.is_file() or not copy.is_file():
+            continue
+        assert copy.read_bytes() == source.read_bytes()
+        times = source.stat()  # by which numba knows a source file
+        os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        target = copy.parent / "__pycache__" / compiled.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(compiled, target)
+
+
 def install_package(tree, prefix):
     """Builds this package in an empty folder and installs it; returns prefix and site-packages.
 
@@ -49,6 +64,7 @@ def install_package(tree, prefix):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     site = install(build_wheel(tree), prefix)
+    take_compiled(site)
     # Like a virtual environment's interpreter; the dependencies are those of this one.
     python = prefix / "bin" / "python"
     python.parent.mkdir()

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pyzipper
-
 from posepile.acquire.credentials import Secret
 from posepile.errors import CorruptInput, UsageError, one_line
 
@@ -119,6 +117,7 @@ def damage_reported(
         encrypted: Asked at damage whether it is; a wrong password looks like damage too, where it
             passes the check of the classic zip encryption, as one in 256 does.
     """
+    import pyzipper
 
     def hint() -> str:
         return f"or the password is wrong; otherwise {REFETCH}" if encrypted() else REFETCH

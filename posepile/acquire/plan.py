@@ -274,10 +274,12 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     waiting = [d for d in decisions if d.remaining != 0]
     known = sum(d.remaining or 0 for d in waiting)
     unknown = sum(d.remaining is None for d in waiting)
-    unsaid = f", and {unknown} of unknown size" if unknown else ""
+    to_get = [f"{format_bytes(known)} to get"] if known or not unknown else []
+    more = "more" if known else "to get"
+    to_get += [f"{unknown} {more} whose size is known once they are fetched"] if unknown else []
     lines.append(
         f"  in all: {len(decisions)} sources, {len(decisions) - len(waiting)} on disk, "
-        f"{format_bytes(known)} to get{unsaid}; {format_bytes(free_bytes(root))} free on the disk"
+        f"{' and '.join(to_get)}; {format_bytes(free_bytes(root))} free on the disk"
     )
     lines += [f"  known to be absent: {a.what} ({a.reason})" for a in sources.absent]
     return "\n".join(head + lines)

@@ -13,6 +13,7 @@ import os
 import re
 import typing
 import urllib.parse
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -322,7 +323,7 @@ class Sources(Strict):
             ("name", [s.name for s in self.sources]),
             ("destination", [s.path for s in self.sources if s.url]),
         ):
-            twice = sorted({v for v in values if values.count(v) > 1})
+            twice = sorted(v for v, n in Counter(values).items() if n > 1)
             if twice:
                 raise ValueError(f"two sources have the {what} {twice[0]!r}")
         known = {s.name for s in self.sources}

@@ -12,12 +12,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pyzipper
+from typing import TYPE_CHECKING
 
 from posepile.acquire.joined import open_joined, parts_of
 from posepile.acquire.members import Member, Password, reveal
 from posepile.errors import CorruptInput
+
+if TYPE_CHECKING:
+    import pyzipper
 
 _AES = 99  # compression method of entries with AES encryption
 _END, _END64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
@@ -97,6 +99,8 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile | pyzipper.AESZipFile]:
         CorruptInput: A part is missing.
         zipfile.BadZipFile: It is damaged.
     """
+    import pyzipper
+
     parts = parts_of(archive)
     # Pieces numbered .001 are cut from an ordinary one; the others know of their being split.
     split = archive.suffix.lower() == ".zip" and _require_all(archive, parts)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from posepile.bodies.models import find_body_model, move_body
+from posepile.bodies.models import find_body_model, models_below, move_body, parameters_note
 from posepile.bodies.parameters import body_parameters, load_hands, parameters_of_fit
+from posepile.files import names_in
 from posepile.formats.pickles import read_pickle
 
 
@@ -49,3 +52,29 @@ def read_moved_fit(
     body = parameters_of_fit(file, content, gender=gender, hands=hands, kid=kid)
     moved = move_body("smplx", gender, body, transform, models_root=models_root)
     return body_parameters(file, hands="whole", **moved)
+
+
+def moved_fit(
+    root: Path, name: str, transform: np.ndarray, *, gender: str, kid: bool = False
+) -> dict[str, Any]:
+    """Returns ``parameters``, a function that reads a fit, and a ``note`` where it cannot be read.
+
+    The note says that the body model or all of the fits are not on the disk; then there are no
+    parameters. A single fit that is missing is an error when it is read.
+
+    >>> moved_fit(folder, "fits/a.pkl", np.eye(4), gender="male")["note"]
+    'no body parameters, since the SMPL-X file was not found'
+
+    Args:
+        root: Raw folder; the body models may lie in it.
+        name: File of the fit below the raw folder.
+        transform: As of :func:`read_moved_fit`.
+        gender: As there.
+        kid: As there.
+    """
+    who = {"gender": gender, "models_root": models_below(root)}
+    note = parameters_note("smplx", **who)
+    if not note and (top := Path(name).parts[0]) not in names_in(root):
+        note = f"no body parameters, since {top} was not found"
+    read = partial(read_moved_fit, root / name, transform, kid=kid, **who)
+    return {"parameters": None if note else read, "note": note}

@@ -32,6 +32,10 @@ def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
 
 # Parent of every joint, always one that comes before it; -1 = the root.
 SMPL_PARENTS = (*_BODY_PARENTS, 20, 21)
+# Where the part of the body ends that begins at a joint: at its one child, else itself.
+SMPL_PART_ENDS = tuple(
+    SMPL_PARENTS.index(j) if SMPL_PARENTS.count(j) == 1 else j for j in range(24)
+)
 SMPLH_PARENTS = (*_BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
 SMPLX_PARENTS = (*_BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
 

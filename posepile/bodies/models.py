@@ -17,8 +17,10 @@ import numpy as np
 from posepile.bodies.joints import N_JOINTS
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import names_in
+from posepile.paths import named_folder
 
 _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
+_LABELS = {"smpl": "SMPL", "smplh": "SMPL-H", "smplh16": "SMPL-H", "smplx": "SMPL-X"}
 
 
 def body_joints(
@@ -42,6 +44,7 @@ def body_forward(
     params: Mapping,
     *,
     vertices: bool = True,
+    every: int = 1,
     models_root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes joint positions, and vertices if wanted, of a posed and shaped body.
@@ -61,6 +64,7 @@ def body_forward(
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
             everything after translation, absent: 1), as docs/FORMAT.md lists them.
         vertices: Compute vertices, too (much slower).
+        every: Compute only every so-manieth vertex.
         models_root: Folder that holds the model folders; default as in the module docstring.
 
     Returns:
@@ -80,7 +84,9 @@ def body_forward(
             f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
-    model = _load_body_model(kind, gender, n_betas=shape.shape[1], models_root=models_root)
+    model = _load_body_model(
+        kind, gender, n_betas=shape.shape[1], every=every, models_root=models_root
+    )
     if shape.shape[1] > model.num_betas:
         raise WorkError(
             f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
@@ -150,6 +156,7 @@ def _load_body_model(
     gender: str,
     *,
     n_betas: int | None = None,
+    every: int = 1,
     models_root: str | os.PathLike | None = None,
 ):
     """Returns the cached smplfitter ``BodyModel``; arguments and errors as :func:`body_joints`.
@@ -164,6 +171,7 @@ def _load_body_model(
         gender: As there.
         n_betas: Number of shape components that will be given; decides between the two SMPL-H
             files.
+        every: As in :func:`body_forward`.
         models_root: As there.
     """
     path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
@@ -175,7 +183,7 @@ def _load_body_model(
         )
     # the same root cannot change its content during a run, so path and gender identify the model
     name = path.relative_to(_models_root(models_root)).parts[0]
-    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name))
+    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every)
 
 
 def find_body_model(
@@ -204,7 +212,7 @@ def find_body_model(
         The file, or None if it is not on disk.
 
     Raises:
-        UsageError: Unknown kind or gender.
+        UsageError: Unknown kind or gender, or ``SMPLFITTER_BODY_MODELS`` is no folder.
     """
     root = _models_root(models_root)
     names = [kind]
@@ -251,7 +259,41 @@ def lacking_models(
     return [f"without {names} {lost}: put them into {place} (or below {elsewhere})"]
 
 
-def models_below(root: Path) -> Path | None:
+def parameters_note(
+    kind: str,
+    gender: str,
+    *,
+    n_betas: int | None = None,
+    models_root: str | os.PathLike | None = None,
+) -> str:
+    """Returns the note of examples whose parameters need a body model; empty if it is on disk.
+
+    >>> parameters_note("smplx", "male", models_root=folder)
+    'no body parameters, since the SMPL-X file was not found'
+
+    Arguments and errors are those of :func:`find_body_model`.
+    """
+    if find_body_model(kind, gender, n_betas=n_betas, models_root=models_root):
+        return ""
+    return f"no body parameters, since the {_LABELS.get(kind, kind)} file was not found"
+
+
+def model_files(kind: str, genders: Iterable[str], root: Path) -> list[Path]:
+    """Returns the body models that are on disk, as inputs of the units that need them.
+
+    >>> model_files("smplx", ["male"], folder)
+    []
+
+    Args:
+        kind: As in :func:`body_joints`.
+        genders: Those that are needed.
+        root: As for :func:`lacking_models`.
+    """
+    found = [find_body_model(kind, g, models_root=models_below(root)) for g in genders]
+    return [path for path in found if path is not None]
+
+
+def models_below(root: Path, named: str | os.PathLike | None = None) -> Path | None:
     """Returns ``body_models`` of a dataset's raw folder, None if there is nothing in it.
 
     To be handed over as ``models_root``: whoever has put the files there means these.
@@ -261,7 +303,16 @@ def models_below(root: Path) -> Path | None:
     >>> (folder / "body_models" / "smpl").mkdir(parents=True)
     >>> models_below(folder).name
     'body_models'
+
+    Args:
+        root: The raw folder.
+        named: The folder that ``dataset.body_models`` names, which goes before.
+
+    Raises:
+        UsageError: The named folder does not exist.
     """
+    if named is not None:
+        return named_folder(named, "dataset.body_models")
     inside = Path(root) / "body_models"
     return inside if names_in(inside) else None
 
@@ -284,8 +335,8 @@ def _with_expression(shape: np.ndarray, expression: np.ndarray, model) -> np.nda
 def _models_root(models_root: str | os.PathLike | None) -> Path:
     if models_root is not None:
         return Path(models_root)
-    if os.environ.get("SMPLFITTER_BODY_MODELS"):
-        return Path(os.environ["SMPLFITTER_BODY_MODELS"])
+    if named := os.environ.get("SMPLFITTER_BODY_MODELS"):
+        return named_folder(named, "environment variable SMPLFITTER_BODY_MODELS")
     if os.environ.get("DATA_ROOT"):
         return Path(os.environ["DATA_ROOT"]) / "body_models"
     return Path("body_models")
@@ -309,15 +360,18 @@ def _model_file(kind: str, gender: str) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _load_model(name: str, letter: str, folder: str):
+def _load_model(name: str, letter: str, folder: str, every: int = 1):
     try:
         from smplfitter.np import BodyModel
     except ImportError as e:
         raise UsageError(
             "joints from body-model parameters need smplfitter; pip install 'posepile[bodies]'"
         ) from e
+    some = None
+    if every > 1:
+        some = np.arange(0, _load_model(name, letter, folder).num_vertices, every)
     try:
-        return BodyModel(name, _GENDERS[letter], model_root=folder)
+        return BodyModel(name, _GENDERS[letter], model_root=folder, vertex_subset=some)
     except FileNotFoundError as e:
         raise WorkError(" ".join(str(e).split("\n")[:1])) from e
     except (ValueError, KeyError, OSError, EOFError) as e:

@@ -17,6 +17,7 @@ from posepile.checking.findings import Answer, Finding
 from posepile.checking.sample import Sample, data_root, open_sample
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.files import require_place
 from posepile.miniature import TRUTH
 
 # Asked of a folder as it is.
@@ -153,6 +154,8 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
         dataset_dir(name)
         if keep is not None and (keep / name).exists():
             raise UsageError(f"{keep / name} exists; name another folder")
+        if keep is not None:
+            require_place(keep / name, f"--keep {keep}")
     failed = []
     for name in names:
         print(f"{name}:", flush=True)

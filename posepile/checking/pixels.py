@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from posepile.miniature import kit
+from posepile.miniature.marks import is_colourful
 
 NEAR = 14.0  # pixels of the stored crop: how far from its place a disc is looked for first
 
@@ -58,8 +59,7 @@ def find_discs(
 
 def _blobs(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centroids ``[n, 2]`` and hues ``[n]`` (degrees) of round, saturated spots of one colour."""
-    spread = image.max(axis=-1).astype(int) - image.min(axis=-1)
-    n, labels, stats, centers = cv2.connectedComponentsWithStats((spread > 110).astype(np.uint8))
+    n, labels, stats, centers = cv2.connectedComponentsWithStats(is_colourful(image, 110))
     keep, hues = [], []
     for i in range(1, n):
         x, y, w, h, area = stats[i]

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from posepile.acquire.sources import load_sources
 from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, data_root, points_of
 from posepile.config import NoOptions, config_path, load_config
 from posepile.ds import dataset_dir, load_recipe
+from posepile.errors import UsageError
 from posepile.recipe import SPLITS
 
 FILES = ("__init__.py main.py main.sh miniature.py sources.yaml exclusions.yaml README.md").split()
 
 
 def folder_is_complete(name: str) -> Answer:
-    """Whether the folder has its files, and main.sh stops at the first error."""
+    """Whether the folder has its files, sources.yaml is valid, and main.sh stops at an error."""
     folder = dataset_dir(name)
     texts = [f"{folder} lacks {file}" for file in FILES if not (folder / file).is_file()]
     if not config_path(name).is_file():
@@ -31,6 +33,11 @@ def folder_is_complete(name: str) -> Answer:
     script = folder / "main.sh"
     if script.is_file() and "set -euo pipefail" not in script.read_text():
         texts.append(f"{script} lacks 'set -euo pipefail', so it goes on after an error")
+    if (folder / "sources.yaml").is_file():
+        try:
+            load_sources(folder / "sources.yaml")  # a run of a miniature does without
+        except UsageError as e:
+            texts.append(str(e))
     return Answer([Finding(name, text) for text in texts], str(folder))
 
 

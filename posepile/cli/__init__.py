@@ -119,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")
     view.add_argument("--split", choices=("train", "val", "test"), default="train")
-    view.add_argument("--index", type=int, nargs="*", default=[0], help="positions in the split")
+    view.add_argument("--index", type=int, nargs="+", default=[0], help="positions in the split")
     view.add_argument("--out", type=Path, default=Path("view.png"))
     verify = add("verify", cmd_verify, "check every checksum and row of a packed dataset")
     add_config_options(verify)

@@ -7,6 +7,7 @@ import sys
 
 from posepile.cli.builds import build_of, make_run, packed_archive
 from posepile.errors import PosePileError
+from posepile.files import require_place
 
 
 def cmd_list(args: argparse.Namespace) -> int:
@@ -63,6 +64,7 @@ def cmd_report(args: argparse.Namespace) -> int:
     build = build_of(args)
     out = args.out or paths.work_dir(build) / "report.html"
     packed_archive(build)
+    require_place(out, f"--out {out}")
     write_report(build, out)
     print(out)
     return 0
@@ -96,6 +98,8 @@ def cmd_export(args: argparse.Namespace) -> int:
 
     build = build_of(args)
     out = args.out or paths.data_root() / f"{build}_upstream.barecat"
-    n = export_upstream(packed_archive(build), out)
+    archive = packed_archive(build)
+    require_place(out, f"--out {out}")
+    n = export_upstream(archive, out)
     print(f"{out}: {n} entries")
     return 0

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from posepile import paths
 from posepile.errors import CorruptInput, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
-from posepile.files import names_in
+from posepile.files import names_in, require_place
 
 
 class Report(NamedTuple):
@@ -103,6 +103,8 @@ def run(
     args = parser.parse_args(argv)
     root = args.data_dir or paths.raw_dir(args.dataset)
     try:
+        if args.out:
+            require_place(args.out, f"--out {args.out}")
         report = evaluate(root, args)
         out = args.out or default_output(args.pred_path, report.tag)
         if report.result:

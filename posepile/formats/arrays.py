@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,17 @@ def read_array(
     content = readers[kind](path, hint=hint)
     value = content if key is None else lookup(content, key, path, hint=hint)
     return check(value, Array(*shape, finite=finite), path, key or "", hint=hint)
+
+
+def stacked(contents: Sequence[Any]) -> Any:
+    """Returns what several files of one structure hold, as one structure of stacked arrays.
+
+    >>> stacked([{"lens": {"f": np.array(1)}}, {"lens": {"f": np.array(2)}}])
+    {'lens': {'f': array([1, 2])}}
+
+    Args:
+        contents: Of each file an array, or a dictionary of arrays and dictionaries.
+    """
+    if not isinstance(contents[0], dict):
+        return np.stack(contents)
+    return {key: stacked([content[key] for content in contents]) for key in contents[0]}

@@ -6,13 +6,24 @@ silhouettes of several views must meet at the body.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from posepile.errors import CorruptInput
+from posepile.geometry.pictures import inside
+
 if TYPE_CHECKING:
     import deltacamera
+
+SHIFTS = (-2, -1, 1, 2)  # frames by which labels and joints may be apart
+# Labels are of another frame if with it what remains (squared) is that much less, and less for
+# that share of the moves; with their own frame it is 1.3 times as much, and less for a third.
+LESS, MOST = 0.75, 0.6
+FAST, FEW = 2.0, 100  # pixels per frame that count at most; moves needed to judge
 
 
 def values_at(points: np.ndarray, size: tuple[int, int], picture: np.ndarray) -> np.ndarray:
@@ -91,3 +102,89 @@ def ray_distance(camera: deltacamera.Camera, pixel: np.ndarray, point: np.ndarra
     ray = np.asarray(far, np.float64)[0] - origin
     ray /= np.linalg.norm(ray)
     return float(np.linalg.norm(point - origin - ray * (ray @ (point - origin))))
+
+
+def check_parts(
+    where: str | os.PathLike,
+    points: np.ndarray,
+    labels: np.ndarray,
+    ends: Sequence[int],
+    limit: float,
+) -> float:
+    """Returns how far joints are from the pixels of their body part, in the median.
+
+    Where pictures are labelled with body parts, this tells labels of another person. Those of
+    another frame are told by how parts and joints move.
+
+    >>> labels = np.zeros((1, 40, 60), np.uint8)
+    >>> labels[0, 10:30, 20:30] = 1
+    >>> check_parts("parts.mat", np.array([[[31.0, 20]]]), labels, [0], limit=0.2)
+    0.1
+
+    Args:
+        where: File of the labels, for the message.
+        points: ``[n, J, 2]`` pixels of the joints, NaN = missing.
+        labels: uint8 ``[n, h, w]``: 0, or 1 + the joint at which the part begins.
+        ends: Of each part the joint at which it ends; the same where there is no such one.
+        limit: Largest median allowed; 1 = nothing but wrong numbers of parts is refused.
+
+    Returns:
+        Distance to the nearest pixel, as a share of the longer side of the person's box; in some
+        frames, of joints in the picture whose part is seen. 0 if there are none.
+
+    Raises:
+        CorruptInput: It is larger, the labels fit another frame, or there are more parts than J.
+    """
+    n_joints = points.shape[1]
+    if labels.max(initial=0) > n_joints:
+        found = f"found body part {labels.max()}; expected 0 to {n_joints}"
+        raise CorruptInput(where, found, hint="fetch or extract it again")
+    off, middles = [], np.full((len(labels), n_joints, 2), np.nan)
+    pictured = inside(points, labels.shape[:0:-1])
+    some = set(range(0, len(labels), 1 + len(labels) // 10))
+    for k, picture in enumerate(labels):
+        y, x = picture.nonzero()
+        part = picture[y, x].astype(int) - 1
+        n = np.bincount(part, minlength=n_joints)
+        seen = np.flatnonzero((n > 0) & pictured[k])
+        sums = [np.bincount(part, weights, n_joints) for weights in (x, y)]
+        middles[k, seen] = (np.stack(sums, axis=-1)[seen].T / n[seen]).T
+        if k in some and len(seen):
+            size = max(np.ptp(x), np.ptp(y)) + 1
+            pixels = np.stack([x, y], axis=-1)
+            off += [
+                np.linalg.norm(pixels[part == j] - points[k, j], axis=-1).min() / size
+                for j in seen
+            ]
+    median = float(np.median(off)) if off else 0.0
+    if median > limit:
+        raise CorruptInput(
+            where,
+            f"joints lie {median:.1%} of the person's size (median) from their parts; expected "
+            f"at most {limit:.1%}",
+            hint="not of one person: fetch or extract both again, or raise dataset.max_off_part",
+        )
+    limbs = [j for j in range(n_joints) if ends[j] != j]
+    shift = _better_shift(middles[:, limbs], (points + points[:, ends])[:, limbs] / 2)
+    if shift and limit < 1:
+        raise CorruptInput(
+            where,
+            f"the body parts move like the joints {abs(shift)} frame(s) "
+            f"{'later' if shift > 0 else 'before'}; expected those of the same frame",
+            hint="not of one release: fetch or extract both again; dataset.max_off_part=1 accepts",
+        )
+    return median
+
+
+def _better_shift(middles: np.ndarray, points: np.ndarray) -> int:
+    """Returns by how many frames joints must be shifted to move like the parts; 0 = not at all."""
+    parts, joints = np.diff(middles, axis=0), np.diff(points, axis=0)
+    rows = np.arange(SHIFTS[-1], len(parts) - SHIFTS[-1])
+    off = {s: ((parts[rows] - joints[rows + s]) ** 2).sum(axis=-1) for s in (0, *SHIFTS)}
+    known = np.isfinite(list(off.values())).all(axis=0)
+    if known.sum() < FEW:
+        return 0
+    rest = {s: np.minimum(of[known], FAST**2).mean() for s, of in off.items()}
+    best = min(rest, key=rest.__getitem__)
+    share = (off[best] < off[0])[known].mean()
+    return best if rest[best] < LESS * rest[0] and share > MOST else 0

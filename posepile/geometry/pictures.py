@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import rlemasklib
 
 from posepile.errors import CorruptInput
 
@@ -40,9 +41,9 @@ def project(
         float64 ``[..., 2]``.
     """
     points = np.asarray(points)
-    flat = points.reshape(-1, 3).astype(np.float32)
-    with warnings.catch_warnings():  # NaN is a missing point
+    with warnings.catch_warnings():  # NaN is a missing point, infinite what is too large
         warnings.simplefilter("ignore", RuntimeWarning)
+        flat = points.reshape(-1, 3).astype(np.float32)
         pixels = np.array(camera.world_to_image(flat), np.float64)
         if max_angle is not None:
             x, y, z = camera.world_to_camera(flat).T
@@ -107,11 +108,12 @@ def box_of_points(
         float32 ``[..., 4]`` x, y, width, height. NaN where there is no box: no point, all of them
         in one row or column, or the box is outside the picture.
     """
-    points = np.asarray(points, np.float32)
+    with np.errstate(over="ignore"):  # infinite, so that it does not count
+        points = np.asarray(points, np.float32)
     missing = ~np.isfinite(points).all(axis=-1, keepdims=True)
     low = np.where(missing, np.float32(np.inf), points).min(axis=-2, initial=np.inf)
     high = np.where(missing, np.float32(-np.inf), points).max(axis=-2, initial=-np.inf)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         extent = high - low
         center = low + extent / 2
         extent = extent * np.float32(expand)
@@ -233,10 +235,12 @@ def check_median_projection(
     return found
 
 
-def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
-    """Returns the box of a mask ``[h, w]``: the outer edges of its outermost pixels.
+def box_of_mask(mask: np.ndarray | Mapping | None) -> np.ndarray:
+    """Returns the box of a mask, ``[h, w]`` or RLE: the outer edges of its outermost pixels.
 
     >>> box_of_mask(np.array([[0, 1, 1]]))
+    array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
+    >>> box_of_mask(rlemasklib.encode(np.uint8([[0, 1, 1]])))
     array([ 0.5, -0.5,  2. ,  1. ], dtype=float32)
 
     Returns:
@@ -244,6 +248,9 @@ def box_of_mask(mask: np.ndarray | None) -> np.ndarray:
     """
     if mask is None:
         return np.full(4, np.nan, np.float32)
+    if isinstance(mask, Mapping):
+        x, y, width, height = np.float32(rlemasklib.to_bbox(mask))
+        return np.float32([x - 0.5, y - 0.5, width, height]) if width else box_of_mask(None)
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(x):
         return np.full(4, np.nan, np.float32)

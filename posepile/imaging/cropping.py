@@ -255,7 +255,8 @@ def transform_points(
 
     Points that the virtual camera has behind it become NaN.
     """
-    points = np.asarray(points, np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite
+        points = np.asarray(points, np.float32)
     if camera is None:
         return (points * plan.scale + plan.offset).astype(np.float32)
     flat = points.reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import rlemasklib
 
 from posepile.errors import CorruptInput
+from posepile.files import presence
 from posepile.imaging.frames import open_frames
 from posepile.recipe import Stills, Video
 
@@ -38,7 +40,7 @@ def person_rule(text: str) -> Callable[[np.ndarray], np.ndarray]:
     """
     if m := re.fullmatch(r"value\s*>\s*(\d+)", text.strip()):
         limit = int(m[1])
-        return lambda picture: picture.max(axis=-1) > limit
+        return lambda picture: functools.reduce(cv2.max, cv2.split(picture)) > limit
     if m := re.fullmatch(r"(label|color)\s+in\s+(\[[\d\s,\[\]]*\])", text.strip()):
         listed = np.array(json.loads(m[2]))
         if m[1] == "label" and listed.ndim == 1:
@@ -97,7 +99,7 @@ def _read(path: Path, flags: int) -> np.ndarray:
 
 
 def visible_masks(
-    label_image: Path, colors: np.ndarray, masks: Sequence[Path | None], tolerance: int = 0
+    label_image: Path, colors: np.ndarray, masks: Sequence[Path], tolerance: int = 0
 ) -> Iterator[np.ndarray]:
     """Yields the visible pixels of people: bool ``[h, w]``.
 
@@ -106,7 +108,8 @@ def visible_masks(
     Args:
         label_image: Of all people.
         colors: RGB of each; there may be more.
-        masks: Mask of each, perhaps also of pixels that are hidden; None where there is no file.
+        masks: Mask of each, perhaps also of pixels that are hidden. Where there is no such file,
+            the colour alone decides.
         tolerance: As of :func:`pixels_of_color`.
 
     Raises:
@@ -115,10 +118,10 @@ def visible_masks(
     if len(masks) > len(colors):
         text = f"found {len(masks)} people; expected at most {len(colors)}, which have a colour"
         raise CorruptInput(label_image, text)
-    labels = read_label_image(label_image)
+    labels, is_there = read_label_image(label_image), presence()
     for color, file in zip(colors, masks, strict=False):
         seen = pixels_of_color(labels, color, tolerance)
-        yield seen if file is None else seen & read_mask(file)
+        yield seen & read_mask(file) if is_there(file) else seen
 
 
 class MaskFrames:

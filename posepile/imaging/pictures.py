@@ -160,7 +160,9 @@ class PlanarFrame:
         else:
             grown = [cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in (u, v)]
         rgb = cv2.transform(cv2.merge([y, *grown]).astype(np.float32), self._to_rgb)
-        return np.clip(rgb * 255 + 0.5, 0, 255.5).astype(np.uint8)
+        rgb *= 255  # in place, as new memory costs more than the sum
+        rgb += 0.5
+        return np.clip(rgb, 0, 255.5, out=rgb).astype(np.uint8)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""

@@ -47,21 +47,27 @@ def optimal_taps(ratio: float, phases: int = PHASES) -> np.ndarray:
         float32 ``[phases, 4]``: weights of the source pixels at -1, 0, 1, 2 relative to the floor
         of the position, for the fractional part ``i / phases``.
     """
-    f = (np.arange(2048) + 0.5) * (8 / 2048)  # cycles per source pixel
+    f, waves = _waves(phases)
     power = 1 / (f**2 + 0.02**2)
     source, output = np.sinc(f), np.sinc(max(ratio, 1.0) * f)
     offsets = np.arange(4)
     lag = np.cos(2 * np.pi * f * np.arange(4)[:, None]) @ (power * source**2)
     gram = lag[np.abs(offsets[:, None] - offsets)]
     gram = gram + np.eye(4) * 4e-3 * lag[0]
-    t = np.arange(phases) / phases
-    distance = t[:, None] - (offsets - 1)
-    cross = np.cos(2 * np.pi * distance[..., None] * f) @ (power * source * output)
+    cross = waves @ (power * source * output)
     # Lagrange multiplier for the sum
     inverse = np.linalg.inv(gram)
     free = cross @ inverse
     excess = (1 - free.sum(axis=1)) / inverse.sum()
     return (free + excess[:, None] * inverse.sum(axis=1)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def _waves(phases: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cycles per source pixel ``[F]``, and their waves at the four taps ``[phases, 4, F]``."""
+    f = (np.arange(2048) + 0.5) * (8 / 2048)
+    distance = np.arange(phases)[:, None] / phases - (np.arange(4) - 1)
+    return f, np.cos(2 * np.pi * distance[..., None] * f)
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,6 +82,7 @@ def _tap_tables() -> tuple[np.ndarray, np.ndarray]:
     from posepile.imaging import kernels
 
     taps = np.stack([optimal_taps(r) for r in RATIOS]).astype(np.float64)
+    _waves.cache_clear()  # 4 MB
     one = 1 << 15
     rows = np.rint(taps * one)
     largest = rows.argmax(axis=-1, keepdims=True)

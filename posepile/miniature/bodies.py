@@ -7,6 +7,7 @@ mix-up shows), non-zero hand means and small pose blend shapes.
 
 from __future__ import annotations
 
+import functools
 import pickle
 from pathlib import Path
 
@@ -67,8 +68,18 @@ def make_model(
         kid: Share of the kid template that :func:`write_body_models` writes.
 
     Returns:
-        Arrays by the names and shapes of the official files; metres.
+        Arrays by the names and shapes of the official files, not to be changed; metres.
     """
+    model = dict(_make_model(kind, n_vertices, seed))
+    if kid:
+        small = _KID * make_model(kind, n_vertices, SEEDS["neutral"])["v_template"]
+        change = small - small.mean(axis=0) - model["v_template"]
+        model["v_template"] = model["v_template"] + kid * change
+    return model
+
+
+@functools.cache
+def _make_model(kind: str, n_vertices: int, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     parents = _PARENTS["smplh" if kind == "smplh16" else kind]
     n_joints = len(parents)
@@ -103,10 +114,8 @@ def make_model(
     model = {
         k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in sorted(model.items())
     }
-    if kid:
-        small = _KID * make_model(kind, n_vertices, SEEDS["neutral"])["v_template"]
-        change = small - small.mean(axis=0) - model["v_template"]
-        model["v_template"] = model["v_template"] + kid * change
+    for array in model.values():
+        array.setflags(write=False)
     return model
 
 
@@ -164,9 +173,9 @@ def write_body_models(root: Path, kinds: tuple[str, ...], n_vertices: int = 330)
             model = make_model(kind, n_vertices, seed)
             if kind == "smplh16":
                 (folder / gender).mkdir(exist_ok=True)
-                np.savez_compressed(folder / gender / "model.npz", **model)
+                np.savez(folder / gender / "model.npz", **model)
             elif kind == "smplx":
-                np.savez_compressed(folder / f"SMPLX_{gender.upper()}.npz", **model)
+                np.savez(folder / f"SMPLX_{gender.upper()}.npz", **model)
             elif kind == "smplh":
                 if gender != "neutral":  # the 10-beta release has none
                     _dump(folder / f"SMPLH_{gender}.pkl", model)

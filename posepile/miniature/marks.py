@@ -170,15 +170,15 @@ def _person_map(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Luma, float32 ``[h, w]``, and the person index of each pixel, int ``[h, w]``; -1 where
         there is no body (background, disc).
     """
-    ycc = cv2.cvtColor(cv2.medianBlur(image, 3), cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    luma, cr, cb = ycc[..., 0], ycc[..., 1] - 128, ycc[..., 2] - 128
-    strength = np.hypot(cb, cr)
-    turn = np.arctan2(cr, cb) / (2 * np.pi) * N_PERSONS
-    person = np.round(turn).astype(int) % N_PERSONS
-    body = (
-        (luma > DARK - 14) & (luma < LIGHT + 18) & (strength > TINT / 2) & (strength < 2.2 * TINT)
-    )
-    return luma, np.where(body, person, -1)
+    luma, cr, cb = cv2.split(cv2.cvtColor(cv2.medianBlur(image, 3), cv2.COLOR_RGB2YCrCb))
+    cr, cb = cr.astype(np.int32) - 128, cb.astype(np.int32) - 128
+    strength = cb * cb + cr * cr
+    body = (luma > DARK - 14) & (luma < LIGHT + 18)
+    body &= (strength > (TINT / 2) ** 2) & (strength < (2.2 * TINT) ** 2)
+    person = np.full(luma.shape, -1)
+    turn = np.arctan2(cr[body], cb[body]) / (2 * np.pi) * N_PERSONS
+    person[body] = np.round(turn).astype(int) % N_PERSONS
+    return luma.astype(np.float32), person
 
 
 def read_person(image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, int]]) -> int | None:
@@ -222,6 +222,21 @@ def read_person(image: np.ndarray, points: np.ndarray, limbs: list[tuple[int, in
     return int(votes.argmax()) if n and votes.max() >= 0.35 * n else None
 
 
+def is_colourful(image: np.ndarray, spread: int) -> np.ndarray:
+    """Returns where the largest and the least of R, G, B are more than ``spread`` apart, uint8.
+
+    >>> is_colourful(np.array([[[9, 9, 9], [90, 9, 9]]], np.uint8), 70).tolist()
+    [[0, 1]]
+
+    Args:
+        image: uint8 RGB ``[h, w, 3]``.
+        spread: The limit.
+    """
+    r, g, b = cv2.split(image)
+    apart = cv2.subtract(cv2.max(cv2.max(r, g), b), cv2.min(cv2.min(r, g), b))
+    return (apart > spread).astype(np.uint8)
+
+
 def find_person(image: np.ndarray, person: int) -> np.ndarray:
     """Finds the visible part of a drawn person by the tint of the body.
 
@@ -249,8 +264,7 @@ def find_person(image: np.ndarray, person: int) -> np.ndarray:
     _, persons = _person_map(image)
     found = (persons == person % N_PERSONS).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    spread = image.max(axis=-1).astype(int) - image.min(axis=-1)
-    n, _, stats, centers = cv2.connectedComponentsWithStats((spread > 70).astype(np.uint8))
+    n, _, stats, centers = cv2.connectedComponentsWithStats(is_colourful(image, 70))
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     h, w = persons.shape
     for (x, y), area in zip(centers[1:n], stats[1:n, cv2.CC_STAT_AREA], strict=True):

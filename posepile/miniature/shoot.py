@@ -30,23 +30,32 @@ class Backdrop:
         seed: Of the texture.
 
     Attributes:
-        image: uint8 RGB ``[h, w, 3]``; never draw into it.
+        size: Width and height.
     """
 
     def __init__(self, size: tuple[int, int], seed: int = 0):
+        self.size = size
         self._grey = background_grey(*size, seed)
-        self.image = cv2.LUT(cv2.merge([self._grey] * 3), BACKGROUND_TINT[:, None])
-        self.image.setflags(write=False)
 
     @cached_property
-    def i420(self) -> np.ndarray:
-        """The same in 8-bit YUV 4:2:0, ``[3 h / 2, w]``, for videos."""
+    def image(self) -> np.ndarray:
+        """The whole of it, uint8 RGB ``[h, w, 3]``; never draw into it."""
+        image = self.window(0, 0, *self.size)
+        image.setflags(write=False)
+        return image
+
+    def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Returns a part of it in an array of its own: uint8 RGB ``[y1 - y0, x1 - x0, 3]``."""
+        grey = self._grey[y0:y1, x0:x1]
+        return cv2.merge([cv2.LUT(grey, table) for table in BACKGROUND_TINT.T])
+
+    @cached_property
+    def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Its Y, U and V planes, 8-bit YUV 4:2:0, for videos."""
         # Every grey is converted once, not every pixel.
-        tables = to_yuv(BACKGROUND_TINT).round().astype(np.uint8)
+        y, u, v = to_yuv(BACKGROUND_TINT).round().astype(np.uint8).T
         coarse = np.ascontiguousarray(self._grey[::2, ::2])
-        flat = [cv2.LUT(self._grey, tables[:, 0]).ravel()]
-        flat += [cv2.LUT(coarse, tables[:, k]).ravel() for k in (1, 2)]
-        return np.concatenate(flat).reshape(-1, self._grey.shape[1])
+        return cv2.LUT(self._grey, y), cv2.LUT(coarse, u), cv2.LUT(coarse, v)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,11 @@ class Shot:
         full[y : y + part.shape[0], x : x + part.shape[1]] = part
         return full
 
+    def paint(self, image: np.ndarray, color: Sequence[int]) -> None:
+        """Gives the pixels of a whole picture in which the person is seen a colour."""
+        (x, y), (h, w) = self.corner, self.modal.shape
+        image[y : y + h, x : x + w][self.modal] = color
+
 
 @dataclass
 class Picture:
@@ -129,8 +143,7 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height."""
-        h, w = self.backdrop.image.shape[:2]
-        return w, h
+        return self.backdrop.size
 
     @property
     def image(self) -> np.ndarray:
@@ -243,7 +256,7 @@ class _Canvas:
 
     def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
         """Opens a window for drawing into."""
-        patch = self.backdrop.image[y0:y1, x0:x1].copy()
+        patch = self.backdrop.window(x0, y0, x1, y1)
         for (x, y), earlier in self.patches:
             _paste(patch, (x - x0, y - y0), earlier)
         self.patches.append(((x0, y0), patch))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posepile.miniature.shoot import Picture
-from posepile.miniature.yuv import planes, to_yuv420
+from posepile.miniature.yuv import to_yuv420
+
+if TYPE_CHECKING:
+    import av
+
+SIDES = (1, 2, 2)  # pixels of the picture per sample of Y, U, V along each axis
 
 
 def write_video(
@@ -17,7 +23,7 @@ def write_video(
     pictures: Iterable[Picture | np.ndarray],
     rate: int | Fraction,
     *,
-    crf: int = 20,
+    qp: int = 16,
     b_frames: int = 2,
     keyframes: int = 10,
 ) -> None:
@@ -31,7 +37,7 @@ def write_video(
         path: ``.mp4``, ``.mkv``, ``.avi`` …; its folder is made.
         pictures: All of one even size: from a shoot, or whole uint8 RGB images ``[h, w, 3]``.
         rate: Frames per second, e.g. 50 or ``Fraction(30000, 1001)``.
-        crf: Quality of libx264, lower is better.
+        qp: Quantizer of libx264, the same for all frames: lower is better.
         b_frames: How many of them follow each other; 0 = none, so decoding order is display order.
         keyframes: Every so many frames at most.
     """
@@ -52,40 +58,57 @@ def write_video(
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = 1  # BT.709
         stream.codec_context.color_range = 1  # limited
-        stream.options = {"preset": "ultrafast", "crf": str(crf), "x264-params": x264}
-        for i, i420 in enumerate(_yuv_frames(pictures)):
+        stream.options = {"preset": "ultrafast", "qp": str(qp), "x264-params": x264}
+        for i, frame in enumerate(_frames(pictures)):
             if i == 0:
-                stream.height, stream.width = i420.shape[0] * 2 // 3, i420.shape[1]
-            frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+                stream.height, stream.width = frame.height, frame.width
             frame.pts, frame.time_base = i, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def _yuv_frames(pictures: Iterable[Picture | np.ndarray]):
-    """Yields I420 arrays; of pictures with the same backdrop only the windows are converted."""
-    canvas, backdrop = None, None
+def _frames(pictures: Iterable[Picture | np.ndarray]) -> Iterator[av.VideoFrame]:
+    """Yields one frame again and again, with new content; the encoder makes a copy.
+
+    Only the windows of pictures with the same backdrop are converted, nothing where the picture
+    is the same.
+    """
+    frame, target, backdrop, before = None, [], None, None
+    windows: list[tuple[int, int, int, int]] = []  # x, y, w, h of what differs from the backdrop
     for picture in pictures:
+        if frame is None:
+            frame, target = _new_frame(*_size(picture))
         if isinstance(picture, np.ndarray):
-            flat = np.concatenate([plane.ravel() for plane in to_yuv420(picture)])
-            yield flat.reshape(-1, picture.shape[1])
-            continue
-        if picture.backdrop is not backdrop:
-            backdrop = picture.backdrop
-            canvas = backdrop.i420.copy()
-        for (x, y), patch in picture.patches:
-            _paste_planes(canvas, x, y, to_yuv420(patch))
-        yield canvas
-        for (x, y), patch in picture.patches:
-            h, w = patch.shape[:2]
-            clean = [
-                plane[y // k : (y + h) // k, x // k : (x + w) // k]
-                for plane, k in zip(planes(backdrop.i420), (1, 2, 2), strict=True)
-            ]
-            _paste_planes(canvas, x, y, clean)
+            _paste(target, 0, 0, to_yuv420(picture))
+            backdrop = None
+        elif picture is not before:
+            if picture.backdrop is not backdrop:
+                backdrop, windows = picture.backdrop, [(0, 0, *picture.size)]
+            for x, y, w, h in windows:
+                clean = zip(backdrop.planes, SIDES, strict=True)
+                _paste(target, x, y, [p[y // k :, x // k :][: h // k, : w // k] for p, k in clean])
+            windows = [(*corner, *patch.shape[1::-1]) for corner, patch in picture.patches]
+            for (x, y), patch in picture.patches:
+                _paste(target, x, y, to_yuv420(patch))
+        before = picture
+        yield frame
 
 
-def _paste_planes(canvas: np.ndarray, x: int, y: int, patches) -> None:
-    for target, patch, k in zip(planes(canvas), patches, (1, 2, 2), strict=True):
+def _size(picture: Picture | np.ndarray) -> tuple[int, int]:
+    return picture.shape[1::-1] if isinstance(picture, np.ndarray) else picture.size
+
+
+def _new_frame(width: int, height: int) -> tuple[av.VideoFrame, list[np.ndarray]]:
+    """Returns a frame, and its planes as arrays to write into."""
+    import av
+
+    frame = av.VideoFrame(width, height, "yuv420p")
+    rows = [np.frombuffer(p, np.uint8).reshape(-1, p.line_size) for p in frame.planes]
+    sides = zip(rows, SIDES, strict=True)
+    return frame, [r[: height // k, : width // k] for r, k in sides]
+
+
+def _paste(target: list[np.ndarray], x: int, y: int, patches: Iterable[np.ndarray]) -> None:
+    for plane, patch, k in zip(target, patches, SIDES, strict=True):
         h, w = patch.shape
-        target[y // k : y // k + h, x // k : x // k + w] = patch
+        plane[y // k : y // k + h, x // k : x // k + w] = patch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 _MATRIX = np.array(
@@ -10,8 +11,8 @@ _MATRIX = np.array(
 
 
 def to_yuv(image: np.ndarray) -> np.ndarray:
-    """Converts uint8 RGB ``[..., 3]`` to Y, U, V of the same resolution: float32 ``[..., 3]``."""
-    return image.astype(np.float32) @ _MATRIX.T + np.float32([16, 128, 128])
+    """Converts RGB ``[..., 3]``, 0 to 255, to Y, U, V of the same resolution: float32."""
+    return np.asarray(image, np.float32) @ _MATRIX.T + np.float32([16, 128, 128])
 
 
 def to_yuv420(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,15 +23,13 @@ def to_yuv420(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Args:
         image: uint8 ``[h, w, 3]`` of even size.
     """
-    yuv = to_yuv(image)
-    chroma = (yuv[::2, :, 1:] + yuv[1::2, :, 1:]) / 2
-    before = chroma[:, np.maximum(np.arange(0, image.shape[1], 2) - 1, 0)]
-    chroma = (before + 2 * chroma[:, ::2] + chroma[:, 1::2]) / 4
-    return tuple(p.round().astype(np.uint8) for p in (yuv[..., 0], chroma[..., 0], chroma[..., 1]))
-
-
-def planes(i420: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns views of the Y, U and V planes of an I420 array ``[3 h / 2, w]``."""
-    h, w = i420.shape[0] * 2 // 3, i420.shape[1]
-    u, v = i420[h:].reshape(2, h // 2, w // 2)
-    return i420[:h], u, v
+    # Colours are averaged before they are converted: four times less to convert.
+    rows = np.add(image[::2], image[1::2], dtype=np.uint16)
+    even, odd = rows[:, ::2], rows[:, 1::2]
+    mixed = 2 * even + odd
+    mixed[:, 1:] += odd[:, :-1]
+    mixed[:, :1] += even[:, :1]
+    matrix = np.hstack([_MATRIX, [[16], [128], [128]]])
+    chroma = cv2.transform(mixed.astype(np.float32) / 8, matrix[1:])
+    u, v = chroma.round().astype(np.uint8).transpose(2, 0, 1)
+    return cv2.transform(image, matrix[:1]), u, v

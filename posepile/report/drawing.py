@@ -7,6 +7,7 @@ import numpy as np
 import rlemasklib
 
 from posepile.geometry.pictures import project
+from posepile.store.cameras import project_row
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (90, 230, 90)
 BOX, MASK, VALID = (255, 255, 0), (255, 0, 160), (160, 160, 160)
@@ -26,14 +27,21 @@ def example_points(example) -> np.ndarray | None:
     world = example.world_coords
     if world is None or not len(world):
         return None
-    return project(example.camera, world)
+    row = _camera_row(example)
+    return project(example.camera, world) if row is None else project_row(row, world)
+
+
+def _camera_row(example) -> np.ndarray | None:
+    """Returns the numbers of a stored camera without lens, None of an example that is loaded."""
+    source, row = getattr(example, "place", None) or (None, None)
+    return source.table().camera_row(row) if hasattr(source, "table") else None
 
 
 def draw_example(example, joint_info, tile: int = TILE) -> np.ndarray:
     """An example with its mask outline, valid region, box and skeleton, uint8 RGB.
 
     Args:
-        example: A loaded 2D or 3D example.
+        example: A 2D or 3D example, loaded or not.
         joint_info: Names and edges.
         tile: Longer side of the picture in pixels.
     """

@@ -14,6 +14,7 @@ import numpy as np
 from posepile import paths
 from posepile.ds import load_recipe
 from posepile.errors import UsageError
+from posepile.files import require_place
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
@@ -70,7 +71,7 @@ def write_report(name: str, out: Path) -> None:
         if not len(examples):
             continue
         picks = np.unique(np.linspace(0, len(examples) - 1, PER_SPLIT).round().astype(int))
-        tiles = [draw_example(examples[int(i)].load(), dataset.joint_info) for i in picks]
+        tiles = [draw_example(examples[int(i)], dataset.joint_info) for i in picks]
         sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)))
         data = base64.b64encode(jpeg.encode(sheet, 88)).decode()
         names = ", ".join(examples[int(i)].image_path for i in picks[:3])
@@ -196,16 +197,19 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     """Draws chosen examples into one PNG.
 
     Raises:
-        UsageError: An index is outside the split.
+        UsageError: An index is outside the split, or no picture can be written there.
     """
     import cv2
 
+    require_place(out, f"--out {out}")
+    if not cv2.haveImageWriter(str(out)):
+        raise UsageError(f"--out {out}: found {out.suffix or 'no suffix'}, expected .png or .jpg")
     dataset = open_dataset(name)
     examples = dataset.examples[SPLITS.index(split)]
     for i in indices:
         if not -len(examples) <= i < len(examples):
             raise UsageError(f"--index {i}: {name} has {len(examples)} {split} examples")
-    tiles = [draw_example(examples[i].load(), dataset.joint_info, 512) for i in indices]
+    tiles = [draw_example(examples[i], dataset.joint_info, 512) for i in indices]
     sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)), 512)
     if not cv2.imwrite(str(out), sheet[..., ::-1]):
-        raise UsageError(f"--out {out}: cannot be written; name a .png in a folder that exists")
+        raise UsageError(f"--out {out}: cannot be written; name another file")

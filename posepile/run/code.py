@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import posepile
 
@@ -106,7 +107,7 @@ def _read_module(path: Path, name: str, mtime_ns: int, size: int) -> tuple[str, 
 
 def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
     """Dotted names of modules that a tree imports, and of those that may be modules."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -119,6 +120,18 @@ def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
             for alias in node.names:
                 yield f"{base}.{alias.name}"
             yield base
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a tree; to walk through the expressions too would take ten times."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            below = getattr(node, name, None)
+            if isinstance(below, list):
+                waiting += below
 
 
 def _source_file(name: str, recipe: str, main: Path) -> Path | None:
@@ -152,32 +165,42 @@ def _digest(tree: ast.AST) -> str:
     return digest.hexdigest()
 
 
-def _tokens(node: object) -> Iterator[str]:
+def _tokens(tree: ast.AST) -> list[str]:
     """A syntax tree as text.
 
     Fields that hold nothing are left out, as Python versions differ in which ones there are.
     """
-    stack: list[object] = [node]
+    tokens: list[str] = []
+    stack: list[Any] = [tree]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            yield item
-        elif isinstance(item, ast.AST):
-            yield f"({type(item).__name__}"
-            stack.append(")")
-            for name, value in reversed(list(ast.iter_fields(item))):
-                if value is None or value == [] or name in ("ctx", "type_comment", "kind"):
-                    continue
+            tokens.append(item)
+            continue
+        kind = type(item)
+        tokens.append(f"({kind.__name__}")
+        stack.append(")")
+        for name in _fields(kind):
+            value = getattr(item, name, None)
+            if value is None or value == []:
+                continue
+            if isinstance(value, list):
                 if name == "body" and _has_docstring(item):
-                    value = value[1:]  # noqa: PLW2901
-                if isinstance(value, list):
-                    stack.append("]")
-                    stack += [v if isinstance(v, ast.AST) else f" {v!r}" for v in reversed(value)]
-                    stack.append(f" {name}[")
-                elif isinstance(value, ast.AST):
-                    stack += [value, f" {name}="]
-                else:
-                    stack.append(f" {name}={value!r}")
+                    value = value[1:]
+                stack.append("]")
+                stack += [v if isinstance(v, ast.AST) else f" {v!r}" for v in reversed(value)]
+                stack.append(f" {name}[")
+            elif isinstance(value, ast.AST):
+                stack += [value, f" {name}="]
+            else:
+                stack.append(f" {name}={value!r}")
+    return tokens
+
+
+@functools.cache
+def _fields(kind: type) -> list[str]:
+    """Names of the fields of a node that count, last one first."""
+    return [n for n in reversed(kind._fields) if n not in ("ctx", "type_comment", "kind")]
 
 
 def _has_docstring(node: ast.AST) -> bool:

@@ -97,7 +97,7 @@ def make_run(
         memory = paths.work_dir(build_name(name, variant)) / "variant.json"
         overrides, config_path = _with_remembered(memory, overrides, config_path)
     options = getattr(recipe, "Options", NoOptions)
-    config = load_config(name, options, overrides, config_path)
+    config = load_config(name, options, overrides, config_path, recipe.SPEC)
     work = paths.work_dir(build_name(name, variant))
     root = config.raw_root or paths.raw_dir(name)
     path = None if config_path is None else str(config_path.absolute())

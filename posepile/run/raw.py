@@ -132,6 +132,11 @@ def require_artefacts(run: Run) -> None:
 
 def download_plan(run: Run) -> list[str]:
     """Returns what a download would do and what a person must do."""
+    if (run.root / TRUTH).is_file():
+        return [
+            f"{run.name}: {run.root} holds the miniature, for which nothing is fetched; with "
+            "another DATA_ROOT the plan is that of the real data"
+        ]
     lines = []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():

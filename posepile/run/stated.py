@@ -40,11 +40,11 @@ def compare(
         counts: What became of them by split; None = not known yet, which leaves out numbers of
             examples.
     """
+    if run.only is not None or (run.root / TRUTH).is_file():
+        return []
     path = dataset_dir(run.name) / "sources.yaml"
     sources = load_sources(path) if path.is_file() else None
     if sources is None or not sources.counts:
-        return []
-    if run.only is not None or (run.root / TRUTH).is_file():
         return []
     shipped = load_config(run.name, getattr(run.recipe, "Options", NoOptions))
     if run.config.dataset != shipped.dataset:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posepile import models
 from posepile.ds import load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
@@ -254,7 +256,9 @@ class _Unit:
             reason = self.keys.excluded_as_whole(unit.id)
             try:
                 check_readable(self.inputs, root)
-                self._sequences = self.run.recipe.load_unit(root, unit, options)
+                # What is too large for a float becomes infinite, which the stages find and count.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    self._sequences = self.run.recipe.load_unit(root, unit, options)
             except CorruptInput:
                 if reason is None:
                     raise

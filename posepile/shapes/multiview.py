@@ -246,7 +246,7 @@ def _select_rows(track: Track, keep: np.ndarray) -> Track:
 def _checked(track: Track, frames: Video | Stills) -> Track:
     n = len(track.frames)
     source = frames.path if isinstance(frames, Video) else _folder(frames)
-    for name in ("world_coords", "image_coords", "bbox", "motion_coords", "activity"):
+    for name in ("world_coords", "image_coords", "bbox", "motion_coords", "activity", "note"):
         value = getattr(track, name)
         if value is not None and not isinstance(value, str) and len(value) != n:
             raise CorruptInput(

@@ -28,10 +28,11 @@ import numpy as np
 import rlemasklib
 
 from posepile.errors import CorruptInput
+from posepile.formats.folders import names_like
 from posepile.formats.keys import by_key
 from posepile.geometry.pictures import box_of_mask
 from posepile.recipe import Sequence, Stills, Track, Unit
-from posepile.shapes.units import Files, Rows, make_unit
+from posepile.shapes.units import UNLABELLED, Files, Rows, make_unit, unlabelled
 
 if TYPE_CHECKING:
     import deltacamera
@@ -59,6 +60,7 @@ class Person:
         densepose: Function that returns the triple of :class:`posepile.recipe.Track`.
         activity: Label.
         left_out: Why the person becomes no example; None = they do.
+        note: What users must know of the example.
     """
 
     index: int
@@ -70,6 +72,7 @@ class Person:
     densepose: Callable[[], tuple | None] | None = None
     activity: str = "unknown"
     left_out: str | None = None
+    note: str = ""
 
 
 @dataclass(slots=True)
@@ -143,6 +146,43 @@ def picture_units(
         files = {"pictures": chunk, **shared}
         yield make_unit(f"{id}/{first:06d}", split, files, first=first, **args)
         first += size
+
+
+def unlabelled_units(
+    folder: Path, split: str, names: str, labelled: Iterable[Path], limit: float
+) -> Iterator[Unit]:
+    r"""Yields a unit without files if there are pictures that no annotation is of.
+
+    They are counted by :func:`unlabelled_sequence`, so that they do not vanish.
+
+    >>> (folder / "7.jpg").touch()
+    >>> units = unlabelled_units(folder, "val", r"\d+\.jpg", [], limit=1)
+    >>> [unlabelled_sequence(unit).dropped for unit in units]
+    [Counter({'picture without annotations': 1})]
+
+    Args:
+        folder: Of the pictures.
+        split: Of the unit.
+        names: Pattern of the names of pictures.
+        labelled: As of :func:`posepile.shapes.units.unlabelled`, as is ``limit``.
+        limit: See there.
+
+    Raises:
+        CorruptInput: Too many of them.
+    """
+    shown = [folder / name for name in names_like(folder, names)]
+    if lost := unlabelled(shown, labelled, limit):
+        yield make_unit(f"{folder.name}/unlabelled", split, {}, unlabelled=len(lost))
+
+
+def unlabelled_sequence(unit: Unit) -> Sequence | None:
+    """Returns a sequence without pictures that counts those of an unlabelled unit, else None.
+
+    >>> unlabelled_sequence(make_unit("a", "train", {})) is None
+    True
+    """
+    n = unit.args.get("unlabelled")
+    return picture_sequence(unit, [], dropped={UNLABELLED: n}) if n else None
 
 
 def picture_sequence(
@@ -232,6 +272,7 @@ def _track(index: int, by_frame: dict[int, Person]) -> Track:
     frames = sorted(by_frame)
     people = [by_frame[frame] for frame in frames]
     activities = [person.activity for person in people]
+    notes = [person.note for person in people]
     return Track(
         frames=np.array(frames),
         person=index,
@@ -243,6 +284,7 @@ def _track(index: int, by_frame: dict[int, Person]) -> Track:
         densepose=_called(people, "densepose"),
         activity=activities if len(set(activities)) > 1 else activities[0],
         one_person=False,
+        note=notes if len(set(notes)) > 1 else notes[0],
     )
 
 

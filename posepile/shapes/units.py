@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from posepile.files import presence
 from posepile.recipe import Unit
 
 Files = Mapping[str, Path | Iterable[Path]]
+
+UNLABELLED = "picture without annotations"
 
 
 def make_unit(id: str, split: str, files: Files, **args: Any) -> Unit:
@@ -98,6 +100,33 @@ def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") ->
                 hint="fetch or extract both again",
             )
     return expected
+
+
+def unlabelled(pictures: Collection[Path], labelled: Iterable[Path], limit: float) -> list[Path]:
+    """Returns the pictures on the disk that no annotation is of, to be counted as left out.
+
+    >>> pictures = [Path("a.jpg"), Path("b.jpg"), Path("c.jpg")]
+    >>> unlabelled(pictures, pictures[:2], limit=0.5)
+    [PosixPath('c.jpg')]
+
+    Args:
+        pictures: All that are there.
+        labelled: Those that the annotations name, perhaps others as well.
+        limit: Largest share of the pictures that may be without.
+
+    Raises:
+        CorruptInput: More of them are.
+    """
+    known = set(labelled)
+    lost = [picture for picture in pictures if picture not in known]
+    if len(lost) > limit * len(pictures):
+        raise CorruptInput(
+            lost[0],
+            f"found no annotations of this and {len(lost) - 1} others of {len(pictures)} "
+            f"pictures; expected that at most {limit:.0%} lack them",
+            hint="fetch or extract the annotations again, or raise dataset.max_unlabelled",
+        )
+    return lost
 
 
 class Rows:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from posepile.models.params import DetectParams
     from posepile.stages.select import Selected
 
+MAX_PIXELS = 1e6  # where no box of a picture reaches
+
 
 class BoxParams(BaseModel):
     """Where a person's box comes from.
@@ -39,7 +41,8 @@ class BoxParams(BaseModel):
 def project_joints(selected: Selected, camera) -> np.ndarray | None:
     """Joints in source pixels ``[J, 2]``, NaN where missing or behind the camera; None without."""
     if selected.track.image_coords is not None:
-        return np.asarray(selected.track.image_coords[selected.k], np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, like what is not in the picture
+            return np.asarray(selected.track.image_coords[selected.k], np.float32)
     if selected.track.world_coords is None or camera is None:
         return None
     return project(camera, selected.track.world_coords[selected.k]).astype(np.float32)
@@ -73,6 +76,9 @@ def annotated_box(selected: Selected, counts: Counts) -> np.ndarray | None:
         return None
     if not (bbox[2] > 0 and bbox[3] > 0):
         counts.dropped["empty box in the annotations"] += 1
+        return None
+    if np.abs(bbox[:4]).max() > MAX_PIXELS:
+        counts.dropped["box in the annotations larger than any picture"] += 1
         return None
     return bbox
 

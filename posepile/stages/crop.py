@@ -14,6 +14,7 @@ from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
 from posepile.stages.boxes import choose_boxes, project_joints
+from posepile.stages.calibration import check_camera, check_lens
 from posepile.stages.counts import Counts
 from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
@@ -24,9 +25,10 @@ from posepile.stages.examples import (
     set_aside,
     source_name,
 )
-from posepile.stages.plausible import Bones
+from posepile.stages.limbs import Bones
 from posepile.stages.select import Selected
 from posepile.stages.silhouettes import check_masks
+from posepile.stages.views import box_fits, check_views
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
 
@@ -62,7 +64,7 @@ def run(task: Task) -> None:
             if not groups:
                 continue
             if not callable(sequence.camera):
-                plausible.check_camera(sequence.camera, source_name(sequence))
+                check_camera(sequence.camera, source_name(sequence))
             with open_frames(sequence.frames, threads=task.threads) as reader:
                 groups = drop_absent(reader, groups, sequence, counts)
                 counts.frames_read += len(groups)
@@ -140,7 +142,7 @@ class Doubts:
         fits: np.ndarray | list = []
         if self.whole:
             points, boxes = map(np.stack, zip(*self.whole, strict=True))
-            fits = plausible.box_fits(points, boxes, params.box.expand)
+            fits = box_fits(points, boxes, params.box.expand)
         for values, what, key in (
             (self.in_box, "their joints in their box", "usual_joints_in_box"),
             (fits, "their box in common with that of their joints", "usual_box_fit"),
@@ -165,7 +167,8 @@ def crop_frame(
         counts.dropped["no camera pose for this frame"] += len(group)
         return []
     if callable(sequence.camera):
-        plausible.check_camera(camera, f"{source_name(sequence, index)}, frame {index}")
+        check_camera(camera, f"{source_name(sequence, index)}, frame {index}")
+    check_lens(camera, frame.size, source_name(sequence, index), params.check)
     joints = [project_joints(s, camera) for s in group]
     boxes = choose_boxes(group, joints, detected, frame.size, params.box, params.detect, counts)
     masks = read_masks(sequence, frame, group, boxes)
@@ -233,7 +236,7 @@ def plausible_boxes(
         (points if has_joints(s) else None, box)
         for s, points, box in zip(group, joints, boxes, strict=True)
     ]
-    faults, fitting = plausible.check_views(people, frame.size, doubts.limbs, params)
+    faults, fitting = check_views(people, frame.size, doubts.limbs, params)
     masked = [
         (points, box, None if i in faults else mask)
         for i, ((points, box), mask) in enumerate(zip(people, masks, strict=True))

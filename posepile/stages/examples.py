@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
+from posepile.imaging.videos import frame_rate
 from posepile.recipe import Sequence, Stills, Track, Video
 from posepile.stages import plausible
 from posepile.stages.counts import Counts
 from posepile.stages.exclusions import Exclusion, matching
+from posepile.stages.motion import check_motion
+from posepile.stages.poses import check_pixels, check_poses
 from posepile.stages.select import Selected, SelectParams, select_frames
 from posepile.stages.sides import refuse_wrong_sides
 from posepile.store.parts import write_part
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
 VERSION = 2
+TWICE = plausible.IMPLAUSIBLE + "somebody else in the frame has the same joints"
 
 SET_ASIDE = "in a quarantined picture"
 
@@ -60,27 +65,55 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
     poses = []
     for chosen in by_track.values():
         track = selected[chosen[0]].track
+        positions = np.array([selected[i].k for i in chosen])
+        if track.image_coords is not None:
+            found = check_pixels(np.asarray(track.image_coords)[positions])
+            faulty |= {chosen[k]: fault for k, fault in found.items()}
         if track.world_coords is None:
             continue
-        coords = np.asarray(track.world_coords)[[selected[i].k for i in chosen]]
-        found = plausible.check_poses(
+        coords = np.asarray(track.world_coords)[positions]
+        found = check_poses(
             coords, spec.joint_info, params.check,
             one_person=track.one_person, far_from_origin=spec.far_from_origin,
         )  # fmt: skip
+        if track.one_person and isinstance(sequence.frames, Video):
+            moving, n_jumps = check_motion(
+                track.frames, track.world_coords, positions, rate_of(sequence.frames),
+                params.check, synthetic=spec.synthetic,
+            )  # fmt: skip
+            found = moving | found
+            if n_jumps:
+                counts.notes[f"moves at over {params.check.max_speed:g} m/s"] += n_jumps
         faulty |= {chosen[k]: fault for k, fault in found.items()}
         poses.append(coords[[k for k in range(len(coords)) if k not in found]])
     faulty |= people_twice(selected)
     if faulty:
         dropped = Counter(reason for reason, _ in faulty.values())
         counts.dropped.update(dropped)
-        first = min(faulty)
+        first = min(faulty, key=lambda i: (not faulty[i][0].startswith(plausible.IMPLAUSIBLE), i))
         example = describe(selected[first], faulty[first][1])
-        n = sum(choice.track.world_coords is not None for choice in selected)
+        n = sum(
+            choice.track.world_coords is not None or choice.track.image_coords is not None
+            for choice in selected
+        )
         plausible.refuse_if_many(source_name(sequence), n, dropped, example, params.check)
     if poses:
         coords = np.concatenate(poses)
         refuse_wrong_sides(source_name(sequence), coords, spec.joint_info, params.check)
     return [choice for i, choice in enumerate(selected) if i not in faulty]
+
+
+def rate_of(video: Video) -> Callable[[], float | None]:
+    """Returns what gives frames per second, None if the file does not say; it reads it once."""
+
+    @functools.cache
+    def rate() -> float | None:
+        try:
+            return frame_rate(video.path)
+        except CorruptInput:  # will be said when its frames are read
+            return None
+
+    return rate
 
 
 def people_twice(selected: list[Selected]) -> dict[int, tuple[str, str]]:
@@ -95,7 +128,7 @@ def people_twice(selected: list[Selected]) -> dict[int, tuple[str, str]]:
             continue
         person = first.setdefault((choice.frame, joints.tobytes()), choice.track.person)
         if person != choice.track.person:
-            faults[i] = plausible.TWICE, f"has the joints of person {person}"
+            faults[i] = TWICE, f"has the joints of person {person}"
     return faults
 
 
@@ -149,7 +182,8 @@ def selected_examples(
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
-                counts.notes.update([track.note] if track.note else [])
+                note = track.note if isinstance(track.note, str) else track.note[k]
+                counts.notes.update([note] if note else [])
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))
@@ -179,10 +213,10 @@ def check_track(sequence: Sequence, track: Track) -> None:
             raise CorruptInput(
                 where, f"{sequence.id}, person {track.person}: {len(array)} {name} for {n} frames"
             )
-    if isinstance(track.activity, list) and len(track.activity) != n:
-        raise CorruptInput(
-            where, f"{sequence.id}: {len(track.activity)} activity labels for {n} frames"
-        )
+    for name in ("activity", "note"):
+        value = getattr(track, name)
+        if isinstance(value, list) and len(value) != n:
+            raise CorruptInput(where, f"{sequence.id}: {len(value)} of {name} for {n} frames")
     frames = np.asarray(track.frames)  # compared, as differences of unsigned ones wrap round
     if n and (np.any(frames[1:] <= frames[:-1]) or frames[0] < 0):
         raise CorruptInput(

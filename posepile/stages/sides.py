@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.stages.plausible import FEW, LIMB_SHARES
+from posepile.stages.limbs import PAIRED_LIMBS
+from posepile.stages.plausible import FEW_POSES
 
 if TYPE_CHECKING:
     from posepile.joint_info import JointInfo
@@ -39,10 +40,12 @@ def refuse_wrong_sides(
         CorruptInput: They are.
     """
     coords = np.asarray(coords, np.float64)
+    if not coords.size:  # body models without joints
+        return
     index = {name.partition("_")[0]: j for j, name in reversed(list(enumerate(joint_info.names)))}
     ahead = front(coords, index)
     ahead = ahead[ahead != 0]
-    if len(ahead) > FEW and (ahead < 0).mean() > params.max_backwards:
+    if len(ahead) > FEW_POSES and (ahead < 0).mean() > params.max_backwards:
         raise CorruptInput(
             where,
             f"knees, toes or noses point backwards in {(ahead < 0).sum()} of {len(ahead)} poses; "
@@ -90,7 +93,7 @@ def side_ratios(coords: np.ndarray, index: Mapping[str, int]) -> dict[str, float
     Left out are limbs that are known in hardly any pose.
     """
     ratios = {}
-    for limb in LIMB_SHARES:
+    for limb in PAIRED_LIMBS:
         ends = {side: [side + name for name in limb] for side in "lr"}
         if not {*ends["l"], *ends["r"]} <= index.keys():
             continue
@@ -99,7 +102,7 @@ def side_ratios(coords: np.ndarray, index: Mapping[str, int]) -> dict[str, float
             for a, b in ends.values()
         )
         known = (left > 0) & (right > 0)
-        if known.sum() > FEW:
+        if known.sum() > FEW_POSES:
             ratios["-".join(limb)] = float(np.median(left[known] / right[known]))
     return ratios
 

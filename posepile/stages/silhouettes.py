@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rlemasklib
 
-from posepile.geometry.pictures import inside
-from posepile.stages.plausible import FEW, IMPLAUSIBLE
+from posepile.geometry.pictures import box_of_mask, inside
+from posepile.stages.plausible import FEW_JOINTS, IMPLAUSIBLE
 
 if TYPE_CHECKING:
     from posepile.stages.plausible import CheckParams
@@ -35,8 +35,8 @@ def check_masks(
     """
     faults, shares = {}, []
     for i, (points, box, mask) in enumerate(people):
-        frame = None if mask is None else rlemasklib.to_bbox(mask)
-        if frame is None or not frame[2]:  # without a pixel
+        frame = box_of_mask(mask)
+        if np.isnan(frame[2]):  # without a pixel
             continue
         share = common_share(frame, box)
         if share < params.mask_in_box:
@@ -44,17 +44,17 @@ def check_masks(
             faults[i] = MASK_ELSEWHERE, f"the mask at {at} and the box {of} share {share:.0%}"
         elif points is not None:
             pictured = points[inside(points, mask["size"][::-1])]
-            if len(pictured) > FEW:
+            if len(pictured) > FEW_JOINTS:
                 shares.append(float(on_mask(pictured, mask, MARGIN * max(box[2:])).mean()))
     return faults, shares
 
 
 def common_share(frame: np.ndarray, box: np.ndarray) -> float:
-    """Returns what a frame of pixels x, y, width, height and a box share, of the smaller one."""
+    """Returns what two boxes x, y, width, height share, of the smaller one."""
     x, y, w, h = map(float, frame)
     left, top, width, height = map(float, box)
-    across = min(x + w - 0.5, left + width) - max(x - 0.5, left)
-    down = min(y + h - 0.5, top + height) - max(y - 0.5, top)
+    across = min(x + w, left + width) - max(x, left)
+    down = min(y + h, top + height) - max(y, top)
     return max(across, 0) * max(down, 0) / max(min(w * h, width * height), 1e-9)
 
 

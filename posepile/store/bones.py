@@ -58,7 +58,8 @@ def bone_lengths(examples: Iterable[Any], joint_info: JointInfo) -> BoneLengths:
         joint_info: Their skeleton.
     """
     lengths = BoneLengths(joint_info)
-    for coords in _coord_chunks(examples):
+    by_columns = hasattr(examples, "iter_coord_chunks")
+    for coords in examples.iter_coord_chunks() if by_columns else stacked_coords(examples, 4096):
         lengths.add(coords)
     return lengths
 
@@ -68,10 +69,8 @@ def compute_mean_bones(examples: Iterable[Any], joint_info: JointInfo) -> np.nda
     return bone_lengths(examples, joint_info).mean()
 
 
-def _coord_chunks(examples: Iterable[Any], size: int = 4096) -> Iterator[np.ndarray]:
-    if hasattr(examples, "iter_coord_chunks"):
-        yield from examples.iter_coord_chunks(size)
-        return
+def stacked_coords(examples: Iterable[Any], size: int) -> Iterator[np.ndarray]:
+    """Iterates over dense ``[n, J, 3]`` world coordinates of examples, ``size`` at a time."""
     iterator = iter(examples)
     while chunk := list(itertools.islice(iterator, size)):
         coords = [c for c in (ex.get_world_coords() for ex in chunk) if c is not None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import WorkError
+from posepile.store.read_only import read_only, read_only_class
 
 if TYPE_CHECKING:
     import deltacamera
@@ -25,6 +26,24 @@ def camera_to_row(camera: deltacamera.Camera) -> np.ndarray:
     row[18:21] = camera.t
     row[21:] = camera.world_up
     return row
+
+
+def project_row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns points in pixels, NaN behind the camera: what the camera of a row without lens says.
+
+    For pictures that people look at: to import the camera library takes longer than to draw them.
+
+    Args:
+        row: As :func:`camera_to_row` returns it.
+        points: ``[n, 3]`` millimetres.
+
+    Returns:
+        float64 ``[n, 2]``.
+    """
+    rotation, intrinsics = np.reshape(row[:18], (2, 3, 3)).astype(np.float64)
+    seen = (np.asarray(points, np.float64) - row[18:21]) @ rotation.T
+    depth = np.where(seen[:, 2:] > 0, seen[:, 2:], np.nan)
+    return (seen / depth @ intrinsics.T)[:, :2]
 
 
 def distortion_to_row(camera: deltacamera.Camera) -> np.ndarray | None:
@@ -44,10 +63,13 @@ def distortion_from_row(row: np.ndarray) -> deltacamera.LensDistortionModel | No
 
 
 @functools.cache
-def camera_maker() -> Callable[..., deltacamera.Camera]:
+def camera_maker(write: bool = True) -> Callable[..., deltacamera.Camera]:
     """Returns a function from (row ``[24]``, lens model, image shape) to a camera.
 
     The row holds what was checked when it was written, and is taken over.
+
+    Args:
+        write: Whether the cameras can be changed; otherwise setting an attribute is refused.
     """
     # The constructor checks its arguments for some twenty times longer than reading them takes.
     # Its result is imitated, but only if this release of the library builds exactly this.
@@ -56,7 +78,7 @@ def camera_maker() -> Callable[..., deltacamera.Camera]:
     reference = deltacamera.Camera()
     array_type = type(reference.R)
     new = deltacamera.Camera.__new__
-    camera_type = deltacamera.Camera
+    camera_type = deltacamera.Camera if write else read_only_class(deltacamera.Camera)
 
     def quick(row, distortion, shape):
         camera = new(camera_type)
@@ -77,7 +99,9 @@ def camera_maker() -> Callable[..., deltacamera.Camera]:
         type(vars(made)[k]) is type(v) and np.shape(vars(made)[k]) == np.shape(v)
         for k, v in vars(reference).items()
     )
-    return quick if same and made == reference else _camera_by_constructor
+    if same and made == reference:
+        return quick
+    return _camera_by_constructor if write else _read_only_camera_by_constructor
 
 
 def _camera_by_constructor(row, distortion, shape):
@@ -91,6 +115,10 @@ def _camera_by_constructor(row, distortion, shape):
         distortion_model=distortion,
         image_shape=shape,
     )
+
+
+def _read_only_camera_by_constructor(row, distortion, shape):
+    return read_only(_camera_by_constructor(row, distortion, shape))
 
 
 def camera_to_dict(camera: deltacamera.Camera) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from posepile.store.bones import stacked_coords
+from posepile.store.examples import Example
+
 # Objects that are in a list no more are dropped from this number on.
 _TIDY_FROM = 64
 
@@ -31,6 +34,9 @@ class ExampleList(MutableSequence):
     __array_ufunc__ = None  # a NumPy number times a list is the list's business
 
     def __init__(self, source: Any = None, rows: range | np.ndarray | None = None):
+        if source is not None and not hasattr(source, "example"):
+            found = f"found {type(source).__name__} as source of an ExampleList"
+            raise TypeError(f"{found}, expected rows of an archive; as_example_list takes lists")
         self._sources = [] if source is None else [source]
         self._starts = [0] if source is None else [0, len(source)]
         self._objects: list[Any] = []
@@ -49,8 +55,7 @@ class ExampleList(MutableSequence):
     def _own(self, capacity=None):
         # Turns the codes into an array of our own, with room for `capacity`.
         if isinstance(self._codes, range):
-            codes = self._codes
-            self._codes = np.arange(codes.start, codes.stop, codes.step, self._dtype())
+            self._codes = self._array()
         if self._codes.dtype != self._dtype():
             self._codes = self._codes.astype(self._dtype())
         if capacity is not None and capacity > len(self._codes):
@@ -67,7 +72,18 @@ class ExampleList(MutableSequence):
         k = int(np.searchsorted(starts, code, "right")) - 1
         return self._sources[k].example(code - starts[k])
 
+    def _check(self, examples, kind=None):
+        # Refuses what is no example of this list's kind, before anything is changed.
+        if self._sources or self._objects:
+            kind = self._sources[0].kind if self._sources else self._objects[0].KIND
+        for example in examples:
+            if not isinstance(example, Example) or example.KIND != (kind or example.KIND):
+                of = f"a {kind.upper()} dataset" if kind else "a dataset"
+                raise TypeError(f"found {type(example).__name__}, expected an example of {of}")
+            kind = example.KIND
+
     def _code_of(self, example):
+        # Of an example that has been checked.
         place = getattr(example, "place", None)
         if place is None or isinstance(place[1], str):  # a key: what a pickled entry refers to
             self._objects.append(example)
@@ -177,6 +193,7 @@ class ExampleList(MutableSequence):
                 self._codes[positions] = new
         else:
             i = self._position(key)
+            self._check([value])
             code = self._code_of(value)
             self._own()
             self._codes[i] = code
@@ -199,6 +216,7 @@ class ExampleList(MutableSequence):
         """Inserts an example before the given position."""
         i = operator.index(index)
         i = max(0, i + self._n) if i < 0 else min(i, self._n)
+        self._check([value])
         code = self._code_of(value)
         self._own(self._n + 1)
         self._codes[i + 1 : self._n + 1] = self._codes[i : self._n]
@@ -215,7 +233,12 @@ class ExampleList(MutableSequence):
 
     def _codes_of_many(self, values):
         if not isinstance(values, ExampleList):
+            if not isinstance(values, Iterable):
+                raise TypeError(f"found {type(values).__name__}, expected examples")
+            values = list(values)
+            self._check(values)
             return np.array([self._code_of(v) for v in values], np.int64)
+        self._check(values[:1])
         theirs = values._array().astype(np.int64)
         shift = [self._start_of(source) for source in values._sources]
         result = np.empty_like(theirs)
@@ -274,6 +297,8 @@ class ExampleList(MutableSequence):
         raise ValueError(f"{value!r} is not in the list")
 
     def __add__(self, other):
+        if not isinstance(other, Iterable):
+            return NotImplemented
         result = self[:]
         result.extend(other)
         return result
@@ -322,12 +347,17 @@ class ExampleList(MutableSequence):
 
     def shuffle(self, seed: int | np.random.Generator | None = None) -> None:
         """Shuffles in place, millions per second; ``random.shuffle`` works too, slower."""
+        try:
+            generator = np.random.default_rng(seed)
+        except (TypeError, ValueError) as e:
+            expected = "a whole number from 0, a numpy.random.Generator or None"
+            raise type(e)(f"shuffle: found the seed {seed!r}, expected {expected}") from None
         self._own()
-        np.random.default_rng(seed).shuffle(self._codes[: self._n])
+        generator.shuffle(self._codes[: self._n])
 
     def take(self, indices: Any) -> ExampleList:
         """Returns the list of the examples at the given positions (indices or a boolean mask)."""
-        return self[np.asarray(indices)]
+        return self._with(self._array()[self._positions(indices)])
 
     def mapped(self, source: Callable[[Any], Any], example: Callable[[Any], Any]) -> ExampleList:
         """Returns the list with each source, and each example from no source, replaced.
@@ -357,26 +387,18 @@ class ExampleList(MutableSequence):
             if hasattr(source, "table"):
                 yield from source.table().iter_coord_chunks(rows, size)
             else:
-                yield from _stack_coords((source.example(int(r)) for r in rows), size)
-        codes = self._codes
-        if self._objects and not isinstance(codes, range):
-            used = (~codes[: self._n][codes[: self._n] < 0]).tolist()
-            yield from _stack_coords((self._objects[i] for i in used), size)
+                yield from stacked_coords((source.example(int(r)) for r in rows), size)
+        if self._objects:
+            codes = self._array()
+            yield from stacked_coords((self._objects[~c] for c in codes[codes < 0].tolist()), size)
 
     def rows_by_source(self) -> Iterator[tuple[range | np.ndarray, Any]]:
         """Iterates over (rows, source), rows in list order within each source."""
-        if isinstance(self._codes, range):
-            if (
-                self._sources
-                and len(self._codes)
-                and self._codes.step == 1
-                and (self._codes.stop <= self._starts[1])
-            ):
-                yield self._codes, self._sources[0]
-                return
-            codes = np.arange(self._codes.start, self._codes.stop, self._codes.step)
-        else:
-            codes = self._codes[: self._n]
+        codes = self._codes
+        if isinstance(codes, range) and len(self._sources) == 1 and codes.step == 1:
+            yield codes, self._sources[0]
+            return
+        codes = self._array()
         for k, source in enumerate(self._sources):
             own = (codes >= self._starts[k]) & (codes < self._starts[k + 1])
             if own.any():
@@ -425,16 +447,3 @@ def example_list(
 
 
 example_list.__module__ = "posepile.datasets3d"  # the name in pickles
-
-
-def _stack_coords(examples, size):
-    chunk = []
-    for ex in examples:
-        coords = ex.get_world_coords()
-        if coords is not None:
-            chunk.append(coords)
-        if len(chunk) == size:
-            yield np.stack(chunk)
-            chunk = []
-    if chunk:
-        yield np.stack(chunk)

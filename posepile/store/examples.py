@@ -29,12 +29,13 @@ def _defaults(kind):
 _DEFAULTS_3D, _DEFAULTS_2D = _defaults("3d"), _defaults("2d")
 
 
-class _Example:
+class Example:
     """What examples of both kinds do."""
 
     __slots__ = ()
 
-    # Attributes and their defaults.
+    # "3d" or "2d"; attributes and their defaults.
+    KIND: ClassVar[str]
     DEFAULTS: ClassVar[dict[str, Any]]
 
     def _set_defaults(self):
@@ -74,7 +75,7 @@ class _Example:
         return f"<{type(self).__name__} {self.image_path!r}>"
 
 
-class Pose3DExample(_Example):
+class Pose3DExample(Example):
     """One person in one image.
 
     Attributes:
@@ -104,6 +105,7 @@ class Pose3DExample(_Example):
 
     __module__ = "posepile.datasets3d"  # the name in pickles
     __slots__ = ("__dict__", "__weakref__", "_origin", *_DEFAULTS_3D)
+    KIND = "3d"
     DEFAULTS = _DEFAULTS_3D
 
     def __init__(
@@ -140,7 +142,7 @@ class Pose3DExample(_Example):
         return coords.to_array() if isinstance(coords, SparseCoords) else coords
 
 
-class Pose2DExample(_Example):
+class Pose2DExample(Example):
     """One person in one image, in image coordinates.
 
     Attributes:
@@ -158,6 +160,7 @@ class Pose2DExample(_Example):
 
     __module__ = "posepile.datasets2d"  # the name in pickles
     __slots__ = ("__dict__", "__weakref__", "_origin", *_DEFAULTS_2D)
+    KIND = "2d"
     DEFAULTS = _DEFAULTS_2D
 
     def __init__(

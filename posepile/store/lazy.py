@@ -57,6 +57,8 @@ class LazyExample:
         if getter is None:
             record_field = self.FETCHED.get(name)
             if record_field is None:
+                if name == "image":
+                    return read_only(self._stored(self._source.image))
                 if name in self.ABSENT:
                     return None
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -113,7 +115,8 @@ class LazyExample:
 
     def get_image(self) -> np.ndarray:
         """Returns the image, RGB uint8 ``[h, w, 3]``, read at each call."""
-        return self.image if self.image is not None else self._stored(self._source.image)
+        own = (self._own or {}).get("image")
+        return self._stored(self._source.image) if own is None else own.copy()
 
     @property
     def image_path(self) -> str:

@@ -87,13 +87,13 @@ def pack(
     archive_path = Path(os.path.abspath(archive_path))
     archive_path.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)))) as pool:
-        parts = _Parts(part_paths, spec, pool)
-        parts.place(max_shards)
+        parts = _Parts(part_paths, spec, pool, max_shards)
         with replacing_archive(archive_path) as new:
             return _write(parts, new, spec, manifest, inputs, pool)
 
 
 def _write(parts, new, spec, manifest, inputs, pool):
+    # Shards of images are made and compared in threads, all else meanwhile.
     shards = [pool.submit(_make_shard, parts, number, new) for number in range(parts.n_shards)]
     try:
         return _write_rest(parts, new, spec, manifest, inputs, pool, shards)
@@ -112,29 +112,12 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
     manifest_path(new).write_bytes(manifest_bytes)
     identity = parts.identity(spec)
     bones = {split: BoneLengths(spec.joint_info) for split in SPLITS}
-    damaged: dict[Path, str] = {}
-    checked, seconds = 0, 0.0
     table_shard = parts.n_shards
     with (
         IndexWriter(new) as index,
         TableWriter(shard_path(new, table_shard), parts.plan) as table,
     ):
-        for k, path in enumerate(parts.paths):
-            start = time.thread_time()
-            try:
-                header, arrays = read_arrays(path)
-            except WorkError as e:
-                damaged[Path(path)] = str(e)
-                continue
-            checked += os.path.getsize(path)
-            seconds += time.thread_time() - start
-            if damaged:
-                continue  # only to name all that are
-            shard, base = parts.place_of(k)
-            table.add(arrays, header["n_examples"], shard, base)
-            index.add(_image_entries(arrays, shard, base))
-            for coords in _coords(arrays, header["n_joints"]):
-                bones[parts.split_of(k)].add(coords)
+        damaged, checked, seconds = _add_parts(parts, table, index, bones)
         made = [future.result() for future in shards]
         for shard in made:
             damaged.update(shard["damaged"])
@@ -154,14 +137,15 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
         n_images = index.n_added
         index.add((key, table_shard, offset, size, crc) for key, offset, size, crc in entries)
         index.close(parts.origin)
-    digests = {
-        new.name: file_digest(new)[0],
-        shard_path(new, table_shard).name: table_digest.result()[0],
-        manifest_path(new).name: hashlib.sha256(manifest_bytes).hexdigest(),
-        **{shard_path(new, i).name: shard["digest"] for i, shard in enumerate(made)},
-    }
-    lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
-    digests_path(new).write_text("".join(lines))
+    _write_digests(
+        new,
+        {
+            new: file_digest(new)[0],
+            shard_path(new, table_shard): table_digest.result()[0],
+            manifest_path(new): hashlib.sha256(manifest_bytes).hexdigest(),
+            **{shard_path(new, i): shard["digest"] for i, shard in enumerate(made)},
+        },
+    )
     return {
         "n_examples": parts.plan.n_rows,
         "n_images": n_images,
@@ -174,6 +158,39 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
         "checked_bytes": checked + sum(shard["checked"] for shard in made),
         "check_seconds": seconds + sum(shard["seconds"] for shard in made),
     }
+
+
+def _add_parts(parts, table, index, bones):
+    """Adds rows, index entries and bone lengths of all parts.
+
+    Returns damaged part -> reason, the bytes compared with their checksums, and the seconds of
+    processor time that took. After a damaged part the others are only read, to name all that are.
+    """
+    damaged: dict[Path, str] = {}
+    checked, seconds = 0, 0.0
+    for k, path in enumerate(parts.paths):
+        start = time.thread_time()
+        try:
+            header, arrays = read_arrays(path)
+        except WorkError as e:
+            damaged[Path(path)] = str(e)
+            continue
+        checked += os.path.getsize(path)
+        seconds += time.thread_time() - start
+        if damaged:
+            continue
+        shard, base = parts.place_of(k)
+        table.add(arrays, header["n_examples"], shard, base)
+        index.add(_image_entries(arrays, shard, base))
+        for coords in _coords(arrays, header["n_joints"]):
+            bones[parts.split_of(k)].add(coords)
+    return damaged, checked, seconds
+
+
+def _write_digests(new, digests):
+    """Writes the file for ``sha256sum -c``."""
+    by_name = sorted((path.name, digest) for path, digest in digests.items())
+    digests_path(new).write_text("".join(f"{digest}  {name}\n" for name, digest in by_name))
 
 
 def _json_bytes(obj):
@@ -197,7 +214,7 @@ class _Parts:
         n_shards: Number of image shards of the archive.
     """
 
-    def __init__(self, part_paths, spec, pool):
+    def __init__(self, part_paths, spec, pool, max_shards):
         self.paths: list[str] = []
         self.plan = TablePlan()
         self.ranges = {name: [0, 0] for name in SPLITS}
@@ -220,6 +237,7 @@ class _Parts:
             columns = write_columns([])
             self.plan.add(0, {n: [0, c.dtype.str, c.shape] for n, c in columns.items()})
         self.image_bytes = np.array(sizes, np.int64)
+        self._place(max_shards)
 
     def _add(self, path, header, spec):
         n_joints = spec.joint_info.n_joints
@@ -240,8 +258,8 @@ class _Parts:
             self._content.update(bytes.fromhex(header["sha256"][kind]))
         self.paths.append(path)
 
-    def place(self, max_shards):
-        """Decides which parts share a shard of the archive."""
+    def _place(self, max_shards):
+        # Decides which parts share a shard of the archive.
         n = len(self.paths)
         self.n_shards = min(n, max_shards)
         shards = np.arange(n) * self.n_shards // max(1, n)

@@ -1,8 +1,12 @@
-"""Values that cannot be changed in place: what a field of a lazy example is read as."""
+"""Values that cannot be changed in place: what a field of a lazy example is read as.
+
+Copies and pickles of them are plain values, which can be changed.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -14,15 +18,19 @@ from posepile.errors import UsageError
 _UNCHANGEABLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
+def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    what = next(kind for kind in type(self).__mro__ if kind.__module__ != __name__).__name__
+    how = "its .copy()" if hasattr(self, "copy") else "a copy.deepcopy() of it"
+    raise UsageError(
+        f"this {what} belongs to an example of a dataset and is read-only; change {how}, or that "
+        "of ex = ex.load(), which examples[i] = ex puts into the dataset"
+    )
+
+
 class ReadOnlyDict(dict):
-    """A dict that refuses to be changed; copies and pickles of it are plain dicts."""
+    """A dict that refuses to be changed."""
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise UsageError(
-            "this dict belongs to an example of a dataset and is read-only; change a copy of it, "
-            "or that of ex = ex.load(), which examples[i] = ex puts into the dataset"
-        )
-
+    __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -36,8 +44,65 @@ class ReadOnlyDict(dict):
         return dict, (dict(self),)
 
 
+class ReadOnlyList(list):
+    """A list that refuses to be changed."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __copy__(self):
+        return list(self)
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(list(self), memo)
+
+    def __reduce_ex__(self, protocol):
+        return list, (list(self),)
+
+
+@functools.cache
+def read_only_class(kind: type) -> type:
+    """Returns the class of objects like those of a class whose attributes cannot be set.
+
+    >>> class Point: pass
+    >>> isinstance(read_only_class(Point)(), Point)
+    True
+
+    Args:
+        kind: A class whose objects keep their attributes in ``__dict__``, such as cameras.
+    """
+    # `__class__` is the given class: pickle compares it with that of what it is told to make.
+    members = {"__module__": __name__, "__class__": property(lambda self: kind)}
+    return type(kind.__name__, (_ReadOnlyAttributes, kind), members)
+
+
+class _ReadOnlyAttributes:
+    """Refuses that attributes are set; to be put before a class."""
+
+    __setattr__ = __delattr__ = _refuse
+
+    def __copy__(self):
+        return self._plain()
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(self._plain(), memo)
+
+    def __reduce_ex__(self, protocol):
+        return self._plain().__reduce_ex__(protocol)
+
+    def _plain(self):
+        return _with_attributes(self.__class__, self)
+
+
+def _with_attributes(kind, value):
+    result = kind.__new__(kind)
+    result.__dict__.update(value.__dict__)
+    return result
+
+
 def read_only(value: Any) -> Any:
-    """Returns a value whose arrays and dicts refuse to be changed; arrays are not copied.
+    """Returns a value that refuses to be changed, with all it holds; arrays are not copied.
 
     >>> read_only(np.zeros(2)).flags.writeable
     False
@@ -46,23 +111,24 @@ def read_only(value: Any) -> Any:
         value: A value that nothing else refers to.
     """
     kind = type(value)
+    if kind in _UNCHANGEABLE:
+        return value
     if kind is np.ndarray:
         value.setflags(write=False)
-    elif kind is dict:
-        result = ReadOnlyDict(value)
-        for name, item in value.items():
-            if type(item) not in _UNCHANGEABLE:
-                dict.__setitem__(result, name, read_only(item))
-        return result
-    elif kind is tuple or kind is list:
-        for item in value:
-            if type(item) not in _UNCHANGEABLE:
-                return kind(map(read_only, value))
-    elif kind not in _UNCHANGEABLE:
-        for attribute in getattr(value, "__dict__", {}).values():  # of cameras, sparse coordinates
-            if isinstance(attribute, np.ndarray):
-                attribute.setflags(write=False)
-    return value
+        return value
+    if kind is dict:
+        return ReadOnlyDict(zip(value, map(read_only, value.values()), strict=True))
+    if kind is list:
+        return ReadOnlyList(map(read_only, value))
+    if kind is tuple:
+        return tuple(map(read_only, value))
+    attributes = getattr(value, "__dict__", None)  # of cameras, sparse coordinates
+    if attributes is None or issubclass(kind, _ReadOnlyAttributes):
+        return value
+    for attribute in attributes.values():
+        if isinstance(attribute, np.ndarray):
+            attribute.setflags(write=False)
+    return _with_attributes(read_only_class(kind), value)
 
 
 def read_only_reader(read: Callable[[int], Any]) -> Callable[[int], Any]:

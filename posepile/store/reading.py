@@ -10,7 +10,8 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from posepile.store import codec
 from posepile.store.images import decode_image
 from posepile.store.layout import FORMAT_VERSION, TABLE_PREFIX, Stamp, find_index, where_now
 from posepile.store.mapping import check_columns, npy_view
-
-if TYPE_CHECKING:
-    pass
 from posepile.store.table import ExampleTable
 
 _MAX_OPEN_SHARDS = 128
@@ -89,11 +87,7 @@ def _find_index(path):
 
 
 _readers: dict[str, Archive] = {}
-
-
 _readers_lock = threading.Lock()
-
-
 _live: weakref.WeakSet[Archive] = weakref.WeakSet()
 
 
@@ -224,12 +218,10 @@ class Archive:
             found = find_index(self.index_path)
             if found is None or found[1] != self.stamp:
                 break
-            uri = f"file:{_quote(os.path.abspath(found[0]))}?mode=ro&immutable=1"
+            uri = f"file:{quote(os.path.abspath(found[0]))}?mode=ro&immutable=1"
             try:
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-                connection.execute(
-                    "SELECT path, shard, offset, size FROM files LIMIT 1"
-                ).fetchone()
+                connection.execute(f"{_SELECT} LIMIT 1").fetchone()
             except (sqlite3.Error, UnicodeDecodeError) as e:
                 problem = e
                 continue
@@ -253,9 +245,7 @@ class Archive:
 
     def address(self, key: str) -> tuple[int, int, int]:
         """Looks up shard, offset and size of an entry; KeyError if there is none."""
-        for row in self._rows(
-            "SELECT path, shard, offset, size FROM files WHERE path = ?", (key,)
-        ):
+        for row in self._rows(f"{_SELECT} WHERE path = ?", (key,)):
             return row[1:]
         raise KeyError(key)
 
@@ -419,9 +409,3 @@ class DecodedArchive:
             return self[key]
         except KeyError:
             return default
-
-
-def _quote(path):
-    from urllib.parse import quote
-
-    return quote(path)

@@ -26,7 +26,7 @@ from posepile.store.column_readers import (
     text_reader,
 )
 from posepile.store.coords import SparseCoords, as_compact_float, present_joints
-from posepile.store.read_only import ReadOnlyDict, read_only, read_only_reader
+from posepile.store.read_only import ReadOnlyDict, ReadOnlyList, read_only, read_only_reader
 
 # Bits of the column ``flags`` that belong to no field.
 CAMERA_KNOWS_SHAPE = 1 << 7  # the camera carries the crop's shape
@@ -378,7 +378,7 @@ class Camera:
                 cameras.distortion_from_row(distortion_of(row)) if has_distortion else None
             )
             if make is None:
-                make = cameras.camera_maker()
+                make = cameras.camera_maker(write)
             parameters = numbers[row].copy() if write else numbers[row]
             return make(parameters, distortion, shape)
 
@@ -405,16 +405,15 @@ class Mask:
         """Returns a function from row number to value."""
         flags, flag, imshape = memoryview(columns["flags"]), field.flag, imshape_reader(columns)
         counts_of, extras = ragged_reader(columns, field.name), extras_reader(columns)
-        write = columns.write
+        make_list, make_dict = (list, dict) if columns.write else (ReadOnlyList, ReadOnlyDict)
 
         def read(row):
             has = flags[row]
             if not has & flag:
                 return None
-            size = list(imshape(row))
+            size = make_list(imshape(row))
             if has & HAS_OTHER_SIZE:
-                size = extras(row).get("mask_size", size)
-            mask = {"size": size, "counts": counts_of(row).tobytes()}
-            return mask if write else ReadOnlyDict(mask)
+                size = make_list(extras(row).get("mask_size", size))
+            return make_dict({"size": size, "counts": counts_of(row).tobytes()})
 
         return read

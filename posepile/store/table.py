@@ -9,7 +9,7 @@ import numpy as np
 
 from posepile.errors import WorkError
 from posepile.recipe import SPLITS
-from posepile.store.column_readers import Columns
+from posepile.store.column_readers import Columns, ragged_reader
 from posepile.store.fields import FIELDS, REQUIRED, Record
 
 
@@ -79,6 +79,18 @@ class ExampleTable:
     def path(self, row: int) -> str:
         """Returns the key of the row's entry."""
         return f"{self.split(row)}/{self.image_path(row)}_{self._person(row):02d}.msgpack"
+
+    def camera_row(self, row: int) -> np.ndarray | None:
+        """Returns the numbers of a row's camera, None where it has none or one with a lens.
+
+        As :func:`posepile.store.cameras.camera_to_row` wrote them.
+        """
+        columns, camera = self.columns, FIELDS["camera"]
+        if camera.name not in columns or not columns["flags"][row] & camera.flag:
+            return None
+        if "distortion" in columns and len(ragged_reader(columns, "distortion", "<f4")(row)):
+            return None
+        return columns[camera.name][row]
 
     def record(self, row: int) -> Record:
         """Returns the whole row as a record, coordinates dense."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from posepile.ds import dataset_names
 from posepile.errors import UsageError
-from posepile.files import replacing
+from posepile.files import replacing, require_place
 
 PLACEHOLDER = "newdata"
 SHAPES = ("multiview", "stills", "coco")
@@ -53,6 +53,7 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
     if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
         found = "cannot be written to" if above.is_dir() else "is no folder"
         raise UsageError(f"--at {at}: {above} {found}; name a folder where {name} can be made")
+    require_place(folder, f"--at {at}")
     template = Path(__file__).parent / like
     with replacing(folder) as temporary:
         for source in sorted(template.iterdir()):

@@ -10,7 +10,7 @@ import numpy as np
 
 from posepile.miniature import actor, bodies, pickled, shoot, skeleton, truth, unreal, writers
 
-SIZE = (3840, 2160)
+SIZE, N_SKIN = (3840, 2160), {"smpl": 6890, "smplx": 10475}
 BODY, SMPLX = skeleton.TURNING, bodies.OUTPUT_NAMES["smplx"]
 KEPT = [*range(25), 28, 43, *range(55, 67), 68, 71, 73]  # of SMPL-X
 # Of two joints of the same name that of SMPL is drawn.
@@ -31,7 +31,6 @@ MISSING = ("ag_trainset_3dpeople_bfh_archviz_5_10_mask_cam00_000000_00002.png",)
 # Colours of people in masks, by index; the first of AirSim's, and that of no one.
 PALETTE = np.array([[55, 181, 57], [153, 108, 6], [112, 105, 191], [89, 121, 72]])
 NOBODY = (255, 0, 0)
-N_SKIN = {"smpl": 6890, "smplx": 10475}
 
 
 def build(root: Path, seed: int = 0) -> None:
@@ -104,9 +103,9 @@ def make_person(
 
 def write_masks(stem: Path, picture: shoot.Picture) -> None:
     """Writes what is seen of all in colours that are nearly the palette's, then each one whole."""
-    colors = np.full((*SIZE[::-1], 3), NOBODY, np.uint8)
+    colors = np.array([[NOBODY] * SIZE[0]], np.uint8).repeat(SIZE[1], axis=0)
     for p, person in enumerate(picture.people):
-        colors[person.mask(SIZE)] = PALETTE[p] - [0, 2, 0]
+        person.paint(colors, PALETTE[p] - [0, 2, 0])
         path = stem.with_name(f"{stem.name}_{p + 1:05d}.png")
         if path.name not in MISSING:
             writers.write_png(path, person.mask(SIZE, amodal=True))

@@ -71,7 +71,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     layout: str = "amarv_layout.yaml"
     amass_root: str | None = None
     babel_root: str | None = None

@@ -55,8 +55,8 @@ def build(root: Path, seed: int = 0) -> None:
             pictures = shoot_frames(backdrop, camera, joints, FIGURE, first)
             seen = [picture.people[0] for picture in pictures]
             masks = [np.uint8(255) * cv2.merge([np.uint8(s.mask(SIZE))] * 3) for s in seen]
-            write_video(root / f"{clip}_rgb_v{view}.mp4", pictures, FPS, crf=14)
-            write_video(root / f"{clip}_mask_v{view}.mp4", masks, FPS, crf=10)
+            write_video(root / f"{clip}_rgb_v{view}.mp4", pictures, FPS, qp=10)
+            write_video(root / f"{clip}_mask_v{view}.mp4", masks, FPS, qp=8)
             edges = np.array([shot.box() for shot in seen])
             boxes[str(view)] = np.hstack([edges[:, :2], edges[:, 2:] - edges[:, :2]])
             for t, shot in enumerate(seen):

@@ -10,7 +10,7 @@ import numpy as np
 
 from posepile.bodies.amass import AmassIndex, AmassMotion, read_amass
 from posepile.bodies.joints import SMPLH_JOINT_NAMES
-from posepile.bodies.models import body_joints, find_body_model, move_body
+from posepile.bodies.models import body_joints, find_body_model, move_body, parameters_note
 from posepile.ds.amarv.layout import AmarvLayout
 from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_array
@@ -63,6 +63,9 @@ def load_amarv_clip(
         data.residuals |= {} if off is None else {"AMASS joints": off}
         if off is not None and off > limit:
             motion, note = None, f"left out: AMASS joints are {off:.0f} mm from the clip's joints"
+    if motion is not None and motion.is_moved():
+        lost = parameters_note("smplh", motion.motion.gender, n_betas=16)
+        motion, note = (None, f"none: {lost}") if lost else (motion, note)
     data.parameters, data.parameters_note = motion and motion.parameters, note
     return data
 
@@ -138,18 +141,16 @@ class ClipMotion:
             )
         return indices
 
-    def parameters(self, frame: int) -> dict | None:
-        """Returns parameters of a video frame, in the form of docs/FORMAT.md.
+    def is_moved(self) -> bool:
+        """Returns whether the motion is moved in the world, which needs the body model."""
+        return not np.array_equal(self.transform, np.eye(4))
 
-        None if the clip is moved in the world and there is no body model on disk, without which
-        the move cannot be expressed in the parameters.
-        """
+    def parameters(self, frame: int) -> dict:
+        """Returns parameters of a video frame, in the form of docs/FORMAT.md."""
         k = int(self.indices(np.array([frame]))[0])
         motion = self.motion
         parameters = {"pose": motion.poses[k], "shape": motion.betas, "trans": motion.trans[k]}
-        if not np.array_equal(self.transform, np.eye(4)):
-            if find_body_model("smplh", motion.gender, n_betas=16) is None:
-                return None
+        if self.is_moved():
             parameters = move_body("smplh", motion.gender, parameters, self.transform)
         plain = {name: np.float32(value) for name, value in parameters.items()}
         return {"type": "smplh", "gender": motion.gender, **plain}

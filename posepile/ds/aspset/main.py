@@ -76,7 +76,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     splits: list[Literal["train", "val", "test"]] = Field(
         list(SPLITS), min_length=1, json_schema_extra=CHOOSES_UNITS
     )

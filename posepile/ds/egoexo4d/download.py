@@ -42,9 +42,9 @@ class DownloadOptions(ProgramOptions):
         labelled_only: Of those only takes that ``dataset`` asks for and that have pose labels
             (test: calibrated cameras).
         views: Views of the videos; ``ego`` is added when ``dataset.ego`` is set.
-        splits: Only these splits, all if empty.
-        benchmarks: Only data of these benchmarks (e.g. ``egopose``), all if empty.
-        universities: Only from these, all if empty.
+        splits: Only these splits, null = all.
+        benchmarks: Only data of these benchmarks (e.g. ``egopose``), null = all.
+        universities: Only from these, null = all.
         release: Release of the dataset.
         s3_profile, absent, workers, fetch_manifests: As of :class:`ProgramOptions`.
     """
@@ -52,12 +52,12 @@ class DownloadOptions(ProgramOptions):
     parts: list[Part] = Field(["metadata", "annotations", "ego_pose_pseudo_gt"])
     take_parts: list[Part] = Field([])
     every: int = Field(5, ge=0)
-    uids: list[str] = Field([])
+    uids: list[str] | None = Field(None, min_length=1)
     labelled_only: bool = True
-    views: list[Literal["exo", "ego"]] = Field(["exo"])
-    splits: list[Literal["train", "val", "test"]] = Field([])
-    benchmarks: list[str] = Field([])
-    universities: list[str] = Field([])
+    views: list[Literal["exo", "ego"]] = Field(["exo"], min_length=1)
+    splits: list[Literal["train", "val", "test"]] | None = Field(None, min_length=1)
+    benchmarks: list[str] | None = Field(None, min_length=1)
+    universities: list[str] | None = Field(None, min_length=1)
     release: str = "v2"
 
     @field_validator("parts", "take_parts", mode="before")
@@ -67,7 +67,7 @@ class DownloadOptions(ProgramOptions):
 
     @field_validator("uids")
     @classmethod
-    def _alone(cls, value: list[str], info: ValidationInfo) -> list[str]:
+    def _alone(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
         every = info.data.get("every")
         if value and every != cls.model_fields["every"].default:
             raise ValueError(f"is at odds with every: {every}; give one of the two")
@@ -106,7 +106,7 @@ def choose_takes(root: Path, options: Any) -> list[dict]:
         UsageError: A uid that is not in ``takes.json``.
     """
     wanted, known = options.download, takes.read_takes(root)
-    unknown = sorted(set(wanted.uids) - {take["take_uid"] for take in known})
+    unknown = sorted(set(wanted.uids or ()) - {take["take_uid"] for take in known})
     if unknown:
         raise UsageError(f"dataset.download.uids: {unknown[0]} is not in {root}/takes.json")
     if wanted.uids:

@@ -65,7 +65,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     parts: list[Literal["body", "hand"]] = Field(["body", "hand"], min_length=1)
     labels: list[Literal["manual", "automatic"]] = Field(["manual", "automatic"], min_length=1)
     prefer: Literal["manual", "automatic"] = "manual"

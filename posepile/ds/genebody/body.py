@@ -126,14 +126,16 @@ def world_joints(
     return joints, {"keypoints_mm": off}
 
 
-def mesh_residual(who: Performer, frame: int, body: Body, options: Options) -> float:
-    """Returns the largest vertex distance (mm) to the published mesh of a frame."""
-    return mesh_error(
-        who.meshes[frame],
-        body.parameters,
-        options.max_mesh_error_mm,
-        hands_added=options.hand_mean == "add",
-        models_root=who.models_root,
-        hint="set dataset.gender or dataset.hand_mean to what fits, or raise "
-        "dataset.max_mesh_error_mm",
-    )
+def mesh_residual(who: Performer, bodies: dict[int, Body], options: Options) -> dict[str, float]:
+    """Returns ``mesh_mm``, the largest distance of a vertex from its place in a published mesh.
+
+    All vertices are compared in the first of the frames, some in the others. Empty without meshes.
+    """
+    hint = "set dataset.gender or dataset.hand_mean to what fits, or raise "
+    given = {"hands_added": options.hand_mean == "add", "models_root": who.models_root}
+    given["hint"] = hint + "dataset.max_mesh_error_mm"
+    found = []
+    for file, body in ((file, bodies[f]) for f, file in who.meshes.items() if f in bodies):
+        limit, every = options.max_mesh_error_mm, 16 if found else 1
+        found.append(mesh_error(file, body.parameters, limit, every=every, **given))
+    return {"mesh_mm": max(found)} if found else {}

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import rlemasklib
 
 from posepile.bodies.joints import SMPLX_JOINT_NAMES, SMPLX_PARENTS
-from posepile.bodies.models import lacking_models
+from posepile.bodies.models import lacking_models, models_below
 from posepile.ds.genebody import subjects
 from posepile.ds.genebody.body import mesh_residual, read_bodies, read_body, world_joints
 from posepile.ds.genebody.cameras import read_cameras
 from posepile.ds.genebody.subjects import Options, Performer
 from posepile.errors import CorruptInput, PosePileError
+from posepile.geometry.pictures import box_of_mask
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import joints_outside_mask, view_sequence
@@ -53,7 +53,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                 who.folder / "image", "no camera folders", hint="extract the archive"
             )
         shared = [who.folder / "annots.npy", *(who.params[f] for f in who.frames)]
-        shared += [file for file in (who.model, *list(who.meshes.values())[:1]) if file]
+        shared += [file for file in (who.model, *who.meshes.values()) if file]
         args = {"name": who.folder.name, "gender": who.gender, "joints": who.joints}
         for name, view in who.views.items():
             pictures = [*view.images.items(), *view.masks.items()]
@@ -76,9 +76,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     dropped["parameters without any picture"] = len(who.params) - len(who.frames)
     dropped["image without parameters"] = len(view.images.keys() - who.params.keys())
     frames = list(bodies)
-    checks = {}
-    for frame in [f for f in frames if f in who.meshes][:1]:
-        checks["mesh_mm"] = mesh_residual(who, frame, bodies[frame], options)
+    checks = mesh_residual(who, bodies, options)
     joints, residuals = world_joints(who, list(bodies.values()), options.max_keypoints_mm)
     checks |= residuals
     if joints is None and options.joints in ("model", "keypoints"):
@@ -90,7 +88,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     track = Track(
         frames=np.arange(len(frames)),
         world_coords=joints,
-        bbox=Rows(frames, lambda f: np.asarray(rlemasklib.to_bbox(view.mask(f)), np.float32)),
+        bbox=Rows(frames, lambda f: box_of_mask(view.mask(f))),
         mask=lambda k: view.mask(frames[k]),
         parameters=lambda k: bodies[frames[k]].parameters,
         unusable=lambda k: view.why_not(frames[k]),
@@ -129,16 +127,14 @@ def describe(who: Performer, options: Options) -> Iterator[str]:
         yield from (f"{name}: {note}" for note in notes)
         if lost := sorted(who.views.keys() - cameras.keys()):
             yield f"problem: {name}: no camera for views {lost}"
-        meshes = list(who.meshes)
-        frames = {*meshes[:1], *meshes[len(meshes) // 2 :][:1], *meshes[-1:]} or who.frames[:1]
+        frames = list(who.meshes) or who.frames[:1]
         bodies = {f: read_body(who, f, options) for f in frames}
         if who.joints == "keypoints" and any(b.keypoints is None for b in bodies.values()):
             lost = "no body model at hand and no keypoints3d in the parameter files"
             yield f"{name}: {lost}: parameters only, which needs select.method=none"
-        if who.meshes:
-            worst = max(mesh_residual(who, f, body, options) for f, body in bodies.items())
-            fit = f"SMPL-X ({who.gender}) agrees with {len(bodies)} published meshes"
-            yield f"{name}: {fit} to {worst:.3f} mm"
+        if off := mesh_residual(who, bodies, options):
+            fit = f"SMPL-X ({who.gender}) agrees with {len(who.meshes)} published meshes"
+            yield f"{name}: {fit} to {off['mesh_mm']:.3f} mm"
     except PosePileError as e:
         yield f"problem: {e}"
 
@@ -158,7 +154,8 @@ def plan(root: Path, options: Options) -> list[str]:
         return []
     genders = ("female", "male") if options.gender == "map" else (options.gender,)
     lost = "and kid_template.npy hand poses lack the mean, and joints come from keypoints3d"
-    return lacking_models("smplx", genders, root, lost, models_root=options.body_models)
+    models = models_below(root, options.body_models)
+    return lacking_models("smplx", genders, root, lost, models_root=models)
 
 
 def doctor(root: Path, options: Options) -> list[str]:

@@ -23,6 +23,7 @@ from posepile.recipe import CHOOSES_UNITS, chosen_subjects
 
 PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
 SPLIT_FILE = "genebody_split.npy"
+N_MESHES = 10  # compared with the parameters, spread over the sequence
 
 
 class Options(BaseModel):
@@ -46,7 +47,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     test10: bool = Field(False, json_schema_extra=CHOOSES_UNITS)
     joints: Literal["auto", "model", "keypoints", "none"] = "auto"
     body_models: str | None = None
@@ -109,9 +110,10 @@ class Performer:
 
     @cached_property
     def meshes(self) -> dict[int, Path]:
-        """Published meshes of these frames, if they can be recomputed."""
+        """Published meshes to compare: of some of these frames, if they can be recomputed."""
         meshes = files_by_number(self.folder / "smpl", r"(\d+)\.obj")
-        return {f: meshes[f] for f in self.frames if f in meshes and can_forward(self.model)}
+        there = [f for f in self.frames if f in meshes and can_forward(self.model)]
+        return {f: meshes[f] for f in there[:: 1 + len(there) // N_MESHES]}
 
 
 def find_gaps(who: Performer) -> Iterator[str]:
@@ -164,7 +166,7 @@ def find_performer(root: Path, split: str, name: str, options: Options) -> Perfo
             f"{name} is not in genders.yaml of posepile/ds/genebody; add the name, or set "
             "dataset.gender"
         )
-    models = models_below(root) if options.body_models is None else Path(options.body_models)
+    models = models_below(root, options.body_models)
     model, joints = find_body_model("smplx", gender, models_root=models), options.joints
     if joints == "auto":
         joints = "model" if can_forward(model) else "keypoints"

@@ -72,7 +72,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subjects: list[str] | None = Field(None, json_schema_extra=recipe.CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=recipe.CHOOSES_UNITS)
     train_step: int = Field(5, ge=1)
     test_step: int = Field(64, ge=1)
     correct_s9: bool = True

@@ -8,7 +8,6 @@ left for right, so that labels and pictures agree. One unit is one motion with a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -16,17 +15,19 @@ import numpy as np
 import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile.bodies import models
 from posepile.bodies.checks import check_bones
-from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, global_rotations
-from posepile.bodies.models import body_joints, find_body_model, lacking_models, models_below
+from posepile.bodies.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, SMPL_PART_ENDS, global_rotations
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats.folders import names_like
+from posepile.formats.keys import only_one
 from posepile.formats.matlab_files import read_mat
 from posepile.formats.schema import Array
+from posepile.geometry.agreement import check_parts
 from posepile.geometry.cameras import make_camera
-from posepile.geometry.pictures import box_of_mask, check_projection
+from posepile.geometry.pictures import box_of_mask, check_projection, project
 from posepile.geometry.rotations import euler_matrix, matrix_rotvec, rotvec_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
@@ -76,6 +77,8 @@ class Options(BaseModel):
         runs: Of 0, 1, 2: they differ in how far the clips of a motion overlap (50, 70, 30 %).
         max_projection_px: How far joints may project from joints2D, which are rounded to integers.
         max_bone_mm: How far bones may change, and be off from where the pose puts them.
+        max_off_part: How far joints may be from pixels of their part in the median, of the
+            person's size; 1 = parts of another person or frame are accepted.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -86,14 +89,17 @@ class Options(BaseModel):
     runs: list[Literal[0, 1, 2]] = Field([0, 1, 2], min_length=1, json_schema_extra=CHOOSES_UNITS)
     max_projection_px: float = Field(0.75, gt=0)
     max_bone_mm: float = Field(1.0, gt=0)
+    max_off_part: float = Field(0.1, gt=0, le=1)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per sequence of motion that is on the disk."""
-    base = root / "cmu" if "cmu" in names_in(root) else root
+    smpl = models.model_files("smpl", GENDERS, root)
     for split in options.splits:
+        places = (at / split for at in (root / "cmu", root))
+        base = only_one(places, f"the {split} set") or root / split
         for run in options.runs:
-            folder = base / split / f"run{run}"
+            folder = base / f"run{run}"
             for motion in sorted(names_in(folder)):
                 clips = names_like(folder / motion, r"(\w+)_info\.mat").values()
                 files = {
@@ -101,6 +107,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                     for kind in (".mp4", "_info.mat", "_segm.mat")
                 }
                 if clips:
+                    files["models"] = smpl
                     yield make_unit(f"{split}/run{run}/{motion}", split, files)
 
 
@@ -108,15 +115,15 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the clips of a sequence of motion."""
     files = unit_files(unit)
     clips = zip(files[".mp4"], files["_info.mat"], files["_segm.mat"], strict=True)
-    return [load_clip(unit, paths, models_below(root), options) for paths in clips]
+    return [load_clip(unit, paths, models.models_below(root), options) for paths in clips]
 
 
 def plan(root: Path, options: Options) -> list[str]:
     """Returns what the body model is needed for and where it belongs, if it is not there."""
-    return lacking_models("smpl", GENDERS, root, "there are no body parameters")
+    return models.lacking_models("smpl", GENDERS, root, "there are no body parameters")
 
 
-def load_clip(unit: Unit, paths: tuple, models: Path | None, options: Options) -> Sequence:
+def load_clip(unit: Unit, paths: tuple, models_root: Path | None, options: Options) -> Sequence:
     """Returns one clip of which video, annotations and masks are given."""
     video, info_file, masks_file = paths
     info = read_mat(info_file, INFO)
@@ -126,18 +133,9 @@ def load_clip(unit: Unit, paths: tuple, models: Path | None, options: Options) -
         raise CorruptInput(info_file, f"gender: found {found}; expected 0 or 1 in all frames")
     coords = info["joints3D"].transpose(2, 1, 0)
     n, known = len(coords), np.abs(coords).max(axis=(1, 2)) > 0  # some clips have zeros only
-    camera = make_camera(
-        info_file,
-        rotation=REFLECTION,
-        center=info["camLoc"].ravel(),
-        unit="m",
-        focal=FOCAL,
-        principal=PRINCIPAL,
-        pixel_origin="edge",
-        size=SIZE,
-        mirrored=True,
-        world_up=SPEC.world_up,
-    )
+    place = {"rotation": REFLECTION, "center": info["camLoc"].ravel(), "unit": "m"}
+    lens = {"focal": FOCAL, "principal": PRINCIPAL, "pixel_origin": "edge", "size": SIZE}
+    camera = make_camera(info_file, **place, **lens, mirrored=True, world_up=SPEC.world_up)
     stored = (SIZE[0] - 0.5, -0.5) + info["joints2D"].transpose(2, 1, 0) * (-1, 1)
     pose = info["pose"].T.reshape(n, 24, 3)
     zrot, root = euler_matrix("z", info["zrot"][:, 0]), rotvec_matrix(pose[:, 0])
@@ -148,16 +146,20 @@ def load_clip(unit: Unit, paths: tuple, models: Path | None, options: Options) -
     off = check_projection(info_file, camera, 1000 * coords[known], stored[known], px)
     checks = {"projection_px": off, "bone_mm": 1000 * max(bones)}
     world = np.where(known[:, None, None], 1000 * coords, np.nan)[:, PELVIS_LAST]
-    body = GENDERS[gender], info["shape"].T, pose, coords, models
-    parameters = body_of(info_file, *body)
+    body = GENDERS[gender], info, pose, models_root
+    note = models.parameters_note("smpl", GENDERS[gender], models_root=models_root)
+    pixels = project(camera, np.where(known[:, None, None], 1000 * coords, np.nan))
+    labels, most = read_labels(masks_file, n), options.max_off_part
+    checks["joints_off_part"] = check_parts(masks_file, pixels, labels, SMPL_PART_ENDS, most)
+    masks = [rlemasklib.encode((picture > 0).astype(np.uint8)) for picture in labels]
     person = Track(
         np.arange(n),
         world_coords=world.astype(np.float32),
-        bbox=Rows(range(n), lambda k: box_of_mask(read_masks(masks_file, n)[k])),
-        mask=lambda k: rlemasklib.encode(read_masks(masks_file, n)[k]),
-        parameters=parameters,
-        unusable=lambda k: None if read_masks(masks_file, n)[k].any() else "empty mask",
-        note="" if parameters else "no body parameters, since the SMPL file was not found",
+        bbox=Rows(masks, box_of_mask),
+        mask=masks.__getitem__,
+        parameters=None if note else body_of(info_file, *body),
+        unusable=lambda k: None if rlemasklib.area(masks[k]) else "empty mask",
+        note=note,
     )
     clip = f"{unit.id}/{video.stem}"
     return view_sequence(
@@ -171,29 +173,17 @@ def load_clip(unit: Unit, paths: tuple, models: Path | None, options: Options) -
     )
 
 
-def body_of(
-    where: Path,
-    gender: str,
-    shape: np.ndarray,
-    pose: np.ndarray,
-    joints: np.ndarray,
-    models: Path | None,
-):
-    """Returns SMPL parameters by frame; None where the body model is not on disk.
-
-    The translation follows from the joints and the pelvis of the shaped model.
-    """
-    if find_body_model("smpl", gender, models_root=models) is None:
-        return None
-    rest = {"pose": np.zeros(72), "shape": shape[0]}
-    trans = joints[:, 0] - body_joints("smpl", gender, rest, models_root=models)[0, 0]
-    body = {"type": "smpl", "gender": gender, "hands": "none", "shape": shape, "trans": trans}
-    return parameters_by_frame(where, len(pose), pose=pose.reshape(-1, 72), **body)
+def body_of(where: Path, gender: str, info: dict, pose: np.ndarray, models_root: Path | None):
+    """Returns SMPL parameters by frame; the pelvis of the shaped model gives the translation."""
+    rest = {"pose": np.zeros(72), "shape": info["shape"][:, 0]}
+    pelvis = models.body_joints("smpl", gender, rest, models_root=models_root)[0, 0]
+    body = {"type": "smpl", "gender": gender, "hands": "none", "shape": info["shape"].T}
+    body |= {"pose": pose.reshape(-1, 72), "trans": info["joints3D"][:, 0].T - pelvis}
+    return parameters_by_frame(where, len(pose), **body)
 
 
-@lru_cache(maxsize=2)
-def read_masks(path: Path, n_frames: int) -> list[np.ndarray]:
-    """Returns the person's pixels in every frame, uint8 ``[240, 320]``, turned left for right."""
+def read_labels(path: Path, n_frames: int) -> np.ndarray:
+    """Returns body parts, uint8 ``[n, 240, 320]``: 0 or 1 + the joint; turned left for right."""
     shape = Array(SIZE[1], SIZE[0], dtype=np.uint8)
     parts = read_mat(path, {f"segm_{i + 1}": shape for i in range(n_frames)})
-    return [np.ascontiguousarray(part[:, ::-1] > 0).astype(np.uint8) for part in parts.values()]
+    return np.stack(list(parts.values()))[..., ::-1]

@@ -16,6 +16,8 @@ SIZE = (320, 240)
 # World to camera as published. The determinant is -1: pictures are mirror images.
 ROTATION = np.array([[0.0, 0, -1], [0, 1, 0], [-1, 0, 0]])
 STRIDES = (50, 30, 70)  # of the runs
+# The joint to which the part of each reaches; itself where several begin or none.
+ENDS = [0, 4, 5, 6, 7, 8, 9, 10, 11, 9, 10, 11, 15, 16, 17, 15, 18, 19, 20, 21, 22, 23, 22, 23]
 MODEL_SEEDS = {0: 3, 1: 2}  # gender in the files -> seed of that model: female, male
 CLIPS = (  # in which sets, run, motion, clip, gender, frames, what is wrong
     ("train", 0, "01_01", 1, 0, 14, ""),
@@ -61,7 +63,8 @@ def make_clip(n: int, gender: int, rng) -> tuple[dict, np.ndarray, rig.RigCamera
 
     The camera counts from the middle of the first pixel, the files count from its corner.
     """
-    motion = actor.move(n, int(rng.integers(99)), up="-y", turned=rng.uniform(60, 110))
+    turned = 180 * gender + rng.uniform(60, 110)
+    motion = actor.move(n, int(rng.integers(99)), up="-y", turned=turned)
     model, betas = bodies.make_model("smpl", seed=MODEL_SEEDS[gender]), rng.normal(0, 0.5, 10)
     zrot, (joints, poses) = rng.uniform(1, 2), np.empty((2, n, 24, 3))
     turn = actor.matrix([np.pi / 2, 0, 0]) @ actor.matrix([0, 0, zrot])
@@ -91,9 +94,13 @@ def make_clip(n: int, gender: int, rng) -> tuple[dict, np.ndarray, rig.RigCamera
 
 
 def parts(person: shoot.Shot) -> np.ndarray:
-    """Returns the body part of each pixel, uint8 ``[h, w]``: 1 + the nearest joint, else 0."""
+    """Returns the body part of each pixel, uint8 ``[h, w]``: 1 + the joint of the nearest limb."""
     segmented = person.mask(SIZE).astype(np.uint8)
     y, x = segmented.nonzero()
-    off = np.stack([x, y], axis=1)[:, None] - person.points[np.argsort(ORDER)]
+    start = person.points[np.argsort(ORDER)]
+    limb = start[ENDS] - start
+    off = np.stack([x, y], axis=1)[:, None] - start
+    along = (off * limb).sum(axis=-1) / np.maximum((limb**2).sum(axis=-1), 1e-9)
+    off -= np.clip(along, 0, 1)[..., None] * limb
     segmented[y, x] += np.linalg.norm(off, axis=-1).argmin(axis=1).astype(np.uint8)
     return segmented

@@ -1,9 +1,8 @@
 """SynthEgo: what a head-mounted stereo camera sees of its wearer, rendered.
 
-60,000 stereo pairs of single, unrelated poses (6,000 identities with 10 poses each). Two examples
-per pair, one for each pinhole camera, with the same world coordinates and SMPL-H parameters.
-``calibrate`` puts the AMASS and MANO poses into the metadata (splice.py); what is not documented
-about the landmarks is checked on the data while loading.
+6,000 identities with 10 unrelated poses each. Two examples per pose, one for each pinhole camera,
+with the same world coordinates and SMPL-H parameters. ``calibrate`` puts the AMASS and MANO poses
+into the metadata (splice.py); what is not documented of landmarks is checked while loading.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from posepile.bodies.joints import SMPLH_JOINT_NAMES, SMPLH_PARENTS, global_rota
 from posepile.bodies.parameters import parameters_by_frame
 from posepile.ds.synthego import splice
 from posepile.errors import CorruptInput
+from posepile.files import files_below
+from posepile.formats.arrays import stacked
 from posepile.formats.keys import by_key
 from posepile.formats.schema import Array, OneOf, check
 from posepile.formats.text_files import read_json
@@ -31,6 +32,7 @@ from posepile.geometry.pictures import box_of_points, check_projection, inside
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
+from posepile.shapes.units import UNLABELLED, unlabelled
 
 SIZE = (1280, 720)
 EYES = ("L", "R")  # of the stereo camera
@@ -77,16 +79,18 @@ class Options(BaseModel):
         max_reprojection_px: Largest difference allowed between our projection and the file's.
         max_pose_mm: Largest distance allowed between a landmark and where its pose puts it.
         max_bone_mm: How far the length of a bone may change between poses of an identity.
+        max_unlabelled: Share of the images that may be without metadata.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    subjects: list[str] | None = Field(None, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     split_of_digit: dict[Digit, Literal["train", "val", "test"]] = {8: "val", 9: "test"}
     identities_per_unit: int = Field(30, ge=1)
     max_reprojection_px: float = Field(0.5, gt=0)
     max_pose_mm: float = Field(20.0, gt=0)
     max_bone_mm: float = Field(1.0, gt=0)
+    max_unlabelled: float = Field(0.1, ge=0, le=1, json_schema_extra=CHOOSES_UNITS)
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
@@ -96,19 +100,23 @@ def calibrate(root: Path, options: Options) -> list[str]:
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields ranges of identity numbers, one unit for each split in a range."""
-    groups = group_by_identity(splice.find_metadata(root))
-    wanted = [name.lstrip("0") or "0" for name in options.subjects or ()]
-    chosen = recipe.chosen_subjects(wanted, map(str, groups))
-    chunks = defaultdict(list)
-    for identity in (i for i in groups if str(i) in chosen):
+    groups = group_by_identity(metadata := splice.find_metadata(root))
+    images = files_below(root / "SynthEgo", f"**/img_[LR]_{'[0-9]' * 7}_{'[0-9]' * 4}.jpg")
+    shown = Counter(p.with_name(f"metadata_{p.stem[6:]}.json") for p in images)
+    lost = group_by_identity(unlabelled(shown, metadata, options.max_unlabelled))
+    wanted = options.subjects and [name.lstrip("0") or "0" for name in options.subjects]
+    chosen = recipe.chosen_subjects(wanted, map(str, groups | lost))
+    chunks, n_lost = defaultdict(list), Counter()
+    for identity in (i for i in groups | lost if str(i) in chosen):
         low = identity - identity % options.identities_per_unit
-        split = options.split_of_digit.get(identity % 10, "train")
-        chunks[split, low] += groups[identity].values()
+        chunk = options.split_of_digit.get(identity % 10, "train"), low
+        chunks[chunk] += groups.get(identity, {}).values()
+        n_lost[chunk] += sum(shown[p] for p in lost.get(identity, {}).values())
     for (split, low), paths in sorted(chunks.items()):
         images = [image_path(p, eye) for p in paths for eye in EYES]
         name = f"{split}/{low:07d}-{low + options.identities_per_unit - 1:07d}"
-        files = [str(p.relative_to(root)) for p in paths]
-        yield Unit(name, split, (*paths, *images), {"metadata": files})
+        args = {"metadata": [str(p.relative_to(root)) for p in paths]}
+        yield Unit(name, split, (*paths, *images), args | {"unlabelled": n_lost[split, low]})
 
 
 def group_by_identity(paths: list[Path]) -> dict[int, dict[int, Path]]:
@@ -133,6 +141,8 @@ def image_path(metadata: Path, eye: str) -> Path:
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence per identity and eye; frame = pose number in the file name."""
     sequences, towards_head = [], []
+    if n := unit.args["unlabelled"]:
+        sequences.append(view_sequence(unit, Stills(()), None, [], dropped={UNLABELLED: n}))
     for identity, files in group_by_identity([root / p for p in unit.args["metadata"]]).items():
         read = {k: read_json(path, METADATA | {"pose": [None]}) for k, path in files.items()}
         paths = {k: path for k, path in files.items() if not splice.is_mirrored(read[k]["pose"])}
@@ -143,7 +153,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             continue
         for k, path in paths.items():
             read[k]["pose"] = check(read[k]["pose"], METADATA["pose"], path, "pose")
-        data = stack([read[k] for k in paths])
+        data = stacked([read[k] for k in paths])
         points = 1000 * data["landmarks"]["3D_world"]
         rotations = global_rotations(data["pose"], SMPLH_PARENTS)
         limits = {"max_stretch": options.max_bone_mm, "max_off": options.max_pose_mm}
@@ -162,13 +172,6 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     if towards_head:
         check_up(unit.id, np.concatenate(towards_head), WORLD_UP)
     return sequences
-
-
-def stack(files: list) -> dict | np.ndarray:
-    """Returns the arrays of several files of the same structure, stacked."""
-    if not isinstance(files[0], dict):
-        return np.stack(files)
-    return {key: stack([file[key] for file in files]) for key in files[0]}
 
 
 def find_eyes(points: np.ndarray, rotations: np.ndarray) -> tuple[int, int] | None:
@@ -212,10 +215,9 @@ def make_sequence(
     # a place without a file repeats the first one and is never read.
     shown = [image_path(paths.get(k, paths[frames[0]]), eye) for k in range(frames[-1] + 1)]
     track = Track(frames[kept], 0, joints[kept], bbox=boxes[kept], parameters=parameters)
-    few = {f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}
     return Sequence(
         *(name, "train", Stills(tuple(shown)), cameras, [track]),
         image_name=lambda frame, person: f"{identity}/{shown[frame].name}",
-        dropped=+Counter(few),
+        dropped=+Counter({f"fewer than {MIN_LANDMARKS} landmarks in view": int((~kept).sum())}),
         checks={"reprojection_px": off},
     )

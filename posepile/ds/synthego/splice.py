@@ -20,16 +20,14 @@ from posepile.formats.schema import Array, check
 from posepile.formats.text_files import read_json
 
 # Start of a body reference -> (extracted folder, folder inside it)
-PARTS = {
-    "MoSh_MPI_MoSh": ("MoSh", "MPI_mosh"),
-    "MoSh_MPI_PoseLimits": ("PosePrior", "MPI_Limits"),
-}
+PARTS = {"MoSh_MPI_MoSh": ("MoSh", "MPI_mosh")}
+PARTS |= {"MoSh_MPI_PoseLimits": ("PosePrior", "MPI_Limits")}
 REFERENCE = rf"({'|'.join(PARTS)})[^/]*/Data/moshpp_fits_SMPL/(.+)\.[^./]*_(\d+)_(\d+)"
 HANDS = "manoposesv10/mano_poses_v1_0/handsOnly_REGISTRATIONS_r_lm___POSES___{}.npy"
 MIRRORED = "mirrored pose: nothing public says what is mirrored"
 # A quick look at finished files: 52 rows of numbers, and the file ends like a whole one
 SPLICED = re.compile(
-    rb'"pose"\s*:\s*\[\s*(\[[\s\d.,eE+-]*\]\s*,?\s*){52}\](?=\s*[,}]).*\}\s*\Z', re.DOTALL
+    rb'(?s)"pose"\s*:\s*\[\s*(\[[\s\d.,eE+-]*\]\s*,?\s*){52}\](?=\s*[,}]).*\}\s*\Z'
 )
 
 load_motion = lru_cache(maxsize=256)(read_amass)  # all that are asked for, in no order: 0.5 GB
