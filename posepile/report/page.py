@@ -63,6 +63,7 @@ def write_report(name: str, out: Path) -> None:
         reasons_table(manifest),
         checks_table(manifest),
         quarantine_list(manifest),
+        fewer_list(manifest),
         "<h2>Contact sheets</h2>",
         legend(),
     ]
@@ -164,6 +165,18 @@ def quarantine_list(manifest: dict[str, Any]) -> str:
     ]
     title = f"<h2 class=bad>Quarantined: {len(entries)}</h2>"
     return title + table(["file", "frame", "reason"], rows)
+
+
+def fewer_list(manifest: dict[str, Any]) -> str:
+    """What the archive before this one had been made of and this one is not."""
+    fewer = manifest.get("fewer_than_before")
+    if not fewer:
+        return ""
+    before, now = fewer["units"]
+    title = f"<h2 class=bad>Fewer than before: {now} units, {before} in the last build</h2>"
+    left = fewer["files"] - len(fewer["names"])
+    rows = [[name] for name in fewer["names"]] + ([[f"and {left} more"]] if left else [])
+    return title + (table(["raw file not used any more"], rows) if rows else "")
 
 
 def legend() -> str:
