@@ -101,8 +101,9 @@ def run(
         0 done, 1 the work failed (one line on standard error says why), 2 wrong request.
     """
     args = parser.parse_args(argv)
-    root = args.data_dir or paths.raw_dir(args.dataset)
+    root = args.data_dir
     try:
+        root = root or paths.raw_dir(args.dataset)
         if args.out:
             require_place(args.out, f"--out {args.out}")
         report = evaluate(root, args)
