@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 VERSION = 2
 TWICE = plausible.IMPLAUSIBLE + "somebody else in the frame has the same joints"
 
+SET_ASIDE = "in a quarantined picture"
+
 
 def identity(params: StageParams) -> dict[str, Any]:
     """Returns what of the parameters (and this code) the selection depends on."""
@@ -176,6 +178,7 @@ def selected_examples(
                 reason = None if track.unusable is None else track.unusable(k)
             except CorruptInput as e:
                 counts.quarantine(e, int(track.frames[k]))
+                counts.dropped[SET_ASIDE] += 1
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
@@ -185,6 +188,13 @@ def selected_examples(
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))
     return selected
+
+
+def set_aside(counts: Counts, error: CorruptInput, frame: int, group: list[Selected]) -> None:
+    """Quarantines a picture: of who was selected in it, it counts that they are left out."""
+    counts.quarantine(error, frame)
+    counts.dropped[SET_ASIDE] += len(group)
+    counts.notes -= Counter(choice.track.note for choice in group if choice.track.note)
 
 
 def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:
