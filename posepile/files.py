@@ -167,7 +167,7 @@ def leaving_nothing_empty(folders: Iterable[Path]) -> Iterator[None]:
         for folder in {f for f in new if f is not None}:
             files = [p for p in folder.rglob("*") if not p.is_dir()]
             if all(map(_is_nothing, files)) and not any(map(_is_held, files)):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove_nothing(folder, files)
         raise
 
 
@@ -184,6 +184,16 @@ def presence() -> Callable[[Path], bool]:
     """Returns a function that says whether a file is there and lists each folder only once."""
     names = functools.cache(names_in)
     return lambda path: path.name in names(path.parent)
+
+
+def _remove_nothing(folder: Path, files: Iterable[Path]) -> None:
+    """Removes files and then folders; what another process puts there meanwhile stays."""
+    below = [p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()]
+    with contextlib.suppress(OSError):
+        for file in files:
+            file.unlink(missing_ok=True)
+        for place in sorted([folder, *below], reverse=True):
+            place.rmdir()
 
 
 def _is_nothing(file: Path) -> bool:

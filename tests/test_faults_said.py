@@ -3,14 +3,18 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 from fake_dataset import BROKEN, a_run, fake, make_raw, process_and_pack  # noqa: F401
 from tqdm import tqdm
 
 from posepile.errors import CorruptInput, WorkError
+from posepile.recipe import Track
 from posepile.run import commands, faults
 from posepile.run.executor import Limits, run_tasks
-from posepile.stages import crop
+from posepile.stages import crop, examples
+from posepile.stages.counts import Counts
+from posepile.stages.select import Selected
 
 
 @pytest.fixture
@@ -136,6 +140,17 @@ def test_an_unreadable_picture_is_counted_as_left_out(fake):  # noqa: F811
     file.write_bytes(file.read_bytes()[:700])
     manifest, _ = process_and_pack(fake, "run.max_quarantined=0.5")
     assert manifest["splits"]["train"]["dropped"] == {"in a quarantined picture": 1}
+
+
+@pytest.mark.parametrize("note", ["no shape", ["", "no shape"]])
+def test_what_is_noted_of_people_goes_with_their_picture(note):
+    track = Track(np.arange(2), image_coords=np.zeros((2, 1, 2)), note=note)
+    counts = Counts()
+    group = [Selected(1, track, 1)]
+    counts.notes.update(examples.notes_of(group[0]))
+    assert counts.notes == {"no shape": 1}
+    examples.set_aside(counts, CorruptInput("1.jpg", "cut off"), 1, group)
+    assert not counts.notes and counts.dropped == {"in a quarantined picture": 1}
 
 
 def test_a_unit_that_fails_late_has_counted_nothing(fake, monkeypatch):  # noqa: F811
