@@ -26,6 +26,28 @@ class WorkError(PosePileError):
     """The request was right but the work failed."""
 
 
+def not_there_yet(place: str | os.PathLike, what: str, name: str, todo: str = "") -> WorkError:
+    """Returns the error for what has not been fetched or made yet: the same one everywhere.
+
+    >>> print(not_there_yet("/data/x.barecat", "archive", "x"))
+    /data/x.barecat: nothing there yet: no archive of x; posepile run x
+
+    Args:
+        place: The file or folder that is absent or empty.
+        what: ``raw data`` or ``archive``.
+        name: The dataset, or its build.
+        todo: What brings it; running the dataset, if left out.
+    """
+    todo = todo or f"posepile run {name}"
+    return WorkError(f"{os.fspath(place)}: nothing there yet: no {what} of {name}; {todo}")
+
+
+def no_raw_data(root: str | os.PathLike, name: str) -> WorkError:
+    """Returns the error for a raw folder that is absent or empty."""
+    todo = f"run its download stage first (posepile plan {name} shows what is needed)"
+    return not_there_yet(root, "raw data", name, todo)
+
+
 def one_line(error: BaseException) -> str:
     """Returns what a library says, without line breaks and not for ever."""
     text = " ".join(str(error).split())

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,26 @@ def names_in(folder: str | os.PathLike) -> frozenset[str]:
         return frozenset()
 
 
+@contextlib.contextmanager
+def leaving_nothing_empty(folders: Iterable[Path]) -> Iterator[None]:
+    """Removes folders that were made in the block, if it fails and they hold nothing.
+
+    Lock files, other files without content and the settings of a variant are nothing.
+
+    Args:
+        folders: What may be made in the block, with the folders above.
+    """
+    new = [next((p for p in reversed((f, *f.parents)) if not p.exists()), None) for f in folders]
+    try:
+        yield
+    except BaseException:
+        for folder in {f for f in new if f is not None}:
+            files = [p for p in folder.rglob("*") if not p.is_dir()]
+            if all(map(_is_nothing, files)) and not any(map(_is_held, files)):
+                _remove_nothing(folder, files)
+        raise
+
+
 def files_below(folder: Path, pattern: str) -> list[Path]:
     """Returns what lies below a folder and matches a glob pattern, sorted.
 
@@ -164,6 +184,34 @@ def presence() -> Callable[[Path], bool]:
     """Returns a function that says whether a file is there and lists each folder only once."""
     names = functools.cache(names_in)
     return lambda path: path.name in names(path.parent)
+
+
+def _remove_nothing(folder: Path, files: Iterable[Path]) -> None:
+    """Removes files and then folders; what another process puts there meanwhile stays."""
+    below = [p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()]
+    with contextlib.suppress(OSError):
+        for file in files:
+            file.unlink(missing_ok=True)
+        for place in sorted([folder, *below], reverse=True):
+            place.rmdir()
+
+
+def _is_nothing(file: Path) -> bool:
+    # What a variant was made with is of no use without the variant.
+    return file.name == "variant.json" or file.lstat().st_size == 0
+
+
+def _is_held(file: Path) -> bool:
+    """Returns whether another process has locked a file or waits for the lock."""
+    with open(file) as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as e:
+            if not locks_are_missing(e):
+                raise
+    return False
 
 
 # ---------------------------------------------------------------- fingerprints

@@ -9,8 +9,10 @@ import pytest
 from conftest import ROOT
 
 from posepile import paths
-from posepile.cli import main, options
-from posepile.errors import UsageError
+from posepile.cli import main, make_parser, options
+from posepile.ds.aspset import eval
+from posepile.errors import PosePileError, UsageError, WorkError
+from posepile.files import leaving_nothing_empty
 from posepile.miniature import TRUTH
 
 
@@ -52,6 +54,62 @@ def test_usage_errors_are_one_line_and_exit_2(args, expected):
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["status", "doctor", "verify", "view", "report", "export --to upstream", "run --stage crop"],
+)
+def test_nothing_there_yet_is_said_in_one_way(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    first, *more = command.split()
+    args = make_parser().parse_args([first, "aspset", *more])
+    try:
+        code = args.function(args)
+    except PosePileError as e:
+        code = e.exit_code
+        print(e)
+    assert code == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "aspset;" in line]
+    assert f"{tmp_path}/aspset" in line and "nothing there yet: no " in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_says_as_well_that_nothing_is_there_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    assert eval.main(["--pred-path", str(tmp_path)]) == 1
+    assert "nothing there yet: no raw data of aspset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("root", ["typo/raw", "empty", "other"])
+@pytest.mark.parametrize("more", [(), ("--variant", "x")])
+def test_a_failed_run_of_a_wrong_folder_leaves_nothing(tmp_path, monkeypatch, root, more):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "data"))
+    for folder in ("data", "empty", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("of something else")
+    before = sorted(tmp_path.rglob("*"))
+    chosen = f"dataset.root={tmp_path / root}"
+    command = ["run", "aspset", "--from", "calibrate", "--set", chosen, *more]
+    args = make_parser().parse_args(command)
+    with pytest.raises(WorkError):
+        args.function(args)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_failed_run_has_made_stays(tmp_path):
+    def fail(content):
+        with leaving_nothing_empty([tmp_path / "new" / "raw"]):
+            folder = tmp_path / "new" / "raw" / "archives"
+            folder.mkdir(parents=True)
+            (folder / ".lock").touch()
+            (folder / "a.zip").write_bytes(content)
+            raise KeyboardInterrupt
+
+    for content in (b"", b"half of it"):
+        with pytest.raises(KeyboardInterrupt):
+            fail(content)
+        assert (tmp_path / "new").exists() == bool(content)
+
+
+@pytest.mark.parametrize(
     "args",
     [
         ["new", "mine", "--like", "coco", "--at"],
@@ -89,12 +147,6 @@ def test_the_plan_of_a_miniature_fetches_nothing(tmp_path):
     done = posepile("plan", "panoptic", env=env)
     assert done.returncode == 0 and "http" not in done.stdout
     assert "the miniature" in done.stdout and "another DATA_ROOT" in done.stdout
-
-
-def test_unpacked_dataset_is_named(tmp_path):
-    done = posepile("verify", "aspset", env={"DATA_ROOT": str(tmp_path)})
-    assert done.returncode == 2
-    assert "has not been packed yet" in done.stderr
 
 
 def test_no_raw_data_is_failed_work(tmp_path):
@@ -162,7 +214,7 @@ def test_every_command_knows_variants(miniature, tmp_path, run_main):
     for command in ("verify", "view", "export"):
         extra = ("--to", "upstream") if command == "export" else ()
         done = posepile(command, "coco", *extra, env=env)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_slurm_numbers(monkeypatch):

@@ -61,7 +61,7 @@ def test_healthy(case):
 def test_no_folder_at_all(tmp_path):
     (tmp_path / "sources.yaml").write_text("{dataset: x, layout: [a]}")
     report = run_doctor("x", tmp_path / "sources.yaml", tmp_path / "raw")
-    assert not report.ok and "no such folder" in report.lines[2]
+    assert not report.ok and "nothing there yet: no raw data of x" in report.lines[2]
 
 
 def test_missing_is_named(case):

@@ -206,6 +206,18 @@ def test_broken_metadata_is_named(copy):
         unit_ids(copy)
 
 
+def test_the_two_lists_of_splits_agree(copy):
+    """A take in another split than the second list says would be trained on, or lost."""
+    path = copy / "annotations/splits.json"
+    before = unit_ids(copy)
+    edit(path, lambda c: c.update(split_to_take_uids=None))
+    assert unit_ids(copy) == before
+    uid = miniature.UIDS[miniature.DANCE]
+    edit(path, lambda c: c.update(split_to_take_uids={"test": [uid]}))
+    with pytest.raises(CorruptInput, match=f"{uid}: found .*; expected test, as in split_to_take"):
+        unit_ids(copy)
+
+
 def test_a_frame_with_two_poses_is_not_guessed(copy):
     edit(
         miniature.label_path(copy, miniature.REPAIR, "body/automatic"),

@@ -190,7 +190,7 @@ def test_plan_adds_up_the_chosen_files_offline(copy, bin_dir):
 
 def test_manifests_are_fetched_whole_or_not_at_all(tmp_path, bin_dir):
     root = tmp_path / "raw"
-    bucket = download.bucket(root, download.DownloadOptions(fetch_manifests=True))
+    bucket = download.RELEASE.bucket(root, "v2", download.DownloadOptions(fetch_manifests=True))
     with pytest.raises(WorkError, match=r"program aws is missing: .*posepile\[egoexo\]"):
         load_manifest(bucket, "takes")
     program(bin_dir, "aws", 'for x; do f="$x"; done; echo "[{" > "$f"; echo slow >&2; exit 1')

@@ -269,9 +269,10 @@ def test_an_unreadable_file_does_not_block_packing(fake, monkeypatch):
 
 
 def test_what_is_quarantined_is_tried_again_when_asked(fake, monkeypatch):
-    def faulty(reader, frames, sequence, counts):
+    def faulty(reader, groups, sequence, counts):
         counts.quarantine(CorruptInput("2.jpg", "cannot be read"), 2)
-        return read_frames(reader, [f for f in frames if f != 2], sequence, counts)
+        others = {frame: group for frame, group in groups.items() if frame != 2}
+        return read_frames(reader, others, sequence, counts)
 
     read_frames = crop.read_frames
     monkeypatch.setattr(crop, "read_frames", faulty)

@@ -157,7 +157,7 @@ OTHER_LISTINGS = {
     "templates/__init__.py": 1,
     "acquire/patterns.py": 2,  # filter
     "acquire/doctor.py": 1,  # filters
-    "files.py": 2,  # filter
+    "files.py": 3,  # filter; folders to be removed again
     "ds/synthego/splice.py": 1,  # own temporary files
 }
 

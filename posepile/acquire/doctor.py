@@ -28,7 +28,8 @@ from posepile.acquire.places import FileFacts, measure
 from posepile.acquire.plan import plan
 from posepile.acquire.records import read_record, record_names
 from posepile.acquire.sources import Expected, Sources, load_sources
-from posepile.files import is_left_by_macos
+from posepile.errors import no_raw_data
+from posepile.files import is_left_by_macos, names_in
 from posepile.miniature import MARK, TRUTH
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
@@ -109,10 +110,8 @@ def run_doctor(
     """
     sources, root = load_sources(sources_path), Path(root)
     report = DoctorReport(name, root)
-    if not root.is_dir():
-        report.missing.append(
-            f"{root}: no such folder; `posepile plan {name}` says how to fill it"
-        )
+    if not names_in(root):
+        report.missing.append(str(no_raw_data(root, name)))
         return report
     if not (sources.sources or sources.layout):
         report.notes.append("sources.yaml names no files; the recipe's own checks follow")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import UsageError
+from posepile.errors import UsageError, not_there_yet
 
 
 def make_run(args: argparse.Namespace, **more: Any) -> Any:
@@ -35,7 +35,8 @@ def packed_archive(build: str) -> Path:
     """The archive of a build.
 
     Raises:
-        UsageError: It has not been packed.
+        UsageError: A helper has none.
+        WorkError: It has not been packed.
     """
     from posepile import paths
     from posepile.ds import load_recipe
@@ -44,5 +45,5 @@ def packed_archive(build: str) -> Path:
     if load_recipe(build).SPEC.kind == "helper":
         raise UsageError(f"{build} is a helper: it has files, see posepile status, but no archive")
     if not path.is_file():
-        raise UsageError(f"{path}: {build} has not been packed yet; posepile run {build}")
+        raise not_there_yet(path, "archive", build)
     return path

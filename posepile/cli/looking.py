@@ -74,7 +74,9 @@ def cmd_view(args: argparse.Namespace) -> int:
     """Writes a PNG of chosen examples."""
     from posepile.report import write_view
 
-    write_view(build_of(args), args.split, args.index, args.out)
+    build = build_of(args)
+    packed_archive(build)
+    write_view(build, args.split, args.index, args.out)
     print(args.out)
     return 0
 

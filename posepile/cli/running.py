@@ -6,9 +6,11 @@ import argparse
 import os
 from typing import Any
 
+from posepile import paths
 from posepile.cli.builds import make_run
 from posepile.cli.options import slurm_shard
 from posepile.errors import UsageError
+from posepile.files import leaving_nothing_empty
 from posepile.stages import STAGES, UNIT_STAGES
 
 # A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
@@ -39,6 +41,12 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
         keep_results=args.keep_results,
         whole_checksums=args.checksums == "full",
     )
+    with leaving_nothing_empty((run.work, run.root, paths.work_dir(run.name))):
+        _run_steps(args, run, steps, stages)
+    return 0
+
+
+def _run_steps(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
     prepare_data_root(create="download" in stages and not args.dry_run)
     if not args.dry_run:
         _prepare_raw(args, run, steps, stages)
@@ -48,7 +56,6 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
             _finish_helper(run, done)
     elif "process" in steps or "pack" in steps:
         _process_and_pack(args, run, steps, stages)
-    return 0
 
 
 def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
@@ -118,8 +125,6 @@ def prepare_data_root(create: bool) -> None:
     Raises:
         UsageError: The folder does not exist or cannot be written to.
     """
-    from posepile import paths
-
     root = paths.data_root()
     if create and not root.exists() and root.absolute().parent.is_dir():
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile import paths
-from posepile.errors import PosePileError
+from posepile.errors import CorruptInput, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
-from posepile.files import require_place
+from posepile.files import names_in, require_place
 
 
 class Report(NamedTuple):
@@ -101,14 +101,18 @@ def run(
         0 done, 1 the work failed (one line on standard error says why), 2 wrong request.
     """
     args = parser.parse_args(argv)
+    root = args.data_dir
     try:
+        root = root or paths.raw_dir(args.dataset)
         if args.out:
             require_place(args.out, f"--out {args.out}")
-        report = evaluate(args.data_dir or paths.raw_dir(args.dataset), args)
+        report = evaluate(root, args)
         out = args.out or default_output(args.pred_path, report.tag)
         if report.result:
             write_result(out, report.result)
     except PosePileError as e:
+        if isinstance(e, CorruptInput) and root in Path(e.file).parents and not names_in(root):
+            e = no_raw_data(root, args.dataset)
         print(e, file=sys.stderr)
         return e.exit_code
     for line in report.lines:

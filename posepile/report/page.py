@@ -63,6 +63,7 @@ def write_report(name: str, out: Path) -> None:
         reasons_table(manifest),
         checks_table(manifest),
         quarantine_list(manifest),
+        fewer_list(manifest),
         "<h2>Contact sheets</h2>",
         legend(),
     ]
@@ -166,6 +167,18 @@ def quarantine_list(manifest: dict[str, Any]) -> str:
     return title + table(["file", "frame", "reason"], rows)
 
 
+def fewer_list(manifest: dict[str, Any]) -> str:
+    """What the archive before this one had been made of and this one is not."""
+    fewer = manifest.get("fewer_than_before")
+    if not fewer:
+        return ""
+    before, now = fewer["units"]
+    title = f"<h2 class=bad>Fewer than before: {now} units, {before} in the last build</h2>"
+    left = fewer["files"] - len(fewer["names"])
+    rows = [[name] for name in fewer["names"]] + ([[f"and {left} more"]] if left else [])
+    return title + (table(["raw file not used any more"], rows) if rows else "")
+
+
 def legend() -> str:
     """What the colours mean."""
     items = (
@@ -201,8 +214,6 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
     """
     import cv2
 
-    if not paths.archive_path(name).is_file():
-        raise UsageError(f"{paths.archive_path(name)}: not packed yet; posepile run {name}")
     require_place(out, f"--out {out}")
     if not cv2.haveImageWriter(str(out)):
         raise UsageError(f"--out {out}: found {out.suffix or 'no suffix'}, expected .png or .jpg")

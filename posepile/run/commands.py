@@ -12,15 +12,14 @@ from posepile import paths
 from posepile.errors import UsageError
 from posepile.files import read_json
 from posepile.recipe import SPLITS
+from posepile.run import faults, raw, results
 from posepile.run import pack as packing
-from posepile.run import raw, results
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.manifest import other_settings
 from posepile.run.plan import Plan, Planner, summary
 from posepile.run.process import (
     check_not_empty,
     check_quarantine,
-    error_line,
     final_stage,
     plan_share,
 )
@@ -61,19 +60,36 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
         f"{found.kept} kept, {len(found.errors)} quarantined"
     )
     counts = found.counts
-    print("\n".join(count_lines(counts)))
+    if n > len(found.errors) or not n:
+        print("\n".join(count_lines(counts)))
+    else:
+        print("  nothing is counted, as no unit could be used")
     for line in difference_lines(run.name, found.stated):
         print(f"  {line}")
     failed = sorted(found.errors, key=lambda e: (e["file"], e["frame"] or 0))
     frames = sorted(counts.quarantined, key=lambda e: (e["file"], e["frame"] or 0))
-    for error in failed + frames:
-        print(f"  quarantined: {error_line(error)}")
-    if (failed or frames) and not run.retry:
-        print("  (what is unchanged stays quarantined; --retry tries it again)")
+    faults.write_list(failed + frames, faults.list_path(run))
+    print_faults(run, failed + frames, found.plan.missing)
     check_quarantine(run, len(failed), n, len(frames), found.share)
     whole = run.shard == (0, 1) and run.only is None
     if whole and set(stages) & {"crop", "segment"}:
-        check_not_empty(run, counts)
+        check_not_empty(run, counts, len(failed), n)
+
+
+def print_faults(run: Run, errors: list[dict[str, Any]], said: list[str]) -> None:
+    """Prints what is quarantined, by reason.
+
+    Args:
+        run: The run.
+        errors: What is quarantined.
+        said: Missing files that were named before the work began.
+    """
+    others, n = faults.without_missing(errors, run, said)
+    lines = [f"{n} x {faults.MISSING}, as said above"] if n else []
+    for line in [*lines, *faults.fault_lines(others, run.root, faults.list_path(run), n)]:
+        print(f"  quarantined: {line}")
+    if errors and not run.retry:
+        print("  (what is unchanged stays quarantined; --retry tries it again)")
 
 
 def nothing_to_do(run: Run, stages: tuple[str, ...]) -> str | None:
@@ -160,7 +176,8 @@ def status(run: Run) -> list[str]:
         other = "".join(f", {n} {words}" for words, n in sorted(others.items()))
         of = f"{current} of {units.count} units"
         lines.append(f"  {stage:8} {of} current, {examples} examples{other}")
-    lines += [f"  quarantined: {error_line(error)}" for error in quarantined]
+    found = faults.fault_lines(quarantined, run.root, run.work / "quarantine")
+    lines += [f"  quarantined: {line}" for line in found]
     lines.append(f"  packed   {packed_state(run)}")
     free = shutil.disk_usage(paths.data_root()).free
     lines.append(f"  free     {free / 1e9:.1f} GB on the disk of DATA_ROOT")

@@ -31,8 +31,10 @@ shown, equal lines once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -106,9 +108,12 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def _in_process(function, tasks, threads, initialize):
     import cv2
+    from tqdm.contrib import DummyTqdmFile
 
     cv2.setNumThreads(threads)
     if initialize is not None:
         initialize()
     for task in tasks:
-        yield task, attempt(function, task)
+        with contextlib.redirect_stderr(DummyTqdmFile(sys.stderr)):  # lines go above a bar
+            result = attempt(function, task)
+        yield task, result

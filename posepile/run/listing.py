@@ -23,8 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import PosePileError, UsageError, WorkError, one_line
-from posepile.files import disk_error, is_disk_error, locked, plain, write_atomically
+from posepile.errors import PosePileError, UsageError, WorkError, no_raw_data, one_line
+from posepile.files import (
+    disk_error,
+    is_disk_error,
+    locked,
+    names_in,
+    plain,
+    write_atomically,
+)
 from posepile.recipe import SPLITS, Unit
 from posepile.run.watching import is_unchanged, stamp, watching
 
@@ -174,11 +181,8 @@ def open_units(
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
             :class:`posepile.recipe.Unit` says, the recipe raised something, or the disk is full.
     """
-    if not root.is_dir():
-        raise WorkError(
-            f"{root}: no raw data of {name}; run its download stage first "
-            f"(posepile plan {name} shows what is needed)"
-        )
+    if not names_in(root):
+        raise no_raw_data(root, name)
     found = _current(path, key)
     if found is not None:
         return found

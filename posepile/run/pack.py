@@ -10,7 +10,7 @@ from typing import Any
 
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
-from posepile.run import results, stated
+from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.keys import Keys, name_changes
@@ -75,16 +75,24 @@ def _pack(
     n = found.units + len(found.failed)
     counts = found.totals.all_counts()
     share = share_of_input(len(found.failed), found.quarantined_shares, n)
+    faults.write_list([*found.failed, *counts.quarantined], faults.list_path(run))
     check_quarantine(run, len(found.failed), n, len(counts.quarantined), share)
-    check_not_empty(run, counts)
+    check_not_empty(run, counts, len(found.failed), n)
     compared = stated.compare(run, units, found.totals.counts)
     manifest = make_manifest(run, keys, found.totals, found.failed, units.count, compared)
 
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
     stored = read_json(manifest_path(run.archive))
-    if not again and stored and read_json(done) == {"key": key, "files": packed_files(run)}:
+    packed = read_json(done)
+    if not again and stored and packed == {"key": key, "files": packed_files(run)}:
         return stored, False
+    fewer = replaced.fewer_than_before(run, units)
+    if fewer:
+        tell(replaced.fewer_line(run, fewer))
+    elif stored and (packed or {}).get("key", key) == key:  # packed again, e.g. repaired
+        fewer = stored.get(replaced.KEY)
+    manifest |= {replaced.KEY: fewer} if fewer else {}
     other = other_settings(run)
     if other:
         tell(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from posepile.run import results
+from posepile.run.faults import MissingFiles
 from posepile.run.inputs import unchanged
 from posepile.run.job import Run
 from posepile.run.keys import Keys, differences, name_changes
@@ -151,6 +152,7 @@ class Plan:
         quarantined_shares: Sum over these units of the share of quarantined frames.
         quarantined: Errors of the quarantined units.
         kept: Results kept although made by other code: digest of that code -> number.
+        missing: An input file that is not there, of each unit that a worker looks at in vain.
         words: What is said about it, in lines; empty if nothing is to be said.
     """
 
@@ -164,6 +166,7 @@ class Plan:
     quarantined_shares: float = 0.0
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     kept: Counter = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
 
 
@@ -180,7 +183,7 @@ def make_plan(
         positions: Places of the units.
     """
     planner = Planner(run, keys, stages[-1])
-    plan = Plan(stages)
+    plan, missing = Plan(stages), MissingFiles(run, keys)
     for row in units.rows(positions):
         decision = planner.decide(row)
         plan.count += 1
@@ -194,11 +197,13 @@ def make_plan(
             plan.quarantined.append(decision.record["error"])
             continue
         plan.todo.append(row.position)
+        missing.look(row.id, row.names)
         then = (decision.header or {}).get("result") or {"key": {}}
         for component in decision.reasons:
             plan.reasons[component] += 1
             plan.before.setdefault(component, then["key"].get(component))
-    plan.words = describe(plan, run, keys)
+    plan.missing = missing.names
+    plan.words = [*describe(plan, run, keys), *missing.lines()]
     return plan
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, BinaryIO
 
+from tqdm import tqdm
+
 from posepile.errors import WorkError
 from posepile.run.worker import (
     NOTICE,
@@ -347,7 +349,7 @@ class _Pool:
         for line in text.splitlines():
             if line.strip() and line not in self.shown and len(self.shown) < 1000:
                 self.shown.add(line)
-                print(line, file=sys.stderr)
+                tqdm.write(line, file=sys.stderr)  # above a bar, if there is one
 
     def unplug(self, worker: _Worker) -> None:
         """Stops listening to a worker."""

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from posepile.errors import UsageError, WorkError
-from posepile.run import results, stated
+from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.journal import Journal
@@ -152,7 +152,7 @@ def work_on(
     )
     label = f"{run.build} {'+'.join(stages)}"
     bar = tqdm(total=count, desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
-    n_examples = 0
+    n_examples, n_quarantined = 0, 0
     try:
         with bar, contextlib.closing(results_), Journal(run.work) as journal:
             for row, result in results_:
@@ -162,11 +162,10 @@ def work_on(
                 del handed_out[row.position]
                 _write_down(journal, outcome)
                 n_examples += outcome.counts.examples
-                bar.set_postfix_str(f"{n_examples} examples")
+                n_quarantined += outcome.error is not None
+                quarantined = f", {n_quarantined} quarantined" if n_quarantined else ""
+                bar.set_postfix_str(f"{n_examples} examples{quarantined}")
                 bar.update()
-                if outcome.error and not outcome.known and not run.quiet:
-                    line = f"quarantined {outcome.unit}: {error_line(outcome.error)}"
-                    bar.write(line, sys.stderr)
                 if outcome.fatal:
                     raise UsageError(outcome.fatal) if outcome.usage else WorkError(outcome.fatal)
                 yield outcome
@@ -255,14 +254,6 @@ def _write_down(journal: Journal, outcome: Outcome) -> None:
     )
 
 
-def error_line(error: dict[str, Any]) -> str:
-    """Returns a quarantine entry as one line."""
-    where = error["file"]
-    if error.get("frame") is not None:
-        where += f", frame {error['frame']}"
-    return f"{where}: {error['reason']}" + (f"; {error['hint']}" if error.get("hint") else "")
-
-
 def share_of_input(failed: int, quarantined_shares: float, units: int) -> float:
     """Returns the share of quarantined input: units weigh the same, m of n frames count m / n.
 
@@ -275,7 +266,7 @@ def share_of_input(failed: int, quarantined_shares: float, units: int) -> float:
 
 
 def check_quarantine(run: Run, failed: int, units: int, frames: int, share: float) -> None:
-    """Fails the run above the tolerated share.
+    """Fails the run above the tolerated share; what is quarantined has been listed.
 
     Args:
         run: The run.
@@ -291,25 +282,34 @@ def check_quarantine(run: Run, failed: int, units: int, frames: int, share: floa
         raise WorkError(
             f"{run.build}: {failed} of {units} units and {frames} single frames are quarantined "
             f"({share:.2%} > run.max_quarantined = {run.config.run.max_quarantined:.2%}); nothing "
-            f"was packed. Repair the files listed in {run.work / 'quarantine'} and above and run "
-            "again (with --retry what is unchanged is tried again, too), or raise the limit"
+            f"was packed. Repair the files listed in {faults.list_path(run)} and run again "
+            "(with --retry what is unchanged is tried again, too), or raise the limit"
         )
 
 
-def check_not_empty(run: Run, counts: Counts) -> None:
+def check_not_empty(run: Run, counts: Counts, failed: int, units: int) -> None:
     """Refuses a dataset without examples.
 
     Args:
         run: The run.
-        counts: Counts over all units.
+        counts: Counts over all good units.
+        failed: Number of quarantined units.
+        units: Number of all units.
 
     Raises:
         WorkError: Says where all of them went.
     """
     if counts.examples:
         return
+    if failed == units:
+        raise WorkError(
+            f"{run.build}: no example is left, as all {units} units are quarantined; nothing was "
+            f"packed. Why is in {faults.list_path(run)}"
+        )
     reasons = [f"{n} {reason}" for reason, n in sorted((counts.dropped + counts.excluded).items())]
     annotated, selected = counts.annotated, counts.selected
+    if failed:
+        reasons.append(f"{failed} of {units} units quarantined")
     raise WorkError(
         f"{run.build}: no example is left of {annotated} annotated person-frames: "
         + ", ".join([f"{selected} selected", *reasons])

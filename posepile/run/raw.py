@@ -9,7 +9,7 @@ from pathlib import Path
 
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_json, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.job import Run
@@ -98,8 +98,8 @@ def require_miniature(run: Run) -> None:
 def calibrate(run: Run) -> None:
     """Whatever the recipe derives once from the raw files."""
     if hasattr(run.recipe, "calibrate"):
-        if not run.root.is_dir():
-            raise WorkError(f"{run.root}: no raw data of {run.name}; run its download stage first")
+        if not names_in(run.root):
+            raise no_raw_data(run.root, run.name)
         with lock(run, "raw"):
             for line in run.recipe.calibrate(run.root, run.config.dataset) or []:
                 print(f"{run.name}: {line}")

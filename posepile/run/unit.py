@@ -158,7 +158,7 @@ class _Unit:
     def quarantine(self, error: CorruptInput, stage: str) -> None:
         found = {"file": error.file, "frame": error.frame}
         found |= {"reason": error.reason, "hint": error.hint}
-        self.outcome.error = found
+        self.outcome.error, self.outcome.counts = found, Counts()
         self.outcome.stages[stage] = "failed"
         record = {"unit": self.row.id, "stage": stage, "key": self.key, "inputs": self.inputs}
         record["exclusions"] = self.keys.exclusions_digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,16 @@ from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
 from posepile.stages.boxes import choose_boxes, project_joints
 from posepile.stages.calibration import check_camera, check_lens
+from posepile.stages.counts import Counts
 from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
 from posepile.stages.detections import Detections
-from posepile.stages.examples import by_frame, describe, plausible_examples, source_name
+from posepile.stages.examples import (
+    by_frame,
+    describe,
+    plausible_examples,
+    set_aside,
+    source_name,
+)
 from posepile.stages.limbs import Bones
 from posepile.stages.select import Selected
 from posepile.stages.silhouettes import check_masks
@@ -61,24 +68,30 @@ def run(task: Task) -> None:
             with open_frames(sequence.frames, threads=task.threads) as reader:
                 groups = drop_absent(reader, groups, sequence, counts)
                 counts.frames_read += len(groups)
-                frames = read_frames(reader, list(groups), sequence, counts)
+                frames = read_frames(reader, groups, sequence, counts)
                 if detections is not None:
                     store = detections.boxes.setdefault(i, {})
                     pairs = with_detections(frames, params.detect, task.detector, store)
                 else:
                     pairs = ((item, None) for item in frames)
                 for (index, frame), boxes in pairs:
+                    # What is counted on the way to a fault shall not stay.
+                    part = replace(task, counts=Counts())
+                    seen = Doubts(doubts.limbs)
+                    group = groups[index]
                     try:
-                        for record, data in crop_frame(
-                            task, sequence, index, frame, groups[index], boxes, doubts
-                        ):
-                            writer.add(record, data)
-                            counts.examples += 1
-                        counts.notes.update(f"picture with {flaw}" for flaw in frame.flaws)
+                        found = crop_frame(part, sequence, index, frame, group, boxes, seen)
                     except CorruptInput as e:
                         if not isinstance(sequence.frames, Stills):
                             raise
-                        counts.quarantine(e, index)
+                        set_aside(counts, e, index, group)
+                    else:
+                        for record, data in found:
+                            writer.add(record, data)
+                        part.counts.examples = len(found)
+                        part.counts.notes.update(f"picture with {flaw}" for flaw in frame.flaws)
+                        counts.add(part.counts)
+                        doubts.add(seen)
                     task.progress()
         if doubts.first is not None:
             where, example = doubts.first
@@ -113,6 +126,16 @@ class Doubts:
     on_mask: list[float] = field(default_factory=list)
     where: str = ""
     first: tuple[str, str] | None = None
+
+    def add(self, other: Doubts) -> None:
+        """Adds what another frame shows."""
+        self.n_judged += other.n_judged
+        self.dropped.update(other.dropped)
+        self.in_box += other.in_box
+        self.whole += other.whole
+        self.on_mask += other.on_mask
+        self.where = self.where or other.where
+        self.first = self.first or other.first
 
     def judge(self, params: StageParams) -> None:
         """Sets the unit aside where boxes, masks and joints do not fit each other."""

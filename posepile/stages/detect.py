@@ -19,7 +19,7 @@ from posepile.models.boxes import scale_boxes
 from posepile.models.identity import network_identity
 from posepile.recipe import Sequence, Stills, Video
 from posepile.stages.detections import Detections
-from posepile.stages.examples import by_frame, plausible_examples
+from posepile.stages.examples import by_frame, plausible_examples, set_aside
 from posepile.store.parts import read_arrays, write_part
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def run(task: Task) -> None:
         if not groups:
             continue
         with open_frames(sequence.frames, threads=task.threads) as reader:
-            frames = list(drop_absent(reader, groups, sequence, task.counts))
-            images = read_frames(reader, frames, sequence, task.counts)
+            groups = drop_absent(reader, groups, sequence, task.counts)
+            images = read_frames(reader, groups, sequence, task.counts)
             for _, boxes in with_detections(images, task.params.detect, task.detector, store):
                 task.counts.notes["person detected"] += len(boxes)
                 task.progress()
-        task.counts.frames_read += len(frames)
+        task.counts.frames_read += len(groups)
     header = {"label": detections.label, "result": task.result()}
     write_part(task.out, header, detections.arrays())
 
@@ -115,22 +115,22 @@ def drop_absent(
 
 
 def read_frames(
-    reader: Any, frames: list[int], sequence: Sequence, counts: Counts
+    reader: Any, groups: dict[int, list[Selected]], sequence: Sequence, counts: Counts
 ) -> Iterator[tuple[int, Frame]]:
-    """Reads frames; of stills, an unreadable one is quarantined and the others go on.
+    """Reads frames; of stills, an unreadable one is set aside and the others go on.
 
     A video that breaks off is one corrupt input as a whole, so there the error is passed on.
     """
     if not isinstance(sequence.frames, Stills):
-        yield from reader.read(frames)
+        yield from reader.read(list(groups))
         return
-    for frame in frames:
+    for frame, group in groups.items():
         try:
             for index, image in reader.read([frame]):
                 image.size  # noqa: B018 - opens the file, so that a broken one shows here
                 yield index, image
         except CorruptInput as e:
-            counts.quarantine(e, frame)
+            set_aside(counts, e, frame, group)
 
 
 def batched(items: Iterable, n: int) -> Iterator[list]:

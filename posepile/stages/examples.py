@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 VERSION = 2
 TWICE = plausible.IMPLAUSIBLE + "somebody else in the frame has the same joints"
 
+SET_ASIDE = "in a quarantined picture"
+
 
 def identity(params: StageParams) -> dict[str, Any]:
     """Returns what of the parameters (and this code) the selection depends on."""
@@ -180,15 +182,29 @@ def selected_examples(
                 reason = None if track.unusable is None else track.unusable(k)
             except CorruptInput as e:
                 counts.quarantine(e, int(track.frames[k]))
+                counts.dropped[SET_ASIDE] += 1
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
-                note = track.note if isinstance(track.note, str) else track.note[k]
-                counts.notes.update([note] if note else [])
+                counts.notes.update(notes_of(selected[-1]))
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))
     return selected
+
+
+def set_aside(counts: Counts, error: CorruptInput, frame: int, group: list[Selected]) -> None:
+    """Quarantines a picture: of who was selected in it, it counts that they are left out."""
+    counts.quarantine(error, frame)
+    counts.dropped[SET_ASIDE] += len(group)
+    counts.notes -= Counter(note for choice in group for note in notes_of(choice))
+
+
+def notes_of(choice: Selected) -> list[str]:
+    """Returns what the recipe says of a person in a frame."""
+    note = choice.track.note
+    note = note if isinstance(note, str) else note[choice.k]
+    return [note] if note else []
 
 
 def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from posepile import paths
 from posepile.ds import dataset_names, load_recipe
-from posepile.errors import UsageError, WorkError
+from posepile.errors import UsageError, WorkError, not_there_yet
 from posepile.files import write_atomically
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES
@@ -62,10 +62,8 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
     module = load_recipe(dataset)
     if hasattr(module, "make_dataset") and variant is None:
         return module.make_dataset()
-    raise WorkError(
-        f"dataset {name!r}: not built yet, neither {pickle_path} nor {archive_path} exists; "
-        f"run: {run_command(name)}"
-    )
+    todo = f"{run_command(name)} (looked for {pickle_path}, too)"
+    raise not_there_yet(archive_path, "archive", name, todo)
 
 
 def get_joint_info(name: str) -> JointInfo:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from posepile.acquire.manifests import Bucket, Request, plan_requests
+from posepile.acquire.manifests import Request, plan_requests
 from posepile.acquire.release import ProgramOptions, read_release
 from posepile.ds.egoexo4d import takes
 from posepile.errors import UsageError
@@ -178,8 +178,8 @@ def fetch(root: Path, request: Request, options: Any) -> list[str]:
         call += [f"--{flag}", *values] if values else []
     call += ["--release", wanted.release, "--s3_profile", wanted.s3_profile]
     call += ["--num_workers", str(wanted.workers), "-y"]
-    expected = expectation(root, options)
-    return RELEASE.fetch(root, bucket(root, wanted), request, call, expected)
+    bucket, expected = RELEASE.bucket(root, wanted.release, wanted), expectation(root, options)
+    return RELEASE.fetch(root, bucket, request, call, expected)
 
 
 def plan(root: Path, options: Any) -> list[str]:
@@ -197,12 +197,7 @@ def plan(root: Path, options: Any) -> list[str]:
             f"  at most {gigabytes:,.0f} GB for {share:.0%} of all takes; about half of the takes "
             "have pose labels",
         ]
-    return lines + plan_requests(root, bucket(root, wanted), requests)
-
-
-def bucket(root: Path, wanted: DownloadOptions) -> Bucket:
-    """Returns where the manifests are."""
-    return RELEASE.bucket(root, wanted.release, wanted)
+    return lines + plan_requests(root, RELEASE.bucket(root, wanted.release, wanted), requests)
 
 
 def doctor(root: Path, options: Any) -> list[str]:
@@ -230,10 +225,7 @@ def doctor(root: Path, options: Any) -> list[str]:
 
 
 def coverage(root: Path, options: Any) -> list[str]:
-    """Says how much of what has labels is on disk, and how many takes are of no split.
-
-    Downloads are selective, so what is not here is no problem, but nobody shall have to guess.
-    """
+    """Says how much of what has labels is on disk, and how many takes are of no split."""
     split_of = takes.split_of_takes(root)
     splits = [split_of.get(take["take_uid"]) for take in takes.read_takes(root)]
     n_wanted = sum(s is not None and (s != "test" or options.test) for s in splits)

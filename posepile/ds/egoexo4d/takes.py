@@ -9,6 +9,7 @@ from typing import Any
 
 from posepile.ds.egoexo4d.annotations import AGAIN, LABEL_FOLDERS
 from posepile.ds.egoexo4d.aria import RGB_STREAM
+from posepile.errors import CorruptInput
 from posepile.files import presence
 from posepile.formats.keys import by_key
 from posepile.formats.text_files import read_json
@@ -59,10 +60,16 @@ def read_takes(root: Path) -> list[dict]:
 
 
 def split_of_takes(root: Path) -> dict[str, str]:
-    """take_uid -> train, val or test, from ``annotations/splits.json``."""
-    path, schema = root / "annotations" / "splits.json", {"take_uid_to_split": {"*": None}}
-    found = read_json(path, schema, hint="download annotations again; " + AGAIN)
-    return found["take_uid_to_split"]
+    """take_uid -> train, val or test, from ``annotations/splits.json``; its lists must agree."""
+    path, hint = root / "annotations" / "splits.json", "download annotations again; " + AGAIN
+    schema = {"take_uid_to_split": {"*": None}, "split_to_take_uids?": {"*": [str]}}
+    found = read_json(path, schema, hint=hint)
+    split_of, lists = found["take_uid_to_split"], found.get("split_to_take_uids") or {}
+    for uid, split in ((uid, split) for split, uids in lists.items() for uid in uids):
+        if split_of.get(uid, split) != split:
+            text = f"take_uid_to_split: {uid}: found {split_of[uid]}; expected {split}, as in"
+            raise CorruptInput(path, f"{text} split_to_take_uids", hint=hint)
+    return split_of
 
 
 def labelled_takes(root: Path, options: Any) -> Iterator[Take]:
