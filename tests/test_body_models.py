@@ -89,6 +89,23 @@ def test_what_is_missing_or_wrong_is_said(models, tmp_path):
     with pytest.raises(WorkError, match="shape components"):
         many = params | {"shape": np.zeros(30)}
         body_models.body_joints("smplx", "male", many, models_root=models)
+    five = params | {"pose": np.zeros((5, 165)), "shape": np.zeros((5, 10))}
+    for key, value in (("scale", np.ones(3)), ("expression", np.zeros((3, 10)))):
+        with pytest.raises(WorkError, match="smplx parameters of 5 poses do not fit together"):
+            body_models.body_joints("smplx", "male", five | {key: value}, models_root=models)
+
+
+@pytest.mark.parametrize(("gender", "n_betas"), [("neutral", 10), ("male", 16), ("male", 10)])
+def test_the_file_that_is_asked_for_is_one_that_is_looked_for(tmp_path, gender, n_betas):
+    params = {"pose": np.zeros((1, 156)), "shape": np.zeros(n_betas)}
+    (line,) = body_models.lacking_models("smplh", [gender], tmp_path, "x", models_root=tmp_path)
+    with pytest.raises(WorkError, match=f": smplh16/{gender}/model.npz not found"):
+        body_models.body_joints("smplh", gender, params, models_root=tmp_path)
+    assert f"put them into {tmp_path / 'smplh16' / gender} (" in line
+    (tmp_path / "smplh16" / gender).mkdir(parents=True)
+    (tmp_path / "smplh16" / gender / "model.npz").touch()
+    assert body_models.find_body_model("smplh", gender, n_betas=n_betas, models_root=tmp_path)
+    assert not body_models.lacking_models("smplh", [gender], tmp_path, "x", models_root=tmp_path)
 
 
 def write_motion(path, **changes):
@@ -145,13 +162,15 @@ def test_damaged_and_missing_motions(tmp_path):
         read_amass(tmp_path / "none.npz")
 
 
-def test_a_moved_body_is_where_its_joints_were_moved_to(models):
+@pytest.mark.parametrize("more", [{}, {"scale": 1.2}])
+def test_a_moved_body_is_where_its_joints_were_moved_to(models, more):
     rng = np.random.default_rng(5)
     params = {
         "pose": rng.normal(0, 0.5, 165),
         "shape": rng.normal(0, 1, 10),
         "trans": rng.normal(0, 1, 3),
         "kid_factor": 0.3,
+        **more,
     }
     transform = np.eye(4)
     transform[:3, :3] = Rotation.from_rotvec([0.4, -1, 2]).as_matrix()

@@ -11,6 +11,7 @@ from scipy.io import loadmat
 from posepile.bodies.models import body_joints
 from posepile.ds.surreal import main, miniature
 from posepile.errors import CorruptInput
+from posepile.geometry.agreement import check_parts
 from posepile.geometry.pictures import project
 from posepile.miniature import writers
 
@@ -94,6 +95,14 @@ def test_body_parts_of_another_frame_or_person_are_refused(root, change, message
     with pytest.raises(CorruptInput, match=re.escape(message)) as error:
         load(root)
     assert "01_01_c0001_segm.mat" in str(error.value)
+
+
+def test_body_parts_of_another_person_are_accepted_where_all_are():
+    labels, points = np.zeros((1, 40, 400), np.uint8), np.array([[[300.0, 20]]])
+    labels[0, 10:30, 20:30] = 1
+    with pytest.raises(CorruptInput, match="joints lie 1355.0% of the person's size"):
+        check_parts("parts.mat", points, labels, [0], limit=0.99)
+    assert check_parts("parts.mat", points, labels, [0], limit=1) > 13
 
 
 @pytest.mark.parametrize("clip", [CLIP, "train/run1/ung_104_46/ung_104_46_c0003"])

@@ -44,7 +44,7 @@ def mesh_error(
         parameters: Of that body, as :func:`posepile.bodies.parameters.body_parameters` makes them.
         limit_mm: Largest distance allowed.
         hands_added: The recipe has added the mean hand to the published pose.
-        every: Compare only every so-manieth vertex, which is much faster.
+        every: Compare only every n-th vertex, which is much faster.
         models_root: As for :func:`posepile.bodies.models.body_forward`.
         hint: What the user can do if it is off.
 

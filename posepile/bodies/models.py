@@ -57,14 +57,15 @@ def body_forward(
 
     Args:
         kind: ``smpl``, ``smplh`` (taken from ``smplh16`` when neutral, when more than 10 betas are
-            given or when the 10-beta file is absent), ``smplh16``, ``smplx``, ``smplxlh``.
+            given or when the 10-beta file is absent), ``smplh16``, ``smplx``, ``smplxlh``,
+            ``smplxmoyo``.
         gender: ``male``, ``female`` or ``neutral``; only the first letter counts.
         params: ``pose`` ``[T, 3J]`` rotation vectors in radians (``[3J]``: T = 1), full hands with
             the mean already added; ``shape`` ``[n]`` or ``[T, n]``; ``trans`` ``[T, 3]`` or
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
             everything after translation, absent: 1), as docs/FORMAT.md lists them.
         vertices: Compute vertices, too (much slower).
-        every: Compute only every so-manieth vertex.
+        every: Compute only every n-th vertex; 1 = all.
         models_root: Folder that holds the model folders; default as in the module docstring.
 
     Returns:
@@ -92,19 +93,21 @@ def body_forward(
             f"{shape.shape[1]} shape components given, but the {kind} model on disk has only "
             f"{model.num_betas}; get the model file with more components"
         )
-    expression = params.get("expression")
-    if expression is not None and np.size(expression) and kind.startswith("smplx"):
-        shape = _with_expression(shape, np.atleast_2d(np.asarray(expression, np.float32)), model)
+    expression = () if params.get("expression") is None else params["expression"]
+    expression = np.atleast_2d(np.asarray(expression, np.float32))
     trans = np.atleast_2d(np.asarray(params.get("trans", np.zeros(3)), np.float32))
     kid = np.ravel(np.asarray(params.get("kid_factor", 0.0), np.float32))
+    scale = np.ravel(np.asarray(params.get("scale", 1.0), np.float32))
     try:
+        if expression.size and kind.startswith("smplx"):
+            shape = _with_expression(shape, expression, model)
         shape = np.broadcast_to(shape, (n, shape.shape[1]))
         trans = np.broadcast_to(trans, (n, 3))
         kid = np.broadcast_to(kid, (n,))
+        scale = np.broadcast_to(scale, (n,))[:, None, None]
     except ValueError as e:
         raise WorkError(f"{kind} parameters of {n} poses do not fit together: {e}") from e
     result = model(pose, shape, trans, kid, return_vertices=vertices)
-    scale = np.reshape(np.asarray(params.get("scale", 1.0), np.float32), (-1, 1, 1))
     names = ("joints", "vertices") if vertices else ("joints",)
     return {name: (result[name] * scale).astype(np.float32) for name in names}
 
@@ -133,7 +136,8 @@ def move_body(
     Args:
         kind: As in :func:`body_forward`.
         gender: As there.
-        params: As there, with ``pose`` ``[3J]``, ``shape`` ``[n]`` and ``trans`` ``[3]``.
+        params: As there, with ``pose`` ``[3J]``, ``shape`` ``[n]``, ``trans`` ``[3]`` and, if
+            given, one ``scale``.
         transform: ``[4, 4]``, from the old world to the new one, metres; a rotation and a
             translation.
         models_root: As there.
@@ -144,7 +148,9 @@ def move_body(
     rest = {key: params[key] for key in shaping if params.get(key) is not None}
     rest["pose"] = np.zeros(3 * N_JOINTS[kind])
     pelvis = body_joints(kind, gender, rest, models_root=models_root)[0, 0].astype(np.float64)
-    turn, move = np.asarray(transform, np.float64)[:3, :3], np.asarray(transform)[:3, 3]
+    transform = np.asarray(transform, np.float64)
+    # The scale is applied after the translation, so it must not enlarge the way that was moved.
+    turn, move = transform[:3, :3], transform[:3, 3] / params.get("scale", 1.0)
     pose = np.array(params["pose"], np.float64)
     pose[:3] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[:3])).as_rotvec()
     trans = turn @ (pelvis + params["trans"]) + move - pelvis
@@ -159,7 +165,7 @@ def _load_body_model(
     every: int = 1,
     models_root: str | os.PathLike | None = None,
 ):
-    """Returns the cached smplfitter ``BodyModel``; arguments and errors as :func:`body_joints`.
+    """Returns smplfitter's ``BodyModel``, read once; errors are those of :func:`body_forward`.
 
     >>> from posepile.miniature.bodies import write_body_models
     >>> write_body_models(folder, ("smpl",))
@@ -167,21 +173,21 @@ def _load_body_model(
     24
 
     Args:
-        kind: As there.
+        kind: As in :func:`body_forward`.
         gender: As there.
-        n_betas: Number of shape components that will be given; decides between the two SMPL-H
-            files.
+        n_betas: As in :func:`find_body_model`.
         every: As in :func:`body_forward`.
         models_root: As there.
     """
     path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
     if path is None:
+        file = _model_files(kind, gender, n_betas)[0]
         raise WorkError(
-            f"{kind} {gender} body model: {_model_file(kind, gender)} not found below "
+            f"{kind} {gender} body model: {file} not found below "
             f"{_models_root(models_root)}; get it as posepile's README says (licence needed), "
             "or set SMPLFITTER_BODY_MODELS to the folder that holds the model folders"
         )
-    # the same root cannot change its content during a run, so path and gender identify the model
+    # Files do not change during a run, so folder and gender identify the model.
     name = path.relative_to(_models_root(models_root)).parts[0]
     return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every)
 
@@ -203,10 +209,11 @@ def find_body_model(
     True
 
     Args:
-        kind: As in :func:`body_joints`.
+        kind: As in :func:`body_forward`.
         gender: As there.
-        n_betas: As in :func:`_load_body_model`.
-        models_root: As there.
+        n_betas: Number of shape components that will be given; decides between the two SMPL-H
+            files.
+        models_root: As in :func:`body_forward`.
 
     Returns:
         The file, or None if it is not on disk.
@@ -215,14 +222,8 @@ def find_body_model(
         UsageError: Unknown kind or gender, or ``SMPLFITTER_BODY_MODELS`` is no folder.
     """
     root = _models_root(models_root)
-    names = [kind]
-    if kind == "smplh":  # the 10-beta release has no neutral model and no 16 betas
-        ten_betas_do = not gender[:1].lower() == "n" and (n_betas is None or n_betas <= 10)
-        # betas of the two releases belong to different bases; AMASS and all synthetic sets use
-        # the 16-component one, so that one is preferred wherever it is present
-        names = ["smplh16", "smplh"] if ten_betas_do else ["smplh16"]
-    for name in names:
-        path = root / _model_file(name, gender)
+    for file in _model_files(kind, gender, n_betas):
+        path = root / file
         if path.name in names_in(path.parent):
             return path
     return None
@@ -236,13 +237,13 @@ def lacking_models(
     *,
     models_root: str | os.PathLike | None = None,
 ) -> list[str]:
-    """Returns a line that says which body models are not on disk, with their place; or none.
+    """Returns one line that names the body models not on disk and their place, or no line.
 
     >>> lacking_models("smplx", ["male"], folder, "hands lack their mean")[0].split(":")[0]
     'without SMPLX_MALE.npz hands lack their mean'
 
     Args:
-        kind: As in :func:`body_joints`.
+        kind: As in :func:`body_forward`.
         genders: Those that are needed.
         root: Raw folder of the dataset, whose ``body_models`` they are looked for in as well.
         lost: What becomes of results without them.
@@ -252,11 +253,12 @@ def lacking_models(
     missing = [g for g in genders if find_body_model(kind, g, models_root=models_root) is None]
     if not missing:
         return []
-    files = [_model_file(kind, gender) for gender in missing]
-    place = Path(models_root or root / "body_models") / files[0].parent
+    files = [_model_files(kind, gender)[0] for gender in missing]
+    folder = Path(models_root or root / "body_models")
     names = ", ".join(file.name for file in files)
+    places = " and ".join(dict.fromkeys(str((folder / file).parent) for file in files))
     elsewhere = "$DATA_ROOT/body_models or SMPLFITTER_BODY_MODELS"
-    return [f"without {names} {lost}: put them into {place} (or below {elsewhere})"]
+    return [f"without {names} {lost}: put them into {places} (or below {elsewhere})"]
 
 
 def parameters_note(
@@ -285,7 +287,7 @@ def model_files(kind: str, genders: Iterable[str], root: Path) -> list[Path]:
     []
 
     Args:
-        kind: As in :func:`body_joints`.
+        kind: As in :func:`body_forward`.
         genders: Those that are needed.
         root: As for :func:`lacking_models`.
     """
@@ -340,6 +342,19 @@ def _models_root(models_root: str | os.PathLike | None) -> Path:
     if os.environ.get("DATA_ROOT"):
         return Path(os.environ["DATA_ROOT"]) / "body_models"
     return Path("body_models")
+
+
+def _model_files(kind: str, gender: str, n_betas: int | None = None) -> list[Path]:
+    """Returns the files that may hold a model, below the models' folder, the preferred first."""
+    if kind != "smplh":
+        return [_model_file(kind, gender)]
+    # Betas of the two releases belong to different bases; AMASS and all synthetic sets use the
+    # 16-component one, so that one is preferred wherever it is present.
+    files = [_model_file("smplh16", gender)]
+    # The 10-beta release has no neutral model.
+    if gender[:1].lower() != "n" and (n_betas is None or n_betas <= 10):
+        files.append(_model_file("smplh", gender))
+    return files
 
 
 def _model_file(kind: str, gender: str) -> Path:

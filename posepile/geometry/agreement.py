@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     import deltacamera
 
 SHIFTS = (-2, -1, 1, 2)  # frames by which labels and joints may be apart
-# Labels are of another frame if with it what remains (squared) is that much less, and less for
-# that share of the moves; with their own frame it is 1.3 times as much, and less for a third.
-LESS, MOST = 0.75, 0.6
-FAST, FEW = 2.0, 100  # pixels per frame that count at most; moves needed to judge
+# Labels are of another frame if shifted joints leave at most MAX_REST of the squared difference
+# between the moves of parts and joints, and less than unshifted ones in MIN_CLOSER of the moves.
+# Labels of the right frame, when shifted, leave 1.3 times as much, and less in one move of three.
+MAX_REST, MIN_CLOSER = 0.75, 0.6
+MAX_MOVE_PX = 2.0  # differences of moves count as this at most, so that no outlier decides
+MIN_MOVES = 100  # with fewer, nothing is concluded
 
 
 def values_at(points: np.ndarray, size: tuple[int, int], picture: np.ndarray) -> np.ndarray:
@@ -58,7 +60,7 @@ def in_silhouette(
         points: Pixels of the image, inside it.
         size: Width and height of the image.
         mask: bool ``[h, w]``.
-        margin: Pixels by which the outline may be off: lossy masks are not sharp.
+        margin: Pixels of the mask by which its outline may be off: lossy masks are not sharp.
     """
     side = 2 * margin + 1
     grown = cv2.dilate(np.asarray(mask, np.uint8), np.ones((side, side), np.uint8))
@@ -113,8 +115,8 @@ def check_parts(
 ) -> float:
     """Returns how far joints are from the pixels of their body part, in the median.
 
-    Where pictures are labelled with body parts, this tells labels of another person. Those of
-    another frame are told by how parts and joints move.
+    Where pictures are labelled with body parts, a large distance means labels of another person.
+    Labels of another frame are recognised by how parts and joints move.
 
     >>> labels = np.zeros((1, 40, 60), np.uint8)
     >>> labels[0, 10:30, 20:30] = 1
@@ -126,11 +128,12 @@ def check_parts(
         points: ``[n, J, 2]`` pixels of the joints, NaN = missing.
         labels: uint8 ``[n, h, w]``: 0, or 1 + the joint at which the part begins.
         ends: Of each part the joint at which it ends; the same where there is no such one.
-        limit: Largest median allowed; 1 = nothing but wrong numbers of parts is refused.
+        limit: Largest median allowed; 1 = any, and labels of another frame are accepted, too.
 
     Returns:
-        Distance to the nearest pixel, as a share of the longer side of the person's box; in some
-        frames, of joints in the picture whose part is seen. 0 if there are none.
+        Distance to the nearest pixel of the part, as a share of the longer side of the person's
+        box: the median over joints in the picture whose part is seen, in some ten frames. 0 if
+        there are none.
 
     Raises:
         CorruptInput: It is larger, the labels fit another frame, or there are more parts than J.
@@ -141,7 +144,7 @@ def check_parts(
         raise CorruptInput(where, found, hint="fetch or extract it again")
     off, middles = [], np.full((len(labels), n_joints, 2), np.nan)
     pictured = inside(points, labels.shape[:0:-1])
-    some = set(range(0, len(labels), 1 + len(labels) // 10))
+    measured = set(range(0, len(labels), 1 + len(labels) // 10))  # the distance is slow
     for k, picture in enumerate(labels):
         y, x = picture.nonzero()
         part = picture[y, x].astype(int) - 1
@@ -149,7 +152,7 @@ def check_parts(
         seen = np.flatnonzero((n > 0) & pictured[k])
         sums = [np.bincount(part, weights, n_joints) for weights in (x, y)]
         middles[k, seen] = (np.stack(sums, axis=-1)[seen].T / n[seen]).T
-        if k in some and len(seen):
+        if k in measured and len(seen):
             size = max(np.ptp(x), np.ptp(y)) + 1
             pixels = np.stack([x, y], axis=-1)
             off += [
@@ -157,7 +160,7 @@ def check_parts(
                 for j in seen
             ]
     median = float(np.median(off)) if off else 0.0
-    if median > limit:
+    if median > limit and limit < 1:
         raise CorruptInput(
             where,
             f"joints lie {median:.1%} of the person's size (median) from their parts; expected "
@@ -177,14 +180,19 @@ def check_parts(
 
 
 def _better_shift(middles: np.ndarray, points: np.ndarray) -> int:
-    """Returns by how many frames joints must be shifted to move like the parts; 0 = not at all."""
+    """Returns by how many frames joints must be shifted to move like the parts; 0 = not at all.
+
+    Args:
+        middles: Of the parts ``[n, P, 2]`` pixels, NaN = not seen.
+        points: Of the joints where the middles should be ``[n, P, 2]``.
+    """
     parts, joints = np.diff(middles, axis=0), np.diff(points, axis=0)
-    rows = np.arange(SHIFTS[-1], len(parts) - SHIFTS[-1])
-    off = {s: ((parts[rows] - joints[rows + s]) ** 2).sum(axis=-1) for s in (0, *SHIFTS)}
-    known = np.isfinite(list(off.values())).all(axis=0)
-    if known.sum() < FEW:
+    rows = np.arange(max(SHIFTS), len(parts) - max(SHIFTS))
+    squares = {s: ((parts[rows] - joints[rows + s]) ** 2).sum(axis=-1) for s in (0, *SHIFTS)}
+    known = np.isfinite(list(squares.values())).all(axis=0)
+    if known.sum() < MIN_MOVES:
         return 0
-    rest = {s: np.minimum(of[known], FAST**2).mean() for s, of in off.items()}
+    rest = {s: np.minimum(of[known], MAX_MOVE_PX**2).mean() for s, of in squares.items()}
     best = min(rest, key=rest.__getitem__)
-    share = (off[best] < off[0])[known].mean()
-    return best if rest[best] < LESS * rest[0] and share > MOST else 0
+    closer = (squares[best] < squares[0])[known].mean()
+    return best if rest[best] < MAX_REST * rest[0] and closer > MIN_CLOSER else 0

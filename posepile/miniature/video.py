@@ -15,7 +15,7 @@ from posepile.miniature.yuv import to_yuv420
 if TYPE_CHECKING:
     import av
 
-SIDES = (1, 2, 2)  # pixels of the picture per sample of Y, U, V along each axis
+SUBSAMPLING = (1, 2, 2)  # pixels of the picture per sample of Y, U, V along each axis
 
 
 def write_video(
@@ -39,14 +39,14 @@ def write_video(
         rate: Frames per second, e.g. 50 or ``Fraction(30000, 1001)``.
         qp: Quantizer of libx264, the same for all frames: lower is better.
         b_frames: How many of them follow each other; 0 = none, so decoding order is display order.
-        keyframes: Every so many frames at most.
+        keyframes: Largest distance between key frames, in frames.
     """
     import av
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(rate)
-    # Besides, what costs time and would change nothing here.
+    # The last three turn off what takes time and is of no use to drawn pictures.
     x264 = (
         f"bframes={b_frames}:b-adapt=0:keyint={keyframes}:scenecut=0:threads=1:"
         "rc-lookahead=0:aq-mode=0:no-deblock=1"
@@ -68,10 +68,10 @@ def write_video(
 
 
 def _frames(pictures: Iterable[Picture | np.ndarray]) -> Iterator[av.VideoFrame]:
-    """Yields one frame again and again, with new content; the encoder makes a copy.
+    """Yields the same frame object for every picture, with new content; the encoder copies it.
 
-    Only the windows of pictures with the same backdrop are converted, nothing where the picture
-    is the same.
+    Where the backdrop stays, only windows that differ from it are converted; where the picture is
+    the same object as before, nothing is.
     """
     frame, target, backdrop, before = None, [], None, None
     windows: list[tuple[int, int, int, int]] = []  # x, y, w, h of what differs from the backdrop
@@ -85,7 +85,7 @@ def _frames(pictures: Iterable[Picture | np.ndarray]) -> Iterator[av.VideoFrame]
             if picture.backdrop is not backdrop:
                 backdrop, windows = picture.backdrop, [(0, 0, *picture.size)]
             for x, y, w, h in windows:
-                clean = zip(backdrop.planes, SIDES, strict=True)
+                clean = zip(backdrop.planes, SUBSAMPLING, strict=True)
                 _paste(target, x, y, [p[y // k :, x // k :][: h // k, : w // k] for p, k in clean])
             windows = [(*corner, *patch.shape[1::-1]) for corner, patch in picture.patches]
             for (x, y), patch in picture.patches:
@@ -104,11 +104,12 @@ def _new_frame(width: int, height: int) -> tuple[av.VideoFrame, list[np.ndarray]
 
     frame = av.VideoFrame(width, height, "yuv420p")
     rows = [np.frombuffer(p, np.uint8).reshape(-1, p.line_size) for p in frame.planes]
-    sides = zip(rows, SIDES, strict=True)
-    return frame, [r[: height // k, : width // k] for r, k in sides]
+    samples = zip(rows, SUBSAMPLING, strict=True)
+    return frame, [r[: height // k, : width // k] for r, k in samples]
 
 
 def _paste(target: list[np.ndarray], x: int, y: int, patches: Iterable[np.ndarray]) -> None:
-    for plane, patch, k in zip(target, patches, SIDES, strict=True):
+    """Puts Y, U and V of a window, whose corner is x, y in the picture, into the planes."""
+    for plane, patch, k in zip(target, patches, SUBSAMPLING, strict=True):
         h, w = patch.shape
         plane[y // k : y // k + h, x // k : x // k + w] = patch

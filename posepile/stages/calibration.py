@@ -16,27 +16,32 @@ if TYPE_CHECKING:
 
     from posepile.stages.plausible import CheckParams
 
-GRID = 13  # so many places across and down the picture at which a lens is asked
-# How near to its pixel a ray must be projected, and how many of them: real lenses have all of them
-# within a thousandth of a pixel.
+GRID = 13  # a lens is tested at GRID x GRID places of the picture
+# How near to its pixel a ray must be projected back, and for which share of the pixels: with real
+# lenses all come back within a thousandth of a pixel.
 RETURN_PX, MIN_RETURNED = 1.0, 0.9
 
 
 def check_camera(camera: deltacamera.Camera | None, where: str) -> None:
-    """Compares a camera with what all cameras have.
+    """Makes sure that a camera has a rotation, a place and focal lengths; None is not looked at.
 
     Raises:
-        CorruptInput: It mirrors, its rotation is none, or it has no place or focal length.
+        CorruptInput: Its matrix mirrors or is no rotation, or a number is not finite or no focal
+            length.
     """
     if camera is None:
         return
     check_rotation(camera.R, f"{where}: camera")
-    lens = np.asarray(camera.intrinsic_matrix, np.float64)
+    intrinsics = np.asarray(camera.intrinsic_matrix, np.float64)
     if not np.isfinite(camera.t).all():
         raise CorruptInput(where, f"camera: found it at {camera.t.tolist()}; expected numbers")
-    if not (np.isfinite(lens).all() and lens[0, 0] > 0 and lens[1, 1] > 0):
-        raise CorruptInput(where, f"camera: found intrinsics {lens.round(3).tolist()}; expected "
-                           "finite numbers and focal lengths above 0")  # fmt: skip
+    focal = intrinsics[[0, 1], [0, 1]]
+    if not (np.isfinite(intrinsics).all() and (focal > 0).all()):
+        raise CorruptInput(
+            where,
+            f"camera: found intrinsics {intrinsics.round(3).tolist()}; expected finite numbers "
+            "and focal lengths above 0",
+        )
 
 
 def check_lens(
@@ -51,7 +56,7 @@ def check_lens(
         params: Limits.
 
     Raises:
-        CorruptInput: It is not that of these pictures, or its distortion is none.
+        CorruptInput: It is not that of these pictures, or no lens distorts like it.
     """
     if camera is None or not params.enabled:
         return
@@ -75,7 +80,10 @@ def _lens_fault(
     size: tuple[int, int],
     params: CheckParams,
 ) -> tuple[str, str] | None:
-    """Returns what is wrong, and what to do about it; None = nothing."""
+    """Returns what is wrong with a lens, and what to do about it; None = nothing is.
+
+    Takes bytes, so that a lens is tested once and not for every frame.
+    """
     import deltacamera
 
     matrix = np.frombuffer(intrinsics, np.float32).reshape(3, 3).astype(np.float64)

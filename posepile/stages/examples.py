@@ -90,6 +90,7 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
     if faulty:
         dropped = Counter(reason for reason, _ in faulty.values())
         counts.dropped.update(dropped)
+        # The message gives the first implausible one, which held poses are not.
         first = min(faulty, key=lambda i: (not faulty[i][0].startswith(plausible.IMPLAUSIBLE), i))
         example = describe(selected[first], faulty[first][1])
         n = sum(
@@ -104,20 +105,23 @@ def plausible_examples(task: Task, sequence: Sequence) -> list[Selected]:
 
 
 def rate_of(video: Video) -> Callable[[], float | None]:
-    """Returns what gives frames per second, None if the file does not say; it reads it once."""
+    """Returns a function that gives frames per second, None if unknown; the file is read once."""
 
     @functools.cache
     def rate() -> float | None:
         try:
             return frame_rate(video.path)
-        except CorruptInput:  # will be said when its frames are read
+        except CorruptInput:  # reported when its frames are read
             return None
 
     return rate
 
 
 def people_twice(selected: list[Selected]) -> dict[int, tuple[str, str]]:
-    """Returns who has the very joints of somebody before them in the frame: position -> fault."""
+    """Returns who has exactly the joints of another person of the frame: position -> fault.
+
+    The first of them is not in it.
+    """
     faults: dict[int, tuple[str, str]] = {}
     first: dict[tuple[int, bytes], int] = {}
     for i, choice in enumerate(selected):
@@ -210,7 +214,11 @@ def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:
 
 
 def check_track(sequence: Sequence, track: Track) -> None:
-    """Lengths agree and frames increase: what is cut silently elsewhere is an error here."""
+    """Makes sure that all arrays of a track have one entry per frame, and that frames increase.
+
+    Raises:
+        CorruptInput: They do not.
+    """
     n = len(track.frames)
     where = source_name(sequence)
     for name in ("world_coords", "image_coords", "bbox", "motion_coords"):
@@ -222,7 +230,9 @@ def check_track(sequence: Sequence, track: Track) -> None:
     for name in ("activity", "note"):
         value = getattr(track, name)
         if isinstance(value, list) and len(value) != n:
-            raise CorruptInput(where, f"{sequence.id}: {len(value)} of {name} for {n} frames")
+            raise CorruptInput(
+                where, f"{sequence.id}, person {track.person}: {len(value)} {name} for {n} frames"
+            )
     frames = np.asarray(track.frames)  # compared, as differences of unsigned ones wrap round
     if n and (np.any(frames[1:] <= frames[:-1]) or frames[0] < 0):
         raise CorruptInput(

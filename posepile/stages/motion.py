@@ -1,9 +1,10 @@
 """How a person gets from frame to frame of a video.
 
-What jumps away and back is wrong in between, and dropped. Who jumps and stays may be somebody
-whose index another person had before: each of the frames is right, so they are counted only. A
-pose that is held, to the last bit of all joints, is a label that nobody measured, or in all frames
-the same example: the first is kept. None of it makes other frames doubtful, but for the jumps.
+Who jumps away and back is wrong in between: that frame is dropped. Who jumps and stays may be
+somebody who has taken over another person's index: each frame is right, so they are only counted.
+A pose that stays the same to the last bit of all joints was not measured in each frame, or is the
+same example again and again: the first one is kept. Too many dropped jumps make a unit doubtful,
+held poses do not.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 
 JUMP = IMPLAUSIBLE + "jumps away and back"
 HELD = "pose held, the same to the last bit"  # no reason to doubt other poses
-MAX_RATE = 240.0  # frames per second of videos: slower motion is fast in none of them
-MIN_HELD_JOINTS = 5
-MAX_MM = 1e11  # what cannot be squared is found elsewhere
+# Frames per second that videos have at most: who is slow enough at this rate is so at any other,
+# and the file need not be asked for its own.
+MAX_RATE = 240.0
+MIN_HELD_JOINTS = 5  # a pose of fewer may be the same by chance
+MAX_MM = 1e11  # beyond, `check_poses` drops the pose, and squares might overflow
 
 
 def check_motion(
@@ -34,7 +37,7 @@ def check_motion(
     *,
     synthetic: bool = False,
 ) -> tuple[Faults, int]:
-    """Returns which poses of one person cannot be right for what is before and after, and jumps.
+    """Returns the poses of one person that contradict those before and after, and counts jumps.
 
     Args:
         frames: Frame of each pose of the track ``[n]``, increasing.
@@ -43,17 +46,17 @@ def check_motion(
         rate: Gives frames per second, None = not known, so that nothing is said; asked only where
             something may be wrong.
         params: Limits.
-        synthetic: People may stand still as nobody does.
+        synthetic: People may stand perfectly still, so that held poses are right.
 
     Returns:
         Position in ``chosen`` -> the reason, and what was found there; and how many of the others
-        are where the person jumps and does not come back.
+        are before or after a jump from which the person does not come back.
     """
     coords, frames, chosen = np.asarray(coords), np.asarray(frames, np.int64), np.asarray(chosen)
     faults: Faults = {}
     if len(chosen) == 0 or coords.shape[1] == 0:
         return faults, 0
-    before, after = np.maximum(chosen - 1, 0), np.minimum(chosen + 1, len(coords) - 1)
+    before, after = _neighbours(chosen, len(coords))
     now, past, future = (_tame(coords[at]) for at in (chosen, before, after))
     arriving = _way(past, now, frames[chosen] - frames[before])
     leaving = _way(now, future, frames[after] - frames[chosen])
@@ -64,11 +67,12 @@ def check_motion(
     n_jumps = 0
     if per_second:
         limit = 1000 * params.max_speed / per_second
-        staying = _way(past, future, frames[after] - frames[before]) <= limit
-        away = (arriving > limit) & (leaving > limit) & staying
-        text = "all joints move by {:.3g} m from the frame before, and back"
+        away = _away(coords, frames, chosen, limit)
+        text = "all joints move by at least {:.3g} m from the frame before, and back"
         add_faults(faults, away, JUMP, lambda k: text.format(_metres(past[k], now[k])))
-        n_jumps = int((((arriving > limit) | (leaving > limit)) & ~away).sum())
+        arrives = (arriving > limit) & ~_away(coords, frames, before, limit)
+        leaves = (leaving > limit) & ~_away(coords, frames, after, limit)
+        n_jumps = int(((arrives | leaves) & ~away).sum())
     if not synthetic:
         _check_held(faults, frames[chosen], now, chosen, rate, params)
     return faults, n_jumps
@@ -82,7 +86,7 @@ def _check_held(
     rate: Callable[[], float | None],
     params: CheckParams,
 ) -> None:
-    """Adds poses ``[n, J, 3]`` that are those of frames long before, and of all in between."""
+    """Adds poses ``[n, J, 3]`` that repeat the one before, where that goes on for too long."""
     known = np.isfinite(coords)
     same = ((coords[1:] == coords[:-1]) | ~(known[1:] | known[:-1])).all(axis=(1, 2))
     same &= (known[1:, :, 0].sum(axis=1) >= MIN_HELD_JOINTS) & (np.diff(chosen) == 1)
@@ -100,14 +104,37 @@ def _check_held(
             add_faults(faults, held, HELD, lambda k, text=text: text)
 
 
+def _neighbours(at: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions before and after others, of ``n``; the first and the last have themselves."""
+    return np.maximum(at - 1, 0), np.minimum(at + 1, n - 1)
+
+
+def _away(coords: np.ndarray, frames: np.ndarray, at: np.ndarray, limit: float) -> np.ndarray:
+    """Which poses are far from those before and after, which are near each other: bool ``[n]``.
+
+    Args:
+        coords: All poses of the track.
+        frames: Frame of each.
+        at: Positions of the ``n`` poses asked for.
+        limit: Millimetres per frame from which on it is far.
+    """
+    before, after = _neighbours(at, len(coords))
+    now, past, future = (_tame(coords[k]) for k in (at, before, after))
+    return (
+        (_way(past, now, frames[at] - frames[before]) > limit)
+        & (_way(now, future, frames[after] - frames[at]) > limit)
+        & (_way(past, future, frames[after] - frames[before]) <= limit)
+    )
+
+
 def _tame(coords: np.ndarray) -> np.ndarray:
-    """Coordinates as float64, NaN where they are too large to be squared."""
+    """Coordinates as float64, NaN where they are too large to be a place."""
     coords = np.asarray(coords, np.float64)
     return np.where(np.abs(coords) <= MAX_MM, coords, np.nan)
 
 
 def _way(start: np.ndarray, end: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
-    """Millimetres per frame ``[n]`` by which all joints have moved at least; 0 = not known."""
+    """Millimetres per frame ``[n]`` of the joint that moved least; 0 where nothing is known."""
     ways = end - start
     squares = np.einsum("njk,njk->nj", ways, ways)
     least = np.where(np.isnan(squares), np.inf, squares).min(axis=1)
@@ -115,4 +142,5 @@ def _way(start: np.ndarray, end: np.ndarray, n_frames: np.ndarray) -> np.ndarray
 
 
 def _metres(start: np.ndarray, end: np.ndarray) -> float:
+    """Metres by which the joint that moved least did, from one pose ``[J, 3]`` to another."""
     return float(_way(start[None], end[None], np.ones(1))[0]) / 1000

@@ -22,8 +22,8 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     what = next(kind for kind in type(self).__mro__ if kind.__module__ != __name__).__name__
     how = "its .copy()" if hasattr(self, "copy") else "a copy.deepcopy() of it"
     raise UsageError(
-        f"this {what} belongs to an example of a dataset and is read-only; change {how}, or that "
-        "of ex = ex.load(), which examples[i] = ex puts into the dataset"
+        f"this {what} belongs to an example of a dataset and is read-only; change {how}; to "
+        "change the dataset, take ex = ex.load(), change that and set examples[i] = ex"
     )
 
 
@@ -78,7 +78,7 @@ def read_only_class(kind: type) -> type:
 
 
 class _ReadOnlyAttributes:
-    """Refuses that attributes are set; to be put before a class."""
+    """Refuses that attributes are set; comes before the other class among the bases."""
 
     __setattr__ = __delattr__ = _refuse
 
@@ -95,7 +95,8 @@ class _ReadOnlyAttributes:
         return _with_attributes(self.__class__, self)
 
 
-def _with_attributes(kind, value):
+def _with_attributes(kind: type, value: Any) -> Any:
+    """Returns an object of a class with the attributes of a value; no constructor is called."""
     result = kind.__new__(kind)
     result.__dict__.update(value.__dict__)
     return result
@@ -103,6 +104,9 @@ def _with_attributes(kind, value):
 
 def read_only(value: Any) -> Any:
     """Returns a value that refuses to be changed, with all it holds; arrays are not copied.
+
+    Of other objects (cameras, sparse coordinates) the attributes cannot be set and arrays among
+    them are read-only; what else an attribute holds stays as it is.
 
     >>> read_only(np.zeros(2)).flags.writeable
     False
@@ -122,7 +126,7 @@ def read_only(value: Any) -> Any:
         return ReadOnlyList(map(read_only, value))
     if kind is tuple:
         return tuple(map(read_only, value))
-    attributes = getattr(value, "__dict__", None)  # of cameras, sparse coordinates
+    attributes = getattr(value, "__dict__", None)
     if attributes is None or issubclass(kind, _ReadOnlyAttributes):
         return value
     for attribute in attributes.values():

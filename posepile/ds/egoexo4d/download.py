@@ -37,7 +37,7 @@ class DownloadOptions(ProgramOptions):
         take_parts: Further parts, downloaded for the chosen takes and their captures only:
             ``take_trajectory`` or ``capture_trajectory`` for ``gopro_calibs.csv``,
             ``take_vrs_noimagestream`` for the lens of the glasses.
-        every: Videos of every so-manieth take of ``takes.json``; 1 = all, 0 = no videos.
+        every: Videos of every n-th take of ``takes.json``; 1 = all, 0 = no videos.
         uids: Videos of exactly these takes instead.
         labelled_only: Of those only takes that ``dataset`` asks for and that have pose labels
             (test: calibrated cameras).

@@ -47,7 +47,7 @@ class Options(BaseModel):
         video: ``full`` 3840x2160 videos or the copies with a short side of ``448`` pixels.
         ego: Also make examples from the glasses' RGB camera.
         test: Also pack images and cameras of the test split, which has no labels.
-        test_stride: Every so-manieth frame of a test video is taken.
+        test_stride: Every n-th frame of a test video is taken.
         bouldering: Include bouldering takes; the benchmark's own code leaves them out.
         max_reprojection_px: A video is refused if the 2D labels of one source, of the body or of
             one hand, lie further than this from the projected 3D labels in the median (pixels of

@@ -77,8 +77,8 @@ class Options(BaseModel):
         runs: Of 0, 1, 2: they differ in how far the clips of a motion overlap (50, 70, 30 %).
         max_projection_px: How far joints may project from joints2D, which are rounded to integers.
         max_bone_mm: How far bones may change, and be off from where the pose puts them.
-        max_off_part: How far joints may be from pixels of their part in the median, of the
-            person's size; 1 = parts of another person or frame are accepted.
+        max_off_part: How far joints may be from pixels of their part, in the median, as a share of
+            the person's size; 1 = parts of another person or frame are accepted.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -131,33 +131,31 @@ def load_clip(unit: Unit, paths: tuple, models_root: Path | None, options: Optio
     if gender not in (0, 1) or (info["gender"] != gender).any():
         found = np.unique(info["gender"]).tolist()
         raise CorruptInput(info_file, f"gender: found {found}; expected 0 or 1 in all frames")
-    coords = info["joints3D"].transpose(2, 1, 0)
-    n, known = len(coords), np.abs(coords).max(axis=(1, 2)) > 0  # some clips have zeros only
+    joints = 1000 * info["joints3D"].transpose(2, 1, 0)
+    n, known = len(joints), np.abs(joints).max(axis=(1, 2)) > 0  # some clips have zeros only
+    joints[~known] = np.nan
     place = {"rotation": REFLECTION, "center": info["camLoc"].ravel(), "unit": "m"}
     lens = {"focal": FOCAL, "principal": PRINCIPAL, "pixel_origin": "edge", "size": SIZE}
     camera = make_camera(info_file, **place, **lens, mirrored=True, world_up=SPEC.world_up)
     stored = (SIZE[0] - 0.5, -0.5) + info["joints2D"].transpose(2, 1, 0) * (-1, 1)
     pose = info["pose"].T.reshape(n, 24, 3)
-    zrot, root = euler_matrix("z", info["zrot"][:, 0]), rotvec_matrix(pose[:, 0])
-    pose[:, 0] = matrix_rotvec(euler_matrix("x", 90, degrees=True) @ zrot @ root)
-    most, px = options.max_bone_mm / 1000, options.max_projection_px
-    turns = global_rotations(pose, SMPL_PARENTS)[known]
-    bones = check_bones(info_file, coords[known], turns, "smpl", max_stretch=most, max_off=most)
-    off = check_projection(info_file, camera, 1000 * coords[known], stored[known], px)
-    checks = {"projection_px": off, "bone_mm": 1000 * max(bones)}
-    world = np.where(known[:, None, None], 1000 * coords, np.nan)[:, PELVIS_LAST]
-    body = GENDERS[gender], info, pose, models_root
+    zrot, pelvis = euler_matrix("z", info["zrot"][:, 0]), rotvec_matrix(pose[:, 0])
+    pose[:, 0] = matrix_rotvec(euler_matrix("x", 90, degrees=True) @ zrot @ pelvis)
+    turns, mm = global_rotations(pose, SMPL_PARENTS)[known], options.max_bone_mm
+    bones = check_bones(info_file, joints[known], turns, "smpl", max_stretch=mm, max_off=mm)
+    px = options.max_projection_px
+    off = check_projection(info_file, camera, joints[known], stored[known], px)
+    pixels, labels = project(camera, joints), read_labels(masks_file, n)
+    part = check_parts(masks_file, pixels, labels, SMPL_PART_ENDS, options.max_off_part)
+    checks = {"projection_px": off, "bone_mm": max(bones), "joints_off_part": part}
     note = models.parameters_note("smpl", GENDERS[gender], models_root=models_root)
-    pixels = project(camera, np.where(known[:, None, None], 1000 * coords, np.nan))
-    labels, most = read_labels(masks_file, n), options.max_off_part
-    checks["joints_off_part"] = check_parts(masks_file, pixels, labels, SMPL_PART_ENDS, most)
     masks = [rlemasklib.encode((picture > 0).astype(np.uint8)) for picture in labels]
     person = Track(
         np.arange(n),
-        world_coords=world.astype(np.float32),
+        world_coords=joints[:, PELVIS_LAST].astype(np.float32),
         bbox=Rows(masks, box_of_mask),
         mask=masks.__getitem__,
-        parameters=None if note else body_of(info_file, *body),
+        parameters=None if note else body_of(info_file, GENDERS[gender], info, pose, models_root),
         unusable=lambda k: None if rlemasklib.area(masks[k]) else "empty mask",
         note=note,
     )
