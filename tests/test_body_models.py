@@ -93,6 +93,9 @@ def test_what_is_missing_or_wrong_is_said(models, tmp_path):
     for key, value in (("scale", np.ones(3)), ("expression", np.zeros((3, 10)))):
         with pytest.raises(WorkError, match="smplx parameters of 5 poses do not fit together"):
             body_models.body_joints("smplx", "male", five | {key: value}, models_root=models)
+    smiling = {"pose": np.zeros((1, 72)), "expression": np.zeros(10)}
+    with pytest.raises(WorkError, match="expression given, but smpl bodies have none"):
+        body_models.body_joints("smpl", "male", smiling, models_root=models)
 
 
 @pytest.mark.parametrize(("gender", "n_betas"), [("neutral", 10), ("male", 16), ("male", 10)])

@@ -87,6 +87,7 @@ def relabel(root, change):
         (lambda parts: [parts[0], *parts[:-1]], "move like the joints 1 frame(s) before"),
         (lambda parts: [part[:, ::-1] for part in parts], "of the person's size (median) from"),
         (lambda parts: [part * 2 for part in parts], "found body part 44; expected 0 to 24"),
+        (lambda parts: [*parts, parts[-1]], "found segm_15; expected 14 frames, as in"),
     ],
 )
 def test_body_parts_of_another_frame_or_person_are_refused(root, change, message):

@@ -20,7 +20,10 @@ from posepile.files import names_in
 from posepile.paths import named_folder
 
 _GENDERS = {"f": "female", "m": "male", "n": "neutral"}
-_LABELS = {"smpl": "SMPL", "smplh": "SMPL-H", "smplh16": "SMPL-H", "smplx": "SMPL-X"}
+_LABELS = {
+    **{"smpl": "SMPL", "smplh": "SMPL-H", "smplh16": "SMPL-H", "smplx": "SMPL-X"},
+    **{"smplxlh": "SMPL-X (locked head)", "smplxmoyo": "SMPL-X (MOYO)"},
+}
 
 
 def body_joints(
@@ -95,11 +98,13 @@ def body_forward(
         )
     expression = () if params.get("expression") is None else params["expression"]
     expression = np.atleast_2d(np.asarray(expression, np.float32))
+    if expression.size and not kind.startswith("smplx"):
+        raise WorkError(f"expression given, but {kind} bodies have none; leave it out")
     trans = np.atleast_2d(np.asarray(params.get("trans", np.zeros(3)), np.float32))
     kid = np.ravel(np.asarray(params.get("kid_factor", 0.0), np.float32))
     scale = np.ravel(np.asarray(params.get("scale", 1.0), np.float32))
     try:
-        if expression.size and kind.startswith("smplx"):
+        if expression.size:
             shape = _with_expression(shape, expression, model)
         shape = np.broadcast_to(shape, (n, shape.shape[1]))
         trans = np.broadcast_to(trans, (n, 3))
@@ -277,7 +282,7 @@ def parameters_note(
     """
     if find_body_model(kind, gender, n_betas=n_betas, models_root=models_root):
         return ""
-    return f"no body parameters, since the {_LABELS.get(kind, kind)} file was not found"
+    return f"no body parameters, since the {_LABELS[kind]} file was not found"
 
 
 def model_files(kind: str, genders: Iterable[str], root: Path) -> list[Path]:

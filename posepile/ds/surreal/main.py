@@ -183,5 +183,8 @@ def body_of(where: Path, gender: str, info: dict, pose: np.ndarray, models_root:
 def read_labels(path: Path, n_frames: int) -> np.ndarray:
     """Returns body parts, uint8 ``[n, 240, 320]``: 0 or 1 + the joint; turned left for right."""
     shape = Array(SIZE[1], SIZE[0], dtype=np.uint8)
-    parts = read_mat(path, {f"segm_{i + 1}": shape for i in range(n_frames)})
-    return np.stack(list(parts.values()))[..., ::-1]
+    names = [f"segm_{i + 1}" for i in range(n_frames)]
+    parts = read_mat(path, {**dict.fromkeys(names, shape), "*": None})
+    if more := [name for name in parts if name.startswith("segm_") and name not in names]:
+        raise CorruptInput(path, f"found {more[0]}; expected {n_frames} frames, as in _info.mat")
+    return np.stack([parts[name] for name in names])[..., ::-1]
