@@ -165,9 +165,13 @@ def leaving_nothing_empty(folders: Iterable[Path]) -> Iterator[None]:
         yield
     except BaseException:
         for folder in {f for f in new if f is not None}:
-            files = [p for p in folder.rglob("*") if not p.is_dir()]
+            below = sorted(folder.rglob("*"), reverse=True)  # what is in a folder before it
+            files = [p for p in below if not p.is_dir()]
             if all(map(_is_nothing, files)) and not any(map(_is_held, files)):
-                _remove_nothing(folder, files)
+                # What another process puts there meanwhile stays.
+                with contextlib.suppress(OSError):
+                    for path in [*below, folder]:
+                        (path.unlink if path in files else path.rmdir)()
         raise
 
 
@@ -184,16 +188,6 @@ def presence() -> Callable[[Path], bool]:
     """Returns a function that says whether a file is there and lists each folder only once."""
     names = functools.cache(names_in)
     return lambda path: path.name in names(path.parent)
-
-
-def _remove_nothing(folder: Path, files: Iterable[Path]) -> None:
-    """Removes files and then folders; what another process puts there meanwhile stays."""
-    below = [p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()]
-    with contextlib.suppress(OSError):
-        for file in files:
-            file.unlink(missing_ok=True)
-        for place in sorted([folder, *below], reverse=True):
-            place.rmdir()
 
 
 def _is_nothing(file: Path) -> bool:

@@ -136,7 +136,7 @@ def test_files_at_two_of_their_places_are_refused(tmp_path):
     (tmp_path / "SMPL").mkdir()
     for name in ("train_0_withjv.pkl", "train_0_SMPL_withjv.pkl"):
         (tmp_path / "SMPL" / name).touch()
-    with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: SMPL of a part: found"):
+    with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: a frame of a part: found"):
         list(agora.list_units(tmp_path, agora.Options()))
 
     (tmp_path / "ASPset-510").mkdir()

@@ -54,6 +54,7 @@ def test_files_keep_their_names_through_the_list_of_units(tmp_path):
     """The list is JSON with sorted keys; names must not be mixed up on the way."""
     root = tmp_path / "set"
     root.mkdir()
+    (root / "l.mp4").touch()
     views = {"l": {"video": root / "l.mp4"}, "r": {"video": root / "r.mp4"}}
     shared = {"joints": root / "j.npy", "masks": [root / "0.png", root / "1.png"], "extra": []}
     made = list(view_units("s1", "val", views, shared, subject=3))
