@@ -10,6 +10,8 @@ import archive_kit as kit
 import deltacamera
 import numpy as np
 import pytest
+import rlemasklib
+from pycocotools import mask as coco_mask
 
 from posepile import datasets2d, datasets3d
 from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, compute_mean_bones
@@ -18,6 +20,7 @@ from posepile.export.upstream import export_upstream
 from posepile.merging.merge import merge_datasets
 from posepile.store import restricted_pickle
 from posepile.store.example_list import ExampleList
+from posepile.store.read_only import read_only
 from posepile.torch import CropDataset, ShardShuffleSampler
 
 KINDS = ("table", "entries", "2d", "merged")
@@ -213,6 +216,23 @@ def test_a_camera_says_what_to_do(kind):
     assert ex.camera.zoomed(2) != ex.camera and hash(ex.camera) == hash(ex.camera.copy())
     assert pickle.dumps(ex.camera) == pickle.dumps(ex.load().camera)
     assert values_of(ex) == before
+
+
+def test_the_lens_of_a_camera_is_read_only_also_where_the_camera_is_a_copy():
+    lens = deltacamera.BrownConradyEx(np.float32([0.1, 0.01, 0, 0, 0]))
+    camera = deltacamera.Camera(intrinsic_matrix=np.eye(3), distortion_model=lens)
+    camera = read_only(copy.deepcopy(camera))  # in numpy, a copy can be changed
+    with pytest.raises(ValueError, match="read-only"):
+        camera.distortion_model.coeffs[0] = 9
+    assert camera == camera.copy()
+
+
+def test_masks_for_functions_that_take_plain_dicts_only():
+    mask = read_only(dict(rlemasklib.encode(np.eye(5, dtype=np.uint8))))
+    with pytest.raises(TypeError):
+        rlemasklib.RLEMask.from_dict(mask)
+    assert rlemasklib.RLEMask.from_dict(dict(mask)).area() == 5
+    assert coco_mask.iou([dict(mask)], [dict(mask)], [0]) == 1
 
 
 def test_the_skeleton_of_a_dataset_is_its_own(dataset):

@@ -12,6 +12,7 @@ from wheel_kit import build_wheel, install, outside
 import posepile.ds
 from posepile.cli import main as command
 from posepile.errors import UsageError
+from posepile.run.code import recipe_code
 from posepile.templates import PLACEHOLDER, SHAPES, new_dataset
 
 
@@ -115,6 +116,26 @@ def test_a_mistake_in_a_recipe_is_one_line_with_its_place(tmp_path, monkeypatch,
     monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path))
     with pytest.raises(UsageError, match=rf"main\.py, line {n + 1}: {reason}") as e:
         posepile.ds.load_recipe(folder.name)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def x((", r"late\.py, line 1: SyntaxError: "),
+        ("x = 1\0", r"late\.py.*(SyntaxError|ValueError): "),
+        ("x = " + "+".join("1" * 20000), r"late\.py: RecursionError: .* nested too deep"),
+    ],
+    ids=["syntax", "null", "deep"],
+)
+def test_so_is_one_in_a_module_that_is_imported_late(tmp_path, monkeypatch, text, reason):
+    folder = new_dataset(f"late_{len(text)}", "coco", tmp_path)
+    with (folder / "main.py").open("a") as f:
+        f.write("\n\ndef never():\n    from . import late\n")
+    (folder / "late.py").write_text(text)
+    monkeypatch.setenv("POSEPILE_DATASETS", str(tmp_path))
+    with pytest.raises(UsageError, match=reason) as e:
+        recipe_code(posepile.ds.load_recipe(folder.name))
     assert "\n" not in str(e.value)
 
 

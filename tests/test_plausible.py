@@ -237,6 +237,22 @@ def test_boxes(box, reason):
     assert found.get(0, (None,))[0] == reason
 
 
+@pytest.mark.parametrize(
+    ("dx", "box", "reason"),
+    [
+        (-520, (-0.5, 395, 9, 30), views.LEAVING),
+        (-520, (7, 395, 9, 30), views.NOT_IN_PICTURE),
+        (-900, (-0.5, 395, 9, 30), views.NOT_IN_PICTURE),
+        (-512, (-0.5, 438, 5, 24), None),  # some joints are in the picture
+    ],
+)
+def test_who_leaves_the_picture_makes_nobody_else_doubtful(dx, box, reason):
+    points = PLACED + np.array([dx, 0])
+    found, _ = check_views([(points, np.array(box))], (1920, 1080), LIMBS, CheckParams())
+    assert found.get(0, (None,))[0] == reason
+    assert reason != views.LEAVING or not reason.startswith(plausible.IMPLAUSIBLE)
+
+
 def test_people_of_a_frame_are_told_apart():
     box = np.array([480, 180, 60, 360], np.float32)
     away, missing = PLACED + np.array([900, 0]), np.full((17, 2), np.nan)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from posepile.checking.sample import data_root
-from posepile.datasets3d import get_dataset
+from posepile.datasets3d import Pose3DExample, get_dataset
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import project
-from posepile.report.drawing import example_points
+from posepile.joint_info import JointInfo
+from posepile.report.drawing import draw_example, example_points
 from posepile.store.cameras import camera_to_row, project_row
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
@@ -63,6 +64,16 @@ def test_points_of_examples_are_those_of_their_cameras(miniature, name):
         for example in examples:
             expected = example_points(example.load(load_image=False))
             np.testing.assert_allclose(example_points(example), expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "box", [[np.nan] * 4, [0, 0, np.inf, 1], [-1e12, 0, 1e20, 1], [0, 0, -5, -5]]
+)
+def test_a_box_that_is_none_is_no_hindrance(box):
+    example = Pose3DExample("a.jpg", None, box, None)
+    example.image = np.zeros((40, 30, 3), np.uint8)
+    example.valid_poly = np.float32([[0, 0], [np.nan, 3], [5, 5]])
+    assert draw_example(example, JointInfo("a"), 320).shape == (320, 240, 3)
 
 
 def test_a_camera_with_a_lens_is_asked_itself():

@@ -44,6 +44,16 @@ def test_nothing_is_said_of_straight_legs_and_of_few_poses():
     refuse_wrong_sides("a.mkv", np.zeros((5, 3, 3)), JointInfo("a,b,c"), PARAMS)
 
 
+def test_crossed_legs_have_no_front():
+    coords = np.full((5, len(SMPL.names), 3), np.nan)
+    for side, x in (("l", 1), ("r", -1)):  # lotus: shins across, each ankle on the other thigh
+        leg = {"hip": (90, -60, 0), "kne": (370, -110, 300), "ank": (-10, -30, 250)}
+        for name, place in leg.items():
+            coords[:, INDEX[side + name]] = np.array(place) * (x, 1, 1)
+    assert not front(coords, INDEX).any()
+    refuse_wrong_sides("a.mkv", coords, SMPL, PARAMS)
+
+
 def test_some_poses_may_be_measured_badly():
     coords = pose(TURNS["crouching"], 10)
     coords[:8] *= np.array([-1, 1, 1])

@@ -64,11 +64,12 @@ def draw_example(example, joint_info, tile: int = TILE) -> np.ndarray:
         canvas = np.ascontiguousarray(canvas)
         cv2.drawContours(canvas, outlines, -1, MASK, 1)
     polygon = getattr(example, "valid_poly", None)
-    if polygon is not None and len(polygon):
+    if polygon is not None and len(polygon) and np.isfinite(polygon).all():
         cv2.polylines(canvas, [np.round(at(polygon)).astype(np.int32)], True, VALID, 1)
-    if example.bbox is not None and np.size(example.bbox) == 4:
+    if np.size(example.bbox) == 4 and np.isfinite(np.asarray(example.bbox, np.float64)).all():
         x, y, w, h = np.asarray(example.bbox, np.float64)
-        corners = np.round(at([[x, y], [x + w, y + h]])).astype(int)
+        # OpenCV refuses corners that are far away.
+        corners = np.clip(at([[x, y], [x + w, y + h]]), -tile, 2 * tile).round().astype(int)
         cv2.rectangle(canvas, corners[0].tolist(), corners[1].tolist(), BOX, 1, cv2.LINE_AA)
     points = example_points(example)
     if points is not None:

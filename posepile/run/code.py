@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import posepile
+from posepile.errors import UsageError
 
 # Rooms of the house that a recipe's results do not depend on, or that have versions of their own:
 # the stages and what is above them; what brings files to the disk (their content counts itself);
@@ -78,7 +79,7 @@ def module_digests(start: str, follows: Callable[[str], bool]) -> dict[str, str]
         path = _existing(Path(posepile.__file__).parent.joinpath(*pieces[1:]))
         if path is None or not follows(name):
             continue
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = _parse(path)
         found[name] = _digest(tree)
         waiting += _imported(_WithoutTypes().visit(tree), name, path.name == "__init__.py")
     return dict(sorted(found.items()))
@@ -100,9 +101,20 @@ def _shown(path: Path, main: Path) -> str:
 @functools.lru_cache(maxsize=1024)
 def _read_module(path: Path, name: str, mtime_ns: int, size: int) -> tuple[str, tuple[str, ...]]:
     """Digest of a file and the dotted names it may import; time and size belong to the cache."""
-    tree = ast.parse(path.read_bytes(), str(path))
+    tree = _parse(path)
     names = sorted(set(_imported(tree, name, path.name == "__init__.py")))
     return _digest(tree), tuple(names)
+
+
+def _parse(path: Path) -> ast.AST:
+    """The syntax tree of a file, which nothing may have imported yet; the folder is anybody's."""
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as e:
+        place = f"{path}, line {e.lineno}" if getattr(e, "lineno", None) else path
+        raise UsageError(f"{place}: {type(e).__name__}: {getattr(e, 'msg', e)}") from None
+    except (RecursionError, MemoryError) as e:
+        raise UsageError(f"{path}: {type(e).__name__}: an expression is nested too deep") from None
 
 
 def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:

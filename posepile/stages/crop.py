@@ -254,7 +254,9 @@ def plausible_boxes(
     for i, (reason, text) in sorted(faults.items()):
         task.counts.dropped[reason] += 1
         doubts.dropped[reason] += 1
-        doubts.first = doubts.first or (source_name(sequence, index), describe(group[i], text))
+        if reason.startswith(plausible.IMPLAUSIBLE):
+            found = source_name(sequence, index), describe(group[i], text)
+            doubts.first = doubts.first or found
     return [None if i in faults else box for i, box in enumerate(boxes)]
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Less says nothing, millimetres: legs are never quite straight, and joints are not where bones
 # meet. A toe is some 130 mm in front of its ankle, a bent knee as much; a nose is 100.
 CLEAR_MM = 50.0
+# A shin that runs along the hips, cosine, says nothing: where legs are crossed, as in the lotus
+# position, the knee may be behind the line from hip to ankle.
+CROSSED = 0.7
 
 
 def refuse_wrong_sides(
@@ -81,6 +84,7 @@ def front(coords: np.ndarray, index: Mapping[str, int]) -> np.ndarray:
         ahead = np.cross(_unit(left), along)
         # A leg stretched out to the side has no front that the hips could tell.
         ahead[np.linalg.norm(ahead, axis=-1) < 0.5] = np.nan
+        ahead[np.abs(_dot(_unit(left), _unit(knee - ankle))) > CROSSED] = np.nan
         total += _clear(_dot(knee - ankle, ahead)) + _clear(_dot(toe - ankle, ahead))
     ears = (at("lear") + at("rear")) / 2
     ahead = _unit(np.cross(at("lear") - at("rear"), ears - at("neck")))

@@ -106,7 +106,7 @@ def read_only(value: Any) -> Any:
     """Returns a value that refuses to be changed, with all it holds; arrays are not copied.
 
     Of other objects (cameras, sparse coordinates) the attributes cannot be set and arrays among
-    them are read-only; what else an attribute holds stays as it is.
+    them are read-only, and so are those of what they hold, such as a camera's lens.
 
     >>> read_only(np.zeros(2)).flags.writeable
     False
@@ -130,8 +130,9 @@ def read_only(value: Any) -> Any:
     if attributes is None or issubclass(kind, _ReadOnlyAttributes):
         return value
     for attribute in attributes.values():
-        if isinstance(attribute, np.ndarray):
-            attribute.setflags(write=False)
+        for array in (attribute, *getattr(attribute, "__dict__", {}).values()):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
     return _with_attributes(read_only_class(kind), value)
 
 
