@@ -1,11 +1,12 @@
 """Cameras that cannot be those of the pictures are refused, those that datasets have pass."""
 
+import deltacamera
 import numpy as np
 import pytest
 
 from posepile.errors import CorruptInput
 from posepile.geometry.cameras import make_camera
-from posepile.stages.calibration import check_lens
+from posepile.stages.calibration import check_camera, check_lens
 from posepile.stages.plausible import CheckParams
 
 HD, BROWN, FISHEYE = (1920, 1080), "brown_conrady", "kannala_brandt"
@@ -91,3 +92,10 @@ def test_a_lens_that_sees_nothing_is_refused():
 def test_limits_of_the_field_of_view_are_in_order():
     with pytest.raises(ValueError, match="smallest 90 is above largest 20"):
         CheckParams(fields_of_view=(90, 20))
+
+
+def test_skew_as_no_sensor_has_is_refused():
+    leaning = deltacamera.Camera(intrinsic_matrix=[[1000, -200, 960], [0, 1000, 540], [0, 0, 1]])
+    with pytest.raises(CorruptInput, match="found skew -200 beside a focal length of 1000"):
+        check_camera(leaning, "a.mkv")
+    check_camera(leaning.copy(intrinsic_matrix=[[1000, 2, 960], [0, 1000, 540], [0, 0, 1]]), "a")

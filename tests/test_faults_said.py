@@ -1,20 +1,17 @@
 """What could not be used is said once, by kind, and counts nowhere else."""
 
+import dataclasses
 import json
 import sys
 
-import numpy as np
 import pytest
-from fake_dataset import BROKEN, a_run, fake, make_raw, process_and_pack  # noqa: F401
+from fake_dataset import BROKEN, a_run, fake, load_unit, make_raw, process_and_pack  # noqa: F401
 from tqdm import tqdm
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.recipe import Track
 from posepile.run import commands, faults
 from posepile.run.executor import Limits, run_tasks
-from posepile.stages import crop, examples
-from posepile.stages.counts import Counts
-from posepile.stages.select import Selected
+from posepile.stages import crop
 
 
 @pytest.fixture
@@ -142,15 +139,22 @@ def test_an_unreadable_picture_is_counted_as_left_out(fake):  # noqa: F811
     assert manifest["splits"]["train"]["dropped"] == {"in a quarantined picture": 1}
 
 
-@pytest.mark.parametrize("note", ["no shape", ["", "no shape"]])
-def test_what_is_noted_of_people_goes_with_their_picture(note):
-    track = Track(np.arange(2), image_coords=np.zeros((2, 1, 2)), note=note)
-    counts = Counts()
-    group = [Selected(1, track, 1)]
-    counts.notes.update(examples.notes_of(group[0]))
-    assert counts.notes == {"no shape": 1}
-    examples.set_aside(counts, CorruptInput("1.jpg", "cut off"), 1, group)
-    assert not counts.notes and counts.dropped == {"in a quarantined picture": 1}
+@pytest.mark.parametrize("note", ["no shape", ["", "no shape", "no shape", "no shape"]])
+def test_what_is_noted_of_people_is_counted_for_examples_alone(fake, monkeypatch, note):  # noqa: F811
+    def noting(root, unit, options):
+        (sequence,) = load_unit(root, unit, options)
+        track = dataclasses.replace(
+            sequence.tracks[0], note=note, unusable=lambda k: "asleep" if k == 2 else None
+        )
+        return [dataclasses.replace(sequence, tracks=[track])]
+
+    monkeypatch.setattr(sys.modules["posepile.ds.fake.main"], "load_unit", noting)
+    file = fake / "fake" / "seq1" / "3.jpg"
+    file.write_bytes(file.read_bytes()[:700])
+    manifest, _ = process_and_pack(fake, "run.max_quarantined=0.5")
+    train = manifest["splits"]["train"]
+    assert train["dropped"] == {"in a quarantined picture": 1, "asleep": 2}
+    assert train["notes"] == {"no shape": train["examples"] - 2 * isinstance(note, list)}
 
 
 def test_a_unit_that_fails_late_has_counted_nothing(fake, monkeypatch):  # noqa: F811

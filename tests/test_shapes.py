@@ -251,23 +251,18 @@ def test_people_become_tracks_by_their_index():
     assert isinstance(sequence.frames, Stills) and sequence.frames.sizes == (SIZE,) * 3
 
 
-def test_a_note_is_counted_for_the_people_whom_it_is_about():
-    from posepile.stages.counts import Counts
-    from posepile.stages.examples import selected_examples
-    from posepile.stages.select import SelectParams
-
-    def counted(*notes):
+def test_a_note_is_of_the_people_whom_it_is_about():
+    def noted(*notes):
         pictures = [
             Picture(Path(f"{i}.jpg"), SIZE, [Person(0, world_coords=np.ones((3, 3)), note=note)])
             for i, note in enumerate(notes)
         ]
         (unit,) = picture_units("val", "val", [picture.path for picture in pictures], {})
-        counts, chosen = Counts(), SelectParams(method="none")
-        selected_examples(picture_sequence(unit, pictures), chosen, [], counts)
-        return counts.notes
+        (track,) = picture_sequence(unit, pictures).tracks
+        return track.note
 
-    assert counted("", "") == {} and counted("no body", "no body") == {"no body": 2}
-    assert counted("no body", "", "no fit") == {"no body": 1, "no fit": 1}
+    assert noted("", "") == "" and noted("no body", "no body") == "no body"
+    assert noted("no body", "", "no fit") == ["no body", "", "no fit"]
 
 
 def test_pictures_that_no_annotation_names_are_counted_or_refused(tmp_path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from posepile.stages.plausible import CheckParams
 
 GRID = 13  # a lens is tested at GRID x GRID places of the picture
+MAX_SKEW = 0.1  # of the focal length: pixels that lean by 6 degrees; sensors have none
 # How near to its pixel a ray must be projected back, and for which share of the pixels: with real
 # lenses all come back within a thousandth of a pixel.
 RETURN_PX, MIN_RETURNED = 1.0, 0.9
@@ -41,6 +42,12 @@ def check_camera(camera: deltacamera.Camera | None, where: str) -> None:
             where,
             f"camera: found intrinsics {intrinsics.round(3).tolist()}; expected finite numbers "
             "and focal lengths above 0",
+        )
+    if abs(intrinsics[0, 1]) > MAX_SKEW * focal[0]:
+        raise CorruptInput(
+            where,
+            f"camera: found skew {intrinsics[0, 1]:.4g} beside a focal length of {focal[0]:.4g}; "
+            f"expected at most {MAX_SKEW:.0%} of it",
         )
 
 

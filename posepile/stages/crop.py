@@ -278,6 +278,9 @@ def make_record(
 ) -> Record:
     """The annotations of one crop."""
     track, k = selected.track, selected.k
+    note = track.note if isinstance(track.note, str) else track.note[k]
+    if note:
+        task.counts.notes[note] += 1
     if mask is not None:
         mask = cropping.warp_mask(mask, camera, plan)
         task.counts.notes["mask from the raw data"] += 1

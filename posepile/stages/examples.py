@@ -186,7 +186,6 @@ def selected_examples(
                 continue
             if reason is None:
                 selected.append(Selected(int(track.frames[k]), track, k))
-                counts.notes.update(notes_of(selected[-1]))
             else:
                 counts.dropped[reason] += 1
     selected.sort(key=lambda s: (s.frame, s.track.person))
@@ -197,14 +196,6 @@ def set_aside(counts: Counts, error: CorruptInput, frame: int, group: list[Selec
     """Quarantines a picture: of who was selected in it, it counts that they are left out."""
     counts.quarantine(error, frame)
     counts.dropped[SET_ASIDE] += len(group)
-    counts.notes -= Counter(note for choice in group for note in notes_of(choice))
-
-
-def notes_of(choice: Selected) -> list[str]:
-    """Returns what the recipe says of a person in a frame."""
-    note = choice.track.note
-    note = note if isinstance(note, str) else note[choice.k]
-    return [note] if note else []
 
 
 def by_frame(selected: list[Selected]) -> Iterator[tuple[int, list[Selected]]]:
