@@ -98,6 +98,12 @@ def test_ambiguous_names_are_refused(two):
         merge_datasets({"one": two["one"], "other": other}, {"other": "one"})
 
 
-def test_datasets_without_names_are_refused(two):
+@pytest.mark.parametrize("nothing_named", [list, lambda values: {}])
+def test_datasets_without_names_are_refused(two, nothing_named):
     with pytest.raises(UsageError, match="expected datasets by name"):
-        merge_datasets(list(two.values()))
+        merge_datasets(nothing_named(two.values()))
+
+
+def test_a_skeleton_of_no_dataset_is_refused(two):
+    with pytest.raises(UsageError, match="skeletons names 'onne'; expected one of one, two"):
+        merge_datasets(two, {"onne": "same", "two": "same"})

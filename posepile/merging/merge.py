@@ -41,16 +41,21 @@ def merge_datasets(
         :class:`posepile.datasets3d.SparseCoords`. Bone lengths are those of each skeleton.
 
     Raises:
-        UsageError: A 2D dataset, names that would be ambiguous, or different joints under one
-            skeleton name.
+        UsageError: No dataset, a 2D dataset, a skeleton of a dataset that is not among them, names
+            that would be ambiguous, or different joints under one skeleton name.
     """
-    if not isinstance(datasets, Mapping):
+    if not isinstance(datasets, Mapping) or not datasets:
         raise UsageError(
             "merge_datasets: expected datasets by name: {'aspset': get_dataset(…), …}"
         )
     for name, dataset in datasets.items():
         if dataset.kind == "2d":
             _refuse(name)
+    unknown = next((name for name in skeletons or {} if name not in datasets), None)
+    if unknown is not None:
+        raise UsageError(
+            f"merge_datasets: skeletons names {unknown!r}; expected one of {', '.join(datasets)}"
+        )
     skeletons = {name: (skeletons or {}).get(name, name) for name in datasets}
     members: dict[str, list[str]] = {}
     for name, skeleton in skeletons.items():
