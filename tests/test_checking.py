@@ -306,12 +306,15 @@ def test_a_folder_with_nothing_in_it_fails_in_plain_words(tmp_path):
     folder = tmp_path / "mine" / "empty"
     folder.mkdir(parents=True)
     (folder / "main.py").write_text("SPEC = oops\n")
-    (folder / "main.sh").write_text("echo this way >&2\nexit 3\n")
+    (folder / "main.sh").write_text(
+        "echo '  quarantined: 2 x cut off: a, b'\necho this way >&2\nexit 3\n"
+    )
     done = posepile_check("empty", POSEPILE_DATASETS=str(tmp_path / "mine"))
     assert done.returncode == 1, done.stderr
     assert "lacks miniature.py" in done.stdout
     assert "NameError: name 'oops' is not defined" in done.stdout
-    assert "main.sh --miniature: exit 3: this way" in done.stdout
+    assert "exit 3: this way; quarantined: 2 x cut off: a, b" in done.stdout
+    assert "--keep DIR leaves it" in done.stdout
     assert done.stdout.splitlines()[-1] == "empty: FAILED: folder, spec, run"
     assert "Traceback" not in done.stdout + done.stderr
 

@@ -99,8 +99,11 @@ def run_main(name: str, root: Path) -> str:
     done = run_script(name, root, "--miniature")
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing"]
+        # The error names a list of all that is quarantined, which may be gone by then.
+        why = [line.strip() for line in done.stdout.splitlines() if "  quarantined: " in line]
+        text = "; ".join([said[-1], *why[:1]])
         script = dataset_dir(name) / "main.sh"
-        raise WorkError(f"{script} --miniature: exit {done.returncode}: {said[-1]}")
+        raise WorkError(f"{script} --miniature: exit {done.returncode}: {text}")
     return done.stdout
 
 
@@ -171,6 +174,8 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
         asked = sum(answer.asked for answer in answers.values())
         if wrong:
             failed.append(name)
+            if keep is None:
+                print(f"{name}: the data is gone; --keep DIR leaves it in DIR to look at")
             print(f"{name}: FAILED: {', '.join(wrong)}")
         else:
             print(f"{name}: ok, {asked} of {len(answers)} questions asked")
