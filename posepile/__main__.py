@@ -1,5 +1,23 @@
-"""``python -m posepile`` is the same as the ``posepile`` command."""
+"""The ``posepile`` command, also as ``python -m posepile``."""
 
-from posepile.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from posepile.shortage import shortage_behind
+
+
+def main() -> None:
+    """Entry point; what is lacking already for the imports is said in one line, exit 1."""
+    try:
+        from posepile.cli import main as command
+    except (MemoryError, ImportError, OSError, RuntimeError) as e:
+        lack = shortage_behind(e)
+        if lack is None:
+            raise
+        sys.exit(f"posepile: {lack}")
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.errors import UsageError, WorkError
+from posepile.errors import Shortage, UsageError, WorkError, refuse_shortage
+from posepile.shortage import DISK, FULL
 
 # ---------------------------------------------------------------- writing
 
@@ -78,10 +79,15 @@ def stable_hash(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Returns a bookkeeping file's content; None if it is absent or unreadable."""
+    """Returns a bookkeeping file's content; None if it is absent or unreadable.
+
+    Raises:
+        Shortage: It may well be there, but the machine lacks what reading it needs.
+    """
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError) as e:
+        refuse_shortage(path, e)
         return None
 
 
@@ -239,20 +245,34 @@ def fingerprint(path: Path, *, whole: bool = False) -> str:
 # ---------------------------------------------------------------- disk errors
 
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 def is_disk_error(error: BaseException) -> bool:
     """Returns whether the place to write to, rather than the input, is at fault."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    return isinstance(error, OSError) and error.errno in full
+    return isinstance(error, OSError) and error.errno in (*DISK, *_FORBIDDEN)
 
 
-def disk_error(error: OSError, path: Path) -> WorkError:
-    """Returns one line about an operating-system error while writing."""
+def disk_error(error: OSError, path: Path, doing: str = "writing") -> Shortage:
+    """Returns one line about an operating-system error while writing.
+
+    Args:
+        error: What the system says.
+        path: What is written.
+        doing: What failed.
+    """
     free = ""
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
-    return WorkError(
-        f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
-        "make room and run again, finished work is not repeated"
+    todo = "see to the disk or its mount"
+    if error.errno in FULL:
+        todo = "make room"
+    elif error.errno in _FORBIDDEN:
+        todo = "make it writable"
+    return Shortage(
+        f"{path}: {doing} failed: {error.strerror or error}{free}; nothing half-written "
+        "is taken for whole: "
+        f"{todo} and run again, finished work is not repeated"
     )
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from posepile.ds.coco import main, miniature
 from posepile.ds.coco.main import Options
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, Shortage
 from posepile.formats import derived
 from posepile.imaging.frames import open_frames
 from posepile.shapes import coco, coco_masks
@@ -394,7 +394,7 @@ def test_a_full_disk_while_cutting_is_one_line(root, tmp_path, monkeypatch):
 
     copy = edited(root, tmp_path, lambda data: None)
     monkeypatch.setattr(derived.os, "rename", full)
-    with pytest.raises(WorkError, match=r"coco_work.*No space left on device.*half-written"):
+    with pytest.raises(Shortage, match=r"coco_work.*No space left on device.*half-written"):
         main.calibrate(copy, Options())
     left = [p.name for p in (tmp_path / "coco_work" / "annotations").iterdir()]
     assert left == [".lock"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import CorruptInput, Shortage, UsageError, WorkError
 from posepile.recipe import Unit, looked_at
 from posepile.run import listing
 from posepile.run.listing import check_only, open_units
@@ -278,9 +278,7 @@ def test_what_a_recipe_raises_is_one_line_and_its_trace_a_file(raw):
     assert str(trace) in said and "in query" in trace.read_text()
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left"), KeyError("x"), ValueError("a\nb")]
-)
+@pytest.mark.parametrize("error", [OSError(2, "No such file"), KeyError("x"), ValueError("a\nb")])
 def test_faults_of_a_recipe_are_not_taken_for_those_of_the_disk(raw, error):
     def list_units(root, options):
         raise error
@@ -315,7 +313,7 @@ def test_a_disk_that_is_full_is_said(raw):
     env = os.environ | {"PYTHONPATH": str(Path(listing.__file__).parents[2])}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("posepile.errors.WorkError") and "writing failed" in last
+    assert last.startswith("posepile.errors.Shortage") and "writing failed" in last
     assert [f.name for f in (raw.parent / "work").iterdir()] == [".lock-list"]
 
 
@@ -338,7 +336,7 @@ def test_only_the_disk_is_called_full(raw, monkeypatch, text, is_disk, code):
         raise error
 
     monkeypatch.setattr(listing, "_check_ids", fail)
-    with pytest.raises(WorkError if is_disk else sqlite3.OperationalError, match=text):
+    with pytest.raises(Shortage if is_disk else sqlite3.OperationalError, match=text):
         open_units(raw.parent / "u.sqlite", "k", raw, Recipe().list_units, None, name="fake")
 
 

@@ -34,12 +34,12 @@ from posepile.acquire.plan import (
 )
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
-from posepile.acquire.space import is_full, require_space
+from posepile.acquire.space import require_space
 from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch
 from posepile.acquire.workers import Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
-from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
-from posepile.files import locked
+from posepile.errors import CorruptInput, PosePileError, Shortage, UsageError, WorkError
+from posepile.files import disk_error, is_disk_error, locked
 
 AT_ONCE = 4
 PER_HOST = 2
@@ -236,6 +236,8 @@ def _do(job: _Job, work: _Work, function: Callable[[_Job, _Work], None]) -> Task
     """Does one thing; returns the extraction that follows it, if any does."""
     try:
         function(job, work)
+    except Shortage:  # the others would not fare better
+        raise
     except PosePileError as e:
         work.left = str(e)
         return None
@@ -341,7 +343,9 @@ def _fetch_source(job: _Job, work: _Work) -> None:
             refused |= e.refused
             job.log(f"{source.name}: {failures[-1]}")
         except OSError as e:
-            raise _disk_error(e, transfer.target) from None
+            if is_disk_error(e):
+                raise disk_error(e, transfer.target) from None
+            raise WorkError(f"{e.filename or transfer.target}: {e.strerror or e}") from None
         else:
             if source.login:
                 job.accepted.add(source.login.account)
@@ -390,11 +394,3 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         attempts=job.attempts,
         sleep=job.sleep,
     )
-
-
-def _disk_error(e: OSError, target: Path) -> WorkError:
-    if is_full(e):
-        return WorkError(
-            f"{target}: disk full; free some space and run again: it goes on where it stopped"
-        )
-    return WorkError(f"{e.filename or target}: {e.strerror or e}")

@@ -27,10 +27,9 @@ from posepile.acquire.records import (
     write_record,
 )
 from posepile.acquire.sources import Extract
-from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
 from posepile.errors import WorkError
-from posepile.files import read_json, write_json
+from posepile.files import disk_error, is_disk_error, read_json, write_json
 
 Log = Callable[[str], None]
 
@@ -90,7 +89,12 @@ def extract_archive(
             for part in parts_of(archive):
                 part.unlink(missing_ok=True)
     except OSError as e:
-        raise _disk_error(e, root, archive) from None
+        if isinstance(e, FileNotFoundError) and e.filename == os.fspath(archive):
+            raise WorkError(f"{archive}: no such archive; run the download again") from None
+        if is_disk_error(e):
+            raise disk_error(e, root, f"extracting {archive.name}") from None
+        what = f"{e.strerror or e} while extracting {archive.name}"
+        raise WorkError(f"{e.filename or root}: {what}") from None
     record = read_record(root, name)
     if not done_before:
         for reason, count in record["skipped"].items():
@@ -189,14 +193,3 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         pass
-
-
-def _disk_error(e: OSError, root: Path, archive: Path) -> WorkError:
-    if isinstance(e, FileNotFoundError) and e.filename == os.fspath(archive):
-        return WorkError(f"{archive}: no such archive; run the download again")
-    if is_full(e):
-        return WorkError(
-            f"{root}: disk full while extracting {archive.name}; nothing of it is in place yet. "
-            "Free some space and run again: it goes on where it stopped"
-        )
-    return WorkError(f"{e.filename or root}: {e.strerror or e} while extracting {archive.name}")

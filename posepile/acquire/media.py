@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from posepile.acquire.zips import open_zip
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, refuse_shortage
 from posepile.formats.numpy_files import npy_size
 from posepile.imaging import jpeg
 from posepile.imaging.whole import segment_end
@@ -34,6 +34,7 @@ def content_fault(path: Path, *, deep: bool = False) -> str | None:
             return "empty"
         return check(path, size)
     except (OSError, struct.error) as e:
+        refuse_shortage(path, e)
         return f"not readable ({e})"
 
 
@@ -70,6 +71,7 @@ def _video_fault(path: Path, size: int) -> str | None:
                     return f"cut off: {size} bytes, its index reaches to {end}"
             return _end_fault(container, streams, av.time_base)
     except av.error.FFmpegError as e:
+        refuse_shortage(path, e)
         return f"cut off or damaged: {' '.join(str(e.strerror).split()).lower()}"
 
 

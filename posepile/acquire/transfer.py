@@ -27,7 +27,9 @@ from posepile.acquire.places import CHUNK, FileFacts, Measurement, part_path
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import require_space
 from posepile.acquire.workers import Stop
+from posepile.errors import Shortage
 from posepile.files import read_json, write_json
+from posepile.shortage import shortage_behind
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
@@ -315,6 +317,9 @@ def _receive(response: urllib3.BaseHTTPResponse) -> bytes:
 
 
 def _network_fault(e: Exception) -> Exception:
+    lack = shortage_behind(e)
+    if lack is not None:
+        return Shortage(lack)
     causes = [e, e.__cause__, e.__context__, *e.args]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

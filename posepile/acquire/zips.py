@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from posepile.acquire.joined import open_joined, parts_of
 from posepile.acquire.members import Member, Password, reveal
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, refuse_shortage
 
 if TYPE_CHECKING:
     import pyzipper
@@ -77,6 +77,7 @@ def zip_fault(archive: Path, *, contents: bool) -> str | None:
             encrypted = any(i.flag_bits & 1 for i in z.infolist())
             bad = z.testzip() if contents and not encrypted else None
     except (zipfile.BadZipFile, zlib.error, EOFError) as e:
+        refuse_shortage(archive, e)
         return f"a truncated or damaged zip file ({e})"
     except CorruptInput as e:
         return e.reason

@@ -24,12 +24,14 @@ from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
+from posepile.shortage import allow_open_files, shortage_behind
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; turns our errors into one line on stderr and the exit code."""
     parser = make_parser()
     args = parser.parse_args(argv)
+    allow_open_files()
     # Batch systems ask with SIGTERM before they kill.
     signal.signal(signal.SIGTERM, _terminate)
     # Workers and libraries may have another working directory.
@@ -47,9 +49,16 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except OSError as e:  # a full or read-only disk, a folder that is not ours
-        place = f"{e.filename}: " if e.filename else ""
-        print(f"posepile: {place}{e.strerror or e}", file=sys.stderr)
+    except Exception as e:
+        lack = shortage_behind(e)
+        if lack is None and isinstance(e, OSError):  # a folder that is not ours
+            place = f"{e.filename}: " if e.filename else ""
+            lack = f"{place}{e.strerror or e}"
+            if isinstance(e, PermissionError):
+                lack += "; make it accessible and run again"
+        if lack is None:
+            raise
+        print(f"posepile: {lack}", file=sys.stderr)
         code = 1
     sys.exit(code)
 

@@ -34,16 +34,12 @@ from posepile.files import (
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.run.watching import is_unchanged, stamp, watching
+from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
 
 # What a killed process left goes after this time; until then somebody may still write it.
 STALE_SECONDS = 24 * 3600
-
-# Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
-# stand for them before Python 3.11.
-_DISK_CODES = (10, 13, 8)
-_DISK_TEXTS = ("disk I/O error", "database or disk is full", "readonly")
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
 
@@ -197,18 +193,11 @@ def open_units(
                     raise disk_error(e, path) from e
                 raise
             except sqlite3.Error as e:  # of our own file: what the recipe raises is a WorkError
-                if _is_disk_error(e):
+                if is_disk_error_of_sqlite(e):
                     raise disk_error(OSError(str(e)), path) from e
                 raise
             found = UnitList(path)
     return found
-
-
-def _is_disk_error(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
-    if code is not None:
-        return code & 0xFF in _DISK_CODES
-    return any(text in str(error) for text in _DISK_TEXTS)
 
 
 def _current(path: Path, key: str) -> UnitList | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from posepile.ds import dataset_dir
-from posepile.errors import PosePileError
+from posepile.errors import PosePileError, Shortage
 from posepile.files import read_json
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
@@ -147,6 +147,8 @@ def other_settings(run: Run) -> str:
 def _inner_manifest(run: Run) -> dict[str, Any] | None:
     try:
         return read_manifest(run.archive)
+    except Shortage:
+        raise
     except PosePileError:
         return None
 

@@ -26,7 +26,7 @@ from typing import Any
 import crc32c as crc32c_lib
 import numpy as np
 
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, WorkError, refuse_shortage
 from posepile.files import plain
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
@@ -167,17 +167,16 @@ def read_header(path: str | os.PathLike) -> dict[str, Any] | None:
     """Returns the header of a part; None if it is absent, cut, damaged or of another version.
 
     Only the head of the file is read. Nothing that the file may hold raises an exception.
+
+    Raises:
+        Shortage: It may well be there, but it cannot be read now.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        with open(path, "rb", buffering=0) as f:
+            found = read_head(f.fileno())
+    except OSError as e:
+        refuse_shortage(path, e)
         return None
-    try:
-        found = read_head(fd)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
     return None if found is None else found[0]
 
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posepile import paths
-from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.errors import (
+    PosePileError,
+    Shortage,
+    UsageError,
+    WorkError,
+    one_line,
+    refuse_shortage,
+)
 from posepile.store.layout import digests_path, find_index, next_folder, shard_path
 from posepile.store.parts import damage_of_part, read_header, remove_part, shard_of
 from posepile.store.reading import Archive, open_anew
@@ -155,6 +162,8 @@ def _archive_problems(path, digests) -> Iterator[str]:
         archive.metadata  # noqa: B018 - raises if it is damaged
     except UsageError:
         yield f"{archive_path}: not found"
+    except Shortage:
+        raise
     except PosePileError as e:
         yield str(e)
 
@@ -181,6 +190,7 @@ def _digest_problems(archive_path, digests):
                 yield f"{listed}: not found; pack the archive again"
         return
     except (OSError, UnicodeDecodeError) as e:
+        refuse_shortage(listed, e)
         yield f"{listed}: cannot be read ({e})"
         return
     names = set()
@@ -195,6 +205,7 @@ def _digest_problems(archive_path, digests):
             stat = os.stat(file)
             digest, _ = file_digest(file)
         except OSError as e:
+            refuse_shortage(file, e)
             yield f"{file}: cannot be read: {e.strerror}"
             continue
         digests[stat.st_dev, stat.st_ino] = digest
@@ -224,6 +235,7 @@ def _entry_problems(archive):
                 try:
                     data = library.read(info)
                 except Exception as e:  # whatever the library makes of a damaged address
+                    refuse_shortage(archive.path, e)
                     yield f"{info.path}: cannot be read: {one_line(e)}"
                     continue
                 if len(data) != info.size:
@@ -231,10 +243,12 @@ def _entry_problems(archive):
                 elif info.path.endswith((".jpg", ".jpeg")) and not _has_jpeg_header(data):
                     yield f"{info.path}: {info.size} bytes that do not start as a JPEG"
     except sqlite3.Error as e:
+        refuse_shortage(archive.index_path, e)
         yield f"{archive.index_path}: the index cannot be read: {one_line(e)}"
-    except WorkError:
+    except (WorkError, Shortage):
         raise
     except Exception as e:
+        refuse_shortage(archive.index_path, e)
         reason = f"{type(e).__name__}: {one_line(e)}"
         yield f"{archive.index_path}: the Barecat library cannot read it: {reason}"
 
@@ -255,7 +269,10 @@ def _table_problems(archive):
         except WorkError as e:
             yield f"example {row}: {e}"
             continue
+        except Shortage:
+            raise
         except Exception as e:  # whatever damaged numbers lead to
+            refuse_shortage(archive.index_path, e)
             yield f"example {row}: cannot be read: {type(e).__name__}: {one_line(e)}"
             continue
         if tuple(address) != examples.image_address(row):
