@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from posepile.shortage import shortage_behind
+from posepile.shortage import shortage_at_start, shortage_behind
 
 
 def main() -> None:
     """Entry point; what is lacking already for the imports is said in one line, exit 1."""
+    lack = shortage_at_start()
+    if lack is not None:
+        sys.exit(f"posepile: {lack}")
     try:
         from posepile.cli import main as command
     except (MemoryError, ImportError, OSError, RuntimeError) as e:

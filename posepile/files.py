@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import uuid
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import Shortage, UsageError, WorkError, refuse_shortage
-from posepile.shortage import DISK, FULL
+from posepile.shortage import DISK, FULL, is_disk_error_of_sqlite
 
 # ---------------------------------------------------------------- writing
 
@@ -250,11 +251,13 @@ _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 def is_disk_error(error: BaseException) -> bool:
     """Returns whether the place to write to, rather than the input, is at fault."""
+    if isinstance(error, sqlite3.Error):
+        return is_disk_error_of_sqlite(error)
     return isinstance(error, OSError) and error.errno in (*DISK, *_FORBIDDEN)
 
 
-def disk_error(error: OSError, path: Path, doing: str = "writing") -> Shortage:
-    """Returns one line about an operating-system error while writing.
+def disk_error(error: OSError | sqlite3.Error, path: Path, doing: str = "writing") -> Shortage:
+    """Returns one line about an error of the system or of SQLite while writing.
 
     Args:
         error: What the system says.
@@ -264,13 +267,14 @@ def disk_error(error: OSError, path: Path, doing: str = "writing") -> Shortage:
     free = ""
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
+    number, said = getattr(error, "errno", None), getattr(error, "strerror", None) or error
     todo = "see to the disk or its mount"
-    if error.errno in FULL:
+    if number in FULL or "full" in str(said):
         todo = "make room"
-    elif error.errno in _FORBIDDEN:
+    elif number in _FORBIDDEN:
         todo = "make it writable"
     return Shortage(
-        f"{path}: {doing} failed: {error.strerror or error}{free}; nothing half-written "
+        f"{path}: {doing} failed: {said}{free}; nothing half-written "
         "is taken for whole: "
         f"{todo} and run again, finished work is not repeated"
     )

@@ -21,6 +21,7 @@ GiB = 1 << 30
 
 # A decoder asks for less than this at once; where it could not be had, its answer means nothing.
 HEADROOM = GiB
+START = 550_000_000  # address space without which the libraries crash while they are imported
 SPARE_FILES = 8  # a library that reads one file opens no more than these
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -126,6 +127,12 @@ def is_too_little(memory_bytes: int | None) -> str | None:
     limits = [_soft(resource.RLIMIT_AS), None if hard == resource.RLIM_INFINITY else hard]
     need = 0 if memory_bytes is None else memory_bytes + HEADROOM
     return _memory() if any(limit is not None and limit < need for limit in limits) else None
+
+
+def shortage_at_start() -> str | None:
+    """Returns what is lacking for the imports alone, which would crash; None if nothing is."""
+    limit = _soft(resource.RLIMIT_AS)
+    return None if limit is None or limit >= START else _memory()
 
 
 def vm_bytes(name: str) -> int:

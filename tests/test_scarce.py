@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -203,3 +205,51 @@ def check_left(data):
     """Nothing half-written has a final name, and nothing is quarantined or thrown away."""
     assert [p for p in data.rglob("*quarantine*") if p.is_file() or any(p.iterdir())] == []
     assert [p for p in data.rglob("*.tmp")] == []
+
+
+@pytest.mark.parametrize("megabytes", [300, 500])
+def test_too_little_memory_to_begin_is_one_line(tmp_path, megabytes):
+    """Libraries crash with signals when they are loaded and get nothing."""
+    command = [sys.executable, "-m", "posepile", "step", "aspset", "pack"]
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -v {megabytes}000; exec "$@"', "-", *command],
+        env=os.environ | {"DATA_ROOT": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stderr.splitlines()
+    if megabytes < 550 or (done.returncode == 1 and "memory" in said[0]):
+        assert done.returncode == 1 and len(said) == 1, done.stderr
+        assert said[0].startswith("posepile: not enough memory: ulimit -v lets a process have 0.")
+
+
+LIMIT_WORKERS = """
+import os, resource
+def limit():
+    with open("/proc/self/statm") as f:
+        now = int(f.read().split()[0]) * resource.getpagesize()
+    most = now + int(os.environ["MEGABYTES"]) * 1_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+os.register_at_fork(after_in_child=limit)
+"""
+
+
+def test_workers_that_lack_memory_quarantine_nothing(kitchen, tmp_path, raw_miniature):
+    """Of seven good videos six were once quarantined, and the rest packed with exit 0."""
+    (tmp_path / "sitecustomize.py").write_text(LIMIT_WORKERS)
+    at_hand = Running(kitchen, tmp_path, raw_miniature("aspset"), "process")
+    at_hand.words = [w for w in at_hand.words if w not in ("--set", "run.isolate=false")][:-1]
+    at_hand.words += ["--set", "run.max_quarantined=0.9"]
+    before = dict(os.environ)
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    for megabytes in (1, 12, 40):
+        places = {"DATA_ROOT": str(at_hand.data), "PYTHONPATH": path}
+        places["MEGABYTES"] = str(megabytes)
+        code, out, said = kitchen.cook(at_hand.words, None, **places)
+        check_end(code, out, said, "memory")
+        check_left(at_hand.data)
+    assert dict(os.environ) == before
+    at_hand.must_succeed()
+    assert len(list(at_hand.data.rglob("*.part"))) == 2

@@ -34,7 +34,6 @@ from posepile.files import (
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.run.watching import is_unchanged, stamp, watching
-from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
 
@@ -188,13 +187,9 @@ def open_units(
         if found is None:
             try:
                 _make(path, key, root, list_units, options, name)
-            except OSError as e:
+            except (OSError, sqlite3.Error) as e:  # of our own file: a recipe's is a WorkError
                 if is_disk_error(e):
                     raise disk_error(e, path) from e
-                raise
-            except sqlite3.Error as e:  # of our own file: what the recipe raises is a WorkError
-                if is_disk_error_of_sqlite(e):
-                    raise disk_error(OSError(str(e)), path) from e
                 raise
             found = UnitList(path)
     return found
