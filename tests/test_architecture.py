@@ -10,7 +10,7 @@ PACKAGE = ROOT / "posepile"
 
 # Rooms from the ground up; a room imports from its own floor (without circles) and those below.
 FLOORS = (
-    {"recipe", "joint_info", "paths", "files", "errors", "version", "ds"},
+    {"recipe", "joint_info", "paths", "files", "errors", "terminal", "version", "ds"},
     {"formats", "geometry", "bodies", "miniature", "metrics"},
     {"store", "imaging", "models", "acquire", "shapes"},
     # What consumers import: faces over the store, which nothing below imports.
