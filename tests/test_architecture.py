@@ -152,7 +152,7 @@ def test_circles_are_found():
 
 
 def test_the_root_is_small():
-    assert len(list(PACKAGE.glob("*.py"))) <= 14
+    assert len(list(PACKAGE.glob("*.py"))) <= 15
 
 
 @pytest.mark.parametrize("folder", ["posepile", "tests", "benchmarks"])
