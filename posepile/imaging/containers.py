@@ -12,30 +12,15 @@ import os
 
 from posepile.errors import CorruptInput
 
-FORMATS = (
-    *(
-        "mov",
-        "mp4",
-        "m4a",
-        "3gp",
-        "3g2",
-        "mj2",
-        "matroska",
-        "webm",
-        "avi",
-        "asf",
-        "mpegts",
-        "mpeg",
-    ),
-    *("mpegvideo", "mxf", "flv", "ogg", "ivf", "dv", "h264", "hevc", "m4v", "mjpeg", "obu", "nut"),
-    *("yuv4mpegpipe", "gif"),
+FORMATS = tuple(
+    "mov mp4 m4a 3gp 3g2 mj2 matroska webm avi asf mpegts mpeg mpegvideo mxf flv ogg ivf dv h264 "
+    "hevc m4v mjpeg obu nut yuv4mpegpipe gif".split()
 )
 # By the name of the codec, not of the decoder: AV1 has several.
-CODECS = (
-    *("h264", "hevc", "av1", "vp8", "vp9", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "h263"),
-    *("msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "flv1", "theora", "mjpeg", "png"),
-    *("prores", "dnxhd", "dvvideo", "cfhd", "jpeg2000", "ffv1", "huffyuv", "ffvhuff", "utvideo"),
-    *("rawvideo", "v210", "gif"),
+CODECS = tuple(
+    "h264 hevc av1 vp8 vp9 vvc mpeg1video mpeg2video mpeg4 h263 msmpeg4v2 msmpeg4v3 wmv1 wmv2 "
+    "wmv3 vc1 flv1 theora mjpeg png prores dnxhd dvvideo cfhd jpeg2000 ffv1 huffyuv ffvhuff "
+    "utvideo rawvideo v210 gif".split()
 )
 _OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
 ADVICE = "convert it with ffmpeg"
