@@ -15,10 +15,11 @@ import os
 import sys
 
 from posepile.shortage import shortage_behind
+from posepile.terminal import printable
 
 
 class PosePileError(Exception):
-    """Base of all errors whose text is meant for the user."""
+    """Base of all errors whose text is meant for the user: one line, whatever a name holds."""
 
     exit_code = 1
 
@@ -38,6 +39,9 @@ class PosePileError(Exception):
     def found(self) -> str:
         """Returns the place and what was found there, without what to do about it."""
         return str(self).partition("; ")[0]
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(PosePileError):

@@ -25,10 +25,16 @@ from posepile.cli.options import add_config_options, add_run_options, add_varian
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
 from posepile.shortage import allow_open_files, shortage_behind
+from posepile.terminal import printable_output
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; turns our errors into one line on stderr and the exit code."""
+    with printable_output():
+        sys.exit(_main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     allow_open_files()
@@ -60,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
             raise
         print(f"posepile: {lack}", file=sys.stderr)
         code = 1
-    sys.exit(code)
+    return code
 
 
 class Terminated(KeyboardInterrupt):
