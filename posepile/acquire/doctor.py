@@ -16,6 +16,7 @@ from pathlib import Path
 
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.media import content_fault
+from posepile.acquire.partial import partial_files
 from posepile.acquire.patterns import (
     STATE_DIR,
     below,
@@ -259,8 +260,7 @@ def _judge_layout(
     places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
     places += [*sources.ignore, TRUTH, MARK]
     known |= {path for found in match_files(places, files) for path in found}
-    known |= {f"{s.path}.part" for s in sources.sources if s.url}
-    known |= {f"{s.path}.part.json" for s in sources.sources if s.url}
+    known |= {name for s in sources.sources if s.url for name in partial_files(s.path)}
     return [path for path in files if path not in known]
 
 

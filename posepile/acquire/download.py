@@ -35,7 +35,7 @@ from posepile.acquire.plan import (
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
 from posepile.acquire.space import is_full, require_space
-from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch
+from posepile.acquire.transfer import UNDECLARED_BYTES, Log, NotFetched, Transfer, fetch
 from posepile.acquire.workers import Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
@@ -389,6 +389,7 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
+        limit=UNDECLARED_BYTES if source.approx_bytes is None else 2 * source.approx_bytes,
     )
 
 

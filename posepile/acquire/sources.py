@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from posepile.acquire.addresses import shown_address
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
     ExactSize,
@@ -37,6 +38,7 @@ from posepile.formats.yaml_files import read_yaml
 
 def _web_address(value: str) -> str:
     parts = urllib.parse.urlsplit(value)
+    _ = parts.port  # a wrong one is a ValueError
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must be an http:// or https:// address")
     if parts.username or parts.password:
@@ -201,7 +203,18 @@ class Source(FileFacts):
             raise ValueError("the url does not end in a file name, so to: is needed")
         for address in (self.url, *self.mirrors):
             if self.login and address and not _is_private(address):
-                raise ValueError(f"a password is not sent to {address}: it must be https")
+                raise ValueError(
+                    f"a password is not sent to {shown_address(address)}: it must be https"
+                )
+        for mirror in self.mirrors:
+            ours, theirs = urllib.parse.urlsplit(self.url or ""), urllib.parse.urlsplit(mirror)
+            if ours.scheme == "https" != theirs.scheme:
+                raise ValueError(f"the mirror {shown_address(mirror)} must be https, as url is")
+            if self.login and ours.hostname != theirs.hostname:
+                raise ValueError(
+                    f"the password for {ours.hostname} is not sent to {theirs.hostname}: with "
+                    "login: all addresses must have the same host"
+                )
         return self
 
     @property
