@@ -3,17 +3,20 @@
 Looked for in the environment, in a private file, in ``~/.netrc`` and in the system's keyring (with
 the extra ``keyring``); at a terminal they are asked for. They are never taken from a command line
 (anybody on the machine can read that), never printed, and travel inside :class:`Secret`, which
-shows nothing of itself however it is formatted.
+shows nothing of itself however it is formatted. Programs and workers that are started do not
+inherit them (:func:`clean_environment`).
 """
 
 from __future__ import annotations
 
+import fnmatch
 import getpass
 import netrc
 import os
 import re
 import stat
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +130,36 @@ def credentials_file() -> Path:
     return Path(config) / "posepile" / "credentials.yaml"
 
 
+# Names of environment variables that hold what gives access, whoever has chosen them.
+_SECRET_NAME = re.compile(
+    r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|TOKENS?|SECRETS?|CREDENTIALS?|APIKEY|JWT|COOKIES?|AUTH)"
+    r"(_|$)|(^|_)KEY(_ID)?$|^POSEPILE_\w+_USER$|^AWS_|^SSH_AUTH_SOCK$",
+    re.IGNORECASE,
+)
+_LOGIN_IN_ADDRESS = re.compile(r"://[^/\s]*@")
+
+
+def clean_environment(keep: Iterable[str] = ()) -> dict[str, str]:
+    """Returns the environment for programs and workers: without what gives access to accounts.
+
+    What a proxy wants stays, since all that use the network need it.
+
+    Args:
+        keep: Names of variables that are wanted all the same, ``*`` at the end for any ending.
+    """
+    wanted = tuple(keep)
+
+    def gives_access(name: str, value: str) -> bool:
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted):
+            return False
+        if _SECRET_NAME.search(name):
+            return True
+        is_proxy = name.lower().endswith("_proxy")
+        return not is_proxy and _LOGIN_IN_ADDRESS.search(value) is not None
+
+    return {k: v for k, v in os.environ.items() if not gives_access(k, v)}
+
+
 def redact(text: str, *secrets: Secret | None) -> str:
     """Returns a text from elsewhere, e.g. a library's error message, without secrets.
 
@@ -196,6 +229,8 @@ def _from_file(service: str, need_user: bool) -> Credentials | None:
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:
+    if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+        raise UsageError(f"{path}: belongs to another user, who can read and change it; copy it")
     if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
         raise UsageError(

@@ -14,9 +14,17 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from posepile.acquire.addresses import without_access
 from posepile.acquire.archives import is_encrypted
-from posepile.acquire.credentials import Credentials, Secret, get_credentials, redact
+from posepile.acquire.credentials import (
+    Credentials,
+    Secret,
+    clean_environment,
+    get_credentials,
+    redact,
+)
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
 from posepile.acquire.patterns import STATE_DIR, find_matches
@@ -136,7 +144,9 @@ def run_download(
     with locked(root / STATE_DIR / "download.lock", busy=busy):
         fetched = [d for d in decisions if d.action in ("fetch", "resume")]
         require_space(root, sum(d.remaining or 0 for d in fetched))
-        job = _Job(sources, root, between_bars(log), dict(passwords or {}), attempts, sleep)
+        told = between_bars(lambda line: log(without_access(line)))
+        secret = {k: _as_secret(v) for k, v in (passwords or {}).items()}
+        job = _Job(sources, root, told, secret, attempts, sleep)
         work = [_Work(d) for d in decisions if d.action != "have"]
         _ask_for_credentials(job, work)
         for_people = [w for w in work if w.decision.action in ("manual", "blocked")]
@@ -168,7 +178,7 @@ class _Job:
     sources: Sources
     root: Path
     log: Log
-    passwords: dict[str, Password]
+    passwords: dict[str, Secret | Callable[[], Secret | str]]
     attempts: int
     sleep: Callable[[float], None] | None
     stop: Stop = field(default_factory=Stop)
@@ -237,7 +247,7 @@ def _do(job: _Job, work: _Work, function: Callable[[_Job, _Work], None]) -> Task
     try:
         function(job, work)
     except PosePileError as e:
-        work.left = str(e)
+        work.left = without_access(str(e))
         return None
     if work.source.extract and function is not _extract_source:
         return Task("disk", lambda: _do(job, work, _extract_source), counted=False)
@@ -278,9 +288,13 @@ def _archive_password(job: _Job, source: Source) -> Secret | None:
         return None
     password = job.passwords.get(service)
     if callable(password):
-        password = job.passwords[service] = password()
+        password = job.passwords[service] = _as_secret(password())
     if password is None:
         password = get_credentials(service, need_user=False, prompt=False).password
+    return password
+
+
+def _as_secret(password: Password) -> Any:
     return Secret(password) if isinstance(password, str) else password
 
 
@@ -289,9 +303,10 @@ def _run_tool(job: _Job, work: _Work) -> None:
     command = [word.replace("{root}", os.fspath(job.root)) for word in tool.command]
     if shutil.which(command[0]) is None:
         raise UsageError(f"{command[0]} is not installed: {tool.install}")
+    environment = clean_environment(tool.environment)
     job.log(f"{source.name}: running {' '.join(command)}")
     with (
-        subprocess.Popen(command, cwd=job.root) as process,
+        subprocess.Popen(command, cwd=job.root, env=environment) as process,
         job.stop.unblocking(process.terminate),
     ):
         code = process.wait()
