@@ -31,6 +31,16 @@ def shown_address(url: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, place, parts.path, query, fragment))
 
 
+def access_values(url: str) -> list[str]:
+    """Returns the values of an address's query that may give access.
+
+    >>> access_values("https://x.org/get.php?domain=a&token=c%2Fd")
+    ['c/d']
+    """
+    query = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
+    return [value for name, value in query if name.lower() not in _SHOWN]
+
+
 def without_access(text: str) -> str:
     """Returns a text, e.g. what a program has printed, whose addresses give no access.
 

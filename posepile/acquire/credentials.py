@@ -133,7 +133,7 @@ def credentials_file() -> Path:
 # Names of environment variables that hold what gives access, whoever has chosen them.
 _SECRET_NAME = re.compile(
     r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|TOKENS?|SECRETS?|CREDENTIALS?|APIKEY|JWT|COOKIES?|AUTH)"
-    r"(_|$)|(^|_)KEY(_ID)?$|^POSEPILE_\w+_USER$|^AWS_|^SSH_AUTH_SOCK$",
+    r"(_|$)|(^|_)KEY(_ID)?$|^POSEPILE_\w+_USER$|^SSH_AUTH_SOCK$",
     re.IGNORECASE,
 )
 _LOGIN_IN_ADDRESS = re.compile(r"://[^/\s]*@")

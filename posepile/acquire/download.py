@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.addresses import without_access
+from posepile.acquire.addresses import access_values, without_access
 from posepile.acquire.archives import is_encrypted
 from posepile.acquire.credentials import (
     Credentials,
@@ -344,7 +344,7 @@ def _verify(job: _Job, work: _Work) -> None:
 def _fetch_source(job: _Job, work: _Work) -> None:
     """Fetches one source from the first address that has it whole."""
     source, transfer = work.source, _transfer(job, work.source)
-    secrets = (transfer.credentials.user, transfer.credentials.password) if source.login else ()
+    secrets = _secrets(source, transfer.credentials)
     failures, refused = [], False
     for url in (source.url, *source.mirrors):
         try:
@@ -377,6 +377,15 @@ def _fetch_source(job: _Job, work: _Work) -> None:
     raise WorkError(f"{transfer.target}: not fetched: {'; '.join(failures)}{hint}")
 
 
+def _secrets(source: Source, credentials: Credentials | None) -> list[Secret]:
+    """What a server knows of us and might say in its answers."""
+    addresses = (source.url, *source.mirrors)
+    secrets = [Secret(value) for url in addresses for value in access_values(url)]
+    if credentials is not None:
+        secrets += filter(None, (credentials.user, credentials.password))
+    return secrets
+
+
 def _transfer(job: _Job, source: Source) -> Transfer:
     credentials = None
     if source.login:
@@ -400,7 +409,7 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         inspect,
         login=source.login.kind if source.login else None,
         credentials=credentials,
-        log=job.log,
+        log=lambda line: job.log(redact(line, *_secrets(source, credentials))),
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
