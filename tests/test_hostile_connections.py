@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from random import Random
 
 import pytest
 from hostile_kit import (
@@ -158,6 +159,50 @@ def test_password_of_one_host_is_not_for_mirrors(tmp_path):
     case = one(tmp_path, "https://a.org", mirrors=["https://b.org/a.bin"], login=login)
     with pytest.raises(UsageError, match="password for a.org is not sent to b.org"):
         load_sources(case.path)
+
+
+# ---------------------------------------------------------------- any answer
+
+
+WORDS = (
+    *(b"Content-Length: ", b"Content-Range: bytes ", b"Transfer-Encoding: chunked", b"ETag: "),
+    *(
+        b"Location: ",
+        b"http://[::1",
+        b"//127.0.0.1:1/",
+        b"Content-Encoding: gzip",
+        b"Retry-After: ",
+    ),
+    *(b"HTTP/1.1 206 OK", b"HTTP/1.1 100 C", b"HTTP/9 302 F", b"\r\n", b"\r\n\r\n", b" ", b"-1"),
+    *(b"9" * 30, b"\xb2", b"\x00", b"\x1b[2J", b"\r\n folded", b"300000", b"0\r\n\r\n", b"<html>"),
+)
+
+
+def test_random_answers_are_one_line_or_the_file(tmp_path, serve):
+    """Answers with pieces put in, taken out and exchanged."""
+    random = Random(7)
+    server = serve(None)
+    case = one(tmp_path, server.url, sha256=SHA)
+    for _ in range(250):
+        head = bytearray(
+            random.choice(WORDS[9:12]) if random.random() < 0.4 else b"HTTP/1.1 200 OK"
+        )
+        head += b"\r\nContent-Length: 300000\r\nContent-Range: bytes 0-299999/300000\r\n\r\n"
+        for _ in range(random.randint(1, 4)):
+            at = random.randrange(len(head))
+            head[at : at + random.randint(0, 8)] = random.choice(WORDS)
+        server.answers = [lambda r, head=head: r.send(bytes(head) + DATA)]
+        report = case.run(attempts=1)
+        if report.ok:
+            assert (case.root / "a.bin").read_bytes() == DATA
+            (case.root / "a.bin").unlink()
+        else:
+            assert len(report.left) == 1 and report.left[0].isprintable(), (report.left, head)
+        assert {p.name for p in case.root.iterdir()} <= {
+            ".posepile",
+            "a.bin.part",
+            "a.bin.part.json",
+        }
 
 
 # ---------------------------------------------------------------- too slow

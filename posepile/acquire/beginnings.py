@@ -10,7 +10,7 @@ import json
 import re
 import tarfile
 import zlib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from posepile.acquire.addresses import printable
 
@@ -101,6 +101,14 @@ def page_instead(
     if "text/html" in kind.lower() and suffix not in _WEB and suffix not in _MAGIC:
         return "an HTML page"
     return None
+
+
+def beginning_fault(path: Path) -> str | None:
+    """Returns what a file on the disk is instead of one of its name, None if nothing shows."""
+    with open(path, "rb") as f:
+        head = f.read(BEGINNING)
+    page = page_instead(path.name, head, whole=len(head) < BEGINNING)
+    return page or format_fault(path.name, head)
 
 
 def format_fault(name: str, head: bytes) -> str | None:

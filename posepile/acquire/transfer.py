@@ -39,7 +39,7 @@ from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import free_bytes, require_space
 from posepile.acquire.watched import watch
 from posepile.acquire.workers import Stop
-from posepile.errors import UsageError
+from posepile.errors import UsageError, WorkError
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
@@ -217,7 +217,10 @@ def _make_room(transfer: Transfer, total: int | None, offset: int) -> None:
     if here and not offset and (total is None or total <= free):
         transfer.part.set_aside()
     elif total is not None:
-        require_space(transfer.target, total - here)
+        try:
+            require_space(transfer.target, total - offset - (0 if offset else here))
+        except WorkError as e:  # another address may tell another size
+            raise NotFetched(str(e)) from None
 
 
 def _most_bytes(transfer: Transfer, answer: Answer) -> int:
