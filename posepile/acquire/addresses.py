@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from typing import Any
 
 # Values of a query that name a file; of all others nobody knows that they do not give access.
 _SHOWN = frozenset(
@@ -48,6 +49,28 @@ def without_access(text: str) -> str:
     'GET https://x.org/a?X-Amz-Signature=<hidden> failed'
     """
     return _ADDRESS.sub(lambda found: shown_address(found[0]), text)
+
+
+def without_logins(node: Any, where: str = "") -> Any:
+    """Returns plain data, none of whose addresses holds a user name or password.
+
+    Args:
+        node: What a YAML file says.
+        where: Key under which it stands.
+
+    Raises:
+        ValueError: One does; it is not shown, as the values of other mistakes are.
+    """
+    if isinstance(node, dict):
+        for key, value in node.items():
+            without_logins(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            name = value.get("name", i) if isinstance(value, dict) else i
+            without_logins(value, f"{where}[{name}]")
+    elif isinstance(node, str) and re.match(r"\s*[\w+.-]+://[^/]*@", node):
+        raise ValueError(f"{where} must not hold a user name or password; use login:")
+    return node
 
 
 def printable(text: str) -> str:

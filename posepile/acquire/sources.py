@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from posepile.acquire.addresses import shown_address, without_access
+from posepile.acquire.addresses import shown_address, without_access, without_logins
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
     ExactSize,
@@ -379,23 +379,9 @@ def load_sources(path: str | os.PathLike) -> Sources:
             names the file, the key, the value found and what is allowed.
     """
     try:
-        return read_yaml(path, Sources, prepare=lambda raw: _expanded(_without_logins(raw)))
+        return read_yaml(path, Sources, prepare=lambda raw: _expanded(without_logins(raw)))
     except UsageError as e:
         raise UsageError(without_access(str(e))) from None
-
-
-def _without_logins(node: typing.Any, where: str = "") -> typing.Any:
-    """Returns plain data; what is refused is not shown, as the values of other mistakes are."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            _without_logins(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(node, list):
-        for i, value in enumerate(node):
-            name = value.get("name", i) if isinstance(value, dict) else i
-            _without_logins(value, f"{where}[{name}]")
-    elif isinstance(node, str) and re.match(r"\s*[\w+.-]+://[^/]*@", node):
-        raise ValueError(f"{where} must not hold a user name or password; use login:")
-    return node
 
 
 def _expanded(raw: typing.Any) -> typing.Any:
