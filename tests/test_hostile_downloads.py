@@ -238,6 +238,8 @@ def test_the_table_is_long_enough():
         ("a.zip", make_zip({"index.html": LOGIN})),
         ("a.tar.gz", gzip.compress(b"x" * 512)),
         ("a.mp4", b"\0\0\0\x18ftypisom"),
+        ("a.mp4", b"\x1a\x45\xdf\xa3"),
+        ("a.jpg", b"\x89PNG\r\n\x1a\n"),
         ("a.mat", b"MATLAB 5.0 MAT-file"),
         ("a.tar", bytes(10240)),
     ],

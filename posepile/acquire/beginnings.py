@@ -18,7 +18,10 @@ BEGINNING = 4096  # so many bytes are looked at
 
 _GZIP, _BZIP2, _XZ = (0, b"\x1f\x8b"), (0, b"BZh"), (0, b"\xfd7zXZ\x00")
 _ZIP = ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08"))
-_VIDEO = tuple((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"))
+# Names of videos and pictures are often those of another format, which their readers do not mind.
+_BOXES = b"ftyp styp moov moof mdat free skip wide pnot sidx uuid junk pict".split()
+_VIDEO = (*((4, box) for box in _BOXES), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF"))
+_PICTURE = ((0, b"\xff\xd8"), (0, b"\x89PNG\r\n\x1a\n"), (0, b"RIFF"), (0, b"GIF8"), (0, b"BM"))
 _MAGIC: dict[str, tuple[tuple[int, bytes], ...]] = {
     ".zip": _ZIP,
     ".npz": _ZIP,
@@ -31,11 +34,8 @@ _MAGIC: dict[str, tuple[tuple[int, bytes], ...]] = {
     ".npy": ((0, b"\x93NUMPY"),),
     ".c3d": ((1, b"\x50"),),
     ".cdf": ((0, b"\xcd\xf3"), (0, b"\xcd\xf2"), (0, b"\x00\x00\xff\xff")),
-    **dict.fromkeys((".mp4", ".m4v", ".mov"), _VIDEO),
-    **dict.fromkeys((".mkv", ".webm"), ((0, b"\x1a\x45\xdf\xa3"),)),
-    ".avi": ((0, b"RIFF"),),
-    **dict.fromkeys((".jpg", ".jpeg"), ((0, b"\xff\xd8"),)),
-    ".png": ((0, b"\x89PNG\r\n\x1a\n"),),
+    **dict.fromkeys(".mp4 .m4v .mov .mkv .webm .avi".split(), _VIDEO),
+    **dict.fromkeys(".jpg .jpeg .png".split(), _PICTURE),
     ".exr": ((0, b"\x76\x2f\x31\x01"),),
     ".glb": ((0, b"glTF"),),
 }
@@ -103,12 +103,11 @@ def page_instead(
     return None
 
 
-def beginning_fault(path: Path) -> str | None:
-    """Returns what a file on the disk is instead of one of its name, None if nothing shows."""
+def page_on_disk(path: Path) -> str | None:
+    """Returns what a file is that a person has saved in place of data, None if it may be data."""
     with open(path, "rb") as f:
         head = f.read(BEGINNING)
-    page = page_instead(path.name, head, whole=len(head) < BEGINNING)
-    return page or format_fault(path.name, head)
+    return page_instead(path.name, head, whole=len(head) < BEGINNING)
 
 
 def format_fault(name: str, head: bytes) -> str | None:

@@ -181,6 +181,9 @@ def redact(text: str, *secrets: Secret | None) -> str:
 def _from_environment(service: str, need_user: bool) -> Credentials | None:
     user_name, password_name = variable_names(service)
     user, password = os.environ.get(user_name), os.environ.get(password_name)
+    for name in (user_name, password_name):
+        if not os.environ.get(name, "").isprintable():  # bytes that are no text among them
+            raise UsageError(f"{name} is not printable text in the encoding of this system")
     if password and (user or not need_user):
         return Credentials(service, Secret(user) if user else None, Secret(password))
     if need_user and bool(user) != bool(password):

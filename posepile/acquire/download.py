@@ -18,7 +18,7 @@ from typing import Any
 
 from posepile.acquire.addresses import access_values, without_access
 from posepile.acquire.archives import is_encrypted
-from posepile.acquire.beginnings import beginning_fault
+from posepile.acquire.beginnings import page_on_disk
 from posepile.acquire.credentials import (
     Credentials,
     Secret,
@@ -335,7 +335,7 @@ def _verify(job: _Job, work: _Work) -> None:
             with progress_bar(f"{path.name} (checking)", path.stat().st_size) as bar:
                 measured = measure(path, place, lambda n, bar=bar: progress(n, bar))
             fault = place.fault(path, measured)
-            if not (fault or place.has_checksum) and (found := beginning_fault(path)):
+            if not (fault or place.has_checksum) and (found := page_on_disk(path)):
                 fault = f"is {found}"
             if fault:
                 # What only a person can fetch is never to be deleted on our advice.
