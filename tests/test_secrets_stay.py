@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pyzipper
@@ -20,10 +21,13 @@ from posepile.acquire.download import _Job, run_download
 from posepile.acquire.lockfile import lock_path, read_lock, read_origins, remember
 from posepile.acquire.programs import aws_environment, run_program
 from posepile.acquire.sources import load_sources
-from posepile.ds import load_miniature
+from posepile.config import load_config
+from posepile.ds import load_miniature, load_recipe
 from posepile.errors import UsageError
 from posepile.files import read_json, write_json
 from posepile.miniature import MARK, TRUTH
+from posepile.models import weights
+from posepile.run import process
 from posepile.templates import new_dataset
 
 MARKED = "PLANTED7f3a"  # stands in every secret
@@ -171,6 +175,7 @@ def test_a_whole_run_keeps_every_secret(tmp_path, dataset, no_accounts):
         "POSEPILE_DATASETS": str(tmp_path / "sets"),
         "POSEPILE_CREDENTIALS": str(private / "credentials.yaml"),
         "NETRC": str(private / "netrc"),
+        "https_proxy": "http://me:of-the-proxy@127.0.0.1:1",
         "PYTHONPATH": str(Path(__file__).parent.parent),
     }
     said = {}
@@ -202,7 +207,9 @@ def test_a_whole_run_keeps_every_secret(tmp_path, dataset, no_accounts):
     for command in ("plan", "doctor", "status", "report", "verify"):
         call(command, "gym")
 
-    assert len(list(data.glob("dump-tool-*"))) == 2 and list(data.glob("dump-worker-*"))
+    workers = [p.read_bytes() for p in data.glob("dump-worker-*")]
+    assert len(list(data.glob("dump-tool-*"))) == 2 and workers
+    assert not any(b"of-the-proxy" in said for said in workers)  # a tool may need it
     assert [words for words, text in said.items() if shows(text)] == []
     own = {private, tmp_path / "sets" / "gym" / "sources.yaml"}
     files = [p for p in tmp_path.rglob("*") if p.is_file() and not own & {p, p.parent}]
@@ -222,6 +229,7 @@ def test_environment_of_programs(monkeypatch):
     assert not found.keys() & ENVIRONMENT.keys()
     assert {"PATH", "MONKEY", "https_proxy"} <= found.keys()
     assert clean_environment(["AWS_*"]).keys() - found.keys() == {"AWS_SECRET_ACCESS_KEY"}
+    assert "https_proxy" not in clean_environment(network=False)
     assert aws_environment() == clean_environment(["AWS_*"])
 
 
@@ -251,6 +259,25 @@ def test_what_a_program_prints_is_passed_on_without_its_secrets(tmp_path, monkey
     assert code == 0 and "key is <secret>\n" in printed and "Signature=<hidden>&part=1" in printed
     assert lines[-2:] == [line.strip() for line in printed.splitlines()[-2:]]
     assert MARKED not in printed + str(lines)
+
+
+def test_networks_are_fetched_by_who_may_pass_the_proxy(monkeypatch):
+    asked = []
+    monkeypatch.setattr(weights, "ensure_weights", lambda spec, folder: asked.append(spec.name))
+    config = load_config(
+        "coco",
+        load_recipe("coco").Options,
+        ["detect.model=yolox_s", "box.source=detect", "segment.model=none"],
+    )
+    run = SimpleNamespace(config=config)
+    monkeypatch.setenv("https_proxy", "http://proxy.example.org")
+    process._fetch_networks(run, ("crop",))
+    assert not asked
+    monkeypatch.setenv("https_proxy", "http://me:pw@proxy.example.org")
+    process._fetch_networks(run, ("select", "segment"))
+    assert not asked
+    process._fetch_networks(run, ("crop", "segment"))
+    assert asked == ["yolox_s"]
 
 
 # ---------------------------------------------------------------- addresses, what is remembered

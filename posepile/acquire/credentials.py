@@ -139,13 +139,12 @@ _SECRET_NAME = re.compile(
 _LOGIN_IN_ADDRESS = re.compile(r"://[^/\s]*@")
 
 
-def clean_environment(keep: Iterable[str] = ()) -> dict[str, str]:
+def clean_environment(keep: Iterable[str] = (), *, network: bool = True) -> dict[str, str]:
     """Returns the environment for programs and workers: without what gives access to accounts.
-
-    What a proxy wants stays, since all that use the network need it.
 
     Args:
         keep: Names of variables that are wanted all the same, ``*`` at the end for any ending.
+        network: Whether the addresses of proxies stay that have a password in them.
     """
     wanted = tuple(keep)
 
@@ -154,8 +153,8 @@ def clean_environment(keep: Iterable[str] = ()) -> dict[str, str]:
             return False
         if _SECRET_NAME.search(name):
             return True
-        is_proxy = name.lower().endswith("_proxy")
-        return not is_proxy and _LOGIN_IN_ADDRESS.search(value) is not None
+        is_wanted = network and name.lower().endswith("_proxy")
+        return not is_wanted and _LOGIN_IN_ADDRESS.search(value) is not None
 
     return {k: v for k, v in os.environ.items() if not gives_access(k, v)}
 

@@ -193,7 +193,7 @@ def opens_without_us(sample: Sample) -> Answer:
             text=True,
             check=False,
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment(network=False),
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

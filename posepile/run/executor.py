@@ -83,7 +83,7 @@ def run_tasks(
         return _in_process(function, tasks, threads, initialize)
     setup = pickle.dumps((function, initialize, limits.memory_bytes), -1)
     imports = None if preload is None else pickle.dumps(preload, -1)
-    environment = clean_environment() | thread_environment(threads)
+    environment = clean_environment(network=False) | thread_environment(threads)
     return in_workers(setup, tasks, jobs, limits, environment, imports)
 
 
