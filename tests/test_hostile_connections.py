@@ -20,7 +20,7 @@ from hostile_kit import (
     to,
 )
 
-from posepile.acquire import watched
+from posepile.acquire import transfer, watched
 from posepile.acquire.answers import asked_to_wait
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.sources import load_sources
@@ -92,6 +92,28 @@ def test_a_good_beginning_survives_an_address_that_sends_another_file(tmp_path, 
     good.requests.clear()
     assert case.run().ok and (case.root / "a.bin").read_bytes() == DATA
     assert [r.start for r in good.requests] == [HALF]
+
+
+def test_a_good_beginning_survives_being_killed_while_another_comes(tmp_path, serve, monkeypatch):
+    server = serve(None)
+    case = one(tmp_path, server.url)
+    begin(case, server)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self, *args):
+        raise Killed
+
+    server.answers = [lambda r: r.reply(200, bytes(400_000), 'ETag: "v2"')]
+    with monkeypatch.context() as m:
+        m.setattr(transfer.Measurement, "update", killed)
+        with pytest.raises(Killed):
+            case.run()
+    server.answers = [honest(DATA)]
+    assert case.run().ok and (case.root / "a.bin").read_bytes() == DATA
+    assert server.requests[-1].start == HALF
+    assert {p.name for p in case.root.iterdir()} == {".posepile", "a.bin"}
 
 
 def test_range_that_lies_is_asked_for_as_a_whole(tmp_path, serve):

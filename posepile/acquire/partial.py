@@ -59,7 +59,9 @@ class Partial:
         _remove(self._kept)
 
     def finish(self) -> None:
-        """Gives the file its name."""
+        """Gives the file its name, once all of it is on the disk, also what a killed run wrote."""
+        with open(self.path, "rb+") as f:
+            os.fsync(f.fileno())
         os.replace(self.path, self.target)
         _remove(self.path)
         _remove(self._kept)

@@ -224,6 +224,7 @@ def _fetch(spec: WeightSpec, path: Path) -> str:
         attempts=2,
         sleep=lambda seconds: None,
         confirmed=spec.sha256 is not None,
+        limit=transfer.UNDECLARED_BYTES if spec.bytes is None else 2 * spec.bytes,
     )
     try:
         return transfer.fetch(wanted, spec.url)["sha256"]
