@@ -97,7 +97,7 @@ def server():
 @pytest.fixture
 def serve():
     """Makes web servers on this machine that misbehave."""
-    from hostile_kit import Hostile
+    from hostile_servers import Hostile
 
     servers = []
 

@@ -5,7 +5,7 @@ import os
 from random import Random
 
 import pytest
-from hostile_kit import (
+from hostile_servers import (
     CERTIFICATE,
     DATA,
     HALF,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hostile_kit import (
+from hostile_servers import (
     CHUNKED,
     DATA,
     HALF,

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import pyzipper
 import yaml
-from hostile_kit import honest
+from hostile_servers import honest
 from web_kit import Case
 
 from posepile.acquire.addresses import shown_address, without_access
