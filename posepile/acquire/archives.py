@@ -5,12 +5,9 @@ What is unsafe is refused, see :mod:`posepile.acquire.members`.
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
 import io
-import lzma
-import os
+import re
 import shutil
 import sys
 import tarfile
@@ -18,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from posepile.acquire.joined import open_joined, parts_of
+from posepile.acquire.joined import open_joined, parts_of, require_even
 from posepile.acquire.members import (
     CHUNK,
     REFETCH,
@@ -32,13 +29,31 @@ from posepile.acquire.sevenzips import (
     seven_zip_members,
     seven_zip_unpacked_bytes,
 )
-from posepile.acquire.zips import zip_is_encrypted, zip_members, zip_unpacked_bytes
+from posepile.acquire.tars import tar_members
+from posepile.acquire.zips import has_end_record, zip_is_encrypted, zip_members, zip_unpacked_bytes
 from posepile.errors import CorruptInput, UsageError
+
+# Kinds that are not read, by their first bytes, with a program that reads them.
+_OF_OTHER_KINDS = {
+    b"Rar!\x1a\x07": ("a rar archive", "unrar x"),
+    b"\x28\xb5\x2f\xfd": ("a zst file", "tar --zstd -xf, or unzstd"),
+    b"\x04\x22\x4d\x18": ("an lz4 file", "lz4 -d, then tar -xf"),
+    b"\x5d\x00\x00": ("an lzma file", "tar --lzma -xf"),
+    b"LZIP": ("an lzip file", "tar --lzip -xf"),
+    b"\x1f\x9d": ("a compress file", "tar -Z -xf, or uncompress"),
+    b"MSCF": ("a cab archive", "cabextract"),
+    b"07070": ("a cpio archive", "cpio -i"),
+    b"\xc7\x71": ("a cpio archive", "cpio -i"),
+    b"!<arch>": ("an ar archive", "ar x"),
+    b"xar!": ("a xar archive", "bsdtar -xf"),
+    b"hsqs": ("a squashfs image", "unsquashfs"),
+    b"\x89HDF": ("an hdf5 file and no archive", "it need not be unpacked"),
+}
 
 
 @contextlib.contextmanager
 def members(
-    archive: Path, form: str, folder: Path, password: Password, scratch: Path
+    archive: Path, form: str, folder: Path, password: Password, scratch: Path, most: int
 ) -> Iterator[Iterator[tuple[str, Member]]]:
     """Reads an archive from front to back, to its very end.
 
@@ -48,6 +63,7 @@ def members(
         folder: Where the members are to be extracted.
         password: Of an encrypted archive; a function is asked when it turns out to be one.
         scratch: A folder that is made if what is unpacked has to lie somewhere for the moment.
+        most: How many bytes may be unpacked on the way, where that is not known beforehand.
 
     Yields:
         Pairs of a member's path in canonical form and the member. A file must be read before the
@@ -69,7 +85,9 @@ def members(
         elif form == "7z":
             found = seven_zip_members(archive, folder, password, scratch)
         else:
-            found = tar_members(archive, open_joined(parts_of(archive)))
+            parts = parts_of(archive)
+            require_even(parts)
+            found = tar_members(archive, open_joined(parts), most)
         with contextlib.closing(found):
             yield ((safe_path(archive, m.info, folder), m) for m in found)
 
@@ -98,7 +116,10 @@ def inner_members(
     label = f"{archive}, {name}"
     f = io.BufferedReader(f) if not hasattr(f, "peek") else f
     if format_of(f.peek(512)[:512], label) == "tar":  # needs no place of its own
-        with damage_reported(label), contextlib.closing(tar_members(label, f)) as found:
+        with (
+            damage_reported(label),
+            contextlib.closing(tar_members(label, f, max(room, 10**9))) as found,
+        ):
             yield ((safe_path(label, m.info, folder), m) for m in found)
         return
     scratch.mkdir(parents=True, exist_ok=True)
@@ -112,7 +133,8 @@ def inner_members(
                 f"more than {room} bytes would come out of it",
                 hint="if that is right, set extract.max_bytes in sources.yaml",
             )
-        with members(copy, "auto", folder, password, scratch / "unpacked") as found:
+        unpacked = scratch / "unpacked"
+        with members(copy, "auto", folder, password, unpacked, max(room, 10**9)) as found:
             yield found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -152,7 +174,10 @@ def archive_format(archive: Path) -> str:
         CorruptInput: None of these; the message says what it looks like.
     """
     with open_joined(parts_of(archive)) as f:
-        return format_of(f.read(512), archive)
+        head = f.read(512)
+        if head.startswith((b"MZ", b"\x7fELF", b"#!")) and has_end_record(f):
+            return "zip"  # after a program that would unpack it: zips are found from their end
+        return format_of(head, archive)
 
 
 def format_of(head: bytes, archive: Path | str) -> str:
@@ -168,95 +193,16 @@ def format_of(head: bytes, archive: Path | str) -> str:
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         raise CorruptInput(archive, "an HTML page instead of an archive", hint=REFETCH)
-    for magic, what in ((b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "zst")):
+    if re.match(rb"[{\[]\s*[\"{\[]", text):
+        raise CorruptInput(archive, "JSON instead of an archive", hint=REFETCH)
+    for magic, (what, program) in _OF_OTHER_KINDS.items():
         if head.startswith(magic):
             raise CorruptInput(
                 archive,
-                f"a {what} archive, which is not read here",
-                hint="extract it by hand into the dataset's folder",
+                f"{what}, which is not read here",
+                hint=f"unpack it by hand into the dataset's folder ({program})",
             )
     if not head:
         raise CorruptInput(archive, "an empty file instead of an archive", hint=REFETCH)
-    raise CorruptInput(
-        archive, f"not a tar, zip or 7z archive: begins with {head[:8]!r}", hint=REFETCH
-    )
-
-
-# ---------------------------------------------------------------- tar
-
-
-def tar_members(archive: Path | str, raw: IO[bytes]) -> Iterator[Member]:
-    """Yields the members of a tar in any compression, which is read once from front to back.
-
-    Args:
-        archive: What messages call it.
-        raw: Its bytes; closed at the end.
-    """
-    with raw:
-        head = raw.peek(6)[:6]
-        if head[:2] == b"\x1f\x8b":
-            plain: IO[bytes] = gzip.GzipFile(fileobj=raw)
-        elif head[:3] == b"BZh":
-            plain = bz2.BZ2File(raw)
-        elif head == b"\xfd7zXZ\x00":
-            plain = lzma.LZMAFile(raw)
-        else:
-            plain = raw
-        stream = _Forward(plain)
-        # Not tarfile's own stream modes: they take a cut-off file for a complete one.
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                yield Member(info, lambda info=info: tar.extractfile(info))
-                tar.members = []  # or it keeps the headers of millions of files
-        # tarfile stops silently at the first later header that it cannot read; a whole archive
-        # ends with a block of zeros.
-        if stream.last.strip(b"\0") or len(stream.last) < 512:
-            raise CorruptInput(
-                archive, "truncated or damaged: the tar has no end mark", hint=REFETCH
-            )
-        end = stream.tell()
-        while rest := plain.read(CHUNK):  # the compressor's own checksum stands at the very end
-            if rest.strip(b"\0"):
-                begins = end + len(rest) - len(rest.lstrip(b"\0"))
-                raise CorruptInput(
-                    archive,
-                    f"the tar has its end mark before byte {end}, and more from byte {begins} on: "
-                    "several tars joined, of which only the first would be read",
-                    hint="take them apart (tar --ignore-zeros reads all) and put each in place",
-                )
-            end += len(rest)
-
-
-class _Forward:
-    """A file that is read from front to back and remembers its last read.
-
-    Seeking forward by reading, so that a cut-off compressed stream is noticed.
-    """
-
-    def __init__(self, f: IO[bytes]):
-        self._f = f
-        self._at = 0
-        self.last = b""
-
-    def read(self, n: int = -1) -> bytes:
-        """As of any file."""
-        self.last = self._f.read(n)
-        self._at += len(self.last)
-        return self.last
-
-    def tell(self) -> int:
-        """As of any file."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file, from the start only."""
-        if whence != os.SEEK_SET:
-            raise io.UnsupportedOperation("seeking is supported from the start only")
-        if offset < self._at:
-            self._at = self._f.seek(offset)
-        while self._at < offset:
-            skipped = self._f.read(min(CHUNK, offset - self._at))
-            if not skipped:
-                break
-            self._at += len(skipped)
-        return self._at
+    what = f"begins with {head[:8]!r}" if head.strip(b"\0") else "begins with zeros alone"
+    raise CorruptInput(archive, f"not a tar, zip or 7z archive: {what}", hint=REFETCH)

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posepile.acquire.collisions import require_free
 from posepile.acquire.joined import parts_of
 from posepile.acquire.members import Password
 from posepile.acquire.records import (
+    crc_of,
     damaged_files,
     extract_params,
     is_extracted,
@@ -33,6 +36,8 @@ from posepile.errors import WorkError
 from posepile.files import read_json, write_json
 
 Log = Callable[[str], None]
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -111,67 +116,62 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         work.clear()
         write_json(work.begun, identity)
     if record and record["state"] == "done":
-        lost = damaged_files(root, record, work.params.rewritten)
+        lost = damaged_files(root, name, record, work.params.rewritten)
         if not lost:
             return True
         log(
             f"{name}: {len(lost)} of {len(record['files'])} extracted files are gone or "
-            f"have another size, first {lost[0]}; extracting these again"
+            f"damaged, first {lost[0]}; extracting these again"
         )
         # Same archive: what it holds is known already.
         work.only = set(lost)
         stage(work, password)
-        _move_into_place(work, {path: record["files"][path] for path in lost})
+        part = {path: record["files"][path] for path in lost}
+        require_free(work, part)
+        _move_into_place(work, part, work.crcs)
     else:
         if record is None:
             stage(work, password)
             skipped = dict(work.skipped)
             record = {"of": identity, "files": work.files, "skipped": skipped}
-            write_record(root, name, record | {"state": "moving"})
-        _move_into_place(work, record["files"])
+            record["crc32"] = work.crcs
+            with _ONE_AT_A_TIME:  # until what one has is on record, for the next to see
+                require_free(work, work.files)
+                write_record(root, name, record | {"state": "moving"})
+        _move_into_place(work, record["files"], record.get("crc32", {}))
         write_record(root, name, record | {"state": "done"})
     work.clear()
-    _remove_if_empty(work.staging.parent)
     return False
 
 
 # ---------------------------------------------------------------- into place
 
 
-def _move_into_place(work: Unpacking, files: dict[str, int]) -> None:
+def _move_into_place(work: Unpacking, files: dict[str, int], crcs: dict[str, int]) -> None:
     made: set[Path] = set()
     for path, size in files.items():
         source, target = work.staged / path, work.root / path
         if not source.exists():
             # Moved by a run that was interrupted in this loop.
-            if target.is_file() and target.stat().st_size == size:
+            there = target.is_file() and target.stat().st_size == size
+            if there and (path not in crcs or crc_of(target, work.check) == crcs[path]):
                 continue
             record_path(work.root, work.name).unlink(missing_ok=True)
             raise WorkError(
-                f"{target}: was extracted and has since disappeared; run the extraction again"
+                f"{target}: was extracted and has since disappeared or changed; run the "
+                "extraction again"
             )
         if target.parent not in made:
-            _make_folder(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
-        if target.is_dir():
-            raise WorkError(f"{target}: a folder stands where a file belongs; move it away")
         try:
             os.replace(source, target)
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
             # A part of the raw folder lives on another disk by way of a link.
-            copy_whole(source, target)
+            copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
             source.unlink()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise WorkError(
-            f"{folder}: a file stands where a folder belongs; move it away and run again"
-        ) from None
 
 
 def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, Any]:
@@ -182,13 +182,6 @@ def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, A
     known = {"sha256": sha256} if sha256 else {"mtime_ns": max(s.st_mtime_ns for s in status)}
     size = sum(s.st_size for s in status)
     return {"archive": {"bytes": size, **known}, "how": extract_params(params)}
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        pass
 
 
 def _disk_error(e: OSError, root: Path, archive: Path) -> WorkError:
