@@ -3,12 +3,13 @@
 import bz2
 import gzip
 import lzma
+import re
 import subprocess
 import tempfile
 from pathlib import Path
 
 from archive_kinds_kit import aes_zip_bytes, seven_zip_bytes, split_zip, tar_bytes, zip_bytes
-from hostile_kit import END_OF_TAR, Zip, end_record, entry, tar
+from hostile_kit import END_OF_TAR, Zip, end_record, entry, overlapping_zip, tar
 from hostile_rows import CASES, Row, extracted, refused, zipped
 
 GOOD = {"a/1.txt": b"one", "a/2.txt": bytes(range(256)) * 40}
@@ -218,4 +219,39 @@ SPLIT = [
     for fault in ("no second", "no last", "swapped", "cut")
 ]
 
-ROWS = [*TARS, *ZIPS, *OTHERS, *SPLIT]
+# ---------------------------------------------------------------- within another archive
+
+
+def within(name, file, make, told):
+    def outer():
+        return tar(entry("in/good.zip", ZIP), entry(f"in/{file}", make()))
+
+    label = rf"/2/a\.tar, in/{re.escape(file)}: .*"
+    return refused(f"within: {name}", "a.tar", outer, f"{label}({told})", inner="in/*")
+
+
+INNER = [
+    extracted("within: good", "a.tar", lambda: tar(entry("in/a.zip", ZIP)), GOOD, inner="in/*"),
+    within("joined tars", "b.tar", (CASES / "cat.tar").read_bytes, "several tars joined"),
+    within("overlapping", "b.zip", lambda: overlapping_zip(300, 10**6), "overlap"),
+    within("up", "b.zip", lambda: zipped("../out"), "unsafe"),
+    within("a cut zip", "b.zip", lambda: ZIP[:-30], "truncated"),
+    within("a cut 7z", "b.7z", lambda: SEVEN[:-9], "truncated"),
+    within("rar", "b.rar", lambda: b"Rar!\x1a\x07" + bytes(600), "rar .*by hand"),
+    refused(
+        "within: encrypted",
+        "a.tar",
+        lambda: tar(entry("in/b.zip", aes_zip_bytes(X, "pass"))),
+        "/2/a.tar, in/b.zip: encrypted, so it needs a password",
+        inner="in/*",
+    ),
+    refused(
+        "within: one file in two of them",
+        "a.tar",
+        lambda: tar(entry("in/a.zip", ZIP), entry("in/b.zip", zipped("a/1.txt", b"other"))),
+        "in/a.zip/a/1.txt' and 'in/b.zip/a/1.txt' in it would both become 'data/a/1.txt'",
+        inner="in/*",
+    ),
+]
+
+ROWS = [*TARS, *ZIPS, *OTHERS, *SPLIT, *INNER]

@@ -7,11 +7,15 @@ extracted before and everything outside the folder stays as it was, and nothing 
 import os
 import re
 import stat
+import types
 
 import pytest
+from archive_kinds_kit import seven_zip_bytes, tar_bytes, zip_bytes
 from damaged_rows import ROWS as DAMAGED
 from hostile_rows import ROWS
 from web_kit import Case, make_zip
+
+from posepile.acquire import extract, staging
 
 EARLIER = {"splits.csv": b"a,1,train\n", "videos/1.mkv": b"video"}
 
@@ -71,3 +75,131 @@ def test_archives_that_misbehave(tmp_path, row):
     assert state <= {"extract", "sources.lock.json", "download.lock"}
     for path in (case.root / "data").rglob("*"):
         assert path.stat().st_mode & 0o7700 == (0o700 if path.is_dir() else 0o600)
+
+
+# ---------------------------------------------------------------- cut, killed, changed
+
+FILES = {f"d{i}/{i}.bin": bytes([i]) * (100 * i + 512) for i in range(4)}
+WHOLE = {
+    "zip": lambda: zip_bytes(FILES),
+    "tar": lambda: tar_bytes(FILES, "w")[: -7 * 512],
+    "tar.gz": lambda: tar_bytes(FILES),
+    "tar.bz2": lambda: tar_bytes(FILES, "w:bz2"),
+    "tar.xz": lambda: tar_bytes(FILES, "w:xz"),
+    "7z": lambda: seven_zip_bytes(FILES),
+}
+
+
+def one_archive(tmp_path, kind, content=None, **extract):
+    case = Case(tmp_path, by_hand("only", f"1/a.{kind}", **extract))
+    archive = case.root / f"1/a.{kind}"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(WHOLE[kind]() if content is None else content)
+    return case, archive
+
+
+def extracted(case):
+    return {k.decode(): v for k, v in tree(case.root / "data").items()}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_cut_at_every_place(tmp_path, kind):
+    case, archive = one_archive(tmp_path, kind)
+    whole = archive.read_bytes()
+    for size in range(0, len(whole), len(whole) // 23):
+        archive.write_bytes(whole[:size])
+        (left,) = case.run().left
+        assert left.isprintable() and str(archive) in left
+        assert re.search("truncated|damaged|empty|not a tar", left)
+        assert extracted(case) == {} and archive.read_bytes() == whole[:size]
+    archive.write_bytes(whole)
+    assert case.run().left == [] and extracted(case) == FILES
+
+
+def killed(case, renames):
+    """Runs the extraction in a process that dies at a rename; returns whether it got there."""
+    child = os.fork()
+    if not child:
+        left, real = [renames], os.replace
+
+        def replace(a, b):
+            if not left[0]:
+                os._exit(9)
+            left[0] -= 1
+            real(a, b)
+
+        for module in (extract, staging):
+            module.os = types.SimpleNamespace(**vars(os) | {"replace": replace})
+        case.run()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def spoil(folder):
+    """Puts zeros into every file, of which the size stays."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "begun.json"]
+    for path in files:
+        path.write_bytes(bytes(path.stat().st_size))
+    return len(files)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "7z"])
+@pytest.mark.parametrize("renames", range(9))
+def test_killed_anywhere_and_what_is_there_damaged(tmp_path, kind, renames):
+    case, _ = one_archive(tmp_path, kind)
+    assert killed(case, renames) == (renames < 8)
+    spoil(case.root / ".posepile/extracting")
+    moved = extracted(case)
+    assert all(FILES[path] == content for path, content in moved.items())
+    if renames < 4:  # every file is staged before the first one is moved
+        assert moved == {}
+        assert case.run().left == [] and extracted(case) == FILES
+    else:
+        assert spoil(case.root / "data") == len(moved) == renames - 4
+    assert case.run().left == [] and extracted(case) == FILES
+    assert case.actions() == ["have"]
+
+
+def test_what_was_changed_after_its_extraction_is_extracted_again(tmp_path):
+    case, _ = one_archive(tmp_path, "zip")
+    assert case.run().left == []
+    record = case.root / ".posepile/extract/only--a.zip.json"
+    for path in (case.root / "data").rglob("*.bin"):
+        os.utime(path)  # as in a copy of the folder
+    os.utime(record, ns=(1, 1))
+    assert case.actions() == ["have"] and record.stat().st_mtime_ns > 1  # read, and right
+    spoil(case.root / "data/d1")
+    assert case.actions() == ["extract"]
+    assert case.run().left == [] and extracted(case) == FILES
+    assert "1 of 4 extracted files are gone or damaged" in case.text
+
+
+def test_names_that_are_one_on_this_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "_knows_no_case", lambda folder: True)
+    for i, names in enumerate((["A", "a"], ["\u00e9", "e\u0301"])):
+        content = zip_bytes({name: name.encode() for name in names})
+        (tmp_path / str(i)).mkdir()
+        case, archive = one_archive(tmp_path / str(i), "zip", content)
+        (left,) = case.run().left
+        assert str(archive) in left and "one file on this disk" in left and extracted(case) == {}
+
+
+def test_folders_that_are_left_out_do_not_make_one_file_of_two(tmp_path):
+    content = zip_bytes({"a/x": b"1", "b/x": b"2"})
+    case, archive = one_archive(tmp_path, "zip", content, strip_prefix="**")
+    (left,) = case.run().left
+    assert f"{archive}: 'a/x' and 'b/x' in it would both become 'data/x'" in left
+    assert extracted(case) == {}
+
+
+def test_files_that_several_archives_bring(tmp_path):
+    sources = [by_hand(n, f"{n}/a.zip", rewritten=["data/list.*"]) for n in ("one", "two")]
+    case = Case(tmp_path, *sources)
+    for name in ("one", "two"):
+        (case.root / name).mkdir(parents=True)
+        files = {"list.json": name.encode(), "LICENSE.txt": name.encode(), "README": b"same"}
+        (case.root / name / "a.zip").write_bytes(zip_bytes(files))
+        assert case.run().left == (["two: two/a.zip is missing"] if name == "one" else [])
+    assert extracted(case) == {"list.json": b"two", "LICENSE.txt": b"one", "README": b"same"}
+    assert "1 members left out: documents that are there from another archive" in case.text
+    assert case.actions() == ["have", "have"]

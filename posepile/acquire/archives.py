@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -123,21 +124,34 @@ def inner_members(
             yield ((safe_path(label, m.info, folder), m) for m in found)
         return
     scratch.mkdir(parents=True, exist_ok=True)
-    copy = scratch / name.rsplit("/", 1)[-1]
+    copy, unpacked = scratch / name.rsplit("/", 1)[-1], scratch / "unpacked"
     try:
         with damage_reported(label), open(copy, "wb") as out:
             shutil.copyfileobj(f, out, CHUNK)
-        if (unpacked_bytes(copy, "auto", password) or 0) > room:
-            raise CorruptInput(
-                label,
-                f"more than {room} bytes would come out of it",
-                hint="if that is right, set extract.max_bytes in sources.yaml",
-            )
-        unpacked = scratch / "unpacked"
-        with members(copy, "auto", folder, password, unpacked, max(room, 10**9)) as found:
-            yield found
+        with _called(label, copy):
+            if (unpacked_bytes(copy, "auto", password) or 0) > room:
+                raise CorruptInput(
+                    label,
+                    f"more than {room} bytes would come out of it",
+                    hint="if that is right, set extract.max_bytes in sources.yaml",
+                )
+            with members(copy, "auto", folder, password, unpacked, max(room, 10**9)) as found:
+                yield found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _called(label: str, copy: Path) -> Iterator[None]:
+    """Makes messages about a copy, which goes, name the member that it is of."""
+    try:
+        yield
+    except CorruptInput as e:
+        if e.file != os.fspath(copy):
+            raise
+        raise CorruptInput(label, e.reason, hint=e.hint) from None
+    except UsageError as e:
+        raise UsageError(str(e).replace(os.fspath(copy), label)) from None
 
 
 def unpacked_bytes(archive: Path, form: str, password: Password) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from posepile.acquire.staging import Unpacking
 from posepile.errors import CorruptInput, WorkError
 
 _ITSELF = "the archive itself"
+_DOCUMENTS = re.compile(r"(readme|licen[cs]e|terms|copying|citation)[^/]*", re.IGNORECASE)
 
 
 def require_free(work: Unpacking, paths: Iterable[str]) -> None:
     """Raises unless the staged files may be moved to their places.
 
     What was there before from somewhere else than an archive or a download is replaced, and so is
-    what has the same content, or may be rewritten (``extract.rewritten``).
+    what has the same content, or may be rewritten (``extract.rewritten``). Of licences and the
+    like, which many archives bring under one name, the first stays: the later one is left out.
 
     Raises:
         CorruptInput: A file would replace the archive or what came from another one.
@@ -34,8 +37,12 @@ def require_free(work: Unpacking, paths: Iterable[str]) -> None:
     blocked |= {p for p in present if _is_folder(work, p)}
     free = [glob_regex(p) for p in work.params.rewritten]
     doubtful = {p for p in present if not any(r.fullmatch(p) for r in free)} | blocked
-    for path, owner in _owners(work, doubtful):
-        if path in blocked or not _is_same(work, path, owner):
+    for path, owner, crc in _owners(work, doubtful):
+        if path in work.files and path not in blocked and _is_document(path, owner):
+            if not _is_same(work, path, owner, crc):
+                del work.files[path]
+                work.skipped["documents that are there from another archive"] += 1
+        elif path in blocked or not _is_same(work, path, owner, crc):
             work.clear()
             raise CorruptInput(
                 work.archive,
@@ -51,27 +58,40 @@ def require_free(work: Unpacking, paths: Iterable[str]) -> None:
         )
 
 
+def _is_document(path: str, owner: str) -> bool:
+    return owner != _ITSELF and bool(_DOCUMENTS.fullmatch(path.rsplit("/", 1)[-1]))
+
+
 def _is_folder(work: Unpacking, path: str) -> bool:
     return (work.root / path).is_dir()
 
 
-def _is_same(work: Unpacking, path: str, owner: str) -> bool:
-    return owner != _ITSELF and crc_of(work.root / path) == work.crcs.get(path)
+def _is_same(work: Unpacking, path: str, owner: str, crc: int | None) -> bool:
+    if owner == _ITSELF:
+        return False
+    # What is on disk may have been damaged since.
+    there = crc_of(work.root / path) if crc is None else crc
+    return there == work.crcs.get(path)
 
 
-def _owners(work: Unpacking, paths: set[str]) -> Iterator[tuple[str, str]]:
-    """Yields those of the paths that hold something from elsewhere, and from where."""
+def _owners(work: Unpacking, paths: set[str]) -> Iterator[tuple[str, str, int | None]]:
+    """Yields those of the paths that hold something from elsewhere.
+
+    With where it is from, and the CRC-32 that it had, where that is recorded.
+    """
     if not paths:
         return
     root = work.root.resolve()
     mine = [Path(os.path.relpath(p.resolve(), root)).as_posix() for p in parts_of(work.archive)]
-    yield from ((path, _ITSELF) for path in _touched(paths, mine))
+    yield from ((path, _ITSELF, None) for path in _touched(paths, mine))
     for file, entry in read_lock(work.root).items():
-        yield from ((path, entry["source"]) for path in _touched(paths, [file]))
+        yield from ((path, entry["source"], None) for path in _touched(paths, [file]))
     for name in record_names(work.root):
         record = read_record(work.root, name) if name != work.name else None
         if record is not None:
-            yield from ((path, name) for path in _touched(paths, record["files"]))
+            crcs = record.get("crc32", {})
+            touched = _touched(paths, record["files"])
+            yield from ((path, name, crcs.get(path)) for path in touched)
 
 
 def _touched(paths: set[str], files: Iterable[str]) -> list[str]:

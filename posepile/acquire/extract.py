@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,15 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
     """Does what remains to be done; returns whether that was nothing."""
     root, name = work.root, work.name
     record = read_record(root, name)
+    changed = ""
     if record and record["of"] != identity:
-        log(f"{name}: the archive or how it is to be extracted has changed; extracting again")
+        changed = "the archive or how it is to be extracted has changed"
+    elif record and record["state"] == "moving":
+        lost = [path for path in record["files"] if not _is_whole(work, record, path)]
+        if lost:
+            changed = f"{len(lost)} unpacked files are gone or damaged, first {lost[0]}"
+    if changed:
+        log(f"{name}: {changed}; extracting again")
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
@@ -126,19 +133,18 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         # Same archive: what it holds is known already.
         work.only = set(lost)
         stage(work, password)
-        part = {path: record["files"][path] for path in lost}
-        require_free(work, part)
-        _move_into_place(work, part, work.crcs)
+        require_free(work, lost)
+        _move_into_place(work, lost)
     else:
         if record is None:
             stage(work, password)
-            skipped = dict(work.skipped)
-            record = {"of": identity, "files": work.files, "skipped": skipped}
-            record["crc32"] = work.crcs
             with _ONE_AT_A_TIME:  # until what one has is on record, for the next to see
                 require_free(work, work.files)
+                crcs = {path: work.crcs[path] for path in work.files}
+                record = {"of": identity, "files": work.files, "crc32": crcs}
+                record["skipped"] = dict(work.skipped)
                 write_record(root, name, record | {"state": "moving"})
-        _move_into_place(work, record["files"], record.get("crc32", {}))
+        _move_into_place(work, record["files"])
         write_record(root, name, record | {"state": "done"})
     work.clear()
     return False
@@ -147,20 +153,25 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
 # ---------------------------------------------------------------- into place
 
 
-def _move_into_place(work: Unpacking, files: dict[str, int], crcs: dict[str, int]) -> None:
+def _is_whole(work: Unpacking, record: dict[str, Any], path: str) -> bool:
+    """Returns whether a file that was unpacked before is there, staged or in place.
+
+    After a power cut it may be there with its size and without its content.
+    """
+    for file in (work.staged / path, work.root / path):
+        if file.is_file():
+            crc = record.get("crc32", {}).get(path)
+            same_size = file.stat().st_size == record["files"][path]
+            return same_size and crc in (None, crc_of(file, work.check))
+    return False
+
+
+def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
     made: set[Path] = set()
-    for path, size in files.items():
+    for path in files:
         source, target = work.staged / path, work.root / path
         if not source.exists():
-            # Moved by a run that was interrupted in this loop.
-            there = target.is_file() and target.stat().st_size == size
-            if there and (path not in crcs or crc_of(target, work.check) == crcs[path]):
-                continue
-            record_path(work.root, work.name).unlink(missing_ok=True)
-            raise WorkError(
-                f"{target}: was extracted and has since disappeared or changed; run the "
-                "extraction again"
-            )
+            continue  # moved by a run that was interrupted in this loop
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
