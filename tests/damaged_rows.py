@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from archive_kinds_kit import aes_zip_bytes, seven_zip_bytes, split_zip, tar_bytes, zip_bytes
-from hostile_kit import END_OF_TAR, Zip, end_record, entry, overlapping_zip, tar
+from hostile_kit import END_OF_TAR, Zip, end_record, entry, overlapping_zip, tar, with_size
 from hostile_rows import CASES, Row, extracted, refused, zipped
 
 GOOD = {"a/1.txt": b"one", "a/2.txt": bytes(range(256)) * 40}
@@ -30,15 +30,23 @@ def bad_checksum():
     return tar(first, bytes(second), entry("c", b"3"))
 
 
-def sparse_by_gnu_tar():
+def sparse_by_gnu_tar(how):
     """Returns a tar with a file that has holes, written by GNU tar itself."""
     with tempfile.TemporaryDirectory() as folder:
         with open(Path(folder) / "s", "wb") as f:
             f.write(b"start")
             f.seek(300_000)
             f.write(b"end")
-        command = ["tar", "-C", folder, "-S", "-c", "s"]
+        form, *version = how.split()
+        command = ["tar", "-C", folder, f"--format={form}", "-S", "-c", "s"]
+        command += [f"--sparse-version={v}" for v in version]
         return subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
+
+
+def old_tar(member):
+    """Returns a tar as before there were extensions."""
+    head = member[:257] + bytes(255)
+    return tar(with_size(head, int(head[124:135], 8)) + member[512:])
 
 
 HOLES = {"s": b"start" + bytes(299_995) + b"end"}
@@ -70,7 +78,11 @@ TARS = [
         "a gzip of something else", "a.gz", lambda: gzip.compress(b"text" * 500), "damaged|no tar"
     ),
     refused("no member at all", "a.tar", lambda: END_OF_TAR * 10, "zeros alone"),
-    extracted("holes", "a.tar", sparse_by_gnu_tar, HOLES),
+    *(
+        extracted(f"holes, {how}", "a.tar", lambda how=how: sparse_by_gnu_tar(how), HOLES)
+        for how in ("gnu", "pax 0.0", "pax 0.1", "pax 1.0")
+    ),
+    extracted("without a mark at all", "a.tar", lambda: old_tar(entry("a", b"1")), {"a": b"1"}),
 ]
 
 # ---------------------------------------------------------------- zips that contradict themselves

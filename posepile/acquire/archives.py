@@ -30,7 +30,7 @@ from posepile.acquire.sevenzips import (
     seven_zip_members,
     seven_zip_unpacked_bytes,
 )
-from posepile.acquire.tars import tar_members
+from posepile.acquire.tars import is_old_tar, tar_members
 from posepile.acquire.zips import has_end_record, zip_is_encrypted, zip_members, zip_unpacked_bytes
 from posepile.errors import CorruptInput, UsageError
 
@@ -200,7 +200,7 @@ def format_of(head: bytes, archive: Path | str) -> str:
         return "zip"
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "7z"
-    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b":
+    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b" or is_old_tar(head):
         return "tar"
     if head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00":
         return "tar"

@@ -63,6 +63,14 @@ def tar_members(archive: Path | str, raw: IO[bytes], most: int) -> Iterator[Memb
             raise CorruptInput(archive, told, hint=REFETCH)
 
 
+def is_old_tar(head: bytes) -> bool:
+    """Returns whether a first block has the right checksum: the oldest tars have no other mark."""
+    try:
+        return tarfile.nti(head[148:156]) in tarfile.calc_chksums(head[:512])
+    except (tarfile.HeaderError, ValueError, struct.error):
+        return False
+
+
 def _opened(archive: Path | str, stream: _Forward) -> tarfile.TarFile:
     """Returns the reader. Not in tarfile's own stream modes: they take a cut file for whole."""
     stream.room = _LONGEST_HEADER  # opening reads the first header
