@@ -16,6 +16,7 @@ from hostile_rows import ROWS
 from web_kit import Case, make_zip
 
 from posepile.acquire import extract, staging
+from posepile.acquire.doctor import run_doctor
 
 EARLIER = {"splits.csv": b"a,1,train\n", "videos/1.mkv": b"video"}
 
@@ -172,6 +173,18 @@ def test_what_was_changed_after_its_extraction_is_extracted_again(tmp_path):
     assert case.actions() == ["extract"]
     assert case.run().left == [] and extracted(case) == FILES
     assert "1 of 4 extracted files are gone or damaged" in case.text
+
+
+def test_what_changes_without_a_trace_is_found_by_its_checksum(tmp_path):
+    case, _ = one_archive(tmp_path, "7z")
+    assert case.run().left == []
+    changed = case.root / "data/d1/1.bin"
+    time = changed.stat().st_mtime_ns
+    spoil(changed.parent)
+    os.utime(changed, ns=(time, time))
+    assert run_doctor("x", case.path, case.root).truncated == []
+    report = run_doctor("x", case.path, case.root, checksums=True)
+    assert report.truncated == ["data/d1/1.bin: not the content that came from only--a.7z"]
 
 
 def test_names_that_are_one_on_this_disk(tmp_path, monkeypatch):

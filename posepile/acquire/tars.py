@@ -66,9 +66,10 @@ def tar_members(archive: Path | str, raw: IO[bytes], most: int) -> Iterator[Memb
 def is_old_tar(head: bytes) -> bool:
     """Returns whether a first block has the right checksum: the oldest tars have no other mark."""
     try:
-        return tarfile.nti(head[148:156]) in tarfile.calc_chksums(head[:512])
-    except (tarfile.HeaderError, ValueError, struct.error):
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, *_SAID_OF_NONSENSE):
         return False
+    return True
 
 
 def _opened(archive: Path | str, stream: _Forward) -> tarfile.TarFile:
