@@ -168,6 +168,13 @@ OTHERS = [
     }.items()
     if kind not in ("lha", "arj")
 ] + [
+    refused(
+        "rar, called a zip in sources.yaml",
+        "a.zip",
+        lambda: b"Rar!\x1a\x07" + bytes(600),
+        "rar .*by hand",
+        format="zip",
+    ),
     refused("a web page", "a.zip", lambda: b"<!DOCTYPE html><html>", "HTML page"),
     refused("an error as JSON", "a.zip", lambda: b'{"error": "quota exceeded"}', "JSON"),
     refused("an empty file", "a.zip", lambda: b"", "empty file"),

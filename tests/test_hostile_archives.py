@@ -94,7 +94,7 @@ WHOLE = {
 def one_archive(tmp_path, kind, content=None, **extract):
     case = Case(tmp_path, by_hand("only", f"1/a.{kind}", **extract))
     archive = case.root / f"1/a.{kind}"
-    archive.parent.mkdir(parents=True)
+    archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(WHOLE[kind]() if content is None else content)
     return case, archive
 
@@ -185,6 +185,16 @@ def test_what_changes_without_a_trace_is_found_by_its_checksum(tmp_path):
     assert run_doctor("x", case.path, case.root).truncated == []
     report = run_doctor("x", case.path, case.root, checksums=True)
     assert report.truncated == ["data/d1/1.bin: not the content that came from only--a.7z"]
+
+
+def test_what_is_passed_over_is_limited_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "FREE", 10**6)
+    files = {"wanted": b"1", "huge": bytes(2_000_000)}
+    case, archive = one_archive(tmp_path, "tar.gz", tar_bytes(files), members=["wanted"])
+    (left,) = case.run().left
+    assert f"{archive}: more than 1000000 bytes are in it" in left and extracted(case) == {}
+    case, _ = one_archive(tmp_path, "tar", tar_bytes(files, "w"), members=["wanted"])
+    assert case.run().left == [] and extracted(case) == {"wanted": b"1"}
 
 
 def test_names_that_are_one_on_this_disk(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def members(
             f"Python {sys.version.split()[0]} cannot unpack archives safely; use 3.10.12, 3.11.4 "
             "or later"
         )
-    form = archive_format(archive) if form == "auto" else form
+    form = _form_of(archive, form)
     with damage_reported(archive, encrypted=lambda: form == "zip" and is_encrypted(archive)):
         if form == "zip":
             found = zip_members(archive, password)
@@ -160,7 +160,7 @@ def unpacked_bytes(archive: Path, form: str, password: Password) -> int | None:
     Raises:
         CorruptInput: It is damaged, or not an archive.
     """
-    form = archive_format(archive) if form == "auto" else form
+    form = _form_of(archive, form)
     if form == "tar":
         return None
     if form == "7z":
@@ -181,6 +181,17 @@ def is_encrypted(archive: Path) -> bool:
         return False  # told where it is read
 
 
+def _form_of(archive: Path, form: str) -> str:
+    """Returns the format that is stated, or what the archive shows; both refuse other kinds."""
+    if form == "auto":
+        return archive_format(archive)
+    with open_joined(parts_of(archive)) as f:
+        head = f.read(512)
+    if _known_format(head) is None:
+        _refuse_other_kinds(head, archive)
+    return form
+
+
 def archive_format(archive: Path) -> str:
     """Returns ``zip``, ``7z`` or ``tar`` (whatever its compression) by the first bytes.
 
@@ -196,14 +207,25 @@ def archive_format(archive: Path) -> str:
 
 def format_of(head: bytes, archive: Path | str) -> str:
     """Returns the format of an archive that begins with these bytes, as :func:`archive_format`."""
+    known = _known_format(head)
+    if known is not None:
+        return known
+    _refuse_other_kinds(head, archive)
+    what = f"begins with {head[:8]!r}" if head.strip(b"\0") else "begins with zeros alone"
+    raise CorruptInput(archive, f"not a tar, zip or 7z archive: {what}", hint=REFETCH)
+
+
+def _known_format(head: bytes) -> str | None:
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00"):
         return "zip"
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "7z"
-    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b" or is_old_tar(head):
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")):
         return "tar"
-    if head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00":
-        return "tar"
+    return "tar" if head[257:262] == b"ustar" or is_old_tar(head) else None
+
+
+def _refuse_other_kinds(head: bytes, archive: Path | str) -> None:
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         raise CorruptInput(archive, "an HTML page instead of an archive", hint=REFETCH)
@@ -218,5 +240,3 @@ def format_of(head: bytes, archive: Path | str) -> str:
             )
     if not head:
         raise CorruptInput(archive, "an empty file instead of an archive", hint=REFETCH)
-    what = f"begins with {head[:8]!r}" if head.strip(b"\0") else "begins with zeros alone"
-    raise CorruptInput(archive, f"not a tar, zip or 7z archive: {what}", hint=REFETCH)

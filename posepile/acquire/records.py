@@ -86,7 +86,7 @@ def damaged_files(
     since = recorded.stat().st_mtime_ns
     result, read = [], False
     for path, size in record["files"].items():
-        file = Path(root, path)
+        file = os.path.join(root, path)
         try:
             status = os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
@@ -107,7 +107,7 @@ def _matches(path: str, patterns: Sequence[re.Pattern[str]]) -> bool:
     return any(p.fullmatch(path) for p in patterns)
 
 
-def crc_of(file: Path, check: Callable[[], None] = lambda: None) -> int:
+def crc_of(file: str | os.PathLike, check: Callable[[], None] = lambda: None) -> int:
     """Returns the CRC-32 of a file.
 
     Args:

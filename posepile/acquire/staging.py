@@ -35,6 +35,9 @@ from posepile.files import is_left_by_macos
 # What a file takes at least, on a disk and in our records: against millions of empty ones.
 _LEAST = 512
 
+# Bytes that are nothing suspicious, however small the archive.
+FREE = 10**9
+
 _REPLACED = "replaced by a later one of the same name"
 
 
@@ -121,7 +124,7 @@ def stage(work: Unpacking, password: Password) -> None:
     """Reads a whole archive, staging its files."""
     archive, params = work.archive, work.params
     work.staged.mkdir(parents=True, exist_ok=True)
-    usual = max(200 * stored_bytes(archive), 10**9)
+    usual = max(200 * stored_bytes(archive), FREE)
     work.limit = usual if params.max_bytes is None else params.max_bytes
     work.alike = {} if _knows_no_case(work.staging) else None
     try:
