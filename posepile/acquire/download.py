@@ -267,7 +267,14 @@ def _tell(job: _Job, work: _Work) -> None:
 
 def _extract_source(job: _Job, work: _Work) -> None:
     source, lock = work.source, read_lock(job.root)
-    for path in archives_of(source, job.root):
+    archives = archives_of(source, job.root)
+    if not archives:
+        places = ", ".join(str(job.root / place.path) for place in source.places)
+        raise WorkError(
+            f"{places}: only parts of an archive are there, and its main file is missing; put it "
+            "beside them"
+        )
+    for path in archives:
         result = extract_archive(
             job.root / path,
             job.root,

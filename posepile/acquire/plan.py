@@ -13,7 +13,7 @@ from pathlib import Path
 
 from posepile.acquire.addresses import shown_address, without_access
 from posepile.acquire.credentials import have_credentials, variable_names
-from posepile.acquire.joined import is_archive_name
+from posepile.acquire.joined import is_archive_name, is_later_part
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.patterns import below, find_matches
 from posepile.acquire.places import Place, part_path
@@ -180,7 +180,9 @@ def archives_of(source: Source, root: Path) -> list[str]:
     if source.url:
         return [source.path]
     found = {m for place in source.places for m in find_matches(root, place.path)}
-    return sorted(m for m in found if is_archive_name(m))
+    # By their content it is told what others are.
+    archives = [m for m in found if is_archive_name(m)]
+    return sorted(archives or [m for m in found if not is_later_part(root / m)])
 
 
 def record_name(source: Source, archive: str) -> str:
