@@ -29,6 +29,7 @@ from posepile.acquire.records import (
 from posepile.acquire.sources import Extract
 from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
+from posepile.durable import boot_id, sync, sync_disk
 from posepile.errors import WorkError
 from posepile.files import read_json, write_json
 
@@ -107,9 +108,11 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
-    if record is None and read_json(work.begun) != identity:
+    # What was staged before a power cut may have its size and yet not be whole.
+    begun = identity | {"boot": boot_id()}
+    if record is None and read_json(work.begun) != begun:
         work.clear()
-        write_json(work.begun, identity)
+        write_json(work.begun, begun)
     if record and record["state"] == "done":
         lost = damaged_files(root, record, work.params.rewritten)
         if not lost:
@@ -120,15 +123,20 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         )
         # Same archive: what it holds is known already.
         work.only = set(lost)
+        work.clear()
         stage(work, password)
+        sync_disk(work.staged)
         _move_into_place(work, {path: record["files"][path] for path in lost})
     else:
         if record is None:
             stage(work, password)
             skipped = dict(work.skipped)
             record = {"of": identity, "files": work.files, "skipped": skipped}
+            # A record says that all is there: once per archive, everything has to be on the disk.
+            sync_disk(work.staged)
             write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
+        sync_disk(root)
         write_record(root, name, record | {"state": "done"})
     work.clear()
     _remove_if_empty(work.staging.parent)
@@ -162,6 +170,7 @@ def _move_into_place(work: Unpacking, files: dict[str, int]) -> None:
                 raise
             # A part of the raw folder lives on another disk by way of a link.
             copy_whole(source, target)
+            sync(target)
             source.unlink()
 
 

@@ -27,12 +27,14 @@ from posepile.acquire.places import CHUNK, FileFacts, Measurement, part_path
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import require_space
 from posepile.acquire.workers import Stop
+from posepile.durable import boot_id
 from posepile.files import read_json, write_json
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
 _LONGEST_WAIT_SECONDS = 300
 _MOST_REDIRECTS = 10
+_SYNC_BYTES = 256 << 20  # so much at most is fetched again after a power cut
 _PRIVATE_HEADERS = ("Authorization", "Content-Type")  # the latter is about the password's form
 _TOLD_TO_WAIT = (408, 425, 429)
 
@@ -164,8 +166,12 @@ def fetch(transfer: Transfer, url: str) -> dict[str, Any]:
 def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
     """Asks once and receives until the end; what has arrived stays when it breaks off."""
     transfer.stop.check()
-    facts, offset = transfer.facts, transfer.size
     notes = read_json(transfer.notes) or {}
+    synced = notes.get("synced", 0)
+    if transfer.size > synced and notes.get("boot", boot_id()) != boot_id():
+        # The machine was started again since: what was never synced may be zeros.
+        os.truncate(transfer.part, synced)
+    facts, offset = transfer.facts, transfer.size
     measurement = Measurement(facts)
     with _response(transfer, url, offset, notes) as response:
         headers, total = response.headers, _total_bytes(response)
@@ -195,22 +201,36 @@ def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
             )
         if total is not None:
             require_space(transfer.target, total - offset)
-        write_json(transfer.notes, _notes(url, headers, total))
+        known = _notes(url, headers, total) | {"boot": boot_id(), "synced": min(synced, offset)}
+        write_json(transfer.notes, known, durable=True)
         transfer.resumed = transfer.resumed or offset > 0
         with progress_bar(transfer.name, total) as bar:
             if offset:
                 measurement.read(transfer.part, bar.update)
-            _write(transfer, response, first, offset, measurement, bar)
+            _write(transfer, response, first, offset, measurement, bar, known)
     if total is not None and transfer.size < total:
         raise _Transient(f"the connection ended after {transfer.size} of {total} bytes")
     return measurement.result
 
 
-def _write(transfer: Transfer, response, first: bytes, offset: int, measurement, bar) -> None:
+def _write(
+    transfer: Transfer,
+    response,
+    first: bytes,
+    offset: int,
+    measurement,
+    bar,
+    notes: dict[str, Any],
+) -> None:
     with open(transfer.part, "ab" if offset else "wb") as f:
         chunk = first
         while chunk:
             f.write(chunk)
+            if f.tell() - notes["synced"] >= _SYNC_BYTES:
+                f.flush()
+                os.fsync(f.fileno())
+                notes["synced"] = f.tell()
+                write_json(transfer.notes, notes)
             measurement.update(chunk)
             bar.update(len(chunk))
             transfer.stop.check()
