@@ -11,10 +11,13 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 # What killed processes of other machines left goes after this time.
 STALE_SECONDS = 24 * 3600
+
+MOST_BY_NAME = 100  # of more files it is quicker to wait for the whole disk
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -31,18 +34,31 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def sync_disk(folder: Path) -> None:
-    """Waits until all that was written to the disk of a folder is there, in one call.
+def sync_all(paths: Collection[Path]) -> None:
+    """Waits until files and folders that become valid together are on the disk.
 
-    For many files that become valid together: one wait, however many they are.
+    Many of them are waited for at once, by waiting for all that their disk has to write.
     """
-    fd = os.open(folder, os.O_RDONLY)
+    if len(paths) <= MOST_BY_NAME:
+        for path in paths:
+            sync(path)
+        return
+    fd = os.open(next(iter(paths)), os.O_RDONLY)
     try:
         syncfs(fd)
-    except OSError as e:
-        raise OSError(e.errno, e.strerror, os.fspath(folder)) from None
     finally:
         os.close(fd)
+
+
+def sync_tree(folder: Path, top: Path | None = None) -> None:
+    """Waits until a folder and all that is in it are on the disk.
+
+    Args:
+        folder: The folder.
+        top: The folders above it, up to this one, have got their names since it was synced.
+    """
+    above = [] if top is None else [p for p in folder.parents if p == top or top in p.parents]
+    sync_all([folder, *folder.rglob("*"), *above])
 
 
 def syncfs(fd: int) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from posepile.durable import host, sync, sync_disk
+from posepile.durable import host, sync, sync_tree
 from posepile.errors import UsageError, WorkError
 
 # ---------------------------------------------------------------- writing
@@ -35,6 +35,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises:
         WorkError: The disk is full or cannot be written to.
     """
+    new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     f, temporary = _open_temporary(path)
     try:
@@ -45,7 +46,8 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
                 os.fsync(f.fileno())
             os.replace(temporary, path)
         if durable:
-            sync(path.parent)
+            for folder in (path, *new):
+                sync(folder.parent)
     except OSError as e:
         if is_disk_error(e):
             raise disk_error(e, path) from e
@@ -144,7 +146,7 @@ def replacing(directory: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
-        sync_disk(new)
+        sync_tree(new)
         if directory.exists():
             # Renaming cannot replace a folder that is not empty; the old one goes aside first.
             os.rename(directory, old)

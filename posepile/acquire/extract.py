@@ -29,7 +29,7 @@ from posepile.acquire.records import (
 from posepile.acquire.sources import Extract
 from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
-from posepile.durable import boot_id, sync, sync_disk
+from posepile.durable import boot_id, sync, sync_all, sync_tree
 from posepile.errors import WorkError
 from posepile.files import read_json, write_json
 
@@ -125,7 +125,7 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         work.only = set(lost)
         work.clear()
         stage(work, password)
-        sync_disk(work.staged)
+        sync_tree(work.staged, root)
         _move_into_place(work, {path: record["files"][path] for path in lost})
     else:
         if record is None:
@@ -133,10 +133,9 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
             skipped = dict(work.skipped)
             record = {"of": identity, "files": work.files, "skipped": skipped}
             # A record says that all is there: once per archive, everything has to be on the disk.
-            sync_disk(work.staged)
+            sync_tree(work.staged, root)
             write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
-        sync_disk(root)
         write_record(root, name, record | {"state": "done"})
     work.clear()
     _remove_if_empty(work.staging.parent)
@@ -147,6 +146,7 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
 
 
 def _move_into_place(work: Unpacking, files: dict[str, int]) -> None:
+    """Moves staged files to their places, which are on the disk afterwards."""
     made: set[Path] = set()
     for path, size in files.items():
         source, target = work.staged / path, work.root / path
@@ -172,6 +172,8 @@ def _move_into_place(work: Unpacking, files: dict[str, int]) -> None:
             copy_whole(source, target)
             sync(target)
             source.unlink()
+    changed = {folder for parent in made for folder in (parent, *parent.parents)}
+    sync_all([work.root, *(folder for folder in changed if work.root in folder.parents)])
 
 
 def _make_folder(folder: Path) -> None:

@@ -90,8 +90,14 @@ def do_round(bench: Bench, tally: Tally) -> None:
     retry = any(victims == "a worker" for _, victims in kills)
     bench.resume(state == "script", retry)
     problems = bench.problems(state == "script")
-    tally.problems += [f"{bench.name}: after killing {where}: {p}" for p in problems]
+    _add(tally, [f"{bench.name}: after killing {where}: {p}" for p in problems])
     tally.rounds += 1
+
+
+def _add(tally: Tally, problems: list[str]) -> None:
+    tally.problems += problems
+    for problem in problems:
+        print(f"kills: {problem}", flush=True)
 
 
 def _kill(bench: Bench, stage: str) -> tuple[str, str] | None:
@@ -173,13 +179,13 @@ def try_dataset(name: str, folder: Path, url: str, times: int, seed: str) -> Tal
             try:
                 do_round(bench, tally)
             except WorkError as e:
-                tally.problems.append(f"{name}: round {number + 1}: {e}")
+                _add(tally, [f"{name}: round {number + 1}: {e}"])
             if (number + 1) % 10 == 0:
                 print(
                     f"{name}: {number + 1} of {times}, {len(tally.problems)} problems", flush=True
                 )
     except (WorkError, UsageError) as e:
-        tally.problems.append(f"{name}: {e}")
+        _add(tally, [f"{name}: {e}"])
     tally.seconds = sum(os.times()[:4]) - sum(before[:4])
     return tally
 
@@ -238,8 +244,6 @@ def main(argv: list[str] | None = None) -> int:
             tallies = [w.result() for w in work]
     print("\n".join(table(tallies)))
     problems = [p for tally in tallies for p in tally.problems]
-    for problem in problems:
-        print(f"kills: {problem}")
     rounds = sum(t.rounds for t in tallies)
     n = sum(sum(t.kills.values()) for t in tallies)
     print(f"kills: {n} kills, {rounds} runs resumed; {len(problems)} problems; seed {seed}")

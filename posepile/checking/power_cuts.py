@@ -142,7 +142,7 @@ class Disk:
                 if inode is not None:
                     names[name] = inode
             chosen[folder] = names
-        self._keep_renamed(chosen, now)
+        self._keep_renamed(chosen, now, rng)
         self._write(os.stat(self.root).st_ino, target, chosen, places, rng)
 
     def _now(self) -> tuple[Names, dict[int, str]]:
@@ -153,17 +153,33 @@ class Disk:
             names = now[os.stat(folder).st_ino] = {}
             for name in [*folders, *files]:
                 path = os.path.join(folder, name)
-                names[name] = os.stat(path).st_ino
-                places[names[name]] = path
+                with contextlib.suppress(FileNotFoundError):  # another thread goes on
+                    names[name] = os.stat(path).st_ino
+                    places[names[name]] = path
         return now, places
 
-    def _keep_renamed(self, chosen: Names, now: Names) -> None:
-        there = {inode for names in chosen.values() for inode in names.values()}
-        before = {inode for names in self.names.values() for inode in names.values()}
-        for folder, names in now.items():
-            for name, inode in names.items():
-                if inode in before and inode not in there and name not in chosen[folder]:
-                    chosen[folder][name] = inode
+    def _keep_renamed(self, chosen: Names, now: Names, rng: random.Random) -> None:
+        """Gives a file that was on the disk and still exists one of its names, if it has none."""
+        places: dict[int, list[tuple[int, str]]] = {}
+        for names in (self.names, now):
+            for folder, children in names.items():
+                for name, inode in children.items():
+                    places.setdefault(inode, []).append((folder, name))
+        before = {inode for children in self.names.values() for inode in children.values()}
+        exist = {inode for children in now.values() for inode in children.values()}
+        reached = self._reached(chosen)
+        for inode in sorted((before & exist) - reached):
+            free = [(f, n) for f, n in places[inode] if f in reached and n not in chosen[f]]
+            if free:
+                folder, name = rng.choice(free)
+                chosen[folder][name] = inode
+                reached = self._reached(chosen)
+
+    def _reached(self, chosen: Names) -> set[int]:
+        found = [os.stat(self.root).st_ino]
+        for inode in found:  # grows on the way
+            found += chosen.get(inode, {}).values()
+        return set(found)
 
     def _write(
         self, inode: int, target: Path, chosen: Names, places: dict, rng: random.Random
@@ -179,8 +195,11 @@ class Disk:
             os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
     def _write_file(self, inode: int, place: str, target: Path, rng: random.Random) -> None:
-        with open(place, "rb") as f:
-            data, found = f.read(), os.fstat(f.fileno())
+        try:
+            with open(place, "rb") as f:
+                data, found = f.read(), os.fstat(f.fileno())
+        except FileNotFoundError:  # another thread goes on
+            return
         time, size = self.synced.get(inode, (0, 0))
         if (time, size) != (found.st_mtime_ns, found.st_size):
             size = min(size, len(data))

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from posepile.durable import own_temporary, remove_left, sync_disk
+from posepile.durable import own_temporary, remove_left, sync_tree
 from posepile.errors import CorruptInput
 from posepile.files import (
     disk_error,
@@ -156,7 +156,7 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
         temporary.mkdir(parents=True)
         make(temporary)
         # It is taken for whole by its name alone.
-        sync_disk(temporary)
+        sync_tree(temporary)
         try:
             os.rename(temporary, folder)
         except OSError:
