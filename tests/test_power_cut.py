@@ -1,9 +1,11 @@
 """A power cut at any moment: what was not synced is lost, and the next run ends the same."""
 
+import contextlib
 import io
 import os
 import random
 import shutil
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from fake_dataset import packed_bytes, process_and_pack
 from web_kit import Case
 
 from posepile import durable
+from posepile.acquire.lockfile import read_lock
 from posepile.checking.power_cuts import Disk, before_changes
 from posepile.files import replacing, write_atomically
 from posepile.formats.derived import derived_folder
@@ -165,21 +168,30 @@ def zipped(content):
     return data.getvalue()
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_downloads_go_on_after_a_power_cut(server, no_accounts, tmp_path, monkeypatch, keep):
+@pytest.fixture
+def sources(server, no_accounts, tmp_path):
+    """Two sources, and the content of the files that they become."""
     rng = random.Random(0)
     members = {f"d{i % 2}/{i}.txt": rng.randbytes(3000) for i in range(4)}
     video = rng.randbytes(700_000)  # of which no checksum is known
     server.files |= {"/a.zip": zipped(members), "/v.mp4": video}
-    extract = {"to": "inside", "keep": keep}
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    case = Case(
-        disk,
-        {"name": "a", "url": f"{server.url}/a.zip", "to": "a.zip", "extract": extract},
-        {"name": "v", "url": f"{server.url}/v.mp4", "to": "v.mp4"},
-    )
-    expected = {f"inside/{name}": text for name, text in members.items()} | {"v.mp4": video}
+
+    def case(keep=True):
+        extract = {"to": "inside", "keep": keep}
+        return Case(
+            tmp_path / "disk",
+            {"name": "a", "url": f"{server.url}/a.zip", "to": "a.zip", "extract": extract},
+            {"name": "v", "url": f"{server.url}/v.mp4", "to": "v.mp4"},
+        )
+
+    (tmp_path / "disk").mkdir()
+    return case, {f"inside/{name}": text for name, text in members.items()} | {"v.mp4": video}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_downloads_go_on_after_a_power_cut(server, sources, tmp_path, monkeypatch, keep):
+    make, expected = sources
+    case, disk = make(keep), tmp_path / "disk"
 
     def download(change):
         server.before_end = lambda path: change()
@@ -198,3 +210,35 @@ def test_downloads_go_on_after_a_power_cut(server, no_accounts, tmp_path, monkey
             assert (case.root / name).exists(), (state.name, name, case.text)
             assert (case.root / name).read_bytes() == data, (state.name, name)
         assert set(case.actions()) == {"have"}
+
+
+def recorded(root):
+    """What is below a raw folder: of records all but the times, of other files the name."""
+    lock = read_lock(root)
+    facts = {n: {k: v for k, v in f.items() if k != "mtime_ns"} for n, f in lock.items()}
+    return facts, sorted(p.relative_to(root).as_posix() for p in root.rglob("*"))
+
+
+def test_downloads_killed_before_any_change_leave_what_others_leave(sources, tmp_path):
+    """Of a killed process, all that it has done is there: no rule decides, so one state each."""
+    make, _ = sources
+    case, disk, states = make(), tmp_path / "disk", []
+    shutil.copytree(disk, tmp_path / "before")
+
+    def change():
+        if threading.current_thread() not in copying:
+            copying.append(threading.current_thread())
+            states.append(tmp_path / f"killed-{len(states)}")
+            with contextlib.suppress(shutil.Error):  # another thread goes on
+                shutil.copytree(disk, states[-1])
+            copying.pop()
+
+    copying = []
+    with before_changes(change):
+        case.run()
+    expected = recorded(case.root)
+    assert {f["from"].rpartition("/")[2] for f in expected[0].values()} == {"a.zip", "v.mp4"}
+    for state in states:
+        replace(disk, state)
+        case.run()
+        assert recorded(case.root) == expected, state.name

@@ -20,7 +20,7 @@ from posepile.acquire.credentials import Credentials, Secret, get_credentials, r
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
 from posepile.acquire.patterns import STATE_DIR, find_matches
-from posepile.acquire.places import measure
+from posepile.acquire.places import measure, notes_path
 from posepile.acquire.plan import (
     Decision,
     archives_of,
@@ -35,7 +35,7 @@ from posepile.acquire.plan import (
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
 from posepile.acquire.space import is_full, require_space
-from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch
+from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch, fetched_from
 from posepile.acquire.workers import Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
@@ -323,7 +323,9 @@ def _verify(job: _Job, work: _Work) -> None:
                 # What only a person can fetch is never to be deleted on our advice.
                 again = "move it away and run the download again, or " if source.url else ""
                 raise CorruptInput(path, fault, hint=f"{again}put the right one there")
-            remember(job.root, match, source=source.name, origin=origin, measured=measured)
+            came_from = fetched_from(path) or origin
+            remember(job.root, match, source=source.name, origin=came_from, measured=measured)
+            notes_path(path).unlink(missing_ok=True)
 
 
 def _fetch_source(job: _Job, work: _Work) -> None:
@@ -334,7 +336,7 @@ def _fetch_source(job: _Job, work: _Work) -> None:
     for url in (source.url, *source.mirrors):
         try:
             transfer.target.parent.mkdir(parents=True, exist_ok=True)
-            measured = fetch(transfer, url)
+            fetch(transfer, url)
         except NotFetched as e:
             where = urllib.parse.urlsplit(url).netloc
             failures.append(f"{where}: {redact(str(e), *secrets)}")
@@ -346,7 +348,6 @@ def _fetch_source(job: _Job, work: _Work) -> None:
             if source.login:
                 job.accepted.add(source.login.account)
             work.fetched = True
-            remember(job.root, source.path, source=source.name, origin=url, measured=measured)
             return
     hint = ""
     if source.login and refused:
@@ -389,6 +390,9 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
+        record=lambda url, measured: remember(
+            job.root, source.path, source=source.name, origin=url, measured=measured
+        ),
     )
 
 

@@ -136,10 +136,17 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
             sync_tree(work.staged, root)
             write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
+        # Nobody comes back to what is left once it is done.
+        _clear(work)
         write_record(root, name, record | {"state": "done"})
+        return False
+    _clear(work)
+    return False
+
+
+def _clear(work: Unpacking) -> None:
     work.clear()
     _remove_if_empty(work.staging.parent)
-    return False
 
 
 # ---------------------------------------------------------------- into place

@@ -23,7 +23,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, InvalidHeader, SSLError
 
 from posepile.acquire.credentials import Credentials
-from posepile.acquire.places import CHUNK, FileFacts, Measurement, part_path
+from posepile.acquire.places import CHUNK, FileFacts, Measurement, notes_path, part_path
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import require_space
 from posepile.acquire.workers import Stop
@@ -90,6 +90,7 @@ class Transfer:
         attempts: How often in a row an address may fail without a byte gained.
         sleep: Waits between attempts; as long as ``stop`` permits if left out.
         resumed: Whether the unfinished file is older than the connection.
+        record: Called with address, size and checksums when the file is in place.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Transfer:
     attempts: int = 5
     sleep: Callable[[float], None] | None = None
     resumed: bool = False
+    record: Callable[[str, dict[str, Any]], None] = lambda url, measured: None
 
     @property
     def part(self) -> Path:
@@ -112,7 +114,7 @@ class Transfer:
     @property
     def notes(self) -> Path:
         """What is known about it."""
-        return self.part.with_name(self.part.name + ".json")
+        return notes_path(self.target)
 
     @property
     def size(self) -> int:
@@ -159,8 +161,17 @@ def fetch(transfer: Transfer, url: str) -> dict[str, Any]:
             (transfer.sleep or transfer.stop.wait)(wait)
             transfer.stop.check()
     os.replace(transfer.part, transfer.target)
+    transfer.record(url, measured)
     transfer.notes.unlink(missing_ok=True)
     return measured
+
+
+def fetched_from(target: Path) -> str | None:
+    """Returns the address of a file whose run was killed before that was recorded."""
+    notes = read_json(notes_path(target))
+    if not isinstance(notes, dict) or part_path(target).exists():
+        return None
+    return notes.get("url") if notes.get("total") in (None, target.stat().st_size) else None
 
 
 def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:

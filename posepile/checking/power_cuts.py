@@ -18,6 +18,7 @@ import random
 import resource
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -69,6 +70,7 @@ class Disk:
         self.root = root
         self.names: Names = {}  # as they are on the disk
         self.synced: dict[int, tuple[int, int]] = {}  # inode -> time and size then
+        self._one_at_a_time = threading.RLock()
         self._held: dict[int, int] = {}  # file descriptors, so that no inode is used again
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -91,12 +93,17 @@ class Disk:
 
     def sync_all(self) -> None:
         """Takes everything as it is now for being on the disk."""
-        for folder, _, files in os.walk(self.root):
-            self._sync_folder(folder)
-            for file in files:
-                self._sync_file(os.stat(os.path.join(folder, file)))
+        with self._one_at_a_time:
+            for folder, _, files in os.walk(self.root):
+                self._sync_folder(folder)
+                for file in files:
+                    self._sync_file(os.stat(os.path.join(folder, file)))
 
     def _fsync(self, fd: int) -> None:
+        with self._one_at_a_time:
+            self._sync(fd)
+
+    def _sync(self, fd: int) -> None:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode):
             self._sync_folder(f"/proc/self/fd/{fd}/.")
@@ -107,14 +114,14 @@ class Disk:
         self.synced[found.st_ino] = found.st_mtime_ns, found.st_size
 
     def _sync_folder(self, folder: str) -> None:
-        inode = os.stat(folder).st_ino
+        inode, names = os.stat(folder).st_ino, {}
         self._hold(inode, folder)
-        self.names[inode] = {}
         for entry in os.scandir(folder):
-            self.names[inode][entry.name] = entry.inode()
+            names[entry.name] = entry.inode()
             self._hold(entry.inode(), entry.path)
             if entry.is_dir():  # what is in it is another matter
                 self.names.setdefault(entry.inode(), {})
+        self.names[inode] = names
 
     def _hold(self, inode: int, path: str) -> None:
         if inode not in self._held:
@@ -129,6 +136,10 @@ class Disk:
             target: The folder to make.
             rng: Decides about what is not certain.
         """
+        with self._one_at_a_time:
+            self._cut(target, rng)
+
+    def _cut(self, target: Path, rng: random.Random) -> None:
         now, places = self._now()
         # Sometimes a disk that has kept all names, or none that is not certain.
         likely = rng.choice((0.0, 0.5, 0.5, 1.0))
