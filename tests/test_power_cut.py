@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
@@ -242,3 +243,22 @@ def test_downloads_killed_before_any_change_leave_what_others_leave(sources, tmp
         replace(disk, state)
         case.run()
         assert recorded(case.root) == expected, state.name
+
+
+def test_what_was_fetched_before_the_machine_started_again_is_not_trusted(
+    server, sources, tmp_path, monkeypatch
+):
+    make, expected = sources
+    case = make()
+    case.root.mkdir()
+    part, notes = case.root / "v.mp4.part", case.root / "v.mp4.part.json"
+    for boot, synced in (("another", 1000), (durable.boot_id(), 0)):
+        data = expected["v.mp4"]
+        part.write_bytes(data[:1000] + (bytes(9000) if boot == "another" else data[1000:10000]))
+        known = {"url": f"{server.url}/v.mp4", "etag": server.etag, "total": len(data)}
+        notes.write_text(json.dumps(known | {"boot": boot, "synced": synced}))
+        case.run()
+        assert (case.root / "v.mp4").read_bytes() == data
+        asked = [h.get("Range") for path, h, _ in server.requests if path == "/v.mp4"]
+        assert asked[-1] == f"bytes={1000 if boot == 'another' else 10000}-"
+        (case.root / "v.mp4").unlink()
