@@ -6,17 +6,27 @@ import signal
 import struct
 import zlib
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 import scipy.io
+from conftest import ROOT
 from scipy.sparse import csc_matrix
 
-from posepile.errors import CorruptInput, PosePileError
+from posepile.acquire.media import content_fault
+from posepile.errors import CorruptInput, PosePileError, UsageError
 from posepile.formats.matlab_files import read_mat
 from posepile.formats.mocap_files import read_c3d, read_cdf
+from posepile.imaging import jpeg
+from posepile.imaging.frames import open_frames
+from posepile.imaging.masks import read_label_image, read_mask
+from posepile.imaging.videos import _index as index_of_video
 from posepile.miniature.writers import write_c3d, write_cdf, write_mat73
+from posepile.recipe import Stills, Video
+from posepile.store.images import read_image
 
+CASES = ROOT / "tests" / "cases"
 MEMORY, CPU = 1 << 30, 5  # bytes and seconds that a damaged file may take
 
 
@@ -52,7 +62,7 @@ def outcome(read, path):
 def is_refused(read, path):
     """Asserts that a file is refused in one line that names it; returns the line."""
     said = outcome(read, path)
-    assert said.startswith(f"{path}: ") and "\n" not in said, said
+    assert said.startswith((f"{path}: ", f"{path}, frame ")) and "\n" not in said, said
     assert "MemoryError" not in said and "bad_alloc" not in said, said
     return said
 
@@ -260,3 +270,128 @@ def test_an_error_of_a_parser_is_no_other(tmp_path):
     (tmp_path / "a.c3d").write_bytes(bytes(600))
     with pytest.raises(CorruptInput, match="second byte"):
         read_c3d(tmp_path / "a.c3d")
+
+
+# ---------------------------------------------------------------- pictures and videos
+
+
+def png_bomb(path):
+    """A PNG of 60000 x 60000 grey pixels in 4 MB."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    packer = zlib.compressobj(1)
+    row = bytes(60001)
+    rows = b"".join(packer.compress(row * 100) for _ in range(20)) + packer.flush()
+    head = struct.pack(">2I5B", 60000, 60000, 8, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def jpeg_bomb(path):
+    data = jpeg.encode(np.zeros((16, 16, 3), np.uint8))
+    at = data.index(b"\xff\xc0") + 5
+    path.write_bytes(put(data, at, ">2H", 65500, 65500))
+
+
+def bomb(code, at):
+    def write(path):
+        picture = np.zeros((16, 16, 3), np.uint8)
+        data = cv2.imencode(path.suffix, picture)[1].tobytes()
+        path.write_bytes(put(data, at(data), code, 60000, 60000))
+
+    return write
+
+
+def tiff_bomb(path):
+    data = cv2.imencode(".tiff", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    (at,) = struct.unpack_from("<I", data, 4)
+    for k in range(struct.unpack_from("<H", data, at)[0]):
+        entry = at + 2 + 12 * k
+        if struct.unpack_from("<H", data, entry)[0] in (256, 257):
+            data = put(data, entry + 2, "<HII", 4, 1, 60000)
+    path.write_bytes(data)
+
+
+BOMBS = {
+    "a.png": png_bomb,
+    "a.jpg": jpeg_bomb,
+    "a.bmp": bomb("<2i", lambda d: 18),
+    "a.tiff": tiff_bomb,
+    "a.ppm": lambda p: p.write_bytes(b"P6\n# big\n60000 60000\n255\n" + bytes(900)),
+}
+
+
+def decode_still(path):
+    with open_frames(Stills((path,))) as frames:
+        for _, frame in frames.read([0]):
+            frame.rgb(32)
+
+
+READERS = {
+    "frame": decode_still,
+    "mask": read_mask,
+    "labels": read_label_image,
+    "example": read_image,
+    "doctor": lambda p: content_fault(p, deep=True),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", BOMBS)
+def test_pictures_that_declare_gigapixels(tmp_path, monkeypatch, name, reader):
+    path = tmp_path / name
+    BOMBS[name](path)
+    if reader == "doctor":
+        assert outcome(READERS[reader], path) == "read"
+        return
+    said = is_refused(READERS[reader], path)
+    assert "declares 6" in said and "at most 134217728" in said and "POSEPILE_MAX_PIXELS" in said
+
+
+def test_the_limit_of_pixels_can_be_raised_and_lowered(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((30, 40, 3), np.uint8))
+    monkeypatch.setenv("POSEPILE_MAX_PIXELS", "1200")
+    assert read_mask(path).shape == (30, 40)
+    monkeypatch.setenv("POSEPILE_MAX_PIXELS", "1199")
+    with pytest.raises(CorruptInput, match=r"declares 40x30 pixels; expected at most 1199 of"):
+        read_mask(path)
+    monkeypatch.setenv("POSEPILE_MAX_PIXELS", "many")
+    with pytest.raises(UsageError, match=r"POSEPILE_MAX_PIXELS: 'many'; expected a whole number"):
+        read_mask(path)
+
+
+def test_videos_of_too_many_pixels(monkeypatch):
+    video = CASES / "lf.mp4"
+    with open_frames(Video(video)) as frames:
+        width, height = frames.size()
+    monkeypatch.setenv("POSEPILE_MAX_PIXELS", str(width * height - 1))
+    index_of_video.cache_clear()
+    with (
+        pytest.raises(CorruptInput, match=f"lf.mp4: declares {width}x{height} pixels"),
+        open_frames(Video(video)),
+    ):
+        pass
+    index_of_video.cache_clear()
+
+
+def test_jpeg_cut_anywhere_in_its_head(tmp_path):
+    path, data = tmp_path / "a.jpg", jpeg.encode(np.zeros((16, 16, 3), np.uint8))
+    for n in range(data.index(b"\xff\xda")):
+        path.write_bytes(data[:n])
+        for read in (decode_still, read_image):
+            with pytest.raises(CorruptInput, match=r"a\.jpg"):
+                read(path)
+
+
+def test_videos_whose_names_of_things_are_no_text(tmp_path):
+    data, path = (CASES / "lf.mp4").read_bytes(), tmp_path / "a.mp4"
+    at = data.index(b"VideoHandler") + 3
+    path.write_bytes(put(data, at, "B", 0xF6))
+    with open_frames(Video(path)) as frames:
+        assert frames.n_frames
