@@ -125,6 +125,20 @@ def test_c3d_that_contradicts_itself(c3d, fault):
     is_refused(read_c3d, c3d)
 
 
+def test_c3d_of_two_rates(c3d):
+    data = c3d.read_bytes()
+    at = data.index(b"RATE") + 4  # way, type, no axes, the rate, no description
+    c3d.write_bytes(two_rates(data, at, struct.unpack_from("<H", data, at)[0]))
+    assert "not a readable c3d file" in is_refused(read_c3d, c3d)
+
+
+def two_rates(data, at, way):
+    """The bytes with an axis of length 2 and a second rate, and as many less of the padding."""
+    new = struct.pack("<HbBB2fB", way + 5, 4, 1, 2, 50.0, 100.0, 0)
+    padding = 512 * (struct.unpack_from("<H", data, 16)[0] - 1) - 5
+    return data[:at] + new + data[at + way : padding] + data[padding + 5 :]
+
+
 # ---------------------------------------------------------------- mat, version 5
 
 CONTENT = {

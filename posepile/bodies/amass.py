@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError, one_line
 from posepile.files import files_below, names_in
+from posepile.formats.arrays import read_npz
 from posepile.paths import named_folder
 
 
@@ -32,24 +32,23 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     path = Path(path)
     if not path.is_file():
         raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
+    f = read_npz(path, hint="extract it again")
+    rate_key = "mocap_framerate" if "mocap_framerate" in f else "mocap_frame_rate"
+    missing = {"poses", rate_key} - f.keys()
+    if missing:
+        raise CorruptInput(
+            path,
+            f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(f))})",
+            hint="a motion file is needed, not shape.npz",
+        )
     try:
-        with np.load(path, allow_pickle=False) as f:
-            keys = set(f.files)
-            rate_key = "mocap_framerate" if "mocap_framerate" in keys else "mocap_frame_rate"
-            missing = {"poses", rate_key} - keys
-            if missing:
-                raise CorruptInput(
-                    path,
-                    f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(keys))})",
-                    hint="a motion file is needed, not shape.npz",
-                )
-            poses = np.asarray(f["poses"], np.float64)
-            trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
-            betas = np.asarray(f["betas"], np.float64) if "betas" in keys else np.zeros(0)
-            gender = _parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
-            rates = np.ravel(np.asarray(f[rate_key], np.float64))  # a number, or an array of one
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
-        raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
+        poses = np.asarray(f["poses"], np.float64)
+        trans = np.asarray(f["trans"], np.float64) if "trans" in f else None
+        betas = np.asarray(f.get("betas", ()), np.float64)
+        rates = np.ravel(np.asarray(f[rate_key], np.float64))  # a number, or an array of one
+    except (TypeError, ValueError) as e:
+        raise CorruptInput(path, f"expected numbers: {one_line(e)}") from None
+    gender = _parse_gender(f["gender"], path) if "gender" in f else "neutral"
     if poses.ndim != 2 or poses.shape[1] != 156:
         raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
     if trans is not None and trans.shape != (len(poses), 3):
@@ -85,8 +84,11 @@ def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
         CorruptInput: None of the three.
     """
     if isinstance(value, np.ndarray):
-        value = value.item() if value.size == 1 else value.tolist()
+        # As many as there are frames are one, if they agree.
+        values = np.unique(value).tolist() if value.dtype.kind in "SU" else value.tolist()
+        value = values[0] if isinstance(values, list) and len(values) == 1 else values
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    text = "" if isinstance(value, list) else text
     for word in ("female", "male", "neutral"):
         if word in text.lower():
             return word

@@ -12,6 +12,7 @@ import numpy as np
 
 from posepile.bodies.joints import GENDERS, N_JOINTS
 from posepile.errors import CorruptInput
+from posepile.formats.numpy_files import load_npz
 from posepile.formats.schema import Array, check
 
 MAX_SHAPE = {"smpl": 300, "smplh": 16, "smplx": 300}
@@ -168,10 +169,10 @@ def load_hands(model_file: Path) -> Hands:
     >>> load_hands(folder / "smplx" / "SMPLX_MALE.npz").mean.shape
     (2, 45)
     """
+    names = [f"hands_{what}{side}" for what in ("mean", "components") for side in "lr"]
     try:
-        with np.load(model_file, allow_pickle=False) as f:
-            mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
-            components = np.stack([f[f"hands_components{s}"] for s in "lr"])
+        f = load_npz(model_file, only=names)
+        mean, components = np.stack([f[n] for n in names[:2]]), np.stack([f[n] for n in names[2:]])
     except (KeyError, ValueError, OSError) as e:
         raise CorruptInput(model_file, f"not a model file with hands: {e}") from None
     if mean.shape != (2, 45) or components.shape != (2, 45, 45):

@@ -60,7 +60,7 @@ def read_c3d(path: str | os.PathLike, *, hint: str | None = AGAIN) -> C3d:
         point = parameters["POINT"]
         result = C3d(
             content["data"]["points"][:3].transpose(2, 1, 0),
-            float(point["RATE"][0]),
+            float(np.asarray(point["RATE"]).reshape(())),  # one number
             str.strip(point["UNITS"][0]),
             [str.strip(label) for label in point["LABELS"]],
             parameters,
