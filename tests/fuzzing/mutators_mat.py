@@ -192,7 +192,11 @@ def _other_dataset(rng: random.Random):
     return rng.choice(
         (
             *(pair, texts, lists, np.zeros(3, "f2"), np.zeros(2, "c16"), np.bool_(True), b"\xff"),
-            *(rng.choice(TEXTS).replace("\0", "") or "x", np.array(b"abc", "S3"), h5py.Empty("f8")),
+            *(
+                rng.choice(TEXTS).replace("\0", "") or "x",
+                np.array(b"abc", "S3"),
+                h5py.Empty("f8"),
+            ),
             *(np.array([2**31, 65, 0x110000], "u8"), np.array([0xD800], "u2"), np.zeros((0, 3))),
             *(np.array([], dtype=h5py.ref_dtype), np.zeros(3, "V5"), np.float64(np.nan)),
         )

@@ -16,7 +16,7 @@ from fuzzing.mutators import (
     set_bytes,
     set_float,
 )
-from fuzzing.mutators_text import JSON
+from fuzzing.mutators_text import JSON, change_json
 
 _WORDS = range(0, 24, 2)  # parameter block and key, points, analog, frames, gap, scale, data, rate
 
@@ -82,7 +82,9 @@ def change_cdf_record(data: bytes, rng: random.Random) -> bytes:
         return data[:start] + data[start + size :]
     if kind == 1:
         return data[: start + size] + data[start : start + size] + data[start + size :]
-    at = start + (rng.choice((0, 8)) if kind == 2 else 12 + 4 * rng.randrange(max(size // 4 - 3, 1)))
+    at = start + (
+        rng.choice((0, 8)) if kind == 2 else 12 + 4 * rng.randrange(max(size // 4 - 3, 1))
+    )
     at = min(at, len(data) - field)
     old = int.from_bytes(data[at : at + field], "big")
     starts = [place for place, _ in records]
@@ -130,12 +132,12 @@ def change_vrs(data: bytes, rng: random.Random) -> bytes:
     length = int.from_bytes(data[start : start + 4], "little")
     text, rest = data[start + 4 : start + 4 + length], data[start + 4 + length :]
     kind = rng.randrange(8)
-    if kind < 5:
-        text = rng.choice(JSON)(text, rng)
+    if kind < 6:
+        text = (change_json if kind else rng.choice(JSON))(text, rng)
         length = len(text)
-    elif kind == 5:
-        length = rng.choice((*INTEGERS, length + 1, length - 1)) % 2**32
     elif kind == 6:
+        length = rng.choice((*INTEGERS, length + 1, length - 1)) % 2**32
+    elif rng.random() < 0.5:
         return data[:at] + data[at:] * rng.choice((2, 200))
     else:
         return data[:at] + rng.choice((b"calib", b"", tag + tag)) + data[start:]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fuzzing.mutators import GENERIC
 from fuzzing.target import Target
-from posepile.errors import PosePileError
+from posepile.errors import CorruptInput, PosePileError
 
 OF_MEMORY = re.compile(
     r"MemoryError|Unable to allocate|Cannot allocate|bad_alloc|std::length_error"
@@ -179,7 +179,8 @@ def _place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/posepile/" in f.filename] or frames[-1:]
     file = own[-1].filename.rpartition("/posepile/")[2]
-    text = _plain(" ".join(str(error).split()))[:80]
+    reason = error.reason if isinstance(error, CorruptInput) else str(error)
+    text = _plain(" ".join(reason.split()))[:80]
     return f"{type(error).__name__} at {file}:{own[-1].lineno} {own[-1].name}: {text}"
 
 
