@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import os
 
+from posepile.terminal import printable
+
 
 class PosePileError(Exception):
-    """Base of all errors whose text is meant for the user."""
+    """Base of all errors whose text is meant for the user: one line, whatever a name holds."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(PosePileError):

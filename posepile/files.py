@@ -53,7 +53,15 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     """Writes JSON deterministically and atomically; see :func:`write_atomically`."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=plain)
-    write_atomically(path, (text + "\n").encode(), durable=durable)
+    write_atomically(path, encoded_json(text + "\n"), durable=durable)
+
+
+def encoded_json(text: str) -> bytes:
+    """Returns JSON text as UTF-8.
+
+    A file name that is no UTF-8 holds lone surrogates, which UTF-8 cannot; JSON escapes them.
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def plain(value: Any) -> Any:

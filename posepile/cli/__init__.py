@@ -24,10 +24,16 @@ from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
+from posepile.terminal import printable_output
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; turns our errors into one line on stderr and the exit code."""
+    with printable_output():
+        sys.exit(_main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     # Batch systems ask with SIGTERM before they kill.
@@ -51,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         place = f"{e.filename}: " if e.filename else ""
         print(f"posepile: {place}{e.strerror or e}", file=sys.stderr)
         code = 1
-    sys.exit(code)
+    return code
 
 
 class Terminated(KeyboardInterrupt):

@@ -8,6 +8,7 @@ import sys
 from posepile.cli.builds import build_of, make_run, packed_archive
 from posepile.errors import PosePileError
 from posepile.files import require_place
+from posepile.terminal import print_lines
 
 
 def cmd_list(args: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ def cmd_doctor(args: argparse.Namespace) -> int:
     from posepile.run import raw
 
     ok, lines = raw.doctor(make_run(args), args.checksums)
-    print("\n".join(lines))
+    print_lines(lines)
     return 0 if ok else 1
 
 
@@ -52,7 +53,7 @@ def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
     from posepile.run import commands
 
-    print("\n".join(commands.status(make_run(args))))
+    print_lines(commands.status(make_run(args)))
     return 0
 
 
@@ -87,7 +88,7 @@ def cmd_verify(args: argparse.Namespace) -> int:
 
     packed_archive(build_of(args))
     ok, lines = commands.verify(make_run(args), args.repair)
-    print("\n".join(lines))
+    print_lines(lines)
     return 0 if ok else 1
 
 
