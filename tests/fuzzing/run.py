@@ -134,7 +134,7 @@ class _Running:
     connection: object
     world: Path
     heard: float
-    is_ready: bool = False
+    phase: str = "start"
     was_late: bool = False
 
     @classmethod
@@ -157,8 +157,8 @@ class _Running:
         self.heard = time.monotonic()
         if what == "broken":
             result.broken = content
-        elif what == "ready":
-            self.is_ready = True
+        elif what in ("junk", "ready"):
+            self.phase = what
         elif what != "end":
             result.add(what, content)
             self.numbers = self.numbers[1:]
@@ -174,8 +174,12 @@ class _Running:
         shutil.rmtree(self.world, ignore_errors=True)
         if result.broken or not self.numbers:
             return True
-        if not self.is_ready or (self.process.exitcode or 0) > 0:  # an error of the fuzzer's own
-            code = self.process.exitcode
+        code = self.process.exitcode or 0
+        if self.phase == "junk" and code < 0:
+            death = self._death(said)
+            result.broken = f"{death.kind} at a file that is not of the format: {death.detail}"
+            return True
+        if self.phase != "ready" or code > 0:  # an error of the fuzzer's own
             last = " ".join(said.split())[-300:]
             result.broken = f"the process ended with {code} at input {self.numbers[0]}: {last}"
             return True
@@ -195,7 +199,7 @@ class _Running:
         return Outcome("crash", name, True, 0)
 
     def end_if_late(self, limits: Limits) -> None:
-        if time.monotonic() - self.heard > (limits.wall_s if self.is_ready else START_S):
+        if time.monotonic() - self.heard > (START_S if self.phase == "start" else limits.wall_s):
             self.was_late = True
             self.process.kill()
 

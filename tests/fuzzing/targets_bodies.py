@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ import smplfitter.np  # noqa: F401  here, so that not every worker imports it
 from fuzzing.looking import look_at
 from fuzzing.mutators_numpy import NPY, NPZ
 from fuzzing.mutators_pickle import PICKLE
-from fuzzing.mutators_text import JSON, evil_value
+from fuzzing.mutators_text import JSON, TEXT, evil_value
 from fuzzing.target import Target
 from posepile.bodies import models, parameters
 from posepile.bodies.amass import read_amass
 from posepile.bodies.fits import read_moved_fit
+from posepile.bodies.meshes import mesh_error
 from posepile.miniature import bodies, pickled, writers
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
 
@@ -82,13 +82,6 @@ def use_hands(path: Path, output: Path) -> None:
     look_at(parameters.load_hands(path))
 
 
-@lru_cache
-def whole_models(folder: Path) -> Path:
-    """Body models that nobody damages."""
-    bodies.write_body_models(folder, ("smplx",), 60)
-    return folder
-
-
 def fit_samples(folder: Path) -> list[Path]:
     pose = RNG.normal(size=(55, 3)) * 0.1
     fit = bodies.smplx_fit(pose, np.zeros(10), [0, 0, 2])
@@ -107,10 +100,22 @@ def use_fit(path: Path, output: Path) -> None:
     look_at(read_moved_fit(path, up, gender="male", kid=True, models_root=output))
 
 
+BODY = {"gender": "male", "pose": np.zeros(165), "shape": np.zeros(10)}
+
+
 def mesh_samples(folder: Path) -> list[Path]:
-    lines = [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in RNG.normal(size=(60, 3)) * 0.1]
-    writers.write_text(folder / "body.obj", "\n".join(lines) + "\nf 1 2 3\n")
+    models._load_model.cache_clear()
+    bodies.write_body_models(folder / "models", ("smplx",), 60)
+    (mesh,) = models.body_forward("smplx", "male", BODY, models_root=folder / "models")["vertices"]
+    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh]
+    writers.write_text(folder / "body.obj", "# a body\n" + "\n".join(lines) + "\nf 1 2 3\n")
     return [folder / "body.obj"]
+
+
+def use_mesh(path: Path, output: Path) -> None:
+    models._load_model.cache_clear()
+    bodies.write_body_models(output, ("smplx",), 60)
+    mesh_error(path, BODY, 5.0, models_root=output)
 
 
 # ---------------------------------------------------------------- COCO
@@ -193,6 +198,7 @@ TARGETS = [
     Target("amass", amass_samples, use_amass, NPZ),
     Target("body_model", model_samples, use_model, (npz_or_npy_or_pickle,)),
     Target("hands", hands_samples, use_hands, NPZ),
+    Target("mesh", mesh_samples, use_mesh, TEXT),
     Target("moved_fit", fit_samples, use_fit, PICKLE),
     Target("coco", coco_samples, use_coco, (*(_annotation_or_text,) * 8, *JSON[:9])),
 ]

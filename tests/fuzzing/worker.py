@@ -71,6 +71,7 @@ def work(target: Target, world: Path, seed: int, numbers: range, limits: Limits,
             connection.send(("broken", f"{sample.name}: {outcome.kind}: {outcome.detail}"))
             return
     _limit_memory(limits.memory)
+    connection.send(("junk", None))
     known = _messages_of_junk(target, world, samples, limits)
     gc.collect()
     connection.send(("ready", None))
@@ -130,7 +131,7 @@ def _judge(target, world: Path, content, name: str, known: set[str], count=True)
                 kind = "many lines"
         except MemoryError as e:
             kind, detail = "memory", _place(e)
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             kind = "memory" if OF_MEMORY.search(str(e)) else "traceback"
             detail = _place(e)
     cpu_s = time.process_time() - began
