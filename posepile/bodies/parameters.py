@@ -16,6 +16,7 @@ from posepile.formats.numpy_files import load_npz
 from posepile.formats.schema import Array, check
 
 MAX_SHAPE = {"smpl": 300, "smplh": 16, "smplx": 300}
+_OF_HANDS = ("mean", "components")
 HANDS = ("whole", "mean missing", "none")
 # Order of the parts of a pose, with how many numbers each has.
 _PARTS = {
@@ -169,15 +170,11 @@ def load_hands(model_file: Path) -> Hands:
     >>> load_hands(folder / "smplx" / "SMPLX_MALE.npz").mean.shape
     (2, 45)
     """
-    names = [f"hands_{what}{side}" for what in ("mean", "components") for side in "lr"]
-    try:
-        f = load_npz(model_file, only=names)
-        mean, components = np.stack([f[n] for n in names[:2]]), np.stack([f[n] for n in names[2:]])
-    except (KeyError, ValueError, OSError) as e:
-        raise CorruptInput(model_file, f"not a model file with hands: {e}") from None
-    if mean.shape != (2, 45) or components.shape != (2, 45, 45):
-        raise CorruptInput(model_file, f"hand mean {mean.shape[1:]}, expected (45,)")
-    return Hands(mean, components)
+    schema = {f"hands_mean{s}": Array(45) for s in "lr"}
+    schema |= {f"hands_components{s}": Array(45, 45) for s in "lr"}
+    found = load_npz(model_file, schema)
+    check(found, schema, model_file, hint="it must be a model file with hands")
+    return Hands(*(np.stack([found[f"hands_{k}{s}"] for s in "lr"]) for k in _OF_HANDS))
 
 
 def join_pose(
