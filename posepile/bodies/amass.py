@@ -36,7 +36,7 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     path = Path(path)
     if not path.is_file():
         raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
-    found = load_npz(path, _KEYS)
+    found = load_npz(path, only=_KEYS)
     rate_key = "mocap_framerate" if "mocap_framerate" in found else "mocap_frame_rate"
     missing = {"poses", rate_key} - found.keys()
     if missing:
@@ -96,8 +96,11 @@ def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
         CorruptInput: None of the three.
     """
     if isinstance(value, np.ndarray):
-        value = value.item() if value.size == 1 else value.tolist()
+        # As many as there are frames are one, if they agree.
+        values = np.unique(value).tolist() if value.dtype.kind in "SU" else value.tolist()
+        value = values[0] if isinstance(values, list) and len(values) == 1 else values
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    text = "" if isinstance(value, list) else text
     for word in ("female", "male", "neutral"):
         if word in text.lower():
             return word
