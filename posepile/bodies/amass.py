@@ -35,7 +35,7 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     path = Path(path)
     if not path.is_file():
         raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
-    found = load_npz(path, only=_KEYS)
+    found = load_npz(path, _KEYS)
     rate_key = "mocap_framerate" if "mocap_framerate" in found else "mocap_frame_rate"
     missing = {"poses", rate_key} - found.keys()
     if missing:

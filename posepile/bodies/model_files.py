@@ -50,7 +50,7 @@ def check_model(path: Path, folder: Path) -> None:
         CorruptInput: What was found and what was expected.
     """
     names = [name.removesuffix("?") for name in _MODEL]
-    content = load_npz(path, only=names) if path.suffix == ".npz" else _unpickled(path)
+    content = load_npz(path, names) if path.suffix == ".npz" else _unpickled(path)
     found = check(content, _MODEL, path, hint=_HINT)
     regressor = found["J_regressor"]
     dense = regressor.toarray() if hasattr(regressor, "toarray") else regressor

@@ -172,7 +172,7 @@ def load_hands(model_file: Path) -> Hands:
     """
     schema = {f"hands_mean{s}": Array(45) for s in "lr"}
     schema |= {f"hands_components{s}": Array(45, 45) for s in "lr"}
-    found = load_npz(model_file, only=schema)
+    found = load_npz(model_file, schema)
     check(found, schema, model_file, hint="it must be a model file with hands")
     return Hands(*(np.stack([found[f"hands_{k}{s}"] for s in "lr"]) for k in _OF_HANDS))
 

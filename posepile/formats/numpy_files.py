@@ -64,17 +64,17 @@ def npy_size(path: Path) -> int:
 
 
 def load_npz(
-    path: Path, *, only: Collection[str] | None = None, max_bytes: int | None = None
+    path: Path, names: Collection[str] | None = None, *, max_bytes: int | None = None
 ) -> dict[str, Any]:
-    """Loads members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
+    """Loads the members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
 
     >>> np.savez(folder / "a.npz", x=np.arange(2), y=1)
-    >>> sorted(load_npz(folder / "a.npz"))
-    ['x', 'y']
+    >>> sorted(load_npz(folder / "a.npz")), sorted(load_npz(folder / "a.npz", ["x", "z"]))
+    (['x', 'y'], ['x'])
 
     Args:
         path: The file.
-        only: Names of the arrays to load, as far as they are there; None = all.
+        names: Load only these, where they are there; None: all.
         max_bytes: As there.
 
     Raises:
@@ -86,7 +86,7 @@ def load_npz(
         members = enumerate(archive.infolist())
         named = ((info.filename.removesuffix(".npy"), f"member {i}", info) for i, info in members)
         for key, info in by_key(named, path, "array").items():
-            if only is not None and key not in only:
+            if names is not None and key not in names:
                 continue
             where = f"{os.fspath(path)}[{info.filename}]"
             data = read_member(archive, info, budget)
