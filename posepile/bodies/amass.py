@@ -13,7 +13,6 @@ import numpy as np
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import files_below, names_in
 from posepile.formats.numpy_files import load_npz
-from posepile.formats.schema import shortened
 from posepile.paths import named_folder
 
 _KEYS = {"poses", "trans", "betas", "gender", "mocap_framerate", "mocap_frame_rate"}
@@ -75,7 +74,7 @@ def _numbers(value: object, path: Path, key: str) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise CorruptInput(
-            path, f"{key}: found {shortened(value)}; expected numbers", hint="extract it again"
+            path, f"{key}: found {array.dtype}; expected numbers", hint="extract it again"
         )
     return np.asarray(array, np.float64)
 
@@ -104,7 +103,7 @@ def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
     for word in ("female", "male", "neutral"):
         if word in text.lower():
             return word
-    raise CorruptInput(path, f"gender is {shortened(value)}, expected male, female or neutral")
+    raise CorruptInput(path, f"gender is {value!r}, expected male, female or neutral")
 
 
 @dataclass(frozen=True)
