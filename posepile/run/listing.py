@@ -32,6 +32,7 @@ from posepile.files import (
     write_atomically,
 )
 from posepile.recipe import SPLITS, Unit
+from posepile.run.apart import call_apart
 from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
@@ -159,7 +160,14 @@ class UnitList:
 
 
 def open_units(
-    path: Path, key: str, root: Path, list_units: Any, options: Any, *, name: str
+    path: Path,
+    key: str,
+    root: Path,
+    list_units: Any,
+    options: Any,
+    *,
+    name: str,
+    apart: bool = False,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -172,6 +180,7 @@ def open_units(
         list_units: The recipe's function.
         options: The recipe's options.
         name: The dataset, for messages.
+        apart: List in a process of its own, which a file that crashes its parser ends alone.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -187,7 +196,8 @@ def open_units(
         found = _current(path, key)
         if found is None:
             try:
-                _make(path, key, root, list_units, options, name)
+                arguments = (path, key, root, list_units, options, name)
+                call_apart(lambda: _make(*arguments), f"listing {name}", apart)
             except OSError as e:
                 if is_disk_error(e):
                     raise disk_error(e, path) from e
