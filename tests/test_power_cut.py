@@ -175,18 +175,18 @@ def sources(server, no_accounts, tmp_path):
     rng = random.Random(0)
     members = {f"d{i % 2}/{i}.txt": rng.randbytes(3000) for i in range(4)}
     video = rng.randbytes(700_000)  # of which no checksum is known
-    server.files |= {"/a.zip": zipped(members), "/v.mp4": video}
+    server.files |= {"/a.zip": zipped(members), "/v.bin": video}
 
     def case(keep=True):
         extract = {"to": "inside", "keep": keep}
         return Case(
             tmp_path / "disk",
             {"name": "a", "url": f"{server.url}/a.zip", "to": "a.zip", "extract": extract},
-            {"name": "v", "url": f"{server.url}/v.mp4", "to": "v.mp4"},
+            {"name": "v", "url": f"{server.url}/v.bin", "to": "v.bin"},
         )
 
     (tmp_path / "disk").mkdir()
-    return case, {f"inside/{name}": text for name, text in members.items()} | {"v.mp4": video}
+    return case, {f"inside/{name}": text for name, text in members.items()} | {"v.bin": video}
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -238,7 +238,7 @@ def test_downloads_killed_before_any_change_leave_what_others_leave(sources, tmp
     with before_changes(change):
         case.run()
     expected = recorded(case.root)
-    assert {f["from"].rpartition("/")[2] for f in expected[0].values()} == {"a.zip", "v.mp4"}
+    assert {f["from"].rpartition("/")[2] for f in expected[0].values()} == {"a.zip", "v.bin"}
     for state in states:
         replace(disk, state)
         case.run()
@@ -251,14 +251,14 @@ def test_what_was_fetched_before_the_machine_started_again_is_not_trusted(
     make, expected = sources
     case = make()
     case.root.mkdir()
-    part, notes = case.root / "v.mp4.part", case.root / "v.mp4.part.json"
+    part, notes = case.root / "v.bin.part", case.root / "v.bin.part.json"
     for boot, synced in (("another", 1000), (durable.boot_id(), 0)):
-        data = expected["v.mp4"]
+        data = expected["v.bin"]
         part.write_bytes(data[:1000] + (bytes(9000) if boot == "another" else data[1000:10000]))
-        known = {"url": f"{server.url}/v.mp4", "etag": server.etag, "total": len(data)}
+        known = {"url": f"{server.url}/v.bin", "etag": server.etag, "total": len(data)}
         notes.write_text(json.dumps(known | {"boot": boot, "synced": synced}))
         case.run()
-        assert (case.root / "v.mp4").read_bytes() == data
-        asked = [h.get("Range") for path, h, _ in server.requests if path == "/v.mp4"]
+        assert (case.root / "v.bin").read_bytes() == data
+        asked = [h.get("Range") for path, h, _ in server.requests if path == "/v.bin"]
         assert asked[-1] == f"bytes={1000 if boot == 'another' else 10000}-"
-        (case.root / "v.mp4").unlink()
+        (case.root / "v.bin").unlink()
