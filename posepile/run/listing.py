@@ -14,15 +14,14 @@ import json
 import os
 import re
 import sqlite3
-import time
 import traceback
-import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posepile.durable import own_temporary, remove_left
 from posepile.errors import PosePileError, UsageError, WorkError, no_raw_data, one_line
 from posepile.files import (
     disk_error,
@@ -33,12 +32,11 @@ from posepile.files import (
     write_atomically,
 )
 from posepile.recipe import SPLITS, Unit
+from posepile.run.apart import call_apart
 from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
 
-# What a killed process left goes after this time; until then somebody may still write it.
-STALE_SECONDS = 24 * 3600
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
 
@@ -158,7 +156,14 @@ class UnitList:
 
 
 def open_units(
-    path: Path, key: str, root: Path, list_units: Any, options: Any, *, name: str
+    path: Path,
+    key: str,
+    root: Path,
+    list_units: Any,
+    options: Any,
+    *,
+    name: str,
+    apart: bool = False,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -171,6 +176,7 @@ def open_units(
         list_units: The recipe's function.
         options: The recipe's options.
         name: The dataset, for messages.
+        apart: List in a process of its own, which a file that crashes its parser ends alone.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -186,7 +192,8 @@ def open_units(
         found = _current(path, key)
         if found is None:
             try:
-                _make(path, key, root, list_units, options, name)
+                arguments = (path, key, root, list_units, options, name)
+                call_apart(lambda: _make(*arguments), f"listing {name}", apart)
             except (OSError, sqlite3.Error) as e:  # of our own file: a recipe's is a WorkError
                 if is_disk_error(e):
                     raise disk_error(e, path) from e
@@ -213,9 +220,9 @@ def _current(path: Path, key: str) -> UnitList | None:
 
 def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
+    remove_left(path)
     # A name of its own: where the file system knows no locks, others may list at the same time.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = own_temporary(path)
     try:
         # SQLite would not name a folder that cannot be written to; the system does.
         temporary.touch(exist_ok=False)
@@ -227,13 +234,6 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _remove_stale(path: Path) -> None:
-    for file in path.parent.glob(f".{path.name}.*tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another process removes them as well
-            if time.time() - file.stat().st_mtime > STALE_SECONDS:
-                file.unlink()
 
 
 def _write(

@@ -287,6 +287,6 @@ def _has_jpeg_header(data):
 
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
+    except (ValueError, KeyError):  # KeyError: of a colour space it does not know
         return False
     return height > 0 and width > 0
