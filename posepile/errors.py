@@ -11,6 +11,8 @@ import os
 
 from posepile.terminal import printable
 
+_LONGEST = 2000  # characters of a message; names from files may be of any length
+
 
 class PosePileError(Exception):
     """Base of all errors whose text is meant for the user: one line, whatever a name holds."""
@@ -18,7 +20,9 @@ class PosePileError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        text = printable(super().__str__())
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[: half - 3]} ... {text[2 - half :]}"
 
 
 class UsageError(PosePileError):

@@ -89,7 +89,7 @@ def read_json(path: Path) -> Any:
     """Returns a bookkeeping file's content; None if it is absent or unreadable."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

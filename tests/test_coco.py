@@ -224,6 +224,7 @@ def test_broken_annotations_are_explained(root, tmp_path, change, message):
         (1203, {"segmentation": [[1, 1, 9, 1, 9, float("nan")]]}, coco_masks.NO_POLYGONS),
         (1203, {"segmentation": [1, 1, 9, 1, 9, 9]}, coco_masks.NO_POLYGONS),
         (1203, {"segmentation": [[1, 1, 9, 1, 9, 9, 9]]}, coco_masks.NO_POLYGONS),
+        (1203, {"segmentation": [[0, 0, 400, 300] * 9999]}, coco_masks.TOO_LONG),
         (1203, {"segmentation": "none"}, coco_masks.NO_MASK),
         (1200, {"segmentation": {"size": [10, 10], "counts": [100]}}, coco_masks.OTHER_SIZE),
         (1200, {"segmentation": {"size": [460, 1500], "counts": [100]}}, coco_masks.NOT_FULL),
@@ -256,6 +257,26 @@ def test_a_photograph_without_a_size_costs_its_people_alone(root, tmp_path):
     (sequence,) = load(edited(root, tmp_path, spoil)).values()
     assert people(sequence) == [("000000000285", 0), ("000000000285", 3)]
     assert sequence.dropped["its image lacks file_name, width or height"] == 1
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[0, 0, 1e9, 0, 1e9, 1e9]],
+        {"size": [10**9, 10**9], "counts": [10**18]},
+        {"size": [10**9, 10**9], "counts": "PPYo1"},
+    ],
+)
+def test_masks_of_pictures_that_nobody_has(segmentation):
+    assert coco_masks.mask_fault(segmentation, 10**9, 10**9) == coco_masks.TOO_LARGE
+    with pytest.raises(ValueError, match="more pixels than POSEPILE_MAX_PIXELS"):
+        coco_masks.decode_mask(segmentation, 10**9, 10**9)
+
+
+@pytest.mark.parametrize("counts", [[2**32, 2**32], [-1, 3073], [2**32 + 3072], "o" * 40, "", "P"])
+def test_runs_that_do_not_fill_the_picture(counts):
+    rle = {"size": [48, 64], "counts": counts}
+    assert coco_masks.mask_fault(rle, 64, 48) == coco_masks.NOT_FULL
 
 
 @pytest.mark.parametrize("key", ["iscrowd", "segmentation", "bbox"])

@@ -37,12 +37,11 @@ REASONS = {
         evaluation.results.average evaluation.results.average_by
         evaluation.results.write_result""",
     "a file format in which several datasets of the cards are published, one of them here": """
-        formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.paired_rows formats.tables.read_rows
         formats.text_files.read_numbers formats.text_files.read_text formats.text_files.read_xml
-        miniature.writers.write_c3d miniature.writers.write_csv
+        miniature.writers.write_csv
         miniature.writers.write_mat
-        miniature.writers.write_mat73 miniature.writers.write_xml miniature.writers.xml_table""",
+        miniature.writers.write_xml miniature.writers.xml_table""",
     "scenes of the Unreal Engine, in which several sets of the cards are rendered": """
         geometry.cameras.unreal_camera geometry.rotations.unreal_placement
         geometry.rotations.unreal_to_opencv miniature.unreal.put_into_scene

@@ -33,6 +33,7 @@ from posepile.files import (
     write_atomically,
 )
 from posepile.recipe import SPLITS, Unit
+from posepile.run.apart import call_apart
 from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
@@ -75,13 +76,28 @@ class Row:
 
     def unit(self, root: Path) -> Unit:
         """Returns the unit as the recipe listed it."""
-        inputs = tuple(root / name for name in self.names)
-        return Unit(self.id, self.split, inputs, json.loads(self.args))
+        with _damage_told(f"units.sqlite, unit {self.id!r}"):
+            inputs = tuple(root / name for name in self.names)
+            return Unit(self.id, self.split, inputs, json.loads(self.args))
 
     def digest(self) -> str:
         """Returns a digest of id, split and arguments."""
         text = f"{self.id}\0{self.split}\0{self.args}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def _damage_told(where: object) -> Iterator[None]:
+    """Makes one line of what comes of a list of units that was changed or cut."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError, LookupError, RecursionError) as e:
+        if isinstance(e, sqlite3.Error) and _is_disk_error(e):
+            raise
+        raise WorkError(
+            f"{where}: a damaged list of units ({one_line(e)}); move it away and run again: the "
+            "units are listed anew"
+        ) from None
 
 
 class UnitList:
@@ -115,19 +131,21 @@ class UnitList:
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yields units by place, in the order asked for."""
         columns = "SELECT number - 1, id, split, inputs, args FROM units WHERE number"
-        if isinstance(positions, range) and positions.step == 1:
-            bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
-            found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
-        else:
-            query = f"{columns} = ?"
-            found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
-        for position, id_, split, inputs, args in found:
-            yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
+        with _damage_told(self.path):
+            if isinstance(positions, range) and positions.step == 1:
+                bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
+                found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
+            else:
+                query = f"{columns} = ?"
+                found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
+            for position, id_, split, inputs, args in found:
+                yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
 
     def ids(self) -> Iterator[tuple[str, str]]:
         """Yields id and split of every unit, in archive order."""
-        for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
-            yield id_, SPLITS[split]
+        with _damage_told(self.path):
+            for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
+                yield id_, SPLITS[split]
 
     def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
         """Returns the places of every ``count``-th unit from ``index`` on.
@@ -163,7 +181,14 @@ class UnitList:
 
 
 def open_units(
-    path: Path, key: str, root: Path, list_units: Any, options: Any, *, name: str
+    path: Path,
+    key: str,
+    root: Path,
+    list_units: Any,
+    options: Any,
+    *,
+    name: str,
+    apart: bool = False,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -176,6 +201,7 @@ def open_units(
         list_units: The recipe's function.
         options: The recipe's options.
         name: The dataset, for messages.
+        apart: List in a process of its own, which a file that crashes its parser ends alone.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -191,7 +217,8 @@ def open_units(
         found = _current(path, key)
         if found is None:
             try:
-                _make(path, key, root, list_units, options, name)
+                arguments = (path, key, root, list_units, options, name)
+                call_apart(lambda: _make(*arguments), f"listing {name}", apart)
             except OSError as e:
                 if is_disk_error(e):
                     raise disk_error(e, path) from e

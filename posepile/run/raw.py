@@ -12,6 +12,7 @@ from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_json, replacing
 from posepile.miniature import MARK, TRUTH
+from posepile.run.apart import call_apart
 from posepile.run.job import Run
 from posepile.run.locks import lock
 
@@ -101,8 +102,13 @@ def calibrate(run: Run) -> None:
         if not names_in(run.root):
             raise no_raw_data(run.root, run.name)
         with lock(run, "raw"):
-            for line in run.recipe.calibrate(run.root, run.config.dataset) or []:
+            apart = run.config.run.isolate
+            for line in call_apart(lambda: _calibrated(run), f"calibrating {run.name}", apart):
                 print(f"{run.name}: {line}")
+
+
+def _calibrated(run: Run) -> list[str]:
+    return list(run.recipe.calibrate(run.root, run.config.dataset) or [])
 
 
 def artefact_lines(run: Run) -> list[str]:
@@ -150,6 +156,11 @@ def download_plan(run: Run) -> list[str]:
 
 def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
     """Compares the raw files with what is expected: (all well, lines)."""
+    apart = run.config.run.isolate
+    return call_apart(lambda: _doctor(run, checksums), f"looking at {run.name}", apart)
+
+
+def _doctor(run: Run, checksums: bool) -> tuple[bool, list[str]]:
     ok, lines = True, []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():

@@ -217,7 +217,7 @@ def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
     os.close(log_fd)
     with contextlib.suppress(OSError):  # a group of its own: ended with all that it has started
         os.setpgid(0, 0)
-    _end_with_the_server()
+    end_with_parent()
     faulthandler.enable(2)
     faulthandler.register(TRACE_SIGNAL, 2, chain=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -247,8 +247,8 @@ def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
         channel.send_bytes(answer)
 
 
-def _end_with_the_server() -> None:
-    """Has the kernel end this worker with the server, and choose it when memory runs out."""
+def end_with_parent() -> None:
+    """Has the kernel end this process with its parent, and choose it when memory runs out."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
