@@ -84,7 +84,8 @@ REASONS = {
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
-        shapes.coco_masks.decode_mask shapes.coco.joint_coords shapes.coco.malformed_lines
+        shapes.coco_masks.decode_mask shapes.coco_masks.mask_fault
+        shapes.coco.joint_coords shapes.coco.malformed_lines
         shapes.coco.read_pieces
         shapes.stills.masked_person shapes.stills.picture_units shapes.stills.unlabelled_sequence
         shapes.stills.unlabelled_units shapes.units.same_count shapes.units.unlabelled""",
