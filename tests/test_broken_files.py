@@ -32,7 +32,6 @@ from posepile.imaging.frames import open_frames
 from posepile.models import DetectorFile, DetectParams, load_detector, weights
 from posepile.recipe import Stills, Unit, Video
 from posepile.run import listing
-from posepile.shapes.coco_masks import mask_fault
 from posepile.store import parts, verifying
 from posepile.store.images import decode_image
 
@@ -72,11 +71,6 @@ def test_a_jpeg_of_unknown_sampling_is_refused_by_every_reader(tmp_path):
         with pytest.raises(CorruptInput, match=r"a\.jpg") as e:
             read()
         one_line(e)
-
-
-def test_a_mask_that_is_none_is_said_in_words():
-    for segmentation in (3, "x", {"size": [48, 64], "counts": "\ud800"}, [[1, 2, None, 4]]):
-        assert len(mask_fault(segmentation, 64, 48).splitlines()) == 1
 
 
 # ---------------------------------------------------------------- videos

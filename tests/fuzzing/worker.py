@@ -223,7 +223,7 @@ def _state(world: Path) -> dict[str, tuple]:
     for folder, folders, files in os.walk(world):
         if folder == str(world):
             folders[:] = sorted(set(folders) - {"output", "tmp", "samples"})
-        for name in [*folders, *files]:
+        for name in sorted({*folders, *files} - {".said"}):  # libraries may print
             path = os.path.join(folder, name)
             is_folder = name in folders
             stat = os.lstat(path)
