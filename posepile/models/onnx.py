@@ -12,6 +12,7 @@ import numpy as np
 from posepile.errors import CorruptInput, UsageError, one_line
 
 _LARGEST_INPUT = 16384  # pixels of a side
+_LARGEST_BATCH = 1024
 
 
 def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"]):
@@ -155,8 +156,9 @@ class ImageNetwork:
         )
         if None in size:
             raise UsageError(f"{self.path}: {shown}; its size is free, so set input_size: [h, w]")
-        if not all(0 < side <= _LARGEST_INPUT for side in size) or (dims[0] or 1) < 1:
-            expected = f"a batch of at least 1, sides of 1 to {_LARGEST_INPUT}"
+        batch = 1 if dims[0] is None else dims[0]
+        if not all(0 < n <= _LARGEST_INPUT for n in size) or not 0 < batch <= _LARGEST_BATCH:
+            expected = f"a batch of 1 to {_LARGEST_BATCH}, sides of 1 to {_LARGEST_INPUT}"
             raise CorruptInput(self.path, f"{shown}, expected {expected}")
         if wanted is not None and tuple(wanted) != size:
             raise CorruptInput(self.path, f"{shown}, expected an input size of {list(wanted)}")
