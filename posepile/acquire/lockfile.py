@@ -29,7 +29,11 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
     lock = read_json(lock_path(root))
     files = lock.get("files") if isinstance(lock, dict) and lock.get("version") == 1 else None
     files = files if isinstance(files, dict) else {}
-    return {path: entry for path, entry in files.items() if isinstance(entry, dict)}
+    return {
+        path: entry
+        for path, entry in files.items()
+        if isinstance(entry, dict) and "source" in entry
+    }
 
 
 def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:

@@ -117,7 +117,7 @@ class UnitList:
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
             self.key, self.count = facts["key"], int(facts["count"])
-        except (sqlite3.Error, KeyError, ValueError) as e:
+        except (sqlite3.Error, KeyError, ValueError, TypeError) as e:
             self._db.close()
             raise ValueError(f"{path}: not a list of units") from e
 

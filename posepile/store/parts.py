@@ -31,6 +31,7 @@ from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
 from posepile.store.index import checked_image_path
+from posepile.store.mapping import check_columns
 from posepile.store.part_head import (
     ALIGN,
     DIGEST_BYTES,
@@ -372,6 +373,10 @@ def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
     header, arrays = read_arrays(path)
     if not header["n_examples"]:
         return
+    try:
+        check_columns(arrays)
+    except ValueError as e:
+        raise CorruptInput(path, str(e), hint=_HINT) from None
     rows = ExampleTable(arrays, header["n_joints"] or 0)
     shard = shard_of(path)
     try:

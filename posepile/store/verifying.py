@@ -178,7 +178,7 @@ def _odd_names(archive):
     """Returns one line for each name in the index that no archive of ours has."""
     return [
         f"{archive.index_path}: entry {key!r}: expected a name without empty, '.' or '..' parts"
-        for key in archive
+        for key in archive.stored_names()
         if "\0" in key or any(p in ("", ".", "..") for p in key.split("/"))
     ]
 
