@@ -10,7 +10,17 @@ PACKAGE = ROOT / "posepile"
 
 # Rooms from the ground up; a room imports from its own floor (without circles) and those below.
 FLOORS = (
-    {"recipe", "joint_info", "paths", "files", "errors", "terminal", "version", "ds"},
+    {
+        "recipe",
+        "joint_info",
+        "paths",
+        "files",
+        "durable",
+        "errors",
+        "terminal",
+        "version",
+        "ds",
+    },
     {"formats", "geometry", "bodies", "miniature", "metrics"},
     {"store", "imaging", "models", "acquire", "shapes"},
     # What consumers import: faces over the store, which nothing below imports.
@@ -152,7 +162,7 @@ def test_circles_are_found():
 
 
 def test_the_root_is_small():
-    assert len(list(PACKAGE.glob("*.py"))) <= 15
+    assert len(list(PACKAGE.glob("*.py"))) <= 16
 
 
 @pytest.mark.parametrize("folder", ["posepile", "tests", "benchmarks"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from posepile.durable import own_temporary
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.recipe import Unit, looked_at
 from posepile.run import listing
@@ -360,14 +361,19 @@ def test_two_processes_without_locks_do_not_meet(raw, monkeypatch):
     assert sorted(f.name for f in path.parent.iterdir()) == [".lock-list", "units.sqlite"]
 
 
-def test_what_killed_processes_left_goes_when_it_is_old(opened, raw):
+def test_what_killed_processes_left_goes_unless_it_may_be_in_use(opened, raw):
     work = raw.parent / "work"
     work.mkdir()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    own = own_temporary(work / "units.sqlite")
+    of_the_dead = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
     old = [work / ".units.sqlite.tmp", work / ".units.sqlite.0123abcd.tmp"]
     new = work / ".units.sqlite.4567abcd.tmp"  # perhaps of somebody at work
-    for file in (*old, new):
+    for file in (*old, new, own, of_the_dead):
         file.touch()
     for file in old:
         os.utime(file, ns=(1, 1))
     opened()
-    assert new.exists() and not any(file.exists() for file in old)
+    assert new.exists() and own.exists() and not of_the_dead.exists()
+    assert not any(file.exists() for file in old)

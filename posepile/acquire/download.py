@@ -28,8 +28,9 @@ from posepile.acquire.credentials import (
 )
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
+from posepile.acquire.partial import fetched_from
 from posepile.acquire.patterns import STATE_DIR, find_matches
-from posepile.acquire.places import measure
+from posepile.acquire.places import measure, notes_path
 from posepile.acquire.plan import (
     Decision,
     archives_of,
@@ -348,7 +349,9 @@ def _verify(job: _Job, work: _Work) -> None:
                 # What only a person can fetch is never to be deleted on our advice.
                 again = "move it away and run the download again, or " if source.url else ""
                 raise CorruptInput(path, fault, hint=f"{again}put the right one there")
-            remember(job.root, match, source=source.name, origin=origin, measured=measured)
+            came_from = fetched_from(path) or origin
+            remember(job.root, match, source=source.name, origin=came_from, measured=measured)
+            notes_path(path).unlink(missing_ok=True)
 
 
 def _fetch_source(job: _Job, work: _Work) -> None:
@@ -359,7 +362,7 @@ def _fetch_source(job: _Job, work: _Work) -> None:
     for url in (source.url, *source.mirrors):
         try:
             transfer.target.parent.mkdir(parents=True, exist_ok=True)
-            measured = fetch(transfer, url)
+            fetch(transfer, url)
         except NotFetched as e:
             where = urllib.parse.urlsplit(url).netloc
             failures.append(f"{where}: {redact(str(e), *secrets)}")
@@ -371,7 +374,6 @@ def _fetch_source(job: _Job, work: _Work) -> None:
             if source.login:
                 job.accepted.add(source.login.account)
             work.fetched = True
-            remember(job.root, source.path, source=source.name, origin=url, measured=measured)
             return
     hint = ""
     if source.login and refused:
@@ -423,6 +425,9 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
+        record=lambda url, measured: remember(
+            job.root, source.path, source=source.name, origin=url, measured=measured
+        ),
         limit=UNDECLARED_BYTES if source.approx_bytes is None else 2 * source.approx_bytes,
     )
 

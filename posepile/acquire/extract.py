@@ -32,6 +32,7 @@ from posepile.acquire.records import (
 from posepile.acquire.sources import Extract
 from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
+from posepile.durable import boot_id, sync, sync_all, sync_tree
 from posepile.errors import WorkError
 from posepile.files import read_json, write_json
 
@@ -119,9 +120,11 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
-    if record is None and read_json(work.begun) != identity:
+    # What was staged before a power cut may have its size and yet not be whole.
+    begun = identity | {"boot": boot_id()}
+    if record is None and read_json(work.begun) != begun:
         work.clear()
-        write_json(work.begun, identity)
+        write_json(work.begun, begun)
     if record and record["state"] == "done":
         lost = damaged_files(root, name, record, work.params.rewritten)
         if not lost:
@@ -132,8 +135,10 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         )
         # Same archive: what it holds is known already.
         work.only = set(lost)
+        work.clear()
         stage(work, password)
         require_free(work, lost)
+        sync_tree(work.staged, root)
         _move_into_place(work, lost)
     else:
         if record is None:
@@ -143,9 +148,14 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
                 crcs = {path: work.crcs[path] for path in work.files}
                 record = {"of": identity, "files": work.files, "crc32": crcs}
                 record["skipped"] = dict(work.skipped)
+                # A record says that all is there: once per archive, it has to be on the disk.
+                sync_tree(work.staged, root)
                 write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
+        # Nobody comes back to what is left once it is done.
+        work.clear()
         write_record(root, name, record | {"state": "done"})
+        return False
     work.clear()
     return False
 
@@ -167,6 +177,7 @@ def _is_whole(work: Unpacking, record: dict[str, Any], path: str) -> bool:
 
 
 def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
+    """Moves staged files to their places, which are on the disk afterwards."""
     made: set[Path] = set()
     for path in files:
         source, target = work.staged / path, work.root / path
@@ -182,7 +193,10 @@ def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
                 raise
             # A part of the raw folder lives on another disk by way of a link.
             copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
+            sync(target)
             source.unlink()
+    changed = {folder for parent in made for folder in (parent, *parent.parents)}
+    sync_all([work.root, *(folder for folder in changed if work.root in folder.parents)])
 
 
 def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, Any]:

@@ -14,15 +14,14 @@ import json
 import os
 import re
 import sqlite3
-import time
 import traceback
-import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posepile.durable import own_temporary, remove_left
 from posepile.errors import PosePileError, UsageError, WorkError, no_raw_data, one_line
 from posepile.files import (
     disk_error,
@@ -37,9 +36,6 @@ from posepile.run.apart import call_apart
 from posepile.run.watching import is_unchanged, stamp, watching
 
 VERSION = 1
-
-# What a killed process left goes after this time; until then somebody may still write it.
-STALE_SECONDS = 24 * 3600
 
 # Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
 # stand for them before Python 3.11.
@@ -239,9 +235,9 @@ def _current(path: Path, key: str) -> UnitList | None:
 
 def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
+    remove_left(path)
     # A name of its own: where the file system knows no locks, others may list at the same time.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = own_temporary(path)
     try:
         # SQLite would not name a folder that cannot be written to; the system does.
         temporary.touch(exist_ok=False)
@@ -253,13 +249,6 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _remove_stale(path: Path) -> None:
-    for file in path.parent.glob(f".{path.name}.*tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another process removes them as well
-            if time.time() - file.stat().st_mtime > STALE_SECONDS:
-                file.unlink()
 
 
 def _write(

@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from posepile.durable import sync
 from posepile.errors import WorkError
 from posepile.store.index import number_of_shards
 
@@ -158,12 +159,3 @@ def remove_shards_from(archive_path: Path, number: int) -> None:
         tail = path.name.removeprefix(prefix)
         if not tail.isdigit() or int(tail) >= number:
             path.unlink()
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

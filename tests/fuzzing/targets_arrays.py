@@ -197,6 +197,6 @@ TARGETS = [
     Target("frame", frame_samples, use_frame, PICKLE),
     Target("frame_pair", pair_samples, use_pair, PICKLE),
     Target("mat5", mat5_samples, use_mat, MAT5),
-    Target("mat73", mat73_samples, use_mat, MAT73),
-    Target("mat_cells", cells_samples, use_cells, MAT73),
+    Target("mat73", mat73_samples, use_mat, MAT73, isolated=True),
+    Target("mat_cells", cells_samples, use_cells, MAT73, isolated=True),
 ]
