@@ -27,7 +27,13 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
         ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
     lock = read_json(lock_path(root))
-    return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
+    files = lock.get("files") if isinstance(lock, dict) and lock.get("version") == 1 else None
+    files = files if isinstance(files, dict) else {}
+    return {
+        path: entry
+        for path, entry in files.items()
+        if isinstance(entry, dict) and "source" in entry
+    }
 
 
 def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:

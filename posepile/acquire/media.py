@@ -47,6 +47,8 @@ def _zip_fault(path: Path, size: int) -> str | None:
         return "cut off: no directory at its end"
     except CorruptInput as e:
         return e.reason
+    except NotImplementedError:
+        return None  # of a later version of the format, so it cannot be judged
 
 
 def _npy_fault(path: Path, size: int) -> str | None:

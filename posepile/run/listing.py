@@ -68,13 +68,28 @@ class Row:
 
     def unit(self, root: Path) -> Unit:
         """Returns the unit as the recipe listed it."""
-        inputs = tuple(root / name for name in self.names)
-        return Unit(self.id, self.split, inputs, json.loads(self.args))
+        with _damage_told(f"units.sqlite, unit {self.id!r}"):
+            inputs = tuple(root / name for name in self.names)
+            return Unit(self.id, self.split, inputs, json.loads(self.args))
 
     def digest(self) -> str:
         """Returns a digest of id, split and arguments."""
         text = f"{self.id}\0{self.split}\0{self.args}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def _damage_told(where: object) -> Iterator[None]:
+    """Makes one line of what comes of a list of units that was changed or cut."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError, LookupError, RecursionError) as e:
+        if isinstance(e, sqlite3.Error) and _is_disk_error(e):
+            raise
+        raise WorkError(
+            f"{where}: a damaged list of units ({one_line(e)}); move it away and run again: the "
+            "units are listed anew"
+        ) from None
 
 
 class UnitList:
@@ -94,7 +109,7 @@ class UnitList:
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
             self.key, self.count = facts["key"], int(facts["count"])
-        except (sqlite3.Error, KeyError, ValueError) as e:
+        except (sqlite3.Error, KeyError, ValueError, TypeError) as e:
             self._db.close()
             raise ValueError(f"{path}: not a list of units") from e
 
@@ -108,19 +123,21 @@ class UnitList:
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yields units by place, in the order asked for."""
         columns = "SELECT number - 1, id, split, inputs, args FROM units WHERE number"
-        if isinstance(positions, range) and positions.step == 1:
-            bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
-            found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
-        else:
-            query = f"{columns} = ?"
-            found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
-        for position, id_, split, inputs, args in found:
-            yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
+        with _damage_told(self.path):
+            if isinstance(positions, range) and positions.step == 1:
+                bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
+                found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
+            else:
+                query = f"{columns} = ?"
+                found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
+            for position, id_, split, inputs, args in found:
+                yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
 
     def ids(self) -> Iterator[tuple[str, str]]:
         """Yields id and split of every unit, in archive order."""
-        for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
-            yield id_, SPLITS[split]
+        with _damage_told(self.path):
+            for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
+                yield id_, SPLITS[split]
 
     def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
         """Returns the places of every ``count``-th unit from ``index`` on.

@@ -150,6 +150,11 @@ def _archive_problems(path, digests) -> Iterator[str]:
     yield from _digest_problems(archive_path, digests)
     try:
         archive = open_anew(path)
+        odd = _odd_names(archive)
+        if odd:
+            # The library walks up from each name, and never arrives from some.
+            yield from odd
+            return
         lost = _lost_shards(archive_path, archive)
         if lost:
             # Without them the library takes the later shards for earlier ones, and calls all of
@@ -175,6 +180,15 @@ def _lost_shards(archive_path, archive):
         f"{shard_path(archive_path, n)}: not found; --repair puts it in place again"
         for n in sorted(numbers)
         if not shard_path(archive_path, n).exists()
+    ]
+
+
+def _odd_names(archive):
+    """Returns one line for each name in the index that no archive of ours has."""
+    return [
+        f"{archive.index_path}: entry {key!r}: expected a name without empty, '.' or '..' parts"
+        for key in archive.stored_names()
+        if "\0" in key or any(p in ("", ".", "..") for p in key.split("/"))
     ]
 
 
@@ -204,9 +218,9 @@ def _digest_problems(archive_path, digests):
         try:
             stat = os.stat(file)
             digest, _ = file_digest(file)
-        except OSError as e:
+        except (OSError, ValueError) as e:  # such as a name with a zero byte
             refuse_shortage(file, e)
-            yield f"{file}: cannot be read: {e.strerror}"
+            yield f"{str(file)!r}: cannot be read: {getattr(e, 'strerror', None) or e}"
             continue
         digests[stat.st_dev, stat.st_ino] = digest
         if digest != match[1]:

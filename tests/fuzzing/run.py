@@ -302,4 +302,5 @@ def report(targets: Sequence[Target], results: dict[str, Result], seed: int) -> 
 
 if __name__ == "__main__":
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and nothing is left
     sys.exit(main())

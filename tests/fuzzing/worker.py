@@ -223,7 +223,7 @@ def _state(world: Path) -> dict[str, tuple]:
     for folder, folders, files in os.walk(world):
         if folder == str(world):
             folders[:] = sorted(set(folders) - {"output", "tmp", "samples"})
-        for name in [*folders, *files]:
+        for name in sorted({*folders, *files} - {".said"}):  # libraries may print
             path = os.path.join(folder, name)
             is_folder = name in folders
             stat = os.lstat(path)
@@ -243,6 +243,7 @@ def _quiet(world: Path) -> None:
     """No core files, no output, and temporary files where they are seen."""
     faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     null = os.open(os.devnull, os.O_RDWR)
     said = os.open(world / ".said", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
