@@ -24,6 +24,7 @@ from posepile.imaging.masks import read_label_image, read_mask
 from posepile.imaging.videos import _index as index_of_video
 from posepile.miniature.writers import write_c3d, write_cdf, write_mat73
 from posepile.recipe import Stills, Video
+from posepile.shortage import vm_bytes
 from posepile.store.images import read_image
 
 CASES = ROOT / "tests" / "cases"
@@ -37,9 +38,8 @@ def outcome(read, path):
     if not pid:
         said = "no answer"
         try:
-            with open("/proc/self/statm") as f:
-                size = int(f.read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY,) * 2)
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (vm_bytes("VmData") + MEMORY, hard))
             resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

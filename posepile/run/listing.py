@@ -34,6 +34,7 @@ from posepile.files import (
 from posepile.recipe import SPLITS, Unit
 from posepile.run.apart import call_apart
 from posepile.run.watching import is_unchanged, stamp, watching
+from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
 
@@ -84,7 +85,7 @@ def _damage_told(where: object) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, ValueError, TypeError, LookupError, RecursionError) as e:
-        if isinstance(e, sqlite3.Error) and _is_disk_error(e):
+        if isinstance(e, sqlite3.Error) and is_disk_error_of_sqlite(e):
             raise
         raise WorkError(
             f"{where}: a damaged list of units ({one_line(e)}); move it away and run again: the "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import math
@@ -22,6 +21,7 @@ from pathlib import Path
 from fuzzing.mutators import GENERIC
 from fuzzing.target import Target
 from posepile.errors import CorruptInput, PosePileError
+from posepile.shortage import vm_bytes
 
 OF_MEMORY = re.compile(
     r"MemoryError|Unable to allocate|Cannot allocate|bad_alloc|std::length_error"
@@ -36,7 +36,7 @@ class Limits:
     Attributes:
         cpu_s: Seconds of the processor.
         wall_s: Seconds by the clock, for what waits.
-        memory: Bytes of address space beyond what the process has before.
+        memory: Bytes of data beyond what the process has before.
     """
 
     cpu_s: int = 10
@@ -261,7 +261,7 @@ def _limit_cpu(seconds: int) -> None:
 
 
 def _limit_memory(more: int) -> None:
-    with contextlib.suppress(FileNotFoundError):  # where there is no /proc, there is no limit
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        wanted = pages * resource.getpagesize() + more
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, wanted))
+    # The soft limit of data: too little address space is a lack of the machine.
+    now, (_, hard) = vm_bytes("VmData"), resource.getrlimit(resource.RLIMIT_DATA)
+    if now:  # where there is no /proc, there is no limit
+        resource.setrlimit(resource.RLIMIT_DATA, (now + more, hard))
