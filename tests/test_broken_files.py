@@ -32,7 +32,7 @@ from posepile.imaging.frames import open_frames
 from posepile.models import DetectorFile, DetectParams, load_detector, weights
 from posepile.recipe import Stills, Unit, Video
 from posepile.run import listing
-from posepile.store import parts, verifying
+from posepile.store import packing, parts, verifying
 from posepile.store.images import decode_image
 
 PICTURE = (np.indices((56, 72)).sum(0)[..., None] * [1, 2, 3] % 256).astype(np.uint8)
@@ -199,6 +199,10 @@ def edited(edit):
         edited(lambda h: h["columns"]["imshape"].__setitem__(2, [12, 1])),
         edited(lambda h: h["sha256"].update(shard="x")),
         edited(lambda h: h["splits"].update(train=None)),
+        edited(lambda h: h["splits"].update(train=0)),
+        edited(lambda h: h["columns"].update(more=[0, "<u2", []])),
+        edited(lambda h: h["columns"]["crc32c"].__setitem__(1, "<f4")),
+        edited(lambda h: h["columns"]["world_coords"][2].__setitem__(1, 1)),
     ],
 )
 def test_a_part_whose_header_says_other_things_is_damaged(tmp_path, change):
@@ -210,6 +214,26 @@ def test_a_part_whose_header_says_other_things_is_damaged(tmp_path, change):
     assert "damaged" in one_line(parts.damage_of_part(path))
     with pytest.raises(CorruptInput):
         list(parts.read_part(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dir", 7), ("name_ptr", 2**63), ("name", 255), ("sequence_strings_ptr", 2**40)],
+)
+def test_a_part_whose_values_do_not_fit_is_damaged(tmp_path, name, value):
+    """Its checksums are right."""
+    made, _ = archive_kit.make_parts(tmp_path, n=6)
+    header, arrays = parts.read_arrays(made[0])
+    changed = arrays[name].copy()
+    changed[1] = value
+    parts.write_part(made[0], header, arrays | {name: changed})
+    with pytest.raises(WorkError):
+        list(parts.read_part(made[0]))
+    if "sequence" not in name:  # which are copied as they are
+        with pytest.raises(parts.DamagedParts, match="columns do not fit each other") as caught:
+            packing.pack(made, tmp_path / "toy.barecat", archive_kit.spec(), {"sources": []})
+        assert caught.value.paths == [made[0]]
+        assert not (tmp_path / "toy.barecat").exists()
 
 
 @pytest.mark.parametrize("name", ["a/\0b.jpg", "a//b.jpg", "../b.jpg"])

@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import os
+import random
 import sys
 import time
 import warnings
@@ -281,3 +282,13 @@ def test_readers_are_found():
     assert found["posepile.formats.mocap_files.read_c3d"][1] == "read_c3d"
     place, name = found["posepile.formats.matlab_files.MatCells"]
     assert place.endswith("matlab_files.py") and name == "__init__"
+
+
+def test_inputs_do_not_depend_on_those_before(tmp_path):
+    """What a mutator puts into a tree is never changed for the next one."""
+    from fuzzing import mutators_text
+
+    before = repr(mutators_text.VALUES)
+    for seed in range(300):
+        mutators_text.change_json(b'{"a": [1, {"b": [2, 3]}], "c": {}}', random.Random(seed))
+    assert repr(mutators_text.VALUES) == before

@@ -72,6 +72,20 @@ def check_columns(columns: dict[str, np.ndarray]) -> None:
             _check_places(columns, f"{name}_strings", None)
 
 
+def check_places_rise(columns: dict[str, np.ndarray]) -> None:
+    """Looks at where the values of each row begin, which takes time per row.
+
+    Raises:
+        ValueError: A row ends before it begins; the message names the column.
+    """
+    for name, ptr in columns.items():
+        if name.endswith("_ptr") and (ptr[1:] < ptr[:-1]).any():
+            row = int(np.argmax(ptr[1:] < ptr[:-1]))
+            raise ValueError(
+                f"column {name!r}: row {row} from {ptr[row]} to {ptr[row + 1]}, expected rising"
+            )
+
+
 def _check(name, column, dtype, shape):
     if column is None:
         raise ValueError(f"column {name!r} not found")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
 from posepile.files import encoded_json
 from posepile.recipe import SPLITS
 from posepile.store.bones import BoneLengths
@@ -30,6 +30,7 @@ from posepile.store.layout import (
     replacing_archive,
     shard_path,
 )
+from posepile.store.mapping import check_columns, check_places_rise
 from posepile.store.parts import (
     DamagedParts,
     check_shard,
@@ -181,10 +182,15 @@ def _add_parts(parts, table, index, bones):
         if damaged:
             continue
         shard, base = parts.place_of(k)
-        table.add(arrays, header["n_examples"], shard, base)
-        index.add(_image_entries(arrays, shard, base))
-        for coords in _coords(arrays, header["n_joints"]):
-            bones[parts.split_of(k)].add(coords)
+        try:
+            check_columns(arrays)
+            check_places_rise(arrays)
+            table.add(arrays, header["n_examples"], shard, base)
+            index.add(_image_entries(arrays, shard, base))
+            for coords in _coords(arrays, header["n_joints"]):
+                bones[parts.split_of(k)].add(coords)
+        except (ValueError, TypeError, LookupError, OverflowError) as e:
+            damaged[Path(path)] = f"{path}: its columns do not fit each other: {one_line(e)}"
     return damaged, checked, seconds
 
 

@@ -107,15 +107,21 @@ def _is_consistent(header):
 
 
 def _has_columns(header):
-    """Returns whether all columns that examples need are there, those of fixed width as long."""
-    columns, n = header["columns"], header["n_examples"]
-    if n and not (fields.REQUIRED | fields.PART_ONLY.keys()) <= columns.keys():
+    """Returns whether all columns that examples need are there, with as many rows as examples."""
+    columns, n, n_joints = header["columns"], header["n_examples"], header["n_joints"]
+    if not n:
+        return True
+    if not (fields.REQUIRED | fields.PART_ONLY.keys()) <= columns.keys():
         return False
-    fixed = {name: shape for name, (_, shape) in fields.FIXED.items() if n and name in columns}
-    return all(_fits(columns[name][2], (n, *shape)) for name, shape in fixed.items())
-
-
-def _fits(found, expected):
-    return len(found) == len(expected) and all(
-        a == b or not isinstance(b, int) for a, b in zip(found, expected, strict=True)
-    )
+    if sum(map(header["splits"].get, SPLITS)) != n:
+        return False
+    known = {**fields.FIXED, **fields.PART_ONLY}
+    for name, (_, dtype, shape) in columns.items():
+        if not shape:
+            return False
+        if name in known:
+            kind, inner = known[name]
+            row = [n_joints if length == "J" else length for length in inner]
+            if shape != [n, *row] or np.dtype(dtype).kind != np.dtype(kind).kind:
+                return False
+    return True

@@ -26,12 +26,12 @@ from typing import Any
 import crc32c as crc32c_lib
 import numpy as np
 
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, WorkError, one_line
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
 from posepile.store.index import checked_image_path
-from posepile.store.mapping import check_columns
+from posepile.store.mapping import check_columns, check_places_rise
 from posepile.store.part_head import (
     ALIGN,
     DIGEST_BYTES,
@@ -375,6 +375,7 @@ def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
         return
     try:
         check_columns(arrays)
+        check_places_rise(arrays)
     except ValueError as e:
         raise CorruptInput(path, str(e), hint=_HINT) from None
     rows = ExampleTable(arrays, header["n_joints"] or 0)
@@ -389,6 +390,11 @@ def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
                     raise CorruptInput(
                         shard, f"image at byte {offset} does not fit its checksum", hint=_HINT
                     )
-                yield rows.record(row), data
+                try:
+                    record = rows.record(row)
+                except (ValueError, TypeError, LookupError, OverflowError) as e:
+                    text = f"row {row} cannot be read: {one_line(e)}"
+                    raise CorruptInput(path, text, hint=_HINT) from None
+                yield record, data
     except OSError as e:
         raise CorruptInput(shard, f"cannot be read: {e.strerror}", hint=_HINT) from e

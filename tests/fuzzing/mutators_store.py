@@ -113,15 +113,20 @@ def part_header(data: bytes, rng: random.Random) -> bytes:
 
 
 def part_values(data: bytes, rng: random.Random) -> bytes:
-    """Returns a part with its arrays changed, which its checksum tells."""
+    """Returns a part with its arrays changed, the checksum mostly made good."""
     n = data.find(b"\n", 40) + 1
-    return data[:n] + rng.choice(BYTES[:2])(data[n:], rng, 0)
+    words = data.partition(b"\n")[0].split()
+    changed = rng.choice(BYTES[:2])(data[n:-32], rng, 0)
+    if len(words) != 5 or words[:2] != [b"posepile", b"part"] or rng.random() < 0.2:
+        return data[:n] + changed + data[-32:]
+    return _part(words[2], data[36:n], changed + data[-32:])
 
 
 def _part(version: bytes, text: bytes, rest: bytes) -> bytes:
     import hashlib
 
-    text = text if text.endswith(b"\n") else text + b"\n"
+    text = text.removesuffix(b"\n").rstrip(b" ")
+    text += b" " * (-(36 + len(text) + 1) % 64) + b"\n"  # arrays begin at a multiple of 64
     head = b"posepile part %s %010d %08x\n" % (version, len(text), crc32c.crc32c(text)) + text
     body = head + rest[:-32]
     return body + hashlib.sha256(body).digest()

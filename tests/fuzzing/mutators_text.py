@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -46,8 +47,9 @@ def evil_value(rng: random.Random):
             deep = [deep]
         return deep
     if kind == 2:
-        return [rng.choice(VALUES)] * rng.choice((2, 3, 17, 5000))
-    return rng.choice(VALUES)
+        return [copy.deepcopy(rng.choice(VALUES))] * rng.choice((2, 3, 17, 5000))
+    # A copy: what is put into a tree is changed there, and would come to lie in itself.
+    return copy.deepcopy(rng.choice(VALUES))
 
 
 def change_tree(tree, rng: random.Random):
