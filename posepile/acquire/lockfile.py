@@ -48,6 +48,7 @@ def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:
         path: {k: v for k, v in entry.items() if k != "mtime_ns"}
         | {"from": without_access(str(entry.get("from", "")))}
         for path, entry in lock["files"].items()
+        if isinstance(entry, dict)
     }
     return {**lock, "files": files}
 

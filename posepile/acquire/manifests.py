@@ -6,6 +6,7 @@ files may carry attributes to filter by, as the program ``egoexo`` of the packag
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -229,8 +230,8 @@ def is_here(path: Path) -> bool:
 
 
 def _arrived(root: Path, file: Mapping) -> bool:
-    here = root / file["relative_path"]
-    return here.is_file() and file.get("size") in (None, here.stat().st_size)
+    here = os.path.join(root, file["relative_path"])
+    return os.path.isfile(here) and file.get("size") in (None, os.path.getsize(here))
 
 
 def _chosen(entries: Iterable[Mapping], request: Request) -> Iterator[Mapping]:
@@ -245,4 +246,6 @@ def _chosen(entries: Iterable[Mapping], request: Request) -> Iterator[Mapping]:
 def _passes(carrier: Mapping, filters: Mapping[str, Iterable[str]]) -> bool:
     """Whether an entry or a file has one of the values asked for, of attributes that it has."""
     wanted = {key: set(values) for key, values in filters.items() if values}
-    return all(wanted[key] & set(carrier[key]) for key in wanted if carrier.get(key) is not None)
+    has = {key: carrier[key] for key in wanted if carrier.get(key) is not None}
+    lists = {key: value if isinstance(value, list) else [value] for key, value in has.items()}
+    return all(any(v in wanted[key] for v in lists[key] if isinstance(v, str)) for key in has)

@@ -37,8 +37,7 @@ class Partial:
     @property
     def notes(self) -> dict[str, Any]:
         """What is known about it; nothing if it is not there."""
-        found = read_json(_notes(self.path)) if self.size else None
-        return found if isinstance(found, dict) else {}
+        return _plain(read_json(_notes(self.path))) if self.size else {}
 
     def note(self, notes: dict[str, Any]) -> None:
         """Writes down what is known about it."""
@@ -83,8 +82,8 @@ class Partial:
 
 def fetched_from(target: Path) -> str | None:
     """Returns the address of a file whose run was killed before that was recorded."""
-    notes = read_json(notes_path(target))
-    if not isinstance(notes, dict) or part_path(target).exists():
+    notes = _plain(read_json(notes_path(target)))
+    if part_path(target).exists():
         return None
     return notes.get("url") if notes.get("total") in (None, target.stat().st_size) else None
 
@@ -96,6 +95,17 @@ def partial_files(path: str) -> list[str]:
     ['a.zip.part', 'a.zip.part.json', 'a.zip.part.kept', 'a.zip.part.kept.json']
     """
     return [path + end for end in (".part", ".part.json", ".part.kept", ".part.kept.json")]
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """What is in notes, without what a run would not have written there."""
+    found = found if isinstance(found, dict) else {}
+    texts = ("url", "etag", "last_modified", "boot")
+    kept = {k: v for k in texts if isinstance(v := found.get(k), str) and v.isprintable()}
+    numbers = {k: v for k in ("total", "synced") if type(v := found.get(k)) is int and v >= 0}
+    # Of which it cannot be told how much is on the disk, nothing is.
+    lost = {"synced": 0} if "synced" in found and "synced" not in numbers else {}
+    return {**kept, **numbers, **lost}
 
 
 def _notes(path: Path) -> Path:

@@ -70,5 +70,5 @@ def _input_names(run: Run) -> list[str]:
         return list(dict.fromkeys(json.loads(line)[0] for line in lines))
     except Shortage:
         raise
-    except (PosePileError, KeyError, ValueError, OSError):
+    except (PosePileError, LookupError, TypeError, ValueError, RecursionError, OSError):
         return []

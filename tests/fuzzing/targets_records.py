@@ -17,7 +17,9 @@ from fuzzing.mutators_archives import BYTES
 from fuzzing.mutators_text import JSON
 from fuzzing.target import Target
 from posepile.acquire.extract import extract_archive
-from posepile.acquire.lockfile import read_lock, remember
+from posepile.acquire.lockfile import read_lock, read_origins, remember
+from posepile.acquire.manifests import Bucket, Request, find_absent, plan_requests
+from posepile.acquire.partial import Partial, fetched_from
 from posepile.acquire.records import damaged_files, is_extracted, read_record, record_names
 from posepile.acquire.sources import Extract
 from posepile.models import weights
@@ -98,9 +100,61 @@ def _units(folder: Path) -> Sequence[Path]:
     return [file]
 
 
+def go_on_fetching(path: Path, out: Path) -> None:
+    """Looks at an unfinished download as a rerun does, before it asks the server."""
+    root = Path(shutil.copytree(path, out / "raw"))
+    part = Partial(root / "v.bin")
+    part.settle()
+    part.cut_to_synced()
+    notes = part.notes
+    look_at(notes)
+    min(notes.get("synced", 0), part.size)
+    str(notes.get("etag") or notes.get("last_modified")).encode("latin1", "replace")
+    for name in ("v.bin", "w.bin"):
+        if (root / name).is_file():
+            look_at([fetched_from(root / name)])
+    look_at(read_origins(root))
+
+
+def _unfinished(folder: Path) -> Sequence[Path]:
+    root = folder / "raw"
+    (root / ".posepile").mkdir(parents=True)
+    notes = {"url": "https://h/v.bin", "etag": '"1"', "last_modified": "", "total": 900}
+    for name in ("v.bin", "w.bin"):
+        (root / f"{name}.part.json").write_text(
+            json.dumps(notes | {"boot": "another", "synced": 300})
+        )
+    (root / "v.bin.part").write_bytes(bytes(500))
+    (root / "w.bin").write_bytes(bytes(900))
+    entry = {"source": "s", "from": "https://h/w.bin?token=x", "bytes": 900, "mtime_ns": 1}
+    lock = {"version": 1, "files": {"w.bin": entry}}
+    (root / ".posepile" / "sources.lock.json").write_text(json.dumps(lock))
+    return [root]
+
+
+def read_bucket(path: Path, out: Path) -> None:
+    """Reads the manifest of a part on S3 and what it amounts to."""
+    bucket = Bucket("s3://h", path, {"takes": 1.0}, None, "", "", "")
+    request = Request(["takes"], ["a", "b"], {"view": ["ego"]}, 3, "takes")
+    look_at(plan_requests(out, bucket, [request, Request(["takes"])]))
+    look_at(list(find_absent(out, bucket, request, lambda part, uid: [f"{part}/{uid}*"])))
+
+
+def _bucket(folder: Path) -> Sequence[Path]:
+    place = folder / "manifests"
+    (place / "takes").mkdir(parents=True)
+    files = [{"relative_path": f"takes/a/{i}.mp4", "size": 100 * i} for i in range(3)]
+    entries = [{"uid": uid, "paths": files, "view": ["ego"]} for uid in "abc"]
+    entries[1]["paths"] = [{"relative_path": "takes/b.mp4", "views": None}]
+    (place / "takes" / "manifest.json").write_text(json.dumps(entries))
+    return [place]
+
+
 RECORDS = (*JSON, *BYTES)
 TARGETS = [
     Target("records", _raw, go_on, RECORDS),
+    Target("unfinished", _unfinished, go_on_fetching, RECORDS),
+    Target("bucket", _bucket, read_bucket, JSON),
     Target("work", _work, read_work, RECORDS),
     Target("units", _units, read_units, (*[mutators_store.index_value] * 6, *BYTES)),
 ]
