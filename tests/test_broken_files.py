@@ -23,7 +23,7 @@ from posepile.acquire.credentials import get_credentials
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.media import content_fault
 from posepile.acquire.partial import Partial, fetched_from
-from posepile.acquire.sources import Extract
+from posepile.acquire.sources import Extract, load_sources
 from posepile.acquire.zips import zip_fault
 from posepile.config import load_config
 from posepile.errors import CorruptInput, UsageError, WorkError
@@ -344,6 +344,21 @@ def test_a_damaged_list_of_units_is_one_line(tmp_path, statement):
 # ---------------------------------------------------------------- settings
 
 ODD_YAML = ["2001-13-45", "!!int x", "!!float x", "!!binary x", "!!bool x", "[" * 3000, "9" * 5000]
+
+
+def test_yaml_whose_aliases_stand_for_very_much_is_refused_at_once(tmp_path):
+    """Looking for logins in a list of sources walked through all of it."""
+    lines = ["a0: &a0 [lol, lol]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 25)]
+    file = tmp_path / "sources.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(UsageError, match="aliases stand for more than 1,000,000 values"):
+        load_sources(file)
+    file.write_text("sources: &a [*a]")
+    with pytest.raises(UsageError, match="aliases stand for more"):
+        load_sources(file)
+    file.write_text("x: &x {a: [1, 2]}\ny: [*x, *x]")
+    assert load_yaml(file) == {"x": {"a": [1, 2]}, "y": [{"a": [1, 2]}] * 2}
 
 
 @pytest.mark.parametrize("value", ODD_YAML)

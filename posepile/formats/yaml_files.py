@@ -6,6 +6,7 @@ The line names the file, the key, the value found and what is allowed.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import typing
 from collections.abc import Callable
@@ -87,7 +88,10 @@ def parse_yaml(text: str) -> Any:
         yaml.YAMLError: It is not valid, a key stands twice, or a value is not what its form says.
     """
     try:
-        return yaml.load(text, Loader=_NoKeyTwice)
+        content = yaml.load(text, Loader=_NoKeyTwice)
+        if _size(content, {}) > _MOST:
+            raise yaml.YAMLError(f"its aliases stand for more than {_MOST:,} values")
+        return content
     except yaml.YAMLError:
         raise
     except RecursionError:
@@ -159,6 +163,23 @@ class _NoKeyTwice(yaml.SafeLoader):
                     )
                 seen.add(key if isinstance(key, str) else None)
         super().flatten_mapping(node)
+
+
+_MOST = 10**6
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Returns how many values a tree has where whatever an alias stands for counts again.
+
+    Who walks through the tree walks through all of them. What lies in itself has no end.
+    """
+    if not isinstance(node, dict | list | tuple):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf  # as long as it is not known: what leads here again is in itself
+        inner = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_size(value, known) for value in inner)
+    return known[id(node)]
 
 
 def _model_of(model: Any, field: object) -> type[BaseModel] | None:
