@@ -27,6 +27,7 @@ from posepile.acquire.places import CHUNK, FileFacts, Measurement, part_path
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import require_space
 from posepile.acquire.workers import Stop
+from posepile.errors import whole_number
 from posepile.files import read_json, write_json
 from posepile.version import __version__
 
@@ -177,7 +178,7 @@ def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
             transfer.discard()
             raise _Transient("what is here does not fit what the server has; starting over", 0)
         if response.status == 206:
-            start = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+            start = re.match(r"bytes ([0-9]{1,18})-", headers.get("Content-Range", ""))
             changed = notes.get("total") is not None and total not in (None, notes["total"])
             if not start or int(start[1]) != offset or changed:
                 transfer.discard()
@@ -349,10 +350,8 @@ def _asked_to_wait(response: urllib3.BaseHTTPResponse) -> float | None:
 
 def _total_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
     if response.status in (206, 416):
-        m = re.match(r"bytes .*/(\d+)$", response.headers.get("Content-Range", ""))
-        return int(m[1]) if m else None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+        return whole_number(response.headers.get("Content-Range", "").rpartition("/")[2])
+    return whole_number(response.headers.get("Content-Length", ""))
 
 
 def _notes(url: str, headers, total: int | None) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from posepile.cli.builds import build_of, make_run, packed_archive
+from posepile.cli.builds import (
+    build_of,
+    make_run,
+    packed_archive,
+    require_build,
+    require_data_root,
+)
 from posepile.errors import PosePileError
 from posepile.files import require_place
 
@@ -43,7 +49,9 @@ def cmd_doctor(args: argparse.Namespace) -> int:
     """Prints what is wrong with the raw files; exit 1 if anything is."""
     from posepile.run import raw
 
-    ok, lines = raw.doctor(make_run(args), args.checksums)
+    run = make_run(args)
+    require_data_root()
+    ok, lines = raw.doctor(run, args.checksums)
     print("\n".join(lines))
     return 0 if ok else 1
 
@@ -52,7 +60,10 @@ def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
     from posepile.run import commands
 
-    print("\n".join(commands.status(make_run(args))))
+    run = make_run(args)
+    require_data_root()
+    require_build(run)
+    print("\n".join(commands.status(run)))
     return 0
 
 

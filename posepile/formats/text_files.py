@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from posepile.errors import CorruptInput, one_line
+from posepile.files import open_regular
 from posepile.formats.schema import AGAIN, Array, check, shortened
 
 
@@ -38,7 +39,7 @@ def opened(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Iterator[Bin
     b'subject'
     """
     try:
-        with open(path, "rb") as f:
+        with open_regular(path) as f:
             yield f
     except FileNotFoundError:
         raise CorruptInput(path, "file is missing", hint=hint) from None

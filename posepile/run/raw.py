@@ -14,6 +14,7 @@ from posepile.files import names_in, read_json, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.job import Run
 from posepile.run.locks import lock
+from posepile.run.recipe_calls import lines_of
 
 
 def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
@@ -40,7 +41,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 
         run_download(run.name, sources, run.root, only=only)
     if hasattr(run.recipe, "download"):
-        for line in run.recipe.download(run.root, run.config.dataset) or []:
+        for line in recipe_lines(run, "download"):
             print(f"{run.name}: {line}")
 
 
@@ -101,8 +102,13 @@ def calibrate(run: Run) -> None:
         if not names_in(run.root):
             raise no_raw_data(run.root, run.name)
         with lock(run, "raw"):
-            for line in run.recipe.calibrate(run.root, run.config.dataset) or []:
+            for line in recipe_lines(run, "calibrate"):
                 print(f"{run.name}: {line}")
+
+
+def recipe_lines(run: Run, what: str) -> list[str]:
+    """Calls a function of the recipe and returns the lines that it returns."""
+    return lines_of(getattr(run.recipe, what), run.name, run.work, run.root, run.config.dataset)
 
 
 def artefact_lines(run: Run) -> list[str]:
@@ -144,7 +150,7 @@ def download_plan(run: Run) -> list[str]:
 
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(run.recipe, "plan"):
-        lines += run.recipe.plan(run.root, run.config.dataset)
+        lines += recipe_lines(run, "plan")
     return lines
 
 
@@ -158,7 +164,7 @@ def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
         report = run_doctor(run.name, sources, run.root, checksums=checksums)
         ok, lines = report.ok, list(report.lines)
     if hasattr(run.recipe, "doctor"):
-        problems = run.recipe.doctor(run.root, run.config.dataset)
+        problems = recipe_lines(run, "doctor")
         ok = ok and not problems
         # the verdict of the first report goes last, as that of both
         lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]
