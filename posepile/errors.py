@@ -95,10 +95,10 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def printable(text: str) -> str:
-    """Returns a text as one line for a terminal: nothing in it moves the cursor or breaks a line.
+    r"""Returns a text as one line for a terminal: nothing in it moves the cursor or breaks a line.
 
     >>> print(printable("a\x1b[2Jb\nc"))
-    a\\x1b[2Jb\\nc
+    a\x1b[2Jb\nc
     """
     plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return plain.encode(errors="backslashreplace").decode()

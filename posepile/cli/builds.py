@@ -72,14 +72,15 @@ def packed_archive(build: str) -> Path:
 
     Raises:
         UsageError: A helper has none.
-        WorkError: It has not been packed.
+        WorkError: It has not been packed, or something else lies there.
     """
     from posepile import paths
     from posepile.ds import load_recipe
+    from posepile.store.layout import find_index
 
     path = paths.archive_path(build)
     if load_recipe(build).SPEC.kind == "helper":
         raise UsageError(f"{build} is a helper: it has files, see posepile status, but no archive")
-    if not path.is_file():
+    if find_index(path) is None:
         raise not_there_yet(path, "archive", build)
     return path

@@ -136,13 +136,8 @@ def slurm_shard() -> tuple[int, int] | None:
     last = _slurm("MAX", first + (count - 1) * step)
     index, rest = divmod(task - first, step or 1)
     if not step or rest or not 0 <= index < count or last != first + (count - 1) * step:
-        found = ", ".join(
-            f"{name} = {os.environ[name]}"
-            for name in (
-                f"SLURM_ARRAY_TASK_{end}" for end in ("ID", "COUNT", "MIN", "MAX", "STEP")
-            )
-            if name in os.environ
-        )
+        names = (f"SLURM_ARRAY_TASK_{end}" for end in ("ID", "COUNT", "MIN", "MAX", "STEP"))
+        found = ", ".join(f"{n} = {os.environ[n]}" for n in names if n in os.environ)
         raise UsageError(
             f"{found}: expected tasks numbered without gaps, e.g. --array=0-7; or give --shard I/N"
         )

@@ -119,6 +119,10 @@ def replacing_archive(archive_path: Path) -> Iterator[Path]:
     Yields:
         The path of the new index, in the folder for all files of the new archive.
     """
+    if archive_path.is_dir():
+        raise WorkError(
+            f"{archive_path}: is a folder, expected the archive or nothing; move it elsewhere"
+        )
     finish_swap(archive_path)
     folder = unfinished_folder(archive_path)
     shutil.rmtree(folder, ignore_errors=True)
