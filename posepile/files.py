@@ -78,13 +78,14 @@ def stable_hash(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Returns a bookkeeping file's content; None if it is absent or unreadable."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Returns a bookkeeping file's object; None if it is absent, unreadable or something else."""
     try:
         with open_regular(path) as f:
-            return json.load(f)
+            content = json.load(f)
     except (OSError, ValueError, RecursionError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def open_regular(path: str | os.PathLike, buffering: int = -1) -> BinaryIO:

@@ -50,7 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     except OSError as e:  # a full or read-only disk, a folder that is not ours
-        place = f"{e.filename}: " if e.filename else ""
+        place = e.filename2 or e.filename  # the second is what a file was to be renamed to
+        place = f"{place}: " if place else ""
         complain(f"{place}{e.strerror or e}")
         code = 1
     sys.exit(code)

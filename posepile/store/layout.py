@@ -119,10 +119,14 @@ def replacing_archive(archive_path: Path) -> Iterator[Path]:
     Yields:
         The path of the new index, in the folder for all files of the new archive.
     """
-    if archive_path.is_dir():
-        raise WorkError(
-            f"{archive_path}: is a folder, expected the archive or nothing; move it elsewhere"
-        )
+    own = (next_folder(archive_path), unfinished_folder(archive_path))
+    beside = archive_path.parent.glob(f"{glob.escape(archive_path.name)}[.-]*")
+    for file in (archive_path, *sorted(beside)):
+        if file.is_dir() and file not in own:
+            raise WorkError(
+                f"{file}: is a folder, expected a file of the archive or nothing; move it "
+                "elsewhere"
+            )
     finish_swap(archive_path)
     folder = unfinished_folder(archive_path)
     shutil.rmtree(folder, ignore_errors=True)

@@ -314,8 +314,6 @@ class Archive:
                 for name in SPLITS:
                     range(*ranges[name])
             too_new = version > FORMAT_VERSION
-        except WorkError:
-            raise
         except Exception as e:  # whatever the library makes of damaged bytes
             raise WorkError(
                 f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: "
