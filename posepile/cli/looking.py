@@ -26,13 +26,13 @@ def cmd_list(args: argparse.Namespace) -> int:
     for name in dataset_names():
         try:
             spec = load_recipe(name).SPEC
+            is_helper = spec.kind == "helper"
+            joints = "         -" if is_helper else f"{spec.joint_info.n_joints:3} joints"
         except Exception as e:  # a recipe at work in somebody's own folder
             reason = e if isinstance(e, PosePileError) else f"{type(e).__name__}: {e}"
             print(f"{name:12} cannot be read: {reason}")
             code = 1
             continue
-        is_helper = spec.kind == "helper"
-        joints = "         -" if is_helper else f"{spec.joint_info.n_joints:3} joints"
         print(f"{name:12} {spec.kind:10} {joints}  {spec.licence}")
     return code
 

@@ -103,7 +103,7 @@ def _load(name: str, part: str) -> ModuleType:
         return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
     except PosePileError:
         raise
-    except Exception as e:  # the folder may be anybody's
+    except (Exception, SystemExit) as e:  # the folder may be anybody's
         frames = traceback.extract_tb(e.__traceback__)
         lines = [(f.filename, f.lineno) for f in frames if Path(f.filename).parent == folder]
         if isinstance(e, SyntaxError) and e.filename:

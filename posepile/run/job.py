@@ -17,6 +17,7 @@ from posepile.files import read_json, stable_hash, write_json
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
 from posepile.run.listing import UnitList, check_only, open_units
+from posepile.run.recipe_calls import check_recipe
 from posepile.stages.exclusions import load_exclusions
 
 
@@ -95,6 +96,7 @@ def make_run(
     """
     name, variant = split_build(name, variant)
     recipe = load_recipe(name)
+    check_recipe(recipe)
     if variant is not None:
         memory = paths.work_dir(build_name(name, variant)) / "variant.json"
         overrides, config_path = _with_remembered(memory, overrides, config_path)

@@ -6,10 +6,43 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from posepile.errors import PosePileError, WorkError, one_line
+from pydantic import BaseModel
+
+from posepile.errors import PosePileError, UsageError, WorkError, one_line
 from posepile.files import write_atomically
+from posepile.recipe import DatasetSpec
+
+
+def check_recipe(recipe: ModuleType) -> None:
+    """Looks whether a recipe has what a run needs.
+
+    Raises:
+        UsageError: It lacks something, or has it of a wrong type.
+    """
+    fault = _fault_of(recipe)
+    if fault is not None:
+        raise UsageError(f"{getattr(recipe, '__file__', recipe.__name__)}: {fault}; see posepile/recipe.py")
+
+
+def _fault_of(recipe: ModuleType) -> str | None:
+    """What a recipe lacks or has of a wrong type; None if nothing."""
+    spec, options = getattr(recipe, "SPEC", None), getattr(recipe, "Options", BaseModel)
+    if not isinstance(spec, DatasetSpec):
+        found = f"SPEC is {type(spec).__name__}" if hasattr(recipe, "SPEC") else "lacks SPEC"
+        return f"{found}; expected a posepile.recipe.DatasetSpec"
+    if not (isinstance(options, type) and issubclass(options, BaseModel)):
+        return f"Options is {type(options).__name__}; expected a pydantic model"
+    needed = ("artefacts",) if spec.kind == "helper" else ("list_units", "load_unit")
+    for function in (*needed, "calibrate", "plan", "download", "doctor"):
+        if not hasattr(recipe, function):
+            if function in needed:
+                return f"lacks {function}; expected that function"
+        elif not callable(getattr(recipe, function)):
+            return f"{function} is {type(getattr(recipe, function)).__name__}; expected a function"
+    return None
 
 
 @contextlib.contextmanager
