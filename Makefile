@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo docs test mutants lint clean
+.PHONY: demo docs test mutants lint advisories clean
 
 demo: .venv/installed
 	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -28,6 +28,12 @@ docs: .venv/installed-tests
 lint: .venv/installed-tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/shellcheck -x -P SCRIPTDIR .ci/run $$(find posepile -name '*.sh')
+
+# Known vulnerabilities of the locked versions, where a database of advisories can be reached.
+advisories: .venv/installed-tests
+	$(PIP) pip-audit
+	.venv/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 .venv/installed: pyproject.toml setup.py constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -14,11 +14,16 @@ import re
 import sys
 from typing import NoReturn
 
+from posepile.terminal import printable
+
 
 class PosePileError(Exception):
-    """Base of all errors whose text is meant for the user."""
+    """Base of all errors whose text is meant for the user: one line, whatever a name holds."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(PosePileError):
@@ -92,16 +97,6 @@ class OneLineParser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings]
         close = difflib.get_close_matches(word.partition("=")[0], known, 1)
         return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
-
-
-def printable(text: str) -> str:
-    r"""Returns a text as one line for a terminal: nothing in it moves the cursor or breaks a line.
-
-    >>> print(printable("a\x1b[2Jb\nc"))
-    a\x1b[2Jb\nc
-    """
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return plain.encode(errors="backslashreplace").decode()
 
 
 def complain(error: BaseException | str) -> None:

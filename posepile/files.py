@@ -54,7 +54,15 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     """Writes JSON deterministically and atomically; see :func:`write_atomically`."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=plain)
-    write_atomically(path, (text + "\n").encode(), durable=durable)
+    write_atomically(path, encoded_json(text + "\n"), durable=durable)
+
+
+def encoded_json(text: str) -> bytes:
+    """Returns JSON text as UTF-8.
+
+    A file name that is no UTF-8 holds lone surrogates, which UTF-8 cannot; JSON escapes them.
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def plain(value: Any) -> Any:
@@ -78,13 +86,18 @@ def stable_hash(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Returns a bookkeeping file's object; None if it is absent, unreadable or something else."""
+def read_json(path: Path) -> Any:
+    """Returns a bookkeeping file's content; None if it is absent or unreadable."""
     try:
         with open_regular(path) as f:
-            content = json.load(f)
+            return json.load(f)
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Returns a bookkeeping file's object; None if it is absent, unreadable or something else."""
+    content = read_json(path)
     return content if isinstance(content, dict) else None
 
 

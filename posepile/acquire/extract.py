@@ -30,7 +30,7 @@ from posepile.acquire.sources import Extract
 from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
 from posepile.errors import WorkError
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 
 Log = Callable[[str], None]
 
@@ -107,7 +107,7 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
-    if record is None and read_json(work.begun) != identity:
+    if record is None and read_object(work.begun) != identity:
         work.clear()
         write_json(work.begun, identity)
     if record and record["state"] == "done":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.acquire.patterns import STATE_DIR
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 
 _writing = threading.Lock()
 
@@ -25,7 +25,7 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
         For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
         ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
-    lock = read_json(lock_path(root))
+    lock = read_object(lock_path(root))
     return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
 
 

@@ -10,6 +10,7 @@ from posepile.acquire.zips import open_zip
 from posepile.errors import CorruptInput
 from posepile.formats.numpy_files import npy_size
 from posepile.imaging import jpeg
+from posepile.imaging.containers import open_container
 from posepile.imaging.whole import segment_end
 
 # How far from its end a video is read, and how much its announced duration may exceed its packets
@@ -60,7 +61,7 @@ def _video_fault(path: Path, size: int) -> str | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             streams = [s for s in container.streams if s.type in ("video", "audio")]
             if not any(s.type == "video" for s in streams):
                 return "damaged: no video stream in it"
@@ -69,6 +70,8 @@ def _video_fault(path: Path, size: int) -> str | None:
                 if len(entries) and (end := entries[-1].pos + entries[-1].size) > size:
                     return f"cut off: {size} bytes, its index reaches to {end}"
             return _end_fault(container, streams, av.time_base)
+    except CorruptInput as e:
+        return e.reason
     except av.error.FFmpegError as e:
         return f"cut off or damaged: {' '.join(str(e.strerror).split()).lower()}"
 

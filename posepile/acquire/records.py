@@ -26,7 +26,7 @@ from typing import Any
 
 from posepile.acquire.patterns import STATE_DIR, glob_regex
 from posepile.acquire.sources import Extract
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 
 _FOLDER = f"{STATE_DIR}/extract"
 _GONE = -1  # instead of a size
@@ -34,7 +34,7 @@ _GONE = -1  # instead of a size
 
 def read_record(root: Path, name: str) -> dict[str, Any] | None:
     """Returns what is recorded about an extraction, None if there is no (readable) record."""
-    record = read_json(record_path(root, name))
+    record = read_object(record_path(root, name))
     return record if isinstance(record, dict) and record.get("version") == 1 else None
 
 

@@ -28,7 +28,7 @@ from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import require_space
 from posepile.acquire.workers import Stop
 from posepile.errors import whole_number
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
@@ -166,7 +166,7 @@ def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
     """Asks once and receives until the end; what has arrived stays when it breaks off."""
     transfer.stop.check()
     facts, offset = transfer.facts, transfer.size
-    notes = read_json(transfer.notes) or {}
+    notes = read_object(transfer.notes) or {}
     measurement = Measurement(facts)
     with _response(transfer, url, offset, notes) as response:
         headers, total = response.headers, _total_bytes(response)

@@ -24,10 +24,16 @@ from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import OneLineParser, PosePileError, complain
+from posepile.terminal import printable_output
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; turns our errors into one line on stderr and the exit code."""
+    with printable_output():
+        sys.exit(_main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     args = make_parser().parse_args(argv)
     # Batch systems ask with SIGTERM before they kill; SIGHUP is a terminal that was closed, which
     # nohup has ignored.
@@ -54,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         place = f"{place}: " if place else ""
         complain(f"{place}{e.strerror or e}")
         code = 1
-    sys.exit(code)
+    return code
 
 
 class Ended(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from posepile.cli.builds import (
 )
 from posepile.errors import PosePileError
 from posepile.files import require_place
+from posepile.terminal import print_lines
 
 
 def cmd_list(args: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def cmd_doctor(args: argparse.Namespace) -> int:
     run = make_run(args)
     require_data_root()
     ok, lines = raw.doctor(run, args.checksums)
-    print("\n".join(lines))
+    print_lines(lines)
     return 0 if ok else 1
 
 
@@ -63,7 +64,7 @@ def cmd_status(args: argparse.Namespace) -> int:
     run = make_run(args)
     require_data_root()
     require_build(run)
-    print("\n".join(commands.status(run)))
+    print_lines(commands.status(run))
     return 0
 
 
@@ -98,7 +99,7 @@ def cmd_verify(args: argparse.Namespace) -> int:
 
     packed_archive(build_of(args))
     ok, lines = commands.verify(make_run(args), args.repair)
-    print("\n".join(lines))
+    print_lines(lines)
     return 0 if ok else 1
 
 

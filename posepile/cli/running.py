@@ -12,6 +12,7 @@ from posepile.cli.options import slurm_shard
 from posepile.errors import UsageError
 from posepile.files import leaving_nothing_empty
 from posepile.stages import STAGES, UNIT_STAGES
+from posepile.terminal import print_lines
 
 # A step is what one line of a dataset's main.sh runs; ``process`` holds the stages of a unit.
 STEPS = ("download", "calibrate", "process", "pack")
@@ -78,7 +79,7 @@ def _finish_helper(run: Any, calibrated: bool) -> None:
 
     if calibrated:
         raw.require_artefacts(run)
-    print("\n".join(raw.artefact_lines(run)))
+    print_lines(raw.artefact_lines(run))
 
 
 def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by every main.sh: `posepile` is the package that this file belongs to, run by the Python
 # of its checkout's .venv or of the environment it is installed in. Set PYTHON to use another one.
 

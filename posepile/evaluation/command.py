@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile import paths
-from posepile.errors import CorruptInput, PosePileError, no_raw_data
+from posepile.errors import CorruptInput, OneLineParser, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
 from posepile.files import names_in, require_place
+from posepile.terminal import print_lines, printable_output
 
 
 class Report(NamedTuple):
@@ -39,7 +40,7 @@ def make_parser(name: str, description: str | None = None) -> argparse.ArgumentP
         name: Dataset.
         description: What ``--help`` says first: the docstring of the ``eval.py``.
     """
-    return argparse.ArgumentParser(
+    return OneLineParser(
         prog=f"python -m posepile.ds.{name}.eval",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,6 +101,15 @@ def run(
     Returns:
         0 done, 1 the work failed (one line on standard error says why), 2 wrong request.
     """
+    with printable_output():
+        return _run(parser, evaluate, argv)
+
+
+def _run(
+    parser: argparse.ArgumentParser,
+    evaluate: Callable[[Path, argparse.Namespace], Report],
+    argv: Sequence[str] | None,
+) -> int:
     args = parser.parse_args(argv)
     root = args.data_dir
     try:
@@ -115,12 +125,9 @@ def run(
             e = no_raw_data(root, args.dataset)
         print(e, file=sys.stderr)
         return e.exit_code
-    for line in report.lines:
-        print(line)
-    for reason, n in report.result.get("left_out", {}).items():
-        print(f"Left out, {reason}: {n}")
-    for name, reason in report.result.get("skipped", {}).items():
-        print(f"Skipped {name}: {reason}")
+    print_lines(report.lines)
+    print_lines(f"Left out, {why}: {n}" for why, n in report.result.get("left_out", {}).items())
+    print_lines(f"Skipped {name}: {why}" for name, why in report.result.get("skipped", {}).items())
     if report.result:
         print(f"Written to {out}")
     return 0

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.imaging.containers import open_container
 from posepile.imaging.picture_order import PictureOrder, same_order
 from posepile.imaging.whole import missing_end
 
@@ -58,7 +58,7 @@ def _open_video(path: Path):
     # Leave av.logging alone: with its Python callback installed, a decoder thread that logs waits
     # for the interpreter lock while the interpreter waits for that thread.
     try:
-        container = av.open(os.fspath(path))
+        container = open_container(path)
     except FileNotFoundError as e:
         raise CorruptInput(path, "the file does not exist", hint=FETCH) from e
     except (av.FFmpegError, OSError) as e:

@@ -19,6 +19,7 @@ from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
 from posepile.store import reading
+from posepile.terminal import printable
 
 COLUMNS = 4
 PER_SPLIT = 12
@@ -56,8 +57,8 @@ def write_report(name: str, out: Path) -> None:
     manifest = reading.read_manifest(paths.archive_path(name))
     dataset = open_dataset(name)
     body = [
-        f"<h1>{html.escape(name)}</h1>",
-        f"<p class=sub>{html.escape(subtitle(name, manifest))}</p>",
+        f"<h1>{_text(name)}</h1>",
+        f"<p class=sub>{_text(subtitle(name, manifest))}</p>",
         counts_table(manifest),
         stated_table(manifest),
         reasons_table(manifest),
@@ -78,20 +79,25 @@ def write_report(name: str, out: Path) -> None:
         names = ", ".join(examples[int(i)].image_path for i in picks[:3])
         body.append(
             f"<h3>{split}: {len(picks)} of {len(examples)}, evenly spaced</h3>"
-            f"<p class=sub>{html.escape(names)} …</p>"
+            f"<p class=sub>{_text(names)} …</p>"
             f"<img alt='{split} contact sheet' src='data:image/jpeg;base64,{data}'>"
         )
     page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>PosePile: {html.escape(name)}"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>PosePile: {_text(name)}"
         f"</title><style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     tmp = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
-        tmp.write_text(page)
+        tmp.write_text(page, encoding="utf-8")
         os.replace(tmp, out)
     finally:
         tmp.unlink(missing_ok=True)
+
+
+def _text(text: str) -> str:
+    """What a file says, as text of the page: no markup, nothing that is not seen."""
+    return html.escape(printable(text))
 
 
 def subtitle(name: str, manifest: dict[str, Any]) -> str:
@@ -195,11 +201,11 @@ def legend() -> str:
 
 def table(header: list[str], rows: list[list[Any]]) -> str:
     """An HTML table; numbers are aligned right."""
-    head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
+    head = "".join(f"<th>{_text(h)}</th>" for h in header)
     lines = []
     for row in rows:
         cells = "".join(
-            f"<td{' class=n' if isinstance(c, (int, float)) else ''}>{html.escape(str(c))}</td>"
+            f"<td{' class=n' if isinstance(c, (int, float)) else ''}>{_text(str(c))}</td>"
             for c in row
         )
         lines.append(f"<tr>{cells}</tr>")

@@ -28,6 +28,7 @@ from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
 from posepile.stages.detect import needs_detector
 from posepile.stages.segment import segments
+from posepile.terminal import print_lines
 
 # What status says of units that have a result which is not current.
 OTHER_STATES = {
@@ -59,7 +60,7 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     )
     counts = found.counts
     if n > len(found.errors) or not n:
-        print("\n".join(count_lines(counts)))
+        print_lines(count_lines(counts))
     else:
         print("  nothing is counted, as no unit could be used")
     for line in difference_lines(run.name, found.stated):

@@ -11,6 +11,7 @@ from typing import Any
 from posepile.files import presence, write_atomically
 from posepile.run.job import Run
 from posepile.run.keys import Keys
+from posepile.terminal import printable
 
 MISSING = "file is missing"
 
@@ -27,7 +28,7 @@ def error_line(error: dict[str, Any]) -> str:
     >>> error_line({"file": "a.mp4", "frame": 3, "reason": "is of a cat", "hint": "look"})
     'a.mp4, frame 3: is of a cat; look'
     """
-    return f"{_place(error)}: {error['reason']}{_hint(error)}"
+    return printable(f"{_place(error)}: {error['reason']}{_hint(error)}")
 
 
 def fault_lines(errors: list[dict[str, Any]], root: Path, where: Path, more: int = 0) -> list[str]:
@@ -105,7 +106,7 @@ class MissingFiles:
         n, files = len(self.names), list(dict.fromkeys(self.names))
         units = f"{n} unit{'' if n == 1 else 's'}"
         hint = f"posepile doctor {self._name} says what else is"
-        return [f"{units} cannot be made, a {MISSING}: {_some(files)}; {hint}"]
+        return [printable(f"{units} cannot be made, a {MISSING}: {_some(files)}; {hint}")]
 
 
 def without_missing(errors: list[dict], run: Run, said: list[str]) -> tuple[list[dict], int]:
@@ -134,7 +135,7 @@ def _kind_line(kind: list[dict[str, Any]], root: Path) -> str:
     first = f"{kind[0]['reason']}{_hint(kind[0])}"
     same = all(f"{e['reason']}{_hint(e)}" == first for e in kind[:1000])
     like = "" if same else " (the first; others with other names and figures)"
-    return f"{len(kind)} x {first}{like}: {_some(places)}"
+    return printable(f"{len(kind)} x {first}{like}: {_some(places)}")
 
 
 def _some(names: list[str]) -> str:

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from posepile.errors import CorruptInput
-from posepile.files import fingerprint, read_json
+from posepile.files import fingerprint, read_object
 
 MISSING = "missing"
 UNREADABLE = "unreadable"
@@ -122,6 +122,6 @@ def _fetched(name: str, root: Path, stat: os.stat_result) -> str | None:
 
 @functools.lru_cache(maxsize=2)
 def _read_lock(path: str, mtime_ns: int) -> dict:
-    content = read_json(Path(path))
+    content = read_object(Path(path))
     files = content.get("files") if isinstance(content, dict) else None
     return files if isinstance(files, dict) else {}

@@ -13,7 +13,7 @@ from posepile import paths
 from posepile.config import Config, NoOptions, key_of, load_config
 from posepile.ds import build_name, dataset_dir, load_recipe, split_build
 from posepile.errors import WorkError
-from posepile.files import read_json, stable_hash, write_json
+from posepile.files import read_object, stable_hash, write_json
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
 from posepile.run.listing import UnitList, check_only, open_units
@@ -121,7 +121,7 @@ def _with_remembered(
     """What a variant was made with, as far as it is not given anew."""
     if not os.path.lexists(memory):
         return overrides, config_path
-    before = read_json(memory)
+    before = read_object(memory)
     kept, config = (before.get(k) if isinstance(before, dict) else 0 for k in ("set", "config"))
     if not (
         isinstance(kept, list)

@@ -8,7 +8,7 @@ from typing import Any
 
 from posepile.ds import dataset_dir
 from posepile.errors import PosePileError
-from posepile.files import read_json
+from posepile.files import read_object
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
 from posepile.recipe import SPLITS
@@ -116,7 +116,7 @@ def make_manifest(
 
 def stored_manifest(run: Run) -> dict[str, Any] | None:
     """Returns the copy of the manifest beside the archive; None if it is absent or damaged."""
-    stored = read_json(manifest_path(run.archive))
+    stored = read_object(manifest_path(run.archive))
     try:
         config, splits = stored["config"], stored["splits"]
         partial, lost = stored["partial"], stored["quarantined_units"]
@@ -190,7 +190,7 @@ def _of_split(run: Run, totals: Totals, split: str) -> dict[str, Any]:
 
 def _sources(run: Run) -> dict[str, Any] | None:
     """What the download recorded, without the times of files, which differ between machines."""
-    lock = read_json(run.root / ".posepile" / "sources.lock.json")
+    lock = read_object(run.root / ".posepile" / "sources.lock.json")
     if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
         return lock
     files = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
-from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
+from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
 from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
@@ -83,7 +83,7 @@ def _pack(
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
     stored = stored_manifest(run)
-    packed = read_json(done)
+    packed = read_object(done)
     if not again and stored and packed == {"key": key, "files": packed_files(run)}:
         return stored, False
     fewer = replaced.fewer_than_before(run, units)
@@ -132,7 +132,7 @@ def packed_files(run: Run) -> dict[str, int]:
 
 def missing_files(run: Run) -> list[str]:
     """Returns the names of the files of the packed dataset that are gone since it was packed."""
-    done = read_json(run.work / "pack.json")
+    done = read_object(run.work / "pack.json")
     files = (done or {}).get("files")
     return sorted(set(files if isinstance(files, dict) else ()) - set(packed_files(run)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError, no_raw_data
-from posepile.files import names_in, read_json, replacing
+from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.job import Run
 from posepile.run.locks import lock
@@ -54,7 +54,7 @@ def make_miniature(run: Run) -> None:
                 f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
                 "--miniature"
             )
-        if read_json(run.root / MARK) == mark:
+        if read_object(run.root / MARK) == mark:
             print(f"{run.name}: miniature is in place: {run.root}")
             return
     elif run.root.is_dir():

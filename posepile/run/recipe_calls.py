@@ -24,7 +24,9 @@ def check_recipe(recipe: ModuleType) -> None:
     """
     fault = _fault_of(recipe)
     if fault is not None:
-        raise UsageError(f"{getattr(recipe, '__file__', recipe.__name__)}: {fault}; see posepile/recipe.py")
+        raise UsageError(
+            f"{getattr(recipe, '__file__', recipe.__name__)}: {fault}; see posepile/recipe.py"
+        )
 
 
 def _fault_of(recipe: ModuleType) -> str | None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.files import locks_are_missing, read_json, write_json
+from posepile.files import locks_are_missing, read_object, write_json
 from posepile.stages import UNIT_STAGES
 from posepile.store import parts
 
@@ -70,7 +70,7 @@ def quarantined_names(work: Path) -> set[str]:
 
 def read_quarantine(work: Path, unit_id: str) -> dict[str, Any] | None:
     """Returns the record of a quarantined unit, None if it is not quarantined."""
-    record = read_json(quarantine_path(work, unit_id)) or {}
+    record = read_object(quarantine_path(work, unit_id)) or {}
     key, error, stage, inputs = (record.get(k) for k in ("key", "error", "stage", "inputs"))
     whole = (
         isinstance(key, dict)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
+from posepile.files import encoded_json
 
 INPUTS_KEY = "inputs.jsonl"
 
@@ -36,14 +37,18 @@ def write_inputs(inputs: Iterable[tuple[str, int, str]], path: Path) -> dict[str
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN")
             db.execute(
-                "CREATE TABLE inputs (path TEXT, bytes INTEGER, hash TEXT, "
+                "CREATE TABLE inputs (path BLOB, bytes INTEGER, hash TEXT, "
                 "PRIMARY KEY (path, bytes, hash)) WITHOUT ROWID"
             )
-            db.executemany("INSERT OR IGNORE INTO inputs VALUES (?, ?, ?)", inputs)
+            # Bytes, which sort as the texts do: a file name may be no UTF-8.
+            rows = ((name.encode(errors="surrogatepass"), *rest) for name, *rest in inputs)
+            db.executemany("INSERT OR IGNORE INTO inputs VALUES (?, ?, ?)", rows)
             last = None
             with open(path, "wb", buffering=1 << 20) as out:
-                for name, size, content in db.execute("SELECT * FROM inputs ORDER BY path"):
-                    line = json.dumps([name, size, content], ensure_ascii=False).encode() + b"\n"
+                for encoded, size, content in db.execute("SELECT * FROM inputs ORDER BY path"):
+                    name = encoded.decode(errors="surrogatepass")
+                    line = json.dumps([name, size, content], ensure_ascii=False) + "\n"
+                    line = encoded_json(line)
                     digest.update(line)
                     out.write(line)
                     if name != last:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import WorkError
+from posepile.files import encoded_json
 from posepile.recipe import SPLITS
 from posepile.store.bones import BoneLengths
 from posepile.store.codec import pack_msgpack
@@ -194,7 +195,7 @@ def _write_digests(new, digests):
 
 
 def _json_bytes(obj):
-    return (json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+    return encoded_json(json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
 
 
 def _pieces(path):

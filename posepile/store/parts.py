@@ -27,7 +27,7 @@ import crc32c as crc32c_lib
 import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import open_regular, plain
+from posepile.files import encoded_json, open_regular, plain
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
@@ -155,9 +155,11 @@ def columns_digest(columns: dict[str, Any]) -> Any:
 
 
 def _encode_head(header):
-    text = json.dumps(
-        header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
-    ).encode()
+    text = encoded_json(
+        json.dumps(
+            header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
+        )
+    )
     text += b" " * (-(_LINE_BYTES + len(text) + 1) % ALIGN) + b"\n"
     crc = crc32c_lib.crc32c(text)
     return b"posepile part %d %010d %08x\n" % (PART_VERSION, len(text), crc) + text

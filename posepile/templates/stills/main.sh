@@ -15,7 +15,8 @@ set -euo pipefail
 
 # This folder counts as a dataset wherever it lies; PYTHON=... chooses another Python.
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-export POSEPILE_DATASETS="$(dirname "$here")${POSEPILE_DATASETS:+:$POSEPILE_DATASETS}"
+POSEPILE_DATASETS="$(dirname "$here")${POSEPILE_DATASETS:+:$POSEPILE_DATASETS}"
+export POSEPILE_DATASETS
 posepile() {
   if [ -n "${PYTHON:-}" ]; then "$PYTHON" -m posepile "$@"
   elif type -P posepile > /dev/null; then command posepile "$@"
