@@ -182,9 +182,10 @@ def remove_unfinished(directory: Path) -> None:
 def is_left_by_macos(name: str) -> bool:
     """Returns whether a file or folder is what macOS leaves beside all others, never data.
 
-    That is ``.DS_Store``, ``__MACOSX`` and ``._x`` for every file ``x``, with any suffix.
+    That is ``.DS_Store``, ``__MACOSX``, the icon of a folder, and ``._x`` for every file ``x``,
+    with any suffix.
     """
-    return name.startswith("._") or name in (".DS_Store", "__MACOSX")
+    return name.startswith("._") or name in (".DS_Store", "__MACOSX", "Icon\r")
 
 
 def names_in(folder: str | os.PathLike) -> frozenset[str]:

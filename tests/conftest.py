@@ -95,6 +95,22 @@ def server():
 
 
 @pytest.fixture
+def serve():
+    """Makes web servers on this machine that misbehave."""
+    from hostile_servers import Hostile
+
+    servers = []
+
+    def make(*answers, **kwargs):
+        servers.append(Hostile(*answers, **kwargs))
+        return servers[-1]
+
+    yield make
+    for s in servers:
+        s.close()
+
+
+@pytest.fixture
 def no_accounts(monkeypatch, tmp_path):
     """No terminal, no proxy and nobody's passwords."""
     monkeypatch.setattr("sys.stdin", None)

@@ -1,3 +1,4 @@
+import os
 import pickle
 import sys
 
@@ -30,6 +31,23 @@ def test_environment_wins_over_the_file(credentials_file, monkeypatch):
 def test_half_a_pair_in_the_environment_is_an_error(monkeypatch):
     monkeypatch.setenv("POSEPILE_AMASS_USER", "u")
     with pytest.raises(UsageError, match="POSEPILE_AMASS_PASSWORD is not"):
+        get_credentials("amass")
+
+
+@pytest.mark.parametrize("text", ["hunter2\udcff", "hunter2\n"])
+def test_what_is_no_text_is_refused(monkeypatch, text):
+    monkeypatch.setenv("POSEPILE_AMASS_USER", "u")
+    monkeypatch.setenv("POSEPILE_AMASS_PASSWORD", text)
+    with pytest.raises(UsageError, match="POSEPILE_AMASS_PASSWORD is not printable text") as e:
+        get_credentials("amass")
+    assert "hunter2" not in str(e.value)
+
+
+def test_file_of_another_user_is_refused(credentials_file, monkeypatch):
+    write(credentials_file, 'amass: {user: u1, password: "p1"}')
+    status = os.stat_result((0o100600, 0, 0, 1, os.geteuid() + 1, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(credentials.os, "fstat", lambda fd: status)
+    with pytest.raises(UsageError, match="belongs to another user"):
         get_credentials("amass")
 
 

@@ -109,6 +109,18 @@ def test_manual_steps_then_extraction(tmp_path):
     assert read_lock(case.root)["in/two.zip"]["from"] == "by hand"
 
 
+@pytest.mark.parametrize("name", ["in/one.zip", "in/labels.csv"])
+def test_a_page_that_a_person_has_saved_is_not_taken(tmp_path, name):
+    source = manual()
+    source["manual"]["places"] = [name]
+    case = Case(tmp_path, source)
+    (case.root / "in").mkdir(parents=True)
+    (case.root / name).write_bytes(b"<!DOCTYPE html><title>Log in</title>")
+    report = case.run()
+    assert "is an HTML page; put the right one there" in report.left[0]
+    assert case.actions() == ["verify"] and (case.root / name).exists()
+
+
 def test_manual_archives_all_needed_and_deleted_after(tmp_path):
     source = manual(extract={"keep": False})
     source["manual"]["places"] = [{"path": "in/*.zip", "min": 2}]

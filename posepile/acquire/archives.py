@@ -5,12 +5,10 @@ What is unsafe is refused, see :mod:`posepile.acquire.members`.
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
 import io
-import lzma
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -18,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from posepile.acquire.joined import open_joined, parts_of
+from posepile.acquire.joined import open_joined, parts_of, require_even
 from posepile.acquire.members import (
     CHUNK,
     REFETCH,
@@ -32,13 +30,31 @@ from posepile.acquire.sevenzips import (
     seven_zip_members,
     seven_zip_unpacked_bytes,
 )
-from posepile.acquire.zips import zip_is_encrypted, zip_members, zip_unpacked_bytes
+from posepile.acquire.tars import is_old_tar, tar_members
+from posepile.acquire.zips import has_end_record, zip_is_encrypted, zip_members, zip_unpacked_bytes
 from posepile.errors import CorruptInput, UsageError
+
+# Kinds that are not read, by their first bytes, with a program that reads them.
+_OF_OTHER_KINDS = {
+    b"Rar!\x1a\x07": ("a rar archive", "unrar x"),
+    b"\x28\xb5\x2f\xfd": ("a zst file", "tar --zstd -xf, or unzstd"),
+    b"\x04\x22\x4d\x18": ("an lz4 file", "lz4 -d, then tar -xf"),
+    b"\x5d\x00\x00": ("an lzma file", "tar --lzma -xf"),
+    b"LZIP": ("an lzip file", "tar --lzip -xf"),
+    b"\x1f\x9d": ("a compress file", "tar -Z -xf, or uncompress"),
+    b"MSCF": ("a cab archive", "cabextract"),
+    b"07070": ("a cpio archive", "cpio -i"),
+    b"\xc7\x71": ("a cpio archive", "cpio -i"),
+    b"!<arch>": ("an ar archive", "ar x"),
+    b"xar!": ("a xar archive", "bsdtar -xf"),
+    b"hsqs": ("a squashfs image", "unsquashfs"),
+    b"\x89HDF": ("an hdf5 file and no archive", "it need not be unpacked"),
+}
 
 
 @contextlib.contextmanager
 def members(
-    archive: Path, form: str, folder: Path, password: Password, scratch: Path
+    archive: Path, form: str, folder: Path, password: Password, scratch: Path, most: int
 ) -> Iterator[Iterator[tuple[str, Member]]]:
     """Reads an archive from front to back, to its very end.
 
@@ -48,6 +64,7 @@ def members(
         folder: Where the members are to be extracted.
         password: Of an encrypted archive; a function is asked when it turns out to be one.
         scratch: A folder that is made if what is unpacked has to lie somewhere for the moment.
+        most: How many bytes may be unpacked on the way, where that is not known beforehand.
 
     Yields:
         Pairs of a member's path in canonical form and the member. A file must be read before the
@@ -62,14 +79,16 @@ def members(
             f"Python {sys.version.split()[0]} cannot unpack archives safely; use 3.10.12, 3.11.4 "
             "or later"
         )
-    form = archive_format(archive) if form == "auto" else form
+    form = _form_of(archive, form)
     with damage_reported(archive, encrypted=lambda: form == "zip" and is_encrypted(archive)):
         if form == "zip":
             found = zip_members(archive, password)
         elif form == "7z":
             found = seven_zip_members(archive, folder, password, scratch)
         else:
-            found = tar_members(archive, open_joined(parts_of(archive)))
+            parts = parts_of(archive)
+            require_even(parts)
+            found = tar_members(archive, open_joined(parts), most)
         with contextlib.closing(found):
             yield ((safe_path(archive, m.info, folder), m) for m in found)
 
@@ -98,24 +117,41 @@ def inner_members(
     label = f"{archive}, {name}"
     f = io.BufferedReader(f) if not hasattr(f, "peek") else f
     if format_of(f.peek(512)[:512], label) == "tar":  # needs no place of its own
-        with damage_reported(label), contextlib.closing(tar_members(label, f)) as found:
+        with (
+            damage_reported(label),
+            contextlib.closing(tar_members(label, f, max(room, 10**9))) as found,
+        ):
             yield ((safe_path(label, m.info, folder), m) for m in found)
         return
     scratch.mkdir(parents=True, exist_ok=True)
-    copy = scratch / name.rsplit("/", 1)[-1]
+    copy, unpacked = scratch / name.rsplit("/", 1)[-1], scratch / "unpacked"
     try:
         with damage_reported(label), open(copy, "wb") as out:
             shutil.copyfileobj(f, out, CHUNK)
-        if (unpacked_bytes(copy, "auto", password) or 0) > room:
-            raise CorruptInput(
-                label,
-                f"more than {room} bytes would come out of it",
-                hint="if that is right, set extract.max_bytes in sources.yaml",
-            )
-        with members(copy, "auto", folder, password, scratch / "unpacked") as found:
-            yield found
+        with _called(label, copy):
+            if (unpacked_bytes(copy, "auto", password) or 0) > room:
+                raise CorruptInput(
+                    label,
+                    f"more than {room} bytes would come out of it",
+                    hint="if that is right, set extract.max_bytes in sources.yaml",
+                )
+            with members(copy, "auto", folder, password, unpacked, max(room, 10**9)) as found:
+                yield found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _called(label: str, copy: Path) -> Iterator[None]:
+    """Makes messages about a copy, which goes, name the member that it is of."""
+    try:
+        yield
+    except CorruptInput as e:
+        if e.file != os.fspath(copy):
+            raise
+        raise CorruptInput(label, e.reason, hint=e.hint) from None
+    except UsageError as e:
+        raise UsageError(str(e).replace(os.fspath(copy), label)) from None
 
 
 def unpacked_bytes(archive: Path, form: str, password: Password) -> int | None:
@@ -124,7 +160,7 @@ def unpacked_bytes(archive: Path, form: str, password: Password) -> int | None:
     Raises:
         CorruptInput: It is damaged, or not an archive.
     """
-    form = archive_format(archive) if form == "auto" else form
+    form = _form_of(archive, form)
     if form == "tar":
         return None
     if form == "7z":
@@ -145,6 +181,17 @@ def is_encrypted(archive: Path) -> bool:
         return False  # told where it is read
 
 
+def _form_of(archive: Path, form: str) -> str:
+    """Returns the format that is stated, or what the archive shows; both refuse other kinds."""
+    if form == "auto":
+        return archive_format(archive)
+    with open_joined(parts_of(archive)) as f:
+        head = f.read(512)
+    if _known_format(head) is None:
+        _refuse_other_kinds(head, archive)
+    return form
+
+
 def archive_format(archive: Path) -> str:
     """Returns ``zip``, ``7z`` or ``tar`` (whatever its compression) by the first bytes.
 
@@ -152,111 +199,44 @@ def archive_format(archive: Path) -> str:
         CorruptInput: None of these; the message says what it looks like.
     """
     with open_joined(parts_of(archive)) as f:
-        return format_of(f.read(512), archive)
+        head = f.read(512)
+        if head.startswith((b"MZ", b"\x7fELF", b"#!")) and has_end_record(f):
+            return "zip"  # after a program that would unpack it: zips are found from their end
+        return format_of(head, archive)
 
 
 def format_of(head: bytes, archive: Path | str) -> str:
     """Returns the format of an archive that begins with these bytes, as :func:`archive_format`."""
+    known = _known_format(head)
+    if known is not None:
+        return known
+    _refuse_other_kinds(head, archive)
+    what = f"begins with {head[:8]!r}" if head.strip(b"\0") else "begins with zeros alone"
+    raise CorruptInput(archive, f"not a tar, zip or 7z archive: {what}", hint=REFETCH)
+
+
+def _known_format(head: bytes) -> str | None:
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00"):
         return "zip"
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "7z"
-    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b":
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")):
         return "tar"
-    if head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00":
-        return "tar"
+    return "tar" if head[257:262] == b"ustar" or is_old_tar(head) else None
+
+
+def _refuse_other_kinds(head: bytes, archive: Path | str) -> None:
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         raise CorruptInput(archive, "an HTML page instead of an archive", hint=REFETCH)
-    for magic, what in ((b"Rar!\x1a\x07", "rar"), (b"\x28\xb5\x2f\xfd", "zst")):
+    if re.match(rb"[{\[]\s*[\"{\[]", text):
+        raise CorruptInput(archive, "JSON instead of an archive", hint=REFETCH)
+    for magic, (what, program) in _OF_OTHER_KINDS.items():
         if head.startswith(magic):
             raise CorruptInput(
                 archive,
-                f"a {what} archive, which is not read here",
-                hint="extract it by hand into the dataset's folder",
+                f"{what}, which is not read here",
+                hint=f"unpack it by hand into the dataset's folder ({program})",
             )
     if not head:
         raise CorruptInput(archive, "an empty file instead of an archive", hint=REFETCH)
-    raise CorruptInput(
-        archive, f"not a tar, zip or 7z archive: begins with {head[:8]!r}", hint=REFETCH
-    )
-
-
-# ---------------------------------------------------------------- tar
-
-
-def tar_members(archive: Path | str, raw: IO[bytes]) -> Iterator[Member]:
-    """Yields the members of a tar in any compression, which is read once from front to back.
-
-    Args:
-        archive: What messages call it.
-        raw: Its bytes; closed at the end.
-    """
-    with raw:
-        head = raw.peek(6)[:6]
-        if head[:2] == b"\x1f\x8b":
-            plain: IO[bytes] = gzip.GzipFile(fileobj=raw)
-        elif head[:3] == b"BZh":
-            plain = bz2.BZ2File(raw)
-        elif head == b"\xfd7zXZ\x00":
-            plain = lzma.LZMAFile(raw)
-        else:
-            plain = raw
-        stream = _Forward(plain)
-        # Not tarfile's own stream modes: they take a cut-off file for a complete one.
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                yield Member(info, lambda info=info: tar.extractfile(info))
-                tar.members = []  # or it keeps the headers of millions of files
-        # tarfile stops silently at the first later header that it cannot read; a whole archive
-        # ends with a block of zeros.
-        if stream.last.strip(b"\0") or len(stream.last) < 512:
-            raise CorruptInput(
-                archive, "truncated or damaged: the tar has no end mark", hint=REFETCH
-            )
-        end = stream.tell()
-        while rest := plain.read(CHUNK):  # the compressor's own checksum stands at the very end
-            if rest.strip(b"\0"):
-                begins = end + len(rest) - len(rest.lstrip(b"\0"))
-                raise CorruptInput(
-                    archive,
-                    f"the tar has its end mark before byte {end}, and more from byte {begins} on: "
-                    "several tars joined, of which only the first would be read",
-                    hint="take them apart (tar --ignore-zeros reads all) and put each in place",
-                )
-            end += len(rest)
-
-
-class _Forward:
-    """A file that is read from front to back and remembers its last read.
-
-    Seeking forward by reading, so that a cut-off compressed stream is noticed.
-    """
-
-    def __init__(self, f: IO[bytes]):
-        self._f = f
-        self._at = 0
-        self.last = b""
-
-    def read(self, n: int = -1) -> bytes:
-        """As of any file."""
-        self.last = self._f.read(n)
-        self._at += len(self.last)
-        return self.last
-
-    def tell(self) -> int:
-        """As of any file."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file, from the start only."""
-        if whence != os.SEEK_SET:
-            raise io.UnsupportedOperation("seeking is supported from the start only")
-        if offset < self._at:
-            self._at = self._f.seek(offset)
-        while self._at < offset:
-            skipped = self._f.read(min(CHUNK, offset - self._at))
-            if not skipped:
-                break
-            self._at += len(skipped)
-        return self._at

@@ -3,17 +3,20 @@
 Looked for in the environment, in a private file, in ``~/.netrc`` and in the system's keyring (with
 the extra ``keyring``); at a terminal they are asked for. They are never taken from a command line
 (anybody on the machine can read that), never printed, and travel inside :class:`Secret`, which
-shows nothing of itself however it is formatted.
+shows nothing of itself however it is formatted. Programs and workers that are started do not
+inherit them (:func:`clean_environment`).
 """
 
 from __future__ import annotations
 
+import fnmatch
 import getpass
 import netrc
 import os
 import re
 import stat
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +130,35 @@ def credentials_file() -> Path:
     return Path(config) / "posepile" / "credentials.yaml"
 
 
+# Names of environment variables that hold what gives access, whoever has chosen them.
+_SECRET_NAME = re.compile(
+    r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|TOKENS?|SECRETS?|CREDENTIALS?|APIKEY|JWT|COOKIES?|AUTH)"
+    r"(_|$)|(^|_)KEY(_ID)?$|^POSEPILE_\w+_USER$|^SSH_AUTH_SOCK$",
+    re.IGNORECASE,
+)
+_LOGIN_IN_ADDRESS = re.compile(r"://[^/\s]*@")
+
+
+def clean_environment(keep: Iterable[str] = (), *, network: bool = True) -> dict[str, str]:
+    """Returns the environment for programs and workers: without what gives access to accounts.
+
+    Args:
+        keep: Names of variables that are wanted all the same, ``*`` at the end for any ending.
+        network: Whether the addresses of proxies stay that have a password in them.
+    """
+    wanted = tuple(keep)
+
+    def gives_access(name: str, value: str) -> bool:
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted):
+            return False
+        if _SECRET_NAME.search(name):
+            return True
+        is_wanted = network and name.lower().endswith("_proxy")
+        return not is_wanted and _LOGIN_IN_ADDRESS.search(value) is not None
+
+    return {k: v for k, v in os.environ.items() if not gives_access(k, v)}
+
+
 def redact(text: str, *secrets: Secret | None) -> str:
     """Returns a text from elsewhere, e.g. a library's error message, without secrets.
 
@@ -148,6 +180,9 @@ def redact(text: str, *secrets: Secret | None) -> str:
 def _from_environment(service: str, need_user: bool) -> Credentials | None:
     user_name, password_name = variable_names(service)
     user, password = os.environ.get(user_name), os.environ.get(password_name)
+    for name in (user_name, password_name):
+        if not os.environ.get(name, "").isprintable():  # bytes that are no text among them
+            raise UsageError(f"{name} is not printable text in the encoding of this system")
     if password and (user or not need_user):
         return Credentials(service, Secret(user) if user else None, Secret(password))
     if need_user and bool(user) != bool(password):
@@ -196,6 +231,8 @@ def _from_file(service: str, need_user: bool) -> Credentials | None:
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:
+    if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+        raise UsageError(f"{path}: belongs to another user, who can read and change it; copy it")
     if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
         raise UsageError(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.media import content_fault
+from posepile.acquire.partial import partial_files
 from posepile.acquire.patterns import (
     STATE_DIR,
     below,
@@ -26,7 +27,7 @@ from posepile.acquire.patterns import (
 )
 from posepile.acquire.places import FileFacts, measure
 from posepile.acquire.plan import plan
-from posepile.acquire.records import read_record, record_names
+from posepile.acquire.records import crc_of, read_record, record_names
 from posepile.acquire.sources import Expected, Sources, load_sources
 from posepile.errors import no_raw_data
 from posepile.files import is_left_by_macos, names_in
@@ -101,8 +102,8 @@ def run_doctor(
         sources_path: Its ``sources.yaml``.
         root: Its raw folder. A folder with ``miniature_truth.json`` is a miniature: it is held to
             the kinds of files but not to their numbers, and needs no archives.
-        checksums: Also hash every downloaded file again and look at the end of every image; reads
-            everything once.
+        checksums: Also hash every downloaded and every extracted file again and look at the end of
+            every image; reads everything once.
         only: Names or parts of the sources to ask for; all that are not optional if left out.
 
     Raises:
@@ -125,7 +126,7 @@ def run_doctor(
         report.notes.append("a miniature: numbers of files are not judged, archives not needed")
     else:
         _judge_sources(sources, root, only, report)
-    _judge_records(sources, files, records, report)
+    _judge_records(sources, files, records, report, checksums)
     strays = _judge_layout(sources, files, records, miniature, report)
     _judge_strays(sources, files, strays, report)
     _judge_content(root, files, report, checksums)
@@ -217,19 +218,28 @@ def _judge_sources(
 
 
 def _judge_records(
-    sources: Sources, files: dict[str, int], records: dict[str, dict], report: DoctorReport
+    sources: Sources,
+    files: dict[str, int],
+    records: dict[str, dict],
+    report: DoctorReport,
+    checksums: bool,
 ) -> None:
-    """Every single file that came out of an archive is known with its size."""
+    """Every single file that came out of an archive is known with its size and checksum."""
     rewritten = {
         s.name: [glob_regex(p) for p in s.extract.rewritten] for s in sources.sources if s.extract
     }
     for name, record in records.items():
         free = rewritten.get(name.split("--")[0], [])
+        crcs = record.get("crc32", {}) if checksums else {}
         for path, size in record["files"].items():
             if path not in files:
                 report.missing.append(f"{path}: was extracted from {name}, has disappeared")
-            elif files[path] != size and not any(r.fullmatch(path) for r in free):
+            elif any(r.fullmatch(path) for r in free):
+                continue
+            elif files[path] != size:
                 report.truncated.append(f"{path}: {files[path]} bytes instead of {size}")
+            elif path in crcs and crc_of(report.root / path) != crcs[path]:
+                report.truncated.append(f"{path}: not the content that came from {name}")
 
 
 def _judge_layout(
@@ -259,8 +269,7 @@ def _judge_layout(
     places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
     places += [*sources.ignore, TRUTH, MARK]
     known |= {path for found in match_files(places, files) for path in found}
-    known |= {f"{s.path}.part" for s in sources.sources if s.url}
-    known |= {f"{s.path}.part.json" for s in sources.sources if s.url}
+    known |= {name for s in sources.sources if s.url for name in partial_files(s.path)}
     return [path for path in files if path not in known]
 
 

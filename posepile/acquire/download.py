@@ -14,9 +14,18 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from posepile.acquire.addresses import access_values, without_access
 from posepile.acquire.archives import is_encrypted
-from posepile.acquire.credentials import Credentials, Secret, get_credentials, redact
+from posepile.acquire.beginnings import page_on_disk
+from posepile.acquire.credentials import (
+    Credentials,
+    Secret,
+    clean_environment,
+    get_credentials,
+    redact,
+)
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
 from posepile.acquire.patterns import STATE_DIR, find_matches
@@ -35,7 +44,7 @@ from posepile.acquire.plan import (
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
 from posepile.acquire.space import is_full, require_space
-from posepile.acquire.transfer import Log, NotFetched, Transfer, fetch
+from posepile.acquire.transfer import UNDECLARED_BYTES, Log, NotFetched, Transfer, fetch
 from posepile.acquire.workers import Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
@@ -136,7 +145,9 @@ def run_download(
     with locked(root / STATE_DIR / "download.lock", busy=busy):
         fetched = [d for d in decisions if d.action in ("fetch", "resume")]
         require_space(root, sum(d.remaining or 0 for d in fetched))
-        job = _Job(sources, root, between_bars(log), dict(passwords or {}), attempts, sleep)
+        told = between_bars(lambda line: log(without_access(line)))
+        secret = {k: _as_secret(v) for k, v in (passwords or {}).items()}
+        job = _Job(sources, root, told, secret, attempts, sleep)
         work = [_Work(d) for d in decisions if d.action != "have"]
         _ask_for_credentials(job, work)
         for_people = [w for w in work if w.decision.action in ("manual", "blocked")]
@@ -168,7 +179,7 @@ class _Job:
     sources: Sources
     root: Path
     log: Log
-    passwords: dict[str, Password]
+    passwords: dict[str, Secret | Callable[[], Secret | str]]
     attempts: int
     sleep: Callable[[float], None] | None
     stop: Stop = field(default_factory=Stop)
@@ -237,7 +248,7 @@ def _do(job: _Job, work: _Work, function: Callable[[_Job, _Work], None]) -> Task
     try:
         function(job, work)
     except PosePileError as e:
-        work.left = str(e)
+        work.left = without_access(str(e))
         return None
     if work.source.extract and function is not _extract_source:
         return Task("disk", lambda: _do(job, work, _extract_source), counted=False)
@@ -256,7 +267,14 @@ def _tell(job: _Job, work: _Work) -> None:
 
 def _extract_source(job: _Job, work: _Work) -> None:
     source, lock = work.source, read_lock(job.root)
-    for path in archives_of(source, job.root):
+    archives = archives_of(source, job.root)
+    if not archives:
+        places = ", ".join(str(job.root / place.path) for place in source.places)
+        raise WorkError(
+            f"{places}: only parts of an archive are there, and its main file is missing; put it "
+            "beside them"
+        )
+    for path in archives:
         result = extract_archive(
             job.root / path,
             job.root,
@@ -278,9 +296,13 @@ def _archive_password(job: _Job, source: Source) -> Secret | None:
         return None
     password = job.passwords.get(service)
     if callable(password):
-        password = job.passwords[service] = password()
+        password = job.passwords[service] = _as_secret(password())
     if password is None:
         password = get_credentials(service, need_user=False, prompt=False).password
+    return password
+
+
+def _as_secret(password: Password) -> Any:
     return Secret(password) if isinstance(password, str) else password
 
 
@@ -289,9 +311,10 @@ def _run_tool(job: _Job, work: _Work) -> None:
     command = [word.replace("{root}", os.fspath(job.root)) for word in tool.command]
     if shutil.which(command[0]) is None:
         raise UsageError(f"{command[0]} is not installed: {tool.install}")
+    environment = clean_environment(tool.environment)
     job.log(f"{source.name}: running {' '.join(command)}")
     with (
-        subprocess.Popen(command, cwd=job.root) as process,
+        subprocess.Popen(command, cwd=job.root, env=environment) as process,
         job.stop.unblocking(process.terminate),
     ):
         code = process.wait()
@@ -319,6 +342,8 @@ def _verify(job: _Job, work: _Work) -> None:
             with progress_bar(f"{path.name} (checking)", path.stat().st_size) as bar:
                 measured = measure(path, place, lambda n, bar=bar: progress(n, bar))
             fault = place.fault(path, measured)
+            if not (fault or place.has_checksum) and (found := page_on_disk(path)):
+                fault = f"is {found}"
             if fault:
                 # What only a person can fetch is never to be deleted on our advice.
                 again = "move it away and run the download again, or " if source.url else ""
@@ -329,7 +354,7 @@ def _verify(job: _Job, work: _Work) -> None:
 def _fetch_source(job: _Job, work: _Work) -> None:
     """Fetches one source from the first address that has it whole."""
     source, transfer = work.source, _transfer(job, work.source)
-    secrets = (transfer.credentials.user, transfer.credentials.password) if source.login else ()
+    secrets = _secrets(source, transfer.credentials)
     failures, refused = [], False
     for url in (source.url, *source.mirrors):
         try:
@@ -362,6 +387,15 @@ def _fetch_source(job: _Job, work: _Work) -> None:
     raise WorkError(f"{transfer.target}: not fetched: {'; '.join(failures)}{hint}")
 
 
+def _secrets(source: Source, credentials: Credentials | None) -> list[Secret]:
+    """What a server knows of us and might say in its answers."""
+    addresses = (source.url, *source.mirrors)
+    secrets = [Secret(value) for url in addresses for value in access_values(url)]
+    if credentials is not None:
+        secrets += filter(None, (credentials.user, credentials.password))
+    return secrets
+
+
 def _transfer(job: _Job, source: Source) -> Transfer:
     credentials = None
     if source.login:
@@ -385,10 +419,11 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         inspect,
         login=source.login.kind if source.login else None,
         credentials=credentials,
-        log=job.log,
+        log=lambda line: job.log(redact(line, *_secrets(source, credentials))),
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
+        limit=UNDECLARED_BYTES if source.approx_bytes is None else 2 * source.approx_bytes,
     )
 
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posepile.acquire.collisions import require_free
 from posepile.acquire.joined import parts_of
 from posepile.acquire.members import Password
 from posepile.acquire.records import (
+    crc_of,
     damaged_files,
     extract_params,
     is_extracted,
@@ -33,6 +36,8 @@ from posepile.errors import WorkError
 from posepile.files import read_object, write_json
 
 Log = Callable[[str], None]
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,15 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
     """Does what remains to be done; returns whether that was nothing."""
     root, name = work.root, work.name
     record = read_record(root, name)
+    changed = ""
     if record and record["of"] != identity:
-        log(f"{name}: the archive or how it is to be extracted has changed; extracting again")
+        changed = "the archive or how it is to be extracted has changed"
+    elif record and record["state"] == "moving":
+        lost = [path for path in record["files"] if not _is_whole(work, record, path)]
+        if lost:
+            changed = f"{len(lost)} unpacked files are gone or damaged, first {lost[0]}"
+    if changed:
+        log(f"{name}: {changed}; extracting again")
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
@@ -111,67 +123,66 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         work.clear()
         write_json(work.begun, identity)
     if record and record["state"] == "done":
-        lost = damaged_files(root, record, work.params.rewritten)
+        lost = damaged_files(root, name, record, work.params.rewritten)
         if not lost:
             return True
         log(
             f"{name}: {len(lost)} of {len(record['files'])} extracted files are gone or "
-            f"have another size, first {lost[0]}; extracting these again"
+            f"damaged, first {lost[0]}; extracting these again"
         )
         # Same archive: what it holds is known already.
         work.only = set(lost)
         stage(work, password)
-        _move_into_place(work, {path: record["files"][path] for path in lost})
+        require_free(work, lost)
+        _move_into_place(work, lost)
     else:
         if record is None:
             stage(work, password)
-            skipped = dict(work.skipped)
-            record = {"of": identity, "files": work.files, "skipped": skipped}
-            write_record(root, name, record | {"state": "moving"})
+            with _ONE_AT_A_TIME:  # until what one has is on record, for the next to see
+                require_free(work, work.files)
+                crcs = {path: work.crcs[path] for path in work.files}
+                record = {"of": identity, "files": work.files, "crc32": crcs}
+                record["skipped"] = dict(work.skipped)
+                write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
         write_record(root, name, record | {"state": "done"})
     work.clear()
-    _remove_if_empty(work.staging.parent)
     return False
 
 
 # ---------------------------------------------------------------- into place
 
 
-def _move_into_place(work: Unpacking, files: dict[str, int]) -> None:
+def _is_whole(work: Unpacking, record: dict[str, Any], path: str) -> bool:
+    """Returns whether a file that was unpacked before is there, staged or in place.
+
+    After a power cut it may be there with its size and without its content.
+    """
+    for file in (work.staged / path, work.root / path):
+        if file.is_file():
+            crc = record.get("crc32", {}).get(path)
+            same_size = file.stat().st_size == record["files"][path]
+            return same_size and crc in (None, crc_of(file, work.check))
+    return False
+
+
+def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
     made: set[Path] = set()
-    for path, size in files.items():
+    for path in files:
         source, target = work.staged / path, work.root / path
         if not source.exists():
-            # Moved by a run that was interrupted in this loop.
-            if target.is_file() and target.stat().st_size == size:
-                continue
-            record_path(work.root, work.name).unlink(missing_ok=True)
-            raise WorkError(
-                f"{target}: was extracted and has since disappeared; run the extraction again"
-            )
+            continue  # moved by a run that was interrupted in this loop
         if target.parent not in made:
-            _make_folder(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
-        if target.is_dir():
-            raise WorkError(f"{target}: a folder stands where a file belongs; move it away")
         try:
             os.replace(source, target)
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
             # A part of the raw folder lives on another disk by way of a link.
-            copy_whole(source, target)
+            copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
             source.unlink()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise WorkError(
-            f"{folder}: a file stands where a folder belongs; move it away and run again"
-        ) from None
 
 
 def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, Any]:
@@ -182,13 +193,6 @@ def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, A
     known = {"sha256": sha256} if sha256 else {"mtime_ns": max(s.st_mtime_ns for s in status)}
     size = sum(s.st_size for s in status)
     return {"archive": {"bytes": size, **known}, "how": extract_params(params)}
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        pass
 
 
 def _disk_error(e: OSError, root: Path, archive: Path) -> WorkError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import re
+import string
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,11 +21,15 @@ def parts_of(archive: Path) -> list[Path]:
     """Returns the files that an archive consists of, in order; mostly just itself.
 
     Several are those of ``a.zip`` (its beginning is ``a.z01``, ``a.z02``, ...) and of
-    ``a.zip.001`` or ``a.7z.001`` (cut into pieces: ``.002``, ``.003``, ...).
+    ``a.zip.001`` or ``a.7z.001`` (cut into pieces: ``.002``, ``.003``, ...), or of ``a.zip.aa``
+    (``.ab``, ``.ac``, ...).
 
     Raises:
         CorruptInput: One between others is missing.
     """
+    match = re.fullmatch(_LETTERED, archive.name, re.IGNORECASE)
+    if match and set(match[2]) == {"a"}:
+        return _lettered_parts(archive, match[1], len(match[2]))
     if archive.suffix.lower() == ".zip":
         stem, found, first = archive.name[:-4], r"\.z(\d{2,})", "z01"
     elif archive.suffix == ".001":
@@ -38,20 +43,41 @@ def parts_of(archive: Path) -> list[Path]:
     for number in range(1, max(names, default=0) + 1):
         if number not in names:
             width, letter = len(first.lstrip("z")), "z" * first.startswith("z")
-            missing = f"{stem}.{letter}{number:0{width}d}"
-            raise CorruptInput(
-                archive,
-                f"its part {missing} is missing, later ones are there",
-                hint="put it beside them",
-            )
+            raise _missing(archive, f"{stem}.{letter}{number:0{width}d}")
     parts = [archive.parent / names[number] for number in sorted(names)]
     return parts if archive.suffix == ".001" else [*parts, archive]
 
 
+_ENDINGS = r"zip|tar|tgz|tbz2?|txz|tzst|gz|bz2|xz|zst|lz4|lzma|lz|7z|rar"
+
+# As ``split`` names pieces: a.tar.gz.aa, a.tar.gz.ab, ...; also with "part" before the letters.
+_LETTERED = rf"(.+\.(?:{_ENDINGS})[._](?:part_?)?)(?!(?:{_ENDINGS})$)([a-z]{{2,3}})"
+
+
+def _lettered_parts(archive: Path, stem: str, width: int) -> list[Path]:
+    """Returns the pieces whose names end in letters that count on from ``aa``."""
+    pattern = re.compile(re.escape(stem) + f"[a-z]{{{width}}}")
+    there = {name for name in names_in(archive.parent) if pattern.fullmatch(name)}
+    letters = itertools.product(string.ascii_lowercase, repeat=width)
+    names = [stem + "".join(next(letters)) for _ in there]
+    for name in names:
+        if name not in there:
+            raise _missing(archive, name)
+    return [archive.parent / name for name in names] or [archive]
+
+
+def _missing(archive: Path, part: str) -> CorruptInput:
+    return CorruptInput(
+        archive, f"its part {part} is missing, later ones are there", hint="put it beside them"
+    )
+
+
 def is_archive_name(name: str) -> bool:
     """Returns whether a file is an archive by its name, or the part of one that stands for all."""
-    endings = r".*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)(\.001)?"
-    return bool(re.fullmatch(endings, name, re.IGNORECASE))
+    match = re.fullmatch(_LETTERED, name, re.IGNORECASE)
+    if match:
+        return set(match[2]) == {"a"}
+    return bool(re.fullmatch(rf".*\.({_ENDINGS})(\.001)?", name, re.IGNORECASE))
 
 
 def is_later_part(path: Path) -> bool:
@@ -59,12 +85,30 @@ def is_later_part(path: Path) -> bool:
     suffix = path.suffix.lower()
     if re.fullmatch(r"\.z\d{2,}", suffix):
         return True
+    if match := re.fullmatch(_LETTERED, path.name, re.IGNORECASE):
+        first = path.with_name(match[1] + "a" * len(match[2]))
+        return path != first and first.exists()
     return bool(re.fullmatch(r"\.\d{3,}", suffix)) and int(suffix[1:]) != 1
 
 
 def stored_bytes(archive: Path) -> int:
     """Returns the size of an archive with all its parts."""
     return sum(part.stat().st_size for part in parts_of(archive))
+
+
+def require_even(parts: Sequence[Path]) -> None:
+    """Refuses pieces of which one is cut: all but the last have the same size.
+
+    For archives without a checksum that would tell.
+    """
+    sizes = [part.stat().st_size for part in parts[:-1]]
+    for part, size in zip(parts, sizes, strict=False):
+        if size != sizes[0]:
+            raise CorruptInput(
+                part,
+                f"truncated or damaged: a piece of {size} bytes; the first has {sizes[0]}",
+                hint="put a complete copy in its place",
+            )
 
 
 def open_joined(parts: Sequence[Path], changed: Mapping[int, bytes] | None = None) -> BinaryIO:
@@ -85,7 +129,7 @@ class _Joined(io.RawIOBase):
     def __init__(self, parts: Sequence[Path], changed: Mapping[int, bytes]):
         self._parts, self._changed = list(parts), dict(changed)
         sizes = [p.stat().st_size for p in parts]
-        self._starts, self._size = [0, *accumulate(sizes)][:-1], sum(sizes)
+        self._starts, self._size = [0, *itertools.accumulate(sizes)][:-1], sum(sizes)
         self._at, self._number, self._file = 0, -1, None
 
     def readable(self) -> bool:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from posepile.acquire.addresses import without_access
 from posepile.acquire.patterns import STATE_DIR
 from posepile.files import read_object, write_json
 
@@ -29,6 +30,22 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
     return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
 
 
+def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:
+    """Returns the lock as far as it is the same on every machine, None if there is none.
+
+    That is without the times of files, and without what gives access in their addresses.
+    """
+    lock = read_object(lock_path(root))
+    if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
+        return lock
+    files = {
+        path: {k: v for k, v in entry.items() if k != "mtime_ns"}
+        | {"from": without_access(str(entry.get("from", "")))}
+        for path, entry in lock["files"].items()
+    }
+    return {**lock, "files": files}
+
+
 def remember(root: Path, path: str, *, source: str, origin: str, measured: dict[str, Any]) -> None:
     """Writes down a file that is in place.
 
@@ -44,6 +61,6 @@ def remember(root: Path, path: str, *, source: str, origin: str, measured: dict[
     with _writing:
         # By its time it is known later whether the file is still the one that was measured.
         time = {"mtime_ns": os.stat(Path(root, path)).st_mtime_ns}
-        entry = {"source": source, "from": origin, **measured, **time}
+        entry = {"source": source, "from": without_access(origin), **measured, **time}
         files = {**read_lock(root), path: entry}
         write_json(lock_path(root), {"version": 1, "files": files}, durable=True)

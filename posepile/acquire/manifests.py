@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from posepile.acquire.programs import AWS_KEY_TROUBLE
+from posepile.acquire.addresses import without_access
+from posepile.acquire.programs import AWS_KEY_TROUBLE, aws_environment
 from posepile.errors import WorkError
 from posepile.files import is_left_by_macos, write_atomically
 from posepile.formats.text_files import read_json
@@ -160,11 +161,13 @@ def fetch_by_aws(url: str, target: Path, profile: str, *, install: str, renew: s
         fetched = Path(folder) / "fetched"
         call = ["aws", "s3", "cp", "--only-show-errors", "--profile", profile, url, str(fetched)]
         try:
-            done = subprocess.run(call, capture_output=True, timeout=120, check=False)
+            done = subprocess.run(
+                call, capture_output=True, timeout=120, check=False, env=aws_environment()
+            )
         except (subprocess.TimeoutExpired, OSError) as e:
             raise WorkError(f"aws: {e}") from None
         if done.returncode or not fetched.is_file():
-            said = " ".join(done.stderr.decode(errors="replace").split())
+            said = without_access(" ".join(done.stderr.decode(errors="replace").split()))
             trouble = any(sign in said for sign in AWS_KEY_TROUBLE)
             why = renew if trouble else said[:200] or "no output"
             raise WorkError(f"aws did not get {url}: {why}")

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import IO
 
 from posepile.acquire.credentials import Secret
+from posepile.acquire.joined import parts_of
 from posepile.errors import CorruptInput, UsageError, one_line
+from posepile.files import is_left_by_macos
 
 # What came by hand may be impossible to get again: nobody is advised to delete it.
 REFETCH = (
@@ -46,12 +48,14 @@ class Member:
         open: Opens a file.
         file: Where the content already lies as a file of its own, None if it has to be read.
         inner: The archive within the archive that it comes from, if it does.
+        crc: CRC-32 of its content, where the archive says it.
     """
 
     info: tarfile.TarInfo
     open: Callable[[], IO[bytes]]
     file: Path | None = None
     inner: str = ""
+    crc: int | None = None
 
 
 def reveal(archive: Path | str, password: Password) -> str:
@@ -72,19 +76,32 @@ def reveal(archive: Path | str, password: Password) -> str:
 # ---------------------------------------------------------------- safety
 
 
+# Control characters, what turns the direction of writing, and halves of characters, as which
+# undecodable bytes arrive: no terminal, log or record shows such a name as it is.
+_UNSHOWABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_LONGEST_NAME = 255  # bytes, as file systems take it
+_LONGEST_PATH = 3000  # of 4095, to leave room for the folder
+
+
 def safe_path(archive: Path | str, info: tarfile.TarInfo, folder: Path) -> str:
     """Returns a member's path in canonical form.
 
     Raises:
-        CorruptInput: It could write elsewhere than below ``folder``.
+        CorruptInput: It could write elsewhere than below ``folder``, or nowhere.
     """
     name = info.name
-    # The filter would make a relative path of an absolute one, and follow ``..`` inside.
-    if "\0" in name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        raise CorruptInput(archive, f"unsafe: member with the absolute path {name!r}; refused")
     parts = [p for p in name.split("/") if p not in ("", ".")]
-    if ".." in parts:
-        raise CorruptInput(archive, f"unsafe: member {name!r} leaves the archive; refused")
+    fault = None if any(map(is_left_by_macos, parts)) else _name_fault(parts)
+    # The filter would make a relative path of an absolute one, and follow ``..`` inside.
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        fault = f"member with the absolute path {shown(name)}"
+    elif ".." in parts:
+        fault = f"member {shown(name)} leaves the archive"
+    elif "\0" in name or "\0" in info.linkname:
+        fault = f"member {shown(name)} has a zero byte in its name or target"
+    if fault:
+        raise CorruptInput(archive, f"unsafe: {fault}; refused")
     if info.isreg() or info.isdir():
         # Without links in the folder such a name stays in it; the filter would follow each of its
         # components on the disk (190 us per member).
@@ -92,8 +109,29 @@ def safe_path(archive: Path | str, info: tarfile.TarInfo, folder: Path) -> str:
     try:
         tarfile.data_filter(info, os.fspath(folder))
     except tarfile.FilterError as e:
-        raise CorruptInput(archive, f"unsafe: {e}; refused") from None
+        raise CorruptInput(archive, f"unsafe: {one_line(e)}; refused") from None
     return "/".join(parts)
+
+
+def _name_fault(parts: list[str]) -> str | None:
+    name = "/".join(parts)
+    if _UNSHOWABLE.search(name):
+        return f"member {shown(name)} has a control character or an undecodable one in its name"
+    lengths = [len(p.encode()) for p in parts]
+    if max(lengths, default=0) > _LONGEST_NAME:
+        return f"member {shown(name)} has a name of {max(lengths)} bytes; {_LONGEST_NAME} can be"
+    if sum(lengths) + len(lengths) > _LONGEST_PATH:
+        return f"member {shown(name)} has a path of over {_LONGEST_PATH} bytes"
+    return None
+
+
+def shown(name: str) -> str:
+    r"""Returns a name as messages have it: in one line, printable, not for ever.
+
+    >>> print(shown("a\nb"), len(shown("x" * 5000)))
+    'a\nb' 105
+    """
+    return repr(name) if len(name) <= 100 else f"{name[:100]!r}..."
 
 
 def link_target(path: str, info: tarfile.TarInfo) -> str:
@@ -120,7 +158,10 @@ def damage_reported(
     import pyzipper
 
     def hint() -> str:
-        return f"or the password is wrong; otherwise {REFETCH}" if encrypted() else REFETCH
+        pieces = len(parts_of(archive)) if isinstance(archive, Path) else 1
+        again = f"of its pieces {pieces} are there, a last one may be missing; " * (pieces > 1)
+        again += REFETCH
+        return f"or the password is wrong; otherwise {again}" if encrypted() else again
 
     try:
         yield
@@ -139,7 +180,7 @@ def damage_reported(
         raise CorruptInput(
             archive,
             f"packed or encrypted by a method that is not read here ({one_line(e)})",
-            hint="it may well be whole: extract it by hand, e.g. with 7z",
+            hint="extract it by hand into the dataset's folder, e.g. with 7z",
         ) from None
     except RuntimeError as e:
         if "password" in str(e).lower():

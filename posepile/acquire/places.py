@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from posepile.acquire.addresses import without_access
 from posepile.acquire.patterns import glob_regex
 
 CHUNK = 1 << 18
@@ -24,6 +25,17 @@ class Strict(BaseModel):
     """A mapping of ``sources.yaml``: no other keys, and not changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __repr_args__(self):
+        for name, value in super().__repr_args__():
+            hides = isinstance(value, str | list)
+            yield name, _Shown(without_access(repr(value))) if hides else value
+
+
+class _Shown(str):
+    """A text whose representation is itself."""
+
+    __repr__ = str.__str__
 
 
 def _relative(value: str) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from posepile.acquire.addresses import shown_address, without_access
 from posepile.acquire.credentials import have_credentials, variable_names
-from posepile.acquire.joined import is_archive_name
+from posepile.acquire.joined import is_archive_name, is_later_part
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.patterns import below, find_matches
 from posepile.acquire.places import Place, part_path
@@ -120,7 +121,7 @@ def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) 
         return Decision(source, "have", "found extracted on disk; not verified", size)
     part = part_path(target)
     offset = part.stat().st_size if part.is_file() else 0
-    reason = suspicious or source.url
+    reason = suspicious or shown_address(source.url)
     if source.login and not _can_log_in(source):
         user, password = variable_names(source.login.account)
         return Decision(
@@ -179,7 +180,9 @@ def archives_of(source: Source, root: Path) -> list[str]:
     if source.url:
         return [source.path]
     found = {m for place in source.places for m in find_matches(root, place.path)}
-    return sorted(m for m in found if is_archive_name(m))
+    # By their content it is told what others are.
+    archives = [m for m in found if is_archive_name(m)]
+    return sorted(archives or [m for m in found if not is_later_part(root / m)])
 
 
 def record_name(source: Source, archive: str) -> str:
@@ -282,7 +285,7 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
         f"{' and '.join(to_get)}; {format_bytes(free_bytes(root))} free on the disk"
     )
     lines += [f"  known to be absent: {a.what} ({a.reason})" for a in sources.absent]
-    return "\n".join(head + lines)
+    return without_access("\n".join(head + lines))
 
 
 def details(sources: Sources, decision: Decision) -> Iterator[str]:

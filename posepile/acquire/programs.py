@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from posepile.acquire.addresses import without_access
+from posepile.acquire.credentials import Secret, clean_environment, redact
 from posepile.errors import WorkError
 
 # What programs print (boto3, aws) whose AWS keys are missing, wrong or expired. Of a file's head
@@ -33,6 +35,11 @@ _REASONS = (  # the first one that a line fits
 _UNSAID = re.compile(r"failed to (fetch|get)")  # that, but not why
 
 
+def aws_environment() -> dict[str, str]:
+    """Returns the environment for programs that use the keys of AWS, and nobody else's."""
+    return clean_environment(["AWS_*"])
+
+
 def fetch_by_program(
     call: Sequence[str],
     *,
@@ -53,7 +60,12 @@ def fetch_by_program(
     Raises:
         WorkError: It is missing, its keys do not work, or it has not fetched everything.
     """
-    code, lines = run_program(call, install=install, looked_for=(*key_trouble, *left_out))
+    code, lines = run_program(
+        call,
+        install=install,
+        looked_for=(*key_trouble, *left_out),
+        environment=aws_environment(),
+    )
     skipped = _with_any(lines, left_out)
     failed = code or skipped or _with_any(lines, ["ERROR"])
     if failed and _with_any(lines, key_trouble):
@@ -68,17 +80,22 @@ def fetch_by_program(
 
 
 def run_program(
-    call: Sequence[str], *, install: str, looked_for: Sequence[str] = ()
+    call: Sequence[str],
+    *,
+    install: str,
+    looked_for: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, list[str]]:
     """Runs a program, passing on what it prints; returns its exit code and lines of its output.
 
     These are the first and the last ones, and those that are looked for; without progress bars,
-    which a program prints by the thousand.
+    which a program prints by the thousand; and without what gives access, whatever it prints.
 
     Args:
         call: Program and arguments; no shell.
         install: How to install it.
         looked_for: Parts of lines.
+        environment: Its variables; those of this process without credentials, if left out.
 
     Raises:
         WorkError: It is missing.
@@ -89,15 +106,21 @@ def run_program(
     marked: list[str] = []
     last: deque[str] = deque(maxlen=_KEPT)
     decode, pending = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    environment = clean_environment() if environment is None else environment
+    hide = _hider(environment)
+    with subprocess.Popen(
+        call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    ) as process:
         if process.stdout is None:
             raise WorkError(f"{call[0]} has no output to read")
         while True:
             chunk = os.read(process.stdout.fileno(), 1 << 16)
             text = decode(chunk, final=not chunk) + ("" if chunk else "\n")
-            sys.stderr.write(text if chunk else "")
-            *lines, pending = re.split(r"[\r\n]", pending + text)
-            for line in filter(None, (_BAR.sub("", line).strip()[:_LONGEST] for line in lines)):
+            # Whole lines only: half a key could not be told from other text.
+            *whole, pending = re.split(r"(?<=[\r\n])", pending + text)
+            whole = [hide(line) for line in whole]
+            sys.stderr.write("".join(whole) if chunk else "".join(whole)[:-1])
+            for line in filter(None, (_BAR.sub("", line).strip()[:_LONGEST] for line in whole)):
                 if len(marked) < _KEPT and _with_any([line], looked_for):
                     marked.append(line)
                 elif len(first) < _KEPT:
@@ -108,6 +131,15 @@ def run_program(
                 break
     sys.stderr.flush()
     return process.returncode, [*marked, *first, *last]
+
+
+def _hider(environment: Mapping[str, str]) -> Callable[[str], str]:
+    """Returns what takes secrets out of what a program prints, above all those it was given."""
+    public = clean_environment()
+    given = [Secret(value) for name, value in environment.items() if name not in public]
+    # Short ones, such as a region, are no secrets, and stand in other words.
+    given = [secret for secret in given if len(secret.reveal()) >= 12]
+    return lambda line: without_access(redact(line, *given))
 
 
 def _with_any(lines: Sequence[str], signs: Sequence[str]) -> str | None:

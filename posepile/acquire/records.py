@@ -11,6 +11,7 @@ A record is written when the archive has been read to its end and every checksum
                    "sha256": "..."},
        "how": {"to": ".", "strip_prefix": "", "members": []}},      see extract_params
      "files": {"a/b.txt": 12},       size of every extracted file, by its path below the raw folder
+     "crc32": {"a/b.txt": 2144},     CRC-32 of these; records of earlier versions have none
      "skipped": {"metadata of macOS": 3}}       how many members were left out, by reason
 
 ``moving`` turns into ``done`` when the last file is in place. A run that was killed in between
@@ -19,8 +20,12 @@ finds ``moving`` and goes on with the moves, without reading the archive again.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import re
+import stat
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +34,6 @@ from posepile.acquire.sources import Extract
 from posepile.files import read_object, write_json
 
 _FOLDER = f"{STATE_DIR}/extract"
-_GONE = -1  # instead of a size
 
 
 def read_record(root: Path, name: str) -> dict[str, Any] | None:
@@ -60,28 +64,62 @@ def is_extracted(root: Path, name: str, params: Extract) -> bool:
     if record is None or record["state"] != "done":
         return False
     same_way = record["of"]["how"] == extract_params(params)
-    return same_way and not damaged_files(root, record, params.rewritten)
+    return same_way and not damaged_files(root, name, record, params.rewritten)
 
 
-def damaged_files(root: Path, record: dict[str, Any], rewritten: Sequence[str] = ()) -> list[str]:
-    """Returns the recorded files that are gone or have another size, sorted.
+def damaged_files(
+    root: Path, name: str, record: dict[str, Any], rewritten: Sequence[str] = ()
+) -> list[str]:
+    """Returns the recorded files that are gone or have another size or content, sorted.
+
+    Only what has been written since the record is read, to compare its checksum; when all of that
+    is right, the record counts as written now.
 
     Args:
         root: Raw folder.
-        record: Of the extraction.
-        rewritten: Patterns of files that others rewrite, so that their size may differ.
+        name: Of the extraction.
+        record: What is recorded of it.
+        rewritten: Patterns of files that others rewrite, so that they may differ.
     """
     free = [glob_regex(p) for p in rewritten]
-    result = []
+    recorded, sums = record_path(root, name), record.get("crc32", {})
+    since = recorded.stat().st_mtime_ns
+    result, read = [], False
     for path, size in record["files"].items():
+        file = os.path.join(root, path)
         try:
-            found = os.stat(os.path.join(root, path)).st_size
+            status = os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
-            found = _GONE
-        may_differ = found != _GONE and any(r.fullmatch(path) for r in free)
-        if found != size and not may_differ:
             result.append(path)
+            continue
+        whole = status.st_size == size and stat.S_ISREG(status.st_mode)
+        if whole and status.st_mtime_ns >= since and path in sums and not _matches(path, free):
+            read, whole = True, crc_of(file) == sums[path]
+        if not whole and not _matches(path, free):
+            result.append(path)
+    if read and not result:
+        with contextlib.suppress(OSError):  # what may only be read is read once more next time
+            os.utime(recorded)
     return sorted(result)
+
+
+def _matches(path: str, patterns: Sequence[re.Pattern[str]]) -> bool:
+    return any(p.fullmatch(path) for p in patterns)
+
+
+def crc_of(file: str | os.PathLike, check: Callable[[], None] = lambda: None) -> int:
+    """Returns the CRC-32 of a file.
+
+    Args:
+        file: The file.
+        check: Called now and then; what it raises interrupts the reading.
+    """
+    crc = 0
+    with open(file, "rb") as f:
+        while chunk := f.read(1 << 20):
+            check()
+            crc = zlib.crc32(chunk, crc)
+    return crc
 
 
 def extract_params(params: Extract) -> dict[str, Any]:

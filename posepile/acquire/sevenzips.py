@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from posepile.acquire.joined import open_joined, parts_of
-from posepile.acquire.members import REFETCH, Member, Password, reveal, safe_path
+from posepile.acquire.members import REFETCH, Member, Password, reveal, safe_path, shown
 from posepile.errors import CorruptInput, PosePileError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _numbers(archive: Path, infos: list[tarfile.TarInfo], folder: Path) -> dict[
             continue
         name = PurePosixPath(info.name).as_posix()
         if name in numbers:
-            raise CorruptInput(archive, f"member {name!r} stands in it twice; refused")
+            raise CorruptInput(archive, f"member {shown(name)} stands in it twice; refused")
         numbers[name] = number
     return numbers
 
@@ -156,13 +156,13 @@ def _faults_told(archive: Path, *, encrypted: bool) -> Iterator[None]:
 
     try:
         yield
-    except (PosePileError, py7zr.exceptions.PasswordRequired):
+    except (PosePileError, py7zr.exceptions.PasswordRequired, MemoryError):
         raise
     except py7zr.exceptions.UnsupportedCompressionMethodError as e:
         raise CorruptInput(
             archive,
             f"packed by a method that is not read here ({one_line(e)})",
-            hint="it may well be whole: extract it by hand, e.g. with 7z",
+            hint="extract it by hand into the dataset's folder, e.g. with 7z",
         ) from None
     except Exception as e:
         if isinstance(e, OSError) and e.errno is not None:

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from posepile.acquire.addresses import shown_address, without_access, without_logins
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
     ExactSize,
@@ -37,6 +38,7 @@ from posepile.formats.yaml_files import read_yaml
 
 def _web_address(value: str) -> str:
     parts = urllib.parse.urlsplit(value)
+    _ = parts.port  # a wrong one is a ValueError
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must be an http:// or https:// address")
     if parts.username or parts.password:
@@ -140,6 +142,8 @@ class Tool(Strict):
         command: Program and arguments; ``{root}`` becomes the raw folder. No shell is involved.
         install: How to get the program.
         on_failure: What to do when it fails, e.g. how expired keys are renewed.
+        environment: Names of variables with keys that it needs, ``AWS_*`` for all that begin so;
+            others do not reach it.
         places: As in :class:`Manual`.
     """
 
@@ -147,6 +151,7 @@ class Tool(Strict):
     install: str
     places: Places
     on_failure: str = ""
+    environment: list[str] = Field(default_factory=list)
 
 
 class Source(FileFacts):
@@ -201,7 +206,18 @@ class Source(FileFacts):
             raise ValueError("the url does not end in a file name, so to: is needed")
         for address in (self.url, *self.mirrors):
             if self.login and address and not _is_private(address):
-                raise ValueError(f"a password is not sent to {address}: it must be https")
+                raise ValueError(
+                    f"a password is not sent to {shown_address(address)}: it must be https"
+                )
+        for mirror in self.mirrors:
+            ours, theirs = urllib.parse.urlsplit(self.url or ""), urllib.parse.urlsplit(mirror)
+            if ours.scheme == "https" != theirs.scheme:
+                raise ValueError(f"the mirror {shown_address(mirror)} must be https, as url is")
+            if self.login and ours.hostname != theirs.hostname:
+                raise ValueError(
+                    f"the password for {ours.hostname} is not sent to {theirs.hostname}: with "
+                    "login: all addresses must have the same host"
+                )
         return self
 
     @property
@@ -362,7 +378,10 @@ def load_sources(path: str | os.PathLike) -> Sources:
         UsageError: No such file, not YAML, or something in it that is not allowed; the message
             names the file, the key, the value found and what is allowed.
     """
-    return read_yaml(path, Sources, prepare=_expanded)
+    try:
+        return read_yaml(path, Sources, prepare=lambda raw: _expanded(without_logins(raw)))
+    except UsageError as e:
+        raise UsageError(without_access(str(e))) from None
 
 
 def _expanded(raw: typing.Any) -> typing.Any:

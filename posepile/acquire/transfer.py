@@ -1,8 +1,8 @@
 """One file over HTTP: resumed where it was cut off, checked, and named only when it is whole.
 
-A file arrives as ``<name>.part``; ``<name>.part.json`` says which version of it the server was
-sending, so that two versions are never put together. Connections are urllib3's; redirects are
-followed here, because a password must not travel along.
+A file arrives as ``<name>.part``, with notes on which version of it the server was sending, so
+that two versions are never put together (see :mod:`posepile.acquire.partial`). Connections are
+urllib3's; redirects are followed here, because a password must not travel along.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import re
-import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,56 +18,37 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, SSLError
+from urllib3.exceptions import HTTPError
 
+from posepile.acquire.addresses import redirected, shown_address
+from posepile.acquire.answers import (
+    LONGEST_WAIT_SECONDS,
+    Answer,
+    NotFetched,
+    Transient,
+    network_fault,
+    read_answer,
+    size_beyond_range,
+    status_fault,
+)
+from posepile.acquire.beginnings import BEGINNING, SHOW_THEIR_END, format_fault, page_instead
 from posepile.acquire.credentials import Credentials
-from posepile.acquire.places import CHUNK, FileFacts, Measurement, part_path
+from posepile.acquire.partial import Partial
+from posepile.acquire.places import CHUNK, FileFacts, Measurement
 from posepile.acquire.progress import progress_bar
-from posepile.acquire.space import require_space
+from posepile.acquire.space import free_bytes, require_space
+from posepile.acquire.watched import watch
 from posepile.acquire.workers import Stop
-from posepile.errors import whole_number
-from posepile.files import read_object, write_json
+from posepile.errors import UsageError, WorkError
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
-_LONGEST_WAIT_SECONDS = 300
 _MOST_REDIRECTS = 10
 _PRIVATE_HEADERS = ("Authorization", "Content-Type")  # the latter is about the password's form
-_TOLD_TO_WAIT = (408, 425, 429)
+UNDECLARED_BYTES = 50 * 10**9  # most that is taken where nobody says how much there is
+_SHARE_OF_DISK = 0.9  # and most of what is free
 
 Log = Callable[[str], None]
-
-
-class NotFetched(Exception):
-    """This address will not do; another may.
-
-    Attributes:
-        status: HTTP status, where that is the reason.
-        content: A file came, but not the right one.
-        refused: A refusal or a web page came instead of the file.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        content: bool = False,
-        refused: bool = False,
-    ):
-        super().__init__(message)
-        self.status = status
-        self.content = content
-        self.refused = refused
-
-
-class _Transient(Exception):
-    """Worth another attempt, after ``wait`` seconds if the server says so."""
-
-    def __init__(self, message: str, wait: float | None = None, status: int | None = None):
-        super().__init__(message)
-        self.wait = wait
-        self.status = status
 
 
 @dataclass
@@ -86,9 +65,12 @@ class Transfer:
         credentials: What it is asked with.
         log: Called with lines of text.
         stop: Ends the transfer early.
-        attempts: How often in a row an address may fail without a byte gained.
+        attempts: How often in a row an address may fail with hardly a byte gained.
         sleep: Waits between attempts; as long as ``stop`` permits if left out.
+        limit: Most bytes that are taken where neither ``facts`` nor the server tell how many.
+        confirmed: Whether ``inspect`` knows the file by a checksum.
         resumed: Whether the unfinished file is older than the connection.
+        whole: Whether the file is asked for from its beginning, whatever is there of it.
     """
 
     name: str
@@ -96,32 +78,25 @@ class Transfer:
     facts: FileFacts = field(default_factory=FileFacts)
     inspect: Callable[[Path, dict[str, Any]], str | None] = lambda part, measured: None
     login: str | None = None
-    credentials: Credentials | None = None
+    credentials: Credentials | None = field(default=None, repr=False)
     log: Log = lambda line: None
     stop: Stop = field(default_factory=Stop)
     attempts: int = 5
     sleep: Callable[[float], None] | None = None
+    limit: int = UNDECLARED_BYTES
+    confirmed: bool = False
     resumed: bool = False
+    whole: bool = False
 
     @property
-    def part(self) -> Path:
+    def has_checksum(self) -> bool:
+        """Whether a checksum decides at the end whether this is the file."""
+        return self.confirmed or self.facts.has_checksum
+
+    @property
+    def part(self) -> Partial:
         """The unfinished file."""
-        return part_path(self.target)
-
-    @property
-    def notes(self) -> Path:
-        """What is known about it."""
-        return self.part.with_name(self.part.name + ".json")
-
-    @property
-    def size(self) -> int:
-        """How many bytes of it are there."""
-        return self.part.stat().st_size if self.part.is_file() else 0
-
-    def discard(self) -> None:
-        """Removes the unfinished file."""
-        self.part.unlink(missing_ok=True)
-        self.notes.unlink(missing_ok=True)
+        return Partial(self.target)
 
 
 def fetch(transfer: Transfer, url: str) -> dict[str, Any]:
@@ -132,85 +107,95 @@ def fetch(transfer: Transfer, url: str) -> dict[str, Any]:
         Stopped: The transfer was ended early; what has arrived is kept.
         OSError: It cannot be written.
     """
-    failures, from_scratch, farthest = 0, False, transfer.size
+    transfer.part.settle()
+    failures, from_scratch, farthest = 0, False, transfer.part.size
+    transfer.whole = False
     while True:
         try:
             measured = _receive_all(transfer, url)
-            fault = transfer.facts.fault(transfer.part, measured)
-            fault = fault or transfer.inspect(transfer.part, measured)
+            fault = transfer.facts.fault(transfer.part.path, measured)
+            fault = fault or transfer.inspect(transfer.part.path, measured)
             if fault is None:
                 break
-            transfer.discard()
+            transfer.part.discard()
             # A wrong beginning may have been left by an earlier version of the file on the server.
             if not transfer.resumed or from_scratch:
                 raise NotFetched(fault, content=True)
             transfer.resumed, from_scratch, farthest = False, True, 0
+            transfer.whole = True
             transfer.log(f"{transfer.name}: {fault}; once more from the beginning")
-        except _Transient as e:
+        except NotFetched:
+            transfer.part.settle()
+            raise
+        except Transient as e:
             # Compared with the best so far, or a server that starts over each time and breaks off
-            # now earlier, now later would be asked forever.
-            failures = 0 if transfer.size > farthest else failures + 1
-            farthest = max(farthest, transfer.size)
+            # now earlier, now later would be asked forever; so would one that drips.
+            size = transfer.part.size
+            failures = 0 if size >= farthest + e.worth else failures + 1
+            farthest = max(farthest, size)
             if failures >= transfer.attempts:
+                transfer.part.settle()
                 raise NotFetched(f"{e} ({failures} attempts)", status=e.status) from None
-            wait = min(2.0**failures, _LONGEST_WAIT_SECONDS) if e.wait is None else e.wait
+            wait = min(2.0**failures, LONGEST_WAIT_SECONDS) if e.wait is None else e.wait
             transfer.log(f"{transfer.name}: {e}; trying again in {wait:.0f} s")
             (transfer.sleep or transfer.stop.wait)(wait)
             transfer.stop.check()
-    os.replace(transfer.part, transfer.target)
-    transfer.notes.unlink(missing_ok=True)
+    transfer.part.finish()
     return measured
 
 
 def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
     """Asks once and receives until the end; what has arrived stays when it breaks off."""
     transfer.stop.check()
-    facts, offset = transfer.facts, transfer.size
-    notes = read_object(transfer.notes) or {}
+    facts, part, notes = transfer.facts, transfer.part, transfer.part.notes
+    offset = part.size if _can_go_on(transfer, url, notes) else 0
     measurement = Measurement(facts)
     with _response(transfer, url, offset, notes) as response:
-        headers, total = response.headers, _total_bytes(response)
         if response.status == 416 and offset:
+            total = size_beyond_range(response.headers)
             if total == offset and notes.get("total") in (None, total):
                 with progress_bar(f"{transfer.name} (checking)", total) as bar:
-                    measurement.read(transfer.part, bar.update)
+                    measurement.read(part.path, bar.update)
                 return measurement.result
-            transfer.discard()
-            raise _Transient("what is here does not fit what the server has; starting over", 0)
-        if response.status == 206:
-            start = re.match(r"bytes ([0-9]{1,18})-", headers.get("Content-Range", ""))
-            changed = notes.get("total") is not None and total not in (None, notes["total"])
-            if not start or int(start[1]) != offset or changed:
-                transfer.discard()
-                raise _Transient("the file on the server has changed; starting over", 0)
-        elif response.status == 200:
-            offset = 0  # the server sends it from the beginning, asked or not
-        else:
-            raise _status_fault(transfer, response)
-        first = _receive(response)
-        if offset == 0:
-            _check_beginning(transfer, first, headers.get("Content-Type", ""))
+            raise _from_the_beginning(transfer, "what is here does not fit what the server has")
+        if response.status not in (200, 206):
+            raise status_fault(response, login=transfer.login is not None)
+        answer = read_answer(response)
+        if answer.start != offset and response.status == 206:
+            what = f"sends the file from byte {answer.start} on instead of byte {offset}"
+            raise _from_the_beginning(transfer, what)
+        if offset and response.status == 206 and _is_another(transfer, answer, notes):
+            raise _from_the_beginning(transfer, "the file on the server has changed")
+        offset = answer.start  # 0 where the server sends it from the beginning, asked or not
+        first, ended = _first_bytes(response)
+        _check_beginning(transfer, response, first, ended, offset)
+        total = answer.total
         if total is not None and facts.bytes not in (None, total):
             raise NotFetched(
                 f"has {total} bytes instead of {facts.bytes}: another version?", content=True
             )
-        if total is not None:
-            require_space(transfer.target, total - offset)
-        write_json(transfer.notes, _notes(url, headers, total))
-        transfer.resumed = transfer.resumed or offset > 0
+        _make_room(transfer, total, offset)
+        part.note({"url": shown_address(url), **answer.notes})
+        transfer.resumed, transfer.whole = transfer.resumed or offset > 0, False
         with progress_bar(transfer.name, total) as bar:
             if offset:
-                measurement.read(transfer.part, bar.update)
-            _write(transfer, response, first, offset, measurement, bar)
-    if total is not None and transfer.size < total:
-        raise _Transient(f"the connection ended after {transfer.size} of {total} bytes")
+                measurement.read(part.path, bar.update)
+            _write(transfer, response, first, offset, answer, measurement, bar)
+    _check_end(transfer, answer)
     return measurement.result
 
 
-def _write(transfer: Transfer, response, first: bytes, offset: int, measurement, bar) -> None:
-    with open(transfer.part, "ab" if offset else "wb") as f:
-        chunk = first
+def _write(
+    transfer: Transfer, response, first: bytes, offset: int, answer: Answer, measurement, bar
+) -> None:
+    most = _most_bytes(transfer, answer)
+    with open(transfer.part.path, "ab" if offset else "wb") as f:
+        chunk, size = first, offset
         while chunk:
+            size += len(chunk)
+            if size > most:
+                f.truncate(offset)  # what was there before may be good
+                break
             f.write(chunk)
             measurement.update(chunk)
             bar.update(len(chunk))
@@ -218,7 +203,81 @@ def _write(transfer: Transfer, response, first: bytes, offset: int, measurement,
             chunk = _receive(response)
         f.flush()
         os.fsync(f.fileno())
+    if size > most:
+        if not offset:
+            transfer.part.discard()
+        what = "it is larger" if most in (answer.total, transfer.facts.bytes) else "it has no end"
+        raise NotFetched(f"sends more than {most} bytes: {what}; cut off there", content=True)
     transfer.stop.check()  # or the end of a connection that was shut down is taken for a fault
+
+
+def _make_room(transfer: Transfer, total: int | None, offset: int) -> None:
+    """Sets aside what is here of a file that comes from the beginning, if both fit on the disk."""
+    here, free = transfer.part.size, free_bytes(transfer.target.parent)
+    if here and not offset and (total is None or total <= free):
+        transfer.part.set_aside()
+    elif total is not None:
+        try:
+            require_space(transfer.target, total - offset - (0 if offset else here))
+        except WorkError as e:  # another address may tell another size
+            raise NotFetched(str(e)) from None
+
+
+def _most_bytes(transfer: Transfer, answer: Answer) -> int:
+    """Returns how many bytes the file may have: those declared, or a limit."""
+    if answer.total is not None:
+        return answer.total
+    if transfer.facts.bytes is not None:
+        return transfer.facts.bytes
+    free = free_bytes(transfer.target.parent) + transfer.part.size
+    return min(transfer.limit, int(_SHARE_OF_DISK * free))
+
+
+def _check_end(transfer: Transfer, answer: Answer) -> None:
+    """Notices files that are cut off, as far as the answer tells."""
+    total = transfer.facts.bytes if answer.total is None else answer.total
+    size = transfer.part.size
+    if total is not None and size < total:
+        raise Transient(f"the connection ended after {size} of {total} bytes")
+    shows = transfer.target.suffix.lower() in SHOW_THEIR_END
+    if total is None and not (answer.shows_end or shows or transfer.has_checksum):
+        transfer.part.discard()
+        raise NotFetched(
+            "does not say where the file ends, so that it may be cut off; bytes: or a checksum in "
+            "sources.yaml would tell",
+            content=True,
+        )
+
+
+# ---------------------------------------------------------------- going on where it was cut off
+
+
+def _can_go_on(transfer: Transfer, url: str, notes: dict[str, Any]) -> bool:
+    """Returns whether what is there of a file may be its beginning at this address.
+
+    A checksum decides at the end whether the pieces belong together, also when they come from
+    different mirrors; otherwise only an unchanged file may be continued.
+    """
+    if transfer.whole or not transfer.part.size:
+        return False
+    return transfer.has_checksum or notes.get("url") == shown_address(url)
+
+
+def _is_another(transfer: Transfer, answer: Answer, notes: dict[str, Any]) -> bool:
+    """Returns whether the server has another file now than when the download began."""
+    total = notes.get("total")
+    if total is not None and answer.total not in (None, total):
+        return True
+    if transfer.has_checksum:
+        return False
+    now = answer.notes
+    return any(notes.get(k) and now[k] and notes[k] != now[k] for k in ("etag", "last_modified"))
+
+
+def _from_the_beginning(transfer: Transfer, why: str) -> Transient:
+    """Asks for the whole file; what is here stays until that comes."""
+    transfer.whole = True
+    return Transient(f"{why}; starting over", 0)
 
 
 # ---------------------------------------------------------------- asking
@@ -229,11 +288,11 @@ def _response(
     transfer: Transfer, url: str, offset: int, notes: dict
 ) -> Iterator[urllib3.BaseHTTPResponse]:
     """Asks a server, also where it sends us on to."""
-    headers, body = _question(transfer, url, offset, notes)
+    headers, body = _question(transfer, offset, notes)
     with contextlib.ExitStack() as stack:
         for _ in range(_MOST_REDIRECTS):
             try:
-                response = stack.enter_context(_pools(url)).request(
+                response = stack.enter_context(watch(_pools(url), transfer.limit)).request(
                     "POST" if body else "GET",
                     url,
                     body=body,
@@ -245,37 +304,33 @@ def _response(
                     decode_content=False,
                     enforce_content_length=False,
                 )
-            except (HTTPError, OSError) as e:
-                raise _network_fault(e) from None
+            except (HTTPError, OSError, UnicodeError) as e:
+                raise network_fault(e) from None
             stack.callback(response.close)
             location = response.get_redirect_location()
             if not location:
                 stack.enter_context(transfer.stop.unblocking(response.shutdown))
                 yield response
                 return
-            following = urllib.parse.urljoin(url, location)
-            if url.startswith("https:") and not following.startswith("https:"):
-                raise NotFetched("redirects from https to an unprotected address")
+            try:
+                following = redirected(url, location)
+            except ValueError as e:
+                raise NotFetched(str(e)) from None
             # A password is for the one who was asked.
             url, body = following, None
             headers = {k: v for k, v in headers.items() if k not in _PRIVATE_HEADERS}
         raise NotFetched(f"redirects more than {_MOST_REDIRECTS} times")
 
 
-def _question(
-    transfer: Transfer, url: str, offset: int, notes: dict
-) -> tuple[dict[str, str], bytes | None]:
+def _question(transfer: Transfer, offset: int, notes: dict) -> tuple[dict[str, str], bytes | None]:
     """Returns the headers and the body of a request."""
     headers = {"User-Agent": f"posepile/{__version__}", "Accept-Encoding": "identity"}
     body = None
     if offset:
         headers["Range"] = f"bytes={offset}-"
-        # A published checksum decides at the end whether the pieces belong together, also when
-        # they come from different mirrors; otherwise only an unchanged file may be continued.
         validator = notes.get("etag") or notes.get("last_modified")
-        if validator and not transfer.facts.has_checksum:
-            same = notes.get("url") == url
-            headers["If-Range"] = validator if same else '"from another address"'
+        if validator and not transfer.has_checksum:
+            headers["If-Range"] = str(validator)
     if transfer.login:
         user = transfer.credentials.user.reveal()
         password = transfer.credentials.password.reveal()
@@ -284,9 +339,12 @@ def _question(
             body = urllib.parse.urlencode(form).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         else:
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            headers["Authorization"] = f"Basic {token}"
+            headers["Authorization"] = _basic(user, password)
     return headers, body
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _pools(url: str) -> urllib3.PoolManager:
@@ -295,102 +353,58 @@ def _pools(url: str) -> urllib3.PoolManager:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
         return urllib3.PoolManager()
-    via = urllib.parse.urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    login = None
-    if via.username:
-        user, password = (urllib.parse.unquote(x or "") for x in (via.username, via.password))
-        login = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
-    return urllib3.ProxyManager(
-        f"{via.scheme}://{via.netloc.rpartition('@')[2]}", proxy_headers=login
-    )
+    try:
+        via = urllib.parse.urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+        place, login = via.netloc.rpartition("@")[2], None
+        if via.username:
+            user, password = (urllib.parse.unquote(x or "") for x in (via.username, via.password))
+            login = {"proxy-authorization": _basic(user, password)}
+        if via.port == 0 or not via.hostname:
+            raise ValueError("no place")
+        return urllib3.ProxyManager(f"{via.scheme}://{place}", proxy_headers=login)
+    except (ValueError, HTTPError, AssertionError):  # whose texts show the password in it
+        raise UsageError(
+            f"{parts.scheme}_proxy: expected an address like http://HOST:PORT (a password in it "
+            "with %-escapes)"
+        ) from None
 
 
 def _receive(response: urllib3.BaseHTTPResponse) -> bytes:
     try:
         return response.read1(CHUNK)
     except (HTTPError, OSError) as e:
-        raise _network_fault(e) from None
+        raise network_fault(e) from None
 
 
-# ---------------------------------------------------------------- judging the answer
+def _first_bytes(response: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
+    """Returns the beginning of a body, and whether that is all of it."""
+    first = b""
+    while len(first) < BEGINNING:
+        chunk = _receive(response)
+        if not chunk:
+            return first, True
+        first += chunk
+    return first, False
 
 
-def _network_fault(e: Exception) -> Exception:
-    causes = [e, e.__cause__, e.__context__, *e.args]
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return NotFetched(f"its certificate is not valid ({cause.verify_message})")
-    if isinstance(e, urllib3.exceptions.LocationValueError):
-        return NotFetched(f"is no address that can be asked ({e})")
-    known = (c.strerror for c in causes if isinstance(c, OSError) and c.strerror)
-    told = next(known, None) or str(e) or type(e).__name__
-    what = "no secure connection" if isinstance(e, SSLError) else "no connection"
-    return _Transient(f"{what} ({' '.join(told.split())})")
+# ---------------------------------------------------------------- judging what comes
 
 
-def _status_fault(transfer: Transfer, response: urllib3.BaseHTTPResponse) -> Exception:
-    status, told = response.status, f"answers {response.status} {response.reason or ''}".strip()
-    if status in _TOLD_TO_WAIT or status >= 500:
-        return _Transient(told, _asked_to_wait(response), status)
-    if status in (401, 403):
-        login = transfer.login is not None
-        what = "the user name or password may be wrong" if login else "access is denied"
-        return NotFetched(f"answers {status}: {what}", status=status, refused=login)
-    return NotFetched(told, status=status)
-
-
-def _asked_to_wait(response: urllib3.BaseHTTPResponse) -> float | None:
-    """Returns how many seconds the server asks for (a number or a date), None if it does not."""
-    try:
-        seconds = urllib3.Retry().get_retry_after(response)
-    except InvalidHeader:
-        return None
-    return None if seconds is None else min(seconds, _LONGEST_WAIT_SECONDS)
-
-
-def _total_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
-    if response.status in (206, 416):
-        return whole_number(response.headers.get("Content-Range", "").rpartition("/")[2])
-    return whole_number(response.headers.get("Content-Length", ""))
-
-
-def _notes(url: str, headers, total: int | None) -> dict[str, Any]:
-    etag = headers.get("ETag", "")
-    return {
-        "url": url,
-        "etag": "" if etag.startswith("W/") else etag,  # weak ones do not promise equal bytes
-        "last_modified": headers.get("Last-Modified", ""),
-        "total": total,
-    }
-
-
-_MAGIC = {
-    ".zip": (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"),
-    ".gz": (b"\x1f\x8b",),
-    ".tgz": (b"\x1f\x8b",),
-    ".bz2": (b"BZh",),
-    ".xz": (b"\xfd7zXZ\x00",),
-    ".7z": (b"7z\xbc\xaf\x27\x1c",),
-    ".rar": (b"Rar!",),
-    ".npy": (b"\x93NUMPY",),
-    ".npz": (b"PK",),
-}
-
-
-def _check_beginning(transfer: Transfer, first: bytes, content_type: str) -> None:
+def _check_beginning(transfer: Transfer, response, first: bytes, ended: bool, offset: int) -> None:
     """Notices web pages and error texts that come with a status of success."""
-    suffix = transfer.target.suffix.lower()
-    head = first[:1024].lstrip().lower()
-    is_page = "text/html" in content_type.lower()
-    if suffix not in (".html", ".htm") and (
-        head.startswith((b"<!doctype html", b"<html"))
-        or (is_page and suffix not in _MAGIC and not transfer.facts.has_checksum)
-    ):
+    name, kind = transfer.target.name, response.headers.get("Content-Type", "")
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity") and transfer.target.suffix.lower() not in (".gz", ".tgz"):
         raise NotFetched(
-            f"answers with an HTML page instead of {transfer.target.name}", refused=True
+            f"sends {name} packed once more (Content-Encoding), which was not asked for",
+            content=True,
         )
-    magic = _MAGIC.get(suffix)
-    if magic and not first.startswith(magic):
-        what = f"begins with {first[:16]!r}" if first else "is empty"
-        page = "text/" in content_type.lower() or head.startswith((b"<", b"error"))
-        raise NotFetched(f"the answer is no {suffix} file: it {what}", refused=page)
+    if offset:  # what stands in the middle of a file may look like anything
+        kind, ended = "", False
+    page = page_instead(name, first, whole=ended, kind=kind, confirmed_later=transfer.has_checksum)
+    if page:
+        raise NotFetched(f"answers with {page} instead of {name}", refused=True)
+    fault = None if offset else format_fault(name, first)
+    if fault:
+        is_text = "text/" in kind.lower() or first.lstrip().lower().startswith((b"<", b"error"))
+        raise NotFetched(f"the answer is {fault}", refused=is_text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import posepile
+from posepile.acquire.credentials import clean_environment
 from posepile.checking import pictures, whole, world
 from posepile.checking.findings import Answer, Finding
 from posepile.checking.sample import Sample, data_root, open_sample
@@ -116,7 +117,7 @@ def run_script(name: str, root: Path, *options: str) -> subprocess.CompletedProc
         *options: Options of main.sh.
     """
     unwanted = ("CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
-    environment = {k: v for k, v in os.environ.items() if k not in unwanted}
+    environment = {k: v for k, v in clean_environment().items() if k not in unwanted}
     package = str(Path(posepile.__file__).parent.parent)
 
     def joined(*paths: str | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posepile.acquire.credentials import clean_environment
 from posepile.acquire.sources import load_sources
 from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, data_root, points_of
@@ -192,6 +193,7 @@ def opens_without_us(sample: Sample) -> Answer:
             text=True,
             check=False,
             cwd=folder,
+            env=clean_environment(network=False),
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

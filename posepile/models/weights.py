@@ -218,7 +218,13 @@ def _fetch(spec: WeightSpec, path: Path) -> str:
         )
 
     wanted = transfer.Transfer(
-        spec.file_name, path, inspect=inspect, attempts=2, sleep=lambda seconds: None
+        spec.file_name,
+        path,
+        inspect=inspect,
+        attempts=2,
+        sleep=lambda seconds: None,
+        confirmed=spec.sha256 is not None,
+        limit=transfer.UNDECLARED_BYTES if spec.bytes is None else 2 * spec.bytes,
     )
     try:
         return transfer.fetch(wanted, spec.url)["sha256"]

@@ -32,12 +32,12 @@ shown, equal lines once.
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from posepile.acquire.credentials import clean_environment
 from posepile.errors import UsageError
 from posepile.run.pool import Limits, in_workers
 from posepile.run.worker import Lost, attempt, progress
@@ -83,7 +83,7 @@ def run_tasks(
         return _in_process(function, tasks, threads, initialize)
     setup = pickle.dumps((function, initialize, limits.memory_bytes), -1)
     imports = None if preload is None else pickle.dumps(preload, -1)
-    environment = os.environ | thread_environment(threads)
+    environment = clean_environment(network=False) | thread_environment(threads)
     return in_workers(setup, tasks, jobs, limits, environment, imports)
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from posepile.acquire.lockfile import read_origins
 from posepile.ds import dataset_dir
 from posepile.errors import PosePileError
 from posepile.files import read_object
@@ -107,7 +108,7 @@ def make_manifest(
             {k: v for k, v in f.items() if k != "trace"} | {"file": shown(f["file"], run)}
             for f in failed
         ],
-        "sources": _sources(run),
+        "sources": read_origins(run.root),
         "miniature": (run.root / TRUTH).is_file(),
         "fingerprints": dict(sorted(totals.fingerprints.items())),
         "card": f"posepile/ds/{dataset_dir(run.name).name}/README.md",
@@ -186,18 +187,6 @@ def _of_split(run: Run, totals: Totals, split: str) -> dict[str, Any]:
             for name, (n, total, largest) in sorted(counts.checks.items())
         },
     }
-
-
-def _sources(run: Run) -> dict[str, Any] | None:
-    """What the download recorded, without the times of files, which differ between machines."""
-    lock = read_object(run.root / ".posepile" / "sources.lock.json")
-    if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
-        return lock
-    files = {
-        path: {k: v for k, v in entry.items() if k != "mtime_ns"}
-        for path, entry in lock["files"].items()
-    }
-    return {**lock, "files": files}
 
 
 def shown(file: str, run: Run) -> str:

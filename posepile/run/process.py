@@ -12,7 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from posepile.acquire.credentials import clean_environment
 from posepile.errors import UsageError, WorkError
+from posepile.models.identity import NO_NETWORK
 from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
@@ -23,6 +25,7 @@ from posepile.run.locks import lock
 from posepile.run.plan import Plan, make_plan
 from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.stages.counts import Counts
+from posepile.stages.detect import needs_detector
 from posepile.stages.segment import segments
 from posepile.stages.task import StageParams
 
@@ -139,6 +142,7 @@ def work_on(
     threads = max(1, processors // jobs)
     if set(stages) & {"crop", "select"}:
         _compile(run, tell)
+    _fetch_networks(run, stages)
     handed_out: dict[int, Row] = {}
     results_ = run_tasks(
         functools.partial(process_unit, Order(run, keys, stages, threads)),
@@ -181,6 +185,24 @@ def _noting(rows: Iterable[Row], handed_out: dict[int, Row]) -> Iterator[Row]:
     for row in rows:
         handed_out[row.position] = row
         yield row
+
+
+def _fetch_networks(run: Run, stages: tuple[str, ...]) -> None:
+    """Fetches weights that workers could not: the password of a proxy does not reach them."""
+    from posepile.models.weights import ensure_weights, find_spec
+
+    if clean_environment() == clean_environment(network=False):
+        return
+    needed = []
+    if {"detect", "crop"} & set(stages) and needs_detector(run.config):
+        needed.append(("detectors", run.config.detect))
+    if "segment" in stages and segments(run.config):
+        needed.append(("segmenters", run.config.segment))
+    for kind, params in needed:
+        if isinstance(params.model, str) and params.model not in NO_NETWORK:
+            # Who needs them and lacks them says so.
+            with contextlib.suppress(WorkError):
+                ensure_weights(find_spec(kind, params.model), params.cache_dir)
 
 
 def _compile(run: Run, tell: Tell) -> None:

@@ -1,0 +1,97 @@
+"""The unfinished file of a download, and what is known about it.
+
+It lies beside its target as ``<name>.part``, with ``<name>.part.json``. Where a server sends a
+file from the beginning although much of it is here, that is set aside as ``<name>.part.kept``:
+what comes instead may turn out to be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from posepile.acquire.places import part_path
+from posepile.files import read_json, write_json
+
+
+class Partial:
+    """An unfinished file.
+
+    Args:
+        target: Where the file will lie.
+    """
+
+    def __init__(self, target: Path):
+        self.target = target
+        self.path = part_path(target)
+        self._kept = self.path.with_name(self.path.name + ".kept")
+
+    @property
+    def size(self) -> int:
+        """How many bytes of it are there."""
+        return _size(self.path)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is known about it; nothing if it is not there."""
+        found = read_json(_notes(self.path)) if self.size else None
+        return found if isinstance(found, dict) else {}
+
+    def note(self, notes: dict[str, Any]) -> None:
+        """Writes down what is known about it."""
+        write_json(_notes(self.path), notes)
+
+    def set_aside(self) -> None:
+        """Makes room for another beginning."""
+        if self.size > _size(self._kept):
+            _move(self.path, self._kept)
+
+    def discard(self) -> None:
+        """Removes it, and puts back what was set aside."""
+        _remove(self.path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Decides, where there are two, for the longer one."""
+        if _size(self._kept) > self.size:
+            _move(self._kept, self.path)
+        _remove(self._kept)
+
+    def finish(self) -> None:
+        """Gives the file its name, once all of it is on the disk, also what a killed run wrote."""
+        with open(self.path, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(self.path, self.target)
+        _remove(self.path)
+        _remove(self._kept)
+
+
+def partial_files(path: str) -> list[str]:
+    """Returns the names under which an unfinished file may lie, by that of the whole one.
+
+    >>> partial_files("a.zip")
+    ['a.zip.part', 'a.zip.part.json', 'a.zip.part.kept', 'a.zip.part.kept.json']
+    """
+    return [path + end for end in (".part", ".part.json", ".part.kept", ".part.kept.json")]
+
+
+def _notes(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _move(path: Path, to: Path) -> None:
+    # Notes about another file would be worse than none.
+    _notes(to).unlink(missing_ok=True)
+    os.replace(path, to)
+    if _notes(path).is_file():
+        os.replace(_notes(path), _notes(to))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _notes(path).unlink(missing_ok=True)
