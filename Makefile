@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo docs test mutants lint advisories clean
+.PHONY: demo docs test mutants fuzz kills lint advisories clean
 
 demo: .venv/installed
 	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -21,6 +21,15 @@ test: .venv/installed-tests
 # Can the contract test fail? Plants faults in every dataset's output; minutes.
 mutants: .venv/installed-tests
 	.venv/bin/python -m posepile.checking.mutants
+
+# Runs killed 200 times at random moments and resumed must leave the same bytes; half an hour.
+kills: .venv/installed-tests
+	.venv/bin/python -m posepile.checking.kills
+
+# A thousand damaged files for everything that reads files of others; some minutes.
+FUZZ = --inputs 1000
+fuzz: .venv/installed-tests
+	.venv/bin/python tests/fuzzing/run.py $(FUZZ)
 
 docs: .venv/installed-tests
 	.venv/bin/mkdocs build --strict

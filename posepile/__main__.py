@@ -1,17 +1,31 @@
-"""``python -m posepile`` is the same as the ``posepile`` command."""
+"""The ``posepile`` command, also as ``python -m posepile``."""
+
+from __future__ import annotations
 
 import sys
 
+from posepile.shortage import shortage_at_start, shortage_behind
 
-def start() -> None:
-    """Runs the command; it can also be interrupted while its modules are being loaded."""
+
+def main() -> None:
+    """Entry point; modules take a second to load, and may be interrupted or lack memory then."""
+    lack = shortage_at_start()
+    if lack is not None:
+        sys.exit(f"posepile: {lack}")
     try:
-        from posepile.cli import main
-
-        main()
+        from posepile.cli import main as command
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (MemoryError, ImportError, OSError, RuntimeError) as e:
+        lack = shortage_behind(e)
+        if lack is None:
+            raise
+        sys.exit(f"posepile: {lack}")
+    try:
+        command()
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 if __name__ == "__main__":
-    start()
+    main()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from posepile import paths
 from posepile.ds import dataset_dir
 from posepile.errors import UsageError
-from posepile.formats.yaml_files import describe, load_yaml
+from posepile.formats.yaml_files import describe, load_yaml, parse_yaml
 from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
 from posepile.stages.task import StageParams
 
@@ -155,8 +155,8 @@ def _apply_override(raw: dict, override: str) -> None:
     if not sep or not key:
         raise UsageError(f"--set {override}: expected section.key=value")
     try:
-        parsed = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # of 2026-99-99
+        parsed = parse_yaml(value)
+    except yaml.YAMLError:
         raise UsageError(f"--set {override}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = raw

@@ -3,6 +3,10 @@
 Every message names the file or key, the place in it, what was found, what was expected and what to
 do. ``UsageError`` is what the caller asked wrongly (exit 2); ``WorkError`` is work that failed
 (exit 1). Neither is shown with a traceback.
+
+An error that is made because the machine lacks memory, file handles or room on a disk says nothing
+about a file: in place of any other error it is a :class:`Shortage`, wherever it is raised.
+That is no ``WorkError``, so nobody who does without a damaged file takes it for one.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ import re
 import sys
 from typing import NoReturn
 
+from posepile.shortage import shortage_behind
 from posepile.terminal import printable
+
+_LONGEST = 2000  # characters of a message; names from files may be of any length
 
 
 class PosePileError(Exception):
@@ -22,8 +29,27 @@ class PosePileError(Exception):
 
     exit_code = 1
 
+    def __new__(cls, *args, **kwargs):
+        """Returns a :class:`Shortage` where a shortage has led to this error."""
+        error = super().__new__(cls, *args)
+        if issubclass(cls, Shortage):
+            return error
+        # What is simply not there is not there whatever the machine lacks.
+        of_content = issubclass(cls, CorruptInput) and os.path.lexists(args[0])
+        lack = shortage_behind(sys.exc_info()[1], in_doubt=of_content)
+        if lack is None:
+            return error
+        error.__init__(*args, **kwargs)
+        return Shortage(f"{error.found()}: {lack}")
+
+    def found(self) -> str:
+        """Returns the place and what was found there, without what to do about it."""
+        return str(self).partition("; ")[0]
+
     def __str__(self) -> str:
-        return printable(super().__str__())
+        text = printable(super().__str__())
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[: half - 3]} ... {text[2 - half :]}"
 
 
 class UsageError(PosePileError):
@@ -34,6 +60,26 @@ class UsageError(PosePileError):
 
 class WorkError(PosePileError):
     """The request was right but the work failed."""
+
+
+class Shortage(PosePileError):
+    """The machine lacks memory, file handles, threads, or room or rights on a disk.
+
+    The run stops and nothing is quarantined: the same work succeeds once there is enough.
+    """
+
+
+def refuse_shortage(place: str | os.PathLike, error: BaseException) -> None:
+    """Does nothing if an error says something of a file, for those who put it into words.
+
+    Raises:
+        Shortage: The machine lacked something when the file was read or written.
+    """
+    absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    lack = shortage_behind(error, in_doubt=not absent)
+    if lack is not None:
+        place = "" if lack.startswith(os.fspath(place)) else f"{os.fspath(place)}: "
+        raise Shortage(f"{place}{lack}") from error
 
 
 def not_there_yet(place: str | os.PathLike, what: str, name: str, todo: str = "") -> WorkError:
@@ -126,8 +172,12 @@ class CorruptInput(WorkError):
         self.reason = reason
         self.frame = frame
         self.hint = hint
-        where = self.file if frame is None else f"{self.file}, frame {frame}"
-        super().__init__(f"{where}: {reason}" + (f"; {hint}" if hint else ""))
+        super().__init__(self.found() + (f"; {hint}" if hint else ""))
+
+    def found(self) -> str:
+        """Returns the place and what was found there, without what to do about it."""
+        where = self.file if self.frame is None else f"{self.file}, frame {self.frame}"
+        return f"{where}: {self.reason}"
 
     def __reduce__(self):  # keyword-only arguments survive the way back from a worker process
         return _rebuild_corrupt, (self.file, self.reason, self.frame, self.hint)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import sys
 import tempfile
@@ -18,7 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from posepile.errors import UsageError, WorkError
+from posepile.durable import host, sync, sync_tree
+from posepile.errors import Shortage, UsageError, WorkError, refuse_shortage
+from posepile.shortage import DISK, FULL, is_disk_error_of_sqlite
 
 # ---------------------------------------------------------------- writing
 
@@ -29,26 +32,71 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     Args:
         path: The file; its folder is made if needed.
         data: Its content.
-        durable: Wait until the content is on the disk, so that a power cut cannot leave an empty
-            file under the final name.
+        durable: Wait until the content and its name are on the disk, so that a power cut cannot
+            leave an empty file under the final name, or the old one.
 
     Raises:
         WorkError: The disk is full or cannot be written to.
     """
+    new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    f, temporary = _open_temporary(path)
     try:
-        with open(temporary, "wb") as f:
+        with f, _unlinked_on_error(temporary):
             f.write(data)
+            f.flush()
             if durable:
-                f.flush()
                 os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException as e:
-        temporary.unlink(missing_ok=True)
+            os.replace(temporary, path)
+        if durable:
+            for folder in (path, *new):
+                sync(folder.parent)
+    except OSError as e:
         if is_disk_error(e):
             raise disk_error(e, path) from e
         raise
+
+
+@contextlib.contextmanager
+def _unlinked_on_error(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
+    """Opens an empty file beside a path, which nobody else writes to while it is open.
+
+    Its name is known rather than random, so that what a killed process left is written over. It
+    is another one on each machine of a cluster, as some mounts keep locks to the machine. Where
+    there are no locks at all, it is random.
+    """
+    temporary = path.with_name(f".{path.name}.{host()}.tmp")
+    while True:
+        f = open(temporary, "ab")  # what is in it may still belong to another process
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            if _is_same_file(f, temporary):
+                f.truncate(0)
+                return f, temporary
+        except OSError as e:
+            if not locks_are_missing(e):
+                f.close()
+                raise
+            f.close()
+            temporary.unlink(missing_ok=True)
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+            return open(temporary, "wb"), temporary
+        f.close()  # got its final name while we waited
+
+
+def _is_same_file(f: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(f.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
@@ -87,11 +135,16 @@ def stable_hash(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Returns a bookkeeping file's content; None if it is absent or unreadable."""
+    """Returns a bookkeeping file's content; None if it is absent or unreadable.
+
+    Raises:
+        Shortage: It may well be there, but the machine lacks what reading it needs.
+    """
     try:
         with open_regular(path) as f:
             return json.load(f)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as e:
+        refuse_shortage(path, e)
         return None
 
 
@@ -147,13 +200,16 @@ def replacing(directory: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
+        sync_tree(new)
         if directory.exists():
             # Renaming cannot replace a folder that is not empty; the old one goes aside first.
             os.rename(directory, old)
             os.rename(new, directory)
+            sync(directory.parent)
             shutil.rmtree(old)
         else:
             os.rename(new, directory)
+            sync(directory.parent)
     except BaseException as e:
         shutil.rmtree(new, ignore_errors=True)
         if is_disk_error(e):
@@ -290,20 +346,37 @@ def fingerprint(path: Path, *, whole: bool = False) -> str:
 # ---------------------------------------------------------------- disk errors
 
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 def is_disk_error(error: BaseException) -> bool:
     """Returns whether the place to write to, rather than the input, is at fault."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    return isinstance(error, OSError) and error.errno in full
+    if isinstance(error, sqlite3.Error):
+        return is_disk_error_of_sqlite(error)
+    return isinstance(error, OSError) and error.errno in (*DISK, *_FORBIDDEN)
 
 
-def disk_error(error: OSError, path: Path) -> WorkError:
-    """Returns one line about an operating-system error while writing."""
+def disk_error(error: OSError | sqlite3.Error, path: Path, doing: str = "writing") -> Shortage:
+    """Returns one line about an error of the system or of SQLite while writing.
+
+    Args:
+        error: What the system says.
+        path: What is written.
+        doing: What failed.
+    """
     free = ""
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
-    return WorkError(
-        f"{path}: writing failed: {error.strerror or error}{free}; nothing half-written is kept: "
-        "make room and run again, finished work is not repeated"
+    number, said = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+    todo = "see to the disk or its mount"
+    if number in FULL or "full" in str(said):
+        todo = "make room"
+    elif number in _FORBIDDEN:
+        todo = "make it writable"
+    return Shortage(
+        f"{path}: {doing} failed: {said}{free}; nothing half-written "
+        "is taken for whole: "
+        f"{todo} and run again, finished work is not repeated"
     )
 
 

@@ -65,6 +65,24 @@ def test_babel_files_of_both_forms(tmp_path):
         babel.load_babel(tmp_path, ["val.json"])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"act_cat": [["walk"]]}, r"act_cat is \[\['walk'\]\]; expected a list of names"),
+        ({"act_cat": "walk"}, "act_cat is 'walk'"),
+        ({"start_t": float("nan")}, "nan is no time"),
+        ({"end_t": "1"}, "'1' is no time"),
+        ({"end_t": 10**400}, "entry 7"),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path, change, message):
+    label = {"act_cat": ["walk"], "proc_label": "walk"} | times(0, 1) | change
+    motion = {"dur": 2.0, "feat_p": "CMU/CMU/01/a_poses.npz", "frame_ann": {"labels": [label]}}
+    (tmp_path / "train.json").write_text(json.dumps({"7": motion}))
+    with pytest.raises(CorruptInput, match=message):
+        babel.load_babel(tmp_path, ["train.json"])
+
+
 def test_free_text_is_no_category(tmp_path):
     """What BABEL has put into no category has none, as in its official code."""
     text = {"raw_label": "walks to the left", "proc_label": "walk to left"}
@@ -222,6 +240,10 @@ def test_the_password_is_made_only_where_it_is_needed(tmp_path):
         ({"mocap_framerate": np.array([np.nan])}, "mocap_framerate is nan"),
         ({"betas": np.tile(np.arange(16.0), (4, 1))}, None),
         ({"betas": np.arange(64.0).reshape(4, 16)}, r"betas of shape \(4, 16\) differ"),
+        ({"betas": np.array("none")}, "betas: found .*; expected numbers"),
+        ({"gender": np.array(["male"] * 4)}, None),
+        ({"gender": np.array(["male", "female"])}, "gender is .* expected male, female"),
+        ({"gender": np.array([b"male", b"female"])}, "gender is .* expected male, female"),
     ],
 )
 def test_a_rate_in_an_array_and_betas_per_frame(tmp_path, change, message):

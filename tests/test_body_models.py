@@ -1,5 +1,10 @@
 """Joints from body-model parameters against a plain chain of rotations, and AMASS files."""
 
+import pickle
+import struct
+import zipfile
+
+import forging
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -143,7 +148,7 @@ def test_gender_of_all_forms(tmp_path, stored, gender):
     ("changes", "message"),
     [
         ({"gender": np.array(b"x")}, "gender"),
-        ({"gender": np.array({"a": 1}, object)}, "cannot be read"),
+        ({"gender": np.array({"a": 1}, object)}, "gender is"),
         ({"poses": None}, "has no poses"),
         ({"poses": np.zeros((5, 72))}, "expected \\(T, 156\\)"),
         ({"trans": np.zeros((4, 3))}, "trans"),
@@ -156,10 +161,102 @@ def test_unusable_motions_are_named(tmp_path, changes, message):
         read_amass(path)
 
 
+@pytest.mark.parametrize(
+    ("member", "content", "message"),
+    [
+        ("poses.npy", forging.npy("<f8", (2**40, 156)), "more memory than the limit"),
+        ("trans.npy", forging.npy("<f8", "(5,"), "damaged npy header"),
+        ("betas.npy", forging.npy("<f8", (), bytes(8)), None),
+        ("gender.npy", forging.npy("<U1", (), b"\xff\xff\xff\x7f"), "not|damaged|outside"),
+        (
+            "poses.npy",
+            forging.npy("<c16", (1, 156), bytes(156 * 16)),
+            "poses: found .*; expected numbers",
+        ),
+    ],
+)
+def test_motions_whose_members_are_forged(tmp_path, member, content, message):
+    """What NumPy itself meets with a lack of memory, an error of its own or a warning."""
+    path = write_motion(tmp_path / "m.npz")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    path.write_bytes(forging.zip_of(members | {member: content}))
+    if message is None:
+        assert read_amass(path).betas.tolist() == [0.0]
+        return
+    with pytest.raises(CorruptInput, match=message):
+        read_amass(path)
+
+
+# ---------------------------------------------------------------- model files
+
+
+def forged_model(change):
+    """The folder of a male SMPL whose content was changed."""
+
+    def write(root):
+        miniature_bodies.write_body_models(root, ("smpl",))
+        path = root / "smpl" / "basicmodel_m_lbs_10_207_0_v1.1.0.pkl"
+        content = pickle.loads(path.read_bytes())
+        changed = change(content)
+        path.write_bytes(changed if isinstance(changed, bytes) else pickle.dumps(content, 2))
+
+    return write
+
+
+def without_end(content):
+    return pickle.dumps(content, 2)[:-50]
+
+
+def in_a_far_place(content):
+    """Python would make room for four thousand million values."""
+    return pickle.dumps(content, 2)[:-1] + b"r" + struct.pack("<I", 2**32 - 1) + b"."
+
+
+def that_runs(content):
+    return forging.end(forging.call(forging.name("os", "mkdir"), forging.value("was-run")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (that_runs, r"the pickle wants to use os\.mkdir"),
+        (without_end, "damaged pickle"),
+        (in_a_far_place, "found a value in place 4294967295"),
+        (lambda model: model.pop("posedirs"), "found no posedirs"),
+        (lambda model: model["kintree_table"].__setitem__((0, 3), 7), "a joint before its parent"),
+        (lambda model: model.update(weights=model["weights"][:-1]), "weights: found shape"),
+        (lambda model: model["v_template"].fill(np.nan), "v_template: found nan"),
+        (lambda model: model["f"].fill(9999), "found a face of vertex 9999 of 330"),
+        (lambda model: model.update(posedirs=model["posedirs"][..., :-9]), "9 for each joint"),
+        (lambda model: model.update(J_regressor=np.zeros((2, 2))), "J_regressor: found shape"),
+    ],
+)
+def test_model_files_are_looked_at_before_a_library_loads_them(
+    tmp_path, monkeypatch, change, message
+):
+    monkeypatch.chdir(tmp_path)
+    forged_model(change)(tmp_path)
+    body = {"pose": np.zeros(72), "shape": np.zeros(10)}
+    with pytest.raises(CorruptInput, match=message) as e:
+        body_models.body_joints("smpl", "male", body, models_root=tmp_path)
+    assert "\n" not in str(e.value)
+    assert not (tmp_path / "was-run").exists()
+    assert body_models.body_joints("smpl", "female", body, models_root=tmp_path).shape[1] == 24
+
+
+def test_a_kid_template_of_another_model(tmp_path):
+    miniature_bodies.write_body_models(tmp_path, ("smplx",))
+    np.save(tmp_path / "smplx" / "kid_template.npy", np.zeros((5, 3)))
+    body = {"pose": np.zeros(165), "shape": np.zeros(10)}
+    with pytest.raises(CorruptInput, match=r"kid_template\.npy: found shape \(5, 3\)"):
+        body_models.body_joints("smplx", "male", body, models_root=tmp_path)
+
+
 def test_damaged_and_missing_motions(tmp_path):
     path = write_motion(tmp_path / "m.npz")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(CorruptInput, match="cannot be read"):
+    with pytest.raises(CorruptInput, match="not a complete npz"):
         read_amass(path)
     with pytest.raises(CorruptInput, match="missing"):
         read_amass(tmp_path / "none.npz")

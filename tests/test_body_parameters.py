@@ -174,5 +174,10 @@ def test_hands_of_a_model_file(tmp_path):
     with np.load(file) as f:
         np.testing.assert_array_equal(load_hands(file).mean[1], f["hands_meanr"])
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(CorruptInput, match=r"other\.npz: not a model file with hands"):
+    with pytest.raises(
+        CorruptInput, match=r"other\.npz: found no hands_meanl .*; it must be a model file"
+    ):
         load_hands(tmp_path / "other.npz")
+    (tmp_path / "cut.npz").write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CorruptInput, match=r"cut\.npz: not a complete npz file"):
+        load_hands(tmp_path / "cut.npz")

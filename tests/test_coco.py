@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from posepile.ds.coco import main, miniature
 from posepile.ds.coco.main import Options
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, Shortage
 from posepile.formats import derived
 from posepile.imaging.frames import open_frames
 from posepile.shapes import coco, coco_masks
@@ -224,6 +224,7 @@ def test_broken_annotations_are_explained(root, tmp_path, change, message):
         (1203, {"segmentation": [[1, 1, 9, 1, 9, float("nan")]]}, coco_masks.NO_POLYGONS),
         (1203, {"segmentation": [1, 1, 9, 1, 9, 9]}, coco_masks.NO_POLYGONS),
         (1203, {"segmentation": [[1, 1, 9, 1, 9, 9, 9]]}, coco_masks.NO_POLYGONS),
+        (1203, {"segmentation": [[0, 0, 400, 300] * 9999]}, coco_masks.TOO_LONG),
         (1203, {"segmentation": "none"}, coco_masks.NO_MASK),
         (1200, {"segmentation": {"size": [10, 10], "counts": [100]}}, coco_masks.OTHER_SIZE),
         (1200, {"segmentation": {"size": [460, 1500], "counts": [100]}}, coco_masks.NOT_FULL),
@@ -256,6 +257,25 @@ def test_a_photograph_without_a_size_costs_its_people_alone(root, tmp_path):
     (sequence,) = load(edited(root, tmp_path, spoil)).values()
     assert people(sequence) == [("000000000285", 0), ("000000000285", 3)]
     assert sequence.dropped["its image lacks file_name, width or height"] == 1
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[0, 0, 1e9, 0, 1e9, 1e9]],
+        {"size": [10**9, 10**9], "counts": [10**18]},
+        {"size": [10**9, 10**9], "counts": "PPYo1"},
+    ],
+)
+def test_masks_of_pictures_that_nobody_has(segmentation):
+    with pytest.raises(ValueError, match=coco_masks.TOO_LARGE):
+        coco_masks.decode_mask(segmentation, 10**9, 10**9)
+
+
+@pytest.mark.parametrize("counts", [[2**32, 2**32], [-1, 3073], [2**32 + 3072], "o" * 40, "", "P"])
+def test_runs_that_do_not_fill_the_picture(counts):
+    with pytest.raises(ValueError, match=coco_masks.NOT_FULL):
+        coco_masks.decode_mask({"size": [48, 64], "counts": counts}, 64, 48)
 
 
 @pytest.mark.parametrize("key", ["iscrowd", "segmentation", "bbox"])
@@ -394,7 +414,7 @@ def test_a_full_disk_while_cutting_is_one_line(root, tmp_path, monkeypatch):
 
     copy = edited(root, tmp_path, lambda data: None)
     monkeypatch.setattr(derived.os, "rename", full)
-    with pytest.raises(WorkError, match=r"coco_work.*No space left on device.*half-written"):
+    with pytest.raises(Shortage, match=r"coco_work.*No space left on device.*half-written"):
         main.calibrate(copy, Options())
     left = [p.name for p in (tmp_path / "coco_work" / "annotations").iterdir()]
     assert left == [".lock"]

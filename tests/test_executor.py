@@ -104,7 +104,7 @@ def test_a_fault_of_the_list_of_tasks_ends_the_run():
         (("read_nothing",), "died", "signal 11", "the last words"),
         (("leave", 3), "died", "its worker process ended with exit code 3", None),
         (("leave", 0), "died", "ended with exit code 0", None),
-        (("send_myself", signal.SIGKILL), "died", "(SIGKILL); if nobody did that, memory", None),
+        (("send_myself", signal.SIGKILL), "shortage", "(SIGKILL): the system kills workers", None),
         (("fail", "a fault"), "exception", "unexpected ValueError: a fault", "in fail"),
         (("ask_to_leave", 4), "exception", "unexpected SystemExit: 4", "in ask_to_leave"),
         (("no_result",), "exception", "cannot be handed over: TypeError", None),
@@ -118,6 +118,14 @@ def test_a_task_that_fails_is_lost_alone(task, kind, reason, trace, jobs):
     assert lost.kind == kind
     assert reason in lost.reason
     assert trace is None or trace in lost.trace
+    check_others(found)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_task_whose_worker_was_killed_is_tried_again_beside_fewer(tmp_path, jobs):
+    task = ("send_myself_once", signal.SIGKILL, str(tmp_path / "killed"))
+    found = results([*OK[:3], task, *OK[3:]], jobs=jobs, limits=Limits(300 * MB, 600))
+    assert found[task] == "done"
     check_others(found)
 
 

@@ -11,7 +11,7 @@ import pytest
 from posepile.acquire import extract, staging
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.sources import Extract
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import CorruptInput, Shortage, UsageError, WorkError
 
 FILES = {
     "Set-1.0/splits.csv": b"a,1,train\n" * 100,
@@ -306,7 +306,7 @@ def test_full_disk(tmp_path, monkeypatch):
         return real_open(file, mode, **kwargs)
 
     monkeypatch.setattr(staging, "open", full_open, raising=False)
-    with pytest.raises(WorkError, match="disk full while extracting") as e:
+    with pytest.raises(Shortage, match="extracting a.tar.gz failed: No space left") as e:
         extract_archive(archive, root, PARAMS)
     assert str(root) in str(e.value) and "\n" not in str(e.value)
     assert tree(root) == {}

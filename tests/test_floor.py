@@ -37,12 +37,11 @@ REASONS = {
         evaluation.results.average evaluation.results.average_by
         evaluation.results.write_result""",
     "a file format in which several datasets of the cards are published, one of them here": """
-        formats.matlab_files.read_mat formats.mocap_files.read_cdf
         formats.tables.paired_rows formats.tables.read_rows
         formats.text_files.read_numbers formats.text_files.read_text formats.text_files.read_xml
-        miniature.writers.write_c3d miniature.writers.write_csv
+        miniature.writers.write_csv
         miniature.writers.write_mat
-        miniature.writers.write_mat73 miniature.writers.write_xml miniature.writers.xml_table""",
+        miniature.writers.write_xml miniature.writers.xml_table""",
     "scenes of the Unreal Engine, in which several sets of the cards are rendered": """
         geometry.cameras.unreal_camera geometry.rotations.unreal_placement
         geometry.rotations.unreal_to_opencv miniature.unreal.put_into_scene
@@ -85,7 +84,8 @@ REASONS = {
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
-        shapes.coco_masks.decode_mask shapes.coco.joint_coords shapes.coco.malformed_lines
+        shapes.coco_masks.decode_mask shapes.coco_masks.mask_fault
+        shapes.coco.joint_coords shapes.coco.malformed_lines
         shapes.coco.read_pieces
         shapes.stills.masked_person shapes.stills.picture_units shapes.stills.unlabelled_sequence
         shapes.stills.unlabelled_units shapes.units.same_count shapes.units.unlabelled""",

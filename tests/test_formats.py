@@ -174,6 +174,27 @@ def test_a_list_that_is_not_there_is_no_empty_list(tmp_path):
         list(iter_json(path, "item", {"id": int}))
 
 
+@pytest.mark.parametrize(
+    "nested",
+    ["[" * 100_000, '{"a": [' * 50_000, "[[], 1, " * 10_000, '["]]]]", ' * 600, '["\\"]", ' * 600],
+)
+def test_json_nested_without_end_is_not_followed(tmp_path, nested):
+    """The parser would keep the way to each level: gigabytes for a file of 100 kB."""
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"items": [1, {nested}')
+    with pytest.raises(CorruptInput, match="nested more than 500 deep"):
+        list(iter_json(path, "items.item"))
+    with pytest.raises(CorruptInput, match="not valid JSON"):
+        read_json(path)
+
+
+def test_brackets_in_texts_are_no_levels(tmp_path):
+    path = tmp_path / "a.json"
+    items = ["[" * 501, '\\"[{' * 501, *[f"[{i}" for i in range(70_000)]]
+    path.write_text(json.dumps({"items": items, "deep": [[[]]]}))
+    assert list(iter_json(path, "items.item")) == items
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_cannot_be_opened_is_one_line(tmp_path, name):
     path = tmp_path / name

@@ -335,6 +335,7 @@ def test_the_worst_of_many_is_named():
         ({"intrinsics": K.T}, "expected focal lengths, skew"),
         ({"intrinsics": K[0]}, r"shape \(3,\)"),
         ({"intrinsics": np.full((3, 3), "a")}, "intrinsics is array.*; expected numbers"),
+        ({"distortion": np.ones((2, 5))}, r"distortion of shape \(2, 5\); expected one row"),
         ({"distortion": np.zeros(15)}, "15 distortion coefficients; expected at most 14"),
         ({"distortion": [1, 2], "distortion_order": "k1"}, r"2 distortion .*; expected 1 \(k1\)"),
         ({"distortion": [np.inf]}, "finite"),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.durable import own_temporary
+from posepile.errors import CorruptInput, Shortage, UsageError, WorkError
 from posepile.recipe import Unit, looked_at
 from posepile.run import listing
 from posepile.run.listing import check_only, open_units
@@ -278,9 +279,7 @@ def test_what_a_recipe_raises_is_one_line_and_its_trace_a_file(raw):
     assert str(trace) in said and "in query" in trace.read_text()
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left"), KeyError("x"), ValueError("a\nb")]
-)
+@pytest.mark.parametrize("error", [OSError(2, "No such file"), KeyError("x"), ValueError("a\nb")])
 def test_faults_of_a_recipe_are_not_taken_for_those_of_the_disk(raw, error):
     def list_units(root, options):
         raise error
@@ -315,7 +314,7 @@ def test_a_disk_that_is_full_is_said(raw):
     env = os.environ | {"PYTHONPATH": str(Path(listing.__file__).parents[2])}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("posepile.errors.WorkError") and "writing failed" in last
+    assert last.startswith("posepile.errors.Shortage") and "writing failed" in last
     assert [f.name for f in (raw.parent / "work").iterdir()] == [".lock-list"]
 
 
@@ -338,7 +337,7 @@ def test_only_the_disk_is_called_full(raw, monkeypatch, text, is_disk, code):
         raise error
 
     monkeypatch.setattr(listing, "_check_ids", fail)
-    with pytest.raises(WorkError if is_disk else sqlite3.OperationalError, match=text):
+    with pytest.raises(Shortage if is_disk else sqlite3.OperationalError, match=text):
         open_units(raw.parent / "u.sqlite", "k", raw, Recipe().list_units, None, name="fake")
 
 
@@ -360,14 +359,19 @@ def test_two_processes_without_locks_do_not_meet(raw, monkeypatch):
     assert sorted(f.name for f in path.parent.iterdir()) == [".lock-list", "units.sqlite"]
 
 
-def test_what_killed_processes_left_goes_when_it_is_old(opened, raw):
+def test_what_killed_processes_left_goes_unless_it_may_be_in_use(opened, raw):
     work = raw.parent / "work"
     work.mkdir()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    own = own_temporary(work / "units.sqlite")
+    of_the_dead = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
     old = [work / ".units.sqlite.tmp", work / ".units.sqlite.0123abcd.tmp"]
     new = work / ".units.sqlite.4567abcd.tmp"  # perhaps of somebody at work
-    for file in (*old, new):
+    for file in (*old, new, own, of_the_dead):
         file.touch()
     for file in old:
         os.utime(file, ns=(1, 1))
     opened()
-    assert new.exists() and not any(file.exists() for file in old)
+    assert new.exists() and own.exists() and not of_the_dead.exists()
+    assert not any(file.exists() for file in old)

@@ -49,6 +49,18 @@ def test_mat(tmp_path):
     assert mat["s"]["t"][0, 0] == ["text"]
 
 
+@pytest.mark.parametrize("write", [writers.write_cdf, writers.write_mat])
+def test_no_file_holds_the_time(tmp_path, monkeypatch, write):
+    array = {"x": np.zeros((1, 50, 3), np.float32)}
+    write(tmp_path / "a.mat", array)
+    monkeypatch.setattr("time.asctime", lambda: "some other day")
+    monkeypatch.setattr("time.time", lambda: 1.7e9)
+    write(tmp_path / "b.mat", array)
+    names = [p.name.partition(".")[0] for p in tmp_path.iterdir()]
+    a, b = (next(tmp_path.glob(f"{n}.*")).read_bytes() for n in sorted(names))
+    assert a == b
+
+
 def test_mat_of_version_7_3_holds_everything_transposed(tmp_path):
     path = tmp_path / "b.mat"
     writers.write_mat73(path, {"Masks": CELLS, "x": np.arange(6.0).reshape(2, 3), "t": "text"})

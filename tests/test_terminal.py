@@ -36,6 +36,16 @@ def test_plain_keeps_letters_of_every_language_and_says_the_rest_by_number():
     assert printable("a\x1b[31m\nb\udcff\u202ec") == r"a\x1b[31m\nb\udcff\u202ec"
 
 
+def test_a_message_has_an_end_whatever_a_file_holds():
+    said = str(CorruptInput("a.json", f"found no K (there: {'é' * 10**5})", hint="fetch it again"))
+    assert len(said) <= 2000
+    assert said.startswith("a.json: found no K (there: éé")
+    assert said.endswith("éé); fetch it again")
+    exact = str(UsageError("x" * 2000)), str(UsageError("x" * 2001))
+    assert [len(text) for text in exact] == [2000, 2000]
+    assert " ... " not in exact[0] and " ... " in exact[1]
+
+
 def test_errors_are_one_printable_line_whatever_the_file_is_called():
     said = str(CorruptInput(f"/raw/{HOSTILE}.c3d", "found 3 points"))
     assert said.isprintable() and said.startswith(r"/raw/\x1b[2J") and "<script>" in said

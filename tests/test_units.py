@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posepile import files
-from posepile.errors import WorkError
+from posepile.errors import Shortage
 from posepile.run import results
 from posepile.stages.exclusions import load_exclusions, matching
 
@@ -40,7 +40,7 @@ def test_leftovers_of_a_killed_process_go_away(tmp_path):
 
 
 def test_full_disk_is_one_clear_line(tmp_path):
-    with pytest.raises(WorkError, match="No space left on device") as e:
+    with pytest.raises(Shortage, match="No space left on device") as e:
         with files.replacing(tmp_path / "unit"):
             raise OSError(28, os.strerror(28))
     assert "nothing half-written" in str(e.value)

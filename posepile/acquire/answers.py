@@ -19,6 +19,8 @@ from urllib3.exceptions import InvalidHeader, LocationValueError, SSLError
 
 from posepile.acquire.addresses import printable
 from posepile.acquire.watched import TooMuch, TooSlow
+from posepile.errors import Shortage
+from posepile.shortage import shortage_behind
 
 LONGEST_WAIT_SECONDS = 300
 _TOLD_TO_WAIT = (408, 425, 429)
@@ -170,6 +172,9 @@ def _validator(text: str) -> str:
 
 def network_fault(e: Exception) -> Exception:
     """Returns what an error of the connection means for the download."""
+    lack = shortage_behind(e)
+    if lack is not None:
+        return Shortage(lack)
     causes = [e, e.__cause__, e.__context__, *e.args]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -23,6 +23,7 @@ from pathlib import Path
 import yaml
 
 from posepile.errors import UsageError
+from posepile.formats.yaml_files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _from_file(service: str, need_user: bool) -> Credentials | None:
         # The permissions checked are those of the very file that is read.
         with open(path, encoding="utf-8") as f:
             _require_private(path, os.fstat(f.fileno()))
-            raw = yaml.safe_load(f)
+            raw = parse_yaml(f.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:

@@ -28,8 +28,9 @@ from posepile.acquire.credentials import (
 )
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import read_lock, remember
+from posepile.acquire.partial import fetched_from
 from posepile.acquire.patterns import STATE_DIR, find_matches
-from posepile.acquire.places import measure
+from posepile.acquire.places import measure, notes_path
 from posepile.acquire.plan import (
     Decision,
     archives_of,
@@ -43,12 +44,12 @@ from posepile.acquire.plan import (
 )
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
-from posepile.acquire.space import is_full, require_space
+from posepile.acquire.space import require_space
 from posepile.acquire.transfer import UNDECLARED_BYTES, Log, NotFetched, Transfer, fetch
 from posepile.acquire.workers import Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
-from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
-from posepile.files import locked
+from posepile.errors import CorruptInput, PosePileError, Shortage, UsageError, WorkError
+from posepile.files import disk_error, is_disk_error, locked
 
 AT_ONCE = 4
 PER_HOST = 2
@@ -247,6 +248,8 @@ def _do(job: _Job, work: _Work, function: Callable[[_Job, _Work], None]) -> Task
     """Does one thing; returns the extraction that follows it, if any does."""
     try:
         function(job, work)
+    except Shortage:  # the others would not fare better
+        raise
     except PosePileError as e:
         work.left = without_access(str(e))
         return None
@@ -348,7 +351,9 @@ def _verify(job: _Job, work: _Work) -> None:
                 # What only a person can fetch is never to be deleted on our advice.
                 again = "move it away and run the download again, or " if source.url else ""
                 raise CorruptInput(path, fault, hint=f"{again}put the right one there")
-            remember(job.root, match, source=source.name, origin=origin, measured=measured)
+            came_from = fetched_from(path) or origin
+            remember(job.root, match, source=source.name, origin=came_from, measured=measured)
+            notes_path(path).unlink(missing_ok=True)
 
 
 def _fetch_source(job: _Job, work: _Work) -> None:
@@ -359,19 +364,20 @@ def _fetch_source(job: _Job, work: _Work) -> None:
     for url in (source.url, *source.mirrors):
         try:
             transfer.target.parent.mkdir(parents=True, exist_ok=True)
-            measured = fetch(transfer, url)
+            fetch(transfer, url)
         except NotFetched as e:
             where = urllib.parse.urlsplit(url).netloc
             failures.append(f"{where}: {redact(str(e), *secrets)}")
             refused |= e.refused
             job.log(f"{source.name}: {failures[-1]}")
         except OSError as e:
-            raise _disk_error(e, transfer.target) from None
+            if is_disk_error(e):
+                raise disk_error(e, transfer.target) from None
+            raise WorkError(f"{e.filename or transfer.target}: {e.strerror or e}") from None
         else:
             if source.login:
                 job.accepted.add(source.login.account)
             work.fetched = True
-            remember(job.root, source.path, source=source.name, origin=url, measured=measured)
             return
     hint = ""
     if source.login and refused:
@@ -423,13 +429,8 @@ def _transfer(job: _Job, source: Source) -> Transfer:
         stop=job.stop,
         attempts=job.attempts,
         sleep=job.sleep,
+        record=lambda url, measured: remember(
+            job.root, source.path, source=source.name, origin=url, measured=measured
+        ),
         limit=UNDECLARED_BYTES if source.approx_bytes is None else 2 * source.approx_bytes,
     )
-
-
-def _disk_error(e: OSError, target: Path) -> WorkError:
-    if is_full(e):
-        return WorkError(
-            f"{target}: disk full; free some space and run again: it goes on where it stopped"
-        )
-    return WorkError(f"{e.filename or target}: {e.strerror or e}")

@@ -30,10 +30,10 @@ from posepile.acquire.records import (
     write_record,
 )
 from posepile.acquire.sources import Extract
-from posepile.acquire.space import is_full
 from posepile.acquire.staging import Unpacking, copy_whole, stage
+from posepile.durable import boot_id, sync, sync_all, sync_tree
 from posepile.errors import WorkError
-from posepile.files import read_object, write_json
+from posepile.files import disk_error, is_disk_error, read_object, write_json
 
 Log = Callable[[str], None]
 
@@ -95,7 +95,12 @@ def extract_archive(
             for part in parts_of(archive):
                 part.unlink(missing_ok=True)
     except OSError as e:
-        raise _disk_error(e, root, archive) from None
+        if isinstance(e, FileNotFoundError) and e.filename == os.fspath(archive):
+            raise WorkError(f"{archive}: no such archive; run the download again") from None
+        if is_disk_error(e):
+            raise disk_error(e, root, f"extracting {archive.name}") from None
+        what = f"{e.strerror or e} while extracting {archive.name}"
+        raise WorkError(f"{e.filename or root}: {what}") from None
     record = read_record(root, name)
     if not done_before:
         for reason, count in record["skipped"].items():
@@ -119,9 +124,11 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         record_path(root, name).unlink(missing_ok=True)
         work.clear()
         record = None
-    if record is None and read_object(work.begun) != identity:
+    # What was staged before a power cut may have its size and yet not be whole.
+    begun = identity | {"boot": boot_id()}
+    if record is None and read_object(work.begun) != begun:
         work.clear()
-        write_json(work.begun, identity)
+        write_json(work.begun, begun)
     if record and record["state"] == "done":
         lost = damaged_files(root, name, record, work.params.rewritten)
         if not lost:
@@ -132,8 +139,10 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         )
         # Same archive: what it holds is known already.
         work.only = set(lost)
+        work.clear()
         stage(work, password)
         require_free(work, lost)
+        sync_tree(work.staged, root)
         _move_into_place(work, lost)
     else:
         if record is None:
@@ -143,9 +152,14 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
                 crcs = {path: work.crcs[path] for path in work.files}
                 record = {"of": identity, "files": work.files, "crc32": crcs}
                 record["skipped"] = dict(work.skipped)
+                # A record says that all is there: once per archive, it has to be on the disk.
+                sync_tree(work.staged, root)
                 write_record(root, name, record | {"state": "moving"})
         _move_into_place(work, record["files"])
+        # Nobody comes back to what is left once it is done.
+        work.clear()
         write_record(root, name, record | {"state": "done"})
+        return False
     work.clear()
     return False
 
@@ -167,6 +181,7 @@ def _is_whole(work: Unpacking, record: dict[str, Any], path: str) -> bool:
 
 
 def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
+    """Moves staged files to their places, which are on the disk afterwards."""
     made: set[Path] = set()
     for path in files:
         source, target = work.staged / path, work.root / path
@@ -182,7 +197,10 @@ def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
                 raise
             # A part of the raw folder lives on another disk by way of a link.
             copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
+            sync(target)
             source.unlink()
+    changed = {folder for parent in made for folder in (parent, *parent.parents)}
+    sync_all([work.root, *(folder for folder in changed if work.root in folder.parents)])
 
 
 def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, Any]:
@@ -193,14 +211,3 @@ def _identity(archive: Path, params: Extract, sha256: str | None) -> dict[str, A
     known = {"sha256": sha256} if sha256 else {"mtime_ns": max(s.st_mtime_ns for s in status)}
     size = sum(s.st_size for s in status)
     return {"archive": {"bytes": size, **known}, "how": extract_params(params)}
-
-
-def _disk_error(e: OSError, root: Path, archive: Path) -> WorkError:
-    if isinstance(e, FileNotFoundError) and e.filename == os.fspath(archive):
-        return WorkError(f"{archive}: no such archive; run the download again")
-    if is_full(e):
-        return WorkError(
-            f"{root}: disk full while extracting {archive.name}; nothing of it is in place yet. "
-            "Free some space and run again: it goes on where it stopped"
-        )
-    return WorkError(f"{e.filename or root}: {e.strerror or e} while extracting {archive.name}")

@@ -26,8 +26,14 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
         For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
         ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
-    lock = read_object(lock_path(root))
-    return lock.get("files", {}) if isinstance(lock, dict) and lock.get("version") == 1 else {}
+    lock = read_object(lock_path(root)) or {}
+    files = lock.get("files") if lock.get("version") == 1 else None
+    files = files if isinstance(files, dict) else {}
+    return {
+        path: entry
+        for path, entry in files.items()
+        if isinstance(entry, dict) and "source" in entry
+    }
 
 
 def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from posepile.acquire.zips import open_zip
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, refuse_shortage
 from posepile.formats.numpy_files import npy_size
 from posepile.imaging import jpeg
 from posepile.imaging.containers import open_container
@@ -35,6 +35,7 @@ def content_fault(path: Path, *, deep: bool = False) -> str | None:
             return "empty"
         return check(path, size)
     except (OSError, struct.error) as e:
+        refuse_shortage(path, e)
         return f"not readable ({e})"
 
 
@@ -46,6 +47,8 @@ def _zip_fault(path: Path, size: int) -> str | None:
         return "cut off: no directory at its end"
     except CorruptInput as e:
         return e.reason
+    except NotImplementedError:
+        return None  # of a later version of the format, so it cannot be judged
 
 
 def _npy_fault(path: Path, size: int) -> str | None:
@@ -73,6 +76,7 @@ def _video_fault(path: Path, size: int) -> str | None:
     except CorruptInput as e:
         return e.reason
     except av.error.FFmpegError as e:
+        refuse_shortage(path, e)
         return f"cut off or damaged: {' '.join(str(e.strerror).split()).lower()}"
 
 

@@ -8,10 +8,12 @@ what comes instead may turn out to be wrong.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.places import part_path
+from posepile.acquire.places import notes_path, part_path
+from posepile.durable import boot_id
 from posepile.files import read_json, write_json
 
 
@@ -40,7 +42,14 @@ class Partial:
 
     def note(self, notes: dict[str, Any]) -> None:
         """Writes down what is known about it."""
-        write_json(_notes(self.path), notes)
+        write_json(_notes(self.path), notes, durable=True)
+
+    def cut_to_synced(self) -> None:
+        """Cuts off what may be zeros: what was never synced before the machine started again."""
+        notes = self.notes
+        synced = notes.get("synced", 0)
+        if self.size > synced and notes.get("boot", boot_id()) != boot_id():
+            os.truncate(self.path, synced)
 
     def set_aside(self) -> None:
         """Makes room for another beginning."""
@@ -58,13 +67,26 @@ class Partial:
             _move(self._kept, self.path)
         _remove(self._kept)
 
-    def finish(self) -> None:
-        """Gives the file its name, once all of it is on the disk, also what a killed run wrote."""
+    def finish(self, record: Callable[[], None]) -> None:
+        """Gives the file its name, once all of it is on the disk, also what a killed run wrote.
+
+        Args:
+            record: Writes down where it comes from; until then its notes tell that.
+        """
         with open(self.path, "rb+") as f:
             os.fsync(f.fileno())
         os.replace(self.path, self.target)
+        record()
         _remove(self.path)
         _remove(self._kept)
+
+
+def fetched_from(target: Path) -> str | None:
+    """Returns the address of a file whose run was killed before that was recorded."""
+    notes = read_json(notes_path(target))
+    if not isinstance(notes, dict) or part_path(target).exists():
+        return None
+    return notes.get("url") if notes.get("total") in (None, target.stat().st_size) else None
 
 
 def partial_files(path: str) -> list[str]:
@@ -77,7 +99,7 @@ def partial_files(path: str) -> list[str]:
 
 
 def _notes(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+    return path.with_name(path.name + ".json")  # for the one in progress: notes_path(target)
 
 
 def _size(path: Path) -> int:

@@ -158,6 +158,11 @@ def part_path(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
+def notes_path(target: Path) -> Path:
+    """Returns where it says from where a file comes, until that is recorded for good."""
+    return target.with_name(f"{target.name}.part.json")
+
+
 class Measurement:
     """Size and checksums of a file that is read (or arrives) piece by piece.
 

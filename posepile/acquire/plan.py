@@ -16,7 +16,7 @@ from posepile.acquire.credentials import have_credentials, variable_names
 from posepile.acquire.joined import is_archive_name, is_later_part
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.patterns import below, find_matches
-from posepile.acquire.places import Place, part_path
+from posepile.acquire.places import Place, notes_path, part_path
 from posepile.acquire.records import is_extracted, read_record, record_names
 from posepile.acquire.sources import Source, Sources, load_sources
 from posepile.acquire.space import format_bytes, free_bytes
@@ -112,7 +112,8 @@ def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) 
     if target.is_file():
         found, fault = target.stat().st_size, source.fault(target)
         if fault is None:
-            if not source.is_confirmed(target, lock.get(source.path)):
+            confirmed = source.is_confirmed(target, lock.get(source.path))
+            if not confirmed or notes_path(target).exists():
                 return Decision(source, "verify", "on disk, not checked yet", found, found)
             action = "extract" if source.extract else "have"
             return Decision(source, action, "downloaded and checked", found, found)

@@ -39,7 +39,24 @@ _FOLDER = f"{STATE_DIR}/extract"
 def read_record(root: Path, name: str) -> dict[str, Any] | None:
     """Returns what is recorded about an extraction, None if there is no (readable) record."""
     record = read_object(record_path(root, name))
-    return record if isinstance(record, dict) and record.get("version") == 1 else None
+    return record if record is not None and _is_whole(record) else None
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Returns whether a record says all that it has to, of files below the raw folder alone."""
+    parts = (record.get("of"), record.get("files"), record.get("skipped"), record.get("crc32", {}))
+    if record.get("version") != 1 or not all(isinstance(part, dict) for part in parts):
+        return False
+    of, files, *_ = parts
+    return (
+        record.get("state") in ("moving", "done")
+        and {"archive", "how"} <= of.keys()
+        and all(type(size) is int and _is_below(path) for path, size in files.items())
+    )
+
+
+def _is_below(path: str) -> bool:
+    return not path.startswith("/") and "\0" not in path and ".." not in path.split("/")
 
 
 def write_record(root: Path, name: str, record: dict[str, Any]) -> None:

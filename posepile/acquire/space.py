@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from pathlib import Path
 
@@ -37,8 +36,3 @@ def require_space(path: Path, need: int) -> None:
             f"{path}: {format_bytes(need)} are to be fetched, {format_bytes(free)} are free; "
             "free some space, or fetch parts with --parts"
         )
-
-
-def is_full(error: OSError) -> bool:
-    """Returns whether an error means that the disk or the quota is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -39,11 +39,13 @@ from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import free_bytes, require_space
 from posepile.acquire.watched import watch
 from posepile.acquire.workers import Stop
+from posepile.durable import boot_id
 from posepile.errors import UsageError, WorkError
 from posepile.version import __version__
 
 _TIMEOUT = urllib3.Timeout(connect=30, read=60)
 _MOST_REDIRECTS = 10
+_SYNC_BYTES = 256 << 20  # so much at most is fetched again after a power cut
 _PRIVATE_HEADERS = ("Authorization", "Content-Type")  # the latter is about the password's form
 UNDECLARED_BYTES = 50 * 10**9  # most that is taken where nobody says how much there is
 _SHARE_OF_DISK = 0.9  # and most of what is free
@@ -70,6 +72,7 @@ class Transfer:
         limit: Most bytes that are taken where neither ``facts`` nor the server tell how many.
         confirmed: Whether ``inspect`` knows the file by a checksum.
         resumed: Whether the unfinished file is older than the connection.
+        record: Called with address, size and checksums when the file is in place.
         whole: Whether the file is asked for from its beginning, whatever is there of it.
     """
 
@@ -86,6 +89,7 @@ class Transfer:
     limit: int = UNDECLARED_BYTES
     confirmed: bool = False
     resumed: bool = False
+    record: Callable[[str, dict[str, Any]], None] = lambda url, measured: None
     whole: bool = False
 
     @property
@@ -140,13 +144,14 @@ def fetch(transfer: Transfer, url: str) -> dict[str, Any]:
             transfer.log(f"{transfer.name}: {e}; trying again in {wait:.0f} s")
             (transfer.sleep or transfer.stop.wait)(wait)
             transfer.stop.check()
-    transfer.part.finish()
+    transfer.part.finish(lambda: transfer.record(url, measured))
     return measured
 
 
 def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
     """Asks once and receives until the end; what has arrived stays when it breaks off."""
     transfer.stop.check()
+    transfer.part.cut_to_synced()
     facts, part, notes = transfer.facts, transfer.part, transfer.part.notes
     offset = part.size if _can_go_on(transfer, url, notes) else 0
     measurement = Measurement(facts)
@@ -175,20 +180,28 @@ def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
                 f"has {total} bytes instead of {facts.bytes}: another version?", content=True
             )
         _make_room(transfer, total, offset)
-        part.note({"url": shown_address(url), **answer.notes})
+        synced = min(notes.get("synced", 0), offset)
+        known = {"url": shown_address(url), **answer.notes, "boot": boot_id(), "synced": synced}
+        part.note(known)
         transfer.resumed, transfer.whole = transfer.resumed or offset > 0, False
         with progress_bar(transfer.name, total) as bar:
             if offset:
                 measurement.read(part.path, bar.update)
-            _write(transfer, response, first, offset, answer, measurement, bar)
+            _write(transfer, response, first, answer, measurement, bar, known)
     _check_end(transfer, answer)
     return measurement.result
 
 
 def _write(
-    transfer: Transfer, response, first: bytes, offset: int, answer: Answer, measurement, bar
+    transfer: Transfer,
+    response,
+    first: bytes,
+    answer: Answer,
+    measurement: Measurement,
+    bar,
+    known: dict[str, Any],
 ) -> None:
-    most = _most_bytes(transfer, answer)
+    most, offset = _most_bytes(transfer, answer), answer.start
     with open(transfer.part.path, "ab" if offset else "wb") as f:
         chunk, size = first, offset
         while chunk:
@@ -197,6 +210,11 @@ def _write(
                 f.truncate(offset)  # what was there before may be good
                 break
             f.write(chunk)
+            if f.tell() - known["synced"] >= _SYNC_BYTES:
+                f.flush()
+                os.fsync(f.fileno())
+                known["synced"] = f.tell()
+                transfer.part.note(known)
             measurement.update(chunk)
             bar.update(len(chunk))
             transfer.stop.check()

@@ -13,13 +13,12 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, Union
 
 from posepile.acquire.joined import open_joined, parts_of
-from posepile.acquire.members import REFETCH, Member, Password, reveal, shown
+from posepile.acquire.members import REFETCH, Member, Password, damage_reported, reveal, shown
 from posepile.errors import CorruptInput, one_line
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ _AES = 99  # compression method of entries with AES encryption
 _END, _END64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
 _LONGEST_END = 22 + 65535  # with its comment
 _LOCAL = struct.Struct("<4s5H3I2H")  # what stands before a member
+_DICTIONARY = 1 << 26  # bytes of LZMA's dictionary that any member may have
 _SUMS = ("checksum", "packed size", "size")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, _AES)
 
@@ -44,6 +44,7 @@ def zip_members(archive: Path, password: Password) -> Iterator[Member]:
         for entry, end in zip(entries, ends, strict=True):
             _require_known_method(archive, entry)
             _require_one_story(archive, z.fp, entry, end)
+            _require_small_dictionary(archive, z.fp, entry)
             if entry.flag_bits & 1 and key is None:
                 key = reveal(archive, password).encode()
             # Read to the end of what is packed, which may be more than the announced size.
@@ -51,7 +52,11 @@ def zip_members(archive: Path, password: Password) -> Iterator[Member]:
             whole.file_size += 1
 
             def opener(entry=whole, key=key):
-                return z.open(entry, pwd=key if entry.flag_bits & 1 else None)
+                try:
+                    return z.open(entry, pwd=key if entry.flag_bits & 1 else None)
+                except (LookupError, ValueError, struct.error) as e:
+                    # Of numbers that say how it is encrypted; sooner than anything is read.
+                    raise zipfile.BadZipFile(f"{type(e).__name__}: {e}") from None
 
             info = _describe(entry)
             if info.issym():
@@ -113,6 +118,22 @@ def _require_one_story(archive: Path, f: IO[bytes], entry: zipfile.ZipInfo, end:
         )
 
 
+def _require_small_dictionary(archive: Path, f: IO[bytes], entry: zipfile.ZipInfo) -> None:
+    """Refuses a member whose reader would take much more memory than it has bytes (LZMA)."""
+    if entry.compress_type != zipfile.ZIP_LZMA:
+        return
+    f.seek(entry.header_offset)
+    head = f.read(_LOCAL.size)
+    if len(head) < _LOCAL.size:
+        return  # told by what reads it
+    f.seek(sum(_LOCAL.unpack(head)[-2:]), 1)
+    needed = int.from_bytes(f.read(9)[5:], "little")
+    if needed > max(_DICTIONARY, 2 * entry.file_size):
+        label = f"member {shown(entry.filename)} of {entry.file_size} bytes"
+        told = f"damaged or unsafe: {label} would need {needed} bytes of memory; refused"
+        raise CorruptInput(archive, told, hint=REFETCH)
+
+
 def _describe(entry: zipfile.ZipInfo | pyzipper.zipfile.ZipInfo) -> tarfile.TarInfo:
     """Returns an entry of a zip as one of a tar."""
     # Archives made on Windows may separate with backslashes, some or all, against the standard.
@@ -142,15 +163,16 @@ def zip_fault(archive: Path, *, contents: bool) -> str | None:
         contents: Also compare the checksums of what is in it, unless that is encrypted.
     """
     try:
-        with open_zip(archive) as z:
+        with damage_reported(archive), open_zip(archive) as z:
             encrypted = any(i.flag_bits & 1 for i in z.infolist())
-            bad = z.testzip() if contents and not encrypted else None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as e:
-        return f"a truncated or damaged zip file ({e})"
+            for entry in z.infolist():
+                _require_small_dictionary(archive, z.fp, entry)
+            try:
+                bad = z.testzip() if contents and not encrypted else None
+            except NotImplementedError:
+                return None  # packed by a method that is not known here, so it cannot be judged
     except CorruptInput as e:
-        return e.reason
-    except NotImplementedError:
-        return None  # packed by a method that is not known here, so it cannot be judged
+        return f"a zip file that is {e.reason}" if e.hint == REFETCH else e.reason
     return f"a zip file whose member {bad} is damaged" if bad else None
 
 

@@ -12,7 +12,10 @@ import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import files_below, names_in
+from posepile.formats.numpy_files import load_npz
 from posepile.paths import named_folder
+
+_KEYS = {"poses", "trans", "betas", "gender", "mocap_framerate", "mocap_frame_rate"}
 
 
 def read_amass(path: str | os.PathLike) -> AmassMotion:
@@ -32,24 +35,22 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     path = Path(path)
     if not path.is_file():
         raise CorruptInput(path, "AMASS motion file is missing", hint="extract that AMASS part")
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            keys = set(f.files)
-            rate_key = "mocap_framerate" if "mocap_framerate" in keys else "mocap_frame_rate"
-            missing = {"poses", rate_key} - keys
-            if missing:
-                raise CorruptInput(
-                    path,
-                    f"has no {', '.join(sorted(missing))} (keys: {', '.join(sorted(keys))})",
-                    hint="a motion file is needed, not shape.npz",
-                )
-            poses = np.asarray(f["poses"], np.float64)
-            trans = np.asarray(f["trans"], np.float64) if "trans" in keys else None
-            betas = np.asarray(f["betas"], np.float64) if "betas" in keys else np.zeros(0)
-            gender = _parse_gender(f["gender"][()], path) if "gender" in keys else "neutral"
-            rates = np.ravel(np.asarray(f[rate_key], np.float64))  # a number, or an array of one
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, TypeError) as e:
-        raise CorruptInput(path, f"cannot be read as npz: {e}", hint="extract it again") from e
+    found = load_npz(path, _KEYS)
+    rate_key = "mocap_framerate" if "mocap_framerate" in found else "mocap_frame_rate"
+    missing = {"poses", rate_key} - found.keys()
+    if missing:
+        with zipfile.ZipFile(path) as archive:
+            keys = sorted(name.removesuffix(".npy") for name in archive.namelist())
+        raise CorruptInput(
+            path,
+            f"has no {', '.join(sorted(missing))} (keys: {', '.join(keys)})",
+            hint="a motion file is needed, not shape.npz",
+        )
+    gender = _parse_gender(found["gender"], path) if "gender" in found else "neutral"
+    numbers = {key: _numbers(value, path, key) for key, value in found.items() if key != "gender"}
+    poses, trans = numbers["poses"], numbers.get("trans")
+    betas = numbers.get("betas", np.zeros(0))
+    rates = np.ravel(numbers[rate_key])  # a number, or an array of one
     if poses.ndim != 2 or poses.shape[1] != 156:
         raise CorruptInput(path, f"poses has shape {poses.shape}, expected (T, 156)")
     if trans is not None and trans.shape != (len(poses), 3):
@@ -57,7 +58,7 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     if not (rates.size == 1 and np.isfinite(rates[0]) and rates[0] > 0):
         found = rates[0] if rates.size == 1 else f"{rates.size} numbers"
         raise CorruptInput(path, f"{rate_key} is {found}, expected a positive number")
-    rows = betas.reshape(-1, betas.shape[-1]) if betas.size else betas.reshape(1, -1)
+    rows = betas.reshape(-1, betas.shape[-1]) if betas.ndim and betas.size else [np.ravel(betas)]
     if len(rows) > 1 and not (rows == rows[0]).all():
         raise CorruptInput(
             path,
@@ -67,6 +68,15 @@ def read_amass(path: str | os.PathLike) -> AmassMotion:
     if trans is None:
         trans = np.full((len(poses), 3), np.nan)
     return AmassMotion(poses, trans, rows[0], gender, float(rates[0]))
+
+
+def _numbers(value: object, path: Path, key: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise CorruptInput(
+            path, f"{key}: found {array.dtype}; expected numbers", hint="extract it again"
+        )
+    return np.asarray(array, np.float64)
 
 
 def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
@@ -85,8 +95,11 @@ def _parse_gender(value: object, path: str | os.PathLike = "gender") -> str:
         CorruptInput: None of the three.
     """
     if isinstance(value, np.ndarray):
-        value = value.item() if value.size == 1 else value.tolist()
+        # As many as there are frames are one, if they agree.
+        values = np.unique(value).tolist() if value.dtype.kind in "SU" else value.tolist()
+        value = values[0] if isinstance(values, list) and len(values) == 1 else values
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    text = "" if isinstance(value, list) else text
     for word in ("female", "male", "neutral"):
         if word in text.lower():
             return word

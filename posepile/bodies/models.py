@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.bodies.joints import N_JOINTS
+from posepile.bodies.model_files import check_model
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import names_in
 from posepile.paths import named_folder
@@ -390,6 +391,8 @@ def _load_model(name: str, letter: str, folder: str, every: int = 1):
     some = None
     if every > 1:
         some = np.arange(0, _load_model(name, letter, folder).num_vertices, every)
+    else:
+        check_model(Path(folder).parent / _model_file(name, letter), Path(folder))
     try:
         return BodyModel(name, _GENDERS[letter], model_root=folder, vertex_subset=some)
     except FileNotFoundError as e:

@@ -12,9 +12,11 @@ import numpy as np
 
 from posepile.bodies.joints import GENDERS, N_JOINTS
 from posepile.errors import CorruptInput
+from posepile.formats.numpy_files import load_npz
 from posepile.formats.schema import Array, check
 
 MAX_SHAPE = {"smpl": 300, "smplh": 16, "smplx": 300}
+_OF_HANDS = ("mean", "components")
 HANDS = ("whole", "mean missing", "none")
 # Order of the parts of a pose, with how many numbers each has.
 _PARTS = {
@@ -168,15 +170,11 @@ def load_hands(model_file: Path) -> Hands:
     >>> load_hands(folder / "smplx" / "SMPLX_MALE.npz").mean.shape
     (2, 45)
     """
-    try:
-        with np.load(model_file, allow_pickle=False) as f:
-            mean = np.stack([f[f"hands_mean{s}"] for s in "lr"])
-            components = np.stack([f[f"hands_components{s}"] for s in "lr"])
-    except (KeyError, ValueError, OSError) as e:
-        raise CorruptInput(model_file, f"not a model file with hands: {e}") from None
-    if mean.shape != (2, 45) or components.shape != (2, 45, 45):
-        raise CorruptInput(model_file, f"hand mean {mean.shape[1:]}, expected (45,)")
-    return Hands(mean, components)
+    schema = {f"hands_mean{s}": Array(45) for s in "lr"}
+    schema |= {f"hands_components{s}": Array(45, 45) for s in "lr"}
+    found = load_npz(model_file, schema)
+    check(found, schema, model_file, hint="it must be a model file with hands")
+    return Hands(*(np.stack([found[f"hands_{k}{s}"] for s in "lr"]) for k in _OF_HANDS))
 
 
 def join_pose(

@@ -24,6 +24,7 @@ from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import OneLineParser, PosePileError, complain
+from posepile.shortage import allow_open_files, shortage_behind
 from posepile.terminal import printable_output
 
 
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _main(argv: list[str] | None) -> int:
     args = make_parser().parse_args(argv)
+    allow_open_files()
     # Batch systems ask with SIGTERM before they kill; SIGHUP is a terminal that was closed, which
     # nohup has ignored.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -55,10 +57,16 @@ def _main(argv: list[str] | None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
-    except OSError as e:  # a full or read-only disk, a folder that is not ours
-        place = e.filename2 or e.filename  # the second is what a file was to be renamed to
-        place = f"{place}: " if place else ""
-        complain(f"{place}{e.strerror or e}")
+    except Exception as e:
+        lack = shortage_behind(e)
+        if lack is None and isinstance(e, OSError):  # a folder that is not ours
+            place = e.filename2 or e.filename  # the second is what a file was to be renamed to
+            lack = f"{place}: {e.strerror or e}" if place else f"{e.strerror or e}"
+            if isinstance(e, PermissionError):
+                lack += "; make it accessible and run again"
+        if lack is None:
+            raise
+        complain(lack)
         code = 1
     return code
 

@@ -85,10 +85,11 @@ def cmd_report(args: argparse.Namespace) -> int:
 def cmd_view(args: argparse.Namespace) -> int:
     """Writes a PNG of chosen examples."""
     from posepile.report import write_view
+    from posepile.run.apart import call_apart
 
     build = build_of(args)
     packed_archive(build)
-    write_view(build, args.split, args.index, args.out)
+    call_apart(lambda: write_view(build, args.split, args.index, args.out), "drawing examples")
     print(args.out)
     return 0
 

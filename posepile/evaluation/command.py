@@ -12,6 +12,7 @@ from posepile import paths
 from posepile.errors import CorruptInput, OneLineParser, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
 from posepile.files import names_in, require_place
+from posepile.run.apart import call_apart
 from posepile.terminal import print_lines, printable_output
 
 
@@ -116,7 +117,8 @@ def _run(
         root = root or paths.raw_dir(args.dataset)
         if args.out:
             require_place(args.out, f"--out {args.out}")
-        report = evaluate(root, args)
+        # A file on which a parser crashes ends in one line like any other.
+        report = call_apart(lambda: evaluate(root, args), "the evaluation")
         out = args.out or default_output(args.pred_path, report.tag)
         if report.result:
             write_result(out, report.result)

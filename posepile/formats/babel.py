@@ -6,12 +6,14 @@ Punnakkal et al., BABEL: Bodies, Action and Behavior with English Labels, CVPR 2
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from posepile.errors import CorruptInput
+from posepile.formats.schema import shortened
 from posepile.formats.text_files import read_json
 
 JOINT = "|"  # between labels that hold at the same time
@@ -67,7 +69,7 @@ def load_babel(folder: Path, split_files: Iterable[str]) -> dict[str, BabelEntry
         for sid, raw in data.items():
             try:
                 key, entry = _amass_key(raw["feat_p"]), _parse_entry(raw, split)
-            except (KeyError, TypeError, ValueError, AttributeError) as e:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
                 raise CorruptInput(path, f"entry {sid}: {type(e).__name__} {e}") from e
             entries[key] = entry if key not in entries else _join(entries[key], entry)
     return entries
@@ -87,14 +89,14 @@ def _parse_entry(raw: dict, split: str) -> BabelEntry:
     in_time = _annotations(raw, "frame_ann")
     for annotation in in_time:
         for label in annotation["labels"]:
-            start, end = float(label["start_t"]), float(label["end_t"])
+            start, end = _seconds(label["start_t"]), _seconds(label["end_t"])
             segments += [(name, start, end) for name in _label_names(label)]
     # Where times are labelled, those without a category have none, not that of the whole.
     for annotation in () if in_time else _annotations(raw, "seq_ann"):
         for label in annotation["labels"]:
             whole += _label_names(label)
     segments.sort(key=lambda s: (s[1], s[2]))
-    return BabelEntry(split, float(raw["dur"]), tuple(segments), tuple(whole))
+    return BabelEntry(split, _seconds(raw["dur"]), tuple(segments), tuple(whole))
 
 
 def _annotations(raw: dict, key: str) -> list[dict]:
@@ -105,7 +107,16 @@ def _annotations(raw: dict, key: str) -> list[dict]:
 
 def _label_names(label: dict) -> list[str]:
     """Returns the categories of a label; free text, which each has, is none."""
-    return list(label.get("act_cat") or [])
+    names = label.get("act_cat") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"act_cat is {shortened(names)}; expected a list of names")
+    return names
+
+
+def _seconds(value: object) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{shortened(value)} is no time in seconds")
+    return float(value)
 
 
 def _join(first: BabelEntry, second: BabelEntry) -> BabelEntry:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from posepile.durable import own_temporary, remove_left, sync_tree
 from posepile.errors import CorruptInput
 from posepile.files import (
     disk_error,
@@ -150,10 +150,13 @@ def _digest(source: Path, hint: str | None) -> str:
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    remove_left(folder)
+    temporary = own_temporary(folder)
     try:
         temporary.mkdir(parents=True)
         make(temporary)
+        # It is taken for whole by its name alone.
+        sync_tree(temporary)
         try:
             os.rename(temporary, folder)
         except OSError:

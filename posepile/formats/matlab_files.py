@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput, one_line
+from posepile.formats.matlab_v5 import whole_variables
+from posepile.formats.pickle_nodes import Budget, TooLarge, too_large
 from posepile.formats.schema import AGAIN, check
-from posepile.formats.text_files import opened
+from posepile.formats.text_files import opened, read_bytes
 
 # The head of a v7.3 file is a block of 512 bytes for MATLAB, then HDF5's own signature.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -48,12 +52,16 @@ def read_mat(
     if _is_hdf5(path, hint):
         with _open(path, hint) as f, _damage(path, hint):
             names = [n for n in f if n != "#refs#" and (variables is None or n in variables)]
-            content = {name: _plain(f, f[name]) for name in names}
+            nodes = _Nodes(f, path)
+            content = {name: nodes.plain(f[name]) for name in names}
     else:
         from scipy.io import loadmat
 
+        data = read_bytes(path, hint=hint)
         with _damage(path, hint):
-            loaded = loadmat(os.fspath(path), variable_names=variables, simplify_cells=True)
+            if b"\0" not in data[:4]:  # else of version 4, which is read in Python
+                data = whole_variables(data, variables, path, hint=hint)
+            loaded = loadmat(io.BytesIO(data), variable_names=variables, simplify_cells=True)
         content = {k: v for k, v in loaded.items() if not k.startswith("__")}
     return check(content, schema, path, hint=hint)
 
@@ -82,6 +90,7 @@ class MatCells:
             if name not in self._file:
                 found = ", ".join(self._file) or "nothing"
                 raise CorruptInput(path, f"found {found}; expected {name}", hint=hint)
+            Budget(os.path.getsize(path)).take_bytes(self._file[name].nbytes)
             self._references = np.ravel(self._file[name][()])
         if self._references.dtype.kind != "O":
             kind = self._references.dtype
@@ -99,7 +108,7 @@ class MatCells:
         """
         reference = self._references[k]  # an IndexError ends iteration
         with _damage(self._path, self._hint):
-            value = _plain(self._file, self._file[reference])
+            value = _Nodes(self._file, self._path).plain(self._file[reference])
         return value if np.size(value) else None
 
 
@@ -121,27 +130,48 @@ def _damage(path, hint):
     """Turns what the libraries raise on damaged files into a CorruptInput."""
     try:
         yield
-    except CorruptInput:
+    except (CorruptInput, MemoryError):
         raise
+    except TooLarge as e:
+        raise CorruptInput(path, too_large(e), hint=hint) from None
     except Exception as e:  # a dozen unrelated types
         text = f"not a readable MAT file ({type(e).__name__}: {one_line(e)})"
         raise CorruptInput(path, text, hint=hint) from None
 
 
-def _plain(f, node) -> Any:
-    """An HDF5 node of a MAT file as arrays, text and dictionaries."""
-    import h5py
+class _Nodes:
+    """The nodes of an HDF5 file; what one announces counts before it is read.
 
-    if isinstance(node, h5py.Group):
-        return {name: _plain(f, node[name]) for name in node}
-    value = node[()]
-    if node.attrs.get("MATLAB_empty"):
-        return np.zeros(tuple(int(n) for n in np.ravel(value)))
-    if node.dtype.kind == "O":
-        cells = np.empty(value.shape, object)
-        for at, reference in np.ndenumerate(value):
-            cells[at] = _plain(f, f[reference])
-        return cells.T
-    if node.attrs.get("MATLAB_class") == b"char":
-        return "".join(map(chr, np.ravel(value)))
-    return np.transpose(value)
+    Of an array whose values were never written nothing is in the file. Of cells in cells there
+    could be any number in a small one, by references to the same.
+    """
+
+    def __init__(self, file, path: str | os.PathLike):
+        size = os.path.getsize(path)
+        self._file, self._budget = file, Budget(size)
+        self._references_left = max(size // 8, 4096)  # one takes 8 bytes
+
+    def plain(self, node) -> Any:
+        """Returns a node of a MAT file as arrays, text and dictionaries."""
+        import h5py
+
+        if isinstance(node, h5py.Group):
+            return {name: self.plain(node[name]) for name in node}
+        unpacked = node.dtype.itemsize * math.prod(node.chunks or (0,))
+        self._budget.take_bytes(max(node.nbytes, unpacked))
+        value = node[()]
+        if node.attrs.get("MATLAB_empty"):
+            shape = tuple(int(n) for n in np.ravel(value))
+            self._budget.take_bytes(8 * math.prod(shape))
+            return np.zeros(shape)
+        if node.dtype.kind == "O":
+            self._references_left -= value.size
+            if self._references_left < 0:
+                raise ValueError("more cells than the file has room for")
+            cells = np.empty(value.shape, object)
+            for at, reference in np.ndenumerate(value):
+                cells[at] = self.plain(self._file[reference])
+            return cells.T
+        if node.attrs.get("MATLAB_class") == b"char":
+            return "".join(map(chr, np.ravel(value)))
+        return np.transpose(value)

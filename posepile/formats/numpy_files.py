@@ -10,6 +10,7 @@ import io
 import os
 import struct
 import zipfile
+from collections.abc import Collection
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -62,12 +63,19 @@ def npy_size(path: Path) -> int:
         return f.tell() + (1 if dtype.hasobject else _count(shape) * dtype.itemsize)
 
 
-def load_npz(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
-    """Loads all members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
+def load_npz(
+    path: Path, names: Collection[str] | None = None, *, max_bytes: int | None = None
+) -> dict[str, Any]:
+    """Loads the members of an ``.npz`` file as by :func:`load_npy`; the limit is of all together.
 
     >>> np.savez(folder / "a.npz", x=np.arange(2), y=1)
-    >>> sorted(load_npz(folder / "a.npz"))
-    ['x', 'y']
+    >>> sorted(load_npz(folder / "a.npz")), sorted(load_npz(folder / "a.npz", ["x", "z"]))
+    (['x', 'y'], ['x'])
+
+    Args:
+        path: The file.
+        names: Load only these, where they are there; None: all.
+        max_bytes: As there.
 
     Raises:
         CorruptInput: As there, with the member named.
@@ -78,6 +86,8 @@ def load_npz(path: Path, *, max_bytes: int | None = None) -> dict[str, Any]:
         members = enumerate(archive.infolist())
         named = ((info.filename.removesuffix(".npy"), f"member {i}", info) for i, info in members)
         for key, info in by_key(named, path, "array").items():
+            if names is not None and key not in names:
+                continue
             where = f"{os.fspath(path)}[{info.filename}]"
             data = read_member(archive, info, budget)
             with refusals(where):

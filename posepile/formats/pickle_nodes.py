@@ -33,6 +33,15 @@ class TooLarge(pickle.UnpicklingError):
         self.limit = limit
 
 
+def too_large(error: TooLarge) -> str:
+    """Returns what to say of content that is larger than permitted.
+
+    >>> too_large(TooLarge(2**30))
+    'refused: its content takes more memory than the limit of 1024 MiB'
+    """
+    return f"refused: its content takes more memory than the limit of {error.limit >> 20} MiB"
+
+
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
     """Keeps Python from looking for garbage: of the many new nodes and values none is."""

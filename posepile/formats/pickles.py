@@ -32,6 +32,7 @@ from posepile.formats.pickle_nodes import (
     Pairs,
     TooLarge,
     no_collection,
+    too_large,
 )
 from posepile.formats.pickled_arrays import ARRAY_MAKERS, ARRAY_NAMES, sparse_key
 from posepile.formats.pickled_frames import FRAME_MAKERS, frame_key
@@ -139,7 +140,7 @@ def refusals(where: Path, what: str = "damaged pickle") -> Iterator[None]:
     except TooLarge as e:
         raise CorruptInput(
             where,
-            f"refused: its content takes more memory than the limit of {e.limit / 2**20:.0f} MiB",
+            too_large(e),
             hint="if you trust its author, pass a larger max_bytes to the function that reads it",
         ) from None
     except MemoryError:

@@ -167,7 +167,7 @@ def iter_json(
             with opened(path, hint=hint) as f:
                 if not isinstance(next(ijson.items(_NullForNan(f), name), None), list):
                     raise CorruptInput(path, f"found no list {name!r}; expected one", hint=hint)
-    except (ijson.JSONError, UnicodeDecodeError) as e:
+    except (ijson.JSONError, UnicodeDecodeError, _TooDeep) as e:
         raise CorruptInput(path, f"not valid JSON: {one_line(e)}", hint=hint) from None
 
 
@@ -177,13 +177,27 @@ def _is_within(wanted: dict, node: Any) -> bool:
     return node is wanted or any(_is_within(wanted, value) for value in inner)
 
 
+class _TooDeep(ValueError):
+    """JSON that is nested more deeply than any annotation is."""
+
+
+_DEEPEST = 500
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
+_NO_STEPS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
 class _NullForNan:
-    """A JSON file as read with ``null`` in place of ``NaN`` and ``Infinity`` outside of texts."""
+    """A JSON file as read with ``null`` in place of ``NaN`` and ``Infinity`` outside of texts.
+
+    It is read no further than lists and objects are nested deeply: for each level the parser keeps
+    the names of all levels above.
+    """
 
     _TEXT_OR_NAN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("|$)|-?Infinity|NaN', re.DOTALL)
 
     def __init__(self, file: BinaryIO):
-        self._file, self._kept, self._in_text = file, b"", False
+        self._file, self._kept, self._in_text, self._depth = file, b"", False, 0
 
     def read(self, n: int = 1 << 16) -> bytes:
         """Returns some bytes, none at the end of the file."""
@@ -194,12 +208,25 @@ class _NullForNan:
             end = found.rfind(b",") + 1 if new else len(found)
             self._kept = found[end:]
             if end or not new:
-                return self._replaced(found[:end])
+                some = found[:end]
+                plain = re.sub(rb"\\.", b"", some, flags=re.DOTALL) if b"\\" in some else some
+                self._descend(plain)
+                return self._replaced(some, plain)
         return b""
 
-    def _replaced(self, some: bytes) -> bytes:
+    def _descend(self, plain: bytes) -> None:
+        """Counts how deeply the file is nested behind these bytes, which hold nothing escaped."""
+        codes = np.frombuffer(plain.translate(None, _NO_STEPS), np.uint8)
+        in_text = np.logical_xor.accumulate(codes == ord('"')) ^ self._in_text
+        steps = np.where(in_text, 0, _STEPS[codes])
+        depth = np.cumsum(steps, dtype=np.int32)
+        if len(depth):
+            if self._depth + depth.max() > _DEEPEST:
+                raise _TooDeep(f"lists and objects are nested more than {_DEEPEST} deep")
+            self._depth += int(depth[-1])
+
+    def _replaced(self, some: bytes, plain: bytes) -> bytes:
         if b"NaN" not in some and b"Infinity" not in some:
-            plain = re.sub(rb"\\.", b"", some, flags=re.DOTALL) if b"\\" in some else some
             self._in_text ^= bool(plain.count(b'"') % 2)
             return some
         before = b'"' * self._in_text

@@ -76,9 +76,32 @@ def load_yaml(path: Path, *, kind: str = "file") -> Any:
         reason = NOT_UTF8 if isinstance(e, UnicodeDecodeError) else getattr(e, "strerror", e)
         raise UsageError(f"{path}: cannot be read: {reason}") from None
     try:
-        return yaml.load(text, Loader=_NoKeyTwice)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as e:  # of 2026-99-99
+        return parse_yaml(text)
+    except yaml.YAMLError as e:
         raise UsageError(f"{path}: not valid YAML: {one_line(e)}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """Returns a text in YAML as plain data.
+
+    >>> parse_yaml("[1, 2]")
+    [1, 2]
+
+    Args:
+        text: The text.
+
+    Raises:
+        yaml.YAMLError: It is not valid, a key stands twice, or a value is not what its form says.
+    """
+    try:
+        return yaml.load(text, Loader=_NoKeyTwice)
+    except yaml.YAMLError:
+        raise
+    except RecursionError:
+        raise yaml.YAMLError("more levels than can be read") from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as e:
+        # of its constructors, such as for the date 2001-13-45
+        raise yaml.YAMLError(f"a value that cannot be read ({one_line(e)})") from None
 
 
 def describe(

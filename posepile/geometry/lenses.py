@@ -27,7 +27,7 @@ def make_lens(
 
     Args:
         where: File and camera, for messages.
-        coefficients: Numbers in any shape, or None.
+        coefficients: Numbers, as one row or column, or None.
         order: Their names, separated by spaces, e.g. ``k1 k2 k3 p1 p2``; coefficients that are not
             named are zero. Default: the first ones of OpenCV's order, so four are k1 k2 p1 p2.
         lens: ``brown_conrady`` (OpenCV's model), ``kannala_brandt`` (its fisheye model), or
@@ -40,10 +40,15 @@ def make_lens(
         return None
     slots = FISHEYE_ORDER if lens == "kannala_brandt" else OPENCV_ORDER
     try:
-        given = np.asarray(coefficients, np.float64).ravel()
+        given = np.asarray(coefficients, np.float64)
     except (TypeError, ValueError):
         text = " ".join(repr(coefficients).split())[:60]
         raise CorruptInput(where, f"distortion is {text}; expected numbers") from None
+    if sum(n > 1 for n in given.shape) > 1:
+        raise CorruptInput(
+            where, f"distortion of shape {given.shape}; expected one row of numbers"
+        )
+    given = given.ravel()
     names = slots[: len(given)] if order is None else order.split()
     unknown = set(names) - set(slots)
     if unknown:

@@ -37,7 +37,7 @@ def open_container(path: str | os.PathLike):
 
     try:
         # FFmpeg would take a relative name with a colon in it for an address.
-        container = av.open(os.path.abspath(path), options=_OPTIONS)
+        container = av.open(os.path.abspath(path), options=_OPTIONS, metadata_errors="replace")
     except av.error.ArgumentError:
         found = "is no video, or its container is none of those that are opened"
         raise CorruptInput(path, f"{found} ({', '.join(FORMATS)})", hint=ADVICE) from None

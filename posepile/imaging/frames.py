@@ -16,6 +16,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
 from posepile.imaging import jpeg, pictures, videos
+from posepile.imaging.declared import decode_picture
 from posepile.imaging.pictures import PLANAR_FORMATS, ArrayFrame, Frame, JpegFrame, PlanarFrame
 from posepile.recipe import Stills, Video
 
@@ -155,10 +156,8 @@ def _open_still(path: Path, index: int) -> Frame:
         ) from e
     if jpeg.is_jpeg(data):
         return JpegFrame(data, path, index)
-    image = None
-    if data:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = decode_picture(data, path, index, flags)
     if image is None:
         raise CorruptInput(path, "not a readable image", frame=index, hint=videos.FETCH)
     return ArrayFrame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

@@ -18,6 +18,7 @@ import numpy as np
 import simplejpeg
 
 from posepile.errors import CorruptInput
+from posepile.imaging.declared import check_size, declared_size
 
 MAX_LEVEL = 3
 NO_END_MARK = "missing end mark after the last pixel"
@@ -45,8 +46,9 @@ def read_size(
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError as e:
+    except (ValueError, KeyError) as e:  # KeyError: of a colour space it does not know
         raise CorruptInput(name, f"not a readable JPEG: {e}", frame=frame, hint=_HINT) from e
+    check_size((width, height), name, frame)
     return width, height
 
 
@@ -80,10 +82,11 @@ def decode(
     Raises:
         CorruptInput: Truncated or damaged data.
     """
+    check_size(declared_size(data) or (0, 0), name, frame)
     try:
         try:
             return _decode_strictly(data, level, colors, plain_chroma)
-        except ValueError as e:
+        except (ValueError, KeyError) as e:
             mended, flaw = _without_flaw(data, str(e))
             if mended is None:
                 raise
@@ -91,7 +94,7 @@ def decode(
             if flaws is not None and flaw not in flaws:
                 flaws.append(flaw)
             return image
-    except ValueError as e:
+    except (ValueError, KeyError) as e:
         raise CorruptInput(name, f"damaged or truncated JPEG: {e}", frame=frame, hint=_HINT) from e
 
 

@@ -14,6 +14,7 @@ import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.files import presence
+from posepile.imaging.declared import read_picture
 from posepile.imaging.frames import open_frames
 from posepile.recipe import Stills, Video
 
@@ -91,7 +92,7 @@ def pixels_of_color(picture: np.ndarray, color: np.ndarray, tolerance: int = 0) 
 
 
 def _read(path: Path, flags: int) -> np.ndarray:
-    picture = cv2.imread(str(path), flags)
+    picture = read_picture(path, flags)
     if picture is None:
         fault = "not a readable picture" if path.is_file() else "file is missing"
         raise CorruptInput(path, fault, hint="extract it again")
@@ -210,7 +211,7 @@ class MaskedStills:
 
     def _is_black(self, image: Path, mask: dict) -> bool:
         """Whether nothing is seen of the person; decided at an eighth of the size."""
-        small = cv2.imread(str(image), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        small = read_picture(image, cv2.IMREAD_REDUCED_GRAYSCALE_8)
         if small is None:
             return False  # unreadable: that is for the reader of frames to say
         size = small.shape[1::-1]

@@ -7,6 +7,7 @@ numbers the first pictures after an instantaneous refresh wrongly.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -186,11 +187,19 @@ def _h264_sequence(bits: _Bits) -> tuple[int, tuple]:
             raise IndexError  # scaling matrices: long, and nobody writes them here
     frame_num, poc_type, poc_lsb = bits.ue() + 4, bits.ue(), 0
     if poc_type == 0:
-        poc_lsb = bits.ue() + 4
+        poc_lsb = _count_bits(bits)
     elif poc_type == 1:
         raise IndexError  # counted by a cycle of offsets: of no encoder in use
     bits.ue(), bits.u(1), bits.ue(), bits.ue()  # references, gaps, width, height
     return number, (separate, frame_num, poc_type, poc_lsb, bits.u(1))
+
+
+def _count_bits(bits: _Bits) -> int:
+    """Returns how many of its lowest bits a slice has of its place; IndexError if none may."""
+    n = bits.ue() + 4
+    if n > 16:  # more is in no standard, and numbers of so many bits could fill the memory
+        raise IndexError
+    return n
 
 
 def _hevc_sequence(bits: _Bits) -> tuple[int, tuple]:
@@ -207,7 +216,7 @@ def _hevc_sequence(bits: _Bits) -> tuple[int, tuple]:
     if bits.u(1):
         [bits.ue() for _ in range(4)]
     bits.ue(), bits.ue()  # bits per sample
-    return number, (separate, bits.ue() + 4)
+    return number, (separate, _count_bits(bits))
 
 
 def _hevc_picture(bits: _Bits) -> tuple[int, tuple]:
@@ -218,7 +227,7 @@ def _hevc_picture(bits: _Bits) -> tuple[int, tuple]:
 def _header_units(data: bytes, hevc: bool):
     """Yields the parameter sets of an MP4 or Matroska header."""
     at = 22 if hevc else 5
-    groups = data[at] if hevc else 2
+    groups = (data[at] if at < len(data) else 0) if hevc else 2
     at += hevc
     for group in range(groups):
         if hevc:
@@ -226,6 +235,8 @@ def _header_units(data: bytes, hevc: bool):
         else:
             n, at = (data[at] & (31 if group == 0 else 255) if at < len(data) else 0), at + 1
         for _ in range(n):
+            if at >= len(data):
+                return
             size = int.from_bytes(data[at : at + 2], "big")
             if size > 2:
                 yield data[at + 2 : at + 2 + size]
@@ -243,9 +254,9 @@ def _units(data, length_size: int):
                 yield data[start:at]
         return
     starts = [m.end() for m in re.finditer(b"\0\0\1", data)]
-    for start, end in zip(starts, [s - 3 for s in starts[1:]] + [len(data)], strict=True):
-        if end > start + 1:
-            yield data[start:end]
+    for start, following in itertools.pairwise([*starts, len(data) + 3]):
+        if following - 3 > start + 1:
+            yield data[start : following - 3]
 
 
 def _is_clean_recovery(sei: bytes) -> bool:

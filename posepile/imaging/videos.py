@@ -19,6 +19,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput
 from posepile.imaging.containers import open_container
+from posepile.imaging.declared import check_size, max_pixels
 from posepile.imaging.picture_order import PictureOrder, same_order
 from posepile.imaging.whole import missing_end
 
@@ -108,6 +109,7 @@ def _index(path: Path, _identity: tuple | None) -> PacketIndex:
         if fault:
             raise CorruptInput(path, fault, hint=FETCH)
         size = (stream.codec_context.width, stream.codec_context.height)
+        check_size(size, path)
         rate = float(stream.average_rate) if stream.average_rate else None
         number = stream.index
     if True not in seen.keys:
@@ -317,6 +319,7 @@ def _prepare(container, index: PacketIndex, threads: int):
     context = stream.codec_context
     context.thread_type = "AUTO"
     context.thread_count = threads
+    context.options = {**context.options, "max_pixels": str(max_pixels())}  # it may grow
     return stream, context
 
 

@@ -6,6 +6,7 @@ Pickles of other people's classes are in :mod:`posepile.miniature.pickled`.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import struct
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -269,7 +271,14 @@ def write_cdf(path: Path, variables: Mapping[str, np.ndarray]) -> None:
     path = _made(path)
     path.unlink(missing_ok=True)
     kinds = {"float32": 44, "float64": 45, "int32": 4, "uint8": 11}
-    with cdfwrite.CDF(str(path), cdf_spec={"Checksum": False}) as cdf:
+
+    def without_time(data: bytes, level: int) -> bytes:
+        return gzip.compress(data, level, mtime=0)
+
+    with (
+        mock.patch.object(cdfwrite, "gzip_deflate", without_time),
+        cdfwrite.CDF(str(path), cdf_spec={"Checksum": False}) as cdf,
+    ):
         for name, array in variables.items():
             spec = {
                 "Variable": name,
@@ -293,6 +302,8 @@ def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
     from scipy.io import savemat
 
     savemat(_made(path), dict(variables), do_compression=True)
+    with open(path, "r+b") as f:  # its first line holds the time otherwise
+        f.write(b"MATLAB 5.0 MAT-file".ljust(116))
 
 
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from posepile.errors import CorruptInput, UsageError
+from posepile.errors import CorruptInput, UsageError, one_line
+
+_LARGEST_INPUT = 16384  # pixels of a side
+_LARGEST_BATCH = 1024
 
 
 def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"]):
@@ -18,6 +22,9 @@ def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"
         UsageError: ONNX Runtime is missing, or CUDA was asked for and is not there.
         CorruptInput: The file is not a network.
     """
+    # As of 1.31 it tells its maker about the machine as soon as it is imported, and leaves files
+    # in the home and temporary folders.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError:
@@ -43,8 +50,8 @@ def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"
     except Exception as e:  # the binding raises bare Exceptions of its own, one class per status
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such ONNX file") from None
-        text = " ".join(str(e).split())
-        raise CorruptInput(path, f"not an ONNX network that can be run: {text}") from None
+        told = f"not an ONNX network that can be run: {one_line(e)}"
+        raise CorruptInput(path, told) from None
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise UsageError(
             f"device: cuda, but ONNX Runtime could not start CUDA for {path}; check that its CUDA "
@@ -149,6 +156,10 @@ class ImageNetwork:
         )
         if None in size:
             raise UsageError(f"{self.path}: {shown}; its size is free, so set input_size: [h, w]")
+        batch = 1 if dims[0] is None else dims[0]
+        if not all(0 < n <= _LARGEST_INPUT for n in size) or not 0 < batch <= _LARGEST_BATCH:
+            expected = f"a batch of 1 to {_LARGEST_BATCH}, sides of 1 to {_LARGEST_INPUT}"
+            raise CorruptInput(self.path, f"{shown}, expected {expected}")
         if wanted is not None and tuple(wanted) != size:
             raise CorruptInput(self.path, f"{shown}, expected an input size of {list(wanted)}")
         return dims[0], size
@@ -200,12 +211,23 @@ class ImageNetwork:
         """
         name = self.session.get_inputs()[0].name
         if more or self.fixed_batch is None or self.fixed_batch == len(batch):
-            return self.session.run(None, {name: batch, **more})
+            return self._run({name: batch, **more})
         step, parts = self.fixed_batch, []
         for i in range(0, len(batch), step):
             piece = batch[i : i + step]
             n = len(piece)
             if n < step:
                 piece = np.concatenate([piece, np.zeros((step - n, *piece.shape[1:]), np.float32)])
-            parts.append([out[:n] for out in self.session.run(None, {name: piece})])
+            parts.append([out[:n] for out in self._run({name: piece})])
         return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self.session.run(None, inputs)
+        except Exception as e:  # bare ones of the binding's own, one class per status
+            if not type(e).__module__.startswith("onnxruntime"):
+                raise
+            text = one_line(e)
+        if "alloc" in text.lower():
+            raise MemoryError(f"{self.path}: {text}")
+        raise CorruptInput(self.path, f"fails at a picture: {text}")

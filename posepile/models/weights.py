@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import disk_error, locked, read_json, write_json
-from posepile.formats.yaml_files import describe, load_yaml
+from posepile.formats.yaml_files import describe, read_yaml
 
 
 class _Strict(BaseModel):
@@ -86,13 +86,13 @@ def load_registry(path: Path | None = None) -> dict[str, dict[str, WeightSpec]]:
         UsageError: Unreadable or wrong file, naming the entry and key.
     """
     path = path or registry_path()
-    raw = load_yaml(path)
+    raw = read_yaml(path, dict[Literal["detectors", "segmenters"], dict[str, dict[str, Any]]])
     registry: dict[str, dict[str, WeightSpec]] = {}
     for kind in ("detectors", "segmenters"):
         registry[kind] = {}
-        for name, entry in raw[kind].items():
+        for name, entry in raw.get(kind, {}).items():
             try:
-                registry[kind][name] = WeightSpec(name=name, **entry)
+                registry[kind][name] = WeightSpec.model_validate({**entry, "name": name})
             except pydantic.ValidationError as e:
                 where = f"{kind}.{name}"
                 raise UsageError(describe(e, path, entry, WeightSpec, where)) from None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 from posepile import paths
 from posepile.ds import load_recipe
 from posepile.errors import UsageError
-from posepile.files import require_place
+from posepile.files import require_place, write_atomically
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import contact_sheet, draw_example
@@ -86,13 +84,7 @@ def write_report(name: str, out: Path) -> None:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>PosePile: {_text(name)}"
         f"</title><style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tmp = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        tmp.write_text(page, encoding="utf-8")
-        os.replace(tmp, out)
-    finally:
-        tmp.unlink(missing_ok=True)
+    write_atomically(out, page.encode())
 
 
 def _text(text: str) -> str:

@@ -6,7 +6,7 @@ For the caller::
         ...  # in the order in which they finish
 
 ``result`` is what ``function(task)`` returned, or :class:`Lost` if it raised, if its worker died
-(segmentation fault, ``os._exit``, killed for memory), if it needed more memory than
+(segmentation fault, ``os._exit``), if it needed more memory than
 ``limits.memory_bytes`` or if it was silent for ``limits.stall_seconds``. The other tasks go on.
 
 * ``function`` and ``initialize`` are functions of modules other than ``__main__`` (or
@@ -14,6 +14,9 @@ For the caller::
   ``tasks`` may be an endless iterator: at most one task per worker is taken from it ahead.
 * The work calls :func:`progress` for each frame it reads or example it writes. Floors below
   ``run`` get it handed in as an argument. Beginning and end of a task count, too.
+* ``Lost.kind`` is ``shortage`` where the machine lacked something, which says nothing of the
+  task: the caller ends the run. A task whose worker was killed by the system is tried again first,
+  beside half as many others.
 * A :exc:`MemoryError` must reach this module to count as one: do not catch it in ``function``.
 * Workers have the environment (``DATA_ROOT``), working directory and ``sys.path`` that this
   process has at the start. What it changed in modules (``monkeypatch``) is

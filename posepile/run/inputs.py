@@ -11,8 +11,9 @@ import functools
 import os
 from pathlib import Path
 
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, Shortage
 from posepile.files import fingerprint, read_object
+from posepile.shortage import shortage_behind
 
 MISSING = "missing"
 UNREADABLE = "unreadable"
@@ -80,6 +81,9 @@ def fingerprint_inputs(
         except FileNotFoundError:
             digest = MISSING
         except OSError as e:
+            lack = shortage_behind(e)
+            if lack is not None:
+                raise Shortage(f"{file}: cannot be read: {lack}") from e
             digest = f"{UNREADABLE}: {e.strerror}"
         result.append([name, size, time, digest])
     return result

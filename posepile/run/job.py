@@ -163,6 +163,7 @@ def run_units(run: Run, keys: Keys) -> UnitList:
         run.recipe.list_units,
         run.config.dataset,
         name=run.name,
+        apart=run.config.run.isolate,
     )
     check_only(units, run.only, run.name)
     return units

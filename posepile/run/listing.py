@@ -14,14 +14,13 @@ import json
 import os
 import re
 import sqlite3
-import time
-import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posepile.durable import own_temporary, remove_left
 from posepile.errors import UsageError, WorkError, no_raw_data, one_line
 from posepile.files import (
     disk_error,
@@ -31,20 +30,14 @@ from posepile.files import (
     plain,
 )
 from posepile.recipe import SPLITS, Unit
+from posepile.run.apart import call_apart
 from posepile.run.recipe_calls import calling, short
 from posepile.run.watching import is_unchanged, stamp, watching
+from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
 
 MAX_ID = 1000  # characters of a unit's id
-
-# What a killed process left goes after this time; until then somebody may still write it.
-STALE_SECONDS = 24 * 3600
-
-# Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
-# stand for them before Python 3.11.
-_DISK_CODES = (10, 13, 8)
-_DISK_TEXTS = ("disk I/O error", "database or disk is full", "readonly")
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
 
@@ -76,13 +69,28 @@ class Row:
 
     def unit(self, root: Path) -> Unit:
         """Returns the unit as the recipe listed it."""
-        inputs = tuple(root / name for name in self.names)
-        return Unit(self.id, self.split, inputs, json.loads(self.args))
+        with _damage_told(f"units.sqlite, unit {self.id!r}"):
+            inputs = tuple(root / name for name in self.names)
+            return Unit(self.id, self.split, inputs, json.loads(self.args))
 
     def digest(self) -> str:
         """Returns a digest of id, split and arguments."""
         text = f"{self.id}\0{self.split}\0{self.args}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def _damage_told(where: object) -> Iterator[None]:
+    """Makes one line of what comes of a list of units that was changed or cut."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError, LookupError, RecursionError) as e:
+        if isinstance(e, sqlite3.Error) and is_disk_error_of_sqlite(e):
+            raise
+        raise WorkError(
+            f"{where}: a damaged list of units ({one_line(e)}); move it away and run again: the "
+            "units are listed anew"
+        ) from None
 
 
 class UnitList:
@@ -102,7 +110,7 @@ class UnitList:
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
             self.key, self.count = facts["key"], int(facts["count"])
-        except (sqlite3.Error, KeyError, ValueError) as e:
+        except (sqlite3.Error, KeyError, ValueError, TypeError) as e:
             self._db.close()
             raise ValueError(f"{path}: not a list of units") from e
 
@@ -116,19 +124,21 @@ class UnitList:
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yields units by place, in the order asked for."""
         columns = "SELECT number - 1, id, split, inputs, args FROM units WHERE number"
-        if isinstance(positions, range) and positions.step == 1:
-            bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
-            found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
-        else:
-            query = f"{columns} = ?"
-            found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
-        for position, id_, split, inputs, args in found:
-            yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
+        with _damage_told(self.path):
+            if isinstance(positions, range) and positions.step == 1:
+                bounds = positions.start + 1, positions.stop  # SQLite numbers from 1
+                found = self._db.execute(f"{columns} BETWEEN ? AND ? ORDER BY number", bounds)
+            else:
+                query = f"{columns} = ?"
+                found = (self._db.execute(query, (p + 1,)).fetchone() for p in positions)
+            for position, id_, split, inputs, args in found:
+                yield Row(position, id_, SPLITS[split], json.loads(inputs), args)
 
     def ids(self) -> Iterator[tuple[str, str]]:
         """Yields id and split of every unit, in archive order."""
-        for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
-            yield id_, SPLITS[split]
+        with _damage_told(self.path):
+            for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
+                yield id_, SPLITS[split]
 
     def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
         """Returns the places of every ``count``-th unit from ``index`` on.
@@ -164,7 +174,14 @@ class UnitList:
 
 
 def open_units(
-    path: Path, key: str, root: Path, list_units: Any, options: Any, *, name: str
+    path: Path,
+    key: str,
+    root: Path,
+    list_units: Any,
+    options: Any,
+    *,
+    name: str,
+    apart: bool = False,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -177,6 +194,7 @@ def open_units(
         list_units: The recipe's function.
         options: The recipe's options.
         name: The dataset, for messages.
+        apart: List in a process of its own, which a file that crashes its parser ends alone.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -192,24 +210,14 @@ def open_units(
         found = _current(path, key)
         if found is None:
             try:
-                _make(path, key, root, list_units, options, name)
-            except OSError as e:
+                arguments = (path, key, root, list_units, options, name)
+                call_apart(lambda: _make(*arguments), f"listing {name}", apart)
+            except (OSError, sqlite3.Error) as e:  # of our own file: a recipe's is a WorkError
                 if is_disk_error(e):
                     raise disk_error(e, path) from e
                 raise
-            except sqlite3.Error as e:  # of our own file: what the recipe raises is a WorkError
-                if _is_disk_error(e):
-                    raise disk_error(OSError(str(e)), path) from e
-                raise
             found = UnitList(path)
     return found
-
-
-def _is_disk_error(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
-    if code is not None:
-        return code & 0xFF in _DISK_CODES
-    return any(text in str(error) for text in _DISK_TEXTS)
 
 
 def _current(path: Path, key: str) -> UnitList | None:
@@ -230,9 +238,9 @@ def _current(path: Path, key: str) -> UnitList | None:
 
 def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
+    remove_left(path)
     # A name of its own: where the file system knows no locks, others may list at the same time.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = own_temporary(path)
     try:
         # SQLite would not name a folder that cannot be written to; the system does.
         temporary.touch(exist_ok=False)
@@ -244,13 +252,6 @@ def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _remove_stale(path: Path) -> None:
-    for file in path.parent.glob(f".{path.name}.*tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another process removes them as well
-            if time.time() - file.stat().st_mtime > STALE_SECONDS:
-                file.unlink()
 
 
 def _write(

@@ -8,7 +8,7 @@ from typing import Any
 
 from posepile.acquire.lockfile import read_origins
 from posepile.ds import dataset_dir
-from posepile.errors import PosePileError
+from posepile.errors import PosePileError, Shortage
 from posepile.files import read_object
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
@@ -166,6 +166,8 @@ def other_settings(run: Run) -> str:
 def _inner_manifest(run: Run) -> dict[str, Any] | None:
     try:
         return read_manifest(run.archive)
+    except Shortage:
+        raise
     except PosePileError:
         return None
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from posepile.errors import WorkError
+from posepile.errors import PosePileError, Shortage, WorkError
 from posepile.run.worker import (
     NOTICE,
     REQUEST,
@@ -35,6 +35,7 @@ from posepile.run.worker import (
     memory_of,
     too_much,
 )
+from posepile.shortage import AGAIN, is_too_little, shortage_in_words
 
 TICK = 0.2  # seconds between two looks at the workers
 SHORT_TICK = 0.02  # while one of them writes down where it is
@@ -44,6 +45,7 @@ TRACE_SECONDS = 2.0  # to write down where it hangs
 GIVE_UP_SECONDS = 10.0  # a killed process that a dead disk holds back is not waited for
 TRACE_BYTES = 8000
 LOG_BYTES = 1 << 20
+KILLED = "(SIGKILL)"  # by the system, when memory runs out, or by somebody
 NOTHING: Any = object()
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a run
 
@@ -143,6 +145,7 @@ class _Pool:
     idle: list[_Worker] = field(default_factory=list)
     n_started: int = 0
     n_failed: int = 0
+    killed: list = field(default_factory=list)  # tasks that were tried again
     server: subprocess.Popen | None = None
     control: socket.socket | None = None
     server_log: BinaryIO | None = None
@@ -202,7 +205,8 @@ class _Pool:
             if task is NOTHING:
                 break
             self.waiting.append(task)
-        while self.idle and self.waiting:
+        while self.idle and self.waiting and free > 0:
+            free -= 1
             worker = self.idle.pop()
             worker.task = self.waiting.popleft()
             worker.quiet = 0.0
@@ -259,7 +263,10 @@ class _Pool:
 
     def notices(self) -> Iterator[tuple[Any, Any]]:
         """Takes the server's word about workers that started or ended."""
-        data = self.control.recv(NOTICE.size * 64)
+        try:
+            data = self.control.recv(NOTICE.size * 64)
+        except ConnectionError:
+            raise self.server_ended() from None
         while len(data) % NOTICE.size:
             rest = self.control.recv(NOTICE.size - len(data) % NOTICE.size)
             if not rest:
@@ -291,15 +298,31 @@ class _Pool:
         worker.memory.close()
         worker.log.close()
         if worker.task is not NOTHING:
-            lost = worker.verdict or Lost("died", f"its worker process {how}")
+            if worker.verdict is None and KILLED in how and self.try_again(worker.task):
+                return
+            lost = worker.verdict or self.judge(how)
             yield worker.task, Lost(lost.kind, lost.reason, said or None)
         elif not worker.ready:
             self.n_failed += 1
             if self.n_failed >= STARTS:
-                raise WorkError(
-                    f"{self.n_failed} worker processes in a row ended before they began to work; "
-                    f"the last one {how}{_last_lines(said)}"
-                )
+                begun = "worker processes in a row ended before they began to work; the last one"
+                raise self.cannot_start(f"{self.n_failed} {begun} {how}", said)
+
+    def try_again(self, task: Any) -> bool:
+        """Has a task whose worker was killed done again, beside fewer others; once if alone."""
+        if self.jobs == 1 and any(task is killed for killed in self.killed):
+            return False
+        self.jobs = max(1, self.jobs // 2)
+        self.killed.append(task)
+        self.waiting.appendleft(task)
+        return True
+
+    def judge(self, how: str) -> Lost:
+        """Returns whether a task or the machine is to blame for the end of a worker."""
+        killed = f"the system kills workers when memory runs out; {AGAIN.format('see to that')}"
+        lack = killed if KILLED in how else is_too_little(self.limits.memory_bytes)
+        ended = f"its worker process {how}"
+        return Lost("shortage", f"{ended}: {lack}") if lack else Lost("died", ended)
 
     def look(self, now: float, elapsed: float) -> Iterator[tuple[Any, Any]]:
         """Checks every worker against the limits."""
@@ -357,12 +380,17 @@ class _Pool:
         if self.channels.pop(worker.channel.fileno(), None) is not None:
             self.poller.unregister(worker.channel)
 
-    def server_ended(self) -> WorkError:
+    def server_ended(self) -> PosePileError:
         """Returns the error for a server that is gone."""
         status = self.server.wait()
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         said = _end_of(self.server_log)
-        return WorkError(f"the process that starts the workers ended ({how}){_last_lines(said)}")
+        return self.cannot_start(f"the process that starts the workers ended ({how})", said)
+
+    def cannot_start(self, how: str, said: str) -> PosePileError:
+        """Returns the error for workers, or what starts them, that end too early."""
+        lack = shortage_in_words(said) or is_too_little(self.limits.memory_bytes)
+        return Shortage(f"{how}: {lack}") if lack else WorkError(f"{how}{_last_lines(said)}")
 
     def end(self) -> None:
         """Ends all processes and waits for them."""
@@ -413,8 +441,7 @@ def _how_ended(status: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    memory = "; if nobody did that, memory ran out" if -code == signal.SIGKILL else ""
-    return f"ended with signal {-code} ({name}){memory}"
+    return f"ended with signal {-code} ({name})"
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from posepile.acquire.credentials import clean_environment
-from posepile.errors import UsageError, WorkError
+from posepile.errors import Shortage, UsageError, WorkError
 from posepile.models.identity import NO_NETWORK
 from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
@@ -161,6 +161,8 @@ def work_on(
         with bar, contextlib.closing(results_), Journal(run.work) as journal:
             for row, result in results_:
                 outcome = result
+                if isinstance(result, Lost) and result.kind == "shortage":
+                    raise Shortage(f"{run.build}, {row.id}: {result.reason}")
                 if isinstance(result, Lost):
                     outcome = quarantine_lost(run, keys, stages, row, result)
                 del handed_out[row.position]

@@ -12,6 +12,7 @@ from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
+from posepile.run.apart import call_apart
 from posepile.run.job import Run
 from posepile.run.locks import lock
 from posepile.run.recipe_calls import lines_of
@@ -107,8 +108,13 @@ def calibrate(run: Run) -> None:
 
 
 def recipe_lines(run: Run, what: str) -> list[str]:
-    """Calls a function of the recipe and returns the lines that it returns."""
-    return lines_of(getattr(run.recipe, what), run.name, run.work, run.root, run.config.dataset)
+    """Calls a function of the recipe apart and returns the lines that it returns."""
+    function = getattr(run.recipe, what)
+    return call_apart(
+        lambda: lines_of(function, run.name, run.work, run.root, run.config.dataset),
+        f"{what} of {run.name}",
+        run.config.run.isolate,
+    )
 
 
 def artefact_lines(run: Run) -> list[str]:
@@ -156,6 +162,11 @@ def download_plan(run: Run) -> list[str]:
 
 def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
     """Compares the raw files with what is expected: (all well, lines)."""
+    apart = run.config.run.isolate
+    return call_apart(lambda: _doctor(run, checksums), f"looking at {run.name}", apart)
+
+
+def _doctor(run: Run, checksums: bool) -> tuple[bool, list[str]]:
     ok, lines = True, []
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():

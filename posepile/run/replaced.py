@@ -6,7 +6,7 @@ import io
 import json
 from typing import Any
 
-from posepile.errors import PosePileError
+from posepile.errors import PosePileError, Shortage
 from posepile.miniature import TRUTH
 from posepile.run.job import Run
 from posepile.run.listing import UnitList
@@ -66,5 +66,7 @@ def _input_names(run: Run) -> list[str]:
     try:
         lines = io.BytesIO(open_archive(run.archive)[INPUTS_KEY])
         return list(dict.fromkeys(json.loads(line)[0] for line in lines))
+    except Shortage:
+        raise
     except (PosePileError, KeyError, ValueError, OSError):
         return []

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+from posepile.shortage import promise, shortage_behind, vm_bytes
+
 REQUEST = struct.Struct("<i")  # to the server: start the worker of this number (+ three files)
 NOTICE = struct.Struct("<iii")  # from the server: number, process id, wait status
 STARTED = -1  # in place of a wait status
@@ -43,12 +45,13 @@ class Lost:
 
     Attributes:
         kind: ``died`` (its worker process ended), ``stalled`` (no progress for too long),
-            ``memory`` (needed too much) or ``exception`` (the function raised).
+            ``memory`` (needed too much), ``exception`` (the function raised) or ``shortage`` (the
+            machine lacked something, which is not the task's fault).
         reason: The same as part of a sentence, with figures.
         trace: Where the worker was, and what it had written to stderr, as far as known.
     """
 
-    kind: Literal["died", "stalled", "memory", "exception"]
+    kind: Literal["died", "stalled", "memory", "exception", "shortage"]
     reason: str
     trace: str | None = None
 
@@ -62,9 +65,12 @@ def attempt(function: Callable, task: Any, memory_bytes: int | None = None) -> A
     """Returns the function's result for a task, or :class:`Lost` if it raised."""
     try:
         return function(task)
-    except MemoryError:
-        return Lost("memory", too_much(memory_bytes), traceback.format_exc())
     except (Exception, SystemExit) as e:
+        lack = shortage_behind(e, in_doubt=True)
+        if lack is not None:
+            return Lost("shortage", lack, traceback.format_exc())
+        if isinstance(e, MemoryError):
+            return Lost("memory", too_much(memory_bytes), traceback.format_exc())
         reason = f"unexpected {type(e).__name__}: {e}".removesuffix(": ")
         return Lost("exception", reason, traceback.format_exc())
 
@@ -217,7 +223,7 @@ def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
     os.close(log_fd)
     with contextlib.suppress(OSError):  # a group of its own: ended with all that it has started
         os.setpgid(0, 0)
-    _end_with_the_server()
+    end_with_parent()
     faulthandler.enable(2)
     faulthandler.register(TRACE_SIGNAL, 2, chain=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -247,8 +253,8 @@ def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
         channel.send_bytes(answer)
 
 
-def _end_with_the_server() -> None:
-    """Has the kernel end this worker with the server, and choose it when memory runs out."""
+def end_with_parent() -> None:
+    """Has the kernel end this process with its parent, and choose it when memory runs out."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
@@ -262,10 +268,10 @@ def _limit_memory(memory_bytes: int) -> None:
     Twice the limit: what is reserved need not be used. The exact limit is kept by the run, which
     looks some times a second at what is in use.
     """
+    now = vm_bytes("VmData")
+    promise(memory_bytes, now)
     if sys.platform != "linux":  # elsewhere the system takes no notice
         return
-    with open("/proc/self/status") as f:
-        now = next((int(line.split()[1]) * 1024 for line in f if line.startswith("VmData:")), 0)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = now + 2 * memory_bytes
     if most == resource.RLIM_INFINITY or wanted < most:

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from posepile.imaging.declared import max_pixels
+
 # What lies farther outside the picture than so many of its longer sides is no measurement. Drawing
 # a polygon takes memory in proportion to its length.
 FAR = 10
+# Outlines may be as long as the picture has pixels; and so long, in pixels, whatever the picture:
+# drawing takes some 100 bytes for each.
+ALWAYS_DRAWN, NEVER_DRAWN = 100_000, 5_000_000
 
 OTHER_SIZE = "mask of a picture of another size"
 NOT_FULL = "mask: RLE that does not fill the picture"
 NO_POLYGONS = "mask: polygons that are not lists of finite numbers"
 FAR_OUTSIDE = "mask: polygon far outside the picture"
+TOO_LONG = "mask: polygons with outlines longer than any person's"
+TOO_LARGE = "mask of a picture of more pixels than POSEPILE_MAX_PIXELS"
 NO_MASK = "mask: neither polygons nor RLE"
 
 
@@ -31,6 +40,8 @@ def mask_fault(segmentation: Any, width: int, height: int) -> str | None:
         width: Of the image.
         height: Of the image.
     """
+    if width * height > max_pixels():
+        return TOO_LARGE
     if isinstance(segmentation, dict):
         if segmentation.get("size") != [height, width]:
             return OTHER_SIZE
@@ -42,7 +53,14 @@ def mask_fault(segmentation: Any, width: int, height: int) -> str | None:
             return NO_POLYGONS
         if is_far(polygon, width, height):
             return FAR_OUTSIDE
-    return None
+    most = min(max(ALWAYS_DRAWN, width * height), NEVER_DRAWN)
+    return TOO_LONG if sum(map(_outline, segmentation)) > most else None
+
+
+def _outline(polygon: list[float]) -> float:
+    """Length of a closed polygon in pixels, as it is drawn: the longer of width and height."""
+    points = np.reshape(np.asarray(polygon, np.float64), (-1, 2))
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1, initial=0).sum())
 
 
 def box_fault(box: Any, width: int, height: int) -> str | None:

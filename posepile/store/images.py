@@ -8,6 +8,7 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import CorruptInput
+from posepile.imaging.declared import check_size, declared_size, decode_picture
 
 
 def decode_image(data: bytes | np.ndarray, name: str = "image") -> np.ndarray:
@@ -20,13 +21,14 @@ def decode_image(data: bytes | np.ndarray, name: str = "image") -> np.ndarray:
     if data[:2] == b"\xff\xd8":
         import simplejpeg
 
+        check_size(declared_size(data) or (0, 0), name)
         try:
             return simplejpeg.decode_jpeg(data, "RGB")
-        except ValueError as e:
+        except (ValueError, KeyError) as e:
             raise CorruptInput(name, f"JPEG of {len(data)} bytes cannot be decoded: {e}") from e
     import cv2
 
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    image = decode_picture(data, name, flags=cv2.IMREAD_COLOR)
     if image is None:
         raise CorruptInput(name, f"found {len(data)} bytes that are no image, expected a JPEG")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
+from posepile.files import disk_error, is_disk_error
 
 # key, shard, offset, size, CRC32C
 Entry = tuple[str, int, int, int, int]
@@ -164,6 +165,8 @@ class IndexWriter:
         try:
             yield
         except sqlite3.Error as e:
+            if is_disk_error(e):
+                raise disk_error(e, Path(self.path)) from e
             raise WorkError(f"{self.path}: the index cannot be written: {e}") from e
 
     def __enter__(self):

@@ -19,6 +19,7 @@ import stat as stat_module
 from collections.abc import Iterator
 from pathlib import Path
 
+from posepile.durable import sync
 from posepile.errors import WorkError, whole_number
 from posepile.store.index import number_of_shards
 
@@ -175,12 +176,3 @@ def remove_shards_from(archive_path: Path, number: int) -> None:
         tail = whole_number(path.name.removeprefix(prefix))
         if tail is None or tail >= number:
             path.unlink()
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

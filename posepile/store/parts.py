@@ -17,8 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,22 @@ import crc32c as crc32c_lib
 import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.files import encoded_json, open_regular, plain
+from posepile.files import open_regular
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
 from posepile.store.index import checked_image_path
+from posepile.store.mapping import check_columns
+from posepile.store.part_head import (
+    ALIGN,
+    DIGEST_BYTES,
+    PART_VERSION,
+    encode_head,
+    read_head,
+    read_header,
+)
 from posepile.store.shard_files import file_digest, link_or_copy
 from posepile.store.table import ExampleTable
-
-PART_VERSION = 2
-
-ALIGN = 64
-DIGEST_BYTES = 32
-
-_FIRST_READ = 16 << 10  # most headers are smaller, so that one read is enough
-_LINE_BYTES = 36
-_LINE = re.compile(rb"posepile part %d ([0-9]{10}) ([0-9a-f]{8})\n" % PART_VERSION)
 
 
 def shard_of(path: str | os.PathLike) -> Path:
@@ -127,7 +127,7 @@ def _write(path, header, arrays):
         "data_bytes": position,
         "sha256": {**header.get("sha256", {}), "columns": digest.hexdigest()},
     }
-    head = _encode_head(header)
+    head = encode_head(header)
     whole = hashlib.sha256(head)
     temporary, _ = unfinished(path)
     try:
@@ -154,58 +154,6 @@ def columns_digest(columns: dict[str, Any]) -> Any:
     return hashlib.sha256(json.dumps(columns, sort_keys=True).encode())
 
 
-def _encode_head(header):
-    text = encoded_json(
-        json.dumps(
-            header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
-        )
-    )
-    text += b" " * (-(_LINE_BYTES + len(text) + 1) % ALIGN) + b"\n"
-    crc = crc32c_lib.crc32c(text)
-    return b"posepile part %d %010d %08x\n" % (PART_VERSION, len(text), crc) + text
-
-
-def read_header(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Returns the header of a part; None if it is absent, cut, damaged or of another version.
-
-    Only the head of the file is read. Nothing that the file may hold raises an exception.
-    """
-    try:
-        with open_regular(path, buffering=0) as f:
-            found = read_head(f.fileno())
-    except OSError:
-        return None
-    return None if found is None else found[0]
-
-
-def read_head(fd: int) -> tuple[dict[str, Any], int] | None:
-    """Returns header of an open part and the position of its arrays; None if it is no whole part.
-
-    Args:
-        fd: File descriptor at the start of the file; the position afterwards is anywhere.
-    """
-    data = os.read(fd, _FIRST_READ)
-    size = os.fstat(fd).st_size
-    match = _LINE.match(data)
-    if match is None:
-        return None
-    start = _LINE_BYTES + int(match[1])
-    if start > size:
-        return None
-    while len(data) < start:
-        more = os.read(fd, start - len(data))
-        if not more:
-            return None
-        data += more
-    text = data[_LINE_BYTES:start]
-    if crc32c_lib.crc32c(text) != int(match[2], 16):
-        return None
-    header = json.loads(text)
-    if start + header["data_bytes"] + DIGEST_BYTES != size:
-        return None
-    return header, start
-
-
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Returns header and arrays of a part, its digest compared.
 
@@ -216,7 +164,7 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.n
     data, header, start = _read_whole(path)
     arrays = {}
     for name, (offset, dtype, shape) in header["columns"].items():
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         array = np.frombuffer(data, dtype, count, start + offset) if count else np.empty(0, dtype)
         arrays[name] = array.reshape(shape)
     return header, arrays
@@ -426,6 +374,10 @@ def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
     header, arrays = read_arrays(path)
     if not header["n_examples"]:
         return
+    try:
+        check_columns(arrays)
+    except ValueError as e:
+        raise CorruptInput(path, str(e), hint=_HINT) from None
     rows = ExampleTable(arrays, header["n_joints"] or 0)
     shard = shard_of(path)
     try:

@@ -275,6 +275,10 @@ class Archive:
     def __bool__(self):
         return True  # without counting the entries
 
+    def stored_names(self) -> Iterator[str]:
+        """Iterates over the keys as their rows have them, which damage may part from the order."""
+        yield from (key for (key,) in self._rows("SELECT path FROM files NOT INDEXED"))
+
     def __iter__(self):
         yield from (key for key, *_ in self.entries())
 

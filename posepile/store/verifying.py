@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posepile import paths
-from posepile.errors import PosePileError, UsageError, WorkError, one_line
+from posepile.errors import (
+    PosePileError,
+    Shortage,
+    UsageError,
+    WorkError,
+    one_line,
+    refuse_shortage,
+)
 from posepile.files import open_regular
 from posepile.store.layout import (
     TABLE_PREFIX,
@@ -189,6 +196,11 @@ def _content_problems(path, archive_path, wrong) -> Iterator[str]:
     """Yields what is wrong inside; takes out of ``wrong`` what is said on the way."""
     try:
         archive = open_anew(path)
+        odd = _odd_names(archive)
+        if odd:
+            # The library walks up from each name, and never arrives from some.
+            yield from odd
+            return
         lost = _lost_shards(archive_path, archive)
         if lost:
             # Without them the library takes the later shards for earlier ones, and calls all of
@@ -209,6 +221,8 @@ def _content_problems(path, archive_path, wrong) -> Iterator[str]:
     except UsageError:
         wrong.pop(archive_path, None)
         yield f"{archive_path}: not found"
+    except Shortage:
+        raise
     except PosePileError as e:
         yield str(e)
 
@@ -238,6 +252,15 @@ def _lost_shards(archive_path, archive):
     ]
 
 
+def _odd_names(archive):
+    """Returns one line for each name in the index that no archive of ours has."""
+    return [
+        f"{archive.index_path}: entry {key!r}: expected a name without empty, '.' or '..' parts"
+        for key in archive.stored_names()
+        if "\0" in key or any(p in ("", ".", "..") for p in key.split("/"))
+    ]
+
+
 def _digest_problems(archive_path, files):
     """Compares the files with their digests; archives of before have none."""
     listed = digests_path(archive_path)
@@ -251,6 +274,7 @@ def _digest_problems(archive_path, files):
                 yield f"{listed}: not found; pack the archive again"
         return
     except (OSError, UnicodeDecodeError) as e:
+        refuse_shortage(listed, e)
         yield f"{listed}: cannot be read ({getattr(e, 'strerror', None) or e})"
         return
     names, odd = set(), []
@@ -264,8 +288,10 @@ def _digest_problems(archive_path, files):
         try:
             stat = os.stat(file)
             digest, _ = file_digest(file)
-        except OSError as e:
-            files.wrong[file] = f"{file}: cannot be read: {e.strerror}"
+        except (OSError, ValueError) as e:  # such as a name with a zero byte
+            refuse_shortage(file, e)
+            reason = getattr(e, "strerror", None) or e
+            files.wrong[file] = f"{str(file)!r}: cannot be read: {reason}"
             continue
         files.digests[stat.st_dev, stat.st_ino] = digest
         if digest != match[1]:
@@ -302,6 +328,7 @@ def _entry_problems(archive, archive_path, wrong, tables):
                 try:
                     data = library.read(info)
                 except Exception as e:  # whatever the library makes of a damaged address
+                    refuse_shortage(archive.path, e)
                     text = f"{info.path}: cannot be read: {one_line(e)}"
                     unreadable.setdefault(shard_path(archive_path, info.shard), []).append(text)
                     continue
@@ -312,10 +339,12 @@ def _entry_problems(archive, archive_path, wrong, tables):
                     text = f"{info.path}: {info.size} bytes that do not start as a JPEG"
                     others.append(("entries that do not start as a JPEG", text))
     except sqlite3.Error as e:
+        refuse_shortage(archive.index_path, e)
         yield f"{archive.index_path}: the index cannot be read: {one_line(e)}"
-    except WorkError:
+    except (WorkError, Shortage):
         raise
     except Exception as e:
+        refuse_shortage(archive.index_path, e)
         reason = f"{type(e).__name__}: {one_line(e)}"
         yield f"{archive.index_path}: the Barecat library cannot read it: {reason}"
     for file, texts in unreadable.items():
@@ -345,7 +374,10 @@ def _table_problems(archive) -> Iterator[tuple[str, str]]:
         except WorkError as e:
             yield "examples that cannot be read", f"example {row}: {e}"
             continue
+        except Shortage:
+            raise
         except Exception as e:  # whatever damaged numbers lead to
+            refuse_shortage(archive.index_path, e)
             text = f"example {row}: cannot be read: {type(e).__name__}: {one_line(e)}"
             yield "examples that cannot be read", text
             continue
@@ -362,6 +394,6 @@ def _has_jpeg_header(data):
 
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
+    except (ValueError, KeyError):  # KeyError: of a colour space it does not know
         return False
     return height > 0 and width > 0

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_array
 from posepile.formats.folders import numbered_files
+from posepile.imaging.declared import read_picture
 from posepile.imaging.masks import person_rule
 from posepile.paths import data_root
 from posepile.recipe import Stills, Video
@@ -272,7 +273,7 @@ class DepthMaps:
         values, part = self.maps[frame], self.part
         if isinstance(path := values, Path):
             os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
-            values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            values = read_picture(path)
             if values is None and part.kind == "exr" and not cv2.haveImageWriter("depth.exr"):
                 hint = "this OpenCV has no OpenEXR: set depth: null, it is used for a test only"
                 raise CorruptInput(path, "depth image cannot be read", hint=hint)

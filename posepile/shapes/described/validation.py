@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import rlemasklib
 
-from posepile.errors import PosePileError, WorkError
+from posepile.errors import PosePileError, Shortage, WorkError
 from posepile.geometry.agreement import in_box, in_silhouette, ray_distance, values_at
 from posepile.geometry.pictures import inside, project
 from posepile.imaging.frames import open_frames
@@ -102,6 +102,8 @@ def validate(
             data = load(clip)
             if _counts_agree(root, layout, data, findings):
                 _measure(root, layout, data, joint_names, findings)
+        except Shortage:
+            raise
         except PosePileError as e:
             findings.problems.append(str(e))
     _judge(layout, findings, len(sample))

@@ -1,0 +1,68 @@
+"""What runs leave below DATA_ROOT, and in which way two such states differ."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+
+
+def contents(root: Path, name: str) -> dict[str, str]:
+    """Returns path -> digest of the files below DATA_ROOT.
+
+    Files of the work folder and of the download's bookkeeping hold times: of those only counts
+    that they are there. The page about the dataset lies in the work folder but holds none.
+    """
+    found = {}
+    for path in sorted(p for p in root.rglob("*") if not p.is_dir()):
+        inside = path.relative_to(root).as_posix()
+        timed = inside.startswith((f"{name}_work/", f"{name}/.posepile/"))
+        if path.name.startswith("content-"):
+            continue  # named after the times of raw files; those of earlier times stay
+        if timed and path.name != "report.html":
+            found[inside] = "is there"
+        else:
+            found[inside] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Returns in which files two states differ, one line each."""
+    lines = [f"{f} is missing" for f in expected.keys() - found.keys()]
+    lines += [f"{f} is too many" for f in found.keys() - expected.keys()]
+    lines += [f"{f} has other bytes" for f, d in expected.items() if found.get(f, d) != d]
+    return sorted(lines)
+
+
+def held_locks(root: Path) -> list[Path]:
+    """Returns the lock files below a folder that somebody still holds."""
+    held = []
+    for path in sorted([*root.rglob(".lock*"), *root.rglob("*.lock")]):
+        with open(path, "r+b") as f:
+            for function in (fcntl.flock, fcntl.lockf):
+                try:
+                    function(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    held.append(path)
+                    break
+    return held
+
+
+def users_of(folder: Path) -> dict[int, str]:
+    """Returns processes other than this one that work in a folder or have a file of it open."""
+    found, own = {}, os.getpid()
+    inside = os.path.join(os.path.realpath(folder), "")
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        if int(name) == own:
+            continue
+        with contextlib.suppress(OSError):
+            links = [f"/proc/{name}/cwd"]
+            links += [f"/proc/{name}/fd/{fd}" for fd in os.listdir(f"/proc/{name}/fd")]
+            for link in links:
+                with contextlib.suppress(OSError):
+                    target = os.readlink(link)
+                    if os.path.join(target, "").startswith(inside):
+                        found[int(name)] = target
+    return found

@@ -1,0 +1,120 @@
+"""What outlives a process or the machine: temporary files of the dead, and what a disk keeps."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import glob
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+
+# What killed processes of other machines left goes after this time.
+STALE_SECONDS = 24 * 3600
+
+MOST_BY_NAME = 100  # of more files it is quicker to wait for the whole disk
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+# ---------------------------------------------------------------- power cuts
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """Waits until files and folders that become valid together are on the disk.
+
+    Many of them are waited for at once, by waiting for all that their disk has to write.
+    """
+    if len(paths) <= MOST_BY_NAME:
+        for path in paths:
+            sync(path)
+        return
+    fd = os.open(next(iter(paths)), os.O_RDONLY)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_tree(folder: Path, top: Path | None = None) -> None:
+    """Waits until a folder and all that is in it are on the disk.
+
+    Args:
+        folder: The folder.
+        top: The folders above it, up to this one, have got their names since it was synced.
+    """
+    above = [] if top is None else [p for p in folder.parents if p == top or top in p.parents]
+    sync_all([folder, *folder.rglob("*"), *above])
+
+
+def syncfs(fd: int) -> None:
+    """Waits until the disk that an open file lies on has everything."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if function is None:  # not on Linux
+        os.sync()
+    elif function(fd):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def boot_id() -> str:
+    """Returns what differs after the machine was started again; the same always where unknown.
+
+    What was written before and never synced may then be zeros, whatever size it has.
+    """
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+# ---------------------------------------------------------------- killed processes
+
+
+@functools.cache
+def host() -> str:
+    """Returns what stands for this machine in names of files."""
+    return hashlib.blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()
+
+
+def own_temporary(path: Path) -> Path:
+    """Returns a place beside a path to which no other process writes."""
+    owner = f"{host()}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
+    return path.with_name(f".{path.name}.{owner}.tmp")
+
+
+def remove_left(path: Path) -> None:
+    """Removes what killed processes left beside a path: of this machine, or what is a day old."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process removes them as well
+            age = time.time() - left.stat().st_mtime
+            if age > STALE_SECONDS or _is_of_the_dead(left.name.split(".")[-2]):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _is_of_the_dead(owner: str) -> bool:
+    machine, _, rest = owner.partition("-")
+    pid = rest.partition("-")[0]
+    if machine != host() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False

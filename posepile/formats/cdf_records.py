@@ -1,0 +1,169 @@
+"""The records of a CDF file, walked through before its library follows them.
+
+Numbers are big-endian. Places and lengths have 8 bytes in version 3 of the format and 4 before,
+all other numbers 4. A record begins with its length and its kind; records refer to each other by
+place.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+
+from posepile.errors import CorruptInput
+from posepile.formats.pickle_nodes import Budget
+
+_WIDTHS = {b"\xcd\xf3\x00\x01": 8, b"\xcd\xf2\x60\x02": 4, b"\x00\x00\xff\xff": 4}
+_PLAIN, _COMPRESSED = b"\x00\x00\xff\xff", b"\xcc\xcc\x00\x01"
+_GZIP = 5
+_INDEX, _VALUES, _Z_VARIABLE, _COMPRESSED_VALUES = 6, 7, 8, 13
+# Bytes of a value by type of data.
+_SIZES = {1: 1, 2: 2, 4: 4, 8: 8, 11: 1, 12: 2, 14: 4, 21: 4, 22: 8, 31: 8, 32: 16, 33: 8}
+_SIZES |= {41: 1, 44: 4, 45: 8, 51: 1, 52: 1}
+_NAME = {8: 256, 4: 64}  # bytes of a variable's name
+_LEAST = 32  # bytes of any record that is counted
+
+
+class _Damaged(Exception):
+    """What is wrong with a record, as text."""
+
+
+def check_records(data: bytes, path: str | os.PathLike, *, hint: str | None) -> None:
+    """Refuses a CDF file whose library would hang or take any amount of memory.
+
+    >>> from posepile.miniature.writers import write_cdf
+    >>> write_cdf(folder / "walk.cdf", {"Pose": np.zeros((1, 5, 96))})
+    >>> check_records((folder / "walk.cdf").read_bytes(), "walk.cdf", hint=None)
+    >>> check_records(b"walk", "walk.cdf", hint=None)
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: walk.cdf: not a CDF file: it does not begin like one
+
+    Args:
+        data: The file's content.
+        path: For messages.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: Cut short, damaged, or too large when unpacked.
+    """
+    width = _WIDTHS.get(bytes(data[:4]))
+    if width is None or data[4:8] not in (_PLAIN, _COMPRESSED):
+        raise CorruptInput(path, "not a CDF file: it does not begin like one", hint=hint)
+    budget = Budget(len(data))
+    try:
+        if data[4:8] == _COMPRESSED:
+            data = bytes(data[:8]) + _Records(data, width, budget).whole_file()
+        _Records(data, width, budget).check()
+    except _Damaged as e:
+        raise CorruptInput(path, str(e), hint=hint) from None
+
+
+class _Records:
+    def __init__(self, data: bytes, width: int, budget: Budget):
+        self.data, self.width, self.budget = data, width, budget
+        self.seen: set[int] = set()
+
+    def number(self, at: int, size: int = 4) -> int:
+        """Returns the number at a place."""
+        if not 0 <= at <= len(self.data) - size:
+            raise _Damaged(f"found a number at {at}; expected it in {len(self.data)} bytes")
+        return int.from_bytes(self.data[at : at + size], "big", signed=True)
+
+    def record(self, at: int) -> tuple[int, int, int]:
+        """Returns kind of a record, where its fields begin and where it ends."""
+        size, least = self.number(at, self.width), self.width + 4
+        if not least <= size <= len(self.data) - at:
+            most = len(self.data) - at
+            raise _Damaged(f"record at {at}: found {size} bytes; expected {least} to {most}")
+        return self.number(at + self.width), at + least, at + size
+
+    def inflated(self, at: int, end: int) -> bytes:
+        """Returns what gzip has packed, if it is not too much."""
+        stream = zlib.decompressobj(wbits=47)
+        limit = self.budget.limit
+        try:
+            found = stream.decompress(self.data[at:end], limit)
+        except zlib.error as e:
+            raise _Damaged(f"record of {end - at} bytes at {at} cannot be unpacked: {e}") from None
+        if stream.unconsumed_tail:
+            raise _Damaged(f"record at {at}: unpacks to more than {limit} bytes")
+        self.budget.take_bytes(len(found))
+        return found
+
+    def whole_file(self) -> bytes:
+        """Returns the content of a file that is compressed as a whole, without its head of 8."""
+        w = self.width
+        _, at, end = self.record(8)
+        _, how, _ = self.record(self.number(at, w))
+        if self.number(how) != _GZIP:
+            raise _Damaged(f"found compression {self.number(how)}; expected gzip ({_GZIP})")
+        return self.inflated(at + 2 * w + 4, end)
+
+    def check(self) -> None:
+        """Walks through variables, their indices and their values."""
+        w = self.width
+        _, at, _ = self.record(8)
+        _, at, end = self.record(self.number(at, w))
+        heads = self.number(at, w), self.number(at + w, w)
+        at += 4 * w
+        n_r, n_attributes, _, n_axes, n_z = (self.number(at + 4 * i) for i in range(5))
+        most = len(self.data) // _LEAST
+        for what, n in (("variables", max(n_r, n_z)), ("attributes", n_attributes)):
+            if n > most:
+                raise _Damaged(f"found {n} {what}; expected at most {most}")
+        at += 20 + w + 12
+        axes = self.axes(n_axes, at, end)
+        for head, n in zip(heads, (n_r, n_z), strict=True):
+            at = head
+            for _ in range(n):
+                at = self.variable(at, axes)
+
+    def axes(self, n: int, at: int, end: int) -> list[int]:
+        """Returns the lengths of axes."""
+        if not 0 <= n <= (end - at) // 4:
+            raise _Damaged(f"found {n} axes at {at}; expected at most {(end - at) // 4}")
+        found = [self.number(at + 4 * i) for i in range(n)]
+        if min(found, default=0) < 0:
+            raise _Damaged(f"found lengths of axes {found[:4]}; expected none below 0")
+        return found
+
+    def variable(self, at: int, axes: list[int]) -> int:
+        """Checks one variable; returns where the next one is."""
+        w = self.width
+        kind, at, end = self.record(at)
+        following, type_, last = self.number(at, w), self.number(at + w), self.number(at + w + 4)
+        index = self.number(at + w + 8, w)
+        at += 3 * w + 8 + 8 + 12  # behind the two places, flags, sparseness and what is reserved
+        size = _SIZES.get(type_, 16) * self.number(at)
+        at += 8 + w + 4 + _NAME[w]
+        if kind == _Z_VARIABLE:
+            axes = self.axes(self.number(at), at + 4, end)
+        if size < 0 or last < -1:
+            raise _Damaged(f"variable at {at}: found {last + 1} records of {size} bytes")
+        self.budget.take_bytes((last + 1) * size * math.prod(axes))
+        if last >= 0:
+            self.index(index)
+        return following
+
+    def index(self, at: int) -> None:
+        """Checks where the values of a variable are."""
+        w = self.width
+        waiting = [at]
+        while waiting:
+            at = waiting.pop()
+            if at in self.seen:
+                raise _Damaged(f"record at {at}: found it twice in the indices; expected once")
+            self.seen.add(at)
+            kind, start, end = self.record(at)
+            if kind == _COMPRESSED_VALUES:
+                self.inflated(start + 4 + w, end)
+            if kind != _INDEX:
+                continue
+            following, n = self.number(start, w), self.number(start + w)
+            used, entries = self.number(start + w + 4), start + w + 8
+            if not 0 <= used <= n <= (end - entries) // (8 + w):
+                raise _Damaged(f"index at {at}: found {used} of {n} entries in {end - at} bytes")
+            places = entries + 8 * n
+            waiting += [self.number(places + w * i, w) for i in range(used)]
+            waiting += [following] if following else []

@@ -1,0 +1,1 @@
+"""The fuzzer of all that reads files of others: ``make fuzz``."""

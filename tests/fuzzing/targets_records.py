@@ -1,0 +1,106 @@
+"""What we keep of our own work beside the data: records, locks, notes, lists of units."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import archive_kinds_kit as kit
+
+from fuzzing import mutators_store
+from fuzzing.looking import look_at
+from fuzzing.mutators_archives import BYTES
+from fuzzing.mutators_text import JSON
+from fuzzing.target import Target
+from posepile.acquire.extract import extract_archive
+from posepile.acquire.lockfile import read_lock, remember
+from posepile.acquire.records import damaged_files, is_extracted, read_record, record_names
+from posepile.acquire.sources import Extract
+from posepile.models import weights
+from posepile.recipe import Unit
+from posepile.run import inputs, listing, results
+
+SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def go_on(path: Path, out: Path) -> None:
+    """Goes on with a folder of raw data as a rerun of the download and of doctor does."""
+    root = Path(shutil.copytree(path, out / "raw"))
+    for name in record_names(root):
+        record = read_record(root, name)
+        if record is not None:
+            look_at(damaged_files(root, name, record))
+        is_extracted(root, name, Extract())
+    look_at(read_lock(root))
+    remember(root, "d.json", source="s", origin="here", measured={"bytes": 3})
+    inputs.fingerprint_inputs(["d.json"], root, [])
+    extract_archive(root / "a.zip", root)
+
+
+def _raw(folder: Path) -> Sequence[Path]:
+    root = folder / "raw"
+    root.mkdir()
+    content = kit.zip_bytes({"d.json": b"{}", "e/f.txt": b"f" * 50})
+    (root / "a.zip").write_bytes(content)
+    extract_archive(root / "a.zip", root)
+    for name in ("d.json", "e/f.txt"):
+        measured = {"bytes": (root / name).stat().st_size, "sha256": SHA256}
+        remember(root, name, source="s", origin="https://h/x", measured=measured)
+    return [root]
+
+
+def read_work(path: Path, out: Path) -> None:
+    """Reads what is known of units: the quarantined ones, and a network's checksum."""
+    look_at(results.read_quarantine(path, "a"))
+    look_at(sorted(results.quarantined_names(path)))
+    work = Path(shutil.copytree(path, out / "work"))
+    spec = next(iter(weights.load_registry()["detectors"].values()))
+    empty = spec.model_copy(update={"sha256": None, "file": "x.onnx", "copies": ()})
+    weights.ensure_weights(empty, work)
+
+
+def _work(folder: Path) -> Sequence[Path]:
+    work = folder / "work"
+    results.write_quarantine(work, "a", {"key": {"a": "b"}, "reason": "x", "file": "y", "n": 3})
+    (work / "x.onnx").touch()
+    lock = {"file": "x.onnx", "sha256": SHA256, "url": "https://h/x.onnx"}
+    (work / "x.onnx.lock.json").write_text(json.dumps(lock))
+    return [work]
+
+
+def read_units(path: Path, out: Path) -> None:
+    """Opens a list of units, which is made again where it cannot be read, and reads all of it."""
+    file = Path(shutil.copy(path, out / "units.sqlite"))
+    units = listing.open_units(file, "key", path.parent, _list_units, None, name="toy")
+    try:
+        look_at([row.unit(path.parent).id for row in units.rows(range(units.count))])
+        look_at(list(units.ids()))
+    finally:
+        units.close()
+
+
+def _list_units(root: Path, options: object) -> list[Unit]:
+    return [Unit(f"u{i}", "train", (root / f"{i}.json",)) for i in range(4)]
+
+
+def _units(folder: Path) -> Sequence[Path]:
+    file = folder / "units.sqlite"
+    (folder / "raw.txt").touch()
+    listing.open_units(file, "key", folder, _list_units, None, name="toy").close()
+    with sqlite3.connect(file) as db:  # whatever was looked at is not there any more
+        db.execute("DELETE FROM seen")
+    db.close()
+    os.chmod(file, 0o644)
+    return [file]
+
+
+RECORDS = (*JSON, *BYTES)
+TARGETS = [
+    Target("records", _raw, go_on, RECORDS),
+    Target("work", _work, read_work, RECORDS),
+    Target("units", _units, read_units, (*[mutators_store.index_value] * 6, *BYTES)),
+]

@@ -1,0 +1,103 @@
+"""What reads raw files outside of units: a crash there is one line that names the file."""
+
+import os
+import signal
+import sys
+
+import fake_dataset
+import pytest
+from fake_dataset import a_run
+
+from posepile.errors import CorruptInput, WorkError
+from posepile.evaluation.command import Report, add_options, make_parser, run
+from posepile.run import raw
+from posepile.run.apart import call_apart
+from posepile.run.job import run_keys, run_units
+
+fake = fake_dataset.fake  # the fixture
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="called without a fork there")
+
+
+def crash(path):
+    """As a library does: the file is read, then the process ends."""
+    with open(path, "rb") as f:
+        f.read()
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "a.c3d").write_bytes(b"bad")
+    return tmp_path / "a.c3d"
+
+
+def test_results_and_errors_come_back(file):
+    assert call_apart(lambda: {"a": [1, 2]}, "x") == {"a": [1, 2]}
+
+    def refuse():
+        raise CorruptInput(file, "found 1; expected 2", hint="fetch it")
+
+    with pytest.raises(CorruptInput, match="found 1; expected 2; fetch it") as caught:
+        call_apart(refuse, "x")
+    assert caught.value.hint == "fetch it"
+    with pytest.raises(KeyError, match="nothing") as caught:
+        call_apart(lambda: {}["nothing"], "x")
+    assert "test_apart.py" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="cannot be handed over"):
+        call_apart(lambda: lambda: 0, "x")
+
+
+def test_a_crash_names_the_file(file, capfd):
+    with pytest.raises(WorkError) as caught:
+        call_apart(lambda: crash(file), "counting")
+    line = str(caught.value)
+    assert line.startswith(f"{file}: counting ended with signal 11 (SIGSEGV), ")
+    assert "\n" not in line and "opened last" in line
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(WorkError, match=r"^counting: the process ended with exit code 3$"):
+        call_apart(lambda: os._exit(3), "counting")
+
+
+def test_what_interrupts_the_caller_ends_the_child(file):
+    pids = file.with_name("pid")
+
+    def interrupt():
+        pids.write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.pause()
+
+    with pytest.raises(KeyboardInterrupt):
+        call_apart(interrupt, "waiting")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids.read_text()), 0)
+
+
+def test_an_evaluation(file, tmp_path, capsys):
+    parser = make_parser("mydata")
+    add_options(parser, "mydata", "a file", ("test",), "test")
+    asked = ["--pred-path", str(file), "--data-dir", str(tmp_path)]
+    assert run(parser, lambda root, args: crash(args.pred_path), asked) == 1
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1
+    assert said.err.startswith(f"{file}: the evaluation ended with signal 11")
+    assert run(parser, lambda root, args: Report({}, ["fine"], "x"), asked) == 0
+    assert capsys.readouterr().out == "fine\n"
+
+
+@pytest.mark.parametrize("step", ["list_units", "calibrate", "doctor"])
+def test_listing_calibrating_and_doctor(fake, monkeypatch, step):
+    asked = a_run(fake, "run.isolate=true")
+    (asked.root / "a.raw").write_bytes(b"bad")
+
+    def recipe_function(root, options):
+        crash(root / "a.raw")
+
+    monkeypatch.setattr(asked.recipe, step, recipe_function, raising=False)
+    do = {
+        "list_units": lambda: run_units(asked, run_keys(asked)),
+        "calibrate": lambda: raw.calibrate(asked),
+        "doctor": lambda: raw.doctor(asked),
+    }
+    with pytest.raises(WorkError, match=r"a\.raw: .* fake ended with signal 11 \(SIGSEGV\)"):
+        do[step]()
+    assert not list(asked.work.glob("units.sqlite"))

@@ -1,0 +1,283 @@
+"""The fuzzer finds each kind of fault, and every reader of files of others is a target of it."""
+
+import ast
+import ctypes
+import os
+import sys
+import time
+import warnings
+from dataclasses import replace
+
+import pytest
+from conftest import ROOT
+from fuzzing import run, worker
+from fuzzing.target import Target
+from fuzzing.worker import Limits
+
+from posepile.errors import CorruptInput
+
+LIMITS = Limits(cpu_s=1, wall_s=60, memory=2**28)
+
+# Public functions that take a path and parse no file, and why each is no target.
+REASONS = {
+    "the path is a place in messages": """
+        formats.keys.by_key formats.keys.by_number formats.keys.only_one formats.schema.check
+        formats.schema.lookup formats.pickles.refusals bodies.checks.check_bones
+        bodies.checks.check_up bodies.parameters.body_parameters
+        bodies.parameters.parameters_by_frame bodies.parameters.join_pose
+        bodies.parameters.parameters_of_fit""",
+    "names in folders are looked at, no file is opened": """
+        formats.folders.numbered_files formats.folders.names_like formats.folders.files_by_number
+        formats.keys.by_name formats.derived.work_folder bodies.amass.find_amass
+        bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
+        bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
+        bodies.models.models_below""",
+}
+NO_TARGETS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
+
+
+# ---------------------------------------------------------------- what it can find
+
+
+def sample(folder):
+    (folder / "a.txt").write_bytes(bytes(range(200)))
+    return [folder / "a.txt"]
+
+
+def planted(use):
+    """A target that reads the sample and other formats, and does something else with the rest."""
+
+    def only_if_damaged(path, output):
+        data = path.read_bytes()
+        if 8 < len(data) and data[:8] == bytes(range(8)) and data != bytes(range(200)):
+            return use(path, output)
+
+    return Target("planted", sample, only_if_damaged, [lambda data, rng: data + rng.randbytes(3)])
+
+
+def refuse(path, output):
+    raise CorruptInput(path, "found 3; expected 4", hint="fetch it again")
+
+
+def warn(path, output):
+    warnings.warn("overflow", RuntimeWarning, stacklevel=1)
+
+
+def say_too_much(path, output):
+    raise CorruptInput(path, "x" * 1500 + " ", hint="y" * 1500)
+
+
+def hang(path, output):
+    while True:
+        pass
+
+
+def hang_at_zeros(path, output):
+    if path.read_bytes()[:3] == bytes(3):
+        hang(path, output)
+
+
+def wait_for_ever(path, output):
+    time.sleep(1000)
+
+
+def eat_memory(path, output):
+    return [bytearray(2**20) for _ in range(10**5)]
+
+
+def call_it_corrupt(path, output):
+    try:
+        bytearray(2**40)
+    except MemoryError as e:
+        raise CorruptInput(path, f"cannot be read: {type(e).__name__}") from None
+
+
+def write_beside(path, output):
+    path.with_name("new.txt").write_text("x")
+
+
+def write_above(path, output):
+    (output / "../canary.txt").write_text("x")
+
+
+def change_the_input(path, output):
+    path.write_bytes(b"")
+
+
+def leave_something(path, output):
+    import tempfile
+
+    tempfile.mkstemp()
+
+
+@pytest.mark.parametrize(
+    ("use", "kind"),
+    [
+        (lambda path, output: (output / "made").write_text("x"), "read"),
+        (refuse, "refused"),
+        (warn, "warned"),
+        (lambda path, output: int("x"), "traceback"),
+        (lambda path, output: sys.exit(3), "traceback"),
+        (hang, "hang"),
+        (wait_for_ever, "hang"),
+        (eat_memory, "memory"),
+        (call_it_corrupt, "memory"),
+        (lambda path, output: ctypes.string_at(0), "crash"),
+        (lambda path, output: os.abort(), "crash"),
+        (write_beside, "outside"),
+        (write_above, "outside"),
+        (change_the_input, "outside"),
+        (leave_something, "leftover"),
+    ],
+)
+def test_each_kind_is_told(use, kind):
+    target = planted(use)
+    n = 1 if kind == "hang" else 3
+    limits = replace(LIMITS, wall_s=2) if use is wait_for_ever else LIMITS
+    result = run.fuzz([target], n, limits=limits)["planted"]
+    assert not result.broken
+    assert dict(result.outcomes) == {kind: n}
+    assert run.is_fault(target, kind) == (kind not in run.GOOD)
+
+
+def test_several_lines_are_a_fault(monkeypatch):
+    monkeypatch.setattr(CorruptInput, "__str__", lambda error: "one\ntwo")
+    result = run.fuzz([planted(refuse)], 2, limits=LIMITS)["planted"]
+    assert dict(result.outcomes) == {"many lines": 2}
+
+
+def test_what_ends_one_unit_is_no_fault_where_a_child_process_reads():
+    isolated = Target("x", sample, refuse, isolated=True)
+    assert [kind for kind in run.FAULTS if run.is_fault(isolated, kind)] == [
+        *("traceback", "many lines", "outside", "leftover")
+    ]
+
+
+def test_after_a_crash_the_others_are_tried(capsys):
+    """Which inputs crash is no matter of chance, order or number of processes."""
+
+    def use(path, output):
+        if sum(path.read_bytes()) % 3 == 0:
+            ctypes.string_at(0)
+        raise ValueError("x")
+
+    target = planted(use)
+    found = [run.fuzz([target], 20, jobs=jobs, limits=LIMITS)["planted"] for jobs in (1, 2)]
+    assert found[0].faults == found[1].faults
+    assert sum(found[0].outcomes.values()) == 20
+    assert found[0].outcomes["crash"] > 2 and found[0].outcomes["traceback"] > 2
+    assert run.report([target], {"planted": found[0]}, seed=0) == 1
+    said = capsys.readouterr().out
+    assert "planted: crash: SIGSEGV (" in said and "traceback: ValueError at" in said
+
+
+def test_samples_that_are_refused_are_no_success(capsys):
+    target = Target("planted", sample, refuse)
+    results = run.fuzz([target], 5, limits=LIMITS)
+    assert "a.txt: refused" in results["planted"].broken
+    assert run.report([target], results, seed=0) == 1
+    assert "could not be tried" in capsys.readouterr().out
+    result = run.fuzz([Target("planted", sample, hang_at_zeros)], 5, limits=LIMITS)["planted"]
+    assert result.broken == "hang at a file that is not of the format: by the processor"
+
+
+def test_the_first_input_of_each_fault_is_kept(tmp_path):
+    def fail(path, output):
+        raise ValueError
+
+    target = planted(fail)
+    run.fuzz([target], 3, seed=7, limits=LIMITS, keep=tmp_path / "kept")
+    (kept,) = (tmp_path / "kept" / "planted").iterdir()
+    data, _ = worker.damaged(target, sample(tmp_path), 7, 0)
+    assert kept.name == "traceback-0-a.txt" and kept.read_bytes() == data
+
+
+def test_beyond_the_first_check(tmp_path):
+    def use(path, output):
+        data = path.read_bytes()
+        if data[:8] != bytes(range(8)):
+            raise CorruptInput(path, f"begins with {data[:8]!r}")
+        if len(data) < 200:
+            raise CorruptInput(path, f"{len(data)} bytes; expected 200")
+        if data != bytes(range(200)):
+            raise CorruptInput(path, "another value")
+
+    result = run.fuzz([Target("planted", sample, use)], 50, limits=LIMITS)["planted"]
+    assert 20 < result.n_beyond < 50
+    always = Target("planted", sample, use, [lambda data, rng: b"x" + data])
+    assert run.fuzz([always], 50, limits=LIMITS)["planted"].n_beyond == 0
+
+
+# ---------------------------------------------------------------- what it is used for
+
+
+def test_all_targets_are_well(capsys):
+    """A few inputs of each; ``make fuzz`` tries very many."""
+    targets = run.all_targets()
+    assert len({target.name for target in targets}) == len(targets)
+    results = run.fuzz(targets, 5)
+    status = run.report(targets, results, seed=0)
+    said = capsys.readouterr().out
+    assert status == 0, said
+    n = sum(sum(result.outcomes.values()) for result in results.values())
+    assert n == 5 * len(targets)
+    assert sum(result.n_beyond for result in results.values()) > n / 2
+
+
+def test_the_command_line(capsys):
+    assert run.main(["json", "--inputs", "3", "--jobs", "1"]) == 0
+    assert "json                        3" in capsys.readouterr().out
+    assert run.main(["none"]) == 2
+    assert "no target none; there are: " in capsys.readouterr().err
+
+
+def takes_a_path(function):
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    return any(a.annotation and "Path" in ast.unparse(a.annotation) for a in arguments)
+
+
+def readers(*rooms):
+    """Public functions and classes of rooms that take a path -> file and first line of them."""
+    found = {}
+    for path in sorted(p for room in rooms for p in (ROOT / "posepile" / room).glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            inner = node.body if isinstance(node, ast.ClassDef) else [node]
+            for function in inner:
+                is_function = isinstance(function, ast.FunctionDef)
+                if is_function and takes_a_path(function) and not node.name.startswith("_"):
+                    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                    found[f"{module}.{node.name}"] = str(path), function.name
+    return found
+
+
+def test_every_reader_is_a_target_or_named_with_a_reason(tmp_path):
+    """A new reader without a target fails here; what the targets call is looked at."""
+    called = set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            called.add((frame.f_code.co_filename, frame.f_code.co_name))
+
+    for target in run.all_targets():
+        folders = [tmp_path / target.name / name for name in ("samples", "output")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        samples = target.samples(folders[0])
+        sys.setprofile(note)
+        try:
+            for k, path in enumerate(samples):
+                (folders[1] / str(k)).mkdir()
+                target.use(path, folders[1] / str(k))
+        finally:
+            sys.setprofile(None)
+    known = readers("formats", "bodies")
+    missing = [name for name, place in known.items() if place not in called]
+    assert sorted(missing) == sorted(set(missing) & NO_TARGETS)
+    assert set(known) >= NO_TARGETS
+
+
+def test_readers_are_found():
+    found = readers("formats")
+    assert found["posepile.formats.mocap_files.read_c3d"][1] == "read_c3d"
+    place, name = found["posepile.formats.matlab_files.MatCells"]
+    assert place.endswith("matlab_files.py") and name == "__init__"

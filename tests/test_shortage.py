@@ -1,0 +1,159 @@
+"""What is said of a file and what of the machine, whatever a library makes of it."""
+
+import errno
+import os
+import pickle
+import sqlite3
+import threading
+
+import av
+import cv2
+import pytest
+
+from posepile import shortage
+from posepile.errors import CorruptInput, Shortage, UsageError, WorkError, refuse_shortage
+from posepile.files import read_json
+
+FULL = sqlite3.OperationalError("database or disk is full")
+OF_THE_MACHINE = [
+    OSError(errno.ENOSPC, "No space left on device", "/x"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    OSError(errno.EROFS, "Read-only file system"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.EMFILE, "Too many open files"),
+    OSError(errno.ENFILE, "Too many open files in system"),
+    OSError("Unable to open file (errno = 24, error message = 'Too many open files')"),  # h5py
+    av.error.OSError(errno.EMFILE, "Too many open files"),
+    FULL,
+]
+OF_MEMORY = [
+    MemoryError(),
+    MemoryError("Unable to allocate 7.28 TiB for an array with shape (1000000, 1000000)"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"),
+    ValueError("Insufficient memory (case 4)"),  # simplejpeg
+    cv2.error("(-4:Insufficient memory) Failed to allocate 9000000 bytes"),
+    RuntimeError("std::bad_alloc"),
+    ImportError("libopenblas.so: failed to map segment from shared object"),
+]
+OF_THREADS = [
+    RuntimeError("can't start new thread"),
+    BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+]
+OF_A_FILE = [
+    FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    av.error.InvalidDataError(1094995529, "Invalid data found when processing input"),
+    av.error.OSError(errno.EIO, "Input/output error"),  # FFmpeg, of a file that is cut off
+    ValueError("Not a JPEG file"),
+    sqlite3.DatabaseError("file is not a database"),
+    EOFError(),
+]
+
+
+def made_while_handling(error, kind=CorruptInput, wrapped=False):
+    """The error that is made of a library's."""
+    try:
+        try:
+            try:
+                raise error
+            except Exception as e:
+                if wrapped:
+                    raise KeyError("x") from e
+                raise
+        except Exception:
+            raise kind("a.mp4", "cannot be read") from None
+    except Exception as found:
+        return found
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    monkeypatch.setattr(shortage, "_can_reserve", lambda size: False)
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("error", OF_THE_MACHINE, ids=repr)
+def test_what_the_machine_lacks_is_no_fault_of_a_file(error, wrapped):
+    found = made_while_handling(error, wrapped=wrapped)
+    assert isinstance(found, Shortage) and not isinstance(found, WorkError)
+    assert str(found).startswith("a.mp4: cannot be read: ") and "run again" in str(found)
+    assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize("kind", [WorkError, UsageError])
+def test_every_error_of_ours_is_asked(kind):
+    assert isinstance(made_while_handling(OSError(errno.EMFILE, "x"), kind), Shortage)
+    assert isinstance(made_while_handling(OSError(errno.ENOENT, "x"), kind), kind)
+
+
+@pytest.mark.parametrize("error", OF_MEMORY, ids=repr)
+def test_lack_of_memory_is_the_machines_where_there_is_none(error, no_memory):
+    found = made_while_handling(error)
+    assert isinstance(found, Shortage) and "not enough memory" in str(found)
+
+
+@pytest.mark.parametrize("error", OF_MEMORY, ids=repr)
+def test_who_asks_for_more_than_there_may_be_is_to_blame(error):
+    found = made_while_handling(error)
+    assert isinstance(found, CorruptInput) and str(found) == "a.mp4: cannot be read"
+
+
+@pytest.mark.parametrize("error", OF_THREADS, ids=repr)
+def test_lack_of_threads_is_the_machines(error, no_threads):
+    assert "no thread or process could be started" in str(made_while_handling(error))
+
+
+@pytest.mark.parametrize("error", OF_A_FILE, ids=repr)
+def test_what_is_wrong_with_a_file_stays_its_fault(error):
+    assert isinstance(made_while_handling(error), CorruptInput)
+
+
+def test_what_could_be_either_is_held_against_what_there_is(tmp_path, no_memory):
+    there = tmp_path / "a.jpg"
+    there.write_bytes(b"x")
+    assert isinstance(CorruptInput(there, "not a readable image"), Shortage)
+    assert isinstance(CorruptInput(tmp_path / "b.jpg", "file is missing"), CorruptInput)
+    with pytest.raises(Shortage, match=r"a\.jpg: not enough memory"):
+        refuse_shortage(there, ValueError("bad data"))
+    assert refuse_shortage(there, FileNotFoundError()) is None
+
+
+def test_memory_that_was_there_at_the_most_counts(tmp_path, monkeypatch):
+    """What a decoder could not get is free again when its answer is judged."""
+    there = tmp_path / "a.jpg"
+    there.write_bytes(b"x")
+    peak = shortage.vm_bytes("VmPeak")
+    monkeypatch.setattr(shortage, "_soft", lambda kind: peak + shortage.GiB // 2)
+    assert isinstance(CorruptInput(there, "not a readable image"), Shortage)
+    monkeypatch.setattr(shortage, "_soft", lambda kind: peak + 2 * shortage.GiB)
+    assert isinstance(CorruptInput(there, "not a readable image"), CorruptInput)
+
+
+def test_bookkeeping_that_cannot_be_read_is_not_taken_for_absent(tmp_path, monkeypatch):
+    file = tmp_path / "x.json"
+    assert read_json(file) is None
+    file.write_text("{")
+    assert read_json(file) is None
+
+    def refuse(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(Shortage, match=r"x\.json: too many open files: ulimit -n"):
+        read_json(file)
+
+
+def test_a_shortage_survives_the_way_back_from_a_worker():
+    error = made_while_handling(OSError(errno.EMFILE, "x"))
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    error = CorruptInput("a", "b", frame=3, hint="c")
+    assert str(pickle.loads(pickle.dumps(error))) == "a, frame 3: b; c"
