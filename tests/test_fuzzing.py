@@ -209,6 +209,30 @@ def test_beyond_the_first_check(tmp_path):
     assert run.fuzz([always], 50, limits=LIMITS)["planted"].n_beyond == 0
 
 
+def test_the_head_decides_where_all_messages_are_the_same(tmp_path):
+    def use(path, output):
+        if path.read_bytes() != bytes(range(200)):
+            raise CorruptInput(path, "cannot be decoded")
+
+    def is_format(path):
+        return path.read_bytes().index(bytes(range(8))) == 0  # a ValueError is a no, too
+
+    target = Target("planted", sample, use, is_format=is_format)
+    assert 20 < run.fuzz([target], 50, limits=LIMITS)["planted"].n_beyond < 50
+    without = replace(target, is_format=None)
+    assert run.fuzz([without], 50, limits=LIMITS)["planted"].n_beyond == 0
+
+
+@pytest.mark.parametrize("name", ["png", "pictures", "onnx", "credentials", "netrc", "vrs"])
+def test_heads_know_the_samples_and_no_junk(tmp_path, name):
+    (target,) = [t for t in run.all_targets() if t.name == name]
+    samples = target.samples(tmp_path)
+    assert all(target.is_format(path) for path in samples)
+    for junk in (b"", bytes(600), b"no such format\n" * 40):
+        samples[0].write_bytes(junk)
+        assert not worker._is_format(target, samples[0])
+
+
 # ---------------------------------------------------------------- what it is used for
 
 

@@ -183,7 +183,9 @@ def _size(node: Any, known: dict[int, float]) -> float:
     if not isinstance(node, dict | list | tuple):
         return 1
     if id(node) not in known:
-        known[id(node)] = math.inf  # as long as it is not known: what leads here again is in itself
+        known[id(node)] = (
+            math.inf
+        )  # as long as it is not known: what leads here again is in itself
         inner = node.values() if isinstance(node, dict) else node
         known[id(node)] = 1 + sum(_size(value, known) for value in inner)
     return known[id(node)]

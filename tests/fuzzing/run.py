@@ -286,7 +286,7 @@ def report(targets: Sequence[Target], results: dict[str, Result], seed: int) -> 
     print(f"{'all':22} {n:6} {100 * beyond / max(n, 1):5.0f} %  {cpu_s:6.1f} s  {counts}")
     print(
         "beyond: read, or refused with other words than the reader has for files that are not of "
-        "its format"
+        "its format, or of the format by its head (heads.py)"
     )
     failed = False
     for target in targets:

@@ -23,6 +23,8 @@ class Target:
         mutators: What damages the bytes of a file; those that know the format first.
         isolated: The pipeline itself runs this reader in a child process of its own; a crash there
             stops one unit.
+        is_format: Whether a damaged file is still of the format by its head; for readers of which
+            the message does not tell how far they came.
     """
 
     name: str
@@ -30,3 +32,4 @@ class Target:
     use: Callable[[Path, Path], object]
     mutators: Sequence[Mutator] = GENERIC
     isolated: bool = False
+    is_format: Callable[[Path], bool] | None = None

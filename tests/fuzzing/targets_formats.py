@@ -11,6 +11,7 @@ import ijson  # noqa: F401
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fuzzing import heads
 from fuzzing.looking import look_at
 from fuzzing.mutators_mocap import C3D, CDF, VRS
 from fuzzing.mutators_numpy import NPY, NPZ
@@ -310,7 +311,7 @@ TARGETS = [
     Target("xml", xml_samples, use_xml, XML),
     Target("yaml", yaml_samples, use_yaml, YAML),
     Target("obj", obj_samples, use_obj, TEXT),
-    Target("vrs", vrs_samples, use_lens, VRS),
+    Target("vrs", vrs_samples, use_lens, VRS, False, heads.has_calibration),
     Target("aria_lens", lens_samples, use_lens, JSON),
     Target("static_calibs", calibs_samples, use_calibs, TEXT),
     Target("c3d", c3d_samples, use_c3d, C3D),

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from fuzzing import heads
 from fuzzing import mutators_pictures as pictures_kit
 from fuzzing.mutators_text import JSON
 from fuzzing.target import Target
@@ -224,8 +225,8 @@ def _masks(folder: Path) -> Sequence[Path]:
 
 TARGETS = [
     Target("jpeg", _jpegs, read_still, pictures_kit.JPEG, isolated=True),
-    Target("png", _stills, read_still, pictures_kit.PNG, isolated=True),
-    Target("pictures", _others, read_still, pictures_kit.BYTES, isolated=True),
+    Target("png", _stills, read_still, pictures_kit.PNG, True, heads.is_png),
+    Target("pictures", _others, read_still, pictures_kit.BYTES, True, heads.is_picture),
     Target("video", _videos, read_video, pictures_kit.VIDEO, isolated=True),
     Target(
         "sequence",

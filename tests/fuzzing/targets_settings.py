@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tiny_networks
 
-from fuzzing import mutators_store
+from fuzzing import heads, mutators_store
 from fuzzing.looking import look_at
 from fuzzing.mutators_numpy import NPZ
 from fuzzing.mutators_text import JSON, TEXT, YAML
@@ -224,10 +224,10 @@ TARGETS = [
         lambda p, o: look_at(weights.load_registry(p)),
         YAML,
     ),
-    Target("credentials", _credentials, read_credentials, YAML),
-    Target("netrc", _netrcs, read_netrc, TEXT),
+    Target("credentials", _credentials, read_credentials, YAML, False, heads.is_mapping),
+    Target("netrc", _netrcs, read_netrc, TEXT, False, heads.is_netrc),
     Target("npz-predictions", _npz_predictions, read_npz_predictions, NPZ),
     Target("json-predictions", _json_predictions, read_json_predictions, JSON),
     Target("predicted-motion", _motions, read_predicted_motion, (*JSON, *TEXT)),
-    Target("onnx", _networks, run_network, mutators_store.ONNX, isolated=True),
+    Target("onnx", _networks, run_network, mutators_store.ONNX, True, heads.is_onnx),
 ]

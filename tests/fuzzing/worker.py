@@ -144,7 +144,15 @@ def _judge(target, world: Path, content, name: str, known: set[str], count=True)
         shutil.rmtree(world / "tmp")
         (world / "tmp").mkdir()
     beyond = kind != "refused" or _plain(message.replace(str(world), "")) not in known
+    beyond = beyond or (count and _is_format(target, path))
     return Outcome(kind, detail, beyond, cpu_s)
+
+
+def _is_format(target: Target, path: Path) -> bool:
+    try:
+        return target.is_format is not None and target.is_format(path)
+    except Exception:  # so it is not
+        return False
 
 
 def _messages_of_junk(target: Target, world: Path, samples: list[Path], limits) -> set[str]:
