@@ -172,6 +172,25 @@ def test_after_a_crash_the_others_are_tried(capsys):
     assert "planted: crash: SIGSEGV (" in said and "traceback: ValueError at" in said
 
 
+def test_what_is_known_is_told_where_it_is_stopped(monkeypatch):
+    said = []
+
+    def stop(connections, timeout):
+        if len(said) == 3:
+            raise SystemExit(143)
+        said.append("waited")
+        return wait(connections, timeout)
+
+    wait = run.wait
+    monkeypatch.setattr(run, "wait", stop)
+    with pytest.raises(SystemExit):
+        run.fuzz(
+            [planted(lambda path, output: 1 / 0)], 300, jobs=1, limits=LIMITS, say=said.append
+        )
+    line, fault = said[3:]
+    assert line.endswith("traceback, stopped") and "ZeroDivisionError" in fault
+
+
 def test_samples_that_are_refused_are_no_success(capsys):
     target = Target("planted", sample, refuse)
     results = run.fuzz([target], 5, limits=LIMITS)

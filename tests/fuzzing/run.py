@@ -117,6 +117,13 @@ def fuzz(
                 one.end_if_late(limits)
         if keep is not None:
             _keep(targets, results, seed, keep, place)
+    except SystemExit:  # a limit of time from outside: what is known is told
+        for target in targets:
+            if left[target.name] and results[target.name].outcomes:
+                say(f"{line_of(target, results[target.name])}, stopped")
+                for line in lines_of_faults(target, results[target.name]):
+                    say(line)
+        raise
     finally:
         for one in running.values():
             one.process.kill()
