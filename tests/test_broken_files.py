@@ -18,11 +18,10 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from posepile.acquire import lockfile, manifests, records
+from posepile.acquire import lockfile, records
 from posepile.acquire.credentials import get_credentials
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.media import content_fault
-from posepile.acquire.partial import Partial, fetched_from
 from posepile.acquire.sources import Extract, load_sources
 from posepile.acquire.zips import zip_fault
 from posepile.config import load_config
@@ -281,24 +280,6 @@ def test_a_damaged_record_of_an_extraction_is_none(tmp_path, change):
     assert not extract_archive(tmp_path / "a.zip", tmp_path).done_before
 
 
-def test_notes_of_a_download_that_say_other_things_are_none(tmp_path):
-    """Then the file is fetched from its beginning."""
-    part = Partial(tmp_path / "v.bin")
-    part.path.write_bytes(bytes(1000))
-    file = tmp_path / "v.bin.part.json"
-    good = {"url": "https://h/v", "etag": '"1"', "total": 2000, "synced": 500, "boot": "b"}
-    file.write_text(json.dumps(good))
-    assert part.notes == good
-    wrong = {"url": 3, "etag": "a\nb", "total": "2000", "synced": None, "last_modified": []}
-    file.write_text(json.dumps(wrong | {"boot": "another"}))
-    assert part.notes == {"boot": "another", "synced": 0}
-    part.cut_to_synced()
-    assert part.size == 0 and part.notes == {}
-    (tmp_path / "v.bin").write_bytes(b"whole")
-    part.path.unlink()
-    assert fetched_from(tmp_path / "v.bin") is None
-
-
 def test_damaged_entries_of_the_lock_file_are_none(tmp_path):
     (tmp_path / ".posepile").mkdir()
     for content in (
@@ -431,26 +412,3 @@ def test_onnx_runtime_tells_its_maker_nothing_and_leaves_no_files(tmp_path):
     subprocess.run([sys.executable, "-c", code], env=env, check=True)
     left = [p.name for name in ("home", "tmp") for p in (tmp_path / name).rglob("*")]
     assert left == []
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"paths": [{"relative_path": "a" * 3000, "size": 3}]},
-        {"paths": [{"relative_path": "a\0b", "size": 3}]},
-        {"paths": [{"relative_path": "b", "view": 3, "size": 3}]},
-        {"paths": [{"relative_path": "b", "view": [{"a": 1}], "size": 3}]},
-        {"paths": [{"relative_path": "b", "view": "ego", "size": 3}]},
-    ],
-)
-def test_a_manifest_whose_entries_are_of_another_form(tmp_path, entry):
-    """An attribute that is no list counts as one value; a name that cannot be has not arrived."""
-    (tmp_path / "takes").mkdir()
-    (tmp_path / "takes" / "manifest.json").write_text(json.dumps([entry]))
-    bucket = manifests.Bucket("s3://h", tmp_path, {"takes": 1.0}, None, "", "", "")
-    request = manifests.Request(["takes"], filters={"view": ["ego"]})
-    n = int(entry["paths"][0].get("view", "ego") == "ego")
-    (line, _) = manifests.plan_requests(tmp_path, bucket, [request])
-    assert f"takes: {n} files" in line and "0.000 GB are here" in line
-    found = list(manifests.find_absent(tmp_path, bucket, request, lambda part, uid: []))
-    assert len(found) == n

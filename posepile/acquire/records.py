@@ -21,6 +21,7 @@ finds ``moving`` and goes on with the moves, without reading the archive again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -84,6 +85,10 @@ def is_extracted(root: Path, name: str, params: Extract) -> bool:
     return same_way and not damaged_files(root, name, record, params.rewritten)
 
 
+# A name may be one that no file can have.
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
 def damaged_files(
     root: Path, name: str, record: dict[str, Any], rewritten: Sequence[str] = ()
 ) -> list[str]:
@@ -106,7 +111,9 @@ def damaged_files(
         file = os.path.join(root, path)
         try:
             status = os.stat(file)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as e:
+            if e.errno not in _NO_SUCH_FILE:
+                raise
             result.append(path)
             continue
         whole = status.st_size == size and stat.S_ISREG(status.st_mode)
