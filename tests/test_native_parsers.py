@@ -252,6 +252,14 @@ def test_hdf5_cells_that_multiply(tmp_path):
     assert "more cells than the file has room for" in is_refused(read_mat, path)
 
 
+def longer_record(data, at):
+    return data[:at] + (2**32).to_bytes(8, "big") + data[at + 8 :]
+
+
+def other_kind(data, at):
+    return data[: at + 8] + (13).to_bytes(4, "big") + data[at + 12 :]
+
+
 CDF_FAULTS = {
     "the first record is as long as one likes": lambda d, v: put(d, 8, ">q", 2**62),
     "an index is as long as one likes": lambda d, v: put(d, index_of(d, v), ">q", 2**62),
@@ -262,6 +270,12 @@ CDF_FAULTS = {
         d, index_of(d, v) + 12, ">q", index_of(d, v)
     ),
     "2e9 entries": lambda d, v: put(d, index_of(d, v) + 20, ">2i", 2**31 - 1, 2**31 - 1),
+    "the record of its compression is longer than the file": lambda data, at: longer_record(
+        data, int.from_bytes(data[at + 72 : at + 80], "big")
+    ),
+    "its index is no index": lambda data, at: other_kind(
+        data, int.from_bytes(data[at + 28 : at + 36], "big")
+    ),
 }
 
 

@@ -22,6 +22,7 @@ _INDEX, _VALUES, _Z_VARIABLE, _COMPRESSED_VALUES = 6, 7, 8, 13
 _SIZES = {1: 1, 2: 2, 4: 4, 8: 8, 11: 1, 12: 2, 14: 4, 21: 4, 22: 8, 31: 8, 32: 16, 33: 8}
 _SIZES |= {41: 1, 44: 4, 45: 8, 51: 1, 52: 1}
 _NAME = {8: 256, 4: 64}  # bytes of a variable's name
+_IS_COMPRESSED = 4  # flag of a variable
 _LEAST = 32  # bytes of any record that is counted
 
 
@@ -136,6 +137,8 @@ class _Records:
         index = self.number(at + w + 8, w)
         at += 3 * w + 8 + 8 + 12  # behind the two places, flags, sparseness and what is reserved
         size = _SIZES.get(type_, 16) * self.number(at)
+        if self.number(at - 20) & _IS_COMPRESSED:
+            self.record(self.number(at + 8, w))  # how; it is read whole
         at += 8 + w + 4 + _NAME[w]
         if kind == _Z_VARIABLE:
             axes = self.axes(self.number(at), at + 4, end)
@@ -149,9 +152,9 @@ class _Records:
     def index(self, at: int) -> None:
         """Checks where the values of a variable are."""
         w = self.width
-        waiting = [at]
+        waiting = [(at, True)]
         while waiting:
-            at = waiting.pop()
+            at, is_index = waiting.pop()
             if at in self.seen:
                 raise _Damaged(f"record at {at}: found it twice in the indices; expected once")
             self.seen.add(at)
@@ -159,11 +162,13 @@ class _Records:
             if kind == _COMPRESSED_VALUES:
                 self.inflated(start + 4 + w, end)
             if kind != _INDEX:
+                if is_index:  # the library takes it for one without a look
+                    raise _Damaged(f"record at {at}: found kind {kind}; expected {_INDEX}")
                 continue
             following, n = self.number(start, w), self.number(start + w)
             used, entries = self.number(start + w + 4), start + w + 8
             if not 0 <= used <= n <= (end - entries) // (8 + w):
                 raise _Damaged(f"index at {at}: found {used} of {n} entries in {end - at} bytes")
             places = entries + 8 * n
-            waiting += [self.number(places + w * i, w) for i in range(used)]
-            waiting += [following] if following else []
+            waiting += [(self.number(places + w * i, w), False) for i in range(used)]
+            waiting += [(following, True)] if following else []
