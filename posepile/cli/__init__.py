@@ -56,7 +56,8 @@ def _main(argv: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as e:
-        lack = shortage_behind(e)
+        # What else would be a traceback may come of an interpreter without memory.
+        lack = shortage_behind(e, in_doubt=not isinstance(e, OSError))
         if lack is None and isinstance(e, OSError):  # a folder that is not ours
             place = f"{e.filename}: " if e.filename else ""
             lack = f"{place}{e.strerror or e}"
