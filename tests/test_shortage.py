@@ -150,7 +150,7 @@ def test_bookkeeping_that_cannot_be_read_is_not_taken_for_absent(tmp_path, monke
     def refuse(path):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("posepile.files.open_regular", refuse)
     with pytest.raises(Shortage, match=r"x\.json: too many open files: ulimit -n"):
         read_json(file)
 
