@@ -9,6 +9,8 @@ from posepile.acquire import manifests, records
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import lock_path, read_origins
 from posepile.acquire.partial import Partial, fetched_from
+from posepile.errors import UsageError
+from posepile.formats.yaml_files import read_yaml
 
 
 def test_notes_of_a_download_that_say_other_things_are_none(tmp_path):
@@ -65,3 +67,9 @@ def test_a_record_of_a_name_that_is_too_long_is_of_a_file_that_is_not_there(tmp_
     record = records.read_record(tmp_path, "a.zip")
     record["files"]["x" * 300] = record["files"]["a.txt"]
     assert records.damaged_files(tmp_path, "a.zip", record)
+
+
+def test_a_list_of_yaml_that_is_too_short_is_told(tmp_path):
+    (tmp_path / "a.yaml").write_text("[1]")
+    with pytest.raises(UsageError, match=r"a\.yaml: 1 is missing"):
+        read_yaml(tmp_path / "a.yaml", tuple[int, int])

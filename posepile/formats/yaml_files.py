@@ -130,7 +130,7 @@ def describe(
     first = error.errors()[0]
     node, shown = raw, prefix
     for step in first["loc"]:
-        if isinstance(step, int) and isinstance(node, list):
+        if isinstance(step, int) and isinstance(node, list) and step < len(node):
             name = node[step].get("name") if isinstance(node[step], dict) else None
             shown += f"[{name if isinstance(name, str) else step}]"
             node = node[step]
