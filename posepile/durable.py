@@ -109,12 +109,18 @@ def remove_left(path: Path) -> None:
 def _is_of_the_dead(owner: str) -> bool:
     machine, _, rest = owner.partition("-")
     pid = rest.partition("-")[0]
-    if machine != host() or not pid.isdecimal():
-        return False
+    return machine == host() and pid.isdecimal() and not _goes_on(int(pid))
+
+
+def _goes_on(pid: int) -> bool:
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except (PermissionError, OverflowError):
-        pass
-    return False
+        return True
+    # One that has ended keeps its number until its parent asks how. Who inherits the processes of
+    # a killed run may do so late, or never, as in a container without an init.
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    return True

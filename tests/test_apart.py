@@ -10,9 +10,10 @@ from fake_dataset import a_run
 
 from posepile.errors import CorruptInput, WorkError
 from posepile.evaluation.command import Report, add_options, make_parser, run
-from posepile.run import raw
+from posepile.run import apart, raw
 from posepile.run.apart import call_apart
 from posepile.run.job import run_keys, run_units
+from posepile.run.worker import end_with_parent
 
 fake = fake_dataset.fake  # the fixture
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="called without a fork there")
@@ -70,6 +71,28 @@ def test_what_interrupts_the_caller_ends_the_child(file):
         call_apart(interrupt, "waiting")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pids.read_text()), 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_who_has_lost_its_caller_before_it_began_does_not_begin(file, monkeypatch):
+    done, ours, theirs = file.with_name("done"), *os.pipe()
+    caller = os.fork()
+    if not caller:
+
+        def too_late(parent):
+            os.kill(parent, signal.SIGKILL)
+            while os.getppid() == parent:
+                os.sched_yield()
+            end_with_parent(parent)
+
+        monkeypatch.setattr(apart, "end_with_parent", too_late)
+        call_apart(done.touch, "waiting")
+        os._exit(0)
+    os.close(theirs)
+    assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == -signal.SIGKILL
+    with open(ours, "rb") as pipe:  # the child's end of it closes when it has ended
+        pipe.read()
+    assert not done.exists()
 
 
 def test_an_evaluation(file, tmp_path, capsys):

@@ -31,7 +31,7 @@ from posepile.acquire.records import (
 )
 from posepile.acquire.sources import Extract
 from posepile.acquire.staging import Unpacking, copy_whole, stage
-from posepile.durable import boot_id, sync, sync_all, sync_tree
+from posepile.durable import boot_id, own_temporary, remove_left, sync, sync_all, sync_tree
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_json, write_json
 
@@ -195,8 +195,11 @@ def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
-            # A part of the raw folder lives on another disk by way of a link.
-            copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
+            # A part of the raw folder lives on another disk by way of a link. The copy has a
+            # short name: that of the file may be as long as can be.
+            copy = target.parent / "posepile"
+            remove_left(copy)
+            copy_whole(source, target, own_temporary(copy))
             sync(target)
             source.unlink()
     changed = {folder for parent in made for folder in (parent, *parent.parents)}

@@ -55,9 +55,9 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    caller, pid = os.getpid(), os.fork()
     if not pid:
-        _be_child(function, theirs, note)
+        _be_child(function, caller, theirs, note)
     os.close(theirs)
     try:
         with open(ours, "rb") as answers:
@@ -77,11 +77,11 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     raise value
 
 
-def _be_child(function: Callable[[], object], answers: int, note: mmap.mmap) -> None:
+def _be_child(function: Callable[[], object], caller: int, answers: int, note: mmap.mmap) -> None:
     code = 1
     try:
         faulthandler.disable()  # one line says what happened
-        end_with_parent()
+        end_with_parent(caller)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         sys.addaudithook(lambda event, args: _take_note(event, args, note))
         try:
