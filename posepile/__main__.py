@@ -8,18 +8,23 @@ from posepile.shortage import shortage_at_start, shortage_behind
 
 
 def main() -> None:
-    """Entry point; what is lacking already for the imports is said in one line, exit 1."""
+    """Entry point; modules take a second to load, and may be interrupted or lack memory then."""
     lack = shortage_at_start()
     if lack is not None:
         sys.exit(f"posepile: {lack}")
     try:
         from posepile.cli import main as command
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (MemoryError, ImportError, OSError, RuntimeError) as e:
         lack = shortage_behind(e)
         if lack is None:
             raise
         sys.exit(f"posepile: {lack}")
-    command()
+    try:
+        command()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

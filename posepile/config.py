@@ -6,6 +6,8 @@ names the key, the value found and what is allowed.
 
 from __future__ import annotations
 
+import os
+import stat
 import typing
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,8 @@ class RunParams(BaseModel):
 
     max_quarantined: float = Field(0.0, ge=0, le=1)
     exclusions: bool = True
-    max_memory: float | None = Field(None, gt=0)
-    max_idle_minutes: float = Field(10.0, ge=0)
+    max_memory: float | None = Field(None, gt=0, allow_inf_nan=False)
+    max_idle_minutes: float = Field(10.0, ge=0, allow_inf_nan=False)
     isolate: bool = True
 
 
@@ -119,11 +121,28 @@ def load_config(
     config = _validated(Config, raw, where)
     config.dataset = _validated(options_model, dataset, where, "dataset")
     if root is not None:
-        if not isinstance(root, (str, Path)):
-            raise UsageError(f"{where}: dataset.root = {root!r}: expected a folder")
-        config._raw_root = paths.ensure_absolute(Path(root).expanduser())
+        config._raw_root = _raw_root(root, f"{where}: dataset.root = {root!r}")
     _refuse_without_effect(config, {key_of(override) for override in overrides}, spec)
     return config
+
+
+def _raw_root(root: Any, named: str) -> Path:
+    """The raw folder that ``dataset.root`` names; downloading may still have to make it."""
+    if not isinstance(root, str) or not root.strip() or "\0" in root:
+        raise UsageError(f"{named}: expected a folder")
+    try:
+        folder = paths.ensure_absolute(Path(root).expanduser())
+    except RuntimeError as e:  # ~nobody
+        raise UsageError(f"{named}: {e}") from None
+    try:
+        mode = os.stat(folder).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return folder
+    except OSError as e:
+        raise UsageError(f"{named}: {e.strerror}") from None
+    if not stat.S_ISDIR(mode):
+        raise UsageError(f"{named}: is no folder; name the one that holds the raw files")
+    return folder
 
 
 def key_of(override: str) -> str:
@@ -154,10 +173,30 @@ def _validated(model: type[BaseModel], raw: Any, where: str, prefix: str = "") -
     """Validates a section; numbers where names are expected are taken as such (``video: 448``)."""
     while True:
         try:
-            return model.model_validate(raw)
+            found = model.model_validate(raw)
         except pydantic.ValidationError as e:
             if not _name_as_text(raw, e.errors()[0]):
                 raise UsageError(describe(e, where, raw, model, prefix)) from None
+            continue
+        key = _truth_as_number(raw, found)
+        if key is not None:
+            key = f"{prefix}.{key}" if prefix else key
+            raise UsageError(f"{where}: {key} = true or false is not allowed: expected a number")
+        return found
+
+
+def _truth_as_number(raw: Any, found: Any) -> str | None:
+    """The first key whose ``true`` or ``false`` pydantic has taken for a number; None if none."""
+    if not isinstance(raw, dict) or not isinstance(found, BaseModel):
+        return None
+    for name in set(raw) & set(type(found).model_fields):
+        value, made = raw[name], getattr(found, name)
+        if isinstance(value, bool) and isinstance(made, (int, float)) and made is not value:
+            return name
+        inner = _truth_as_number(value, made)
+        if inner is not None:
+            return f"{name}.{inner}"
+    return None
 
 
 def _name_as_text(raw: Any, error: dict) -> bool:

@@ -11,8 +11,12 @@ That is no ``WorkError``, so nobody who does without a damaged file takes it for
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import os
+import re
 import sys
+from typing import NoReturn
 
 from posepile.shortage import shortage_behind
 from posepile.terminal import printable
@@ -104,6 +108,46 @@ def one_line(error: BaseException) -> str:
     """Returns what a library says, without line breaks and not for ever."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def whole_number(text: str) -> int | None:
+    """Returns the number that the digits 0 to 9 spell; None for any other text.
+
+    For what people, files, servers and the environment say: ``int`` also takes digits of other
+    scripts, underscores, blanks and signs, and ``str.isdigit`` even what ``int`` refuses.
+
+    >>> [whole_number(text) for text in ("17", "007", "1_7", "\u0663", "\u00b2", "-1", " 1", "")]
+    [17, 7, None, None, None, None, None, None]
+    """
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reads a command line; what is wrong with it is one line, as all our errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the error and where the options are listed; exit 2."""
+        text = f"{self.prog}: {message}; {self.prog} --help lists the options"
+        self.exit(2, f"{printable(text)}\n")
+
+    def parse_args(self, args=None, namespace=None):
+        """Parses; options that nobody knows are said by the command that was given them."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = getattr(found, "parser", self)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{parser.near(unknown[0])}")
+        return found
+
+    def near(self, word: str) -> str:
+        """Returns a question about the option that may be meant; nothing if none is like it."""
+        known = [option for action in self._actions for option in action.option_strings]
+        close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+        return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
+
+
+def complain(error: BaseException | str) -> None:
+    """Says on standard error what went wrong."""
+    print(printable(f"posepile: {error}"), file=sys.stderr)
 
 
 class CorruptInput(WorkError):

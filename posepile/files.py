@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import sys
 import tempfile
 import uuid
@@ -140,10 +141,48 @@ def read_json(path: Path) -> Any:
         Shortage: It may well be there, but the machine lacks what reading it needs.
     """
     try:
-        return json.loads(path.read_bytes())
+        with open_regular(path) as f:
+            return json.load(f)
     except (OSError, ValueError, RecursionError) as e:
         refuse_shortage(path, e)
         return None
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Returns a bookkeeping file's object; None if it is absent, unreadable or something else."""
+    content = read_json(path)
+    return content if isinstance(content, dict) else None
+
+
+def open_regular(path: str | os.PathLike, buffering: int = -1) -> BinaryIO:
+    """Returns a file open for reading.
+
+    >>> with open_regular("/") as f:
+    ...     pass
+    Traceback (most recent call last):
+    IsADirectoryError: [Errno 21] Is a directory: '/'
+
+    Args:
+        path: The file.
+        buffering: As of ``open``.
+
+    Raises:
+        OSError: It cannot be opened; or it is a pipe or device, for which a program would wait
+            for ever, or which never ends.
+    """
+    # Opening a pipe that nobody writes to would wait.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        text = "Is a directory" if stat.S_ISDIR(mode) else f"is {_kind_of(mode)}, expected a file"
+        raise OSError(number, text, os.fspath(path))
+    return open(fd, "rb", buffering)
+
+
+def _kind_of(mode: int) -> str:
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 @contextlib.contextmanager
@@ -217,19 +256,23 @@ def names_in(folder: str | os.PathLike) -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def leaving_nothing_empty(folders: Iterable[Path]) -> Iterator[None]:
+def leaving_nothing_empty(folders: Iterable[Path], *, always: bool = False) -> Iterator[None]:
     """Removes folders that were made in the block, if it fails and they hold nothing.
 
-    Lock files, other files without content and the settings of a variant are nothing.
+    Lock files, other files without content, the settings of a variant and the list of units are
+    nothing.
 
     Args:
         folders: What may be made in the block, with the folders above.
+        always: Also if it does not fail.
     """
     new = [next((p for p in reversed((f, *f.parents)) if not p.exists()), None) for f in folders]
+    failed = True
     try:
         yield
-    except BaseException:
-        for folder in {f for f in new if f is not None}:
+        failed = False
+    finally:
+        for folder in {f for f in new if f is not None and (failed or always)}:
             below = sorted(folder.rglob("*"), reverse=True)  # what is in a folder before it
             files = [p for p in below if not p.is_dir()]
             if all(map(_is_nothing, files)) and not any(map(_is_held, files)):
@@ -237,7 +280,6 @@ def leaving_nothing_empty(folders: Iterable[Path]) -> Iterator[None]:
                 with contextlib.suppress(OSError):
                     for path in [*below, folder]:
                         (path.unlink if path in files else path.rmdir)()
-        raise
 
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
@@ -256,8 +298,8 @@ def presence() -> Callable[[Path], bool]:
 
 
 def _is_nothing(file: Path) -> bool:
-    # What a variant was made with is of no use without the variant.
-    return file.name == "variant.json" or file.lstat().st_size == 0
+    # What a variant was made with, and the list of units, is of no use without results.
+    return file.name in ("variant.json", "units.sqlite") or file.lstat().st_size == 0
 
 
 def _is_held(file: Path) -> bool:
@@ -288,7 +330,7 @@ def fingerprint(path: Path, *, whole: bool = False) -> str:
     more than it finds.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb", buffering=0) as f:
+    with open_regular(path, buffering=0) as f:
         size = os.fstat(f.fileno()).st_size
         if whole or size <= WHOLE_FILE_LIMIT:
             while chunk := f.read(SAMPLE):
@@ -351,6 +393,8 @@ def require_place(place: Path, asked: str) -> None:
     """
     if place.is_dir():
         raise UsageError(f"{asked}: is a folder; name a file in it")
+    if os.path.lexists(place) and not place.is_file():  # it would be replaced
+        raise UsageError(f"{asked}: is there and no file; name another place")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place.parent):
@@ -382,7 +426,8 @@ def locked(
         WorkError: Others hold the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as f:
+    # Not for appending: that would wait for ever, should a pipe lie there.
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "rb") as f:
         mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.flock(f, mode | fcntl.LOCK_NB)

@@ -211,7 +211,7 @@ def check_refused(done, expected):
     ("content", "expected"),
     [
         (b"crop: [", "not valid YAML"),
-        (b"crop: \xff\xfe", "not valid YAML"),
+        (b"crop: \xff\xfe", "not UTF-8 text"),
         (b"- crop\n", "expected a mapping"),
         (b"crop: 5\n", "crop = 5"),
         (b"7: {}\n", "unknown key 7"),

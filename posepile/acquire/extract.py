@@ -33,7 +33,7 @@ from posepile.acquire.sources import Extract
 from posepile.acquire.staging import Unpacking, copy_whole, stage
 from posepile.durable import boot_id, own_temporary, remove_left, sync, sync_all, sync_tree
 from posepile.errors import WorkError
-from posepile.files import disk_error, is_disk_error, read_json, write_json
+from posepile.files import disk_error, is_disk_error, read_object, write_json
 
 Log = Callable[[str], None]
 
@@ -126,7 +126,7 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         record = None
     # What was staged before a power cut may have its size and yet not be whole.
     begun = identity | {"boot": boot_id()}
-    if record is None and read_json(work.begun) != begun:
+    if record is None and read_object(work.begun) != begun:
         work.clear()
         write_json(work.begun, begun)
     if record and record["state"] == "done":

@@ -9,7 +9,7 @@ from typing import Any
 
 from posepile.acquire.addresses import without_access
 from posepile.acquire.patterns import STATE_DIR
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 
 _writing = threading.Lock()
 
@@ -26,8 +26,8 @@ def read_lock(root: str | os.PathLike) -> dict[str, dict[str, Any]]:
         For every path below the raw folder: ``source``, ``from`` (address, or how else it came),
         ``bytes``, ``sha256``, whatever other checksum is published, and ``mtime_ns``.
     """
-    lock = read_json(lock_path(root))
-    files = lock.get("files") if isinstance(lock, dict) and lock.get("version") == 1 else None
+    lock = read_object(lock_path(root)) or {}
+    files = lock.get("files") if lock.get("version") == 1 else None
     files = files if isinstance(files, dict) else {}
     return {
         path: entry
@@ -41,7 +41,7 @@ def read_origins(root: str | os.PathLike) -> dict[str, Any] | None:
 
     That is without the times of files, and without what gives access in their addresses.
     """
-    lock = read_json(lock_path(root))
+    lock = read_object(lock_path(root))
     if not isinstance(lock, dict) or not isinstance(lock.get("files"), dict):
         return lock
     files = {

@@ -31,15 +31,15 @@ from typing import Any
 
 from posepile.acquire.patterns import STATE_DIR, glob_regex
 from posepile.acquire.sources import Extract
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 
 _FOLDER = f"{STATE_DIR}/extract"
 
 
 def read_record(root: Path, name: str) -> dict[str, Any] | None:
     """Returns what is recorded about an extraction, None if there is no (readable) record."""
-    record = read_json(record_path(root, name))
-    return record if isinstance(record, dict) and _is_whole(record) else None
+    record = read_object(record_path(root, name))
+    return record if record is not None and _is_whole(record) else None
 
 
 def _is_whole(record: dict[str, Any]) -> bool:

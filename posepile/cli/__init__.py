@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from posepile.cli.checking import add_check_options, cmd_check
 from posepile.cli.looking import (
@@ -21,9 +21,9 @@ from posepile.cli.looking import (
     cmd_view,
 )
 from posepile.cli.making import cmd_new
-from posepile.cli.options import add_config_options, add_run_options, add_variant
+from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
-from posepile.errors import PosePileError
+from posepile.errors import OneLineParser, PosePileError, complain
 from posepile.shortage import allow_open_files, shortage_behind
 from posepile.terminal import printable_output
 
@@ -35,54 +35,66 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _main(argv: list[str] | None) -> int:
-    parser = make_parser()
-    args = parser.parse_args(argv)
+    args = make_parser().parse_args(argv)
     allow_open_files()
-    # Batch systems ask with SIGTERM before they kill.
-    signal.signal(signal.SIGTERM, _terminate)
+    # Batch systems ask with SIGTERM before they kill; SIGHUP is a terminal that was closed, which
+    # nohup has ignored.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     # Workers and libraries may have another working directory.
     for variable in ("DATA_ROOT", "CACHE_DIR"):
         if os.environ.get(variable):
             os.environ[variable] = os.path.abspath(os.environ[variable])
     try:
         code = args.function(args)
+        sys.stdout.flush()  # whoever reads it may be gone
     except PosePileError as e:
-        print(f"posepile: {e}", file=sys.stderr)
+        complain(e)
         code = e.exit_code
     except KeyboardInterrupt as e:
-        print("posepile: interrupted; run again to go on where it stopped", file=sys.stderr)
-        code = 143 if isinstance(e, Terminated) else 130
+        code = interrupted(e)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = 128 + signal.SIGPIPE
     except Exception as e:
         lack = shortage_behind(e)
         if lack is None and isinstance(e, OSError):  # a folder that is not ours
-            place = f"{e.filename}: " if e.filename else ""
-            lack = f"{place}{e.strerror or e}"
+            place = e.filename2 or e.filename  # the second is what a file was to be renamed to
+            lack = f"{place}: {e.strerror or e}" if place else f"{e.strerror or e}"
             if isinstance(e, PermissionError):
                 lack += "; make it accessible and run again"
         if lack is None:
             raise
-        print(f"posepile: {lack}", file=sys.stderr)
+        complain(lack)
         code = 1
     return code
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run like Ctrl-C does."""
+class Ended(KeyboardInterrupt):
+    """A signal that ends a run like Ctrl-C does.
+
+    Attributes:
+        number: The signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
 
 
-def _terminate(number, frame):
-    raise Terminated
+def _end(number, frame):
+    raise Ended(number)
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong with a command in one line, as all our errors do."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints the error and where the options are listed; exit 2."""
-        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")
+def interrupted(error: KeyboardInterrupt) -> int:
+    """Says that a run was ended from outside; returns the exit code."""
+    # Whoever presses Ctrl-C again wants what happens anyway, not the trace of it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        complain("interrupted; run again to go on where it stopped")
+    return 128 + getattr(error, "number", signal.SIGINT)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -94,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     def add(name, function, description, dataset=True):
         sub = commands.add_parser(name, help=description, description=description)
-        sub.set_defaults(function=function)
+        sub.set_defaults(function=function, parser=sub)
         if dataset:
             sub.add_argument("name", metavar="DATASET")
         return sub
@@ -134,7 +146,9 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")
     view.add_argument("--split", choices=("train", "val", "test"), default="train")
-    view.add_argument("--index", type=int, nargs="+", default=[0], help="positions in the split")
+    view.add_argument(
+        "--index", type=position, nargs="+", default=[0], help="positions in the split"
+    )
     view.add_argument("--out", type=Path, default=Path("view.png"))
     verify = add("verify", cmd_verify, "check every checksum and row of a packed dataset")
     add_config_options(verify)

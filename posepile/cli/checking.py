@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
+
+from posepile.cli.options import natural
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
@@ -12,13 +13,6 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="DATASET", nargs="+")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the data in DIR/DATASET")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the miniature")
-
-
-def natural(text: str) -> int:
-    """A number from 0 on."""
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 on")
-    return int(text)
 
 
 def cmd_check(args: argparse.Namespace) -> int:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from posepile.cli.builds import build_of, make_run, packed_archive
+from posepile.cli.builds import (
+    build_of,
+    make_run,
+    packed_archive,
+    require_build,
+    require_data_root,
+)
 from posepile.errors import PosePileError
 from posepile.files import require_place
 from posepile.terminal import print_lines
@@ -21,13 +27,13 @@ def cmd_list(args: argparse.Namespace) -> int:
     for name in dataset_names():
         try:
             spec = load_recipe(name).SPEC
+            is_helper = spec.kind == "helper"
+            joints = "         -" if is_helper else f"{spec.joint_info.n_joints:3} joints"
         except Exception as e:  # a recipe at work in somebody's own folder
             reason = e if isinstance(e, PosePileError) else f"{type(e).__name__}: {e}"
             print(f"{name:12} cannot be read: {reason}")
             code = 1
             continue
-        is_helper = spec.kind == "helper"
-        joints = "         -" if is_helper else f"{spec.joint_info.n_joints:3} joints"
         print(f"{name:12} {spec.kind:10} {joints}  {spec.licence}")
     return code
 
@@ -44,7 +50,9 @@ def cmd_doctor(args: argparse.Namespace) -> int:
     """Prints what is wrong with the raw files; exit 1 if anything is."""
     from posepile.run import raw
 
-    ok, lines = raw.doctor(make_run(args), args.checksums)
+    run = make_run(args)
+    require_data_root()
+    ok, lines = raw.doctor(run, args.checksums)
     print_lines(lines)
     return 0 if ok else 1
 
@@ -53,7 +61,10 @@ def cmd_status(args: argparse.Namespace) -> int:
     """Prints how many units each stage has finished."""
     from posepile.run import commands
 
-    print_lines(commands.status(make_run(args)))
+    run = make_run(args)
+    require_data_root()
+    require_build(run)
+    print_lines(commands.status(run))
     return 0
 
 

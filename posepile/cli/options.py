@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
-from posepile.errors import UsageError
+from posepile.errors import UsageError, whole_number
 from posepile.stages import STAGES
 
 
@@ -81,43 +80,76 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def positive(text: str) -> int:
     """A positive number of jobs."""
-    value = int(text) if re.fullmatch(r"-?\d+", text) else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    value = whole_number(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}; expected a number, at least 1")
     return value
+
+
+def natural(text: str) -> int:
+    """A number from 0 on."""
+    value = whole_number(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}; expected a number from 0 on")
+    return value
+
+
+def position(text: str) -> int:
+    """A position in a list, from the end if negative."""
+    value = whole_number(text.removeprefix("-"))
+    if value is None:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}; expected a position, e.g. 0")
+    return -value if text.startswith("-") else value
 
 
 def shard(text: str) -> tuple[int, int]:
     """``I/N`` with 0 <= I < N."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not int(match[1]) < int(match[2]):
-        raise argparse.ArgumentTypeError("expected I/N with 0 <= I < N, e.g. 0/8")
-    return int(match[1]), int(match[2])
+    index, count = (whole_number(part) for part in [*text.split("/"), "", ""][:2])
+    if text.count("/") != 1 or index is None or count is None or not index < count:
+        raise argparse.ArgumentTypeError(
+            f"found {shown(text)}; expected I/N with 0 <= I < N, e.g. 0/8"
+        )
+    return index, count
+
+
+def shown(text: str) -> str:
+    """What somebody wrote, not for ever."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
 def slurm_shard() -> tuple[int, int] | None:
     """The share of a Slurm array task, None outside of an array.
 
     Raises:
-        UsageError: The task numbers do not run from SLURM_ARRAY_TASK_MIN in steps of one.
+        UsageError: A variable that Slurm sets is no number, or they contradict each other.
     """
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    if not task:
+    if not os.environ.get("SLURM_ARRAY_TASK_ID"):
         return None
     if not os.environ.get("SLURM_ARRAY_TASK_COUNT"):
-        raise UsageError("SLURM_ARRAY_TASK_ID is set but SLURM_ARRAY_TASK_COUNT is not")
-    count = _number("SLURM_ARRAY_TASK_COUNT")
-    index = _number("SLURM_ARRAY_TASK_ID") - _number("SLURM_ARRAY_TASK_MIN", "0")
-    if not 0 <= index < count:
         raise UsageError(
-            f"SLURM_ARRAY_TASK_ID = {task} with SLURM_ARRAY_TASK_COUNT = {count}: number the "
-            "array tasks 0..N-1, or from SLURM_ARRAY_TASK_MIN on without gaps"
+            "SLURM_ARRAY_TASK_ID is set but SLURM_ARRAY_TASK_COUNT is not; unset both, or give "
+            "--shard I/N"
+        )
+    task, count = _slurm("ID"), _slurm("COUNT")
+    first, step = _slurm("MIN", 0), _slurm("STEP", 1)
+    # What Slurm says of arrays with gaps (--array=1,5,7) fits no step; it has the largest number.
+    last = _slurm("MAX", first + (count - 1) * step)
+    index, rest = divmod(task - first, step or 1)
+    if not step or rest or not 0 <= index < count or last != first + (count - 1) * step:
+        names = (f"SLURM_ARRAY_TASK_{end}" for end in ("ID", "COUNT", "MIN", "MAX", "STEP"))
+        found = ", ".join(f"{n} = {os.environ[n]}" for n in names if n in os.environ)
+        raise UsageError(
+            f"{found}: expected tasks numbered without gaps, e.g. --array=0-7; or give --shard I/N"
         )
     return index, count
 
 
-def _number(variable: str, default: str = "") -> int:
-    text = os.environ.get(variable, default)
-    if not re.fullmatch(r"\d+", text):
-        raise UsageError(f"environment variable {variable} = {text!r}: expected a number")
-    return int(text)
+def _slurm(end: str, default: int | None = None) -> int:
+    variable = f"SLURM_ARRAY_TASK_{end}"
+    if default is not None and variable not in os.environ:
+        return default
+    value = whole_number(os.environ[variable])
+    if value is None:
+        found = shown(os.environ[variable])
+        raise UsageError(f"environment variable {variable} = {found}: expected a number")
+    return value

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from posepile import paths
-from posepile.cli.builds import make_run
+from posepile.cli.builds import make_run, require_data_root
 from posepile.cli.options import slurm_shard
 from posepile.errors import UsageError
 from posepile.files import leaving_nothing_empty
@@ -42,7 +42,8 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
         keep_results=args.keep_results,
         whole_checksums=args.checksums == "full",
     )
-    with leaving_nothing_empty((run.work, run.root, paths.work_dir(run.name))):
+    made = (run.work, run.root, paths.work_dir(run.name))
+    with leaving_nothing_empty(made, always=args.dry_run):
         _run_steps(args, run, steps, stages)
     return 0
 
@@ -132,11 +133,14 @@ def prepare_data_root(create: bool) -> None:
             root.mkdir(exist_ok=True)
         except OSError as e:
             raise UsageError(f"DATA_ROOT = {root}: cannot be made: {e.strerror}") from None
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "no such folder; make it or set another"
-        raise UsageError(f"DATA_ROOT = {root}: {what}")
+    require_data_root()
     if not os.access(root, os.W_OK | os.X_OK):
         raise UsageError(f"DATA_ROOT = {root}: not writable")
+    cache = paths.cache_dir()  # of no use before packing, which may be days away
+    above = next(p for p in (cache, *cache.parents) if os.path.lexists(p))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        found = "not writable" if above.is_dir() else f"{above} is no folder"
+        raise UsageError(f"CACHE_DIR = {cache}: {found}; set another")
 
 
 def chosen_stages(args: argparse.Namespace) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ GROUP = "posepile.datasets"
 
 def dataset_names() -> list[str]:
     """Returns the names of all dataset folders, sorted."""
-    found = {p.parent.name for folder in _folders() for p in Path(folder).glob("*/main.py")}
+    folders = [Path(folder) for folder in _folders() if os.path.isdir(folder)]
+    found = {p.parent.name for folder in folders for p in folder.glob("*/main.py")}
     return sorted(found | _entry_points().keys())
 
 
@@ -82,7 +83,8 @@ def dataset_dir(name: str) -> Path:
     lacking = "".join(
         f"; POSEPILE_DATASETS names {folder}, which is no folder" for folder in missing_folders()
     )
-    raise UsageError(f"unknown dataset {name!r}{hint}; there are: {', '.join(names)}{lacking}")
+    shown = name if len(name) <= 100 else f"{name[:100]}..."
+    raise UsageError(f"unknown dataset {shown!r}{hint}; there are: {', '.join(names)}{lacking}")
 
 
 def load_recipe(name: str) -> ModuleType:
@@ -101,7 +103,7 @@ def _load(name: str, part: str) -> ModuleType:
         return importlib.import_module(f"posepile.ds.{split_build(name)[0]}.{part}")
     except PosePileError:
         raise
-    except Exception as e:  # the folder may be anybody's
+    except (Exception, SystemExit) as e:  # the folder may be anybody's
         frames = traceback.extract_tb(e.__traceback__)
         lines = [(f.filename, f.lineno) for f in frames if Path(f.filename).parent == folder]
         if isinstance(e, SyntaxError) and e.filename:
@@ -117,7 +119,7 @@ def _find(name: str) -> Path | None:
     if not name.isidentifier():
         return None
     for folder in _folders():
-        if Path(folder, name, "main.py").is_file():
+        if os.path.isfile(os.path.join(folder, name, "main.py")):  # also of names no file can have
             return Path(folder, name)
     entry = _entry_points().get(name)
     return None if entry is None else _entry_folder(entry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile import paths
-from posepile.errors import CorruptInput, PosePileError, no_raw_data
+from posepile.errors import CorruptInput, OneLineParser, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
 from posepile.files import names_in, require_place
 from posepile.run.apart import call_apart
@@ -41,7 +41,7 @@ def make_parser(name: str, description: str | None = None) -> argparse.ArgumentP
         name: Dataset.
         description: What ``--help`` says first: the docstring of the ``eval.py``.
     """
-    return argparse.ArgumentParser(
+    return OneLineParser(
         prog=f"python -m posepile.ds.{name}.eval",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -15,7 +16,10 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from posepile.errors import CorruptInput, one_line
+from posepile.files import open_regular
 from posepile.formats.schema import AGAIN, Array, check, shortened
+
+AS_IT_CAME = "a spreadsheet may have saved it; take the file as it came"
 
 
 def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
@@ -38,7 +42,7 @@ def opened(path: str | os.PathLike, *, hint: str | None = AGAIN) -> Iterator[Bin
     b'subject'
     """
     try:
-        with open(path, "rb") as f:
+        with open_regular(path) as f:
             yield f
     except FileNotFoundError:
         raise CorruptInput(path, "file is missing", hint=hint) from None
@@ -53,12 +57,14 @@ def read_text(path: str | os.PathLike, *, hint: str | None = AGAIN) -> str:
     >>> read_text(folder / "note.txt")
     'subject 7'
     """
+    data = read_bytes(path, hint=hint)
     try:
-        return read_bytes(path, hint=hint).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        raise CorruptInput(
-            path, f"not UTF-8 text: {e.reason} at byte {e.start}", hint=hint
-        ) from None
+        found = f"{e.reason} at byte {e.start}"
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            found = "it begins like UTF-16, as spreadsheets save"
+        raise CorruptInput(path, f"not UTF-8 text: {found}", hint=hint) from None
 
 
 def read_json(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
@@ -261,8 +267,12 @@ def read_csv(
         CorruptInput: Missing, not CSV, a column is missing, or a value is not of its type; with
             the line.
     """
+    text = read_text(path, hint=hint)
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise CorruptInput(path, f"line {line}: found a NUL byte; expected text", hint=hint)
     try:
-        rows = list(csv.reader(io.StringIO(read_text(path, hint=hint), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as e:
         raise CorruptInput(path, f"not a CSV file: {e}", hint=hint) from None
     while rows and not any(rows[-1]):
@@ -292,6 +302,8 @@ def read_csv(
             )
     result = []
     for line, row in enumerate(rows[bool(header) :], 1 + bool(header)):
+        while len(row) > len(names) and not row[-1]:  # as spreadsheets add them
+            row.pop()
         if len(row) != len(names):
             found = ",".join(row)
             raise CorruptInput(
@@ -302,7 +314,7 @@ def read_csv(
         for name, key in wanted.items():
             text = texts.get(name, "")
             try:
-                entry[name] = None if not text and name != key else columns[key](text)
+                entry[name] = None if not text and name != key else _value(columns[key], text)
             except ValueError:
                 kind = {int: "a whole number", float: "a number"}[columns[key]]
                 raise CorruptInput(
@@ -312,10 +324,17 @@ def read_csv(
     return result
 
 
+def _value(kind: type, text: str) -> Any:
+    """A text as a value; Python would also take other digits than 0 to 9, and underscores."""
+    if kind is not str and not (text.isascii() and "_" not in text and len(text) < 100):
+        raise ValueError(text)
+    return kind(text)
+
+
 def _are_values(row: list[str], columns: dict[str, type]) -> bool:
     try:
         for kind, text in zip(columns.values(), row, strict=True):
-            kind(text)
+            _value(kind, text)
     except ValueError:
         return False
     return any(kind is not str for kind in columns.values())
@@ -352,9 +371,9 @@ def read_numbers(
 def _numbers_in(text: str, path, line: int, hint) -> list[float]:
     words = text.translate(str.maketrans("[](),;", "      ")).split()
     try:
-        return [float(word) for word in words]
+        return [_value(float, word) for word in words]
     except ValueError as e:
-        fault = f"line {line}: {one_line(e)}; expected numbers"
+        fault = f"line {line}: {one_line(e)[:80]}; expected numbers"
         raise CorruptInput(path, fault, hint=hint) from None
 
 

@@ -17,6 +17,9 @@ import yaml
 from pydantic import BaseModel
 
 from posepile.errors import UsageError, one_line
+from posepile.files import open_regular
+
+NOT_UTF8 = "not UTF-8 text; save it as UTF-8"
 
 
 def read_yaml(
@@ -65,12 +68,16 @@ def load_yaml(path: Path, *, kind: str = "file") -> Any:
     {'small': 3}
     """
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
+        with open_regular(path) as f:
+            text = f.read().decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such {kind}") from None
-    except OSError as e:
-        raise UsageError(f"{path}: cannot be read: {e.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
+        reason = NOT_UTF8 if isinstance(e, UnicodeDecodeError) else getattr(e, "strerror", e)
+        raise UsageError(f"{path}: cannot be read: {reason}") from None
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError as e:
         raise UsageError(f"{path}: not valid YAML: {one_line(e)}") from None
 
 

@@ -21,7 +21,7 @@ SUBSAMPLING = (1, 2, 2)  # pixels of the picture per sample of Y, U, V along eac
 def write_video(
     path: Path,
     pictures: Iterable[Picture | np.ndarray],
-    rate: int | Fraction,
+    rate: float | Fraction,
     *,
     qp: int = 16,
     b_frames: int = 2,
@@ -45,7 +45,7 @@ def write_video(
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rate = Fraction(rate)
+    rate = Fraction(rate).limit_denominator(1001)  # 29.97 is more digits than a file can hold
     # The last three turn off what takes time and is of no use to drawn pictures.
     x264 = (
         f"bframes={b_frames}:b-adapt=0:keyint={keyframes}:scenecut=0:threads=1:"

@@ -10,12 +10,11 @@ from typing import Any
 
 from posepile import paths
 from posepile.errors import UsageError
-from posepile.files import read_json
 from posepile.recipe import SPLITS
 from posepile.run import faults, raw, results
 from posepile.run import pack as packing
 from posepile.run.job import Run, run_keys, run_units
-from posepile.run.manifest import other_settings
+from posepile.run.manifest import other_settings, stored_manifest
 from posepile.run.plan import Plan, Planner, summary
 from posepile.run.process import (
     check_not_empty,
@@ -29,7 +28,6 @@ from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
 from posepile.stages.detect import needs_detector
 from posepile.stages.segment import segments
-from posepile.store.packing import manifest_path
 from posepile.terminal import print_lines
 
 # What status says of units that have a result which is not current.
@@ -190,8 +188,7 @@ def packed_state(run: Run) -> str:
     if not run.archive.is_file():
         return "no"
     remarks = []
-    manifest = read_json(manifest_path(run.archive))
-    part = manifest.get("partial") if isinstance(manifest, dict) else None
+    part = (stored_manifest(run) or {}).get("partial")
     if part:
         remarks.append(f"partial: {part['units']} of {part['of']} units, --only {part['only']}")
     other = other_settings(run)

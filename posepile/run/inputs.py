@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from posepile.errors import CorruptInput, Shortage
-from posepile.files import fingerprint, read_json
+from posepile.files import fingerprint, read_object
 from posepile.shortage import shortage_behind
 
 MISSING = "missing"
@@ -126,6 +126,6 @@ def _fetched(name: str, root: Path, stat: os.stat_result) -> str | None:
 
 @functools.lru_cache(maxsize=2)
 def _read_lock(path: str, mtime_ns: int) -> dict:
-    content = read_json(Path(path))
+    content = read_object(Path(path))
     files = content.get("files") if isinstance(content, dict) else None
     return files if isinstance(files, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 from posepile import paths
 from posepile.config import Config, NoOptions, key_of, load_config
 from posepile.ds import build_name, dataset_dir, load_recipe, split_build
-from posepile.files import read_json, stable_hash, write_json
+from posepile.errors import WorkError
+from posepile.files import read_object, stable_hash, write_json
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
 from posepile.run.listing import UnitList, check_only, open_units
+from posepile.run.recipe_calls import check_recipe
 from posepile.stages.exclusions import load_exclusions
 
 
@@ -93,6 +96,7 @@ def make_run(
     """
     name, variant = split_build(name, variant)
     recipe = load_recipe(name)
+    check_recipe(recipe)
     if variant is not None:
         memory = paths.work_dir(build_name(name, variant)) / "variant.json"
         overrides, config_path = _with_remembered(memory, overrides, config_path)
@@ -115,13 +119,25 @@ def _with_remembered(
     memory: Path, overrides: tuple[str, ...], config_path: Path | None
 ) -> tuple[tuple[str, ...], Path | None]:
     """What a variant was made with, as far as it is not given anew."""
-    before = read_json(memory)
-    if not isinstance(before, dict):
+    if not os.path.lexists(memory):
         return overrides, config_path
+    before = read_object(memory)
+    kept, config = (before.get(k) if isinstance(before, dict) else 0 for k in ("set", "config"))
+    if not (
+        isinstance(kept, list)
+        and all(isinstance(o, str) for o in kept)
+        and (config is None or isinstance(config, str))
+    ):
+        if overrides or config_path is not None:
+            return overrides, config_path
+        raise WorkError(
+            f"{memory}: is damaged; expected the settings of the variant: give them again, all of "
+            "them, with --set and --config"
+        )
     anew = {key_of(override) for override in overrides}
-    kept = tuple(o for o in before.get("set", []) if key_of(o) not in anew)
-    if config_path is None and before.get("config"):
-        config_path = Path(before["config"])
+    kept = tuple(o for o in kept if key_of(o) not in anew)
+    if config_path is None and config:
+        config_path = Path(config)
     return kept + overrides, config_path
 
 

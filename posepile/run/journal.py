@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ class Journal:
         work.mkdir(parents=True, exist_ok=True)
         self._path = work / "journal.jsonl"
         # Unbuffered: a line that did not fit on a full disk shall not be tried again on closing.
-        self._file = open(self._path, "ab", buffering=0)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+        self._file = open(os.open(self._path, flags, 0o666), "ab", buffering=0)
 
     def write(self, **facts: Any) -> None:
         """Appends one line with the time and the given facts."""

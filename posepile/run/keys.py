@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.config import Config
-from posepile.files import read_json, stable_hash, write_json
+from posepile.files import read_object, stable_hash, write_json
 from posepile.recipe import result_options
 from posepile.run.code import recipe_code
 from posepile.stages.exclusions import Exclusion, matching
@@ -166,7 +166,7 @@ def name_changes(keys: Keys, work: Path, component: str, then: str | None) -> st
     verb = "have" if words.endswith("s") else "has"
     if component in ("damaged", "retry"):
         return words
-    before = read_json(work / "components" / f"{then}.json")
+    before = read_object(work / "components" / f"{then}.json")
     if component not in keys.shared or before is None:
         return f"{words} {verb} changed"
     changed = changed_keys(before, keys.content[component])

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sqlite3
-import traceback
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,22 +21,23 @@ from pathlib import Path
 from typing import Any
 
 from posepile.durable import own_temporary, remove_left
-from posepile.errors import PosePileError, UsageError, WorkError, no_raw_data, one_line
+from posepile.errors import UsageError, WorkError, no_raw_data, one_line
 from posepile.files import (
     disk_error,
     is_disk_error,
     locked,
     names_in,
     plain,
-    write_atomically,
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.run.apart import call_apart
+from posepile.run.recipe_calls import calling, short
 from posepile.run.watching import is_unchanged, stamp, watching
 from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
 
+MAX_ID = 1000  # characters of a unit's id
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain).encode
 
@@ -159,7 +159,7 @@ class UnitList:
         return self._matching[only]
 
     def _find(self, only: str) -> array:
-        if "[" in only:  # means something else in SQL
+        if not only.isprintable() or "[" in only:  # means something else in SQL
             match = re.compile(fnmatch.translate(only)).match
             ids = self._db.execute("SELECT number - 1, id FROM units INDEXED BY by_id")
             found = array("q", sorted(position for position, id_ in ids if match(id_)))
@@ -297,26 +297,15 @@ def _write(
 
 def _listed(list_units: Any, root: Path, options: Any, name: str, work: Path) -> Iterator[Unit]:
     """Yields what the recipe lists; what it raises becomes one line, its trace a file."""
-    try:
-        yield from list_units(root, options)
-    except PosePileError:
-        raise
-    except Exception as e:
-        trace = work / "list-error.txt"
-        write_atomically(trace, traceback.format_exc().encode(errors="backslashreplace"))
-        what = f"{type(e).__name__}: {one_line(e)}".removesuffix(": ")
+    with calling(list_units, name, work):
+        listed = list_units(root, options)
+    if isinstance(listed, (str, bytes, dict)) or not isinstance(listed, Iterable):
         raise WorkError(
-            f"{name}: list_units raised {what} ({_line_of(list_units, e)}); the recipe is at "
-            f"fault or does not know such raw data; the trace is in {trace}"
-        ) from e
-
-
-def _line_of(function: Any, error: Exception) -> str:
-    """The line of main.py that an exception went through last, else the one that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    own = [frame for frame in frames if frame.filename == file] or frames[-1:]
-    return f"{own[-1].filename}, line {own[-1].lineno}"
+            f"{name}: list_units returned {type(listed).__name__} {short(listed)}; expected to be "
+            "given posepile.recipe.Unit one by one, by yield or in a list"
+        )
+    with calling(list_units, name, work):
+        yield from listed
 
 
 def _row(unit: Unit, number: int, prefix: str, name: str) -> tuple[str, int, str, str]:
@@ -328,28 +317,32 @@ def _row(unit: Unit, number: int, prefix: str, name: str) -> tuple[str, int, str
 
     def wrong(found: str, expected: str) -> WorkError:
         id_ = unit.id if isinstance(unit, Unit) else None
-        which = f" ({id_!r})" if isinstance(id_, str) and id_ else ""
+        which = f" ({short(id_)})" if isinstance(id_, str) and id_ else ""
         return WorkError(f"{name}: list_units, unit {number}{which}: {found}; expected {expected}")
 
     if not isinstance(unit, Unit):
-        raise wrong(f"{type(unit).__name__} {_short(unit)}", "a posepile.recipe.Unit")
+        raise wrong(f"{type(unit).__name__} {short(unit)}", "a posepile.recipe.Unit")
     if not isinstance(unit.id, str) or not unit.id:
-        raise wrong(f"id is {type(unit.id).__name__} {_short(unit.id)}", "a text, not empty")
-    try:
-        unit.id.encode()
-    except UnicodeEncodeError:
-        raise wrong("id is not valid Unicode", "a text that can be stored as UTF-8") from None
-    if unit.split not in SPLITS:
-        raise wrong(f"split is {_short(unit.split)}", f"one of {', '.join(SPLITS)}")
+        raise wrong(f"id is {type(unit.id).__name__} {short(unit.id)}", "a text, not empty")
+    fault = _fault_of_id(unit.id)
+    if fault is not None:
+        raise wrong(*fault)
+    if not isinstance(unit.split, str) or unit.split not in SPLITS:
+        raise wrong(f"split is {short(unit.split)}", f"one of {', '.join(SPLITS)}")
     if isinstance(unit.inputs, (str, bytes, os.PathLike)):
-        raise wrong(f"inputs is the single path {_short(unit.inputs)}", "a tuple of paths")
+        raise wrong(f"inputs is the single path {short(unit.inputs)}", "a tuple of paths")
     try:
         files = [os.fspath(file) for file in unit.inputs]
         names = _ENCODE([_below(file, prefix) for file in files])
     except TypeError:
-        raise wrong(f"inputs is {_short(unit.inputs)}", "a tuple of paths") from None
+        raise wrong(f"inputs is {short(unit.inputs)}", "a tuple of paths") from None
+    except Exception as e:  # iterating may call anything
+        raise wrong(f"inputs raises {type(e).__name__}", "a tuple of paths") from None
+    odd = next((file for file in files if "\0" in file), None)
+    if odd is not None:
+        raise wrong(f"inputs has {short(odd)}", "paths that a file can have")
     if not isinstance(unit.args, dict):
-        raise wrong(f"args is {type(unit.args).__name__} {_short(unit.args)}", "a dict")
+        raise wrong(f"args is {type(unit.args).__name__} {short(unit.args)}", "a dict")
     try:
         args = _ENCODE(unit.args)
     except (TypeError, ValueError, RecursionError) as e:
@@ -357,9 +350,22 @@ def _row(unit: Unit, number: int, prefix: str, name: str) -> tuple[str, int, str
     return unit.id, SPLITS.index(unit.split), names, args
 
 
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}..."
+def _fault_of_id(id_: str) -> tuple[str, str] | None:
+    """What is wrong with an id and what is expected; None if nothing is.
+
+    Ids become names of files and folders, and stand in tables and messages.
+    """
+    try:
+        id_.encode()
+    except UnicodeEncodeError:
+        return "id is not valid Unicode", "a text that can be stored as UTF-8"
+    if not id_.isprintable():
+        return "id has control characters", "a text that can be printed"
+    if len(id_) > MAX_ID:
+        return f"id has {len(id_)} characters", f"at most {MAX_ID}"
+    if any(piece in ("", ".", "..") for piece in id_.split("/")):
+        return "id has an empty, '.' or '..' component", "names separated by single slashes"
+    return None
 
 
 def _below(file: str, prefix: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from posepile.acquire.lockfile import read_origins
 from posepile.ds import dataset_dir
 from posepile.errors import PosePileError, Shortage
-from posepile.files import read_json
+from posepile.files import read_object
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
 from posepile.recipe import SPLITS
@@ -115,6 +115,24 @@ def make_manifest(
     }
 
 
+def stored_manifest(run: Run) -> dict[str, Any] | None:
+    """Returns the copy of the manifest beside the archive; None if it is absent or damaged."""
+    stored = read_object(manifest_path(run.archive))
+    try:
+        config, splits = stored["config"], stored["splits"]
+        partial, lost = stored["partial"], stored["quarantined_units"]
+        whole = (
+            isinstance(config["run"], dict)
+            and all(isinstance(stored["counts"][split], int) for split in SPLITS)
+            and all(isinstance(splits[split]["units"], int) for split in SPLITS)
+            and (partial is None or {"only", "units", "of"} <= set(partial))
+            and isinstance(lost, list)
+        )
+    except (TypeError, KeyError):
+        return None
+    return stored if whole else None
+
+
 def settings(run: Run) -> dict[str, Any]:
     """Returns the parameters of a run as its manifest has them."""
     config = run.config.model_dump(mode="json", exclude={"run", "dataset"})
@@ -132,7 +150,7 @@ def other_settings(run: Run) -> str:
     other one agrees.
     """
     found = ""
-    for stored in (read_json(manifest_path(run.archive)), _inner_manifest(run)):
+    for stored in (stored_manifest(run), _inner_manifest(run)):
         config = stored.get("config") if isinstance(stored, dict) else None
         if isinstance(config, dict) and isinstance(config.get("run"), dict):
             now = settings(run)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
-from posepile.files import disk_error, is_disk_error, read_json, stable_hash, write_json
+from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
 from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.keys import Keys, name_changes
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
-from posepile.run.manifest import Totals, make_manifest, other_settings
+from posepile.run.manifest import Totals, make_manifest, other_settings, stored_manifest
 from posepile.run.plan import WITH_SHARD, Decision, Planner
 from posepile.run.process import (
     check_not_empty,
@@ -28,7 +28,6 @@ from posepile.run.process import (
 )
 from posepile.stages import UNIT_STAGES
 from posepile.store import opening, packing, parts
-from posepile.store.packing import manifest_path
 from posepile.store.parts import DamagedParts
 
 VERSION = 2
@@ -83,8 +82,8 @@ def _pack(
 
     key = stable_hash([VERSION, manifest, found.digest.hexdigest()])
     done = run.work / "pack.json"
-    stored = read_json(manifest_path(run.archive))
-    packed = read_json(done)
+    stored = stored_manifest(run)
+    packed = read_object(done)
     if not again and stored and packed == {"key": key, "files": packed_files(run)}:
         return stored, False
     fewer = replaced.fewer_than_before(run, units)
@@ -133,9 +132,9 @@ def packed_files(run: Run) -> dict[str, int]:
 
 def missing_files(run: Run) -> list[str]:
     """Returns the names of the files of the packed dataset that are gone since it was packed."""
-    done = read_json(run.work / "pack.json")
-    files = done.get("files") if isinstance(done, dict) else None
-    return sorted(set(files or ()) - set(packed_files(run)))
+    done = read_object(run.work / "pack.json")
+    files = (done or {}).get("files")
+    return sorted(set(files if isinstance(files, dict) else ()) - set(packed_files(run)))
 
 
 # ---------------------------------------------------------------- what is finished
@@ -243,8 +242,7 @@ def _inputs(
 
 def packed_only(run: Run) -> str | None:
     """Returns the glob under which the archive was packed, None if it is not partial."""
-    manifest = read_json(manifest_path(run.archive))
-    partial = manifest.get("partial") if isinstance(manifest, dict) else None
+    partial = (stored_manifest(run) or {}).get("partial")
     return partial["only"] if partial else run.only
 
 

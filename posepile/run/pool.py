@@ -47,6 +47,7 @@ TRACE_BYTES = 8000
 LOG_BYTES = 1 << 20
 KILLED = "(SIGKILL)"  # by the system, when memory runs out, or by somebody
 NOTHING: Any = object()
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a run
 
 SERVER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -107,7 +108,7 @@ def _signals_put_off() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield late
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = ENDING
     before = {n: signal.signal(n, lambda n, frame: late.append(n)) for n in numbers}
     try:
         yield late
@@ -159,7 +160,7 @@ class _Pool:
         self.server_log = _log_file()
         words = [SERVER, str(theirs.fileno()), json.dumps(sys.path), (preload or b"").hex()]
         # Blocked signals stay so in the new process until it has its handlers.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             self.server = subprocess.Popen(
                 [sys.executable, "-c", *words],

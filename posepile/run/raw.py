@@ -10,11 +10,12 @@ from pathlib import Path
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import UsageError, WorkError, no_raw_data
-from posepile.files import names_in, read_json, replacing
+from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.apart import call_apart
 from posepile.run.job import Run
 from posepile.run.locks import lock
+from posepile.run.recipe_calls import lines_of
 
 
 def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
@@ -41,7 +42,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
 
         run_download(run.name, sources, run.root, only=only)
     if hasattr(run.recipe, "download"):
-        for line in run.recipe.download(run.root, run.config.dataset) or []:
+        for line in recipe_lines(run, "download"):
             print(f"{run.name}: {line}")
 
 
@@ -54,7 +55,7 @@ def make_miniature(run: Run) -> None:
                 f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
                 "--miniature"
             )
-        if read_json(run.root / MARK) == mark:
+        if read_object(run.root / MARK) == mark:
             print(f"{run.name}: miniature is in place: {run.root}")
             return
     elif run.root.is_dir():
@@ -102,13 +103,18 @@ def calibrate(run: Run) -> None:
         if not names_in(run.root):
             raise no_raw_data(run.root, run.name)
         with lock(run, "raw"):
-            apart = run.config.run.isolate
-            for line in call_apart(lambda: _calibrated(run), f"calibrating {run.name}", apart):
+            for line in recipe_lines(run, "calibrate"):
                 print(f"{run.name}: {line}")
 
 
-def _calibrated(run: Run) -> list[str]:
-    return list(run.recipe.calibrate(run.root, run.config.dataset) or [])
+def recipe_lines(run: Run, what: str) -> list[str]:
+    """Calls a function of the recipe apart and returns the lines that it returns."""
+    function = getattr(run.recipe, what)
+    return call_apart(
+        lambda: lines_of(function, run.name, run.work, run.root, run.config.dataset),
+        f"{what} of {run.name}",
+        run.config.run.isolate,
+    )
 
 
 def artefact_lines(run: Run) -> list[str]:
@@ -150,7 +156,7 @@ def download_plan(run: Run) -> list[str]:
 
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(run.recipe, "plan"):
-        lines += run.recipe.plan(run.root, run.config.dataset)
+        lines += recipe_lines(run, "plan")
     return lines
 
 
@@ -169,7 +175,7 @@ def _doctor(run: Run, checksums: bool) -> tuple[bool, list[str]]:
         report = run_doctor(run.name, sources, run.root, checksums=checksums)
         ok, lines = report.ok, list(report.lines)
     if hasattr(run.recipe, "doctor"):
-        problems = run.recipe.doctor(run.root, run.config.dataset)
+        problems = recipe_lines(run, "doctor")
         ok = ok and not problems
         # the verdict of the first report goes last, as that of both
         lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]

@@ -7,13 +7,11 @@ import json
 from typing import Any
 
 from posepile.errors import PosePileError, Shortage
-from posepile.files import read_json
 from posepile.miniature import TRUTH
 from posepile.run.job import Run
 from posepile.run.listing import UnitList
-from posepile.run.manifest import other_settings
+from posepile.run.manifest import other_settings, stored_manifest
 from posepile.store.inputs_list import INPUTS_KEY
-from posepile.store.packing import manifest_path
 from posepile.store.reading import open_archive
 
 KEY = "fewer_than_before"  # in the manifest, where there is any
@@ -35,8 +33,8 @@ def fewer_than_before(run: Run, units: UnitList) -> dict[str, Any] | None:
         more, ``names``: the first of them. None if there are as many, no archive, or one of other
         settings.
     """
-    before = read_json(manifest_path(run.archive))
-    if not isinstance(before, dict) or "splits" not in before or other_settings(run):
+    before = stored_manifest(run)
+    if before is None or other_settings(run):
         return None
     partial = before.get("partial") or {"only": None}
     miniature = (run.root / TRUTH).is_file()

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from posepile.files import locks_are_missing, read_json, write_json
+from posepile.files import locks_are_missing, read_object, write_json
+from posepile.stages import UNIT_STAGES
 from posepile.store import parts
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,8 +70,17 @@ def quarantined_names(work: Path) -> set[str]:
 
 def read_quarantine(work: Path, unit_id: str) -> dict[str, Any] | None:
     """Returns the record of a quarantined unit, None if it is not quarantined."""
-    record = read_json(quarantine_path(work, unit_id))
-    return record if isinstance(record, dict) and "key" in record else None
+    record = read_object(quarantine_path(work, unit_id)) or {}
+    key, error, stage, inputs = (record.get(k) for k in ("key", "error", "stage", "inputs"))
+    whole = (
+        isinstance(key, dict)
+        and isinstance(error, dict)
+        and all(isinstance(error.get(k), str) for k in ("file", "reason"))
+        and stage in UNIT_STAGES
+        and isinstance(inputs, list)
+        and all(isinstance(i, list) and len(i) == 4 and isinstance(i[3], str) for i in inputs)
+    )
+    return record if whole else None  # a damaged record: the unit is tried again
 
 
 def write_quarantine(work: Path, unit_id: str, record: dict[str, Any]) -> None:

@@ -127,7 +127,7 @@ def _memory_by_psutil(pid: int) -> int:
 
 def serve(control_fd: int, preload: str) -> None:
     """Forks workers on request until the other end of the socket closes; then ends them all."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, _ignore)
     with contextlib.suppress(OSError):  # Ctrl-C is for the run alone
         os.setpgid(0, 0)

@@ -15,11 +15,12 @@ import glob
 import os
 import shutil
 import sqlite3
+import stat as stat_module
 from collections.abc import Iterator
 from pathlib import Path
 
 from posepile.durable import sync
-from posepile.errors import WorkError
+from posepile.errors import WorkError, whole_number
 from posepile.store.index import number_of_shards
 
 # Readers refuse a higher one.
@@ -82,12 +83,20 @@ def find_index(archive_path: str | os.PathLike) -> tuple[str, Stamp] | None:
 
     Returns:
         The file to open and its :func:`stamp`; None if neither exists.
+
+    Raises:
+        WorkError: What is there is no file.
     """
     for candidate in where_now(archive_path):
         try:
-            return candidate, stamp(os.stat(candidate))
+            found = os.stat(candidate)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as e:  # links in a circle, a name too long, a folder that is not ours
+            raise WorkError(f"{candidate}: cannot be opened: {e.strerror}") from None
+        if not stat_module.S_ISREG(found.st_mode):  # SQLite would wait at a pipe
+            raise WorkError(f"{candidate}: is no file; expected the index of an archive")
+        return candidate, stamp(found)
     return None
 
 
@@ -111,6 +120,14 @@ def replacing_archive(archive_path: Path) -> Iterator[Path]:
     Yields:
         The path of the new index, in the folder for all files of the new archive.
     """
+    own = (next_folder(archive_path), unfinished_folder(archive_path))
+    beside = archive_path.parent.glob(f"{glob.escape(archive_path.name)}[.-]*")
+    for file in (archive_path, *sorted(beside)):
+        if file.is_dir() and file not in own:
+            raise WorkError(
+                f"{file}: is a folder, expected a file of the archive or nothing; move it "
+                "elsewhere"
+            )
     finish_swap(archive_path)
     folder = unfinished_folder(archive_path)
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,6 +173,6 @@ def remove_shards_from(archive_path: Path, number: int) -> None:
     """Removes shards of a larger archive that was there before, from the given number on."""
     prefix = f"{archive_path.name}-shard-"
     for path in archive_path.parent.glob(f"{glob.escape(prefix)}*"):
-        tail = path.name.removeprefix(prefix)
-        if not tail.isdigit() or int(tail) >= number:
+        tail = whole_number(path.name.removeprefix(prefix))
+        if tail is None or tail >= number:
             path.unlink()

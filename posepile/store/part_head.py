@@ -12,7 +12,7 @@ import crc32c as crc32c_lib
 import numpy as np
 
 from posepile.errors import refuse_shortage
-from posepile.files import encoded_json, plain
+from posepile.files import encoded_json, open_regular, plain
 from posepile.recipe import SPLITS
 from posepile.store import fields
 
@@ -47,7 +47,7 @@ def read_header(path: str | os.PathLike) -> dict[str, Any] | None:
         Shortage: It may well be there, but it cannot be read now.
     """
     try:
-        with open(path, "rb", buffering=0) as f:
+        with open_regular(path, buffering=0) as f:
             found = read_head(f.fileno())
     except OSError as e:
         refuse_shortage(path, e)

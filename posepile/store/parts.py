@@ -27,6 +27,7 @@ import crc32c as crc32c_lib
 import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
+from posepile.files import open_regular
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
@@ -171,7 +172,7 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.n
 
 def _read_whole(path):
     try:
-        with open(path, "rb", buffering=0) as f:
+        with open_regular(path, buffering=0) as f:
             found = read_head(f.fileno())
             f.seek(0)
             data = f.readall() if found is not None else b""
@@ -380,7 +381,7 @@ def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:
     rows = ExampleTable(arrays, header["n_joints"] or 0)
     shard = shard_of(path)
     try:
-        with open(shard, "rb") as f:
+        with open_regular(shard) as f:
             for row, crc in zip(range(rows.n_rows), arrays["crc32c"].tolist(), strict=True):
                 _, offset, size = rows.image_address(row)
                 f.seek(offset)

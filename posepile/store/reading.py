@@ -17,6 +17,7 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
+from posepile.files import open_regular
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
 from posepile.store import codec
@@ -110,7 +111,8 @@ class _Descriptor:
     __slots__ = ("number",)
 
     def __init__(self, path):
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_regular(path) as f:
+            self.number = os.dup(f.fileno())
 
     def __del__(self):
         number = getattr(self, "number", None)
@@ -316,8 +318,6 @@ class Archive:
                 for name in SPLITS:
                     range(*ranges[name])
             too_new = version > FORMAT_VERSION
-        except WorkError:
-            raise
         except Exception as e:  # whatever the library makes of damaged bytes
             raise WorkError(
                 f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: "

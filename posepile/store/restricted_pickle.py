@@ -20,6 +20,7 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
+from posepile.files import open_regular
 from posepile.formats.pickle_machine import run
 from posepile.formats.pickle_nodes import Budget, Call, NameRefused, TooLarge, no_collection
 from posepile.formats.pickled_arrays import (
@@ -99,10 +100,12 @@ def load(file: str | os.PathLike | BinaryIO, max_bytes: int | None = None) -> An
         return _read(file.read(), getattr(file, "name", "pickle"), max_bytes)
     path = paths.ensure_absolute(file) if not Path(file).exists() else Path(file)
     try:
-        with open(path, "rb") as f:
+        with open_regular(path) as f:
             return _read(f.read(), str(path), max_bytes)
     except FileNotFoundError:
         raise UsageError(f"{path}: not found") from None
+    except OSError as e:
+        raise WorkError(f"{path}: cannot be read: {e.strerror or e}") from None
 
 
 def loads(data: bytes, max_bytes: int | None = None) -> Any:

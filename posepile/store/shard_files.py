@@ -10,6 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from posepile.files import open_regular
+
 CHUNK = 8 << 20
 
 
@@ -21,7 +23,7 @@ def file_digest(path: str | os.PathLike, also: Any = None) -> tuple[str, int]:
         also: A digest that is fed the same bytes.
     """
     digest, size = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as f:
+    with open_regular(path, buffering=0) as f:
         # A small file is read at once; of a large one, no more than some megabytes are in memory.
         buffer = bytearray(min(CHUNK, os.fstat(f.fileno()).st_size + 1))
         view = memoryview(buffer)

@@ -7,6 +7,7 @@ of the joints and of the boxes belong together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +19,7 @@ from posepile.errors import CorruptInput
 from posepile.formats.keys import by_key, only_one
 from posepile.formats.mocap_files import read_c3d
 from posepile.formats.schema import Array, OneOf, check
-from posepile.formats.text_files import read_csv, read_json
+from posepile.formats.text_files import AS_IT_CAME, read_csv, read_json
 from posepile.geometry.cameras import camera_pose, make_camera
 from posepile.joint_info import JointInfo
 from posepile.recipe import (
@@ -151,6 +152,10 @@ def load_split(path: Path | str) -> tuple[list, list, list]:
     splits, found = {split: [] for split in SPLITS}, []
     for line, row in enumerate(rows, 1):
         check(row, schema, path, f"line {line}")
+        odd = next((k for k in ("subject", "clip") if not re.fullmatch("[0-9a-z]{4}", row[k])), 0)
+        if odd:
+            text = f"line {line}, {odd}: found {row[odd]!r}; expected 4 of 0-9 and a-z, e.g. 0001"
+            raise CorruptInput(path, text, hint=AS_IT_CAME)
         views = VIEWS if row["camera"] == "all" else (row["camera"],)
         keys = [(row["subject"], row["clip"], view) for view in views]
         splits[row["split"]] += keys

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
-from posepile.files import read_json, write_json
+from posepile.files import read_object, write_json
 from posepile.recipe import Unit
 from posepile.shapes.described.finding import find_clips
 from posepile.shapes.described.layout import Clip, Layout
@@ -54,7 +54,7 @@ def validate_once(
         WorkError: It found problems.
     """
     state = [_state(root, layout), asked]
-    stamp = read_json(root / STAMP) or {}
+    stamp = read_object(root / STAMP) or {}
     if stamp.get("state") != state:
         findings = run_validation()
         if findings.problems:
@@ -74,7 +74,7 @@ def validated_clips(root: Path, layout: Layout, name: str) -> list[Clip]:
         WorkError: They were not, or something has changed since.
     """
     clips, _ = find_clips(root, layout)
-    if (read_json(root / STAMP) or {}).get("state", [None])[0] != _state(root, layout, clips):
+    if (read_object(root / STAMP) or {}).get("state", [None])[0] != _state(root, layout, clips):
         raise WorkError(
             f"{root}: the layout is not validated against these files; run the calibrate stage "
             f"(posepile doctor {name} lists what is wrong)"
