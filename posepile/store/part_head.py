@@ -11,7 +11,7 @@ from typing import Any
 import crc32c as crc32c_lib
 import numpy as np
 
-from posepile.errors import refuse_shortage
+from posepile.errors import raise_if_shortage
 from posepile.files import encoded_json, open_regular, plain
 from posepile.recipe import SPLITS
 from posepile.store import fields
@@ -50,7 +50,7 @@ def read_header(path: str | os.PathLike) -> dict[str, Any] | None:
         with open_regular(path, buffering=0) as f:
             found = read_head(f.fileno())
     except OSError as e:
-        refuse_shortage(path, e)
+        raise_if_shortage(path, e)
         return None
     return None if found is None else found[0]
 
