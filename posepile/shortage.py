@@ -15,6 +15,7 @@ import re
 import resource
 import sqlite3
 import threading
+from _thread import start_new_thread
 from collections.abc import Iterator
 
 GiB = 1 << 30
@@ -26,6 +27,7 @@ HEADROOM = GiB
 # `ulimit -v N; posepile step aspset pack` without this check, on x86-64 Linux with two cores: with
 # 450 to 540 MB it ended with SIGSEGV, with 563 MB and more it began its work.
 START = 550_000_000
+THREAD = 80_000_000  # address space that a thread takes: its stack and its heap
 # A library that reads one file opens no more than these. Chosen, not measured.
 SPARE_FILES = 8
 
@@ -39,6 +41,7 @@ _SQLITE_TEXTS = (
     "database or disk is full",
     "attempt to write a readonly database",
 )
+_SQLITE_CANNOT_OPEN = "unable to open database file"  # for want of file handles, perhaps
 
 HANDLES = (errno.EMFILE, errno.ENFILE)
 
@@ -99,6 +102,10 @@ def shortage_behind(error: BaseException | None, *, in_doubt: bool = False) -> s
         if number in DISK and not type(e).__module__.startswith("av."):
             file = f"{e.filename}: " if getattr(e, "filename", None) else ""
             return f"{file}{os.strerror(number)}; {AGAIN.format(remedy_of_disk(number))}"
+        if isinstance(e, sqlite3.Error) and str(e) == _SQLITE_CANNOT_OPEN:
+            lack = _lack_of_handles()
+            if lack:
+                return lack
         if isinstance(e, sqlite3.Error) and is_disk_error_of_sqlite(e):
             return f"{e}; {AGAIN.format('make room, or see to the disk,')}"
         if number in HANDLES:
@@ -115,6 +122,8 @@ def shortage_behind(error: BaseException | None, *, in_doubt: bool = False) -> s
             lack = _THREAD_WORDS.search(str(e)) and _lack_of_threads()
             if lack:
                 return lack
+        # An interpreter without memory calls functions that return nothing and name no error.
+        in_doubt = in_doubt or isinstance(e, SystemError)
     if in_doubt:
         return _lack_of_memory(HEADROOM, peak=True) or _lack_of_handles()
     return None
@@ -201,6 +210,16 @@ def allow_open_files(wanted: int = 4096) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def require_memory_for_threads(count: int) -> None:
+    """Does nothing if so many threads can begin: one that cannot is waited for for ever.
+
+    Raises:
+        MemoryError: They cannot.
+    """
+    if not _can_reserve(count * THREAD):
+        raise MemoryError("Unable to allocate the stacks of threads")
+
+
 # ---------------------------------------------------------------- looking
 
 
@@ -264,12 +283,10 @@ def _lack_of_handles() -> str | None:
 
 
 def _lack_of_threads() -> str | None:
-    thread = threading.Thread(target=int)
     try:
-        thread.start()
+        start_new_thread(int, ())  # Thread.start waits for ever for one that dies of no memory
     except (RuntimeError, MemoryError):
         return _threads()
-    thread.join()
     return _lack_of_memory(HEADROOM, peak=True)
 
 
