@@ -8,6 +8,7 @@ import pytest
 
 from posepile.acquire.media import content_fault
 from posepile.errors import CorruptInput
+from posepile.imaging import containers
 from posepile.imaging.containers import CODECS, FORMATS
 from posepile.imaging.videos import index_packets
 from posepile.miniature.video import write_video
@@ -62,6 +63,9 @@ def test_a_codec_that_no_camera_writes_is_refused_by_name(tmp_path):
     with pytest.raises(CorruptInput, match="stream 0 is coded as magicyuv; expected one of h264"):
         index_packets(path)
     assert "magicyuv" in content_fault(path)
+    with av.open(str(path), options=containers._options()) as container:
+        # FFmpeg tries decoders already to tell what is in a file: this one it has not.
+        assert container.streams.video[0].codec_context.pix_fmt is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def contents(root: Path, name: str) -> dict[str, str]:
     for path in sorted(p for p in root.rglob("*") if not p.is_dir()):
         inside = path.relative_to(root).as_posix()
         timed = inside.startswith((f"{name}_work/", f"{name}/.posepile/"))
-        if path.name.startswith("content-"):
+        if timed and path.name.startswith("content-"):
             continue  # named after the times of raw files; those of earlier times stay
         if timed and path.name != "report.html":
             found[inside] = "is there"

@@ -8,6 +8,7 @@ one of the containers below, reads no other file, and is decoded by one of the c
 
 from __future__ import annotations
 
+import functools
 import os
 
 from posepile.errors import CorruptInput
@@ -22,8 +23,30 @@ CODECS = tuple(
     "wmv3 vc1 flv1 theora mjpeg png prores dnxhd dvvideo cfhd jpeg2000 ffv1 huffyuv ffvhuff "
     "utvideo rawvideo v210 gif".split()
 )
-_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
-ADVICE = "convert it with ffmpeg"
+AGAIN = "fetch it again; do not open it with a player: it may be a list of addresses"
+CONVERT = "if you trust who made it, convert it to H.264 in an .mp4 file"
+
+
+@functools.cache
+def _options() -> dict[str, str]:
+    """What FFmpeg is told when it opens a file, and looks into its streams on that occasion."""
+    import av
+
+    decoders = [n for n in sorted(av.codecs_available) if _codec_decoded_by(n) in CODECS]
+    return {
+        "format_whitelist": ",".join(FORMATS),
+        "codec_whitelist": ",".join(decoders),
+        "protocol_whitelist": "file",
+    }
+
+
+def _codec_decoded_by(name: str) -> str | None:
+    import av
+
+    try:
+        return av.Codec(name, "r").canonical_name
+    except av.codec.codec.UnknownCodecError:  # it only encodes
+        return None
 
 
 def open_container(path: str | os.PathLike):
@@ -37,15 +60,15 @@ def open_container(path: str | os.PathLike):
 
     try:
         # FFmpeg would take a relative name with a colon in it for an address.
-        container = av.open(os.path.abspath(path), options=_OPTIONS, metadata_errors="replace")
+        container = av.open(os.path.abspath(path), options=_options(), metadata_errors="replace")
     except av.error.ArgumentError:
         found = "is no video, or its container is none of those that are opened"
-        raise CorruptInput(path, f"{found} ({', '.join(FORMATS)})", hint=ADVICE) from None
+        raise CorruptInput(path, f"{found} ({', '.join(FORMATS)})", hint=AGAIN) from None
     for stream in container.streams.video:
         name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
         if name not in CODECS:
             found = f"stream {stream.index} is coded as {name}"
             container.close()
             expected = f"expected one of {', '.join(CODECS)}"
-            raise CorruptInput(path, f"{found}; {expected}", hint=ADVICE)
+            raise CorruptInput(path, f"{found}; {expected}", hint=CONVERT)
     return container
