@@ -140,7 +140,7 @@ def test_c3d_of_two_rates(c3d):
 
 
 def grown(data, at, n, code, *values):
-    """A c3d file with another parameter behind a name, n bytes longer, and as much less padding."""
+    """A c3d file with another parameter behind a name: n bytes more, so much less padding."""
     (way,) = struct.unpack_from("<H", data, at)
     padding = 512 * (struct.unpack_from("<H", data, 16)[0] - 1) - n
     new = struct.pack(f"<H{code}", way + n, *values)
