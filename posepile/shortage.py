@@ -14,7 +14,7 @@ import os
 import re
 import resource
 import sqlite3
-import threading
+from _thread import start_new_thread
 from collections.abc import Iterator
 
 GiB = 1 << 30
@@ -22,6 +22,7 @@ GiB = 1 << 30
 # A decoder asks for less than this at once; where it could not be had, its answer means nothing.
 HEADROOM = GiB
 START = 550_000_000  # address space without which the libraries crash while they are imported
+THREAD = 80_000_000  # address space that a thread takes: its stack and its heap
 SPARE_FILES = 8  # a library that reads one file opens no more than these
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -29,6 +30,7 @@ DISK = (*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.EREMOTEIO)
 # Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
 # stand for them before Python 3.11.
 _SQLITE_CODES = (10, 13, 8)
+_SQLITE_CANNOT_OPEN = "unable to open database file"  # for want of file handles, perhaps
 _SQLITE_WORDS = ("disk I/O error", "database or disk is full", "readonly")
 
 HANDLES = (errno.EMFILE, errno.ENFILE)
@@ -78,6 +80,10 @@ def shortage_behind(error: BaseException | None, *, in_doubt: bool = False) -> s
             file = f"{e.filename}: " if getattr(e, "filename", None) else ""
             todo = "make room" if number in FULL else "see to the disk or its mount"
             return f"{file}{os.strerror(number)}; {AGAIN.format(todo)}"
+        if isinstance(e, sqlite3.Error) and str(e) == _SQLITE_CANNOT_OPEN:
+            lack = _lack_of_handles()
+            if lack:
+                return lack
         if isinstance(e, sqlite3.Error) and is_disk_error_of_sqlite(e):
             return f"{e}; {AGAIN.format('make room, or see to the disk,')}"
         if number in HANDLES or (number is None and _FILE_WORDS.search(str(e))):
@@ -90,6 +96,8 @@ def shortage_behind(error: BaseException | None, *, in_doubt: bool = False) -> s
             lack = _THREAD_WORDS.search(str(e)) and _lack_of_threads()
             if lack:
                 return lack
+        # An interpreter without memory calls functions that return nothing and name no error.
+        in_doubt = in_doubt or isinstance(e, SystemError)
     if in_doubt:
         return _lack_of_memory(HEADROOM, peak=True) or _lack_of_handles()
     return None
@@ -151,6 +159,16 @@ def allow_open_files(wanted: int = 4096) -> None:
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def require_memory_for_threads(count: int) -> None:
+    """Does nothing if so many threads can begin: one that cannot is waited for for ever.
+
+    Raises:
+        MemoryError: They cannot.
+    """
+    if not _can_reserve(count * THREAD):
+        raise MemoryError("Unable to allocate the stacks of threads")
 
 
 # ---------------------------------------------------------------- looking
@@ -215,12 +233,10 @@ def _lack_of_handles() -> str | None:
 
 
 def _lack_of_threads() -> str | None:
-    thread = threading.Thread(target=int)
     try:
-        thread.start()
+        start_new_thread(int, ())  # Thread.start waits for ever for one that dies of no memory
     except (RuntimeError, MemoryError):
         return _threads()
-    thread.join()
     return _lack_of_memory(HEADROOM, peak=True)
 
 

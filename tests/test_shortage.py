@@ -3,14 +3,16 @@
 import errno
 import os
 import pickle
+import queue
+import resource
 import sqlite3
-import threading
 
 import av
 import cv2
 import pytest
 
-from posepile import shortage
+from posepile import cli, shortage
+from posepile.acquire import workers
 from posepile.errors import CorruptInput, Shortage, UsageError, WorkError, refuse_shortage
 from posepile.files import read_json
 
@@ -34,6 +36,7 @@ OF_MEMORY = [
     ValueError("Insufficient memory (case 4)"),  # simplejpeg
     cv2.error("(-4:Insufficient memory) Failed to allocate 9000000 bytes"),
     RuntimeError("std::bad_alloc"),
+    SystemError("error return without exception set"),
     ImportError("libopenblas.so: failed to map segment from shared object"),
 ]
 OF_THREADS = [
@@ -74,10 +77,10 @@ def no_memory(monkeypatch):
 
 @pytest.fixture
 def no_threads(monkeypatch):
-    def start(self):
+    def start(function, args):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(shortage, "start_new_thread", start)
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -147,9 +150,58 @@ def test_bookkeeping_that_cannot_be_read_is_not_taken_for_absent(tmp_path, monke
     def refuse(path):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("posepile.files.open_regular", refuse)
     with pytest.raises(Shortage, match=r"x\.json: too many open files: ulimit -n"):
         read_json(file)
+
+
+def test_sqlite_that_cannot_open_may_lack_file_handles(monkeypatch):
+    error = sqlite3.OperationalError("unable to open database file")
+    assert isinstance(made_while_handling(error, WorkError), WorkError)
+    monkeypatch.setattr(shortage, "SPARE_FILES", 1_000_000)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        found = made_while_handling(error, WorkError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(found, Shortage) and "too many open files" in str(found)
+
+
+@pytest.mark.parametrize("silent", ["before it begins", "when it has ended"])
+def test_a_thread_that_dies_silently_is_not_waited_for(monkeypatch, silent):
+    """``Thread.start`` waits for ever for one that finds no memory to begin with."""
+    if silent == "before it begins":
+        monkeypatch.setattr(workers, "start_new_thread", lambda function, args: None)
+    else:
+
+        class Full(queue.SimpleQueue):
+            def put(self, item):
+                raise MemoryError
+
+        monkeypatch.setattr(queue, "SimpleQueue", Full)
+    monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.01)
+    with pytest.raises(MemoryError, match="without a word"):
+        workers.run_tasks([workers.Task("x", lambda: None)], workers.Stop(), at_once=1)
+
+
+def test_an_interpreter_without_memory_answers_in_one_line(monkeypatch, capsys, no_memory):
+    """Half-made objects and half-imported modules lack attributes."""
+
+    def lack(args):
+        raise AttributeError("'NoneType' object has no attribute 'x'")
+
+    monkeypatch.setattr(cli, "cmd_list", lack)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["list"])
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("posepile: not enough memory") and said.count("\n") == 1
+
+
+def test_threads_are_not_started_where_they_could_not_begin(no_memory):
+    with pytest.raises(MemoryError):
+        shortage.require_memory_for_threads(2)
 
 
 def test_a_shortage_survives_the_way_back_from_a_worker():

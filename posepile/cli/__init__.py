@@ -58,7 +58,8 @@ def _main(argv: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     except Exception as e:
-        lack = shortage_behind(e)
+        # What else would be a traceback may come of an interpreter without memory.
+        lack = shortage_behind(e, in_doubt=not isinstance(e, OSError))
         if lack is None and isinstance(e, OSError):  # a folder that is not ours
             place = e.filename2 or e.filename  # the second is what a file was to be renamed to
             lack = f"{place}: {e.strerror or e}" if place else f"{e.strerror or e}"

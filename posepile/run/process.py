@@ -155,6 +155,7 @@ def work_on(
         executor="processes" if run.config.run.isolate else "in_process",
     )
     label = f"{run.build} {'+'.join(stages)}"
+    tqdm.monitor_interval = 0  # no thread: where memory lacks, its start is waited for for ever
     bar = tqdm(total=count, desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
     n_examples, n_quarantined = 0, 0
     try:
