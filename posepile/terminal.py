@@ -3,7 +3,15 @@
 File names, members of archives and texts inside raw files come from others. Printed as they are,
 an escape sequence in one clears the screen or changes the window's title, a line break pretends
 another message, a right-to-left mark turns ``gpj.exe`` around, and a lone surrogate (a byte of a
-file name that is no UTF-8) stops ``print`` itself. What is typed in a terminal is read here, too.
+file name that is no UTF-8) stops ``print`` itself.
+
+:func:`printable` is what makes text safe, and our errors, output and report pass through it: who
+puts a name into a message need not. Three functions do something else for one kind of text each:
+``errors.one_line`` shortens what a library says, ``acquire.addresses.told_by_server`` what a
+server says, without the keys in its addresses, and ``acquire.members.shown`` puts the name of a
+member into quotation marks, since it may begin or end with blanks, and shortens it.
+
+What is typed in a terminal, a command line, is read here, too.
 """
 
 from __future__ import annotations

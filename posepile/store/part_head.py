@@ -21,7 +21,9 @@ PART_VERSION = 2
 ALIGN = 64
 DIGEST_BYTES = 32
 
-_FIRST_READ = 16 << 10  # most headers are smaller, so that one read is enough
+# One read is enough for most headers: those of all the miniatures' parts have 1.7 to 4.5 kB; only
+# long lists of what was left out take more.
+_FIRST_READ = 16 << 10
 _LINE_BYTES = 36
 _LINE = re.compile(rb"posepile part %d ([0-9]{10}) ([0-9a-f]{8})\n" % PART_VERSION)
 
