@@ -16,8 +16,8 @@ def main() -> None:
         from posepile.cli import main as command
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MemoryError, ImportError, OSError, RuntimeError) as e:
-        lack = shortage_behind(e)
+    except Exception as e:  # modules that are half there have neither names nor attributes
+        lack = shortage_behind(e, in_doubt=True)
         if lack is None:
             raise
         sys.exit(f"posepile: {lack}")

@@ -6,6 +6,7 @@ limits are so much above what is in use by then, whatever that is on a machine.
 """
 
 import errno
+import faulthandler
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+SECONDS = 60  # of an order; a hang is longer
 WRITES = os.O_WRONLY | os.O_RDWR
 MAKING = ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate")
 
@@ -29,13 +31,15 @@ class Kitchen:
 
     def cook(self, words, want=None, **environment):
         """Runs a command in want of something; returns exit code, stdout and stderr."""
-        order = {"words": words, "want": want, "environment": environment}
+        order = {"words": words, "want": want, "environment": environment, "seconds": SECONDS}
         outputs = [self.folder / "stdout", self.folder / "stderr"]
         order["outputs"] = [str(p) for p in outputs]
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         code = int(self.process.stdout.readline())
-        return (code, *(p.read_text() for p in outputs))
+        out, said = (p.read_text() for p in outputs)
+        assert "Timeout (" not in said, f"{words} in want of {want} hangs:\n{said}"
+        return code, out, said
 
 
 def start(folder, environment):
@@ -57,7 +61,7 @@ def memory(megabytes):
     """Lets the process have so much more than it has."""
     with open("/proc/self/statm") as f:
         now = int(f.read().split()[0]) * resource.getpagesize()
-    limit = now + megabytes * 1_000_000
+    limit = now + int(megabytes * 1_000_000)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
@@ -123,6 +127,7 @@ def _do(cli, order):
         for fd, path in enumerate(order["outputs"], 1):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), fd)
         os.environ.update(order["environment"])
+        faulthandler.dump_traceback_later(order["seconds"], exit=True)
         if order["words"][0] == "fetch":
             # as a command, so that errors and exceptions become what a user sees
             words = order["words"][1:]

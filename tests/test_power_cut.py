@@ -31,6 +31,37 @@ def _no_waiting(no_fsync, monkeypatch):
     monkeypatch.setattr(durable, "syncfs", lambda fd: None)
 
 
+@pytest.mark.parametrize("count", [10, durable.MOST_BY_NAME + 1])
+def test_files_on_several_disks_are_all_waited_for(tmp_path, monkeypatch, count):
+    """A part of the raw folder may live on another disk by way of a link."""
+    synced, real = set(), Path.stat
+
+    def device(path):
+        return {"here": 1, "there": 2}[path.parent.name]
+
+    class Status:
+        def __init__(self, path):
+            self.st_dev = device(path)
+
+    def opened(fd):
+        return Path(os.readlink(f"/proc/self/fd/{fd}"))
+
+    paths = [tmp_path / ("there" if i % 3 == 2 else "here") / str(i) for i in range(count)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(opened(fd)))
+    monkeypatch.setattr(
+        durable,
+        "syncfs",
+        lambda fd: synced.update(p for p in paths if device(p) == device(opened(fd))),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda p, **k: Status(p) if p in paths else real(p, **k))
+        durable.sync_all(paths)
+    assert synced == set(paths)
+
+
 def cuts(root, folder, work, seeds=("",), every=1):
     """Does some work and makes what might be left after a power cut before each of its changes.
 

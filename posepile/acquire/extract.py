@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.collisions import require_free
+from posepile.acquire.collisions import documents_there, leave_out
 from posepile.acquire.joined import parts_of
 from posepile.acquire.members import Password
 from posepile.acquire.records import (
@@ -141,14 +141,14 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         work.only = set(lost)
         work.clear()
         stage(work, password)
-        require_free(work, lost)
+        leave_out(work, documents_there(work, lost))
         sync_tree(work.staged, root)
         _move_into_place(work, lost)
     else:
         if record is None:
             stage(work, password)
             with _ONE_AT_A_TIME:  # until what one has is on record, for the next to see
-                require_free(work, work.files)
+                leave_out(work, documents_there(work, work.files))
                 crcs = {path: work.crcs[path] for path in work.files}
                 record = {"of": identity, "files": work.files, "crc32": crcs}
                 record["skipped"] = dict(work.skipped)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 def progress_bar(name: str, total: int | None = None) -> tqdm:
     """Returns a bar that counts bytes; nothing is shown where there is no terminal."""
+    tqdm.monitor_interval = 0  # no thread: where memory lacks, its start is waited for for ever
     return tqdm(
         desc=name, total=total, unit="B", unit_scale=True, disable=None, leave=False, delay=0.5
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 import time
+import weakref
+from _thread import start_new_thread
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 _LAST_WORDS_SECONDS = 5
+_LOOK_SECONDS = 1.0  # how often it is looked whether the threads live
 
 
 class Stopped(Exception):
@@ -91,18 +95,25 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
 
     The first exception of a task ends all others and is raised; a task whose failure is to leave
     the others alone handles it itself. The same goes for an interruption by the user. The threads
-    are daemons: one that hangs in a system call does not keep the program from ending.
+    do not keep the program from ending, also if one hangs in a system call. One that dies because
+    there is no memory to begin with, or to say how it ended, is noticed: ``Thread.start`` would
+    wait for it for ever.
 
     Args:
         tasks: The work.
         stop: Is set when work is to end early.
         at_once: How many (counted) pieces are worked on at a time.
+
+    Raises:
+        MemoryError: A thread ended without a word.
     """
     waiting, running = list(tasks), Counter()
-    counted, threads = 0, {}
+    counted = 0
+    alive: dict[Task, weakref.ref] = {}
     done: queue.SimpleQueue = queue.SimpleQueue()
 
-    def work(task: Task) -> None:
+    def work(task: Task, life: _Life) -> None:
+        del life  # or the traceback of an error would prolong it
         following, error = None, None
         try:
             following = task.run()
@@ -110,18 +121,21 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
             error = e
         done.put((task, following, error))
 
+    hook, sys.unraisablehook = sys.unraisablehook, _tell_all_but_memory
     try:
-        while waiting or threads:
+        while waiting or alive:
             for task in list(waiting):
                 free = not task.counted or counted < at_once
                 if free and running[task.kind] < task.limit():
                     waiting.remove(task)
                     running[task.kind] += 1
                     counted += task.counted
-                    threads[task] = threading.Thread(target=work, args=(task,), daemon=True)
-                    threads[task].start()
-            task, following, error = done.get()
-            threads.pop(task).join()
+                    life = _Life()
+                    alive[task] = weakref.ref(life)
+                    start_new_thread(work, (task, life))
+                    del life
+            task, following, error = _next(done, alive)
+            del alive[task]
             running[task.kind] -= 1
             counted -= task.counted
             if error is not None:
@@ -129,8 +143,34 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
             if following is not None:
                 waiting.append(following)
     finally:
-        if threads:
+        if alive:
             stop.set()
             end = time.monotonic() + _LAST_WORDS_SECONDS
-            for thread in threads.values():
-                thread.join(max(end - time.monotonic(), 0))
+            while any(life() for life in alive.values()) and time.monotonic() < end:
+                time.sleep(0.01)
+        sys.unraisablehook = hook
+
+
+class _Life:
+    """Exists while a thread does: its arguments are let go when it ends, however it ends."""
+
+
+def _next(done: queue.SimpleQueue, alive: dict[Task, weakref.ref]) -> tuple:
+    """Returns the next result.
+
+    Raises:
+        MemoryError: A thread has ended without one.
+    """
+    while True:
+        ended = [task for task, life in alive.items() if life() is None]
+        try:
+            return done.get(timeout=0 if ended else _LOOK_SECONDS)
+        except queue.Empty:
+            if ended:
+                raise MemoryError("a thread ended without a word") from None
+
+
+def _tell_all_but_memory(unraisable: object) -> None:
+    """As ``sys.unraisablehook``, but a thread's lack of memory is told by who waits for it."""
+    if not issubclass(unraisable.exc_type, MemoryError):
+        sys.__unraisablehook__(unraisable)

@@ -23,9 +23,9 @@ from posepile.cli.looking import (
 from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
-from posepile.errors import OneLineParser, PosePileError, complain
+from posepile.errors import PosePileError
 from posepile.shortage import allow_open_files, shortage_behind
-from posepile.terminal import printable_output
+from posepile.terminal import OneLineParser, complain, printable_output
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,7 +58,8 @@ def _main(argv: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     except Exception as e:
-        lack = shortage_behind(e)
+        # What else would be a traceback may come of an interpreter without memory.
+        lack = shortage_behind(e, in_doubt=not isinstance(e, OSError))
         if lack is None and isinstance(e, OSError):  # a folder that is not ours
             place = e.filename2 or e.filename  # the second is what a file was to be renamed to
             lack = f"{place}: {e.strerror or e}" if place else f"{e.strerror or e}"

@@ -85,6 +85,15 @@ def too_much(memory_bytes: int | None) -> str:
 # ---------------------------------------------------------------- memory
 
 
+def machine_memory() -> float:
+    """Returns how many bytes of memory there are, of the machine or of the batch job."""
+    found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
+            found = min(found, float(int(f.read())))
+    return found
+
+
 def memory_of(pid: int) -> int:
     """Returns the bytes of memory that a process and its descendants occupy.
 
@@ -277,10 +286,14 @@ def _limit_memory(memory_bytes: int) -> None:
     """
     now = vm_bytes("VmData")
     promise(memory_bytes, now)
+    limit_data(now + 2 * memory_bytes)
+
+
+def limit_data(wanted: int) -> None:
+    """Limits the bytes of data that this process can reserve, if that is less than it may now."""
     if sys.platform != "linux":  # elsewhere the system takes no notice
         return
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = now + 2 * memory_bytes
     if most == resource.RLIM_INFINITY or wanted < most:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
 

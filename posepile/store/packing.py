@@ -18,6 +18,7 @@ import numpy as np
 from posepile.errors import WorkError
 from posepile.files import encoded_json
 from posepile.recipe import SPLITS
+from posepile.shortage import require_memory_for_threads
 from posepile.store.bones import BoneLengths
 from posepile.store.codec import pack_msgpack
 from posepile.store.columns import write_columns
@@ -87,7 +88,9 @@ def pack(
     """
     archive_path = Path(os.path.abspath(archive_path))
     archive_path.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)))) as pool:
+    n_threads = max(2, len(os.sched_getaffinity(0)))
+    require_memory_for_threads(n_threads)
+    with ThreadPoolExecutor(n_threads) as pool:
         parts = _Parts(part_paths, spec, pool, max_shards)
         with replacing_archive(archive_path) as new:
             return _write(parts, new, spec, manifest, inputs, pool)
