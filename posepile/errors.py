@@ -4,19 +4,14 @@ Every message names the file or key, the place in it, what was found, what was e
 do. ``UsageError`` is what the caller asked wrongly (exit 2); ``WorkError`` is work that failed
 (exit 1). Neither is shown with a traceback.
 
-An error that is made because the machine lacks memory, file handles or room on a disk says nothing
-about a file: in place of any other error it is a :class:`Shortage`, wherever it is raised.
-That is no ``WorkError``, so nobody who does without a damaged file takes it for one.
+Making one of these errors may give a :class:`Shortage` instead: see :class:`PosePileError`.
 """
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import os
 import re
 import sys
-from typing import NoReturn
 
 from posepile.shortage import shortage_behind
 from posepile.terminal import printable
@@ -25,31 +20,61 @@ _LONGEST = 2000  # characters of a message; names from files may be of any lengt
 
 
 class PosePileError(Exception):
-    """Base of all errors whose text is meant for the user: one line, whatever a name holds."""
+    """Base of our errors. **Making one may give an object of another class**: a ``Shortage``.
+
+    When the machine lacks memory, file handles or room on a disk, libraries answer as they do to
+    a damaged file. So whoever makes an error of ours inside an ``except`` is asked what is behind
+    it, and gets a :class:`Shortage` where that is the machine:
+
+    >>> import errno
+    >>> def read(number):
+    ...     try:
+    ...         raise OSError(number, "cannot open it")
+    ...     except OSError as e:
+    ...         return WorkError(f"a.npz: {e.strerror}")
+    >>> type(read(errno.ENOENT)).__name__, type(read(errno.EMFILE)).__name__
+    ('WorkError', 'Shortage')
+
+    Some sixty places put what a library raises into words of ours. Did each have to ask, one
+    would be forgotten, and there good files would be quarantined; as it is, none can forget. A
+    ``Shortage`` is no ``WorkError``, so nobody who does without a damaged file takes it for one.
+
+    The text is meant for the user: one line, whatever a name in it holds.
+    """
 
     exit_code = 1
 
     def __new__(cls, *args, **kwargs):
-        """Returns a :class:`Shortage` where a shortage has led to this error."""
+        """Returns an object of this class, or a :class:`Shortage` if that has led to the error."""
         error = super().__new__(cls, *args)
         if issubclass(cls, Shortage):
             return error
-        # What is simply not there is not there whatever the machine lacks.
-        of_content = issubclass(cls, CorruptInput) and os.path.lexists(args[0])
-        lack = shortage_behind(sys.exc_info()[1], in_doubt=of_content)
-        if lack is None:
-            return error
         error.__init__(*args, **kwargs)
-        return Shortage(f"{error.found()}: {lack}")
+        lack = shortage_behind(sys.exc_info()[1], in_doubt=error.in_doubt())
+        return error if lack is None else Shortage(f"{error.found()}: {lack}")
+
+    def in_doubt(self) -> bool:
+        """Returns whether a lack of memory or of file handles may look like this error."""
+        return False
 
     def found(self) -> str:
         """Returns the place and what was found there, without what to do about it."""
         return str(self).partition("; ")[0]
 
+    def __reduce__(self):
+        # It comes back from a worker as it was judged there: this process may lack other things.
+        return _as_judged, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         text = printable(super().__str__())
         half = _LONGEST // 2
         return text if len(text) <= _LONGEST else f"{text[: half - 3]} ... {text[2 - half :]}"
+
+
+def _as_judged(kind: type[PosePileError], args: tuple, state: dict) -> PosePileError:
+    error = Exception.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(PosePileError):
@@ -63,14 +88,16 @@ class WorkError(PosePileError):
 
 
 class Shortage(PosePileError):
-    """The machine lacks memory, file handles, threads, or room or rights on a disk.
+    """The machine lacks memory, file handles, threads, or room on a disk, or cannot write there.
 
     The run stops and nothing is quarantined: the same work succeeds once there is enough.
     """
 
 
-def refuse_shortage(place: str | os.PathLike, error: BaseException) -> None:
-    """Does nothing if an error says something of a file, for those who put it into words.
+def raise_if_shortage(place: str | os.PathLike, error: BaseException) -> None:
+    """Raises :class:`Shortage` if the machine is behind an error; else does nothing.
+
+    For who goes on without the file, and so makes no error of ours.
 
     Raises:
         Shortage: The machine lacked something when the file was read or written.
@@ -122,34 +149,6 @@ def whole_number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Reads a command line; what is wrong with it is one line, as all our errors are."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints the error and where the options are listed; exit 2."""
-        text = f"{self.prog}: {message}; {self.prog} --help lists the options"
-        self.exit(2, f"{printable(text)}\n")
-
-    def parse_args(self, args=None, namespace=None):
-        """Parses; options that nobody knows are said by the command that was given them."""
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            parser = getattr(found, "parser", self)
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{parser.near(unknown[0])}")
-        return found
-
-    def near(self, word: str) -> str:
-        """Returns a question about the option that may be meant; nothing if none is like it."""
-        known = [option for action in self._actions for option in action.option_strings]
-        close = difflib.get_close_matches(word.partition("=")[0], known, 1)
-        return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
-
-
-def complain(error: BaseException | str) -> None:
-    """Says on standard error what went wrong."""
-    print(printable(f"posepile: {error}"), file=sys.stderr)
-
-
 class CorruptInput(WorkError):
     """A raw file (or one frame of it) that cannot be used.
 
@@ -179,9 +178,6 @@ class CorruptInput(WorkError):
         where = self.file if self.frame is None else f"{self.file}, frame {self.frame}"
         return f"{where}: {self.reason}"
 
-    def __reduce__(self):  # keyword-only arguments survive the way back from a worker process
-        return _rebuild_corrupt, (self.file, self.reason, self.frame, self.hint)
-
-
-def _rebuild_corrupt(file: str, reason: str, frame: int | None, hint: str | None) -> CorruptInput:
-    return CorruptInput(file, reason, frame=frame, hint=hint)
+    def in_doubt(self) -> bool:
+        """Returns whether the file is there: what is absent is so whatever the machine lacks."""
+        return os.path.lexists(self.file)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from posepile.durable import host, sync, sync_tree
-from posepile.errors import Shortage, UsageError, WorkError, refuse_shortage
-from posepile.shortage import DISK, FULL, is_disk_error_of_sqlite
+from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
+from posepile.shortage import DISK, is_disk_error_of_sqlite, remedy_of_disk
 
 # ---------------------------------------------------------------- writing
 
@@ -144,7 +144,7 @@ def read_json(path: Path) -> Any:
         with open_regular(path) as f:
             return json.load(f)
     except (OSError, ValueError, RecursionError) as e:
-        refuse_shortage(path, e)
+        raise_if_shortage(path, e)
         return None
 
 
@@ -368,8 +368,8 @@ def disk_error(error: OSError | sqlite3.Error, path: Path, doing: str = "writing
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
     number, said = getattr(error, "errno", None), getattr(error, "strerror", None) or error
-    todo = "see to the disk or its mount"
-    if number in FULL or "full" in str(said):
+    todo = remedy_of_disk(number)
+    if "full" in str(said):  # SQLite, which has no number
         todo = "make room"
     elif number in _FORBIDDEN:
         todo = "make it writable"

@@ -1,4 +1,4 @@
-"""What the machine may be short of: memory, file handles, threads, room and rights on a disk.
+"""What the machine may be short of: memory, file handles, threads, a disk that works.
 
 A decoder that gets no memory answers like one that is given a damaged file. Whether an error says
 something of the file or of the machine is decided here and nowhere else; :mod:`posepile.errors`
@@ -14,27 +14,38 @@ import os
 import re
 import resource
 import sqlite3
+import threading
 from _thread import start_new_thread
 from collections.abc import Iterator
 
 GiB = 1 << 30
 
 # A decoder asks for less than this at once; where it could not be had, its answer means nothing.
+# Chosen, not measured: over twice the largest picture that is taken, which has 400 MB in RGB.
 HEADROOM = GiB
-START = 550_000_000  # address space without which the libraries crash while they are imported
+# Address space without which the libraries crash while they are imported. Measured by
+# `ulimit -v N; posepile step aspset pack` without this check, on x86-64 Linux with two cores: with
+# 450 to 540 MB it ended with SIGSEGV, with 563 MB and more it began its work.
+START = 550_000_000
 THREAD = 80_000_000  # address space that a thread takes: its stack and its heap
-SPARE_FILES = 8  # a library that reads one file opens no more than these
+# A library that reads one file opens no more than these. Chosen, not measured.
+SPARE_FILES = 8
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK = (*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.EREMOTEIO)
-# Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the texts that
-# stand for them before Python 3.11.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK = (*_FULL, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EREMOTEIO)
+# Primary result codes of SQLite that mean the disk (IOERR, FULL, READONLY), and the whole texts
+# that stand for them before Python 3.11. Names in a file may contain these words.
 _SQLITE_CODES = (10, 13, 8)
+_SQLITE_TEXTS = (
+    "disk I/O error",
+    "database or disk is full",
+    "attempt to write a readonly database",
+)
 _SQLITE_CANNOT_OPEN = "unable to open database file"  # for want of file handles, perhaps
-_SQLITE_WORDS = ("disk I/O error", "database or disk is full", "readonly")
 
 HANDLES = (errno.EMFILE, errno.ENFILE)
 
+# A library's text without a number. It may quote the file, so the machine is looked at as well.
 _MEMORY_WORDS = re.compile(
     r"bad[_ ]?(array_new_length|alloc)|cannot allocate|unable to allocate|failed to allocate|"
     r"insufficient memory|out of memory|not enough memory|\bMemoryError\b|failed to map segment|"
@@ -48,8 +59,20 @@ _THREAD_WORDS = re.compile(
 
 AGAIN = "no file is at fault, and what is finished is kept: {} and run again"
 
+# Bytes that any unit or listing may take. Chosen, not measured.
+LEAST = 2_000_000_000
+
 # What a unit may take, set in workers: bytes, and what the process had before its first unit.
-_promise: tuple[int, int] = (2_000_000_000, 0)
+_promise: tuple[int, int] = (LEAST, 0)
+
+# The limit of memory is the process's: threads that look raise it and put it back one by one. A
+# fork waits too, so that no child begins with the limit raised or the lock held.
+_limit_is_ours = threading.Lock()
+os.register_at_fork(
+    before=_limit_is_ours.acquire,
+    after_in_parent=_limit_is_ours.release,
+    after_in_child=_limit_is_ours.release,
+)
 
 
 def promise(memory_bytes: int, before: int) -> None:
@@ -78,16 +101,19 @@ def shortage_behind(error: BaseException | None, *, in_doubt: bool = False) -> s
         # FFmpeg's numbers: what reads past the end of a file gets "input/output error", too.
         if number in DISK and not type(e).__module__.startswith("av."):
             file = f"{e.filename}: " if getattr(e, "filename", None) else ""
-            todo = "make room" if number in FULL else "see to the disk or its mount"
-            return f"{file}{os.strerror(number)}; {AGAIN.format(todo)}"
+            return f"{file}{os.strerror(number)}; {AGAIN.format(remedy_of_disk(number))}"
         if isinstance(e, sqlite3.Error) and str(e) == _SQLITE_CANNOT_OPEN:
             lack = _lack_of_handles()
             if lack:
                 return lack
         if isinstance(e, sqlite3.Error) and is_disk_error_of_sqlite(e):
             return f"{e}; {AGAIN.format('make room, or see to the disk,')}"
-        if number in HANDLES or (number is None and _FILE_WORDS.search(str(e))):
-            return _handles()
+        if number in HANDLES:
+            return _handles(number)
+        if number is None and _FILE_WORDS.search(str(e)):
+            lack = _lack_of_handles()
+            if lack:
+                return lack
         if isinstance(e, MemoryError) or number == errno.ENOMEM or _MEMORY_WORDS.search(str(e)):
             lack = _lack_of_memory(_left_of_promise())
             if lack:
@@ -108,17 +134,37 @@ def is_disk_error_of_sqlite(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
     if code is not None:
         return code & 0xFF in _SQLITE_CODES
-    return any(words in str(error) for words in _SQLITE_WORDS)
+    # Texts of a database's own (RAISE in a trigger) come with another class.
+    return isinstance(error, sqlite3.OperationalError) and str(error) in _SQLITE_TEXTS
+
+
+def remedy_of_disk(number: int) -> str:
+    """Returns what to do about an error of the disk.
+
+    >>> import errno
+    >>> remedy_of_disk(errno.ENOSPC)
+    'make room'
+
+    Args:
+        number: One of :data:`DISK`.
+    """
+    if number == errno.EFBIG:
+        limit = _soft(resource.RLIMIT_FSIZE)
+        if limit is not None:
+            return f"raise ulimit -f (it lets a file have {limit / 1e6:g} MB)"
+        return "use a file system that takes files of that size"
+    return "make room" if number in _FULL else "see to the disk or its mount"
 
 
 def shortage_in_words(said: str) -> str | None:
     """Returns what the machine lacked by the last words of a process that has ended.
 
     Args:
-        said: What it wrote to stderr.
+        said: What it wrote to stderr before it had opened a raw file: no text of one is in it.
     """
     if _FILE_WORDS.search(said):
-        return _handles()
+        of_system = os.strerror(errno.ENFILE).lower() in said.lower()
+        return _handles(errno.ENFILE if of_system else errno.EMFILE)
     if _THREAD_WORDS.search(said):
         return _threads()
     if _MEMORY_WORDS.search(said):
@@ -126,10 +172,13 @@ def shortage_in_words(said: str) -> str | None:
     return None
 
 
-def is_too_little(memory_bytes: int | None) -> str | None:
-    """Returns by which limit a process gets less memory than a unit may take; None if by none.
+def shortage_by_limit(memory_bytes: int | None) -> str | None:
+    """Returns by which limit a process gets less memory than it may need; None if by none.
 
     Where that is so, a library that crashed may have lacked memory.
+
+    Args:
+        memory_bytes: What it may need. None: nothing is known of that.
     """
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     limits = [_soft(resource.RLIMIT_AS), None if hard == resource.RLIM_INFINITY else hard]
@@ -206,17 +255,18 @@ def _lack_of_memory(need: int, *, peak: bool = False) -> str | None:
 
 def _can_reserve(size: int) -> bool:
     """Returns whether the system would give the memory; the limit of our own does not count."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    try:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-        return True
-    except (OSError, MemoryError, OverflowError):
-        return False
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    with _limit_is_ours:
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+            mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+            return True
+        except (OSError, MemoryError, OverflowError):
+            return False
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _lack_of_handles() -> str | None:
@@ -225,7 +275,7 @@ def _lack_of_handles() -> str | None:
         for _ in range(SPARE_FILES):
             opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as e:
-        return _handles() if e.errno in HANDLES else None
+        return _handles(e.errno) if e.errno in HANDLES else None
     finally:
         for fd in opened:
             os.close(fd)
@@ -264,7 +314,10 @@ def _memory() -> str:
     return f"not enough memory: {what}; {AGAIN.format(todo)}"
 
 
-def _handles() -> str:
+def _handles(number: int = errno.EMFILE) -> str:
+    if number == errno.ENFILE:
+        todo = AGAIN.format("use fewer workers (--jobs), or raise that limit,")
+        return f"too many open files in the whole system (its limit is fs.file-max); {todo}"
     limit = _soft(resource.RLIMIT_NOFILE)
     todo = AGAIN.format("raise it, or use fewer workers (--jobs),")
     return f"too many open files: ulimit -n lets a process have {limit}; {todo}"

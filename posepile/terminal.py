@@ -4,15 +4,25 @@ File names, members of archives and texts inside raw files come from others. Pri
 an escape sequence in one clears the screen or changes the window's title, a line break pretends
 another message, a right-to-left mark turns ``gpj.exe`` around, and a lone surrogate (a byte of a
 file name that is no UTF-8) stops ``print`` itself.
+
+:func:`printable` is what makes text safe, and our errors, output and report pass through it: who
+puts a name into a message need not. Three functions do something else for one kind of text each:
+``errors.one_line`` shortens what a library says, ``acquire.addresses.told_by_server`` what a
+server says, without the keys in its addresses, and ``acquire.members.shown`` puts the name of a
+member into quotation marks, since it may begin or end with blanks, and shortens it.
+
+What is typed in a terminal, a command line, is read here, too.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 # What progress bars move the cursor with.
 _MOVES = re.compile(r"\r?(\n|\x1b\[A)*")
@@ -50,6 +60,34 @@ def print_lines(lines: Iterable[str]) -> None:
     """Prints one line for each text, whatever line breaks are in it."""
     for line in lines:
         print(printable(line))
+
+
+def complain(error: BaseException | str) -> None:
+    """Says on standard error what went wrong."""
+    print(printable(f"posepile: {error}"), file=sys.stderr)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reads a command line; what is wrong with it is one line, as all our errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the error and where the options are listed; exit 2."""
+        text = f"{self.prog}: {message}; {self.prog} --help lists the options"
+        self.exit(2, f"{printable(text)}\n")
+
+    def parse_args(self, args=None, namespace=None):
+        """Parses; options that nobody knows are said by the command that was given them."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = getattr(found, "parser", self)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{parser.near(unknown[0])}")
+        return found
+
+    def near(self, word: str) -> str:
+        """Returns a question about the option that may be meant; nothing if none is like it."""
+        known = [option for action in self._actions for option in action.option_strings]
+        close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+        return f" (did you mean {close[0]}?)" if close and word.startswith("-") else ""
 
 
 class PrintableStream:

@@ -136,7 +136,12 @@ ZIPS = [
         )
     ),
     refused("a directory without its end", "a.zip", lambda: ZIP[:-22], "truncated"),
-    refused("deflate64", "a.zip", lambda: zipped("a", method=9), "deflate64.*by hand"),
+    refused(
+        "deflate64",
+        "a.zip",
+        lambda: zipped("a", method=9),
+        "deflate64.*by hand in an empty folder",
+    ),
     refused("an unknown method", "a.zip", lambda: zipped("a", method=200), "200.*by hand"),
     refused("encrypted", "a.zip", lambda: aes_zip_bytes(X, "pass"), "needs a password"),
     refused("encrypted, 7z", "a.7z", lambda: seven_zip_bytes(X, "pass"), "needs a password"),
@@ -149,8 +154,19 @@ def zip_with_end(**says):
 
 # ---------------------------------------------------------------- other kinds, pieces
 
+# Other programs may follow ".." and links: what they make is looked at before it is moved.
+IN_A_FOLDER = r"unpack it by hand in an empty folder \(.*\), then move"
+TOLD = {
+    "hdf5": "need not be unpacked; leave out extract",
+    "cpio": r"by hand in an empty folder \(cpio -id --no-absolute-filenames\), then move",
+}
 OTHERS = [
-    refused(f"{kind}", f"a.{kind}", lambda m=m: m + bytes(600), rf"{kind} .*(by hand|unpack)")
+    refused(
+        f"{kind}",
+        f"a.{kind}",
+        lambda m=m: m + bytes(600),
+        rf"{kind} .*{TOLD.get(kind, IN_A_FOLDER)}",
+    )
     for kind, m in {
         "rar": b"Rar!\x1a\x07\x01\x00",
         "zst": b"\x28\xb5\x2f\xfd",

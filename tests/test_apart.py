@@ -8,11 +8,12 @@ import fake_dataset
 import pytest
 from fake_dataset import a_run
 
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, Shortage, WorkError
 from posepile.evaluation.command import Report, add_options, make_parser, run
-from posepile.run import raw
+from posepile.run import apart, raw
 from posepile.run.apart import call_apart
 from posepile.run.job import run_keys, run_units
+from posepile.run.worker import end_with_parent
 
 fake = fake_dataset.fake  # the fixture
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="called without a fork there")
@@ -58,6 +59,41 @@ def test_a_crash_names_the_file(file, capfd):
         call_apart(lambda: os._exit(3), "counting")
 
 
+def test_who_is_killed_blames_no_file(file):
+    """The system kills when memory runs out, whatever file was opened last."""
+
+    def be_killed():
+        file.read_bytes()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(Shortage, match=r"^counting: .*\(SIGKILL\): the system kills") as caught:
+        call_apart(be_killed, "counting")
+    assert "exclusions" not in str(caught.value) and "run again" in str(caught.value)
+
+
+def test_a_crash_under_a_limit_of_memory_blames_no_file(file, monkeypatch):
+    monkeypatch.setattr("posepile.shortage._soft", lambda kind: 1_000_000_000)
+    with pytest.raises(Shortage, match="not enough memory: ulimit -v lets a process have 1.0 GB"):
+        call_apart(lambda: crash(file), "counting")
+
+
+def test_who_ends_while_writing_the_answer(file, monkeypatch):
+    def dumps(value, protocol):
+        return b"half of an answer"
+
+    monkeypatch.setattr("posepile.run.apart.pickle.dumps", dumps)
+    monkeypatch.setattr("posepile.run.apart.os._exit", lambda code: crash(file))
+    with pytest.raises(WorkError, match=r"a\.c3d: counting ended with signal 11 \(SIGSEGV\)"):
+        call_apart(lambda: 1, "counting")
+
+
+def test_memory_has_a_limit(file, monkeypatch):
+    monkeypatch.setattr("posepile.run.apart.machine_memory", lambda: 3e8)
+    with pytest.raises(WorkError, match=r"^counting: needed more than 0\.3 GB of memory$"):
+        call_apart(lambda: len(bytearray(1_000_000_000)), "counting")
+    assert call_apart(lambda: len(bytearray(100_000_000)), "counting") == 100_000_000
+
+
 def test_what_interrupts_the_caller_ends_the_child(file):
     pids = file.with_name("pid")
 
@@ -70,6 +106,28 @@ def test_what_interrupts_the_caller_ends_the_child(file):
         call_apart(interrupt, "waiting")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pids.read_text()), 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_who_has_lost_its_caller_before_it_began_does_not_begin(file, monkeypatch):
+    done, ours, theirs = file.with_name("done"), *os.pipe()
+    caller = os.fork()
+    if not caller:
+
+        def too_late(parent):
+            os.kill(parent, signal.SIGKILL)
+            while os.getppid() == parent:
+                os.sched_yield()
+            end_with_parent(parent)
+
+        monkeypatch.setattr(apart, "end_with_parent", too_late)
+        call_apart(done.touch, "waiting")
+        os._exit(0)
+    os.close(theirs)
+    assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == -signal.SIGKILL
+    with open(ours, "rb") as pipe:  # the child's end of it closes when it has ended
+        pipe.read()
+    assert not done.exists()
 
 
 def test_an_evaluation(file, tmp_path, capsys):

@@ -10,9 +10,13 @@ import pytest
 import scipy.io
 
 from posepile.errors import CorruptInput
+from posepile.formats import budget
 from posepile.formats.arrays import read_array, read_npy, read_npz
+from posepile.formats.cdf_records import check_records
 from posepile.formats.matlab_files import MatCells, read_mat
+from posepile.formats.matlab_v5 import whole_variables
 from posepile.formats.mocap_files import read_c3d, read_cdf
+from posepile.formats.numpy_files import load_npy
 from posepile.formats.schema import Array
 from posepile.formats.text_files import iter_json, read_csv, read_json, read_numbers, read_xml
 
@@ -294,3 +298,24 @@ def test_numbers_in_lines_are_checked(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(CorruptInput, match=message):
         read_numbers(path, Array("n", 3))
+
+
+def test_walks_say_themselves_what_takes_too_much(tmp_path, monkeypatch):
+    write_cdf(tmp_path / "a.cdf")
+    scipy.io.savemat(tmp_path / "a.mat", {"x": np.eye(3)}, do_compression=True)
+    monkeypatch.setattr(budget, "_SMALL", 8)
+    monkeypatch.setattr(budget, "_MOST_INFLATED", 0)
+    cdf, mat = (tmp_path / "a.cdf").read_bytes(), (tmp_path / "a.mat").read_bytes()
+    with pytest.raises(CorruptInput, match="a.cdf: .*takes more memory than .* 0 MiB; fetch it"):
+        check_records(cdf, "a.cdf", hint="fetch it")
+    with pytest.raises(CorruptInput, match="a.mat: .*takes more memory than .* 0 MiB; fetch it"):
+        whole_variables(mat, None, "a.mat", hint="fetch it")
+
+
+def test_arrays_cut_off_in_the_length_of_their_head(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    data = (tmp_path / "a.npy").read_bytes()
+    for n in (8, 9):
+        (tmp_path / "a.npy").write_bytes(data[:n])
+        with pytest.raises(CorruptInput, match="header .cut off in its length"):
+            load_npy(tmp_path / "a.npy")

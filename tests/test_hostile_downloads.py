@@ -163,7 +163,7 @@ ROWS = {
         lambda r: r.reply(503, b"", "Retry-After: 1e99"), r"answers 503 Whatever \(2 attempts\)"
     ),
     "escapes in its words": Row(
-        lambda r: r.send("HTTP/1.1 404 \x1b[31mNo\x07\r\n\r\n"), r"answers 404 \?\[31mNo\?"
+        lambda r: r.send("HTTP/1.1 404 \x1b[31mNo\x07\r\n\r\n"), r"answers 404 \\x1b\[31mNo\\x07"
     ),
 }
 CASES = [

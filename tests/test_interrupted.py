@@ -1,18 +1,21 @@
 """Runs that meet each other, are ended, or find what others left behind."""
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 
 import fake_dataset
 import pytest
 from conftest import ROOT
 from fake_dataset import a_run, outcomes, packed_bytes, part_of, process_and_pack, states
 
+from posepile.acquire.extract import extract_archive
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.run import inputs, job, locks, pack, results
 from posepile.stages import crop
@@ -299,3 +302,36 @@ def test_the_raw_folder_is_that_of_all_variants(fake):
     assert dense.root == a_run(fake).root and dense.work != a_run(fake).work
     with locks.lock(dense, "raw"):
         assert (job.paths.work_dir("fake") / ".lock-raw").is_file()
+
+
+def test_a_copy_onto_another_disk_that_was_killed_leaves_nothing(tmp_path, monkeypatch):
+    archive, raw = tmp_path / "a.zip", tmp_path / "raw"
+    with zipfile.ZipFile(archive, "w") as z:
+        z.writestr("x.txt", b"whole" * 99)
+    raw.mkdir()
+    rename, copy = os.replace, shutil.copyfile
+
+    def between_disks(source, target):
+        if os.path.basename(source) == "x.txt":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    def killed(source, target):
+        copy(source, target)
+        os.truncate(target, 10)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(os, "replace", between_disks)
+    pid = os.fork()
+    if not pid:
+        try:
+            monkeypatch.setattr(shutil, "copyfile", killed)
+            extract_archive(archive, raw)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    (left,) = (p for p in raw.iterdir() if p.is_file())
+    assert left.stat().st_size == 10
+    extract_archive(archive, raw)
+    assert sorted(os.listdir(raw)) == [".posepile", "x.txt"]
+    assert (raw / "x.txt").read_bytes() == b"whole" * 99

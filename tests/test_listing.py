@@ -365,13 +365,18 @@ def test_what_killed_processes_left_goes_unless_it_may_be_in_use(opened, raw):
     dead = subprocess.Popen(["true"])
     dead.wait()
     own = own_temporary(work / "units.sqlite")
-    of_the_dead = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+    ended = subprocess.Popen(["true"])  # but nobody asks yet how it has ended
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    of_the_dead = [
+        own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{p.pid}-")) for p in (dead, ended)
+    ]
     old = [work / ".units.sqlite.tmp", work / ".units.sqlite.0123abcd.tmp"]
     new = work / ".units.sqlite.4567abcd.tmp"  # perhaps of somebody at work
-    for file in (*old, new, own, of_the_dead):
+    for file in (*old, *of_the_dead, new, own):
         file.touch()
     for file in old:
         os.utime(file, ns=(1, 1))
     opened()
-    assert new.exists() and own.exists() and not of_the_dead.exists()
-    assert not any(file.exists() for file in old)
+    ended.wait()
+    assert new.exists() and own.exists()
+    assert not any(file.exists() for file in (*old, *of_the_dead))

@@ -125,18 +125,26 @@ def test_c3d_that_contradicts_itself(c3d, fault):
     is_refused(read_c3d, c3d)
 
 
+def test_c3d_of_frames_that_take_no_bytes(c3d):
+    data = behind(put(c3d.read_bytes(), 2, "<H", 0), b"USED", 4, "<h", 0)
+    c3d.write_bytes(grown(data, data.index(b"FRAMES") + 6, 2, "bBfB", 4, 0, 1e9, 0))
+    said = is_refused(read_c3d, c3d)
+    assert "header: found 1e+09 frames in 4096 bytes; expected at most 1000000" in said, said
+
+
 def test_c3d_of_two_rates(c3d):
     data = c3d.read_bytes()
-    at = data.index(b"RATE") + 4  # way, type, no axes, the rate, no description
-    c3d.write_bytes(two_rates(data, at, struct.unpack_from("<H", data, at)[0]))
+    # The way, the type, no axes, the rate, no description; now an axis of length 2.
+    c3d.write_bytes(grown(data, data.index(b"RATE") + 4, 5, "bBB2fB", 4, 1, 2, 50.0, 100.0, 0))
     assert "not a readable c3d file" in is_refused(read_c3d, c3d)
 
 
-def two_rates(data, at, way):
-    """The bytes with an axis of length 2 and a second rate, and as many less of the padding."""
-    new = struct.pack("<HbBB2fB", way + 5, 4, 1, 2, 50.0, 100.0, 0)
-    padding = 512 * (struct.unpack_from("<H", data, 16)[0] - 1) - 5
-    return data[:at] + new + data[at + way : padding] + data[padding + 5 :]
+def grown(data, at, n, code, *values):
+    """A c3d file with another parameter behind a name: n bytes more, so much less padding."""
+    (way,) = struct.unpack_from("<H", data, at)
+    padding = 512 * (struct.unpack_from("<H", data, 16)[0] - 1) - n
+    new = struct.pack(f"<H{code}", way + n, *values)
+    return data[:at] + new + data[at + way : padding] + data[padding + n :]
 
 
 # ---------------------------------------------------------------- mat, version 5
@@ -219,6 +227,22 @@ def test_mat_that_unpacks_without_end(tmp_path):
     assert outcome(lambda p: read_mat(p, {"y?": None}), path) == "read"
 
 
+def test_mat_that_ends_where_its_flags_begin(tmp_path):
+    path = tmp_path / "a.mat"
+    for compressed in (False, True):
+        path.write_bytes(wrap(struct.pack("<4I", 14, 8, 6, 0), compressed))
+        for schema in (None, {"x": None}, {"x?": None}):
+            said = is_refused(lambda p, schema=schema: read_mat(p, schema), path)
+            assert "element at byte 128: tag at 8: found" in said, said
+
+
+def test_mat_whose_second_variable_is_damaged(tmp_path):
+    path, first = tmp_path / "a.mat", matrix_of(np.eye(3), tmp_path)
+    path.write_bytes(wrap(first, False) + struct.pack("<2I", 7, 0))
+    said = is_refused(read_mat, path)
+    assert f"byte {128 + len(first)}: found type 7; expected a matrix" in said, said
+
+
 def test_mat_of_all_kinds_is_read_as_before(tmp_path):
     for compressed in (False, True):
         scipy.io.savemat(tmp_path / "a.mat", CONTENT, do_compression=compressed)
@@ -296,7 +320,7 @@ def test_cdf_that_contradicts_itself(tmp_path, fault):
 
 def test_an_error_of_a_parser_is_no_other(tmp_path):
     (tmp_path / "a.c3d").write_bytes(bytes(600))
-    with pytest.raises(CorruptInput, match="second byte"):
+    with pytest.raises(CorruptInput, match="byte 1: found 0x00; expected 0x50"):
         read_c3d(tmp_path / "a.c3d")
 
 

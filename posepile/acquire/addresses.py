@@ -6,6 +6,8 @@ import re
 import urllib.parse
 from typing import Any
 
+from posepile.terminal import printable
+
 # Values of a query that name a file; of all others nobody knows that they do not give access.
 _SHOWN = frozenset(
     "domain resume sfile file files filename path name dataset id format download dl raw export "
@@ -51,8 +53,8 @@ def without_access(text: str) -> str:
     return _ADDRESS.sub(lambda found: shown_address(found[0]), text)
 
 
-def without_logins(node: Any, where: str = "") -> Any:
-    """Returns plain data, none of whose addresses holds a user name or password.
+def require_no_logins(node: Any, where: str = "") -> None:
+    """Raises where an address in plain data holds a user name or password.
 
     Args:
         node: What a YAML file says.
@@ -63,23 +65,22 @@ def without_logins(node: Any, where: str = "") -> Any:
     """
     if isinstance(node, dict):
         for key, value in node.items():
-            without_logins(value, f"{where}.{key}" if where else str(key))
+            require_no_logins(value, f"{where}.{key}" if where else str(key))
     elif isinstance(node, list):
         for i, value in enumerate(node):
             name = value.get("name", i) if isinstance(value, dict) else i
-            without_logins(value, f"{where}[{name}]")
+            require_no_logins(value, f"{where}[{name}]")
     elif isinstance(node, str) and re.match(r"\s*[\w+.-]+://[^/]*@", node):
         raise ValueError(f"{where} must not hold a user name or password; use login:")
-    return node
 
 
-def printable(text: str) -> str:
-    r"""Returns what a server says on one line: no control characters, and not for ever.
+def told_by_server(text: str) -> str:
+    r"""Returns what a server says on one line: printable, without keys, and not for ever.
 
-    >>> printable("Not\x1b[31m Found")
-    'Not?[31m Found'
+    >>> print(told_by_server("Not\x1b[31m Found"))
+    Not\x1b[31m Found
     """
-    text = without_access("".join(c if c.isprintable() else "?" for c in " ".join(text.split())))
+    text = without_access(printable(" ".join(text.split())))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
@@ -96,7 +97,7 @@ def redirected(url: str, location: str) -> str:
     except ValueError:
         raise ValueError("redirects to what is no address") from None
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"redirects out of the web, to {printable(parts.scheme)[:20]}:")
+        raise ValueError(f"redirects out of the web, to {told_by_server(parts.scheme)[:20]}:")
     if not there:
         raise ValueError("redirects to what is no address")
     if before.scheme == "https" != parts.scheme:

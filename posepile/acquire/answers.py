@@ -17,7 +17,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import InvalidHeader, LocationValueError, SSLError
 
-from posepile.acquire.addresses import printable
+from posepile.acquire.addresses import told_by_server
 from posepile.acquire.watched import TooMuch, TooSlow
 from posepile.errors import Shortage
 from posepile.shortage import shortage_behind
@@ -152,13 +152,14 @@ def _range(headers: Mapping[str, str], length: int | None) -> tuple[int, int | N
         raise _no_sense("Content-Range", said)
     if length is not None and length != end - start + 1:
         raise NotFetched(
-            f"contradicts itself: {length} bytes for the range {printable(said)}", content=True
+            f"contradicts itself: {length} bytes for the range {told_by_server(said)}",
+            content=True,
         )
     return start, total
 
 
 def _no_sense(header: str, said: str) -> NotFetched:
-    what = f"{header} is {printable(said)!r}" if said else f"{header} is missing"
+    what = f"{header} is {told_by_server(said)!r}" if said else f"{header} is missing"
     return NotFetched(f"its answer makes no sense: {what}", content=True)
 
 
@@ -183,22 +184,23 @@ def network_fault(e: Exception) -> Exception:
             return NotFetched(f"its answer makes no sense: {cause}", content=True)
         if isinstance(cause, TooSlow):
             return Transient(str(cause), worth=1 << 20)
-        if type(cause) in (http.client.HTTPException, http.client.LineTooLong):
-            return NotFetched(f"its answer makes no sense: {printable(str(cause))}", content=True)
-        if isinstance(cause, InvalidHeader):
-            return NotFetched(f"its answer makes no sense: {printable(str(cause))}", content=True)
+        too_long = type(cause) in (http.client.HTTPException, http.client.LineTooLong)
+        if too_long or isinstance(cause, InvalidHeader):
+            return NotFetched(
+                f"its answer makes no sense: {told_by_server(str(cause))}", content=True
+            )
     if isinstance(e, LocationValueError):
-        return NotFetched(f"is no address that can be asked ({printable(str(e))})")
+        return NotFetched(f"is no address that can be asked ({told_by_server(str(e))})")
     known = (c.strerror for c in causes if isinstance(c, OSError) and c.strerror)
     told = next(known, None) or str(e) or type(e).__name__
     what = "no secure connection" if isinstance(e, SSLError) else "no connection"
-    return Transient(f"{what} ({printable(told)})")
+    return Transient(f"{what} ({told_by_server(told)})")
 
 
 def status_fault(response: urllib3.BaseHTTPResponse, *, login: bool) -> Exception:
     """Returns what a status other than success means for the download."""
     status = response.status
-    told = printable(f"answers {status} {response.reason or ''}".strip())
+    told = told_by_server(f"answers {status} {response.reason or ''}".strip())
     if status in _TOLD_TO_WAIT or status >= 500:
         return Transient(told, asked_to_wait(response.headers.get("Retry-After")), status)
     if status in (401, 403):

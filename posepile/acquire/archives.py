@@ -19,9 +19,11 @@ from typing import IO
 from posepile.acquire.joined import open_joined, parts_of, require_even
 from posepile.acquire.members import (
     CHUNK,
+    FREE,
     REFETCH,
     Member,
     Password,
+    by_hand,
     damage_reported,
     safe_path,
 )
@@ -30,7 +32,7 @@ from posepile.acquire.sevenzips import (
     seven_zip_members,
     seven_zip_unpacked_bytes,
 )
-from posepile.acquire.tars import is_old_tar, tar_members
+from posepile.acquire.tars import begins_as_tar, tar_members
 from posepile.acquire.zips import has_end_record, zip_is_encrypted, zip_members, zip_unpacked_bytes
 from posepile.errors import CorruptInput, UsageError
 
@@ -43,12 +45,11 @@ _OF_OTHER_KINDS = {
     b"LZIP": ("an lzip file", "tar --lzip -xf"),
     b"\x1f\x9d": ("a compress file", "tar -Z -xf, or uncompress"),
     b"MSCF": ("a cab archive", "cabextract"),
-    b"07070": ("a cpio archive", "cpio -i"),
-    b"\xc7\x71": ("a cpio archive", "cpio -i"),
+    b"07070": ("a cpio archive", "cpio -id --no-absolute-filenames"),
+    b"\xc7\x71": ("a cpio archive", "cpio -id --no-absolute-filenames"),
     b"!<arch>": ("an ar archive", "ar x"),
     b"xar!": ("a xar archive", "bsdtar -xf"),
     b"hsqs": ("a squashfs image", "unsquashfs"),
-    b"\x89HDF": ("an hdf5 file and no archive", "it need not be unpacked"),
 }
 
 
@@ -119,7 +120,7 @@ def inner_members(
     if format_of(f.peek(512)[:512], label) == "tar":  # needs no place of its own
         with (
             damage_reported(label),
-            contextlib.closing(tar_members(label, f, max(room, 10**9))) as found,
+            contextlib.closing(tar_members(label, f, max(room, FREE))) as found,
         ):
             yield ((safe_path(label, m.info, folder), m) for m in found)
         return
@@ -135,7 +136,7 @@ def inner_members(
                     f"more than {room} bytes would come out of it",
                     hint="if that is right, set extract.max_bytes in sources.yaml",
                 )
-            with members(copy, "auto", folder, password, unpacked, max(room, 10**9)) as found:
+            with members(copy, "auto", folder, password, unpacked, max(room, FREE)) as found:
                 yield found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -220,9 +221,7 @@ def _known_format(head: bytes) -> str | None:
         return "zip"
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "7z"
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")):
-        return "tar"
-    return "tar" if head[257:262] == b"ustar" or is_old_tar(head) else None
+    return "tar" if begins_as_tar(head) else None
 
 
 def _refuse_other_kinds(head: bytes, archive: Path | str) -> None:
@@ -231,12 +230,15 @@ def _refuse_other_kinds(head: bytes, archive: Path | str) -> None:
         raise CorruptInput(archive, "an HTML page instead of an archive", hint=REFETCH)
     if re.match(rb"[{\[]\s*[\"{\[]", text):
         raise CorruptInput(archive, "JSON instead of an archive", hint=REFETCH)
+    if head.startswith(b"\x89HDF"):
+        told = "an hdf5 file and no archive, which need not be unpacked"
+        raise CorruptInput(archive, told, hint="leave out extract: in sources.yaml")
     for magic, (what, program) in _OF_OTHER_KINDS.items():
         if head.startswith(magic):
             raise CorruptInput(
                 archive,
                 f"{what}, which is not read here",
-                hint=f"unpack it by hand into the dataset's folder ({program})",
+                hint=by_hand(program),
             )
     if not head:
         raise CorruptInput(archive, "an empty file instead of an archive", hint=REFETCH)

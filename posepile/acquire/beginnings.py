@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from posepile.acquire.addresses import printable
+from posepile.acquire.addresses import told_by_server
+from posepile.acquire.tars import BZIP2, GZIP, XZ, begins_as_tar
 
 BEGINNING = 4096  # so many bytes are looked at
 
-_GZIP, _BZIP2, _XZ = (0, b"\x1f\x8b"), (0, b"BZh"), (0, b"\xfd7zXZ\x00")
 _ZIP = ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08"))
 # Names of videos and pictures are often those of another format, which their readers do not mind.
 _BOXES = b"ftyp styp moov moof mdat free skip wide pnot sidx uuid junk pict".split()
@@ -25,10 +24,10 @@ _PICTURE = ((0, b"\xff\xd8"), (0, b"\x89PNG\r\n\x1a\n"), (0, b"RIFF"), (0, b"GIF
 _MAGIC: dict[str, tuple[tuple[int, bytes], ...]] = {
     ".zip": _ZIP,
     ".npz": _ZIP,
-    ".gz": (_GZIP,),
-    ".tgz": (_GZIP,),
-    ".bz2": (_BZIP2,),
-    ".xz": (_XZ,),
+    ".gz": ((0, GZIP),),
+    ".tgz": ((0, GZIP),),
+    ".bz2": ((0, BZIP2),),
+    ".xz": ((0, XZ),),
     ".7z": ((0, b"7z\xbc\xaf\x27\x1c"),),
     ".rar": ((0, b"Rar!"),),
     ".npy": ((0, b"\x93NUMPY"),),
@@ -120,14 +119,15 @@ def format_fault(name: str, head: bytes) -> str | None:
     if not (suffix in _MAGIC or suffix in _TEXT or suffix == ".tar"):
         return None
     if suffix in _TEXT:
-        fits = not head.startswith((b"\x1f\x8b", b"PK\x03\x04")) and b"\0" not in _plain(head)
+        fits = not head.startswith((GZIP, b"PK\x03\x04")) and b"\0" not in _plain(head)
         if suffix == ".json":
             fits &= not head or re.match(rb'\s*[{["0-9tfnN-]', _plain(head)) is not None
         if suffix in (".csv", ".tsv"):
             fits &= not _plain(head).lstrip().startswith((b"{", b"<"))
     elif suffix == ".tar":
-        packed = any(head[at:].startswith(magic) for at, magic in (_GZIP, _BZIP2, _XZ))
-        fits = packed or _is_tar(head[:512])
+        block = head[:512]
+        is_empty_tar = len(block) == 512 and not block.strip(b"\0")
+        fits = is_empty_tar or begins_as_tar(block)
     else:
         fits = any(head[at:].startswith(magic) for at, magic in _MAGIC[suffix])
     if fits:
@@ -154,7 +154,7 @@ def _complaint(text: bytes) -> str | None:
         return "a JSON error"
     is_short = 0 < len(text) <= 300 and text.count(b"\n") <= 3 and _is_text(text)
     if is_short and _COMPLAINT.match(text.lower().lstrip()):
-        return f"an error message ({printable(text.decode('utf-8', 'replace'))[:60]})"
+        return f"an error message ({told_by_server(text.decode('utf-8', 'replace'))[:60]})"
     return None
 
 
@@ -184,13 +184,3 @@ def _inflated(head: bytes) -> bytes:
         return zlib.decompressobj(31).decompress(head, BEGINNING)
     except zlib.error:
         return b""
-
-
-def _is_tar(block: bytes) -> bool:
-    if block[257:262] == b"ustar" or (len(block) == 512 and not block.strip(b"\0")):
-        return True
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.TarError:
-        return False
-    return True

@@ -19,18 +19,22 @@ _ITSELF = "the archive itself"
 _DOCUMENTS = re.compile(r"(readme|licen[cs]e|terms|copying|citation)[^/]*", re.IGNORECASE)
 
 
-def require_free(work: Unpacking, paths: Iterable[str]) -> None:
-    """Raises unless the staged files may be moved to their places.
+def documents_there(work: Unpacking, paths: Iterable[str]) -> list[str]:
+    """Returns the staged documents that stay out; all other files may be moved to their places.
 
     What was there before from somewhere else than an archive or a download is replaced, and so is
     what has the same content, or may be rewritten (``extract.rewritten``). Of licences and the
-    like, which many archives bring under one name, the first stays: the later one is left out.
+    like, which many archives bring under one name, the first stays: the later one stays out.
+
+    Args:
+        work: The extraction, whose staged files are removed where it is refused.
+        paths: The files that are to be moved.
 
     Raises:
         CorruptInput: A file would replace the archive or what came from another one.
         WorkError: A folder stands where a file belongs, or a file where a folder does.
     """
-    paths = list(paths)
+    paths, there = list(paths), {}
     folders = {parent for path in paths for parent in _parents(path)}
     blocked = {f for f in folders if os.path.lexists(work.root / f) and not _is_folder(work, f)}
     present = [p for p in paths if os.path.lexists(work.root / p)]
@@ -40,8 +44,7 @@ def require_free(work: Unpacking, paths: Iterable[str]) -> None:
     for path, owner, crc in _owners(work, doubtful):
         if path in work.files and path not in blocked and _is_document(path, owner):
             if not _is_same(work, path, owner, crc):
-                del work.files[path]
-                work.skipped["documents that are there from another archive"] += 1
+                there[path] = True
         elif path in blocked or not _is_same(work, path, owner, crc):
             work.clear()
             raise CorruptInput(
@@ -56,6 +59,14 @@ def require_free(work: Unpacking, paths: Iterable[str]) -> None:
             f"{work.root / path}: a {stands} stands where a {belongs} belongs; move it away and "
             "run again"
         )
+    return list(there)
+
+
+def leave_out(work: Unpacking, documents: Iterable[str]) -> None:
+    """Takes documents out of what an archive becomes, and counts them."""
+    for path in documents:
+        del work.files[path]
+        work.skipped["documents that are there from another archive"] += 1
 
 
 def _is_document(path: str, owner: str) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import yaml
 
-from posepile.errors import UsageError
+from posepile.errors import UsageError, raise_if_shortage
 from posepile.formats.yaml_files import parse_yaml
 
 
@@ -251,7 +251,8 @@ def _from_netrc(service: str, host: str, need_user: bool) -> Credentials | None:
         status = path.stat()
     except netrc.NetrcParseError as e:  # its message quotes the file
         raise UsageError(f"{path}: not a valid netrc file (line {e.lineno})") from None
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as e:
+        raise_if_shortage(path, e)
         return None
     if not entry or not entry[0] or not entry[2]:
         return None

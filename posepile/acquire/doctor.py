@@ -358,7 +358,7 @@ def _belongs_at(path: str, tails: list[_Tail]) -> str | None:
 
 def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep: bool) -> None:
     for path, size in files.items():
-        if path.endswith((".part", ".part.json")):
+        if path.endswith(tuple(partial_files(""))):
             continue
         if size == -1:
             report.missing.append(f"{path}: a link to a file that does not exist")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.collisions import require_free
+from posepile.acquire.collisions import documents_there, leave_out
 from posepile.acquire.joined import parts_of
 from posepile.acquire.members import Password
 from posepile.acquire.records import (
@@ -31,7 +31,7 @@ from posepile.acquire.records import (
 )
 from posepile.acquire.sources import Extract
 from posepile.acquire.staging import Unpacking, copy_whole, stage
-from posepile.durable import boot_id, sync, sync_all, sync_tree
+from posepile.durable import boot_id, own_temporary, remove_left, sync, sync_all, sync_tree
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_object, write_json
 
@@ -141,14 +141,14 @@ def _extract(work: Unpacking, identity: dict[str, Any], password: Password, log:
         work.only = set(lost)
         work.clear()
         stage(work, password)
-        require_free(work, lost)
+        leave_out(work, documents_there(work, lost))
         sync_tree(work.staged, root)
         _move_into_place(work, lost)
     else:
         if record is None:
             stage(work, password)
             with _ONE_AT_A_TIME:  # until what one has is on record, for the next to see
-                require_free(work, work.files)
+                leave_out(work, documents_there(work, work.files))
                 crcs = {path: work.crcs[path] for path in work.files}
                 record = {"of": identity, "files": work.files, "crc32": crcs}
                 record["skipped"] = dict(work.skipped)
@@ -195,8 +195,11 @@ def _move_into_place(work: Unpacking, files: Iterable[str]) -> None:
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
-            # A part of the raw folder lives on another disk by way of a link.
-            copy_whole(source, target, target.parent / f".posepile-{os.getpid()}.unfinished")
+            # A part of the raw folder lives on another disk by way of a link. The copy has a
+            # short name: that of the file may be as long as can be.
+            copy = target.parent / "posepile"
+            remove_left(copy)
+            copy_whole(source, target, own_temporary(copy))
             sync(target)
             source.unlink()
     changed = {folder for parent in made for folder in (parent, *parent.parents)}

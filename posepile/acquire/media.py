@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from posepile.acquire.zips import open_zip
-from posepile.errors import CorruptInput, refuse_shortage
+from posepile.errors import CorruptInput, raise_if_shortage
 from posepile.formats.numpy_files import npy_size
 from posepile.imaging import jpeg
 from posepile.imaging.containers import open_container
@@ -35,7 +35,7 @@ def content_fault(path: Path, *, deep: bool = False) -> str | None:
             return "empty"
         return check(path, size)
     except (OSError, struct.error) as e:
-        refuse_shortage(path, e)
+        raise_if_shortage(path, e)
         return f"not readable ({e})"
 
 
@@ -76,7 +76,7 @@ def _video_fault(path: Path, size: int) -> str | None:
     except CorruptInput as e:
         return e.reason
     except av.error.FFmpegError as e:
-        refuse_shortage(path, e)
+        raise_if_shortage(path, e)
         return f"cut off or damaged: {' '.join(str(e.strerror).split()).lower()}"
 
 

@@ -35,8 +35,23 @@ REFETCH = (
 
 CHUNK = 1 << 20
 
+# Bytes that are nothing suspicious, however small the archive.
+FREE = 10**9
+
 # The password itself, or a function that finds it out once it is needed.
 Password = Secret | str | Callable[[], Secret | str | None] | None
+
+
+def by_hand(program: str) -> str:
+    """Returns the advice to unpack with another program, which may follow ``..`` and links.
+
+    >>> by_hand("unrar x").partition(",")[0]
+    'unpack it by hand in an empty folder (unrar x)'
+    """
+    return (
+        f"unpack it by hand in an empty folder ({program}), then move what came out to the "
+        "dataset's folder"
+    )
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,7 @@ def damage_reported(
         raise CorruptInput(
             archive,
             f"packed or encrypted by a method that is not read here ({one_line(e)})",
-            hint="extract it by hand into the dataset's folder, e.g. with 7z",
+            hint=by_hand("e.g. 7z x"),
         ) from None
     except RuntimeError as e:
         if "password" in str(e).lower():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from posepile.acquire.places import notes_path, part_path
+from posepile.acquire.places import KEPT, NOTES, PART, kept_path, notes_path, part_path
 from posepile.durable import boot_id
 from posepile.files import read_json, write_json
 
@@ -27,7 +27,7 @@ class Partial:
     def __init__(self, target: Path):
         self.target = target
         self.path = part_path(target)
-        self._kept = self.path.with_name(self.path.name + ".kept")
+        self._kept = kept_path(target)
 
     @property
     def size(self) -> int:
@@ -94,7 +94,7 @@ def partial_files(path: str) -> list[str]:
     >>> partial_files("a.zip")
     ['a.zip.part', 'a.zip.part.json', 'a.zip.part.kept', 'a.zip.part.kept.json']
     """
-    return [path + end for end in (".part", ".part.json", ".part.kept", ".part.kept.json")]
+    return [path + PART + kept + notes for kept in ("", KEPT) for notes in ("", NOTES)]
 
 
 def _plain(found: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _plain(found: Any) -> dict[str, Any]:
 
 
 def _notes(path: Path) -> Path:
-    return path.with_name(path.name + ".json")  # for the one in progress: notes_path(target)
+    return path.with_name(path.name + NOTES)  # for the one in progress: notes_path(target)
 
 
 def _size(path: Path) -> int:

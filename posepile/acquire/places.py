@@ -153,14 +153,22 @@ Places = Annotated[
 ]
 
 
+PART, NOTES, KEPT = ".part", ".json", ".kept"  # endings of unfinished files
+
+
 def part_path(target: Path) -> Path:
     """Returns where a file lies until it has arrived completely."""
-    return target.with_name(target.name + ".part")
+    return target.with_name(target.name + PART)
+
+
+def kept_path(target: Path) -> Path:
+    """Returns where another beginning of a file lies meanwhile."""
+    return target.with_name(target.name + PART + KEPT)
 
 
 def notes_path(target: Path) -> Path:
     """Returns where it says from where a file comes, until that is recorded for good."""
-    return target.with_name(f"{target.name}.part.json")
+    return target.with_name(target.name + PART + NOTES)
 
 
 class Measurement:

@@ -15,7 +15,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from posepile.acquire.joined import open_joined, parts_of
-from posepile.acquire.members import REFETCH, Member, Password, reveal, safe_path, shown
+from posepile.acquire.members import (
+    REFETCH,
+    Member,
+    Password,
+    by_hand,
+    reveal,
+    safe_path,
+    shown,
+)
 from posepile.errors import CorruptInput, PosePileError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -162,7 +170,7 @@ def _faults_told(archive: Path, *, encrypted: bool) -> Iterator[None]:
         raise CorruptInput(
             archive,
             f"packed by a method that is not read here ({one_line(e)})",
-            hint="extract it by hand into the dataset's folder, e.g. with 7z",
+            hint=by_hand("e.g. 7z x"),
         ) from None
     except Exception as e:
         if isinstance(e, OSError) and e.errno is not None:

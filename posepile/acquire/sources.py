@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from posepile.acquire.addresses import shown_address, without_access, without_logins
+from posepile.acquire.addresses import require_no_logins, shown_address, without_access
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
     ExactSize,
@@ -379,9 +379,14 @@ def load_sources(path: str | os.PathLike) -> Sources:
             names the file, the key, the value found and what is allowed.
     """
     try:
-        return read_yaml(path, Sources, prepare=lambda raw: _expanded(without_logins(raw)))
+        return read_yaml(path, Sources, prepare=_prepared)
     except UsageError as e:
         raise UsageError(without_access(str(e))) from None
+
+
+def _prepared(raw: typing.Any) -> typing.Any:
+    require_no_logins(raw)
+    return _expanded(raw)
 
 
 def _expanded(raw: typing.Any) -> typing.Any:

@@ -18,6 +18,7 @@ from posepile.acquire.archives import inner_members, members, unpacked_bytes
 from posepile.acquire.joined import stored_bytes
 from posepile.acquire.members import (
     CHUNK,
+    FREE,
     REFETCH,
     Member,
     Password,
@@ -35,8 +36,10 @@ from posepile.files import is_left_by_macos
 # What a file takes at least, on a disk and in our records: against millions of empty ones.
 _LEAST = 512
 
-# Bytes that are nothing suspicious, however small the archive.
-FREE = 10**9
+# So many times its own size an archive may hold unless extract.max_bytes says how much. Deflate
+# makes 1/1027 of zeros, which are a bomb's content, 1/2 to 1/8 of coordinates as text; of masks as
+# plain arrays 1/300, so that these need extract.max_bytes. Other compressions know no bound.
+_MOST_TIMES = 200
 
 _REPLACED = "replaced by a later one of the same name"
 
@@ -124,7 +127,7 @@ def stage(work: Unpacking, password: Password) -> None:
     """Reads a whole archive, staging its files."""
     archive, params = work.archive, work.params
     work.staged.mkdir(parents=True, exist_ok=True)
-    usual = max(200 * stored_bytes(archive), FREE)
+    usual = max(_MOST_TIMES * stored_bytes(archive), FREE)
     work.limit = usual if params.max_bytes is None else params.max_bytes
     work.alike = {} if _knows_no_case(work.staging) else None
     try:

@@ -19,11 +19,16 @@ from posepile.errors import CorruptInput, one_line
 # Of one member: names and extended headers, which the reader takes into memory.
 _LONGEST_HEADER = 1 << 24
 
-# First bytes of each compression, and what unpacks one stream of it.
+# What tarfile raises of its own accord is a TarError; these come from numbers without sense.
+_SAID_OF_NONSENSE = (ValueError, ArithmeticError, LookupError, RecursionError, struct.error)
+
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"  # first bytes of each compression
+
+# By them, what unpacks one stream of it.
 _PACKED: dict[bytes, tuple[str, Callable[[], Any]]] = {
-    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(31)),
-    b"BZh": ("bzip2", bz2.BZ2Decompressor),
-    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
+    GZIP: ("gzip", lambda: zlib.decompressobj(31)),
+    BZIP2: ("bzip2", bz2.BZ2Decompressor),
+    XZ: ("xz", lzma.LZMADecompressor),
 }
 
 
@@ -63,9 +68,11 @@ def tar_members(archive: Path | str, raw: IO[bytes], most: int) -> Iterator[Memb
             raise CorruptInput(archive, told, hint=REFETCH)
 
 
-def is_old_tar(head: bytes) -> bool:
-    """Returns whether a first block has the right checksum: the oldest tars have no other mark."""
-    try:
+def begins_as_tar(head: bytes) -> bool:
+    """Returns whether a file that begins with these 512 bytes may be a tar, in any compression."""
+    if head.startswith(tuple(_PACKED)) or head[257:262] == b"ustar":
+        return True
+    try:  # the oldest tars have no mark but the checksum of their header
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except (tarfile.HeaderError, *_SAID_OF_NONSENSE):
         return False
@@ -102,10 +109,6 @@ def _next(archive: Path | str, tar: tarfile.TarFile, stream: _Forward) -> tarfil
     if info is not None and info.size < 0:
         raise CorruptInput(archive, f"damaged: a member of {info.size} bytes", hint=REFETCH)
     return info
-
-
-# What tarfile raises of its own accord is a TarError; these come from numbers without sense.
-_SAID_OF_NONSENSE = (ValueError, ArithmeticError, LookupError, RecursionError, struct.error)
 
 
 def _nonsense(archive: Path | str, e: Exception) -> CorruptInput:

@@ -1,18 +1,14 @@
 """One file over HTTP: resumed where it was cut off, checked, and named only when it is whole.
 
 A file arrives as ``<name>.part``, with notes on which version of it the server was sending, so
-that two versions are never put together (see :mod:`posepile.acquire.partial`). Connections are
-urllib3's; redirects are followed here, because a password must not travel along.
+that two versions are never put together (see :mod:`posepile.acquire.partial`). How a server is
+asked: :mod:`posepile.acquire.asking`.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import os
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +16,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from posepile.acquire.addresses import redirected, shown_address
+from posepile.acquire.addresses import shown_address
 from posepile.acquire.answers import (
     LONGEST_WAIT_SECONDS,
     Answer,
@@ -31,22 +27,18 @@ from posepile.acquire.answers import (
     size_beyond_range,
     status_fault,
 )
+from posepile.acquire.asking import question, response_to
 from posepile.acquire.beginnings import BEGINNING, SHOW_THEIR_END, format_fault, page_instead
 from posepile.acquire.credentials import Credentials
 from posepile.acquire.partial import Partial
 from posepile.acquire.places import CHUNK, FileFacts, Measurement
 from posepile.acquire.progress import progress_bar
 from posepile.acquire.space import free_bytes, require_space
-from posepile.acquire.watched import watch
 from posepile.acquire.workers import Stop
 from posepile.durable import boot_id
-from posepile.errors import UsageError, WorkError
-from posepile.version import __version__
+from posepile.errors import WorkError
 
-_TIMEOUT = urllib3.Timeout(connect=30, read=60)
-_MOST_REDIRECTS = 10
 _SYNC_BYTES = 256 << 20  # so much at most is fetched again after a power cut
-_PRIVATE_HEADERS = ("Authorization", "Content-Type")  # the latter is about the password's form
 UNDECLARED_BYTES = 50 * 10**9  # most that is taken where nobody says how much there is
 _SHARE_OF_DISK = 0.9  # and most of what is free
 
@@ -155,7 +147,10 @@ def _receive_all(transfer: Transfer, url: str) -> dict[str, Any]:
     facts, part, notes = transfer.facts, transfer.part, transfer.part.notes
     offset = part.size if _can_go_on(transfer, url, notes) else 0
     measurement = Measurement(facts)
-    with _response(transfer, url, offset, notes) as response:
+    validator = "" if transfer.has_checksum else notes.get("etag") or notes.get("last_modified")
+    asked = question(offset, str(validator or ""), transfer.login, transfer.credentials)
+    most = transfer.limit if facts.bytes is None else facts.bytes
+    with response_to(asked, url, most, transfer.stop) as response:
         if response.status == 416 and offset:
             total = size_beyond_range(response.headers)
             if total == offset and notes.get("total") in (None, total):
@@ -298,93 +293,7 @@ def _from_the_beginning(transfer: Transfer, why: str) -> Transient:
     return Transient(f"{why}; starting over", 0)
 
 
-# ---------------------------------------------------------------- asking
-
-
-@contextlib.contextmanager
-def _response(
-    transfer: Transfer, url: str, offset: int, notes: dict
-) -> Iterator[urllib3.BaseHTTPResponse]:
-    """Asks a server, also where it sends us on to."""
-    headers, body = _question(transfer, offset, notes)
-    with contextlib.ExitStack() as stack:
-        for _ in range(_MOST_REDIRECTS):
-            try:
-                response = stack.enter_context(watch(_pools(url), transfer.limit)).request(
-                    "POST" if body else "GET",
-                    url,
-                    body=body,
-                    headers=headers,
-                    timeout=_TIMEOUT,
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                    decode_content=False,
-                    enforce_content_length=False,
-                )
-            except (HTTPError, OSError, UnicodeError) as e:
-                raise network_fault(e) from None
-            stack.callback(response.close)
-            location = response.get_redirect_location()
-            if not location:
-                stack.enter_context(transfer.stop.unblocking(response.shutdown))
-                yield response
-                return
-            try:
-                following = redirected(url, location)
-            except ValueError as e:
-                raise NotFetched(str(e)) from None
-            # A password is for the one who was asked.
-            url, body = following, None
-            headers = {k: v for k, v in headers.items() if k not in _PRIVATE_HEADERS}
-        raise NotFetched(f"redirects more than {_MOST_REDIRECTS} times")
-
-
-def _question(transfer: Transfer, offset: int, notes: dict) -> tuple[dict[str, str], bytes | None]:
-    """Returns the headers and the body of a request."""
-    headers = {"User-Agent": f"posepile/{__version__}", "Accept-Encoding": "identity"}
-    body = None
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-        validator = notes.get("etag") or notes.get("last_modified")
-        if validator and not transfer.has_checksum:
-            headers["If-Range"] = str(validator)
-    if transfer.login:
-        user = transfer.credentials.user.reveal()
-        password = transfer.credentials.password.reveal()
-        if transfer.login == "mpi":
-            form = {"username": user, "password": password}
-            body = urllib.parse.urlencode(form).encode()
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        else:
-            headers["Authorization"] = _basic(user, password)
-    return headers, body
-
-
-def _basic(user: str, password: str) -> str:
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
-def _pools(url: str) -> urllib3.PoolManager:
-    """Returns what makes connections, through the proxy that the environment names."""
-    parts, proxies = urllib.parse.urlsplit(url), urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.PoolManager()
-    try:
-        via = urllib.parse.urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-        place, login = via.netloc.rpartition("@")[2], None
-        if via.username:
-            user, password = (urllib.parse.unquote(x or "") for x in (via.username, via.password))
-            login = {"proxy-authorization": _basic(user, password)}
-        if via.port == 0 or not via.hostname:
-            raise ValueError("no place")
-        return urllib3.ProxyManager(f"{via.scheme}://{place}", proxy_headers=login)
-    except (ValueError, HTTPError, AssertionError):  # whose texts show the password in it
-        raise UsageError(
-            f"{parts.scheme}_proxy: expected an address like http://HOST:PORT (a password in it "
-            "with %-escapes)"
-        ) from None
+# ---------------------------------------------------------------- receiving and judging
 
 
 def _receive(response: urllib3.BaseHTTPResponse) -> bytes:
@@ -403,9 +312,6 @@ def _first_bytes(response: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
             return first, True
         first += chunk
     return first, False
-
-
-# ---------------------------------------------------------------- judging what comes
 
 
 def _check_beginning(transfer: Transfer, response, first: bytes, ended: bool, offset: int) -> None:

@@ -16,8 +16,11 @@ HEAD_BYTES = 128 << 10
 HEAD_SECONDS = 120.0
 SLOWEST = 1024  # bytes per second, looked at once a minute
 WINDOW_SECONDS = 60.0
-_FRAMES = 3  # chunks so small that their frames make up more than this are nobody's file
-_ROOM = 1 << 20
+# A body of unknown length comes in chunks, each in a frame of 5 bytes or more: its length in
+# hexadecimal and two ends of lines. With the frames it may be three times as long as without, as
+# it is for chunks of 3 bytes (3 + 5 <= 3 * 3); nobody sends a file in smaller ones.
+_MOST_FRAMED = 3
+_ROOM = 1 << 20  # for the last chunk, for what follows it, and for what is read ahead
 
 clock = time.monotonic
 
@@ -39,7 +42,7 @@ def watch(pools: urllib3.PoolManager, limit: int) -> urllib3.PoolManager:
     """
 
     class Response(_Response):
-        most = _FRAMES * limit + _ROOM
+        most = _MOST_FRAMED * limit + _ROOM
 
     def watched(kind: type) -> type:
         connection = type("Connection", (kind.ConnectionCls,), {"response_class": Response})

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, Union
 
 from posepile.acquire.joined import open_joined, parts_of
-from posepile.acquire.members import REFETCH, Member, Password, damage_reported, reveal, shown
+from posepile.acquire.members import (
+    REFETCH,
+    Member,
+    Password,
+    by_hand,
+    damage_reported,
+    reveal,
+    shown,
+)
 from posepile.errors import CorruptInput, one_line
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ def zip_members(archive: Path, password: Password) -> Iterator[Member]:
         ends = [*(i.header_offset for i in entries[1:]), z.start_dir]
         for entry, end in zip(entries, ends, strict=True):
             _require_known_method(archive, entry)
-            _require_one_story(archive, z.fp, entry, end)
+            _require_same_header(archive, z.fp, entry, end)
             _require_small_dictionary(archive, z.fp, entry)
             if entry.flag_bits & 1 and key is None:
                 key = reveal(archive, password).encode()
@@ -72,11 +80,11 @@ def _require_known_method(archive: Path, entry: zipfile.ZipInfo) -> None:
             archive,
             f"member {shown(entry.filename)} is packed by method {entry.compress_type} ({name}), "
             "which is not read here",
-            hint="extract it by hand into the dataset's folder, e.g. with 7z",
+            hint=by_hand("e.g. 7z x"),
         )
 
 
-def _require_one_story(archive: Path, f: IO[bytes], entry: zipfile.ZipInfo, end: int) -> None:
+def _require_same_header(archive: Path, f: IO[bytes], entry: zipfile.ZipInfo, end: int) -> None:
     """Holds the header that stands before a member against its entry in the directory.
 
     Args:
@@ -109,7 +117,8 @@ def _require_one_story(archive: Path, f: IO[bytes], entry: zipfile.ZipInfo, end:
             for what, here, there in zip(_SUMS, sums, listed, strict=True)
             if here not in (there, 0xFFFFFFFF)
         ]
-    for what, here, there in told:
+    if told:
+        what, here, there = told[0]
         raise CorruptInput(
             archive,
             f"damaged or unsafe: {label} has the {what} {here} in its own header and {there} in "
@@ -203,7 +212,7 @@ def open_zip(archive: Path) -> Iterator[_Reader]:
             _require_one_directory(archive, z, f)
             if split:
                 _count_from_the_first(z, parts)
-            _require_one_order(archive, z, f)
+            _require_listed_order(archive, z, f)
             yield z
         except pyzipper.BadZipFile as e:
             raise zipfile.BadZipFile(str(e)) from None
@@ -238,7 +247,7 @@ def _require_one_directory(archive: Path, z: _Reader, f: IO[bytes]) -> None:
         raise zipfile.BadZipFile(f"{len(z.infolist())} members listed, {counted} announced")
 
 
-def _require_one_order(archive: Path, z: _Reader, f: IO[bytes]) -> None:
+def _require_listed_order(archive: Path, z: _Reader, f: IO[bytes]) -> None:
     """Refuses members outside the directory, and two of a name in contrary orders."""
     f.seek(0)
     begins, first = f.read(4), min((i.header_offset for i in z.infolist()), default=z.start_dir)
@@ -278,12 +287,11 @@ def _tail(f: IO[bytes]) -> bytes:
 
 def _find_end(part: Path) -> tuple[int, bytes]:
     """Returns where the end record stands in the last file, and what stands there."""
-    size = part.stat().st_size
     with open(part, "rb") as f:
-        f.seek(max(size - _LONGEST_END, 0))
-        tail = f.read()
+        tail = _tail(f)
+        begins = f.tell() - len(tail)
     at = tail.rfind(_END)
-    return max(size - _LONGEST_END, 0) + at, tail[at:] if at >= 0 else b""
+    return begins + at, tail[at:] if at >= 0 else b""
 
 
 def _require_all(archive: Path, parts: list[Path]) -> bool:

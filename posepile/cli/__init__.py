@@ -23,9 +23,9 @@ from posepile.cli.looking import (
 from posepile.cli.making import cmd_new
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
-from posepile.errors import OneLineParser, PosePileError, complain
+from posepile.errors import PosePileError
 from posepile.shortage import allow_open_files, shortage_behind
-from posepile.terminal import printable_output
+from posepile.terminal import OneLineParser, complain, printable_output
 
 
 def main(argv: list[str] | None = None) -> None:

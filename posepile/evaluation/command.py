@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile import paths
-from posepile.errors import CorruptInput, OneLineParser, PosePileError, no_raw_data
+from posepile.errors import CorruptInput, PosePileError, no_raw_data
 from posepile.evaluation.results import default_output, write_result
 from posepile.files import names_in, require_place
 from posepile.run.apart import call_apart
-from posepile.terminal import print_lines, printable_output
+from posepile.terminal import OneLineParser, print_lines, printable_output
 
 
 class Report(NamedTuple):

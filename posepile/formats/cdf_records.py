@@ -1,5 +1,8 @@
 """The records of a CDF file, walked through before its library follows them.
 
+They are described in the "CDF Internal Format Description" (NASA, Space Physics Data Facility),
+chapter "dotCDF File"; names of records and their fields in comments are its own.
+
 Numbers are big-endian. Places and lengths have 8 bytes in version 3 of the format and 4 before,
 all other numbers 4. A record begins with its length and its kind; records refer to each other by
 place.
@@ -12,22 +15,21 @@ import os
 import zlib
 
 from posepile.errors import CorruptInput
-from posepile.formats.pickle_nodes import Budget
+from posepile.formats.budget import Budget, Damaged, TooLarge, walking
 
+# "Magic Numbers": the first tells the version (3, 2.6 and 2.7, before) and so the bytes of places,
+# the second whether the file is compressed as a whole.
 _WIDTHS = {b"\xcd\xf3\x00\x01": 8, b"\xcd\xf2\x60\x02": 4, b"\x00\x00\xff\xff": 4}
 _PLAIN, _COMPRESSED = b"\x00\x00\xff\xff", b"\xcc\xcc\x00\x01"
-_GZIP = 5
-_INDEX, _VALUES, _Z_VARIABLE, _COMPRESSED_VALUES = 6, 7, 8, 13
-# Bytes of a value by type of data.
+_GZIP = 5  # cType of a CPR, the compressed parameters record
+_INDEX, _Z_VARIABLE, _COMPRESSED_VALUES = 6, 8, 13  # RecordType of VXR, zVDR and CVVR
+# Bytes of a value by type of data ("Data Types"): CDF_INT1 to _INT8, _UINT1 to _UINT4, _REAL4,
+# _REAL8, _EPOCH, _EPOCH16, _TIME_TT2000; _BYTE, _FLOAT, _DOUBLE; _CHAR, _UCHAR.
 _SIZES = {1: 1, 2: 2, 4: 4, 8: 8, 11: 1, 12: 2, 14: 4, 21: 4, 22: 8, 31: 8, 32: 16, 33: 8}
 _SIZES |= {41: 1, 44: 4, 45: 8, 51: 1, 52: 1}
-_NAME = {8: 256, 4: 64}  # bytes of a variable's name
-_IS_COMPRESSED = 4  # flag of a variable
-_LEAST = 32  # bytes of any record that is counted
-
-
-class _Damaged(Exception):
-    """What is wrong with a record, as text."""
+_NAME = {8: 256, 4: 64}  # bytes of a variable's name by those of places
+_IS_COMPRESSED = 4  # bit of a variable's Flags
+_LEAST = 32  # no VDR or ADR, a variable or attribute, has fewer bytes
 
 
 def check_records(data: bytes, path: str | os.PathLike, *, hint: str | None) -> None:
@@ -38,7 +40,7 @@ def check_records(data: bytes, path: str | os.PathLike, *, hint: str | None) -> 
     >>> check_records((folder / "walk.cdf").read_bytes(), "walk.cdf", hint=None)
     >>> check_records(b"walk", "walk.cdf", hint=None)
     Traceback (most recent call last):
-    posepile.errors.CorruptInput: walk.cdf: not a CDF file: it does not begin like one
+    posepile.errors.CorruptInput: walk.cdf: not a CDF file: found 77616c6b; expected magic numbers
 
     Args:
         data: The file's content.
@@ -50,14 +52,14 @@ def check_records(data: bytes, path: str | os.PathLike, *, hint: str | None) -> 
     """
     width = _WIDTHS.get(bytes(data[:4]))
     if width is None or data[4:8] not in (_PLAIN, _COMPRESSED):
-        raise CorruptInput(path, "not a CDF file: it does not begin like one", hint=hint)
+        found = bytes(data[:8]).hex() or "nothing"
+        text = f"not a CDF file: found {found}; expected magic numbers"
+        raise CorruptInput(path, text, hint=hint)
     budget = Budget(len(data))
-    try:
+    with walking(path, hint=hint):
         if data[4:8] == _COMPRESSED:
             data = bytes(data[:8]) + _Records(data, width, budget).whole_file()
         _Records(data, width, budget).check()
-    except _Damaged as e:
-        raise CorruptInput(path, str(e), hint=hint) from None
 
 
 class _Records:
@@ -68,7 +70,8 @@ class _Records:
     def number(self, at: int, size: int = 4) -> int:
         """Returns the number at a place."""
         if not 0 <= at <= len(self.data) - size:
-            raise _Damaged(f"found a number at {at}; expected it in {len(self.data)} bytes")
+            place = f"number at {at} of {size} bytes"
+            raise Damaged(f"{place}: found the end at {len(self.data)}; expected it behind")
         return int.from_bytes(self.data[at : at + size], "big", signed=True)
 
     def record(self, at: int) -> tuple[int, int, int]:
@@ -76,7 +79,7 @@ class _Records:
         size, least = self.number(at, self.width), self.width + 4
         if not least <= size <= len(self.data) - at:
             most = len(self.data) - at
-            raise _Damaged(f"record at {at}: found {size} bytes; expected {least} to {most}")
+            raise Damaged(f"record at {at}: found {size} bytes; expected {least} to {most}")
         return self.number(at + self.width), at + least, at + size
 
     def inflated(self, at: int, end: int) -> bytes:
@@ -86,34 +89,38 @@ class _Records:
         try:
             found = stream.decompress(self.data[at:end], limit)
         except zlib.error as e:
-            raise _Damaged(f"record of {end - at} bytes at {at} cannot be unpacked: {e}") from None
+            text = f"values at {at}: found {end - at} bytes, {e}; expected what gzip has packed"
+            raise Damaged(text) from None
         if stream.unconsumed_tail:
-            raise _Damaged(f"record at {at}: unpacks to more than {limit} bytes")
+            raise TooLarge(limit)
         self.budget.take_bytes(len(found))
         return found
 
     def whole_file(self) -> bytes:
         """Returns the content of a file that is compressed as a whole, without its head of 8."""
         w = self.width
-        _, at, end = self.record(8)
-        _, how, _ = self.record(self.number(at, w))
+        _, at, end = self.record(8)  # CCR, the compressed CDF record: CPRoffset, uSize, rfuA, data
+        _, how, _ = self.record(self.number(at, w))  # CPR: cType, rfuA, pCount, cParms
         if self.number(how) != _GZIP:
-            raise _Damaged(f"found compression {self.number(how)}; expected gzip ({_GZIP})")
+            found = self.number(how)
+            raise Damaged(f"byte {how}: found compression {found}; expected gzip ({_GZIP})")
         return self.inflated(at + 2 * w + 4, end)
 
     def check(self) -> None:
         """Walks through variables, their indices and their values."""
         w = self.width
-        _, at, _ = self.record(8)
+        _, at, _ = self.record(8)  # CDR, the CDF descriptor record: GDRoffset and others
+        # GDR, the global descriptor record: rVDRhead, zVDRhead, ADRhead, eof, then the numbers.
         _, at, end = self.record(self.number(at, w))
         heads = self.number(at, w), self.number(at + w, w)
         at += 4 * w
+        # NrVars, NumAttr, rMaxRec, rNumDims, NzVars
         n_r, n_attributes, _, n_axes, n_z = (self.number(at + 4 * i) for i in range(5))
         most = len(self.data) // _LEAST
         for what, n in (("variables", max(n_r, n_z)), ("attributes", n_attributes)):
             if n > most:
-                raise _Damaged(f"found {n} {what}; expected at most {most}")
-        at += 20 + w + 12
+                raise Damaged(f"byte {at}: found {n} {what}; expected at most {most}")
+        at += 20 + w + 12  # behind these five, UIRhead and three that are reserved: rDimSizes
         axes = self.axes(n_axes, at, end)
         for head, n in zip(heads, (n_r, n_z), strict=True):
             at = head
@@ -123,27 +130,30 @@ class _Records:
     def axes(self, n: int, at: int, end: int) -> list[int]:
         """Returns the lengths of axes."""
         if not 0 <= n <= (end - at) // 4:
-            raise _Damaged(f"found {n} axes at {at}; expected at most {(end - at) // 4}")
+            raise Damaged(f"lengths at {at}: found {n} axes; expected 0 to {(end - at) // 4}")
         found = [self.number(at + 4 * i) for i in range(n)]
         if min(found, default=0) < 0:
-            raise _Damaged(f"found lengths of axes {found[:4]}; expected none below 0")
+            raise Damaged(f"lengths at {at}: found {found[:4]}; expected none below 0")
         return found
 
     def variable(self, at: int, axes: list[int]) -> int:
-        """Checks one variable; returns where the next one is."""
+        """Checks one variable, an rVDR or a zVDR; returns where the next one is."""
         w = self.width
+        place = at
         kind, at, end = self.record(at)
+        # VDRnext, DataType, MaxRec, VXRhead, VXRtail
         following, type_, last = self.number(at, w), self.number(at + w), self.number(at + w + 4)
         index = self.number(at + w + 8, w)
-        at += 3 * w + 8 + 8 + 12  # behind the two places, flags, sparseness and what is reserved
+        at += 3 * w + 8 + 8 + 12  # behind Flags, SRecords and three that are reserved: NumElems
         size = _SIZES.get(type_, 16) * self.number(at)
         if self.number(at - 20) & _IS_COMPRESSED:
-            self.record(self.number(at + 8, w))  # how; it is read whole
-        at += 8 + w + 4 + _NAME[w]
+            self.record(self.number(at + 8, w))  # the CPR, which the library reads whole
+        at += 8 + w + 4 + _NAME[w]  # behind Num, CPRorSPRoffset, BlockingFactor, Name: zNumDims
         if kind == _Z_VARIABLE:
             axes = self.axes(self.number(at), at + 4, end)
         if size < 0 or last < -1:
-            raise _Damaged(f"variable at {at}: found {last + 1} records of {size} bytes")
+            found = f"found {last + 1} records of {size} bytes"
+            raise Damaged(f"variable at {place}: {found}; expected neither below 0")
         self.budget.take_bytes((last + 1) * size * math.prod(axes))
         if last >= 0:
             self.index(index)
@@ -156,19 +166,22 @@ class _Records:
         while waiting:
             at, is_index = waiting.pop()
             if at in self.seen:
-                raise _Damaged(f"record at {at}: found it twice in the indices; expected once")
+                raise Damaged(f"record at {at}: found it twice in the indices; expected once")
             self.seen.add(at)
             kind, start, end = self.record(at)
             if kind == _COMPRESSED_VALUES:
-                self.inflated(start + 4 + w, end)
+                self.inflated(start + 4 + w, end)  # behind rfuA and cSize
             if kind != _INDEX:
                 if is_index:  # the library takes it for one without a look
-                    raise _Damaged(f"record at {at}: found kind {kind}; expected {_INDEX}")
+                    raise Damaged(f"record at {at}: found kind {kind}; expected {_INDEX}")
                 continue
+            # VXRnext, Nentries, NusedEntries; then First, Last and Offset of all entries
             following, n = self.number(start, w), self.number(start + w)
             used, entries = self.number(start + w + 4), start + w + 8
             if not 0 <= used <= n <= (end - entries) // (8 + w):
-                raise _Damaged(f"index at {at}: found {used} of {n} entries in {end - at} bytes")
+                most = (end - entries) // (8 + w)
+                text = f"found {used} of {n} entries used; expected at most {most}"
+                raise Damaged(f"index at {at}: {text}")
             places = entries + 8 * n
             waiting += [(self.number(places + w * i, w), False) for i in range(used)]
             waiting += [(following, True)] if following else []

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput, one_line
+from posepile.formats.budget import Budget, walking
 from posepile.formats.matlab_v5 import whole_variables
-from posepile.formats.pickle_nodes import Budget, TooLarge, too_large
 from posepile.formats.schema import AGAIN, check
 from posepile.formats.text_files import opened, read_bytes
 
@@ -129,11 +129,10 @@ def _open(path, hint):
 def _damage(path, hint):
     """Turns what the libraries raise on damaged files into a CorruptInput."""
     try:
-        yield
+        with walking(path, hint=hint):
+            yield
     except (CorruptInput, MemoryError):
         raise
-    except TooLarge as e:
-        raise CorruptInput(path, too_large(e), hint=hint) from None
     except Exception as e:  # a dozen unrelated types
         text = f"not a readable MAT file ({type(e).__name__}: {one_line(e)})"
         raise CorruptInput(path, text, hint=hint) from None

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.formats.budget import Budget
 from posepile.formats.keys import by_key
-from posepile.formats.pickle_nodes import Budget
 from posepile.formats.pickled_arrays import check_elements
 from posepile.formats.pickles import UNPICKLING_ERRORS, Path, read_member, refusals, unpickle
 
@@ -32,7 +32,7 @@ def load_npy(path: Path, *, max_bytes: int | None = None) -> Any:
     Args:
         path: The file.
         max_bytes: Limit of the memory that the content may take; None: as
-            :class:`~posepile.formats.pickle_nodes.Budget` says.
+            :class:`~posepile.formats.budget.Budget` says.
 
     Returns:
         The array. A single pickled object (0-dimensional object array) is returned as itself, so a
@@ -137,6 +137,8 @@ def _read_header(f: BinaryIO, where: Path) -> tuple[tuple[int, ...], bool, np.dt
     wide = magic[6] >= 2
     raw_length = f.read(4 if wide else 2)
     try:
+        if len(raw_length) < (4 if wide else 2):
+            raise ValueError("cut off in its length")
         (length,) = struct.unpack("<I" if wide else "<H", raw_length)
         if length > 1_000_000:
             raise ValueError(f"of {length} bytes")

@@ -17,15 +17,14 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from posepile.formats.budget import Budget, TooLarge
 from posepile.formats.pickle_nodes import (
     PERSISTENT,
-    Budget,
     Call,
     Members,
     Name,
     NameRefused,
     Pairs,
-    TooLarge,
 )
 
 # Longer byte strings stay views of the file until an array is made of them.

@@ -1,4 +1,4 @@
-"""What a pickle is taken apart into, and the limit of the memory that it may take."""
+"""What a pickle is taken apart into."""
 
 from __future__ import annotations
 
@@ -8,38 +8,12 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
-# Memory that an opcode and a value in a list take, about.
-_BYTES_PER_OPCODE = 64
-_BYTES_PER_VALUE = 32
-_SMALL, LARGEST, _MOST_INFLATED = 2**28, 2**34, 128
-
 
 class NameRefused(pickle.UnpicklingError):
     """The pickle names something that is not on the list of permitted names."""
 
     def __init__(self, module: str, name: str):
         super().__init__(f"{module}.{name}")
-
-
-class TooLarge(pickle.UnpicklingError):
-    """The content would take more memory than permitted.
-
-    Args:
-        limit: In bytes.
-    """
-
-    def __init__(self, limit: int):
-        super().__init__(limit)
-        self.limit = limit
-
-
-def too_large(error: TooLarge) -> str:
-    """Returns what to say of content that is larger than permitted.
-
-    >>> too_large(TooLarge(2**30))
-    'refused: its content takes more memory than the limit of 1024 MiB'
-    """
-    return f"refused: its content takes more memory than the limit of {error.limit >> 20} MiB"
 
 
 @contextlib.contextmanager
@@ -52,43 +26,6 @@ def no_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
-
-
-class Budget:
-    """How much memory what a file holds may take; every part of it is counted, approximately.
-
-    Args:
-        size: Of the file in bytes. Up to 128 times as much may come out of it: 256 MiB of any
-            file, and never more than 16 GiB.
-        max_bytes: Replaces this limit.
-    """
-
-    def __init__(self, size: int, max_bytes: int | None = None):
-        default = min(max(_SMALL, _MOST_INFLATED * size), LARGEST)
-        self.limit = default if max_bytes is None else max_bytes
-        self.opcodes_left = self.limit // _BYTES_PER_OPCODE
-        self._values_left = self.limit // _BYTES_PER_VALUE
-        self._bytes_left = self.limit
-
-    def take_bytes(self, n: int) -> None:
-        """Counts memory that is about to be taken.
-
-        Raises:
-            TooLarge: It would be more than permitted.
-        """
-        self._bytes_left -= n
-        if self._bytes_left < 0:
-            raise TooLarge(self.limit)
-
-    def take_values(self, n: int) -> None:
-        """Counts values; one that is referred to twice is two to whoever walks through it.
-
-        Raises:
-            TooLarge: They are more than permitted.
-        """
-        self._values_left -= n
-        if self._values_left < 0:
-            raise TooLarge(self.limit)
 
 
 class Name:

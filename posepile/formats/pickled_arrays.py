@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from posepile.formats.pickle_nodes import LARGEST, Call, Name, Pairs, TooLarge
+from posepile.formats.budget import LARGEST, TooLarge
+from posepile.formats.pickle_nodes import Call, Name, Pairs
 from posepile.formats.pickled_values import Maker, check_plain
 
 _CODE = re.compile(r"([<>=|]?)(b1|\?|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[SUV]\d{1,9}|[Mm]8)")

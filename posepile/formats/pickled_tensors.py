@@ -136,6 +136,8 @@ def read_legacy(
     for key in keys:
         if key not in sizes or key in places:
             raise pickle.UnpicklingError("a PyTorch file with a storage that is not used")
+        if pos + 8 > len(data):
+            raise EOFError("a PyTorch storage is cut off")
         (n,) = struct.unpack("<q", data[pos : pos + 8])
         size = n * sizes[key]
         if n < 0 or pos + 8 + size > len(data):

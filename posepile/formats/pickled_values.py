@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from posepile.formats.pickle_nodes import Budget, Call, Members, Name, Pairs
+from posepile.formats.budget import Budget
+from posepile.formats.pickle_nodes import Call, Members, Name, Pairs
 
 # Nesting of lists, dictionaries and the like in the data of any of our sources is below ten.
 _DEEPEST = 100

@@ -23,16 +23,14 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput, one_line
+from posepile.formats.budget import Budget, TooLarge, too_large
 from posepile.formats.pickle_machine import run
 from posepile.formats.pickle_nodes import (
     PERSISTENT,
-    Budget,
     Call,
     NameRefused,
     Pairs,
-    TooLarge,
     no_collection,
-    too_large,
 )
 from posepile.formats.pickled_arrays import ARRAY_MAKERS, ARRAY_NAMES, sparse_key
 from posepile.formats.pickled_frames import FRAME_MAKERS, frame_key
@@ -85,7 +83,7 @@ def read_pickle(path: Path, schema: Any = None, *, max_bytes: int | None = None)
         schema: What is expected of the content, see :mod:`posepile.formats.schema`; None if that
             is not checked.
         max_bytes: Limit of the memory that the content may take; None: as
-            :class:`~posepile.formats.pickle_nodes.Budget` says.
+            :class:`~posepile.formats.budget.Budget` says.
 
     Raises:
         CorruptInput: Missing, truncated or damaged, it asks for something that is not plain data,
@@ -115,7 +113,7 @@ def loads(data: bytes | mmap.mmap, where: Path = "pickle", *, max_bytes: int | N
         data: The pickle.
         where: Its name in messages.
         max_bytes: Limit of the memory that the content may take; None: as
-            :class:`~posepile.formats.pickle_nodes.Budget` says.
+            :class:`~posepile.formats.budget.Budget` says.
 
     Raises:
         CorruptInput: As there.

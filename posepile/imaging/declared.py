@@ -12,7 +12,7 @@ import struct
 import numpy as np
 import simplejpeg
 
-from posepile.errors import CorruptInput, UsageError
+from posepile.errors import CorruptInput, UsageError, raise_if_shortage
 
 MAX_PIXELS = 1 << 27  # 134 million, four times 8K; 400 MB in RGB
 VARIABLE = "POSEPILE_MAX_PIXELS"
@@ -59,11 +59,13 @@ def read_picture(path: str | os.PathLike, flags: int = AS_STORED) -> np.ndarray 
 
     Raises:
         CorruptInput: It declares too many pixels.
+        Shortage: The disk, or a lack of file handles, keeps it from being read.
     """
     try:
         with open(path, "rb") as f:
             data = f.read()
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(path, e)
         return None
     return decode_picture(data, path, flags=flags)
 

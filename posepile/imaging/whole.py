@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from posepile.errors import raise_if_shortage
+
 # How long and how many bytes the head of a Matroska file is that tells its length
 _HEAD = 4096
 
@@ -17,7 +19,8 @@ def segment_end(path: Path) -> int | None:
     try:
         with open(path, "rb") as f:
             head = f.read(_HEAD)
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(path, e)
         return None
     at = 0
     for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):

@@ -19,8 +19,10 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
-from posepile.errors import PosePileError, WorkError
-from posepile.run.worker import end_with_parent
+from posepile.errors import PosePileError, Shortage, WorkError
+from posepile.run.ended import how_ended, shortage_by_end
+from posepile.run.worker import end_with_parent, limit_data, machine_memory, too_much
+from posepile.shortage import LEAST, vm_bytes
 
 T = TypeVar("T")
 
@@ -34,8 +36,9 @@ _SYSTEM = ("/proc/", "/sys/", "/dev/", sys.prefix + os.sep, sys.base_prefix + os
 def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     """Returns what a function returns; it runs in a fork of this process.
 
-    What it changes in memory is not seen here. On systems where a fork does not serve libraries
-    (macOS) it is simply called.
+    What it changes in memory is not seen here. It may take as much memory as the machine has, and
+    all the time it needs: reading the annotations of a large dataset is no sign of damage. On
+    systems where a fork does not serve libraries (macOS) it is simply called.
 
     >>> call_apart(lambda: 6 * 7, "multiplying")
     42
@@ -47,6 +50,7 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
 
     Raises:
         WorkError: The process ended before it was done; names the file that it had opened last.
+        Shortage: It was killed, as the system does when memory runs out, or may have too little.
         BaseException: Whatever the function raised.
     """
     if not apart or sys.platform != "linux":
@@ -55,9 +59,9 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    caller, pid = os.getpid(), os.fork()
     if not pid:
-        _be_child(function, theirs, note)
+        _be_child(function, what, caller, theirs, note)
     os.close(theirs)
     try:
         with open(ours, "rb") as answers:
@@ -67,8 +71,8 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     finally:
         if pid:  # interrupted
             _end(pid)
-    if not data:
-        raise WorkError(_how_ended(status, what, bytes(note)))
+    if status or not data:  # also if it ended while it wrote its answer
+        raise _end_in_words(status, what, bytes(note))
     is_error, value, trace = pickle.loads(data)
     if not is_error:
         return value
@@ -77,15 +81,19 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
     raise value
 
 
-def _be_child(function: Callable[[], object], answers: int, note: mmap.mmap) -> None:
+def _be_child(
+    function: Callable[[], object], what: str, caller: int, answers: int, note: mmap.mmap
+) -> None:
     code = 1
     try:
         faulthandler.disable()  # one line says what happened
-        end_with_parent()
+        end_with_parent(caller)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         sys.addaudithook(lambda event, args: _take_note(event, args, note))
+        most = machine_memory()
+        limit_data(int(vm_bytes("VmData") + most))
         try:
-            answer = (False, function(), None)
+            answer = (False, _with_memory(function, what, most), None)
         except BaseException as e:
             answer = (True, e, traceback.format_exc())
         try:
@@ -101,6 +109,13 @@ def _be_child(function: Callable[[], object], answers: int, note: mmap.mmap) -> 
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _with_memory(function: Callable[[], T], what: str, memory_bytes: float) -> T:
+    try:
+        return function()
+    except MemoryError:
+        raise WorkError(f"{what}: {too_much(int(memory_bytes))}") from None
 
 
 def _take_note(event: str, args: tuple, note: mmap.mmap) -> None:
@@ -129,15 +144,15 @@ def _end(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _how_ended(status: int, what: str, note: bytes) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    if -code in set(signal.Signals):
-        how += f" ({signal.Signals(-code).name})"
+def _end_in_words(status: int, what: str, note: bytes) -> PosePileError:
+    how = how_ended(status)
+    lack = shortage_by_end(how, LEAST)
+    if lack:
+        return Shortage(f"{what}: the process {how}: {lack}")
     file = os.fsdecode(note.partition(b"\0")[0])
     if not file:
-        return f"{what}: the process ended with {how}"
-    return (
-        f"{file}: {what} ended with {how}, and this is the file that was opened last; "
+        return WorkError(f"{what}: the process {how}")
+    return WorkError(
+        f"{file}: {what} {how}, and this is the file that was opened last; "
         "fetch or extract it again, or list what needs it in exclusions.yaml"
     )

@@ -11,7 +11,7 @@ import functools
 import os
 from pathlib import Path
 
-from posepile.errors import CorruptInput, Shortage
+from posepile.errors import CorruptInput, Shortage, raise_if_shortage
 from posepile.files import fingerprint, read_object
 from posepile.shortage import shortage_behind
 
@@ -113,7 +113,8 @@ def _fetched(name: str, root: Path, stat: os.stat_result) -> str | None:
     lock = Path(root) / ".posepile" / "sources.lock.json"
     try:
         changed = os.stat(lock).st_mtime_ns
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(lock, e)
         return None
     entry = _read_lock(str(lock), changed).get(name)
     if not isinstance(entry, dict) or not entry.get("sha256"):

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from posepile.errors import raise_if_shortage
 from posepile.run import results
 from posepile.run.faults import MissingFiles
 from posepile.run.inputs import unchanged
@@ -130,7 +131,8 @@ def same_key(keys: Keys, record: dict[str, Any], now: dict[str, str]) -> bool:
 def _has_shard(stem: str, header: dict[str, Any]) -> bool:
     try:
         return os.stat(f"{stem}.shard").st_size == header["image_bytes"]
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(f"{stem}.shard", e)
         return False
 
 

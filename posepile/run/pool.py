@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from tqdm import tqdm
 
 from posepile.errors import PosePileError, Shortage, WorkError
+from posepile.run.ended import KILLED, how_ended, shortage_by_end
 from posepile.run.worker import (
     NOTICE,
     REQUEST,
@@ -35,7 +36,7 @@ from posepile.run.worker import (
     memory_of,
     too_much,
 )
-from posepile.shortage import AGAIN, is_too_little, shortage_in_words
+from posepile.shortage import shortage_by_limit, shortage_in_words
 
 TICK = 0.2  # seconds between two looks at the workers
 SHORT_TICK = 0.02  # while one of them writes down where it is
@@ -45,7 +46,6 @@ TRACE_SECONDS = 2.0  # to write down where it hangs
 GIVE_UP_SECONDS = 10.0  # a killed process that a dead disk holds back is not waited for
 TRACE_BYTES = 8000
 LOG_BYTES = 1 << 20
-KILLED = "(SIGKILL)"  # by the system, when memory runs out, or by somebody
 NOTHING: Any = object()
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a run
 
@@ -282,7 +282,7 @@ class _Pool:
                 worker.pid = pid
                 continue
             kill_group(pid)  # what it has started
-            yield from self.bury(worker, _how_ended(status))
+            yield from self.bury(worker, how_ended(status))
 
     def bury(self, worker: _Worker, how: str) -> Iterator[tuple[Any, Any]]:
         """Takes leave of a worker that has ended, and blames the task it was at."""
@@ -319,8 +319,7 @@ class _Pool:
 
     def judge(self, how: str) -> Lost:
         """Returns whether a task or the machine is to blame for the end of a worker."""
-        killed = f"the system kills workers when memory runs out; {AGAIN.format('see to that')}"
-        lack = killed if KILLED in how else is_too_little(self.limits.memory_bytes)
+        lack = shortage_by_end(how, self.limits.memory_bytes)
         ended = f"its worker process {how}"
         return Lost("shortage", f"{ended}: {lack}") if lack else Lost("died", ended)
 
@@ -389,7 +388,7 @@ class _Pool:
 
     def cannot_start(self, how: str, said: str) -> PosePileError:
         """Returns the error for workers, or what starts them, that end too early."""
-        lack = shortage_in_words(said) or is_too_little(self.limits.memory_bytes)
+        lack = shortage_in_words(said) or shortage_by_limit(self.limits.memory_bytes)
         return Shortage(f"{how}: {lack}") if lack else WorkError(f"{how}{_last_lines(said)}")
 
     def end(self) -> None:
@@ -434,14 +433,6 @@ def _end_of(log: BinaryIO) -> str:
 def _last_lines(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return ": " + " / ".join(lines[-3:]) if lines else ""
-
-
-def _how_ended(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    return f"ended with signal {-code} ({name})"
 
 
 def _duration(seconds: float) -> str:

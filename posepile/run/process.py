@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from posepile.acquire.credentials import clean_environment
-from posepile.errors import Shortage, UsageError, WorkError
+from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
 from posepile.models.identity import NO_NETWORK
 from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
@@ -24,14 +24,14 @@ from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
 from posepile.run.plan import Plan, make_plan
 from posepile.run.unit import Order, Outcome, import_all, process_unit
+from posepile.run.worker import machine_memory
+from posepile.shortage import LEAST
 from posepile.stages.counts import Counts
 from posepile.stages.detect import needs_detector
 from posepile.stages.segment import segments
 from posepile.stages.task import StageParams
 
 Tell = Callable[[str], None]
-
-MIN_MEMORY = 2e9
 
 
 @dataclass
@@ -219,19 +219,10 @@ def limits(run: Run, jobs: int) -> Limits:
     """Returns what one unit may take, by ``run.max_memory`` and ``run.max_idle_minutes``."""
     params = run.config.run
     if params.max_memory is None:
-        memory = max(MIN_MEMORY, machine_memory() / jobs)
+        memory = max(LEAST, machine_memory() / jobs)
     else:
         memory = params.max_memory * 1e9
     return Limits(int(memory), params.max_idle_minutes * 60 or None)
-
-
-def machine_memory() -> float:
-    """Returns how many bytes of memory there are, of the machine or of the batch job."""
-    found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
-            found = min(found, float(int(f.read())))
-    return found
 
 
 def quarantine_lost(
@@ -263,7 +254,8 @@ def quarantine_lost(
 def _stamped(name: str, run: Run) -> list:
     try:
         stat = os.stat(run.root / name)
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(run.root / name, e)
         return [name, 0, 0, "missing"]
     return [name, stat.st_size, stat.st_mtime_ns, "unknown"]
 

@@ -6,7 +6,7 @@ import io
 import json
 from typing import Any
 
-from posepile.errors import PosePileError, Shortage
+from posepile.errors import PosePileError, Shortage, raise_if_shortage
 from posepile.miniature import TRUTH
 from posepile.run.job import Run
 from posepile.run.listing import UnitList
@@ -68,5 +68,13 @@ def _input_names(run: Run) -> list[str]:
         return list(dict.fromkeys(json.loads(line)[0] for line in lines))
     except Shortage:
         raise
-    except (PosePileError, LookupError, TypeError, ValueError, RecursionError, OSError):
+    except (
+        PosePileError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        OSError,
+    ) as e:
+        raise_if_shortage(run.archive, e)
         return []

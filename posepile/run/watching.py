@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from posepile.errors import raise_if_shortage
 from posepile.recipe import LOOKED_AT
 
 _LISTING = ("os.listdir", "os.scandir")
@@ -74,7 +75,8 @@ def stamp(path: str) -> str | None:
     """Returns size and modification time of a file or folder, None where there is none."""
     try:
         found = _stat(path)
-    except OSError:
+    except OSError as e:
+        raise_if_shortage(path, e)
         return None
     # The size of a folder means nothing and differs between file systems.
     size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size

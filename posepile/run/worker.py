@@ -85,6 +85,15 @@ def too_much(memory_bytes: int | None) -> str:
 # ---------------------------------------------------------------- memory
 
 
+def machine_memory() -> float:
+    """Returns how many bytes of memory there are, of the machine or of the batch job."""
+    found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
+            found = min(found, float(int(f.read())))
+    return found
+
+
 def memory_of(pid: int) -> int:
     """Returns the bytes of memory that a process and its descendants occupy.
 
@@ -186,6 +195,7 @@ def _start_one(control: socket.socket, own: tuple[int, int], workers: dict[int, 
     data, files, _, _ = socket.recv_fds(control, REQUEST.size, N_FILES)
     if not data:
         return False
+    server = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
@@ -194,7 +204,7 @@ def _start_one(control: socket.socket, own: tuple[int, int], workers: dict[int, 
             for fd in (*own, control.detach()):
                 os.close(fd)
             os.dup2(files[1], 2)
-            _work(*files)
+            _work(server, *files)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -218,12 +228,12 @@ def kill_group(pid: int) -> None:
 # ---------------------------------------------------------------- a worker
 
 
-def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
+def _work(server: int, channel_fd: int, log_fd: int, pulse_fd: int) -> None:
     global _pulse
     os.close(log_fd)
     with contextlib.suppress(OSError):  # a group of its own: ended with all that it has started
         os.setpgid(0, 0)
-    end_with_parent()
+    end_with_parent(server)
     faulthandler.enable(2)
     faulthandler.register(TRACE_SIGNAL, 2, chain=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -253,11 +263,17 @@ def _work(channel_fd: int, log_fd: int, pulse_fd: int) -> None:
         channel.send_bytes(answer)
 
 
-def end_with_parent() -> None:
-    """Has the kernel end this process with its parent, and choose it when memory runs out."""
+def end_with_parent(parent: int) -> None:
+    """Has the kernel end this process with its parent, and choose it when memory runs out.
+
+    Args:
+        parent: Number of the process that forked this one, which may have ended since.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # before the kernel was asked: it will tell nothing
+            os.kill(os.getpid(), signal.SIGKILL)
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as f:
             f.write("500")
 
@@ -270,10 +286,14 @@ def _limit_memory(memory_bytes: int) -> None:
     """
     now = vm_bytes("VmData")
     promise(memory_bytes, now)
+    limit_data(now + 2 * memory_bytes)
+
+
+def limit_data(wanted: int) -> None:
+    """Limits the bytes of data that this process can reserve, if that is less than it may now."""
     if sys.platform != "linux":  # elsewhere the system takes no notice
         return
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = now + 2 * memory_bytes
     if most == resource.RLIM_INFINITY or wanted < most:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
 

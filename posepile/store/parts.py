@@ -87,9 +87,6 @@ class DamagedParts(WorkError):
         more = f" (and {len(reasons) - 1} more damaged parts)" if len(reasons) > 1 else ""
         super().__init__(f"{next(iter(reasons.values()))}{more}")
 
-    def __reduce__(self):
-        return DamagedParts, (self.reasons,)
-
 
 # ---------------------------------------------------------------- the container
 

@@ -21,8 +21,9 @@ import numpy as np
 from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
 from posepile.files import open_regular
+from posepile.formats.budget import Budget, TooLarge
 from posepile.formats.pickle_machine import run
-from posepile.formats.pickle_nodes import Budget, Call, NameRefused, TooLarge, no_collection
+from posepile.formats.pickle_nodes import Call, NameRefused, no_collection
 from posepile.formats.pickled_arrays import (
     ARRAY_MAKERS,
     ARRAY_NAMES,
@@ -86,7 +87,7 @@ def load(file: str | os.PathLike | BinaryIO, max_bytes: int | None = None) -> An
     Args:
         file: Path (relative ones below ``DATA_ROOT``) or binary file object.
         max_bytes: Limit of the memory that the content may take; None: as
-            :class:`~posepile.formats.pickle_nodes.Budget` says.
+            :class:`~posepile.formats.budget.Budget` says.
 
     Returns:
         What was pickled, usually a dataset.

@@ -20,7 +20,7 @@ from posepile.errors import (
     UsageError,
     WorkError,
     one_line,
-    refuse_shortage,
+    raise_if_shortage,
 )
 from posepile.files import open_regular
 from posepile.store.layout import (
@@ -274,7 +274,7 @@ def _digest_problems(archive_path, files):
                 yield f"{listed}: not found; pack the archive again"
         return
     except (OSError, UnicodeDecodeError) as e:
-        refuse_shortage(listed, e)
+        raise_if_shortage(listed, e)
         yield f"{listed}: cannot be read ({getattr(e, 'strerror', None) or e})"
         return
     names, odd = set(), []
@@ -289,7 +289,7 @@ def _digest_problems(archive_path, files):
             stat = os.stat(file)
             digest, _ = file_digest(file)
         except (OSError, ValueError) as e:  # such as a name with a zero byte
-            refuse_shortage(file, e)
+            raise_if_shortage(file, e)
             reason = getattr(e, "strerror", None) or e
             files.wrong[file] = f"{str(file)!r}: cannot be read: {reason}"
             continue
@@ -328,7 +328,7 @@ def _entry_problems(archive, archive_path, wrong, tables):
                 try:
                     data = library.read(info)
                 except Exception as e:  # whatever the library makes of a damaged address
-                    refuse_shortage(archive.path, e)
+                    raise_if_shortage(archive.path, e)
                     text = f"{info.path}: cannot be read: {one_line(e)}"
                     unreadable.setdefault(shard_path(archive_path, info.shard), []).append(text)
                     continue
@@ -339,12 +339,12 @@ def _entry_problems(archive, archive_path, wrong, tables):
                     text = f"{info.path}: {info.size} bytes that do not start as a JPEG"
                     others.append(("entries that do not start as a JPEG", text))
     except sqlite3.Error as e:
-        refuse_shortage(archive.index_path, e)
+        raise_if_shortage(archive.index_path, e)
         yield f"{archive.index_path}: the index cannot be read: {one_line(e)}"
     except (WorkError, Shortage):
         raise
     except Exception as e:
-        refuse_shortage(archive.index_path, e)
+        raise_if_shortage(archive.index_path, e)
         reason = f"{type(e).__name__}: {one_line(e)}"
         yield f"{archive.index_path}: the Barecat library cannot read it: {reason}"
     for file, texts in unreadable.items():
@@ -377,7 +377,7 @@ def _table_problems(archive) -> Iterator[tuple[str, str]]:
         except Shortage:
             raise
         except Exception as e:  # whatever damaged numbers lead to
-            refuse_shortage(archive.index_path, e)
+            raise_if_shortage(archive.index_path, e)
             text = f"example {row}: cannot be read: {type(e).__name__}: {one_line(e)}"
             yield "examples that cannot be read", text
             continue

@@ -149,6 +149,7 @@ def use_pair(path: Path, output: Path) -> None:
 
 MAT = {"joints3D": Array(3, 24, "T"), "gender": Array(1, "T", dtype=int, squeezed=True)}
 MAT |= {"name?": str, "*": None}
+NAMED = {"joints3D": MAT["joints3D"], "name?": str, "absent?": None}
 
 
 def mat5_samples(folder: Path) -> list[Path]:
@@ -166,6 +167,11 @@ def mat5_samples(folder: Path) -> list[Path]:
 
 def use_mat(path: Path, output: Path) -> None:
     look_at(read_mat(path, MAT))
+
+
+def use_mat_named(path: Path, output: Path) -> None:
+    """Only some of the variables; of the others no more than their names is read."""
+    look_at(read_mat(path, NAMED))
 
 
 def mat73_samples(folder: Path) -> list[Path]:
@@ -197,6 +203,7 @@ TARGETS = [
     Target("frame", frame_samples, use_frame, PICKLE),
     Target("frame_pair", pair_samples, use_pair, PICKLE),
     Target("mat5", mat5_samples, use_mat, MAT5),
+    Target("mat5_named", mat5_samples, use_mat_named, MAT5),
     Target("mat73", mat73_samples, use_mat, MAT73, isolated=True),
     Target("mat_cells", cells_samples, use_cells, MAT73, isolated=True),
 ]
