@@ -37,22 +37,12 @@ def begun(monkeypatch):
     """
     seen, settled = Seen(), threading.Event()
 
-    begun, start = [], workers.start_new_thread
-    ended = []
-
-    def counted(function, args):
-        begun.append(args[0])
-        start(function, args)
-
     class Queue(queue.SimpleQueue):
         def get(self, timeout=None):
-            seen.append(len(begun) - len(ended))
+            seen.append(sum("(work)" in t.name for t in threading.enumerate()))
             settled.set()
-            found = super().get(timeout=timeout)
-            ended.append(found[0])
-            return found
+            return super().get(timeout=timeout)
 
-    monkeypatch.setattr(workers, "start_new_thread", counted)
     monkeypatch.setattr(workers.queue, "SimpleQueue", Queue)
     seen.wait = lambda path: settled.wait(PATIENCE)
     return seen

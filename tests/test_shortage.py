@@ -196,20 +196,22 @@ def test_sqlite_that_cannot_open_may_lack_file_handles(monkeypatch):
     assert isinstance(found, Shortage) and "too many open files" in str(found)
 
 
-@pytest.mark.parametrize("silent", ["before it begins", "when it has ended"])
-def test_a_thread_that_dies_silently_is_not_waited_for(monkeypatch, silent):
-    """``Thread.start`` waits for ever for one that finds no memory to begin with."""
-    if silent == "before it begins":
-        monkeypatch.setattr(workers, "start_new_thread", lambda function, args: None)
-    else:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_silently_is_not_waited_for(monkeypatch):
+    class Full(queue.SimpleQueue):
+        def put(self, item):
+            raise MemoryError
 
-        class Full(queue.SimpleQueue):
-            def put(self, item):
-                raise MemoryError
-
-        monkeypatch.setattr(queue, "SimpleQueue", Full)
+    monkeypatch.setattr(queue, "SimpleQueue", Full)
     monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.01)
     with pytest.raises(MemoryError, match="without a word"):
+        workers.run_tasks([workers.Task("x", lambda: None)], workers.Stop(), at_once=1)
+
+
+def test_no_thread_begins_that_might_find_no_memory_to_begin_with(monkeypatch):
+    """``Thread.start`` would wait for it for ever."""
+    monkeypatch.setattr(shortage, "_can_reserve", lambda size: False)
+    with pytest.raises(MemoryError, match="stacks of threads"):
         workers.run_tasks([workers.Task("x", lambda: None)], workers.Stop(), at_once=1)
 
 

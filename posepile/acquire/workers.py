@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import sys
 import threading
 import time
-import weakref
-from _thread import start_new_thread
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from posepile.shortage import require_memory_for_threads
 
 _LAST_WORDS_SECONDS = 5
 _LOOK_SECONDS = 1.0  # how often it is looked whether the threads live
@@ -95,9 +94,7 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
 
     The first exception of a task ends all others and is raised; a task whose failure is to leave
     the others alone handles it itself. The same goes for an interruption by the user. The threads
-    do not keep the program from ending, also if one hangs in a system call. One that dies because
-    there is no memory to begin with, or to say how it ended, is noticed: ``Thread.start`` would
-    wait for it for ever.
+    do not keep the program from ending, also if one hangs in a system call.
 
     Args:
         tasks: The work.
@@ -105,15 +102,14 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
         at_once: How many (counted) pieces are worked on at a time.
 
     Raises:
-        MemoryError: A thread ended without a word.
+        MemoryError: There is none for a thread to begin with, or one ended without a word.
     """
     waiting, running = list(tasks), Counter()
     counted = 0
-    alive: dict[Task, weakref.ref] = {}
+    threads: dict[Task, threading.Thread] = {}
     done: queue.SimpleQueue = queue.SimpleQueue()
 
-    def work(task: Task, life: _Life) -> None:
-        del life  # or the traceback of an error would prolong it
+    def work(task: Task) -> None:
         following, error = None, None
         try:
             following = task.run()
@@ -121,21 +117,20 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
             error = e
         done.put((task, following, error))
 
-    hook, sys.unraisablehook = sys.unraisablehook, _tell_all_but_memory
     try:
-        while waiting or alive:
+        while waiting or threads:
             for task in list(waiting):
                 free = not task.counted or counted < at_once
                 if free and running[task.kind] < task.limit():
                     waiting.remove(task)
                     running[task.kind] += 1
                     counted += task.counted
-                    life = _Life()
-                    alive[task] = weakref.ref(life)
-                    start_new_thread(work, (task, life))
-                    del life
-            task, following, error = _next(done, alive)
-            del alive[task]
+                    require_memory_for_threads(1)
+                    thread = threading.Thread(target=work, args=(task,), daemon=True)
+                    thread.start()
+                    threads[task] = thread
+            task, following, error = _next(done, threads)
+            threads.pop(task).join()
             running[task.kind] -= 1
             counted -= task.counted
             if error is not None:
@@ -143,34 +138,23 @@ def run_tasks(tasks: Iterable[Task], stop: Stop, *, at_once: int) -> None:
             if following is not None:
                 waiting.append(following)
     finally:
-        if alive:
+        if threads:
             stop.set()
             end = time.monotonic() + _LAST_WORDS_SECONDS
-            while any(life() for life in alive.values()) and time.monotonic() < end:
-                time.sleep(0.01)
-        sys.unraisablehook = hook
+            for thread in threads.values():
+                thread.join(max(end - time.monotonic(), 0))
 
 
-class _Life:
-    """Exists while a thread does: its arguments are let go when it ends, however it ends."""
-
-
-def _next(done: queue.SimpleQueue, alive: dict[Task, weakref.ref]) -> tuple:
+def _next(done: queue.SimpleQueue, threads: dict[Task, threading.Thread]) -> tuple:
     """Returns the next result.
 
     Raises:
         MemoryError: A thread has ended without one.
     """
     while True:
-        ended = [task for task, life in alive.items() if life() is None]
+        ended = [task for task, thread in threads.items() if not thread.is_alive()]
         try:
             return done.get(timeout=0 if ended else _LOOK_SECONDS)
         except queue.Empty:
             if ended:
                 raise MemoryError("a thread ended without a word") from None
-
-
-def _tell_all_but_memory(unraisable: object) -> None:
-    """As ``sys.unraisablehook``, but a thread's lack of memory is told by who waits for it."""
-    if not issubclass(unraisable.exc_type, MemoryError):
-        sys.__unraisablehook__(unraisable)
