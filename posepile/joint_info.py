@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -130,7 +131,7 @@ class JointInfo:
         return JointInfo([self.names[i] for i in selected], edges, strict=False)
 
     def _set_names(self, names):
-        repeated = {name for name in names if names.count(name) > 1}
+        repeated = {name for name, n in Counter(names).items() if n > 1}
         if repeated:
             raise UsageError(f"joint name {sorted(repeated)[0]!r}: found twice, expected once")
         self.names = names

@@ -47,12 +47,10 @@ _BINARY = frozenset(
 _TEXT = frozenset(
     ".csv .tsv .txt .json .jsonl .yaml .yml .md .md5 .sha256 .sha1 .bvh .obj .ini .toml".split()
 )
-_PAGE = re.compile(
-    rb"(<\?xml[^>]*\?>|<!--.*?-->|\s)*<(!doctype\s+html|html|head|body|script)\b", re.S
-)
-_ERROR_XML = re.compile(
-    rb"(<\?xml[^>]*\?>|<!--.*?-->|\s)*<(errors?|listbucketresult|fault|exception)\b", re.S
-)
+# Each piece can match in one way alone, or an answer of many comments would be tried for ever.
+_BEFORE = rb"(<\?xml[^>]*\?>|<!--(?:(?!-->).)*-->|\s)*"
+_PAGE = re.compile(_BEFORE + rb"<(!doctype\s+html|html|head|body|script)\b", re.S)
+_ERROR_XML = re.compile(_BEFORE + rb"<(errors?|listbucketresult|fault|exception)\b", re.S)
 _COMPLAINT = re.compile(
     rb"(http |http/1\.[01] )?(error|access denied|forbidden|(file |page )?not found|rate limit|"
     rb"unauthori[sz]ed|quota|too many requests|bad request|service unavailable|"

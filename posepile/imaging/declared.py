@@ -20,6 +20,7 @@ AS_STORED = -1  # cv2.IMREAD_UNCHANGED
 # Places of width and height in 32 bits.
 _FIXED = {b"\x89PNG": (16, ">2I"), b"BM": (18, "<2i"), b"\x59\xa6\x6a\x95": (4, ">2I")}
 _SIZE_TAGS = 256, 257  # of TIFF
+_MOST_DIRECTORIES = 16
 
 
 def max_pixels() -> int:
@@ -126,10 +127,13 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _size_of_tiff(data: bytes, order: str) -> tuple[int, int] | None:
-    """The largest width and height among the directories of a TIFF file."""
+    """The largest width and height among the first directories of a TIFF file.
+
+    OpenCV decodes the first; directories that overlap could go on for hours.
+    """
     largest, seen = [0, 0], set()
     (at,) = struct.unpack_from(f"{order}I", data, 4)
-    while at and at not in seen:
+    while at and at not in seen and len(seen) < _MOST_DIRECTORIES:
         seen.add(at)
         (n,) = struct.unpack_from(f"{order}H", data, at)
         for k in range(n):

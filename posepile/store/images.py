@@ -8,6 +8,7 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import CorruptInput
+from posepile.files import open_regular
 from posepile.imaging.declared import check_size, declared_size, decode_picture
 
 
@@ -47,4 +48,5 @@ def read_image(source: str | os.PathLike | np.ndarray) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return decode_image(source) if source.ndim == 1 else source
     path = paths.ensure_absolute(source)
-    return decode_image(path.read_bytes(), str(path))
+    with open_regular(path) as f:  # a pipe that a stranger's dataset names would wait for ever
+        return decode_image(f.read(), str(path))

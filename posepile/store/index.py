@@ -50,8 +50,25 @@ def number_of_shards(path: str | os.PathLike) -> int:
     """
     uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+        require_plain_table(db)
         (last,) = db.execute("SELECT max(shard) FROM files").fetchone()
     return 0 if last is None else last + 1
+
+
+def require_plain_table(db: sqlite3.Connection) -> None:
+    """Looks whether an index, which may be a stranger's, holds its entries and computes none.
+
+    Raises:
+        sqlite3.DatabaseError: ``files`` is a view or the like, which may go on for ever.
+    """
+    found = db.execute(
+        "SELECT type, sql FROM sqlite_master WHERE lower(name) = 'files'"
+    ).fetchall()
+    plain = (
+        len(found) == 1 and found[0][0] == "table" and "virtual" not in found[0][1][:30].lower()
+    )
+    if not plain or any(hidden for *_, hidden in db.execute("PRAGMA table_xinfo(files)")):
+        raise sqlite3.DatabaseError("'files' is no table of entries")
 
 
 class IndexWriter:

@@ -22,6 +22,7 @@ from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
 from posepile.store import codec
 from posepile.store.images import decode_image
+from posepile.store.index import require_plain_table
 from posepile.store.layout import FORMAT_VERSION, TABLE_PREFIX, Stamp, find_index, where_now
 from posepile.store.mapping import check_columns, npy_view
 from posepile.store.table import ExampleTable
@@ -223,6 +224,7 @@ class Archive:
             uri = f"file:{quote(os.path.abspath(found[0]))}?mode=ro&immutable=1"
             try:
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                require_plain_table(connection)
                 connection.execute(f"{_SELECT} LIMIT 1").fetchone()
             except (sqlite3.Error, UnicodeDecodeError) as e:
                 problem = e

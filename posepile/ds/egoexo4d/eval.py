@@ -134,7 +134,7 @@ def load_predictions(root: Path, path: Path, what: str, split: str = "") -> dict
     uids = {t["take_name"]: t["take_uid"] for t in takes.read_takes(root)}
 
     def instant(image_path: str) -> tuple[str, int] | None:
-        found = re.fullmatch(r"[^/]+/([^/]+)/[^/]+/(\d+)\.jpg", image_path)
+        found = re.fullmatch(r"[^/]+/([^/]+)/[^/]+/([0-9]{1,18})\.jpg", image_path)
         return (uids[found[1]], int(found[2])) if found and found[1] in uids else None
 
     joints = {17: None, 61: BODY_INDICES} if what == "body" else {61: range(61)}
