@@ -117,8 +117,10 @@ def test_a_take_under_both_of_its_names_is_refused(tmp_path):
 
 
 def test_a_clip_that_a_split_file_lists_twice_is_refused(tmp_path):
-    (tmp_path / "splits.csv").write_text("a,0001,train,all\nb,0001,val,all\na,0001,test,mid\n")
-    with pytest.raises(CorruptInput, match="a 0001 mid: found at line 1 and at line 3"):
+    (tmp_path / "splits.csv").write_text(
+        "00aa,0001,train,all\n00bb,0001,val,all\n00aa,0001,test,mid\n"
+    )
+    with pytest.raises(CorruptInput, match="00aa 0001 mid: found at line 1 and at line 3"):
         load_split(tmp_path / "splits.csv")
 
 

@@ -145,14 +145,19 @@ OTHER_LISTINGS = {
     "imaging/compiling.py": 1,
     "miniature/bodies.py": 1,
     "report/page.py": 0,
-    "run/listing.py": 1,
     "run/pack.py": 1,
     "run/raw.py": 1,  # modules
     "run/results.py": 1,
     "run/worker.py": 2,
     "shapes/described/finding.py": 1,  # glob.iglob leaves out hidden files
     "shapes/described/units.py": 1,  # the same
-    "store/layout.py": 3,
+    "store/layout.py": 4,
+    "durable.py": 2,  # own temporary files; what was extracted
+    "cli/builds.py": 1,  # folders of builds
+    "checking/bench.py": 3,  # all that is there
+    "checking/leftovers.py": 5,  # the same
+    "checking/power_cuts.py": 3,  # the same
+    "checking/victims.py": 1,  # the same
     "store/verifying.py": 1,  # leaves out hidden files
     "templates/__init__.py": 1,
     "acquire/patterns.py": 2,  # filter

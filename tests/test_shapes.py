@@ -409,7 +409,7 @@ def test_another_process_may_derive_at_the_same_time(tmp_path):
 
     def make(folder):
         (folder / "copy").write_text("slow")
-        faster = place / folder.name.rsplit(".", 1)[0].removeprefix(".")
+        faster = place / folder.name.rsplit(".", 2)[0].removeprefix(".")
         faster.mkdir()
         (faster / "copy").write_text("fast")
 

@@ -10,7 +10,6 @@ import os
 import struct
 
 import numpy as np
-import simplejpeg
 
 from posepile.errors import CorruptInput, UsageError, raise_if_shortage
 
@@ -111,6 +110,8 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
                 width, height = struct.unpack_from(code, data, at)
                 return abs(width), abs(height)
         if data.startswith(b"\xff\xd8"):
+            import simplejpeg
+
             height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
             return width, height
         if data[:4] in (b"II*\0", b"MM\0*"):
