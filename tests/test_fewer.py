@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import barecat
 import pytest
-from fake_dataset import a_run, fake, process_and_pack  # noqa: F401
+from fake_dataset import a_run, fake, list_units, process_and_pack  # noqa: F401
 
 from posepile.report.page import fewer_list
 from posepile.run import pack, replaced
+from posepile.store.inputs_list import INPUTS_KEY
 
 TOLERANT = "run.max_quarantined=0.5"
 
@@ -60,3 +63,25 @@ def test_other_settings_and_quarantined_units_are_said_elsewhere(fake, capsys, s
     else:
         shutil.rmtree(fake / "fake" / "seq1")
     assert said(fake, capsys, *settings) == (None, [])
+
+
+def test_an_archive_is_the_same_wherever_it_is_made(fake, monkeypatch):  # noqa: F811
+    """Also where units read what was derived from raw files, which lies in the work folder."""
+    import posepile.ds.fake.main as recipe
+
+    derived = fake / "fake_work" / "bodies" / "1.npz"
+    derived.parent.mkdir(parents=True)
+    derived.write_bytes(b"1")
+    monkeypatch.setattr(
+        recipe,
+        "list_units",
+        lambda root, options: [
+            replace(unit, inputs=(*unit.inputs, derived)) for unit in list_units(root, options)
+        ],
+    )
+    process_and_pack(fake)
+    with barecat.Barecat(str(fake / "fake.barecat"), readonly=True) as archive:
+        lines = archive[INPUTS_KEY].decode().splitlines()
+    names = [json.loads(line)[0] for line in lines]
+    assert "fake_work/bodies/1.npz" in names
+    assert not [name for name in names if name.startswith("/")]

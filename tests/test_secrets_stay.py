@@ -233,6 +233,27 @@ def test_environment_of_programs(monkeypatch):
     assert aws_environment() == clean_environment(["AWS_*"])
 
 
+@pytest.mark.parametrize(
+    "name",
+    "PGPASSWORD MYSQL_PWD SSHPASS DBPASS GITHUB_PAT GITLABTOKEN apiToken PRIVATEKEY "
+    "SIGNING_KEY_PEM LDAP_BINDPW RESTIC_PASSWORD2 AZURE_STORAGE_CONNECTION_STRING DATABASE_DSN "
+    "SLACK_WEBHOOK_URL SESSIONID HF_TOKEN KAGGLE_KEY REDISCLI_AUTH AWS_ACCESS_KEY_ID".split(),
+)
+def test_names_that_people_give_to_secrets(monkeypatch, name):
+    monkeypatch.setenv(name, "x")
+    assert name not in clean_environment()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "PATH PWD OLDPWD HOME LANG PYTHONPATH OMP_NUM_THREADS CUDA_VISIBLE_DEVICES XAUTHORITY MONKEY "
+    "TOKENIZERS_PARALLELISM SLURM_ARRAY_TASK_ID KEYBOARD COMPATIBLE".split(),
+)
+def test_names_of_what_is_no_secret(monkeypatch, name):
+    monkeypatch.setenv(name, "x")
+    assert name in clean_environment()
+
+
 def test_tool_gets_what_it_needs_and_no_more(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("GYM_TOKEN", MARKED)
     monkeypatch.setenv("OTHER_TOKEN", MARKED)

@@ -132,9 +132,11 @@ def credentials_file() -> Path:
 
 
 # Names of environment variables that hold what gives access, whoever has chosen them.
+# Many are written in one word (PGPASSWORD, SSHPASS), so most may stand anywhere.
 _SECRET_NAME = re.compile(
-    r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|TOKENS?|SECRETS?|CREDENTIALS?|APIKEY|JWT|COOKIES?|AUTH)"
-    r"(_|$)|(^|_)KEY(_ID)?$|^POSEPILE_\w+_USER$|^SSH_AUTH_SOCK$",
+    r"PASSWORD|PASSWD|PASSPHRASE|PASS(_|\d|$)|_PWD|BINDPW|TOKENS?(_|\d|$)|SECRET|CREDENTIAL|COOKIE|"
+    r"JWT|WEBHOOK|SESSION_?ID|CONNECTION_?STRING|DSN(_|$)|(^|_)(PAT|AUTH)(_|$)|"
+    r"(^|_|API|PRIVATE|ACCESS)KEY(_ID|_PEM|_?\d+)?$|^POSEPILE_\w+_USER$|^SSH_AUTH_SOCK$",
     re.IGNORECASE,
 )
 _LOGIN_IN_ADDRESS = re.compile(r"://[^/\s]*@")

@@ -89,6 +89,20 @@ def fingerprint_inputs(
     return result
 
 
+def archived_name(name: str, work: Path) -> str:
+    """Returns how an archive names an input: the same wherever its dataset was made.
+
+    >>> archived_name("/data/a_work/bodies/1.npz", Path("/data/a_work"))
+    'a_work/bodies/1.npz'
+
+    Args:
+        name: The file, below the raw folder or absolute.
+        work: The work folder, in which lies what was derived from raw files.
+    """
+    head = f"{work}/"
+    return f"{work.name}/{name[len(head) :]}" if name.startswith(head) else name
+
+
 def check_readable(inputs: list[list], root: Path) -> None:
     """Refuses a unit of which a file is missing or cannot be read.
 

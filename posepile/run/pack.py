@@ -11,7 +11,7 @@ from typing import Any
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
 from posepile.run import faults, replaced, results, stated
-from posepile.run.inputs import fingerprint_inputs
+from posepile.run.inputs import archived_name, fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.keys import Keys, name_changes
 from posepile.run.listing import Row, UnitList
@@ -237,7 +237,7 @@ def _inputs(
         if row.position not in skipped:
             header = parts.read_header(results.part_path(run.work, stage, row.id))
             for name, size, _, digest in header["result"]["inputs"] if header else ():
-                yield name, size, digest
+                yield archived_name(name, run.work), size, digest
 
 
 def packed_only(run: Run) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from posepile.errors import PosePileError, Shortage, raise_if_shortage
 from posepile.miniature import TRUTH
+from posepile.run.inputs import archived_name
 from posepile.run.job import Run
 from posepile.run.listing import UnitList
 from posepile.run.manifest import other_settings, stored_manifest
@@ -44,7 +45,8 @@ def fewer_than_before(run: Run, units: UnitList) -> dict[str, Any] | None:
     n_before += len(before.get("quarantined_units", ()))
     positions = units.positions(run.only)
     # Numbers that stand for names, as there may be millions of these.
-    now = {hash(name) for row in units.rows(positions) for name in row.names}
+    names = (name for row in units.rows(positions) for name in row.names)
+    now = {hash(archived_name(name, run.work)) for name in names}
     lost = [name for name in _input_names(run) if hash(name) not in now]
     if not lost and len(positions) >= n_before:
         return None
@@ -65,12 +67,15 @@ def _input_names(run: Run) -> list[str]:
     """The raw files that the archive was made of, as far as it can say."""
     try:
         lines = io.BytesIO(open_archive(run.archive)[INPUTS_KEY])
-        return list(dict.fromkeys(json.loads(line)[0] for line in lines))
+        names = (json.loads(line)[0] for line in lines)
+        # Archives of before name what was derived by its absolute path.
+        return list(dict.fromkeys(archived_name(name, run.work) for name in names))
     except Shortage:
         raise
     except (
         PosePileError,
         LookupError,
+        AttributeError,
         TypeError,
         ValueError,
         RecursionError,
