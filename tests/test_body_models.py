@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
 import forging
 import numpy as np
@@ -243,6 +244,23 @@ def test_model_files_are_looked_at_before_a_library_loads_them(
     assert "\n" not in str(e.value)
     assert not (tmp_path / "was-run").exists()
     assert body_models.body_joints("smpl", "female", body, models_root=tmp_path).shape[1] == 24
+
+
+def test_a_library_loads_no_pickle_of_others(tmp_path, monkeypatch):
+    """Two readers of pickles may understand one differently, so the library gets our own."""
+    miniature_bodies.write_body_models(tmp_path, ("smpl",))
+    loaded, load = [], pickle.load
+
+    def note(file, **how):
+        loaded.append(Path(file.name))
+        return load(file, **how)
+
+    monkeypatch.setattr(pickle, "load", note)
+    body = {"pose": np.zeros(72), "shape": np.zeros(10)}
+    body_models._load_model.cache_clear()
+    body_models.body_joints("smpl", "male", body, models_root=tmp_path)
+    assert [path.name for path in loaded] == ["basicmodel_m_lbs_10_207_0_v1.1.0.pkl"]
+    assert not loaded[0].is_relative_to(tmp_path) and not loaded[0].exists()
 
 
 def test_a_kid_template_of_another_model(tmp_path):

@@ -1,12 +1,17 @@
 """Files of body models, looked at before a library of others reads them.
 
 The library loads pickles in the ordinary way, which runs what is in them, and takes what it finds
-for a model.
+for a model. So it gets none of others: what the safe loader has read is written anew for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pickle
 import pickletools
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +39,39 @@ _MODEL = {
 }
 
 
-def check_model(path: Path, folder: Path) -> None:
-    """Refuses a model file that names more than plain data, or that is not a whole model.
+@contextlib.contextmanager
+def readable_model(path: Path, folder: Path) -> Iterator[Path]:
+    """Yields the folder from which the library may load a model, once it was looked at.
 
     >>> from posepile.miniature.bodies import write_body_models
     >>> write_body_models(folder, ("smpl",))
     >>> smpl = folder / "smpl"
-    >>> check_model(smpl / "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl", smpl)
+    >>> with readable_model(smpl / "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl", smpl) as copy:
+    ...     sorted(path.name for path in copy.iterdir())
+    ['basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl', 'kid_template.npy']
+
+    Args:
+        path: Pickle or npz.
+        folder: Of the models of that kind; ``kid_template.npy`` in it is looked at, too.
+
+    Raises:
+        CorruptInput: What was found and what was expected.
+    """
+    content = _checked_model(path, folder)
+    if path.suffix == ".npz":  # NumPy runs nothing that is in one
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        with open(Path(copy, path.name), "wb") as f:
+            pickle.dump(content, f, protocol=4)
+        kid = folder / "kid_template.npy"
+        if kid.exists():
+            os.symlink(kid.resolve(), Path(copy, kid.name))
+        yield Path(copy)
+
+
+def _checked_model(path: Path, folder: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a model file that holds plain data and a whole model.
 
     Args:
         path: Pickle or npz.
@@ -75,6 +106,8 @@ def check_model(path: Path, folder: Path) -> None:
         )
     if "kid_template.npy" in names_in(folder):  # if it is not, the library says so
         read_npy(folder / "kid_template.npy", Array(n_vertices, 3), hint=_HINT)
+    arrays = {k: np.asarray(content[k]) for k in found if k != "J_regressor"}
+    return arrays | {"J_regressor": np.asarray(dense)}
 
 
 def _unpickled(path: Path) -> Any:

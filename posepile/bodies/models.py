@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.bodies.joints import N_JOINTS
-from posepile.bodies.model_files import check_model
+from posepile.bodies.model_files import readable_model
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import names_in
 from posepile.paths import named_folder
@@ -391,11 +391,12 @@ def _load_model(name: str, letter: str, folder: str, every: int = 1):
     some = None
     if every > 1:
         some = np.arange(0, _load_model(name, letter, folder).num_vertices, every)
-    else:
-        check_model(Path(folder).parent / _model_file(name, letter), Path(folder))
+    path, copy = Path(folder).parent / _model_file(name, letter), folder
     try:
-        return BodyModel(name, _GENDERS[letter], model_root=folder, vertex_subset=some)
+        with readable_model(path, Path(folder)) as copy:
+            return BodyModel(name, _GENDERS[letter], model_root=str(copy), vertex_subset=some)
     except FileNotFoundError as e:
-        raise WorkError(" ".join(str(e).split("\n")[:1])) from e
+        said = str(e).split("\n")[0]
+        raise WorkError(said.replace(str(copy), folder)) from e
     except (ValueError, KeyError, OSError, EOFError) as e:
         raise CorruptInput(folder, f"{name} model cannot be read: {e}") from e

@@ -21,7 +21,7 @@ _NAMES = (
     *(("pandas.core.indexes.base", "_new_Index"), ("torch._utils", "_rebuild_tensor_v2")),
     *(("torch", "FloatStorage"), ("torch.storage", "_load_from_bytes"), ("a", "b"), ("", "")),
 )
-_MOST_BYTES = 1 << 24  # of an opcode that is repeated: arrays of a body model would fill the memory
+_MOST_BYTES = 1 << 24  # of an opcode that is repeated; arrays of models would fill the memory
 _DTYPES = ("f8", "f4", "i8", "i4", "u1", "b1", "O", "O8", "S0", "S9", "U1", "U0", "V8", "M8", "x")
 
 
