@@ -9,6 +9,7 @@ from posepile.bodies.parameters import (
     join_pose,
     load_hands,
     parameters_by_frame,
+    parameters_of_fit,
 )
 from posepile.errors import CorruptInput
 from posepile.miniature import bodies as miniature_bodies
@@ -181,3 +182,10 @@ def test_hands_of_a_model_file(tmp_path):
     (tmp_path / "cut.npz").write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CorruptInput, match=r"cut\.npz: not a complete npz file"):
         load_hands(tmp_path / "cut.npz")
+
+
+def test_a_fit_without_betas_has_no_share_of_the_kid_template():
+    fit = {"global_orient": np.zeros(3), "body_pose": np.zeros(63), "transl": np.zeros(3)}
+    fit["betas"] = np.zeros((1, 0))
+    with pytest.raises(CorruptInput, match=r"a\.pkl: betas: found none; expected the share"):
+        parameters_of_fit("a.pkl", fit, gender="male", hands=None, kid=True)

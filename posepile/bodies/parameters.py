@@ -270,6 +270,8 @@ def parameters_of_fit(
     found = check(fit, SMPLX_FIT, where)
     parts = {ours: found[theirs][0] for ours, theirs in _FIT_PARTS.items() if theirs in found}
     betas = found["betas"][0]
+    if kid and not len(betas):
+        raise CorruptInput(where, "betas: found none; expected the share of the kid template last")
     if kid:
         betas, more = betas[:-1], {"kid_factor": betas[-1], **more}
     if "expression" in found:
