@@ -87,6 +87,13 @@ class WorkError(PosePileError):
     """The request was right but the work failed."""
 
 
+class PartlyDone(WorkError):
+    """A recipe has prepared its raw files, but for some; the units of these are refused later.
+
+    Raised by ``calibrate``, it stops nothing: one bad file costs its own units alone.
+    """
+
+
 class Shortage(PosePileError):
     """The machine lacks memory, file handles, threads, or room on a disk, or cannot write there.
 

@@ -17,7 +17,8 @@ A recipe module (``posepile/ds/<name>/main.py``) defines
   :func:`chosen_subjects`). Options that only say which units to list, and change none of them, are
   marked: ``Field(None, json_schema_extra=CHOOSES_UNITS)``; see :func:`result_options`;
 * optionally ``calibrate(root, options) -> list[str]``: whatever must be derived once from the raw
-  files before units can be loaded; idempotent and crash-safe; returns lines for the summary;
+  files before units can be loaded; idempotent and crash-safe; returns lines for the summary; of
+  many files raises :class:`posepile.errors.PartlyDone` where only some cannot be used;
 * a helper, whose ``SPEC.kind`` says so, has neither units nor sequences but
   ``artefacts(root, options) -> list[Path]``: the files that its ``download`` and ``calibrate``
   leave behind;

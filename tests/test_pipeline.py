@@ -23,10 +23,10 @@ from fake_dataset import (
     states,
 )
 
-from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.errors import CorruptInput, PartlyDone, UsageError, WorkError
 from posepile.miniature import kit as miniature
 from posepile.recipe import Unit
-from posepile.run import commands, job, locks, pack, process
+from posepile.run import commands, job, locks, pack, process, raw
 from posepile.stages import detect
 from posepile.stages.boxes import choose_boxes
 from posepile.stages.counts import Counts
@@ -374,3 +374,12 @@ def test_a_fault_of_the_recipe_quarantines_its_unit(fake):
     BROKEN.clear()
     assert states(a_run(fake)) == {key: {} for key in UNITS}  # the key is the same
     assert states(a_run(fake, retry=True)) == {"seq0": {}, "seq1": {"crop": "done"}, "seq2": {}}
+
+
+def test_a_file_that_calibration_cannot_use_stops_no_other(fake, monkeypatch, capsys):
+    def calibrate(root, options):
+        raise PartlyDone("a.json: is cut short (1 of 9 files not done)")
+
+    monkeypatch.setattr(a_run(fake).recipe, "calibrate", calibrate, raising=False)
+    raw.calibrate(a_run(fake))
+    assert capsys.readouterr().out == "fake: a.json: is cut short (1 of 9 files not done)\n"

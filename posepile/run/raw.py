@@ -9,7 +9,7 @@ from pathlib import Path
 
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
-from posepile.errors import UsageError, WorkError, no_raw_data
+from posepile.errors import PartlyDone, UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
 from posepile.run.apart import call_apart
@@ -103,7 +103,11 @@ def calibrate(run: Run) -> None:
         if not names_in(run.root):
             raise no_raw_data(run.root, run.name)
         with lock(run, "raw"):
-            for line in recipe_lines(run, "calibrate"):
+            try:
+                lines = recipe_lines(run, "calibrate")
+            except PartlyDone as e:
+                lines = [str(e)]
+            for line in lines:
                 print(f"{run.name}: {line}")
 
 

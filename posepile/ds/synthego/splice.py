@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from posepile.bodies.amass import read_amass
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, PartlyDone, WorkError
 from posepile.files import files_below, write_atomically
 from posepile.formats.arrays import read_npy
 from posepile.formats.schema import Array, check
@@ -43,20 +43,20 @@ def splice_tree(root: Path) -> Counter:
     """Splices every metadata file; returns the number of files by what was done.
 
     Raises:
-        WorkError: Nothing to splice, or files that could not be spliced; all others were.
+        WorkError: No file could be spliced; its kind PartlyDone: some could not, all others were.
     """
     for leftover in sorted((root / "SynthEgo").rglob(".metadata_*.tmp")):  # of a killed run
         leftover.unlink()
     counts, failed = Counter(), []
-    for path in find_metadata(root):
+    for path in (files := find_metadata(root)):
         try:
             counts[splice_file(path, root)] += 1
         except CorruptInput as e:
             failed.append(f"{path.name}: {e}")
     if failed or not counts:
         first = failed[0] if failed else f"{root}/SynthEgo: no metadata_*.json; download them"
-        of_all = f"{len(failed)} of {len(failed) + counts.total()}"
-        raise WorkError(f"{first} ({of_all} metadata files not spliced, the others are done)")
+        n, kind = f"{len(failed)} of {len(files)}", PartlyDone if counts else WorkError
+        raise kind(f"{first} ({n} metadata files not spliced, the others are done)")
     return counts
 
 
