@@ -5,9 +5,12 @@ import os
 import pickle
 import sqlite3
 import struct
+import zlib
 
+import msgpack
 import numpy as np
 import pytest
+import rlemasklib
 
 import posepile
 from posepile.acquire import beginnings
@@ -15,6 +18,8 @@ from posepile.datasets3d import TRAIN, JointInfo, Pose3DDataset, Pose3DExample, 
 from posepile.errors import UsageError, WorkError
 from posepile.imaging.declared import declared_size
 from posepile.joint_info import _rebuild
+from posepile.store.codec import decode_entry, encode_entry
+from posepile.store.fields import Record
 from posepile.store.index import number_of_shards
 
 ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM c)"
@@ -86,3 +91,49 @@ def test_a_picture_that_is_a_pipe_is_not_waited_for(tmp_path):
     path.write_bytes(pickle.dumps(dataset))
     with pytest.raises(OSError, match="is a pipe"):
         get_dataset(path).examples[TRAIN][0].load(load_image=True)
+
+
+def entry(**more):
+    return msgpack.packb({"impath": "a/b.jpg", "bbox": [0, 0, 1, 1], **more}, use_bin_type=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"n_joints": 300_000_000}, "number of joints: found 300000000"),
+        ({"n_joints": "x", "joints3d": {"rows": [[0, 0, 0]], "i_rows": [0]}}, "found 'x'"),
+        ({"n_joints": 1, "joints3d": {"rows": [[0, 0, 0]], "i_rows": [5]}}, "IndexError"),
+        ({"bbox": "abc"}, "ValueError"),
+        ({"cam": 5}, "cannot be read"),
+        ({"mask": {"size": [10, 10], "zcounts": zlib.compress(bytes(1 << 20))}}, "more than 714"),
+        ({"mask": {"size": [10, 10], "zcounts": b"x"}}, "or cut ones"),
+        ({"e": {b"nd": True, b"type": "f4," * 300_000, b"shape": [0], b"data": b""}}, "'f4,f4"),
+        ({"e": {b"nd": True, b"type": "|V99", b"shape": [0], b"data": b""}}, "plain numbers"),
+    ],
+)
+def test_an_entry_of_a_strangers_archive_is_refused_in_a_line(more, message):
+    with pytest.raises(WorkError, match=message) as e:
+        decode_entry(entry(**more), "train/a/b.jpg_00.msgpack")
+    assert len(str(e.value)) < 300
+
+
+def test_an_entry_of_very_many_levels_is_refused_with_a_reason():
+    with pytest.raises(WorkError, match="cannot be read: [A-Z]"):
+        decode_entry(b"\x81\xa6impath" + b"\x91" * 100_000 + b"\x90")
+
+
+def test_the_mask_of_most_counts_is_read():
+    stripes = np.asfortranarray(np.arange(48 * 64).reshape(48, 64) % 2, np.uint8)
+    found = decode_entry(encode_entry(Record(**RECORD, mask=rlemasklib.encode(stripes)))).mask
+    np.testing.assert_array_equal(rlemasklib.decode(found), stripes)
+
+
+RECORD = {
+    "image_path": "a/b.jpg",
+    "split": "train",
+    "bbox": np.float32([0, 0, 9, 9]),
+    "imshape": (48, 64),
+    "frame": 0,
+    "person": 0,
+    "sequence": "a",
+}

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
 from posepile.store.cameras import camera_from_dict, camera_to_dict
 from posepile.store.coords import as_compact_float, present_joints
 from posepile.store.encoding import pack_msgpack, rle_with_counts, unpack_msgpack
 from posepile.store.fields import FIELDS, Record
+
+_MOST_JOINTS = 1_000_000  # also of a mesh, whose vertices somebody may take for joints
 
 # Fields that the map holds in another form or under another name.
 _OTHER_FORM = {
@@ -107,6 +109,13 @@ def decode_entry(data: bytes, key: str | None = None, n_joints: int | None = Non
     entry = unpack_msgpack(data)
     if not isinstance(entry, dict) or "impath" not in entry:
         raise WorkError(f"entry {key!r}: expected a msgpack map with the key 'impath'")
+    try:
+        return _record_of(entry, key, n_joints)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error) as e:
+        raise WorkError(f"entry {key!r}: cannot be read: {type(e).__name__}: {one_line(e)}") from e
+
+
+def _record_of(entry: dict, key: str | None, n_joints: int | None) -> Record:
     split, _, person = split_key(key) if key else ("", "", 0)
 
     world_coords = None
@@ -156,6 +165,8 @@ def _valid_rows(coords):
 
 
 def _dense_coords(joints, n_joints, n_dims):
+    if n_joints is not None and not (type(n_joints) is int and 0 <= n_joints <= _MOST_JOINTS):
+        raise WorkError(f"number of joints: found {n_joints!r}; expected at most {_MOST_JOINTS}")
     if joints is None:
         return np.full([n_joints, n_dims], np.nan, np.float32)
     rows, i_rows = np.asarray(joints["rows"]), np.asarray(joints["i_rows"]).astype(np.int64)

@@ -8,7 +8,11 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from posepile.errors import WorkError
+from posepile.errors import WorkError, one_line
+
+_LONGEST_DTYPE = 16
+_BYTES_OF_COUNT = 7  # at most, of a number of 32 bits in COCO's compressed form
+_MOST_COUNTS = 1 << 28
 
 
 def pack_msgpack(obj: Any) -> bytes:
@@ -23,8 +27,9 @@ def unpack_msgpack(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, object_hook=_decode_numpy, strict_map_key=False)
-    except (ValueError, TypeError, KeyError) as e:
-        raise WorkError(f"msgpack entry of {len(data)} bytes: cannot be read: {e}") from e
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
+        why = one_line(e) or type(e).__name__
+        raise WorkError(f"msgpack entry of {len(data)} bytes: cannot be read: {why}") from e
 
 
 def _encode_numpy(obj):
@@ -50,18 +55,28 @@ def _decode_numpy(obj):
         raise WorkError(
             "msgpack entry: holds a pickled or structured array; expected plain numbers"
         )
-    dtype = obj[b"type"]
-    array = np.frombuffer(
-        obj[b"data"], np.dtype(dtype if isinstance(dtype, str) else dtype.decode())
-    )
+    dtype = obj[b"type"] if isinstance(obj[b"type"], str) else obj[b"type"].decode()
+    if len(dtype) > _LONGEST_DTYPE or np.dtype(dtype).kind in "OV":
+        raise WorkError(f"msgpack entry: found an array of {dtype[:20]!r}; expected plain numbers")
+    array = np.frombuffer(obj[b"data"], np.dtype(dtype))
     return array.reshape(obj[b"shape"]).copy() if obj[b"nd"] else array[0]
+
+
+def _inflated(data: bytes, size: list[int]) -> bytes:
+    """The counts of a mask: more than one of its pixels each cannot be."""
+    most = min(_BYTES_OF_COUNT * (size[0] * size[1] + 2), _MOST_COUNTS)
+    inflating = zlib.decompressobj()
+    counts = inflating.decompress(data, most)
+    if not inflating.eof:
+        raise WorkError(f"mask of {size}: found more than {most} bytes of counts, or cut ones")
+    return counts
 
 
 def rle_with_counts(mask: dict[str, Any]) -> dict[str, Any]:
     """Brings any stored form of an RLE mask to ``{'size': [h, w], 'counts': bytes}``."""
     size = [int(x) for x in mask["size"]]
     if "zcounts" in mask:
-        return {"size": size, "counts": zlib.decompress(mask["zcounts"])}
+        return {"size": size, "counts": _inflated(mask["zcounts"], size)}
     if "counts" in mask and not isinstance(mask["counts"], list):
         counts = mask["counts"]
         return {"size": size, "counts": counts.encode() if isinstance(counts, str) else counts}
