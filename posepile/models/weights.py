@@ -18,6 +18,7 @@ from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.files import disk_error, locked, read_json, write_json
 from posepile.formats.yaml_files import describe, read_yaml
+from posepile.models.params import Decoder
 
 
 class _Strict(BaseModel):
@@ -44,7 +45,7 @@ class WeightSpec(_Strict):
     file: str | None = None
     licence: str
     source: str
-    decoder: Literal["yolox", "detr", "matting", "sam"]
+    decoder: Decoder | Literal["matting", "sam"]
     input_size: tuple[int, int]
     layout: Literal["nchw", "nhwc"]
     channels: Literal["bgr", "rgb"]
@@ -52,7 +53,7 @@ class WeightSpec(_Strict):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: Literal["letterbox", "stretch"] = "stretch"
-    person_class: int = 0
+    person_class: int | None = None
     threshold: float = 0.5
     max_points: int = 6
     negatives: bool = False
