@@ -12,7 +12,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import clip_boxes, iou_matrix, nms, scale_boxes
 from posepile.models.decoders import FORMS, Given, form_named
-from posepile.models.decoders.yolox import grid as yolox_grid
+from posepile.models.decoders.grids import grid as yolox_grid
 from posepile.models.onnx import letterbox_size
 from posepile.models.params import Decoder
 

@@ -103,7 +103,7 @@ def centred_size(
 
 
 def by_image(rows: np.ndarray, n: int) -> np.ndarray:
-    """Returns ``[n, most, columns - 1]`` of rows ``[m, columns]`` that begin with an image's number.
+    """Returns ``[n, most, columns - 1]`` of rows ``[m, columns]`` that begin with the image.
 
     Rows of fewer boxes are filled up with zeros; rows of images beyond ``n`` are left out.
     """

@@ -120,7 +120,7 @@ def cornered(boxes: np.ndarray) -> np.ndarray:
 
 
 def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
-    """Returns ``[n, 5]`` of the boxes ``[m, 4]`` x, y, w, h whose score is high enough, best first.
+    """Returns ``[n, 5]`` of those boxes ``[m, 4]`` x, y, w, h that score high enough, best first.
 
     The person's own score decides, also where another class has a higher one, like the libraries'
     own evaluation does ("multi-label"); boxes of other classes suppress nothing.
