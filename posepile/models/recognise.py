@@ -121,15 +121,16 @@ def _reasons(against, signature, wanted, decoder) -> str:
 
 
 def _measure_outputs(network: ImageNetwork) -> None:
-    """Fills in the shapes of outputs that the file does not declare."""
+    """Fills in the sizes of outputs, beyond the first, that the file leaves free."""
     signature = network.signature
-    if all(port.shape for port in signature.outputs) or len(signature.inputs) > 1:
+    known = (port.shape and None not in port.shape[1:] for port in signature.outputs)
+    if all(known) or len(signature.inputs) > 1:
         return
     answer = network.answer([load_test_picture()])
     network.signature = replace(
         signature,
         outputs=tuple(
-            port if port.shape else replace(port, shape=(None, *answer[port.name].shape[1:]))
+            replace(port, shape=(*(port.shape[:1] or (None,)), *answer[port.name].shape[1:]))
             for port in signature.outputs
         ),
     )

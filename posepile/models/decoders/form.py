@@ -119,14 +119,29 @@ def cornered(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]], axis=1)
 
 
-def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
-    """Returns ``[n, 5]`` of those boxes ``[m, 4]`` x, y, w, h that score high enough, best first.
+def cells_of_people(
+    classes: np.ndarray, given: Given, objectness: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the cells whose best class is the person, with a high enough score, and the scores.
 
-    The person's own score decides, also where another class has a higher one, like the libraries'
-    own evaluation does ("multi-label"); boxes of other classes suppress nothing.
+    Args:
+        classes: ``[n, classes]``.
+        given: Class and lowest score.
+        objectness: ``[n]``, a factor on the scores.
     """
+    scores = classes[:, given.person_class]
+    scores = scores if objectness is None else scores * objectness
     hit = np.flatnonzero(scores >= given.score)
-    boxes = np.concatenate([boxes[hit], scores[hit, None]], axis=1)
+    hit = hit[classes[hit].argmax(axis=1) == given.person_class]
+    return hit, scores[hit]
+
+
+def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
+    """Returns ``[n, 5]`` of boxes of people ``[m, 4]`` x, y, w, h, best first.
+
+    Boxes of other classes suppress nothing.
+    """
+    boxes = np.concatenate([boxes, scores[:, None]], axis=1)
     return boxes[nms(boxes, boxes[:, 4], np.zeros(len(boxes)), given.nms)]
 
 

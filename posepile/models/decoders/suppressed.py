@@ -70,7 +70,7 @@ def _doubts_of_rows(rows: np.ndarray, given: Given, columns: Columns) -> str | N
 def doubt_of_corners(boxes: np.ndarray) -> str | None:
     """Returns what speaks against boxes ``[n, 4]`` given by two corners."""
     wrong = (boxes[:, 2:4] < boxes[:, :2] - 0.01).any(axis=1).mean() if len(boxes) else 0
-    if wrong > 0.01:
+    if wrong > 0.1:
         return (
             f"{wrong:.0%} of the boxes have their second corner left of or above the first, "
             f"expected two corners (centre and size?)"
@@ -199,10 +199,12 @@ def doubts_nas_raw(outputs: Outputs, given: Given) -> str | None:
 
 def decode_nas_raw(outputs: Outputs, given: Given) -> list[np.ndarray]:
     """Reads corners and classes by cell, see :class:`Form`."""
-    return [
-        suppressed(cornered(boxes), scores[:, given.person_class], given)
-        for boxes, scores in zip(*_raw(outputs), strict=True)
-    ]
+    found = []
+    for boxes, classes in zip(*_raw(outputs), strict=True):
+        scores = classes[:, given.person_class]
+        hit = np.flatnonzero(scores >= given.score)
+        found.append(suppressed(cornered(boxes[hit]), scores[hit], given))
+    return found
 
 
 _NAS_LOOK = Look(resize="centred", margin=4)

@@ -11,6 +11,7 @@ from posepile.models.decoders.form import (
     Given,
     Look,
     Outputs,
+    cells_of_people,
     centred,
     doubt_of_pixels,
     doubt_of_scores,
@@ -112,10 +113,12 @@ def _doubts(boxes: np.ndarray, scores: np.ndarray, given: Given, anchors: int) -
 def decode_cells(outputs: Outputs, given: Given) -> list[np.ndarray]:
     """Reads ``[batch, 4 + classes, cells]``, see :class:`Form`."""
     output = next(iter(outputs.values()))
-    return [
-        suppressed(centred(columns[:4].T), columns[4 + given.person_class], given)
-        for columns in output
-    ]
+    last = 4 + given.n_classes if given.n_classes else None  # what follows are masks, joints
+    found = []
+    for rows in output.transpose(0, 2, 1):
+        hit, scores = cells_of_people(rows[:, 4:last], given)
+        found.append(suppressed(centred(rows[hit, :4]), scores, given))
+    return found
 
 
 YOLO = Form(

@@ -9,6 +9,7 @@ from posepile.models.decoders.form import (
     Given,
     Look,
     Outputs,
+    cells_of_people,
     centred,
     doubt_of_pixels,
     doubt_of_scores,
@@ -31,6 +32,9 @@ def claims(signature: Signature) -> str | None:
         return None
     (output,) = signature.outputs
     if len(output.shape) != 3 or (output.shape[2] is not None and output.shape[2] < 6):
+        return None
+    sides = signature.inputs[0].shape[2:]
+    if None not in (*sides, output.shape[1]) and grid_of(output.shape[1], sides) is None:
         return None
     return f"output {output}: cells with objectness and classes"
 
@@ -108,21 +112,21 @@ def decode_raw(outputs: Outputs, given: Given) -> list[np.ndarray]:
     cells, strides = grid_of(output.shape[1], given.input_size) or grid(given.input_size)
     found = []
     for rows in output:
-        scores = rows[:, 4] * rows[:, 5 + given.person_class]
-        hit = np.flatnonzero(scores >= given.score)
+        hit, scores = cells_of_people(rows[:, 5:], given, rows[:, 4])
         centre = (rows[hit, :2] + cells[hit]) * strides[hit]
         size = np.exp(rows[hit, 2:4]) * strides[hit]
-        found.append(suppressed(centred(np.hstack([centre, size])), scores[hit], given))
+        found.append(suppressed(centred(np.hstack([centre, size])), scores, given))
     return found
 
 
 def decode_pixels(outputs: Outputs, given: Given) -> list[np.ndarray]:
     """Reads centre and size in pixels, objectness and classes, see :class:`Form`."""
     output = next(iter(outputs.values()))
+    last = 5 + given.n_classes if given.n_classes else None  # what follows are masks
     found = []
     for rows in output:
-        scores = rows[:, 4] * rows[:, 5 + given.person_class]
-        found.append(suppressed(centred(rows[:, :4]), scores, given))
+        hit, scores = cells_of_people(rows[:, 5:last], given, rows[:, 4])
+        found.append(suppressed(centred(rows[hit, :4]), scores, given))
     return found
 
 
