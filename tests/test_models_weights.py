@@ -1,13 +1,14 @@
 import hashlib
 import http.server
-import json
-import socket
 import threading
 
 import pytest
 
+from posepile.acquire.lockfile import read_lock
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.files import locked
 from posepile.models import weights
+from posepile.models.weight_sources import fetch_weights
 
 CONTENT = bytes(range(256)) * 300
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -92,101 +93,149 @@ def spec(url, **more):
 
 
 def files(folder):
-    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".fetching"))
+    return sorted(p.name for p in folder.iterdir() if p.name != ".posepile")
 
 
-def test_fetched_once_then_taken_from_the_cache(server, tmp_path):
-    folder = tmp_path / "new" / "cache"
+def fetch(folder, *specs):
+    """Fetches into a folder; returns the names of what came and what is left to do."""
+    report = fetch_weights(
+        specs, folder, log=lambda line: None, attempts=2, sleep=lambda seconds: None
+    )
+    return report.fetched, report.left
+
+
+def test_fetched_once_then_taken_from_the_folder(server, tmp_path):
+    folder = tmp_path / "new" / "models"
+    assert fetch(folder, spec(server.url)) == (["net"], [])
     path, digest = weights.ensure_weights(spec(server.url), folder)
     assert (path, digest) == (folder / "net.onnx", DIGEST)
     assert path.read_bytes() == CONTENT
     assert files(folder) == ["net.onnx"]
-    weights.ensure_weights(spec(server.url), folder)
+    assert fetch(folder, spec(server.url)) == ([], [])
     assert server.log == [None]
 
 
-def test_resumes_where_an_earlier_run_stopped(server, tmp_path):
+def test_loading_fetches_nothing_and_says_what_to_put_where(server, tmp_path):
+    with pytest.raises(WorkError) as e:
+        weights.ensure_weights(spec(server.url), tmp_path)
+    for part in (str(tmp_path / "net.onnx"), server.url, DIGEST, str(len(CONTENT))):
+        assert part in str(e.value)
+    assert "\n" not in str(e.value) and server.log == []
+
+
+@pytest.mark.parametrize("behaviour", ["good", "no ranges"])
+def test_resumes_where_an_earlier_run_stopped(server, tmp_path, behaviour):
+    server.behaviour = behaviour
     (tmp_path / "net.onnx.part").write_bytes(CONTENT[:12_345])
-    path, _ = weights.ensure_weights(spec(server.url), tmp_path)
+    assert fetch(tmp_path, spec(server.url)) == (["net"], [])
     assert server.log == ["bytes=12345-"]
-    assert path.read_bytes() == CONTENT
+    assert (tmp_path / "net.onnx").read_bytes() == CONTENT
 
 
 def test_resumes_after_dropped_connections(server, tmp_path):
     server.behaviour = "drops"
-    path, _ = weights.ensure_weights(spec(server.url), tmp_path)
-    assert path.read_bytes() == CONTENT
+    assert fetch(tmp_path, spec(server.url)) == (["net"], [])
+    assert (tmp_path / "net.onnx").read_bytes() == CONTENT
     assert server.log == [None, "bytes=20000-", "bytes=40000-", "bytes=60000-"]
-
-
-def test_starts_over_where_the_server_cannot_resume(server, tmp_path):
-    server.behaviour = "no ranges"
-    (tmp_path / "net.onnx.part").write_bytes(b"something old")
-    path, _ = weights.ensure_weights(spec(server.url), tmp_path)
-    assert path.read_bytes() == CONTENT
-
-
-def test_partial_file_longer_than_the_file_is_given_up(server, tmp_path):
-    (tmp_path / "net.onnx.part").write_bytes(CONTENT + b"more")
-    path, _ = weights.ensure_weights(spec(server.url), tmp_path)
-    assert path.read_bytes() == CONTENT
-    assert server.log == [f"bytes={len(CONTENT) + 4}-", None]
 
 
 def test_wrong_content_is_not_kept(server, tmp_path):
     server.behaviour = "other content"
     found = hashlib.sha256(CONTENT[::-1]).hexdigest()
-    with pytest.raises(WorkError, match=f"has sha256 {found}, expected {DIGEST}"):
-        weights.ensure_weights(spec(server.url), tmp_path)
+    _, left = fetch(tmp_path, spec(server.url))
+    assert f"SHA-256 is {found} instead of {DIGEST}" in left[0]
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("behaviour", ["html", "hidden html"])
 def test_a_web_page_is_recognised(server, tmp_path, behaviour):
     server.behaviour = behaviour
-    with pytest.raises(WorkError, match=r"a web page \(text/html\) came instead"):
-        weights.ensure_weights(spec(server.url, sha256=None, bytes=None), tmp_path)
+    _, left = fetch(tmp_path, spec(server.url, sha256=None, bytes=None))
+    assert "answers with an HTML page instead of net.onnx" in left[0]
     assert files(tmp_path) == []
 
 
-def test_without_network_the_message_says_what_to_put_where(server, tmp_path):
-    with socket.socket() as unused:  # a port where nobody listens
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/net.onnx"
-    with pytest.raises(WorkError) as e:
-        weights.ensure_weights(spec(url), tmp_path)
-    for part in (str(tmp_path / "net.onnx"), url, DIGEST, str(len(CONTENT))):
-        assert part in str(e.value)
-    assert "\n" not in str(e.value)
+def test_an_address_without_the_file_is_left_to_do(server, tmp_path):
     server.behaviour = "missing"
-    with pytest.raises(WorkError, match="HTTP status 404"):
-        weights.ensure_weights(spec(server.url), tmp_path)
+    _, left = fetch(tmp_path, spec(server.url))
+    assert left[0].startswith(f"net: {tmp_path / 'net.onnx'}: not fetched: 127.0.0.1:")
 
 
-def test_corrupt_cached_file_is_reported_not_used(server, tmp_path):
-    (tmp_path / "net.onnx").write_bytes(CONTENT[:-1])
+def test_corrupt_file_is_reported_not_used(server, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(CONTENT[::-1])
     with pytest.raises(CorruptInput, match=r"net\.onnx: sha256 is .* expected .*move it away"):
         weights.ensure_weights(spec(server.url), tmp_path)
+    _, left = fetch(tmp_path, spec(server.url))
+    assert "move it away and run the download again" in left[0]
+    assert (tmp_path / "net.onnx").read_bytes() == CONTENT[::-1]
     assert server.log == []
 
 
-def test_known_copy_is_accepted(server, tmp_path):
+def test_known_copy_put_there_by_hand_is_accepted(server, tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"resaved")
     digest = hashlib.sha256(b"resaved").hexdigest()
     copy = weights.KnownCopy(sha256=digest, bytes=7, note="the same weights")
-    assert weights.ensure_weights(spec(server.url, copies=(copy,)), tmp_path)[1] == digest
+    known = spec(server.url, copies=(copy,))
+    assert fetch(tmp_path, known) == ([], []) and server.log == []
+    assert weights.ensure_weights(known, tmp_path)[1] == digest
 
 
-def test_unknown_checksum_is_trusted_once_and_then_compared(server, tmp_path, capsys):
+def test_unknown_checksum_is_trusted_once_and_then_compared(server, tmp_path):
     unknown = spec(server.url, sha256=None, sha256_note="not published")
+    assert fetch(tmp_path, unknown) == (["net"], [])
+    assert read_lock(tmp_path)["net.onnx"]["sha256"] == DIGEST
     path, digest = weights.ensure_weights(unknown, tmp_path)
     assert digest == DIGEST
-    assert f"sha256 {DIGEST}, trusted on first use" in capsys.readouterr().err
-    assert json.loads((tmp_path / "net.onnx.lock.json").read_text())["sha256"] == DIGEST
-    weights.ensure_weights(unknown, tmp_path)
     path.write_bytes(b"changed")
-    with pytest.raises(CorruptInput, match=r"from net\.onnx\.lock\.json"):
+    with pytest.raises(CorruptInput, match=r"from .*sources\.lock\.json"):
         weights.ensure_weights(unknown, tmp_path)
+
+
+def test_file_put_there_by_hand_is_trusted_on_first_use_too(tmp_path, capsys):
+    unknown = spec("https://example.org/net.onnx", sha256=None, bytes=None)
+    (tmp_path / "net.onnx").write_bytes(CONTENT)
+    assert weights.ensure_weights(unknown, tmp_path)[1] == DIGEST
+    assert f"sha256 {DIGEST}, trusted on first use" in capsys.readouterr().err
+    (tmp_path / "net.onnx").write_bytes(CONTENT[::-1])
+    with pytest.raises(CorruptInput, match=f"expected {DIGEST}"):
+        weights.ensure_weights(unknown, tmp_path)
+
+
+def two_files(url):
+    values = spec(url).model_dump(exclude={"files"})
+    one = {"url": url, "sha256": DIGEST, "bytes": len(CONTENT)}
+    files = [{**one, "part": part, "file": f"{part}.onnx"} for part in ("encoder", "decoder")]
+    return weights.WeightSpec(**values, files=files)
+
+
+def test_network_in_two_files(server, tmp_path):
+    pair = two_files(server.url)
+    assert fetch(tmp_path, pair) == (["net.encoder", "net.decoder"], [])
+    found = weights.installed(pair, tmp_path)
+    assert found.paths == {
+        "encoder": tmp_path / "encoder.onnx",
+        "decoder": tmp_path / "decoder.onnx",
+    }
+    assert found.digest == hashlib.sha256((DIGEST + DIGEST).encode()).hexdigest()
+    found.paths["decoder"].unlink()
+    with pytest.raises(WorkError, match=r"decoder\.onnx is missing"):
+        weights.installed(pair, tmp_path)
+
+
+def test_a_network_has_one_file_of_each_part():
+    pair = two_files("https://example.org/a.onnx")
+    with pytest.raises(ValueError, match="two files have the part 'encoder'"):
+        weights.WeightSpec(**pair.model_dump(exclude={"files"}), files=[pair.files[0]] * 2)
+
+
+def test_networks_of_two_runs_are_fetched_once(server, tmp_path):
+    """Who comes while another fetches waits for it, and finds the file there."""
+    first = threading.Thread(target=fetch, args=(tmp_path, spec(server.url)))
+    with locked(tmp_path / ".posepile" / "download.lock"):
+        first.start()
+        (tmp_path / "net.onnx").write_bytes(CONTENT)
+    first.join()
+    assert server.log == []
 
 
 def test_cache_dir_comes_from_the_environment(monkeypatch, tmp_path):
@@ -205,12 +254,13 @@ def test_register_is_complete():
     assert names <= set(registry["detectors"])
     assert any(s.decoder == "detr" for s in registry["detectors"].values())
     assert {s.decoder for s in registry["segmenters"].values()} == {"matting", "sam"}
-    for entry in [s for kind in registry.values() for s in kind.values()]:
-        assert entry.url.startswith("https://")
-        assert entry.licence in ("Apache-2.0", "MIT", "BSD-3-Clause")
-        assert entry.sha256 is not None or entry.sha256_note
-    everything = [s.file_name for kind in registry.values() for s in kind.values()]
-    assert len(set(everything)) == len(everything)
+    entries = [s for kind in registry.values() for s in kind.values()]
+    assert {s.licence for s in entries} <= {"Apache-2.0", "MIT", "BSD-3-Clause"}
+    everything = [file for s in entries for file in s.files]
+    for file in everything:
+        assert file.url.startswith("https://")
+        assert file.sha256 is not None or file.sha256_note
+    assert len({file.file_name for file in everything}) == len(everything)
 
 
 def test_mistakes_in_the_register_name_the_entry(tmp_path):
