@@ -1,3 +1,5 @@
+import typing
+
 import cv2
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import clip_boxes, iou_matrix, nms, scale_boxes
-from posepile.models.detectors import decode_yolox, yolox_grid
+from posepile.models.decoders import FORMS, Given, form_named
+from posepile.models.decoders.yolox import grid as yolox_grid
 from posepile.models.onnx import letterbox_size
+from posepile.models.params import Decoder
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +30,8 @@ def nets(tmp_path_factory):
 
 
 def load(nets, name, decoder="yolox", batch=8, **more):
-    return load_detector(
-        DetectParams(
-            model=DetectorFile(path=str(nets[name]), decoder=decoder, **more), batch=batch
-        )
-    )
+    model = DetectorFile(**{"path": str(nets[name]), "decoder": decoder, "person_class": 0} | more)
+    return load_detector(DetectParams(model=model, batch=batch))
 
 
 def drawn(w, h, box):
@@ -114,13 +115,21 @@ def test_channel_order_and_normalisation_reach_the_network(nets):
 
 def test_wrong_networks_are_explained(nets, tmp_path):
     with pytest.raises(CorruptInput, match=r"layout nchw.*set layout: nhwc"):
-        load(nets, "nhwc")
+        load(nets, "nhwc", layout="nchw")
     with pytest.raises(CorruptInput, match=r"expected an input size of \[640, 640\]"):
         load(nets, "yolox", input_size=(640, 640))
-    with pytest.raises(CorruptInput, match=r"expected .*5 \+ classes.* from a YOLOX network"):
-        load(nets, "matting")([np.zeros((9, 9, 3), np.uint8)])
-    with pytest.raises(CorruptInput, match="from a DETR-like network"):
-        load(nets, "matting", "detr")([np.zeros((9, 9, 3), np.uint8)])
+    with pytest.raises(UsageError, match="not the interface of YOLOX"):
+        load(nets, "matting")
+    with pytest.raises(UsageError, match="not the interface of DETR-like"):
+        load(nets, "matting", "detr")
+    with pytest.raises(UsageError, match="not the interface of any known detector"):
+        load(nets, "matting", None)
+    with pytest.raises(UsageError, match="not the interface of YOLOX.*; set decoder: detr"):
+        load(nets, "detr", "yolox")
+    with pytest.raises(UsageError, match="3 classes and no names; set person_class"):
+        load(nets, "yolox", person_class=None)
+    with pytest.raises(UsageError, match="person_class: 3, but it has 3 classes"):
+        load(nets, "yolox", person_class=3)
     with pytest.raises(UsageError, match="no such ONNX file"):
         load({"x": tmp_path / "none.onnx"}, "x")
     broken = tmp_path / "broken.onnx"
@@ -129,6 +138,15 @@ def test_wrong_networks_are_explained(nets, tmp_path):
         load({"x": broken}, "x")
     with pytest.raises(UsageError, match=r"unknown model 'yolo9'.*yolox_nano"):
         load_detector(DetectParams(model="yolo9"))
+
+
+def test_a_file_is_recognised_by_itself(nets):
+    for name, form in (("yolox", "yolox"), ("yolox_free", "yolox"), ("detr", "detr")):
+        assert load(nets, name, None).form.name == form
+
+
+def test_every_form_can_be_named_in_settings():
+    assert [form.name for form in FORMS] == list(typing.get_args(Decoder))
 
 
 def test_cuda_that_is_not_there_is_refused(nets):
@@ -191,7 +209,8 @@ def test_other_classes_do_not_count(nets):
     output[:, 2:4] = 0
     output[3] = [0.5, 0.5, 0, 0, 0.9, 0.1, 0.95, 0]  # class 1
     output[70] = [0.25, 0.5, np.log(2), 0, 0.8, 0.9, 0, 0]  # class 0, in the grid of stride 16
-    boxes = decode_yolox(output, grid, person_class=0, score=0.5)
+    given = Given((64, 64), person_class=0, score=0.5, nms=0.45)
+    (boxes,) = form_named("yolox").decode({"output": output[None]}, given)
     cell = (70 - 64) % 4, (70 - 64) // 4
     expected = [(cell[0] + 0.25) * 16 - 16, (cell[1] + 0.5) * 16 - 8, 32, 16, 0.72]
     np.testing.assert_allclose(boxes, [expected], rtol=1e-5)

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, one_line
+from posepile.models.decoders.form import Look, no_feeds
+from posepile.models.signature import Port, read_signature
 
 _LARGEST_INPUT = 16384  # pixels of a side
 _LARGEST_BATCH = 1024
+RGB = Look()
 
 
 def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"]):
@@ -92,19 +95,19 @@ def letterbox_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int,
 
 
 class ImageNetwork:
-    """A network whose first input is a batch of images.
+    """A network that takes a batch of images, and perhaps more.
 
     Args:
         path: ONNX file.
         threads: Intra-op threads.
         device: See :func:`open_session`.
         input_size: ``(h, w)``; None: as fixed in the file.
-        layout: ``nchw`` or ``nhwc``.
-        channels: ``bgr`` or ``rgb``.
-        scale: Factor on 0..255, or ``max`` (divide by the image's maximum).
-        mean: Subtracted after scaling, in the network's channel order.
-        std: Divisor after that.
-        resize: ``letterbox`` (top-left, padded with 114) or ``stretch``.
+        layout: ``nchw`` or ``nhwc``; None: as the file declares it.
+        look: How images are shown to it; see :meth:`show`.
+
+    Attributes:
+        signature: What the file declares.
+        image: The input that takes the images.
 
     Raises:
         CorruptInput: The file's image input does not have the stated layout.
@@ -119,36 +122,57 @@ class ImageNetwork:
         threads: int = 1,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         input_size: tuple[int, int] | None = None,
-        layout: Literal["nchw", "nhwc"] = "nchw",
-        channels: Literal["bgr", "rgb"] = "rgb",
-        scale: float | Literal["max"] = 1 / 255,
-        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        resize: Literal["letterbox", "stretch"] = "stretch",
+        layout: Literal["nchw", "nhwc"] | None = None,
+        look: Look = RGB,
     ):
         self.path = Path(path)
         self.session = open_session(self.path, threads, device)
-        self.layout, self.channels, self.resize, self.scale = layout, channels, resize, scale
-        self.mean, self.std = np.array(mean, np.float32), np.array(std, np.float32)
-        self.plain = scale == 1.0 and not self.mean.any() and (self.std == 1).all()
-        self.outputs = [o.name for o in self.session.get_outputs()]
+        self.signature = read_signature(self.session, self.path)
+        self.outputs = [port.name for port in self.signature.outputs]
+        self.image = self._image_input(layout)
+        self.layout = layout or ("nhwc" if self.image.shape[3] == 3 else "nchw")
         self.fixed_batch, self.input_size = self._check_input(input_size)
+        self.show(look)
+
+    def show(self, look: Look, feeds=no_feeds) -> None:
+        """States how images are shown, and what the network is given besides.
+
+        Args:
+            look: Channels, range and size.
+            feeds: As in :class:`posepile.models.decoders.form.Form`.
+        """
+        self.look, self.feeds = look, feeds
+        self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
+        self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
+        self.plain = look.scale == 1.0 and not self.mean.any() and (self.std == 1).all()
+
+    def _image_input(self, layout: str | None) -> Port:
+        """The first input of pictures: four dimensions, three channels."""
+        four = [port for port in self.signature.inputs if len(port.shape) == 4]
+        for port in four:
+            if port.shape[1] in (3, None) or port.shape[3] in (3, None):
+                return port
+        expected = "[batch, 3, height, width]" if layout != "nhwc" else "[batch, h, w, 3]"
+        shown = ", ".join(f"input {port}" for port in self.signature.inputs)
+        raise CorruptInput(
+            self.path,
+            f"{shown}, expected float32 {expected}",
+            hint="it does not take RGB images",
+        )
 
     def _check_input(self, wanted: tuple[int, int] | None) -> tuple[int | None, tuple[int, int]]:
-        node = self.session.get_inputs()[0]
-        dims = [d if isinstance(d, int) else None for d in node.shape]
-        shown = f"input {node.name} is {node.type} {node.shape}"
+        port, dims = self.image, self.image.shape
+        shown = f"input {port}"
         expected = "[batch, 3, height, width]" if self.layout == "nchw" else "[batch, h, w, 3]"
-        if node.type != "tensor(float)" or len(dims) != 4:
-            raise CorruptInput(self.path, f"{shown}, expected tensor(float) {expected}")
+        if port.type not in ("float32", "float16", "uint8"):
+            raise CorruptInput(self.path, f"{shown}, expected float32 {expected}")
         c, h, w = (1, 2, 3) if self.layout == "nchw" else (3, 1, 2)
         if dims[c] not in (3, None):
-            other = 3 if self.layout == "nchw" else 1
             name = "nhwc" if self.layout == "nchw" else "nchw"
             raise CorruptInput(
                 self.path,
                 f"{shown}, expected {expected} (layout {self.layout})",
-                hint=f"set layout: {name}" if dims[other] == 3 else "it does not take RGB images",
+                hint=f"set layout: {name}",
             )
         size = tuple(
             fixed if fixed is not None else (wanted[i] if wanted else None)
@@ -163,6 +187,14 @@ class ImageNetwork:
         if wanted is not None and tuple(wanted) != size:
             raise CorruptInput(self.path, f"{shown}, expected an input size of {list(wanted)}")
         return dims[0], size
+
+    def answer(self, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns every output by name for uint8 RGB images, batch first; halves as floats."""
+        outputs = self.run(self.preprocess(images))
+        return {
+            name: out.astype(np.float32) if out.dtype == np.float16 else out
+            for name, out in zip(self.outputs, outputs, strict=True)
+        }
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The part ``(w, h)`` of the network's input that an image of ``size`` (w, h) fills."""
@@ -209,25 +241,28 @@ class ImageNetwork:
         Returns:
             Every output, as long as ``batch`` in the first dimension.
         """
-        name = self.session.get_inputs()[0].name
-        if more or self.fixed_batch is None or self.fixed_batch == len(batch):
-            return self._run({name: batch, **more})
-        step, parts = self.fixed_batch, []
+        step = self.fixed_batch or len(batch)
+        if more or step == len(batch):
+            return self._run(batch, more)
+        parts = []
         for i in range(0, len(batch), step):
             piece = batch[i : i + step]
             n = len(piece)
             if n < step:
                 piece = np.concatenate([piece, np.zeros((step - n, *piece.shape[1:]), np.float32)])
-            parts.append([out[:n] for out in self._run({name: piece})])
+            parts.append([out[:n] for out in self._run(piece, {})])
         return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def _run(self, batch: np.ndarray, more: dict[str, np.ndarray]) -> list[np.ndarray]:
+        feeds = more or self.feeds(self.signature, len(batch), self.input_size)
+        if self.image.type != "float32":
+            batch = batch.astype(self.image.type)
         try:
-            return self.session.run(None, inputs)
+            return self.session.run(None, {self.image.name: batch, **feeds})
         except Exception as e:  # bare ones of the binding's own, one class per status
-            if not type(e).__module__.startswith("onnxruntime"):
+            if not type(e).__module__.startswith("onnxruntime") and not isinstance(e, ValueError):
                 raise
             text = one_line(e)
         if "alloc" in text.lower():
             raise MemoryError(f"{self.path}: {text}")
-        raise CorruptInput(self.path, f"fails at a picture: {text}")
+        raise UsageError(f"{self.path}: {self.signature}: fails at a picture: {text}")

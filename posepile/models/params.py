@@ -12,6 +12,9 @@ def _name_or_file(value: Any) -> str:
     return "name" if isinstance(value, str) else "file"
 
 
+# Forms of detectors by name, see posepile/models/decoders; a test compares the two.
+Decoder = Literal["yolox", "detr"]
+
 Name = Annotated[str, Field(min_length=1), Tag("name")]
 
 
@@ -26,27 +29,29 @@ class DetectorFile(_Section):
 
     Attributes:
         path: The ONNX file.
-        decoder: How its output is read, see ``posepile/models/detectors.py``.
+        decoder: How its output is read, see ``posepile/models/decoders``; None: by the file and by
+            what it says on a test picture.
         input_size: Height and width of the network's input; None: taken from the file.
-        layout: Order of the input's dimensions.
+        layout: Order of the input's dimensions; None: taken from the file.
         channels: Channel order the network wants; None: as usual for the decoder.
         scale: Multiplied onto the 0..255 pixel values; None: as usual for the decoder.
         mean: Subtracted after scaling, in the network's channel order.
         std: Divided by after that.
         resize: ``letterbox`` (top-left, padded) or ``stretch``; None: as usual for the decoder.
-        person_class: Index of the person class in the network's output.
+        person_class: Index of the person class in the network's output; None: by the names or the
+            number of its classes.
     """
 
     path: str
-    decoder: Literal["yolox", "detr"]
+    decoder: Decoder | None = None
     input_size: tuple[int, int] | None = None
-    layout: Literal["nchw", "nhwc"] = "nchw"
+    layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["bgr", "rgb"] | None = None
     scale: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     resize: Literal["letterbox", "stretch"] | None = None
-    person_class: int = Field(0, ge=0)
+    person_class: int | None = Field(None, ge=0)
 
 
 class SegmenterFile(_Section):

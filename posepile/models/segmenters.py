@@ -16,6 +16,7 @@ import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import grabcut, onnx, weights
+from posepile.models.decoders.form import Look
 from posepile.models.params import SegmenterFile, SegmentParams
 from posepile.models.person_mask import (
     BOX_MARGIN,
@@ -48,12 +49,14 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
         spec = weights.find_spec("segmenters", params.model)
         path, digest = weights.ensure_weights(spec, params.cache_dir)
         label = f"{spec.name}@{digest[:12]}"
-    keys = ("input_size", "layout", "channels", "scale", "mean", "std")
+    look = Look(spec.channels, spec.scale, spec.mean, spec.std)
     network = onnx.ImageNetwork(
         path,
         threads=params.threads,
         device=params.device,
-        **{k: getattr(spec, k) for k in keys},
+        input_size=spec.input_size,
+        layout=spec.layout,
+        look=look,
     )
     if spec.decoder == "matting":
         threshold = params.threshold if params.threshold is not None else spec.threshold

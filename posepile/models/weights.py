@@ -19,6 +19,7 @@ from posepile.acquire.lockfile import lock_path, read_lock, remember
 from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats.yaml_files import describe, read_yaml
+from posepile.models.params import Decoder
 
 
 class _Strict(BaseModel):
@@ -75,7 +76,7 @@ class WeightSpec(_Strict):
     files: Annotated[tuple[WeightFile, ...], Field(min_length=1)]
     licence: str
     source: str
-    decoder: Literal["yolox", "detr", "matting", "sam"]
+    decoder: Decoder | Literal["matting", "sam"]
     input_size: tuple[int, int]
     layout: Literal["nchw", "nhwc"]
     channels: Literal["bgr", "rgb"]
@@ -83,7 +84,7 @@ class WeightSpec(_Strict):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: Literal["letterbox", "stretch"] = "stretch"
-    person_class: int = 0
+    person_class: int | None = None
     threshold: float = 0.5
     max_points: int = 6
     negatives: bool = False

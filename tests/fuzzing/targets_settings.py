@@ -192,7 +192,7 @@ def run_network(path: Path, out: Path) -> None:
     picture[10:30, 20:40] = 255
     kind = path.stem
     if kind in ("yolox", "detr"):
-        model = DetectorFile(path=str(path), decoder=kind)
+        model = DetectorFile(path=str(path), decoder=kind, person_class=0)
         look_at(load_detector(DetectParams(model=model, threads=1))([picture]))
         return
     model = SegmenterFile(path=str(path), decoder=kind)

@@ -1,0 +1,26 @@
+"""How the outputs of person detectors are read: one :class:`Form` for each kind of export.
+
+A form says of a file whether its declared inputs and outputs may be of its kind (``claims``),
+says of what the network gave for a picture what speaks against it (``doubts``), and turns outputs
+into boxes (``decode``). :mod:`posepile.models.recognise` chooses among them. A new kind of export
+is one more form in a module of its family here, named in ``FORMS``.
+"""
+
+from __future__ import annotations
+
+from posepile.models.decoders.detr import DETR
+from posepile.models.decoders.form import Form, Given, Look, Outputs
+from posepile.models.decoders.yolox import YOLOX
+
+__all__ = ["FORMS", "Form", "Given", "Look", "Outputs", "form_named"]
+
+FORMS: tuple[Form, ...] = (YOLOX, DETR)
+
+
+def form_named(name: str) -> Form:
+    """Returns the form of a ``decoder:`` setting.
+
+    >>> form_named("yolox").title
+    'YOLOX, boxes as offsets in cells'
+    """
+    return next(form for form in FORMS if form.name == name)
