@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from posepile.acquire.download import Report, run_download
 from posepile.acquire.plan import Decision, plan
 from posepile.acquire.sources import Source, Sources
 from posepile.models.weights import WeightFile, WeightSpec
+
+if TYPE_CHECKING:
+    from posepile.acquire.download import Report
 
 _FOLDER_OF_ALL = "models"  # what plans and messages call the folder of weights
 
@@ -53,6 +56,8 @@ def fetch_weights(
     Returns:
         What was done; ``left`` names what is missing or wrong.
     """
+    from posepile.acquire.download import run_download  # urllib3 is needed only here
+
     sources = weight_sources(specs, folder)
     return run_download(
         sources.dataset,
@@ -80,5 +85,5 @@ def _source(name: str, spec: WeightSpec, file: WeightFile, folder: Path) -> Sour
         sha256=sha256,
         bytes=size,
         licence=spec.licence,
-        note=f"weights for {target}",
+        note=f"lies at {target} (sha256 {file.sha256 or 'not published'})",
     )

@@ -221,7 +221,8 @@ def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
     for file in spec.files:
         path = folder / file.file_name
         if not path.is_file():
-            raise WorkError(f"{spec.name}: {missing_words(file, folder)}")
+            how = f"the download step brings it, or {by_hand(file, folder)}"
+            raise WorkError(f"{spec.name}: {path} is missing; {how}")
         paths[file.part] = path
         digests.append(_checked(spec, file, path))
     if len(digests) == 1:
@@ -229,12 +230,12 @@ def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
     return Weights(paths, hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
-def missing_words(file: WeightFile, folder: Path) -> str:
-    """Returns where a file that is missing must lie, and how it comes there."""
+def by_hand(file: WeightFile, folder: Path) -> str:
+    """Returns how a person brings a file to its place."""
     size = "" if file.bytes is None else f", {file.bytes} bytes"
     return (
-        f"{folder / file.file_name} is missing; the download step fetches it, or fetch {file.url} "
-        f"where there is a network and put it there (sha256 {file.sha256 or 'unknown'}{size})"
+        f"fetch {file.url} where there is a network and put it at {folder / file.file_name} "
+        f"(sha256 {file.sha256 or 'not published'}{size})"
     )
 
 

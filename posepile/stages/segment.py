@@ -29,17 +29,15 @@ def identity(params: StageParams) -> dict[str, Any]:
     return {"version": VERSION, "segment": network_identity(params.segment)}
 
 
-def segments(params: StageParams) -> bool:
-    """Returns whether there is anything to be segmented under these parameters."""
-    return params.segment.model not in ("none", "raw")
-
-
 def run(task: Task) -> None:
     """Writes a copy of a unit's crops in which examples without a mask have got one.
 
     The images are the same bytes in the same order, so they are on the disk once.
     """
-    segmenter = cached_segmenter(task.params.segment)
+    before = read_header(task.source)["result"] or {}
+    segmenter = None
+    if before.get("split") in (None, *task.params.segment.splits):
+        segmenter = cached_segmenter(task.params.segment)
     examples = list(read_part(task.source))
     records = [record for record, _ in examples]
     together = simplepyutils.groupby(
@@ -47,7 +45,7 @@ def run(task: Task) -> None:
     )
     with PartWriter(task.out, images_of=task.source) as writer:
         for i, (record, data) in enumerate(examples):
-            if record.mask is None:
+            if record.mask is None and segmenter is not None:
                 same_frame = together[record.sequence, record.frame]
                 others = [records[k] for k in same_frame if k != i]
                 record.mask = segmenter(
@@ -61,7 +59,6 @@ def run(task: Task) -> None:
                 task.counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
             task.progress()
-        before = read_header(task.source)["result"] or {}
         writer.close(task.result(before.get("sequences", [])))
 
 
