@@ -1,6 +1,8 @@
 import hashlib
 import http.server
+import io
 import threading
+import zipfile
 
 import pytest
 
@@ -17,7 +19,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT with ranges; ``behaviour`` makes it misbehave; ``log`` keeps the requests."""
 
-    behaviour = "good"
+    behaviour, content = "good", CONTENT
     log: list = []  # noqa: RUF012
 
     def do_GET(self):
@@ -33,12 +35,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if wanted and cls.behaviour == "no ranges":
             start = 0
-        elif wanted and start >= len(CONTENT):
+        elif wanted and start >= len(cls.content):
             return self._send(416, b"", "text/plain")
-        body = CONTENT[start:]
+        body = cls.content[start:]
         if cls.behaviour == "other content":
             body = body[::-1]
-        headers = {"Content-Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        headers = {"Content-Range": f"bytes {start}-{len(cls.content) - 1}/{len(cls.content)}"}
         status = 206 if start else 200
         cut = 20_000 if cls.behaviour == "drops" else None
         return self._send(status, body, "application/octet-stream", headers if start else {}, cut)
@@ -60,7 +62,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    Server.behaviour, Server.log = "good", []
+    Server.behaviour, Server.log, Server.content = "good", [], CONTENT
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -220,6 +222,51 @@ def test_network_in_two_files(server, tmp_path):
     found.paths["decoder"].unlink()
     with pytest.raises(WorkError, match=r"decoder\.onnx is missing"):
         weights.installed(pair, tmp_path)
+
+
+def zipped(server, content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as z:
+        z.writestr("20230320/net/detail.json", "{}")
+        z.writestr("20230320/net/end2end.onnx", content)
+    server.content = file.getvalue()
+    return server.url.replace("net.onnx", "net-1.zip")
+
+
+def in_archive(url, **more):
+    names = {"file": "net/end2end.onnx", "member": "**/end2end.onnx"}
+    return spec(url, **names, **more)
+
+
+def test_network_in_an_archive(server, tmp_path):
+    inner = in_archive(zipped(server, CONTENT))
+    assert fetch(tmp_path, inner) == (["net"], [])
+    assert weights.ensure_weights(inner, tmp_path) == (tmp_path / "net" / "end2end.onnx", DIGEST)
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.glob("[!.]*/*")] == ["net/end2end.onnx"]
+    assert fetch(tmp_path, inner) == ([], []) and server.log == [None]
+
+
+def test_network_in_an_archive_is_compared(server, tmp_path):
+    inner = in_archive(zipped(server, CONTENT[::-1]))
+    _, left = fetch(tmp_path, inner)
+    assert f"expected {DIGEST}" in left[0]
+    with pytest.raises(CorruptInput):
+        weights.ensure_weights(inner, tmp_path)
+
+
+def test_network_of_an_archive_put_there_by_hand(server, tmp_path):
+    inner = in_archive(server.url)
+    with pytest.raises(WorkError, match=r"put \*\*/end2end.onnx of it at .*net/end2end.onnx"):
+        weights.ensure_weights(inner, tmp_path)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "end2end.onnx").write_bytes(CONTENT)
+    assert fetch(tmp_path, inner) == ([], []) and server.log == []
+    assert weights.ensure_weights(inner, tmp_path)[1] == DIGEST
+
+
+def test_a_member_needs_a_folder_of_its_own():
+    with pytest.raises(ValueError, match="<folder>/<last part of member>"):
+        spec("https://example.org/a.zip", file="end2end.onnx", member="**/end2end.onnx")
 
 
 def test_a_network_has_one_file_of_each_part():

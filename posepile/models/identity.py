@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 # Keys of configs/models.yaml that say something about a network without changing its results.
 PROSE = {"licence", "source", "good_for", "cost"}
-PROSE_OF_FILES = {"url", "copies", "sha256_note"}
+PROSE_OF_FILES = {
+    *("url", "copies", "sha256_note"),
+    *("member", "archive_sha256", "archive_bytes"),
+}
 
 # What stands for a network without being one.
 NO_NETWORK = ("none", "joints", "raw", "grabcut")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posepile.acquire.plan import Decision, plan
-from posepile.acquire.sources import Source, Sources
-from posepile.models.weights import WeightFile, WeightSpec
+from posepile.acquire.sources import Extract, Source, Sources
+from posepile.errors import CorruptInput
+from posepile.models.weights import WeightFile, WeightSpec, checked_file
 
 if TYPE_CHECKING:
     from posepile.acquire.download import Report
@@ -26,8 +27,7 @@ def weight_sources(specs: Iterable[WeightSpec], folder: Path) -> Sources:
     sources: dict[str, Source] = {}
     for spec in specs:
         for file in spec.files:
-            name = spec.name if len(spec.files) == 1 else f"{spec.name}.{file.part}"
-            sources.setdefault(file.file_name, _source(name, spec, file, folder))
+            sources.setdefault(file.file_name, _source(spec, file, folder))
     return Sources(dataset=_FOLDER_OF_ALL, sources=list(sources.values()))
 
 
@@ -58,8 +58,9 @@ def fetch_weights(
     """
     from posepile.acquire.download import run_download  # urllib3 is needed only here
 
+    specs = list(specs)
     sources = weight_sources(specs, folder)
-    return run_download(
+    report = run_download(
         sources.dataset,
         sources,
         folder,
@@ -69,21 +70,41 @@ def fetch_weights(
         attempts=attempts,
         sleep=sleep,
     )
+    for spec in specs:
+        for file in spec.files:
+            # What comes out of an archive has been compared with nothing yet.
+            if file.member is not None and (folder / file.file_name).is_file():
+                try:
+                    checked_file(spec, file, folder)
+                except CorruptInput as e:
+                    report.left.append(f"{_name(spec, file)}: {e}")
+    return report
 
 
-def _source(name: str, spec: WeightSpec, file: WeightFile, folder: Path) -> Source:
+def _name(spec: WeightSpec, file: WeightFile) -> str:
+    return spec.name if len(spec.files) == 1 else f"{spec.name}.{file.part}"
+
+
+def _source(spec: WeightSpec, file: WeightFile, folder: Path) -> Source:
     sha256, size = file.sha256, file.bytes
     target = folder / file.file_name
+    shared = {
+        "name": _name(spec, file),
+        "url": file.url,
+        "licence": spec.licence,
+        "note": f"lies at {target} (sha256 {file.sha256 or 'not published'})",
+    }
+    if file.member is not None:
+        place = file.file_name.rpartition("/")[0]
+        return Source(
+            **shared,
+            sha256=file.archive_sha256,
+            bytes=file.archive_bytes,
+            extract=Extract(to=place, strip_prefix="**", members=[file.member], keep=False),
+            provides=[file.file_name],
+        )
     if target.is_file():
         there = target.stat().st_size
         for copy in (c for c in file.copies if c.bytes == there != size):
             sha256, size = copy.sha256, copy.bytes
-    return Source(
-        name=name,
-        url=file.url,
-        to=file.file_name,
-        sha256=sha256,
-        bytes=size,
-        licence=spec.licence,
-        note=f"lies at {target} (sha256 {file.sha256 or 'not published'})",
-    )
+    return Source(**shared, to=file.file_name, sha256=sha256, bytes=size)

@@ -40,11 +40,15 @@ class WeightFile(_Strict):
     Attributes:
         part: What it holds, where a network comes in several: ``encoder``, ``decoder``, ...
         url: Where its owner publishes it.
-        sha256: Of the file behind ``url``; None where nobody states it.
+        sha256: Of the file; None where nobody states it.
         sha256_note: Why it is None.
         bytes: Its size; None where nobody states it.
         copies: Files that may lie in its place.
         file: Its name in the folder of weights; the last part of the address if left out.
+        member: Pattern of its name in the archive behind ``url``, where that is one. ``file`` is
+            then a name in a folder of its own, with the same last part.
+        archive_sha256: Of that archive.
+        archive_bytes: Size of that archive.
     """
 
     part: str = "network"
@@ -54,6 +58,18 @@ class WeightFile(_Strict):
     bytes: int | None
     copies: tuple[KnownCopy, ...] = ()
     file: str | None = None
+    member: str | None = None
+    archive_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    archive_bytes: int | None = None
+
+    @model_validator(mode="after")
+    def _in_an_archive(self) -> WeightFile:
+        if self.member is None:
+            return self
+        folder, _, name = (self.file or "").rpartition("/")
+        if not folder or name != self.member.rpartition("/")[2]:
+            raise ValueError("with member: file must be <folder>/<last part of member>")
+        return self
 
     @property
     def file_name(self) -> str:
@@ -224,7 +240,7 @@ def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
             how = f"the download step brings it, or {by_hand(file, folder)}"
             raise WorkError(f"{spec.name}: {path} is missing; {how}")
         paths[file.part] = path
-        digests.append(_checked(spec, file, path))
+        digests.append(checked_file(spec, file, folder))
     if len(digests) == 1:
         return Weights(paths, digests[0])
     return Weights(paths, hashlib.sha256("".join(digests).encode()).hexdigest())
@@ -233,25 +249,31 @@ def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
 def by_hand(file: WeightFile, folder: Path) -> str:
     """Returns how a person brings a file to its place."""
     size = "" if file.bytes is None else f", {file.bytes} bytes"
+    what = "it" if file.member is None else f"{file.member} of it"
     return (
-        f"fetch {file.url} where there is a network and put it at {folder / file.file_name} "
+        f"fetch {file.url} where there is a network and put {what} at {folder / file.file_name} "
         f"(sha256 {file.sha256 or 'not published'}{size})"
     )
 
 
-def _checked(spec: WeightSpec, file: WeightFile, path: Path) -> str:
-    """The sha256 of a file, which is compared with the register, or with that of its first use."""
+def checked_file(spec: WeightSpec, file: WeightFile, folder: Path) -> str:
+    """Returns the sha256 of a file, compared with the register, or with that of its first use.
+
+    Raises:
+        CorruptInput: It is another.
+    """
+    path = folder / file.file_name
     digest = file_sha256(path)
     if file.sha256 is not None:
         expected, origin, ok = file.sha256, "configs/models.yaml", file.accepts(digest)
     else:
-        entry = read_lock(path.parent).get(path.name)
+        entry = read_lock(folder).get(file.file_name)
         if entry is None:
             measured = {"bytes": path.stat().st_size, "sha256": digest}
-            remember(path.parent, path.name, source=spec.name, origin="by hand", measured=measured)
+            remember(folder, file.file_name, source=spec.name, origin=file.url, measured=measured)
             print(f"{path}: sha256 {digest}, trusted on first use", file=sys.stderr)
             return digest
-        origin = lock_path(path.parent)
+        origin = lock_path(folder)
         expected, ok = entry.get("sha256"), digest == entry.get("sha256")
     if not ok:
         size = "unknown" if file.bytes is None else file.bytes
