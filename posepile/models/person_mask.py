@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from posepile.geometry.pictures import box_of_mask, box_of_points, inside
+from posepile.models.boxes import iou_matrix
 from posepile.models.params import SegmentParams
 
 Edges = Sequence[tuple[int, int]]
 BOX_MARGIN = 0.2  # share of the box side by which a mask may stick out of the box in total
+MIN_AGREEMENT = 0.25  # of an instance with a person: 1 = all joints on it, and the same box
 LIMB_SHARE = 0.05  # share of the skeleton that must run through a part for the part to be kept
 
 
@@ -170,3 +173,54 @@ def _touches(mask: np.ndarray, disc: np.ndarray, x: int, y: int) -> bool:
     top, left = max(radius - y, 0), max(radius - x, 0)
     part = mask[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
     return bool((part & disc[top : top + part.shape[0], left : left + part.shape[1]]).any())
+
+
+def choose_instance(
+    masks: Sequence[np.ndarray],
+    boxes: np.ndarray | None,
+    joints: np.ndarray | None,
+    box: np.ndarray,
+    others: Sequence[np.ndarray] = (),
+) -> int | None:
+    """Returns which of the instances that a network found is the wanted person; None: none is.
+
+    Everybody known takes part, so that nobody gets the instance that fits another person better:
+    instances are assigned to people one-to-one, by the joints on the mask and the overlap of the
+    boxes.
+
+    >>> masks = np.zeros((2, 8, 8), bool)
+    >>> masks[0, :, :4] = masks[1, :, 4:] = True
+    >>> joints = np.array([[5.0, 2], [6, 6]])
+    >>> choose_instance(masks, None, joints, [4, 0, 4, 8])
+    1
+
+    Args:
+        masks: Of each instance bool ``[h, w]``, in the pixels of the image.
+        boxes: ``[n, 4]`` x, y, w, h of each, more columns are ignored; None: those of the masks.
+        joints: ``[J, 2]`` of the wanted person, NaN = missing; None: not known.
+        box: x, y, w, h of the wanted person.
+        others: Joints of the other people in the image.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if not len(masks):
+        return None
+    if boxes is None:
+        boxes = np.stack([box_of_mask(np.ascontiguousarray(mask)) for mask in masks])
+    people = [stand_in_joints(box) if joints is None else joints, *others]
+    around = [np.asarray(box, np.float64)[:4], *(box_of_points(o, expand=1.2) for o in others)]
+    on = np.stack([[_share_on(mask, person) for mask in masks] for person in people])
+    gain = 0.5 * on + 0.5 * iou_matrix(np.stack(around), np.asarray(boxes))
+    gain[gain < MIN_AGREEMENT] = 0
+    for person, instance in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+        if person == 0 and gain[person, instance] > 0:
+            return int(instance)
+    return None
+
+
+def _share_on(mask: np.ndarray, joints: np.ndarray) -> float:
+    """The share of the joints in the image that lie on a mask, 0 if there are none."""
+    joints = np.asarray(joints, np.float64)
+    pixels = joints[inside(joints, mask.shape[::-1])].round().astype(int)
+    x, y = np.minimum(pixels, np.array(mask.shape[::-1]) - 1).T
+    return float(mask[y, x].mean()) if len(x) else 0.0
