@@ -111,6 +111,17 @@ def stand_in_joints(box: np.ndarray) -> np.ndarray:
     return np.array([[x + w / 2, y + 0.25 * h], [x + w / 2, y + 0.75 * h]])
 
 
+def stand_in_skeleton(box: np.ndarray) -> np.ndarray:
+    """Two points near the ends of the longer middle line of a box: somebody else without joints.
+
+    As long as a skeleton would be, since distances are counted relative to its length.
+    """
+    x, y, w, h = (float(v) for v in box[:4])
+    along = np.array([w, 0.0] if w > h else [0.0, h])
+    middle = np.array([x + w / 2, y + h / 2])
+    return np.stack([middle - 0.4 * along, middle + 0.4 * along])
+
+
 def select_person(
     foreground: np.ndarray,
     box: np.ndarray,
@@ -119,6 +130,7 @@ def select_person(
     *,
     params: SegmentParams,
     edges: Edges | None = None,
+    taken: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Cuts a foreground mask down to the wanted person.
 
@@ -129,6 +141,7 @@ def select_person(
         others: Joints of the other people in the image.
         params: Acceptance thresholds.
         edges: Pairs of joint indices, None: see :func:`limbs`.
+        taken: Pixels that are known to be of others, bool ``[h, w]``; None: not known.
 
     Returns:
         bool ``[h, w]``, or None if what remains does not agree with box and joints.
@@ -140,6 +153,8 @@ def select_person(
     own = np.zeros(shape, bool)
     own[region] = foreground[region]
     own &= nearest_to(shape, bones, others, edges if known else [(0, 1)])
+    if taken is not None:
+        own &= ~taken
 
     size = float(np.hypot(box[2], box[3]))
     skeleton = draw_skeleton(shape, bones, edges if known else [(0, 1)], 0.02 * size)

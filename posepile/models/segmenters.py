@@ -239,6 +239,7 @@ class Segmenter:
         joints: np.ndarray | None = None,
         others: Sequence[np.ndarray] = (),
         edges: Edges | None = None,
+        taken: np.ndarray | None = None,
     ) -> dict | None:
         """Makes the mask of one person.
 
@@ -248,6 +249,7 @@ class Segmenter:
             joints: ``[J, 2]`` of the person in crop pixels, NaN = missing; None without joints.
             others: Joints of the other people, in the same pixels and order.
             edges: Pairs of joint indices that bones connect; None: guessed from distances.
+            taken: Pixels that are known to be of others, bool ``[h, w]``; None: not known.
 
         Returns:
             RLE dict ``{"size": [h, w], "counts": bytes}``, or None where no mask agrees with box
@@ -265,7 +267,9 @@ class Segmenter:
             return None
         people = [np.asarray(o, np.float64) for o in others]
         foreground = self.foreground(crop, box, joints, people, edges)
-        mask = select_person(foreground, box, joints, people, params=self.params, edges=edges)
+        mask = select_person(
+            foreground, box, joints, people, params=self.params, edges=edges, taken=taken
+        )
         if mask is None:
             return None
         import rlemasklib
