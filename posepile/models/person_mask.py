@@ -14,6 +14,8 @@ from posepile.models.params import SegmentParams
 Edges = Sequence[tuple[int, int]]
 BOX_MARGIN = 0.2  # share of the box side by which a mask may stick out of the box in total
 MIN_AGREEMENT = 0.25  # of an instance with a person: 1 = all joints on it, and the same box
+WINDOW_MARGIN = 0.25  # share of the box's longer side by which a matting network sees more
+HOLE_SHARE = 0.02  # holes smaller than this share of the mask are no background
 LIMB_SHARE = 0.05  # share of the skeleton that must run through a part for the part to be kept
 
 
@@ -69,6 +71,30 @@ def box_region(
         int(np.clip(np.floor(x0), 0, shape[1])), int(np.clip(np.ceil(x1), 0, shape[1]))
     )
     return rows, columns
+
+
+def square_window(shape: tuple[int, int], box: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of an image that a matting network is shown to find the person in a box.
+
+    A square around the box with a margin, cut to the image: the network spends its few pixels on
+    the person, and proportions stay as they are. Where nothing is left, the whole image.
+    """
+    x, y, w, h = (float(v) for v in box[:4])
+    side = max(w, h)
+    square = np.array([x + (w - side) / 2, y + (h - side) / 2, side, side])
+    rows, columns = box_region(shape, square, WINDOW_MARGIN)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return slice(0, shape[0]), slice(0, shape[1])
+    return rows, columns
+
+
+def without_holes(mask: np.ndarray) -> np.ndarray:
+    """A mask, bool ``[h, w]``, without holes that are too small to be seen through."""
+    outside = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] <= HOLE_SHARE * mask.sum()
+    small[[0, labels[0, 0]]] = False
+    return mask | small[labels][1:-1, 1:-1]
 
 
 def nearest_to(
@@ -155,14 +181,15 @@ def select_person(
     own &= nearest_to(shape, bones, others, edges if known else [(0, 1)])
     if taken is not None:
         own &= ~taken
-
     size = float(np.hypot(box[2], box[3]))
     skeleton = draw_skeleton(shape, bones, edges if known else [(0, 1)], 0.02 * size)
     _, labels = cv2.connectedComponents(own.astype(np.uint8), connectivity=8)
     counts = np.bincount(labels[skeleton], minlength=labels.max() + 1)
     keep = counts >= max(1.0, LIMB_SHARE * skeleton.sum())
     keep[0] = False
-    mask = keep[labels]
+    mask = without_holes(keep[labels])
+    if taken is not None:
+        mask &= ~taken
 
     rows, columns = box_region(shape, box)
     box_area = max(1, (rows.stop - rows.start) * (columns.stop - columns.start))

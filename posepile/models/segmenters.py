@@ -23,6 +23,7 @@ from posepile.models.person_mask import (
     Edges,
     box_region,
     select_person,
+    square_window,
     stand_in_joints,
 )
 
@@ -127,11 +128,15 @@ class Matting:
         self.threshold = threshold
 
     def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
-        """Foreground of the crop, bool ``[h, w]``; only the pixels are looked at."""
-        output = self.network.run(self.network.preprocess([crop]))[0][0]
+        """Foreground around the box, bool ``[h, w]``; joints are not looked at."""
+        window = square_window(crop.shape[:2], box)
+        seen = np.ascontiguousarray(crop[window])
+        output = self.network.run(self.network.preprocess([seen]))[0][0]
         probability = foreground_probability(output, self.network.path)
-        size = (crop.shape[1], crop.shape[0])
-        return cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) > self.threshold
+        size = seen.shape[1::-1]
+        foreground = np.zeros(crop.shape[:2], bool)
+        foreground[window] = cv2.resize(probability, size) > self.threshold
+        return foreground
 
 
 class Promptable:

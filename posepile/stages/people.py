@@ -110,7 +110,7 @@ def neighbours(
     found = []
     me = next(person for person in people if person.who is own)
     for person in people:
-        if person is me or _is_twice(person, me):
+        if person.who is own or _is_twice(person, me):
             continue
         joints = np.full((n_joints, 2), np.nan, np.float32)
         if person.world is not None and plan.camera is not None:
