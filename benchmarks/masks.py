@@ -7,8 +7,8 @@ Every annotated person who has a mask is cropped as the pipeline does it and seg
 masks of the annotation; box and joints come from there, and those of everybody else in the crop.
 One JSON line per method: ``iou`` with the annotated mask, mean over the people; ``on_others``,
 the share of the mask that lies on pixels annotated as somebody else, mean over the people;
-``none``, how many got no mask; ``ms``, processor time per crop. ``kept`` says the same of the people
-whom configs/coco.yaml keeps: large, with joints visible.
+``none``, how many got no mask; ``ms``, processor time per crop. ``kept`` says the same of the
+people whom configs/coco.yaml keeps: large, with joints visible.
 """
 
 from __future__ import annotations

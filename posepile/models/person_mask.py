@@ -14,6 +14,8 @@ from posepile.models.params import SegmentParams
 Edges = Sequence[tuple[int, int]]
 BOX_MARGIN = 0.2  # share of the box side by which a mask may stick out of the box in total
 MIN_AGREEMENT = 0.25  # of an instance with a person: 1 = all joints on it, and the same box
+# By so much at most the distance to a person counts less than to somebody who appears smaller.
+IN_FRONT = 1.5
 WINDOW_MARGIN = 0.25  # share of the box's longer side by which a matting network sees more
 HOLE_SHARE = 0.02  # holes smaller than this share of the mask are no background
 LIMB_SHARE = 0.05  # share of the skeleton that must run through a part for the part to be kept
@@ -103,7 +105,8 @@ def nearest_to(
     """Pixels nearer to one skeleton than to all others, bool ``[h, w]``.
 
     Distances are counted relative to the size of each person, since a large person's outline lies
-    further from the bones than a small one's.
+    further from the bones than a small one's. Who appears larger is nearer as a rule, and so in
+    front where two overlap: they get more.
 
     Args:
         shape: ``(h, w)``.
@@ -112,22 +115,25 @@ def nearest_to(
         edges: As for :func:`limbs`.
     """
 
-    def distance(joints: np.ndarray) -> np.ndarray | None:
+    def distance(joints: np.ndarray) -> tuple[np.ndarray, float] | None:
         drawn = draw_skeleton(shape, joints, edges, 1)
         if not drawn.any():
             return None
-        size = np.linalg.norm(np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0))
-        return cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, 5) / max(1.0, size)
+        extent = np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
+        size = max(1.0, float(np.linalg.norm(extent)))
+        pixels = cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, 5)
+        return pixels / np.float32(size), size
 
-    own_distance = distance(own) if others else None
-    if own_distance is None:
-        return np.ones(shape, bool)
+    mine = distance(own) if others else None
     nearest = np.ones(shape, bool)
+    if mine is None:
+        return nearest
     for joints in others:
         joints = np.asarray(joints, np.float64)  # noqa: PLW2901
-        other = distance(joints) if np.isfinite(joints).all(axis=-1).any() else None
-        if other is not None:
-            nearest &= own_distance <= other
+        theirs = distance(joints) if np.isfinite(joints).all(axis=-1).any() else None
+        if theirs is not None:
+            advantage = np.clip(mine[1] / theirs[1], 1 / IN_FRONT, IN_FRONT)
+            nearest &= mine[0] <= np.float32(advantage) * theirs[0]
     return nearest
 
 
