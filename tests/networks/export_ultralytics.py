@@ -84,12 +84,15 @@ def export(name: str, kind, cfg: dict, **how) -> None:
     """Writes one network and what the library finds with it."""
     torch.manual_seed(5)
     network = kind(cfg, verbose=False)
-    network.names, network.task = NAMES, {
-        SegmentationModel: "segment",
-        PoseModel: "pose",
-        OBBModel: "obb",
-        ClassificationModel: "classify",
-    }.get(kind, "detect")
+    network.names, network.task = (
+        NAMES,
+        {
+            SegmentationModel: "segment",
+            PoseModel: "pose",
+            OBBModel: "obb",
+            ClassificationModel: "classify",
+        }.get(kind, "detect"),
+    )
     if kind is not ClassificationModel:
         small(network)
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +114,13 @@ def export(name: str, kind, cfg: dict, **how) -> None:
     kept = {}
     for i, picture in enumerate(drawn_pictures()):
         (found,) = reader.predict(
-            picture[..., ::-1], conf=CONF, iou=IOU, imgsz=SIDE, max_det=1000, rect=False, verbose=False
+            picture[..., ::-1],
+            conf=CONF,
+            iou=IOU,
+            imgsz=SIDE,
+            max_det=1000,
+            rect=False,
+            verbose=False,
         )
         rows = found.boxes.data.cpu().numpy()
         kept[f"people_{i}"] = rows[rows[:, 5] == 0, :5].astype(np.float32)
