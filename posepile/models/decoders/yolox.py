@@ -1,4 +1,4 @@
-"""YOLOX (Megvii, 2021), a grid without anchors, its boxes decoded or not; YOLOv6 likewise."""
+"""YOLOX (Megvii, 2021), an anchor-free grid, with and without decoded boxes; also YOLOv6."""
 
 from __future__ import annotations
 
