@@ -182,6 +182,7 @@ class Track:
             lengths; False for unrelated pictures.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
+        hidden: Share of the person that is hidden, 0..1, ``[n]``; NaN or None where not known.
         note: What users must know of every example made of this, or one note per annotated frame;
             counted beside the examples, in the output, the manifest and the report.
     """
@@ -198,6 +199,7 @@ class Track:
     activity: str | list[str] = "unknown"
     one_person: bool = True
     unusable: Callable[[int], str | None] | None = None
+    hidden: np.ndarray | None = None
     note: str | list[str] = ""
 
 

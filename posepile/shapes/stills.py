@@ -60,6 +60,7 @@ class Person:
         densepose: Function that returns the triple of :class:`posepile.recipe.Track`.
         activity: Label.
         left_out: Why the person becomes no example; None = they do.
+        hidden: Share of the person that is hidden, 0..1; NaN where that is not known.
         note: What users must know of the example.
     """
 
@@ -72,6 +73,7 @@ class Person:
     densepose: Callable[[], tuple | None] | None = None
     activity: str = "unknown"
     left_out: str | None = None
+    hidden: float = np.nan
     note: str = ""
 
 
@@ -296,6 +298,7 @@ def _track(index: int, by_frame: dict[int, Person]) -> Track:
         densepose=_called(people, "densepose"),
         activity=activities if len(set(activities)) > 1 else activities[0],
         one_person=False,
+        hidden=np.array([person.hidden for person in people], np.float32),
         note=notes if len(set(notes)) > 1 else notes[0],
     )
 

@@ -13,10 +13,10 @@ from posepile.imaging import cropping, jpeg
 from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
-from posepile.stages.boxes import choose_boxes, project_joints
+from posepile.stages.boxes import FOUND_BY, choose_boxes, project_joints
 from posepile.stages.calibration import check_camera, check_lens
 from posepile.stages.counts import Counts
-from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
+from posepile.stages.detect import drop_absent, read_frames, with_detections
 from posepile.stages.detections import Detections
 from posepile.stages.examples import (
     by_frame,
@@ -30,6 +30,7 @@ from posepile.stages.neighbours import Neighbour, to_arrays
 from posepile.stages.people import neighbours, people_in_frame
 from posepile.stages.select import Selected
 from posepile.stages.silhouettes import check_masks
+from posepile.stages.task import needs_detector
 from posepile.stages.views import box_fits, check_views
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
@@ -103,7 +104,7 @@ def run(task: Task) -> None:
             plausible.refuse_if_many(where, n, dropped, example, params.check)
         doubts.judge(params)
         if detections is not None and counts.notes["box from detection"]:
-            counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
+            counts.notes[f"{FOUND_BY}{detections.label}"] = counts.notes.pop("box from detection")
         writer.close(task.result(), to_arrays(others))
 
 

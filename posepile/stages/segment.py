@@ -31,23 +31,21 @@ def identity(params: StageParams) -> dict[str, Any]:
     return {"version": VERSION, "segment": network_identity(params.segment)}
 
 
-def segments(params: StageParams) -> bool:
-    """Returns whether there is anything to be segmented under these parameters."""
-    return params.segment.model not in ("none", "raw")
-
-
 def run(task: Task) -> None:
     """Writes a copy of a unit's crops in which examples without a mask have got one.
 
     The images are the same bytes in the same order, so they are on the disk once.
     """
-    segmenter = cached_segmenter(task.params.segment)
+    before = read_header(task.source)["result"] or {}
+    segmenter = None
+    if before.get("split") in (None, *task.params.segment.splits):
+        segmenter = cached_segmenter(task.params.segment)
     examples = list(read_part(task.source))
     shapes = [record.imshape for record, _ in examples]
     around = from_arrays(read_between(task.source), shapes)
     with PartWriter(task.out, images_of=task.source) as writer:
         for (record, data), others in zip(examples, around, strict=True):
-            if record.mask is None:
+            if record.mask is None and segmenter is not None:
                 record.mask = segmenter(
                     jpeg.decode(data, name=record.image_path),
                     record.bbox,
@@ -60,7 +58,6 @@ def run(task: Task) -> None:
                 task.counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
             task.progress()
-        before = read_header(task.source)["result"] or {}
         writer.close(task.result(before.get("sequences", [])))
 
 
