@@ -3,7 +3,9 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import tiny_networks
@@ -17,13 +19,16 @@ from posepile.config import load_config
 from posepile.ds import dataset_names, load_recipe
 from posepile.errors import UsageError, WorkError
 from posepile.miniature import TRUTH
+from posepile.miniature.kit import find_silhouette
 from posepile.models import DetectParams, weights
 from posepile.recipe import Track
 from posepile.run import commands, networks, pack, raw
 from posepile.run.process import check_detected
+from posepile.stages import crop
 from posepile.stages.boxes import NOT_LOOKED_FOR, SOUGHT, BoxParams, choose_boxes
 from posepile.stages.counts import Counts
 from posepile.stages.select import Selected
+from posepile.stages.task import Task
 from posepile.store.reading import read_manifest
 
 # Which stage of the default configuration loads which network, by the cards' section 8.
@@ -304,6 +309,46 @@ def test_main_says_what_a_miniature_does_without(miniature):
         "box.source = joints instead of boxes by yolox_s",
         "segment.model = raw instead of masks by efficientsam_ti",
     ]
+
+
+class FindsFigures:
+    """What a network would do that knew drawn figures: the box of each connected outline."""
+
+    label = "figures@1"
+
+    def __call__(self, images):
+        return [self.boxes(find_silhouette(image).astype(np.uint8)) for image in images]
+
+    def boxes(self, figures):
+        stats = cv2.connectedComponentsWithStats(figures)[2][1:]
+        stats = stats[stats[:, cv2.CC_STAT_AREA] > 30]
+        return np.column_stack([stats[:, :4], np.full(len(stats), 0.9)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "found", "not_looked_for"),
+    [
+        ("agora", {"train": 9, "val": 9}, 14, 0),  # the others overlap, and keep their box
+        ("egoexo4d", {"train": 12, "val": 2, "test": 1}, 14, 1),
+        ("panoptic", {"train": 50}, 50, 0),
+    ],
+)
+def test_default_detection_gives_the_examples_of_the_miniature(
+    raw_miniature, tmp_path, name, expected, found, not_looked_for
+):
+    recipe, config = load_recipe(name), default_config(name, "crop.target=64")
+    root, total, examples = raw_miniature(name), Counts(), Counter()
+    for i, unit in enumerate(recipe.list_units(root, config.dataset)):
+        sequences = recipe.load_unit(root, unit, config.dataset)
+        out = tmp_path / f"{i}.part"
+        task = Task(recipe.SPEC, lambda s=sequences: s, config, [], out, detector=FindsFigures)
+        crop.run(task)
+        total.add(task.counts)
+        examples[unit.split] += task.counts.examples
+    assert +examples == expected
+    assert total.notes["box by figures@1"] == found
+    assert total.notes[NOT_LOOKED_FOR] == not_looked_for
+    assert total.checks.get("1 - IoU of detected and annotated box", (0, 0, 0))[2] < 0.5
 
 
 # ---------------------------------------------------------------- a network that finds nobody
