@@ -1,4 +1,5 @@
 import typing
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import clip_boxes, iou_matrix, nms, scale_boxes
 from posepile.models.decoders import FORMS, Given, form_named
-from posepile.models.decoders.yolox import grid as yolox_grid
+from posepile.models.decoders.grids import grid as yolox_grid
 from posepile.models.onnx import letterbox_size
 from posepile.models.params import Decoder
 
@@ -109,8 +110,11 @@ def test_channel_order_and_normalisation_reach_the_network(nets):
     left = load(nets, "detr", "detr")([image])[0][0, :4]
     np.testing.assert_allclose(left, [0, 0, 32, 64], atol=0.6)
     # 255 / 255 shifted by -0.3 is below the tiny network's level of 0.75
-    shifted = load(nets, "detr", "detr", mean=(0.3, 0.3, 0.3))([image])[0]
-    assert len(shifted) == 0
+    shifted = load(nets, "detr", "detr")
+    shifted.network.show(replace(shifted.network.look, mean=(0.3, 0.3, 0.3)))
+    assert len(shifted([image])[0]) == 0
+    with pytest.raises(UsageError, match=r"has a score of 0, shown as RGB / 255 1; set scale"):
+        load(nets, "detr", "detr", mean=(0.3, 0.3, 0.3))
 
 
 def test_wrong_networks_are_explained(nets, tmp_path):

@@ -31,7 +31,7 @@ from posepile.errors import CorruptInput
 from posepile.formats.folders import names_like
 from posepile.formats.keys import by_key
 from posepile.geometry.pictures import box_of_mask
-from posepile.recipe import Sequence, Stills, Track, Unit
+from posepile.recipe import Bystander, Sequence, Stills, Track, Unit
 from posepile.shapes.units import UNLABELLED, Files, Rows, make_unit, unlabelled
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Picture:
     Attributes:
         path: The file.
         size: Width and height that boxes, joints and camera refer to.
-        people: Everyone, also those that are left out.
+        people: Everyone, also those that are left out: who is segmented does not get their pixels.
         camera: The camera, or None.
     """
 
@@ -241,9 +241,21 @@ def picture_sequence(
         tracks=_person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
         image_name=lambda frame, person: image_name(paths[frame], person),
         scene=scene,
+        bystanders=_bystanders(pictures),
         dropped=counts,
         checks=dict(checks or {}),
     )
+
+
+def _bystanders(pictures: list[Picture]) -> dict[int, list[Bystander]]:
+    """Returns position of a picture -> who is in it but left out."""
+    found: dict[int, list[Bystander]] = {}
+    for i, picture in enumerate(pictures):
+        for p in picture.people:
+            if p.left_out is not None:
+                seen = Bystander(p.world_coords, p.image_coords, p.bbox, p.mask)
+                found.setdefault(i, []).append(seen)
+    return found
 
 
 def _person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Track]:
