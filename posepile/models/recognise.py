@@ -184,7 +184,7 @@ def _setting(look: Look) -> str:
 
 def _usual_look(network, form: Form, settings: dict) -> tuple[Look | None, str | None]:
     """Returns how pictures are shown unless stated otherwise, and what speaks against that."""
-    look = form.look
+    look = form.look_of(network.signature) if form.look_of else form.look
     if network.image.type == "uint8":
         stated = [k for k in ("scale", "mean", "std") if settings.get(k) is not None]
         if stated and replace(look, **_RANGES[1]) != replace(look, **(_RANGES[1] | settings)):
@@ -195,7 +195,7 @@ def _usual_look(network, form: Form, settings: dict) -> tuple[Look | None, str |
 
 def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | None]:
     """Returns the answer to the test picture, and what it has against the form."""
-    network.show(look, form.feeds, form.flat)
+    network.show(look, form)
     outputs = network.answer([load_test_picture()])
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
