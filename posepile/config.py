@@ -21,7 +21,7 @@ from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml, parse_yaml
 from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
-from posepile.stages.task import StageParams
+from posepile.stages.task import StageParams, needs_detector
 
 if typing.TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
@@ -263,6 +263,8 @@ def _why_nothing_is_judged(config: Config, key: str, spec: DatasetSpec | None) -
         return None
     if not config.check.enabled:
         return "nothing is checked with check.enabled = false"
+    if limit == "min_detected" and not needs_detector(config):
+        return f"boxes come from no detector with box.source = {config.box.source}"
     if spec is None:
         return None
     if limit in OF_WORLD_JOINTS and spec.kind != "3d":

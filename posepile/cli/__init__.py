@@ -124,6 +124,8 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         sub = add(name, function, text)
         add_config_options(sub)
+        if name == "plan":
+            sub.add_argument("--json", action="store_true", help="as JSON, with every source")
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
     new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")

@@ -33,8 +33,8 @@ def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"
         import onnxruntime
     except ImportError:
         raise UsageError(
-            "detection and segmentation networks need ONNX Runtime; "
-            "install it with: pip install 'posepile[models]'"
+            "detection and segmentation networks need ONNX Runtime, which comes with PosePile and "
+            "is gone; put it back with: pip install onnxruntime (or onnxruntime-gpu)"
         ) from None
     available = onnxruntime.get_available_providers()
     if device == "cuda" and "CUDAExecutionProvider" not in available:

@@ -24,7 +24,7 @@ from posepile.run.listing import Row
 from posepile.run.plan import concerns, same_key
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
-from posepile.stages.task import Task
+from posepile.stages.task import Task, needs_detector
 from posepile.store import parts
 
 
@@ -239,7 +239,7 @@ class _Unit:
             detector=lambda: models.cached_detector(self.run.config.detect),
         )
         task.describe = lambda sequences: self.describe(stage, sequences, task.counts)
-        if stage == "crop" and detect.needs_detector(self.run.config):
+        if stage == "crop" and needs_detector(self.run.config):
             task.detections = self.detections()
         if stage == "segment":
             task.source = self.crops(task.counts)
