@@ -1,7 +1,7 @@
 """Networks that suppress and sort inside, and give lists: boxes, their scores, their classes.
 
-The official deploy forms of RT-DETR, D-FINE and DEIM, torchvision's detectors, OpenMMLab's (RTMDet,
-Faster and Mask R-CNN as mmdeploy exports them), TensorFlow's object detection interface. They
+The official deploy forms of RT-DETR, D-FINE and DEIM, torchvision's detectors, OpenMMLab's as
+mmdeploy exports them (RTMDet, Faster and Mask R-CNN), TensorFlow's object detection interface. They
 differ in where a box's numbers are, in what unit, and in how classes are counted.
 """
 
@@ -188,8 +188,8 @@ def decode(outputs: Outputs, given: Given, read: Read, shares: bool) -> list[np.
     h, w = given.input_size
     factor = np.float32([w, h, w, h] if shares else [1, 1, 1, 1])
     found = []
-    for boxes, scores, labels in zip(*read(outputs), strict=True):
-        scores = np.where(np.round(labels) == given.person_class, scores, 0).astype(np.float32)
+    for boxes, certain, labels in zip(*read(outputs), strict=True):
+        scores = np.where(np.round(labels) == given.person_class, certain, 0).astype(np.float32)
         found.append(listed(cornered(boxes.astype(np.float32)) * factor, scores, given))
     return found
 
@@ -225,7 +225,7 @@ DEPLOY = _form(
 )
 TORCHVISION = _form(
     "torchvision",
-    "boxes, labels and scores of one picture (torchvision's Faster and Mask R-CNN, SSD, RetinaNet)",
+    "boxes, labels and scores of one picture (torchvision's Faster R-CNN, SSD, RetinaNet)",
     claims_torchvision,
     functools.partial(read, rank=3),
     Look(resize="letterbox"),
