@@ -136,3 +136,22 @@ def test_registered_networks_are_listed(capsys, tmp_path, monkeypatch):
     told = {entry["name"]: entry for entry in json.loads(out)["networks"]}
     assert told["yolox_nano"]["present"]
     assert told["efficientsam_ti"]["kind"] == "segmenter"
+
+
+def test_segmenters_are_described_too(capsys, photo):
+    decoder = NETWORKS / "sam_decoder.onnx"
+    encoder = NETWORKS / "sam_encoder.onnx"
+    code, out, err = call(
+        capsys, "check", encoder, "--set", f"decoder_path={decoder}", "--image", photo
+    )
+    assert (code, err) == (0, "")
+    for said in (
+        "decoder  sam: promptable, two files: SAM",
+        "because the second file takes image_embeddings, point_coords",
+        "because it knows points beside the object (label 0)",
+        "photo.png (90x60): ",
+    ):
+        assert said in out
+    code, _, err = call(capsys, "check", encoder, "--segmenter")
+    assert code == 1
+    assert "the encoder of a promptable network in two files" in err

@@ -17,10 +17,13 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
     text = "list the networks that settings can name: licence, size, whether they are there"
     listing = commands.add_parser("list", help=text, description=text)
     listing.set_defaults(function=cmd_model_list, parser=listing)
-    text = "show what a detector's file is taken for and why, and what it finds on pictures"
+    text = "show what a network's file is taken for and why, and what it finds on pictures"
     check = commands.add_parser("check", help=text, description=text)
     check.set_defaults(function=cmd_model_check, parser=check)
     check.add_argument("model", metavar="FILE_OR_NAME")
+    check.add_argument(
+        "--segmenter", action="store_true", help="it is one; pictures are crops of one person"
+    )
     check.add_argument("--image", type=Path, nargs="+", default=[], metavar="FILE")
     check.add_argument("--decoder", metavar="NAME", help="take it for this; default: by itself")
     check.add_argument(
@@ -28,7 +31,7 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="another key of detect.model: input_size, person_class, channels, scale ...",
+        help="another key of detect.model or segment.model: input_size, person_class, scale ...",
     )
     check.add_argument("--score", type=float, default=0.5, help="lowest score; default: 0.5")
     check.add_argument("--out", type=Path, metavar="PNG", help="the pictures with boxes")
@@ -132,7 +135,7 @@ def _check(args: argparse.Namespace, stated: dict[str, Any], images: dict) -> di
     from pydantic import ValidationError
 
     from posepile.formats.yaml_files import describe
-    from posepile.models import DetectorFile, DetectParams, checking, weights
+    from posepile.models import DetectorFile, DetectParams, SegmenterFile, checking, weights
 
     params, path, known = DetectParams(score=args.score), Path(args.model), weights.load_registry()
     if args.model in known["segmenters"]:
@@ -149,6 +152,12 @@ def _check(args: argparse.Namespace, stated: dict[str, Any], images: dict) -> di
         names = ", ".join([*known["detectors"], *known["segmenters"]])
         raise UsageError(f"{args.model}: neither a file nor a network of models.yaml: {names}")
     given = {"path": str(path), **stated}
+    if args.segmenter or "decoder_path" in given or given.get("decoder") in ("matting", "sam"):
+        try:
+            spec = SegmenterFile.model_validate(given)
+        except ValidationError as e:
+            raise UsageError(describe(e, "--set", given, SegmenterFile)) from None
+        return checking.check_segmenter(spec, images)
     try:
         spec = DetectorFile.model_validate(given)
     except ValidationError as e:

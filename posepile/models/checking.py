@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import rlemasklib
 
-from posepile.errors import UsageError
+from posepile.errors import CorruptInput, UsageError
 from posepile.models import onnx, weights
 from posepile.models.detectors import LOOK, Detector
 from posepile.models.params import DetectorFile, DetectParams, SegmenterFile, SegmentParams
 from posepile.models.recognise import Recognised, Trial, examine, recognise
 from posepile.models.segmenters import load_segmenter
-from posepile.models.signature import Port, Signature
+from posepile.models.signature import Port, Signature, read_signature
 from posepile.models.weights import WeightSpec
 
 _LONGEST = 200  # characters of a value of the metadata
@@ -78,29 +78,51 @@ def check_detector(
     return told
 
 
-def check_segmenter(model: str | SegmenterFile, images: dict[str, np.ndarray]) -> dict[str, Any]:
+def check_segmenter(
+    model: str | SegmenterFile, images: dict[str, np.ndarray], box: np.ndarray | None = None
+) -> dict[str, Any]:
     """Returns what is to be known of a segmenter, and how much of pictures it marks.
 
     Args:
         model: Its name or file.
-        images: uint8 RGB by name, each a crop of one person who fills most of it.
+        images: uint8 RGB by name, each a crop of one person.
+        box: x, y, w, h of the person; None: most of the picture.
+
+    Returns:
+        Plain data. ``decoder`` is None if it cannot be told, and ``refused`` then says why.
     """
-    segmenter = load_segmenter(SegmentParams(model=model))
-    network = getattr(segmenter.foreground, "network", None)
+    try:
+        segmenter = load_segmenter(SegmentParams(model=model))
+    except (UsageError, CorruptInput) as e:
+        if isinstance(model, str):
+            raise
+        session = onnx.open_session(Path(model.path), 1, "cpu")
+        told = describe_file(Path(model.path), read_signature(session, Path(model.path)))
+        said = str(e).replace("; posepile model check FILE shows more", "")
+        told |= {"kind": "segmenter", "decoder": None, "against": {}, "other_interface": []}
+        return told | {"refused": said}
+    found = segmenter.foreground
+    network = getattr(found, "network", None)
     if network is None:
         raise UsageError(f"{model}: no network")
     told = describe_file(network.path, network.signature)
-    told |= {"kind": "segmenter", "decoder": type(segmenter.foreground).__name__.lower()}
-    told |= {"title": segmenter.label, "why": [], "against": {}, "other_interface": []}
+    if getattr(found, "kind", "") == "sam" and hasattr(found.asked, "decoder"):
+        asks = found.asked.signature
+        told["decoder_file"] = describe_file(asks.path, asks)
+    told |= {"kind": "segmenter", "decoder": found.kind, "title": found.title}
+    told |= {"why": list(found.why), "against": {}, "other_interface": []}
     told["look"] = asdict(network.look) | {"size": list(network.input_size)}
     told["look"]["layout"] = network.layout
     told["pictures"] = []
     for name, image in images.items():
         h, w = image.shape[:2]
-        box = np.array([0.1 * w, 0.02 * h, 0.8 * w, 0.96 * h])
-        mask = segmenter(image, box)
+        most = np.array([0.1 * w, 0.02 * h, 0.8 * w, 0.96 * h])
+        mask = segmenter(image, most if box is None else box)
         area = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
-        told["pictures"].append({"file": name, "size": [w, h], "boxes": [], "share": area})
+        rle = mask and {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+        told["pictures"].append(
+            {"file": name, "size": [w, h], "boxes": [], "share": area, "mask": rle}
+        )
     return told
 
 

@@ -35,11 +35,10 @@ def network_identity(params: DetectParams | SegmentParams) -> dict[str, Any]:
     data = params.model_dump(mode="json", exclude=params.without_effect)
     model = data["model"]
     if isinstance(model, dict):
-        try:
-            data["weights"] = fingerprint(Path(model["path"]).expanduser())
-        except OSError as e:
-            raise UsageError(f"model.path = {model['path']}: {e.strerror}") from None
-        del data["model"]["path"]
+        data["weights"] = _fingerprint("path", model.pop("path"))
+        decoder = model.pop("decoder_path", None)
+        if decoder is not None:
+            data["decoder_weights"] = _fingerprint("decoder_path", decoder)
     elif model not in NO_NETWORK:
         from posepile.models.weights import find_spec
 
@@ -51,3 +50,10 @@ def network_identity(params: DetectParams | SegmentParams) -> dict[str, Any]:
             del files[0]["part"]
         data["weights"] = plain | (files[0] if len(files) == 1 else {"files": files})
     return data
+
+
+def _fingerprint(key: str, path: str) -> str:
+    try:
+        return fingerprint(Path(path).expanduser())
+    except OSError as e:
+        raise UsageError(f"model.{key} = {path}: {e.strerror}") from None

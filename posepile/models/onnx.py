@@ -136,8 +136,10 @@ class ImageNetwork:
         threads: Intra-op threads.
         device: See :func:`open_session`.
         input_size: ``(h, w)``; None: as fixed in the file.
+        usual_size: Taken where neither says it.
         layout: ``nchw`` or ``nhwc``; None: as the file declares it.
         look: How images are shown to it; see :meth:`show`.
+        session: The file, where it is open already.
 
     Attributes:
         signature: What the file declares.
@@ -158,16 +160,18 @@ class ImageNetwork:
         input_size: tuple[int, int] | None = None,
         layout: Literal["nchw", "nhwc"] | None = None,
         look: Look = RGB,
+        usual_size: tuple[int, int] | None = None,
+        session=None,
     ):
         self.path = Path(path)
-        self.session = open_session(self.path, threads, device)
+        self.session = session or open_session(self.path, threads, device)
         self.signature = read_signature(self.session, self.path)
         self.outputs = [port.name for port in self.signature.outputs]
         self.image = self._image_input(layout)
         # Some take one picture at a time, without a dimension for more.
         self.dims = (1,) * (4 - len(self.image.shape)) + self.image.shape
         self.layout = layout or ("nhwc" if self.dims[3] == 3 else "nchw")
-        self.fixed_batch, self.input_size = self._check_input(input_size)
+        self.fixed_batch, self.input_size = self._check_input(input_size, usual_size)
         self.show(look)
 
     def show(self, look: Look, form: Form | None = None) -> None:
@@ -199,7 +203,9 @@ class ImageNetwork:
             hint="it does not take RGB images",
         )
 
-    def _check_input(self, wanted: tuple[int, int] | None) -> tuple[int | None, tuple[int, int]]:
+    def _check_input(
+        self, wanted: tuple[int, int] | None, usual: tuple[int, int] | None
+    ) -> tuple[int | None, tuple[int, int]]:
         port, dims = self.image, self.dims
         shown = f"input {port}"
         expected = "[batch, 3, height, width]" if self.layout == "nchw" else "[batch, h, w, 3]"
@@ -213,7 +219,7 @@ class ImageNetwork:
                 f"{shown}, expected {expected} (layout {self.layout})",
                 hint=f"set layout: {name}",
             )
-        free = wanted or self.signature.picture_size() or (None, None)
+        free = wanted or self.signature.picture_size() or usual or (None, None)
         size = tuple(
             free[i] if fixed is None else fixed for i, fixed in enumerate((dims[h], dims[w]))
         )
@@ -242,6 +248,8 @@ class ImageNetwork:
             return w, h
         if self.resize == "centred":
             return centred_size(size, (w, h), self.look.margin)
+        if self.resize == "longest":
+            return centred_size(size, (w, h))
         return letterbox_size(size, (w, h))
 
     def offset(self, size: tuple[int, int]) -> tuple[int, int]:

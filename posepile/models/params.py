@@ -35,6 +35,8 @@ Decoder = Literal[
     "tensorflow",
 ]
 
+SegmenterDecoder = Literal["matting", "sam", "instances"]
+
 Name = Annotated[str, Field(min_length=1), Tag("name")]
 
 
@@ -76,12 +78,16 @@ class DetectorFile(_Section):
 
 
 class SegmenterFile(_Section):
-    """A user's own ONNX segmenter.
+    """A user's own ONNX segmenter, in one file, or in two: encoder and decoder.
+
+    What is not stated is found by the files and by what they say on a test picture.
 
     Attributes:
-        path: The ONNX file.
-        decoder: ``matting`` (image in, one alpha or class map out) or ``sam`` (image and point
-            prompts in, masks and their predicted quality out).
+        path: The ONNX file; of two files the one that takes the picture (the encoder).
+        decoder_path: The one that takes the prompts, where a promptable network is in two files.
+        decoder: ``matting`` (image in, alpha, logits or class map out; also with recurrent
+            inputs), ``sam`` (image and point prompts in, masks and their predicted quality out)
+            or ``instances`` (boxes with classes and a mask for each).
         input_size: Height and width of the network's input; None: taken from the file.
         layout: Order of the input's dimensions.
         channels: Channel order the network wants.
@@ -89,22 +95,36 @@ class SegmenterFile(_Section):
             image instead.
         mean: Subtracted after scaling.
         std: Divided by after that.
+        resize: ``stretch``, or ``longest``: the aspect is kept, and the rest filled up with the
+            mean (``sam``).
+        person_class: Index of the person among the classes of a class map or of the boxes.
         threshold: Foreground threshold on the network's probability (``matting``).
+        downsample_ratio: Of a network with recurrent inputs: at which size it looks first.
         max_points: Largest number of point prompts (``sam``).
         negatives: The network understands background points, label 0 (``sam``).
     """
 
     path: str
-    decoder: Literal["matting", "sam"]
+    decoder_path: str | None = None
+    decoder: SegmenterDecoder | None = None
     input_size: tuple[int, int] | None = None
-    layout: Literal["nchw", "nhwc"] = "nchw"
-    channels: Literal["bgr", "rgb"] = "rgb"
-    scale: float | Literal["max"] = 1 / 255
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    layout: Literal["nchw", "nhwc"] | None = None
+    channels: Literal["bgr", "rgb"] | None = None
+    scale: float | Literal["max"] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    resize: Literal["stretch", "longest"] | None = None
+    person_class: int | None = Field(None, ge=0)
     threshold: float = Field(0.5, gt=0, lt=1)
+    downsample_ratio: float | None = Field(None, gt=0, le=1)
     max_points: int = Field(6, ge=3)
-    negatives: bool = False
+    negatives: bool | None = None
+
+    @model_validator(mode="after")
+    def _two_files_are_promptable(self) -> SegmenterFile:
+        if self.decoder_path is not None and self.decoder not in (None, "sam"):
+            raise ValueError(f"decoder_path has no effect with decoder: {self.decoder}")
+        return self
 
 
 class DetectParams(_Section):

@@ -268,7 +268,12 @@ def choose_instance(
 
 def _share_on(mask: np.ndarray, joints: np.ndarray) -> float:
     """The share of the joints in the image that lie on a mask, 0 if there are none."""
-    joints = np.asarray(joints, np.float64)
-    pixels = joints[inside(joints, mask.shape[::-1])].round().astype(int)
-    x, y = np.minimum(pixels, np.array(mask.shape[::-1]) - 1).T
+    x, y = places_of(joints, mask.shape).T
     return float(mask[y, x].mean()) if len(x) else 0.0
+
+
+def places_of(joints: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the pixels ``[n, 2]`` x, y of the joints that are in an image."""
+    joints = np.asarray(joints, np.float64)
+    pixels = joints[inside(joints, shape[::-1])].round().astype(int)
+    return np.minimum(pixels, np.array(shape[::-1]) - 1)

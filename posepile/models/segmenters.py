@@ -1,7 +1,8 @@
 """Person segmenters: a crop with one wanted person in, that person's mask out.
 
-Three kinds share one interface. Matting networks mark every person in the crop; promptable ones
-are asked for one by box and joints; GrabCut needs no network. Whatever marks the foreground, the
+Four kinds share one interface. Matting networks mark every person in the crop; promptable ones
+are asked for one by box and joints; instance networks mark each person apart; GrabCut needs no
+network. Whatever marks the foreground, the
 same steps then cut it down to the wanted person: pixels nearer to another person's skeleton go to
 that person, and only connected parts that the wanted person's own skeleton runs through are kept.
 """
@@ -9,32 +10,43 @@ that person, and only connected parts that the wanted person's own skeleton runs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import grabcut, onnx, weights
 from posepile.models.decoders.form import Look
+from posepile.models.instances import Instances
+from posepile.models.matting import Matting
 from posepile.models.params import SegmenterFile, SegmentParams
-from posepile.models.person_mask import (
-    BOX_MARGIN,
-    Edges,
-    box_region,
-    select_person,
-    square_window,
-    stand_in_joints,
+from posepile.models.person_mask import Edges, box_region, select_person
+from posepile.models.promptable import SIDE, OneFile, Promptable, TwoFiles, decoder_form
+from posepile.models.recognise import load_test_picture, recognise
+from posepile.models.recognise_masks import (
+    LOOK,
+    PERSON_BOX,
+    claims_boxes,
+    is_promptable,
+    recognise_matting,
+    refuse_parts,
+    takes_embeddings,
 )
+from posepile.models.signature import read_signature
+from posepile.models.weights import WeightSpec
+
+MATTING_SIDE = 512  # of the input of matting networks that leave it free
 
 
 def load_segmenter(params: SegmentParams) -> Segmenter | None:
     """Loads the segmenter of ``params.model``; None for ``none`` and ``raw``, which need none.
 
     Raises:
-        UsageError: Unknown name, missing file or missing ONNX Runtime.
+        UsageError: Unknown name, missing file, missing ONNX Runtime, or a network that is not what
+            it is said to be.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "raw"):
         return None
@@ -42,187 +54,121 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
         return Segmenter(grabcut.foreground, params, "grabcut")
     if isinstance(params.model, SegmenterFile):
         spec = params.model
-        path = Path(spec.path)
-        if not path.is_file():
-            raise UsageError(f"{path}: no such ONNX file (segment.model.path)")
-        label = f"{path.name}@{weights.file_sha256(path)[:12]}"
+        paths = [_existing("path", spec.path)]
+        if spec.decoder_path is not None:
+            paths.append(_existing("decoder_path", spec.decoder_path))
+        digests = [weights.file_sha256(path)[:12] for path in paths]
+        label = " + ".join(f"{path.name}@{n}" for path, n in zip(paths, digests, strict=True))
     else:
         spec = weights.find_spec("segmenters", params.model)
-        path, digest = weights.ensure_weights(spec, params.cache_dir)
-        label = f"{spec.name}@{digest[:12]}"
-    look = Look(spec.channels, spec.scale, spec.mean, spec.std)
-    network = onnx.ImageNetwork(
-        path,
-        threads=params.threads,
-        device=params.device,
-        input_size=spec.input_size,
-        layout=spec.layout,
-        look=look,
-    )
-    if spec.decoder == "matting":
-        threshold = params.threshold if params.threshold is not None else spec.threshold
-        return Segmenter(Matting(network, threshold), params, label)
-    if params.threshold is not None:
+        found = weights.installed(spec, params.cache_dir)
+        paths = [found.paths.get("encoder", found.path)]
+        paths += [found.paths["decoder"]] if "decoder" in found.paths else []
+        label = f"{spec.name}@{found.digest[:12]}"
+    foreground = load_network(spec, paths, params)
+    if params.threshold is not None and foreground.kind != "matting":
         raise UsageError(
-            f"segment.threshold has no effect with {label}: promptable networks give masks, "
-            f"not probabilities; leave it out"
+            f"segment.threshold has no effect with {label}: it gives masks, not probabilities; "
+            f"leave it out"
         )
-    return Segmenter(Promptable(network, spec.max_points, spec.negatives), params, label)
+    return Segmenter(foreground, params, label)
 
 
-def foreground_probability(output: np.ndarray, path: Path) -> np.ndarray:
-    """Reads the output of a matting or two-class network for one image.
+def _existing(key: str, name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such ONNX file (segment.model.{key})")
+    return path
+
+
+def load_network(
+    spec: SegmenterFile | WeightSpec, paths: list[Path], params: SegmentParams
+) -> Matting | Promptable | Instances:
+    """Opens a network and finds out what it is.
 
     Args:
-        output: ``[h, w]``, ``[1, h, w]`` (alpha or logit) or ``[2, h, w]`` (background, person, as
-            probabilities or scores).
-        path: For the error message.
+        spec: What is stated of it.
+        paths: Its file, or those of its encoder and decoder.
+        params: Threshold, threads, device.
 
-    Returns:
-        float32 ``[h, w]`` in 0..1.
+    Raises:
+        UsageError: It is no segmenter of a known kind, or not of the stated one; or it is, and
+            something of it is wrong.
     """
-    output = np.asarray(output, np.float32)
-    if output.ndim == 3 and output.shape[0] == 2:
-        if output.min() < 0 or abs(float(output.sum(axis=0).mean()) - 1) > 1e-2:
-            return 1 / (1 + np.exp(output[0] - output[1]))
-        return output[1]
-    if output.ndim == 3 and output.shape[0] == 1:
-        output = output[0]
-    if output.ndim != 2:
+    first = onnx.open_session(paths[0], params.threads, params.device)
+    signature = read_signature(first, paths[0])
+    stated = {k: v for k in LOOK if (v := getattr(spec, k, None)) is not None}
+    own = isinstance(spec, SegmenterFile)
+
+    def opened(usual: int, look: Look = onnx.RGB) -> onnx.ImageNetwork:
+        return onnx.ImageNetwork(
+            paths[0],
+            threads=params.threads,
+            device=params.device,
+            input_size=spec.input_size,
+            layout=spec.layout,
+            look=look,
+            usual_size=(usual, usual),
+            session=first,
+        )
+
+    if len(paths) == 2:
+        second = onnx.open_session(paths[1], params.threads, params.device)
+        asked = _two_files(signature, opened, second, paths[1], stated)
+        if own:
+            asked.learn(load_test_picture(), PERSON_BOX)
+        return Promptable(asked, spec.max_points, spec.negatives)
+    refuse_parts(signature, paths[0])
+    if is_promptable(signature) and spec.decoder in (None, "sam"):
+        asked = OneFile(opened(SIDE, replace(Look(), **stated)))
+        return Promptable(asked, spec.max_points, spec.negatives)
+    if spec.decoder == "sam":
         raise CorruptInput(
-            path,
-            f"output is {list(output.shape)} per image, expected [1, h, w] or [2, h, w]",
+            paths[0],
+            f"{signature}, expected images, point coordinates and point labels as inputs",
             hint="choose another decoder or another export",
         )
-    if output.min() < -1e-3 or output.max() > 1 + 1e-3:
-        return 1 / (1 + np.exp(-output))
-    return output
+    network = opened(MATTING_SIDE)
+    not_matting = "it is said to be of instances"
+    if spec.decoder in (None, "matting"):
+        threshold = params.threshold if params.threshold is not None else spec.threshold
+        ratio = getattr(spec, "downsample_ratio", None)
+        found = recognise_matting(network, stated, spec.person_class, threshold, ratio)
+        if not isinstance(found, str):
+            return found
+        not_matting = found
+    if spec.decoder == "matting" or not claims_boxes(network.signature):
+        raise CorruptInput(
+            paths[0],
+            not_matting if spec.decoder else f"{signature}: no segmenter of a known kind",
+            hint="choose another decoder or another export",
+        )
+    stated.pop("resize", None)
+    return Instances(network, recognise(network, None, spec.person_class, stated))
 
 
-def prompt_joints(joints: np.ndarray, shape: tuple[int, int], n: int) -> np.ndarray:
-    """Chooses up to ``n`` joints inside the image that are spread widely, ``[m, 2]``.
-
-    The first is the one nearest to the middle of all, the others follow by farthest distance.
-    """
-    joints = np.asarray(joints, np.float64)
-    inside = np.isfinite(joints).all(axis=-1)
-    inside[inside] &= (
-        (joints[inside] >= 0) & (joints[inside] <= [shape[1] - 1, shape[0] - 1])
-    ).all(axis=-1)
-    points = joints[inside]
-    if not len(points) or n <= 0:
-        return np.zeros((0, 2))
-    chosen = [int(np.argmin(np.linalg.norm(points - np.median(points, axis=0), axis=1)))]
-    away = np.linalg.norm(points - points[chosen[0]], axis=1)
-    while len(chosen) < min(n, len(points)) and away.max() > 0:
-        chosen.append(int(np.argmax(away)))
-        away = np.minimum(away, np.linalg.norm(points - points[chosen[-1]], axis=1))
-    return points[chosen]
-
-
-class Matting:
-    """A network that marks all people, with a threshold on its probability."""
-
-    def __init__(self, network: onnx.ImageNetwork, threshold: float):
-        self.network = network
-        self.threshold = threshold
-
-    def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
-        """Foreground around the box, bool ``[h, w]``; joints are not looked at."""
-        window = square_window(crop.shape[:2], box)
-        seen = np.ascontiguousarray(crop[window])
-        output = self.network.run(self.network.preprocess([seen]))[0][0]
-        probability = foreground_probability(output, self.network.path)
-        size = seen.shape[1::-1]
-        foreground = np.zeros(crop.shape[:2], bool)
-        foreground[window] = cv2.resize(probability, size) > self.threshold
-        return foreground
-
-
-class Promptable:
-    """A network asked with points: the joints, and the corners of the box.
-
-    Labels are those of the Segment Anything family: 1 point on the object, 0 point beside it
-    (where the network knows it), 2 and 3 top-left and bottom-right corner of its box, -1 padding.
-    """
-
-    def __init__(self, network: onnx.ImageNetwork, max_points: int, negatives: bool):
-        self.network = network
-        self.max_points = max_points
-        self.negatives = negatives
-        inputs = network.session.get_inputs()
-        if len(inputs) != 3:
-            names = ", ".join(f"{node.name} {node.shape}" for node in inputs)
-            raise CorruptInput(
-                network.path,
-                f"inputs are {names}, expected images, point coordinates and point labels",
-                hint="choose another decoder or another export",
-            )
-        self.points, self.labels = inputs[1], inputs[2]
-
-    def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
-        """The answer to the prompt that covers the joints best, bool ``[h, w]``."""
-        shape = crop.shape[:2]
-        points, labels = self._prompt(shape, box, joints, others)
-        h, w = self.network.input_size
-        points = (points + 0.5) * [w / shape[1], h / shape[0]] - 0.5
-        feeds = {
-            self.points.name: _lift(points.astype(np.float32), len(self.points.shape)),
-            self.labels.name: _lift(labels.astype(np.float32), len(self.labels.shape), 1),
-        }
-        outputs = self.network.run(self.network.preprocess([crop]), **feeds)
-        masks, quality = self._read(outputs)
-        resized = [cv2.resize(m, shape[::-1], interpolation=cv2.INTER_LINEAR) > 0 for m in masks]
-        wanted = prompt_joints(stand_in_joints(box) if joints is None else joints, shape, 1000)
-        if not len(wanted):
-            return resized[int(np.argmax(quality))]
-        x, y = wanted.round().astype(int).T
-        rows, columns = box_region(shape, box, BOX_MARGIN)
-
-        def agreement(k: int) -> float:
-            # A part of a person can be the best answer to a point, and so can the whole scene; the
-            # person covers the joints and stays in the box.
-            within = resized[k][rows, columns].sum() / max(1, resized[k].sum())
-            return resized[k][y, x].mean() * within + 0.1 * quality[k]
-
-        return resized[max(range(len(resized)), key=agreement)]
-
-    def _prompt(self, shape, box, joints, others) -> tuple[np.ndarray, np.ndarray]:
-        x, y, w, h = (float(v) for v in box[:4])
-        corners = np.clip([[x, y], [x + w, y + h]], 0, [shape[1] - 1, shape[0] - 1])
-        free = self.max_points - 2
-        against = np.zeros((0, 2))
-        if self.negatives and others:
-            near = [prompt_joints(other, shape, 1) for other in others]
-            against = np.concatenate(near)[: free // 2]
-        given = joints if joints is not None else stand_in_joints(box)
-        on = prompt_joints(given, shape, free - len(against))
-        pad = np.zeros((self.max_points - 2 - len(on) - len(against), 2))
-        labels = [2, 3, *[1] * len(on), *[0] * len(against), *[-1] * len(pad)]
-        return np.concatenate([corners, on, against, pad]), np.array(labels)
-
-    def _read(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        masks = [o for o in outputs if o.ndim >= 4]
-        if not masks:
-            shapes = ", ".join(
-                f"{name} {list(o.shape)}"
-                for name, o in zip(self.network.outputs, outputs, strict=True)
-            )
-            raise CorruptInput(
-                self.network.path,
-                f"outputs are {shapes}, expected masks [1, ..., n, h, w] and their quality",
-                hint="choose another decoder or another export",
-            )
-        found = masks[0].reshape(-1, *masks[0].shape[-2:]).astype(np.float32)
-        quality = [o for o in outputs if o is not masks[0] and o.size == len(found)]
-        return found, quality[0].ravel() if quality else np.zeros(len(found), np.float32)
-
-
-def _lift(values: np.ndarray, rank: int, inner: int = 2) -> np.ndarray:
-    """Adds the leading dimensions of size 1 (batch, queries) a network's prompt input has."""
-    if inner == 1 and rank == 4:
-        values = values[:, None]
-    return values.reshape((1,) * (rank - values.ndim) + values.shape)
+def _two_files(signature, opened, decoder, decoder_path: Path, stated: dict) -> TwoFiles:
+    """An encoder and a decoder that belong together."""
+    asks = read_signature(decoder, decoder_path)
+    if takes_embeddings(signature) and not takes_embeddings(asks):
+        raise UsageError(
+            f"{signature.path} takes embeddings and points, {decoder_path} pictures: path: and "
+            f"decoder_path: are the other way round"
+        )
+    if not takes_embeddings(asks):
+        raise UsageError(
+            f"{decoder_path}: {asks}: not the decoder of a promptable network, which takes "
+            f"embeddings of the picture, points and their labels"
+        )
+    if len(signature.inputs) > 1:
+        raise UsageError(
+            f"{signature.path}: {signature}: not the encoder of a promptable network, which takes "
+            f"a picture alone"
+        )
+    network = opened(SIDE)
+    form = decoder_form(network, asks)
+    network.show(replace(form.look, **stated))
+    return TwoFiles(network, decoder, asks, form)
 
 
 class Segmenter:

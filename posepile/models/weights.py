@@ -19,7 +19,7 @@ from posepile.acquire.lockfile import lock_path, read_lock, remember
 from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats.yaml_files import describe, read_yaml
-from posepile.models.params import Decoder
+from posepile.models.params import Decoder, SegmenterDecoder
 
 
 class _Strict(BaseModel):
@@ -92,14 +92,14 @@ class WeightSpec(_Strict):
     files: Annotated[tuple[WeightFile, ...], Field(min_length=1)]
     licence: str
     source: str
-    decoder: Decoder | Literal["matting", "sam"]
+    decoder: Decoder | SegmenterDecoder
     input_size: tuple[int, int]
     layout: Literal["nchw", "nhwc"]
     channels: Literal["bgr", "rgb"]
     scale: float | Literal["max"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    resize: Literal["letterbox", "centred", "stretch"] = "stretch"
+    resize: Literal["letterbox", "centred", "stretch", "longest"] = "stretch"
     person_class: int | None = None
     threshold: float = 0.5
     max_points: int = 6

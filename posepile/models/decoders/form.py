@@ -25,7 +25,8 @@ class Look:
         std: Divisor after that.
         resize: ``stretch``; or the same factor for both axes and the rest filled with 114:
             ``letterbox`` at the top left with sizes rounded down, ``centred`` in the middle with
-            sizes rounded to the nearest (Ultralytics).
+            sizes rounded to the nearest (Ultralytics); ``longest`` at the top left with sizes
+            rounded to the nearest (Segment Anything).
         margin: By how many pixels less than the network's input the picture may be wide and high
             (YOLO-NAS: 4); only where it is ``centred``.
         antialias: Shrinks with an area filter where pictures are stretched.
@@ -36,7 +37,7 @@ class Look:
     scale: float | Literal["max"] = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    resize: Literal["letterbox", "centred", "stretch"] = "stretch"
+    resize: Literal["letterbox", "centred", "stretch", "longest"] = "stretch"
     margin: int = 0
     antialias: bool = True
     fill: Literal["grey", "mean"] = "grey"
