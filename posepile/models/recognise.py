@@ -248,7 +248,10 @@ def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, fl
     for values in _RANGES if network.image.type != "uint8" else ():
         other = replace(look, **values)
         if other != look:
-            outputs, doubt = _ask(network, form, other, given)
+            try:
+                outputs, doubt = _ask(network, form, other, given)
+            except UsageError:  # some fail where they find nothing at all
+                continue
             score = 0.0 if doubt else person_score(form, outputs, given)
             found.append((other, score))
     best = max(found, key=lambda pair: pair[1], default=(look, 0.0))
