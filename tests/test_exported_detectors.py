@@ -30,6 +30,9 @@ EXPORTS = {
     "yolov5_seg": "yolov5",
     "yolov7_list": "yolov7_list",
     "yolov7_four": "efficient_nms",
+    "yolo_nas": "yolo_nas",
+    "yolo_nas_list": "yolo_nas_list",
+    "yolo_nas_raw": "yolo_nas_raw",
     "yolox": "yolox",
     "yolox_decoded": "yolox_decoded",
     "yolox_half": "yolox",
@@ -61,15 +64,19 @@ def check_like_the_library(detector, answers):
         assert np.abs(found[:, :4] - expected[:, :4]).max(initial=0) <= pixel
 
 
-def size(name):
-    """Where neither file nor metadata say it."""
-    return {"input_size": (160, 160)} if name == "yolov5_dynamic" else {}
+# What neither file nor metadata say.
+STATED = {
+    "yolov5_dynamic": {"input_size": (160, 160)},
+    "yolo_nas_raw": {"person_class": 0},
+}
 
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_exports_give_the_librarys_boxes(name):
     path = NETWORKS / f"{name}.onnx"
-    detector = load_detector(DetectParams(model=DetectorFile(path=str(path), **size(name))))
+    detector = load_detector(
+        DetectParams(model=DetectorFile(path=str(path), **STATED.get(name, {})))
+    )
     assert detector.form.name == EXPORTS[name]
     with np.load(NETWORKS / f"{name}.npz") as answers:
         assert sum(map(len, answers.values())) > 5
