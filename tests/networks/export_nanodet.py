@@ -106,9 +106,7 @@ def export(name: str, strides, bins: int, pairs: bool = False) -> None:
         layer.bias[0] += 5
     path = HERE / f"{name}.onnx"
     example = torch.zeros(1, 3, SIDE, SIDE)
-    torch.onnx.export(
-        network, example, path, dynamo=False, opset_version=17, input_names=["data"]
-    )
+    torch.onnx.export(network, example, path, dynamo=False, opset_version=17, input_names=["data"])
     session = onnxruntime.InferenceSession(path)
     kept = {}
     for i, picture in enumerate(drawn_pictures()):
