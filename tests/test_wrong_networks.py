@@ -14,6 +14,15 @@ from pathlib import Path
 import answering
 import numpy as np
 import pytest
+from yolo_answers import (
+    logits,
+    made_for_tensorrt,
+    rows,
+    yolo,
+    yolov6,
+    yolov7_of_one_class,
+    yolox,
+)
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
@@ -46,52 +55,6 @@ def of(outputs: Callable[[], dict[str, np.ndarray]], **more) -> Callable[[Path],
 def copied(name: str) -> Callable[[Path], object]:
     """Returns a maker that copies an exported network."""
     return lambda path: shutil.copyfile(Path(__file__).parent / "networks" / name, path)
-
-
-def _boxes(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Centres and sizes in pixels, ``[84, 2]`` each, about the cells of a 64x64 input."""
-    cells = answering.cells()
-    rng = np.random.default_rng(seed)
-    centre = cells[:, :2] + rng.uniform(-0.8, 0.8, (len(cells), 2)) * cells[:, 2:]
-    return centre, np.exp(rng.uniform(-0.5, 1.5, (len(cells), 2))) * cells[:, 2:]
-
-
-def yolox(classes: int = 80, decoded: bool = False) -> np.ndarray:
-    """Returns what YOLOX says, ``[1, 84, 5 + classes]``."""
-    centre, size = _boxes()
-    cells = answering.cells()
-    if not decoded:
-        centre = (centre - cells[:, :2]) / cells[:, 2:] + 0.5
-        size = np.log(size / cells[:, 2:])
-    score = np.sqrt(answering.scores(len(cells), 1 + classes))
-    score[:, 1] = score[:, 0]  # the first class is what there is
-    return np.concatenate([centre, size, score], axis=1)[None].astype(np.float32)
-
-
-def yolo(classes: int = 80, *more: np.ndarray, corners=False, unit=1.0, scores=None):
-    """Returns what YOLOv8 says, ``[1, 4 + classes, 84]``, with further columns."""
-    centre, size = _boxes()
-    if corners:
-        centre, size = centre - size / 2, centre + size / 2
-    scores = answering.scores(len(centre), classes) if scores is None else scores
-    boxes = np.concatenate([centre, size], axis=1) / unit
-    return np.concatenate([boxes, scores, *more], axis=1).T[None].astype(np.float32)
-
-
-def logits(classes: int = 80) -> np.ndarray:
-    """Returns class scores before their sigmoid, ``[84, classes]``."""
-    p = answering.scores(84, classes)
-    return np.log(p / (1 - p))
-
-
-def rows(unit=1.0, sizes=False, order=(0, 1, 2, 3, 4, 5)) -> np.ndarray:
-    """Returns a list of suppressed boxes, ``[1, 84, 6]``: corners, score, class."""
-    centre, size = _boxes()
-    corners = [centre, size] if sizes else [centre - size / 2, centre + size / 2]
-    rng = np.random.default_rng(2)
-    score, index = rng.uniform(0.01, 0.9, (84, 1)), rng.integers(0, 80, (84, 1))
-    table = np.concatenate([*(c / unit for c in corners), score, index], axis=1)
-    return table[None, :, order].astype(np.float32)
 
 
 ULTRALYTICS = {"names": COCO, "task": "detect", "stride": 32, "imgsz": [64, 64]}
@@ -294,6 +257,11 @@ WRONG = [
         of(lambda: {"output0": yolo()}, inputs={"memory": ("float32", (1, 8))}),
         "memory float32 .*not the interface of any known detector",
     ),
+    Wrong(
+        "suppression that only TensorRT has",
+        made_for_tensorrt,
+        "made for TensorRT, whose suppression ONNX Runtime does not have",
+    ),
     # What pictures become
     Wrong(
         "pixels of 0 to 1 for a network of 0 to 255",
@@ -322,6 +290,8 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
 
 
 RIGHT = {
+    "yolov6": yolov6,
+    "yolov5": yolov7_of_one_class,
     "yolox": yolox,
     "yolox_decoded": lambda: yolox(decoded=True),
     "yolo": yolo,
@@ -335,6 +305,14 @@ def test_the_same_arrays_are_taken_where_nothing_is_wrong(name, tmp_path):
     path = answering.network(tmp_path / "right.onnx", {"output": RIGHT[name]()})
     detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
     assert detector.form.name == name
+
+
+def test_an_untrained_class_score_does_not_halve_the_only_class(tmp_path):
+    outputs = {"output": yolov7_of_one_class()}
+    path = answering.network(tmp_path / "one.onnx", outputs)
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    (found,) = detector([np.zeros((64, 64, 3), np.uint8)])
+    assert found[0, 4] == pytest.approx(outputs["output"][..., 4].max(), abs=1e-5)
 
 
 def test_a_range_that_nobody_stated_is_found(tmp_path):

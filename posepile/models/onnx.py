@@ -55,7 +55,13 @@ def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such ONNX file") from None
         told = f"not an ONNX network that can be run: {one_line(e)}"
-        raise CorruptInput(path, told) from None
+        hint = None
+        if "_TRT" in told:
+            hint = (
+                "it was made for TensorRT, whose suppression ONNX Runtime does not have; export "
+                "it without, or for ONNX Runtime (YOLOv7: --max-wh 640, YOLOv6: --ort)"
+            )
+        raise CorruptInput(path, told, hint=hint) from None
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise UsageError(
             f"device: cuda, but ONNX Runtime could not start CUDA for {path}; check that its CUDA "
