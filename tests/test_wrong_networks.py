@@ -279,14 +279,19 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
-def test_it_is_refused_with_the_reason(wrong, tmp_path):
+def refused_with_the_reason(wrong: Wrong, tmp_path: Path) -> None:
+    """Asserts that a pairing is refused in one line that names the file and the reason."""
     path = tmp_path / "offered.onnx"
     wrong.make(path)
     with pytest.raises((UsageError, CorruptInput), match=wrong.said) as refusal:
         load_detector(DetectParams(model=DetectorFile(path=str(path), **wrong.settings)))
     assert "\n" not in str(refusal.value)
     assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
+def test_it_is_refused_with_the_reason(wrong, tmp_path):
+    refused_with_the_reason(wrong, tmp_path)
 
 
 RIGHT = {

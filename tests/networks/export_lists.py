@@ -149,7 +149,14 @@ def main() -> None:
                 rows.append((picture, pixels.numpy(), *lists))
             keep(name, rows)
             outputs = ["boxes", "labels", "scores", *["masks"] * masks]
-            write(name, model, ["image"], outputs, None, ([torch.from_numpy(pictures(SIZE)[0]).permute(2, 0, 1) / 255],))
+            write(
+                name,
+                model,
+                ["image"],
+                outputs,
+                None,
+                ([torch.from_numpy(pictures(SIZE)[0]).permute(2, 0, 1) / 255],),
+            )
         model, rows = MMDet(80).eval(), []
         for picture in pictures(SIZE, (96, 64)):
             pixels, factor = mmdet_pixels(picture)

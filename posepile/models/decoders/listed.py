@@ -31,10 +31,9 @@ def _sizes_input(signature: Signature) -> Port | None:
     """The input of the pictures' sizes ``[n, 2]`` beside the pictures', None if there is none."""
     if len(signature.inputs) != 2:
         return None
-    two = [
-        port for port in signature.inputs if len(port.shape) == 2 and port.shape[1] in (2, None)
-    ]
-    return two[0] if len(two) == 1 else None
+    two = [port for port in signature.inputs if len(port.shape) == 2]
+    right = len(two) == 1 and two[0].shape[1] in (2, None) and two[0].type in ("int64", "int32")
+    return two[0] if right else None
 
 
 def _lists(signature: Signature, rank: int) -> dict[str, str] | None:
