@@ -39,7 +39,6 @@ def test_a_detector_is_described_and_its_boxes_are_drawn(capsys, photo, tmp_path
         "metadata task: detect",
         "decoder  yolo: ",
         "because class 0 is 'person' in the file's metadata",
-        "not nanodet: ",
         "shown    RGB / 255, 160x160, nchw, centred",
         "person   class 0",
         "photo.png (90x60): ",
@@ -83,6 +82,7 @@ def test_a_stated_decoder_is_taken_or_refused(capsys):
     code, out, _ = call(capsys, "check", path, "--set", "input_size=[96, 128]")
     assert code == 0
     assert "decoder  detr_softmax" in out
+    assert "not rfdetr: " in out
     code, _, err = call(
         capsys, "check", path, "--set", "input_size=[96, 128]", "--decoder", "rfdetr"
     )

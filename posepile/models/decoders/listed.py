@@ -1,8 +1,8 @@
 """Networks that suppress and sort inside, and give lists: boxes, their scores, their classes.
 
 The official deploy forms of RT-DETR, D-FINE and DEIM, torchvision's detectors, OpenMMLab's as
-mmdeploy exports them (RTMDet, Faster and Mask R-CNN), TensorFlow's object detection interface. They
-differ in where a box's numbers are, in what unit, and in how classes are counted.
+mmdeploy exports them (RTMDet, Faster and Mask R-CNN), TensorFlow's object detection interface.
+They differ in where a box's numbers are, in what unit, and in how classes are counted.
 """
 
 from __future__ import annotations
