@@ -29,6 +29,8 @@ Decoder = Literal[
     "detr",
     "rfdetr",
     "detr_softmax",
+    "rtdetr",
+    "rtdetr_each",
     "detr_deploy",
     "torchvision",
     "mmdet",
