@@ -26,7 +26,15 @@ Decoder = Literal[
     "yolo_nas_list",
     "yolo_nas_raw",
     "nanodet",
+    "rtdetr",
+    "rtdetr_list",
     "detr",
+    "rfdetr",
+    "detr_softmax",
+    "detr_deploy",
+    "torchvision",
+    "mmdet",
+    "tensorflow",
 ]
 
 Name = Annotated[str, Field(min_length=1), Tag("name")]
