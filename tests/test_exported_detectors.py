@@ -25,6 +25,7 @@ EXPORTS = {
     "yolo26": "yolo_list",
     "yolo26_raw": "yolo",
     "yolo26_seg": "yolo_list",
+    "rtdetr_ultralytics": "rtdetr_list",
     "yolov5": "yolov5",
     "yolov5_dynamic": "yolov5",
     "yolov5_seg": "yolov5",
@@ -56,6 +57,8 @@ def check_like_the_library(detector, answers):
     for i, picture in enumerate(drawn_pictures()):
         (found,) = detector([picture])
         expected = answers[f"people_{i}"]
+        h, w = picture.shape[:2]
+        expected[:, :4] = np.clip(expected[:, :4], 0, [w, h, w, h])
         # Of some boxes of random weights nothing lies in the picture.
         expected = expected[(expected[:, 2:4] > expected[:, :2] + 1e-3).all(axis=1)]
         found, expected = paired(corners(found), expected)
@@ -65,6 +68,14 @@ def check_like_the_library(detector, answers):
         # factor before rounding, which moves them by up to half a pixel of the network's.
         pixel = max(1.0, max(picture.shape) / 160)
         assert np.abs(found[:, :4] - expected[:, :4]).max(initial=0) <= pixel
+
+
+def check_batches(detector):
+    """Any number of pictures at once gives the boxes of each alone."""
+    pictures = drawn_pictures()[:3]
+    for found, picture in zip(detector(pictures), pictures, strict=True):
+        (alone,) = detector([picture])
+        np.testing.assert_allclose(*paired(found, alone), atol=1e-2)
 
 
 # What neither file nor metadata say.
@@ -84,3 +95,4 @@ def test_exports_give_the_librarys_boxes(name):
     with np.load(NETWORKS / f"{name}.npz") as answers:
         assert sum(map(len, answers.values())) > 5
         check_like_the_library(detector, answers)
+    check_batches(detector)

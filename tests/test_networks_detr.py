@@ -12,8 +12,7 @@ FORMS = {
     "conditional_hf": "rfdetr",
     "rfdetr": "rfdetr",
     "rfdetr_seg": "rfdetr",
-    "rtdetr_ultralytics": "rtdetr",
-    "rtdetr_ultralytics_each": "rtdetr_each",
+    "rtdetr_ultralytics_each": "rtdetr",
 }
 SETTINGS = {"detr_hf": {"input_size": (96, 128)}}
 

@@ -18,6 +18,7 @@ from yolo_answers import (
     logits,
     made_for_tensorrt,
     rows,
+    rtdetr,
     yolo,
     yolov6,
     yolov7_of_one_class,
@@ -58,7 +59,7 @@ def copied(name: str) -> Callable[[Path], object]:
 
 
 ULTRALYTICS = {"names": COCO, "task": "detect", "stride": 32, "imgsz": [64, 64]}
-EXPECTED_PERSON = "a photograph of a person, and class 0 0.8"
+EXPECTED_PERSON = r"a photograph of a person, and class 0 0\.[89]"
 
 WRONG = [
     # Which class is the person
@@ -77,6 +78,12 @@ WRONG = [
     Wrong(
         "person class that the test picture contradicts",
         of(lambda: {"output": yolox()}),
+        "person_class: 17 has a score of 0 in the test picture, " + EXPECTED_PERSON,
+        {"person_class": 17},
+    ),
+    Wrong(
+        "person class of a list that the test picture contradicts",
+        of(lambda: {"output0": rows(everybody=True)}),
         "person_class: 17 has a score of 0 in the test picture, " + EXPECTED_PERSON,
         {"person_class": 17},
     ),
@@ -213,6 +220,12 @@ WRONG = [
         of(lambda: {"output0": rows(unit=1 / 40)}),
         "pixels in an input of 64x64",
     ),
+    Wrong(
+        "RT-DETR in pixels where shares belong",
+        of(lambda: {"output0": rows(sizes=True)}, metadata={"head": "RTDETRDecoder"}),
+        "expected shares of the picture",
+        {"decoder": "rtdetr_list"},
+    ),
     # Sizes and layouts
     Wrong(
         "YOLOv8 with its columns last",
@@ -295,6 +308,7 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
 
 
 RIGHT = {
+    "rtdetr": rtdetr,
     "yolov6": yolov6,
     "yolov5": yolov7_of_one_class,
     "yolox": yolox,

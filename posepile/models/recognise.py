@@ -262,7 +262,7 @@ def _other_class(form: Form, outputs: Outputs, given: Given, seen: float) -> str
     """What speaks against the person's class where there are no names: another one is seen."""
     scores = [
         person_score(form, outputs, replace(given, person_class=i))
-        for i in range(given.n_classes or 0)
+        for i in range(given.n_classes or 80)
     ]
     best = int(np.argmax(scores)) if scores else 0
     if not scores or scores[best] < SEEN:
