@@ -70,6 +70,7 @@ class Detector:
             params.score,
             params.nms,
             n_classes(network, found.form),
+            found.stated,
         )
         self.watched = _WATCHED_CALLS
         network.show(found.look, found.form)
