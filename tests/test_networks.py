@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny_networks
@@ -13,7 +15,7 @@ from web_kit import Server
 from posepile import cli
 from posepile.config import load_config
 from posepile.ds import dataset_names, load_recipe
-from posepile.errors import WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.miniature import TRUTH
 from posepile.models import weights
 from posepile.run import commands, networks, pack, raw
@@ -204,6 +206,23 @@ def test_what_a_person_has_put_there_is_compared(fake, register, server):  # noq
     assert place.read_bytes() == b"\0" * entry["bytes"] and server.requests == []
     ok, lines = raw.doctor(run, checksums=True)
     assert not ok and any("tiny_matting.onnx: sha256 is" in line for line in lines)
+
+
+def test_a_shared_folder_need_not_be_writable(fake, register, server, monkeypatch):  # noqa: F811
+    add_matting(register)
+    run, place = segmented(fake), fake.parent / "nets" / "tiny_matting.onnx"
+    place.parent.mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != place.parent and allowed(p, mode))
+    with pytest.raises(UsageError, match=r"tiny_matting\.onnx is missing.*set POSEPILE_MODELS to"):
+        raw.download(run, miniature=False)
+    shutil.copyfile(fake.parent / "made_tiny_matting.onnx", place)
+    raw.download(run, miniature=False)
+    commands.process(run, ("crop", "segment"))
+    assert os.listdir(place.parent) == [place.name] and server.requests == []
+    place.write_bytes(b"another")
+    with pytest.raises(CorruptInput, match="sha256 is .* expected"):
+        raw.download(run, miniature=False)
 
 
 def test_doctor_looks_for_weights(fake, register):  # noqa: F811

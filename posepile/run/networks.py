@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from pathlib import Path
 from typing import Any
 
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.plan import plan_text
-from posepile.errors import CorruptInput, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.models import weights
 from posepile.models.identity import NO_NETWORK
 from posepile.models.weight_sources import fetch_weights, plan_weights, weight_sources
@@ -115,11 +116,16 @@ def fetch_networks(config: Config, build: str) -> None:
         build: Its name, for messages.
 
     Raises:
+        CorruptInput: A file in a folder that cannot be written to is another.
+        UsageError: The folder lacks a file and cannot be written to.
         WorkError: They cannot be had; says which file is lacking, where it can be had, where it
             must lie and how to do without.
     """
     for needed in _by_folder(config):
         folder, specs = needed[0].folder, [n.spec for n in needed]
+        if not _can_write(folder):
+            _take_as_they_are(needed, build)
+            continue
         new = {f.file_name for s in specs for f in s.files if f.sha256 is None}
         new -= set(read_lock(folder))
         report = fetch_weights(specs, folder)
@@ -131,6 +137,24 @@ def fetch_networks(config: Config, build: str) -> None:
             more = f" (and {len(report.left) - 1} more)" if len(report.left) > 1 else ""
             n = next(n for n in needed if n.spec.name == name.partition(".")[0])
             raise WorkError(f"{_needs(build, n)}: {fault}{more}; {_what_to_do(n, fault)}")
+
+
+def _can_write(folder: Path) -> bool:
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def _take_as_they_are(needed: list[Needed], build: str) -> None:
+    """Compares the weights in somebody else's folder, in which nothing can be written down."""
+    for n in needed:
+        for file in n.spec.files:
+            if not (n.folder / file.file_name).is_file():
+                raise UsageError(
+                    f"{_needs(build, n)}: {n.folder / file.file_name} is missing, and the folder "
+                    "cannot be written to: set POSEPILE_MODELS to one that can, or do without: "
+                    f"{n.without}"
+                )
+        weights.installed(n.spec, n.folder)
 
 
 def _what_to_do(needed: Needed, fault: str) -> str:
