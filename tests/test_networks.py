@@ -287,6 +287,8 @@ def test_a_network_that_was_asked_for_wins():
     config = default_config("panoptic", "detect.model=yolox_nano", "segment.model=pphumanseg")
     same, lines = networks.without_networks(config, {"detect.model", "segment.model"})
     assert (same, lines) == (config, [])
+    same, lines = networks.without_networks(config, {"detect.model.path", "segment.model.path"})
+    assert (same, lines) == (config, [])
     config = default_config("panoptic", "box.source=detect")
     made, lines = networks.without_networks(config, {"box.source"})
     assert (made.box.source, made.detect.model) == ("detect", "joints") and len(lines) == 2

@@ -85,8 +85,8 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
         The configuration, and one line per network that it does without.
     """
     box, detect, segment, lines = config.box, config.detect, config.segment, []
-    sections = {key.removesuffix(".path") for key in given}
-    if needs_detector(config) and "detect.model" not in sections:
+    given = {".".join(key.split(".")[:2]) for key in given}  # detect.model.path is one, too
+    if needs_detector(config) and "detect.model" not in given:
         if "box.source" in given:
             detect = detect.model_copy(update={"model": "joints"})
             done = "detect.model = joints"
@@ -94,7 +94,7 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
             box = _other_boxes(config)
             done = f"box.source = {box.source}"
         lines.append(f"{done} instead of boxes by {_shown(config.detect.model)}")
-    if segments(config) and segment.model != "grabcut" and "segment.model" not in sections:
+    if segments(config) and segment.model != "grabcut" and "segment.model" not in given:
         segment = segment.model_copy(update={"model": "raw", "threshold": None})
         lines.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
     made = config.model_copy(update={"box": box, "detect": detect, "segment": segment})
@@ -135,7 +135,7 @@ def fetch_networks(config: Config, build: str) -> None:
         if report.left:
             name, _, fault = report.left[0].partition(": ")
             more = f" (and {len(report.left) - 1} more)" if len(report.left) > 1 else ""
-            n = next(n for n in needed if n.spec.name == name.partition(".")[0])
+            n = next(n for n in needed if f"{name}.".startswith(f"{n.spec.name}."))
             raise WorkError(f"{_needs(build, n)}: {fault}{more}; {_what_to_do(n, fault)}")
 
 
