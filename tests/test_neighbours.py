@@ -1,15 +1,22 @@
 """Everybody in a frame is known when a crop is segmented, example or not."""
 
+import shutil
+import sys
+
+import barecat
 import cv2
 import deltacamera
+import fake_dataset
 import numpy as np
 import pytest
 import rlemasklib
 
+from posepile.ds.coco import main as coco
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.models.params import DetectParams, SegmentParams
 from posepile.recipe import Bystander, DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.run import pack
 from posepile.shapes.stills import Person, Picture, picture_sequence
 from posepile.stages import crop, segment
 from posepile.stages.boxes import BoxParams
@@ -20,6 +27,8 @@ from posepile.stages.plausible import CheckParams
 from posepile.stages.select import SelectParams
 from posepile.stages.task import StageParams, Task
 from posepile.store import parts
+
+fake = fake_dataset.fake  # the fixture
 
 SIZE = (640, 480)
 JOINTS = JointInfo("head,pelv,lank,rank", "head-pelv,pelv-lank,pelv-rank")
@@ -214,6 +223,21 @@ def test_an_annotation_made_twice_is_nobody_else(tmp_path, picture, asked):
     assert others == []
 
 
+def test_who_is_left_out_of_coco_is_known_to_be_there(raw_miniature):
+    """With joints, box and mask as far as they are annotated; of a group only the mask."""
+    root, options = raw_miniature("coco"), coco.Options()
+    units = coco.list_units(root, options)
+    ((train,), (val,)) = (coco.load_unit(root, unit, options) for unit in units)
+    assert {frame: len(there) for frame, there in train.bystanders.items()} == {0: 1, 1: 2}
+    (small,) = train.bystanders[0]
+    assert np.isfinite(small.image_coords).all() and small.bbox[3] > 0
+    assert rlemasklib.area(small.mask()) > 0
+    group, far = val.bystanders[0]
+    assert group.bbox is None and far.bbox is not None
+    assert np.isnan(group.image_coords).all() and np.isnan(far.image_coords).all()
+    assert rlemasklib.area(group.mask()) > rlemasklib.area(far.mask()) > 0
+
+
 def test_pictures_pass_on_whom_the_recipe_leaves_out(picture):
     unit = Unit("val/000000", "val", (picture,))
     kept = Person(0, image_coords=at(300), bbox=around(at(300))[0])
@@ -248,3 +272,36 @@ def test_neighbours_are_small_and_come_back():
     assert np.array_equal(first.bbox, box) and first.mask is None
     assert np.isnan(second.bbox).all() and second.mask == mask
     assert to_arrays([[], []]) == {} and from_arrays({}, [(1, 1)]) == [[]]
+
+
+def test_stages_one_by_one_give_the_bytes_of_one_pass_and_no_archive_has_neighbours(
+    fake, monkeypatch
+):
+    """Of each frame's two people one is selected; the other is in the parts of crops alone."""
+    load_alone = fake_dataset.load_unit
+
+    def load_with_another(root, unit, options):
+        (sequence,) = load_alone(root, unit, options)
+        joints = sequence.tracks[0].world_coords
+        sequence.bystanders = {k: [Bystander(joints[k] + [400, 0, 0])] for k in range(len(joints))}
+        return [sequence]
+
+    monkeypatch.setattr(sys.modules["posepile.ds.fake.main"], "load_unit", load_with_another)
+    segmented = "segment.model=grabcut"
+    fake_dataset.process_and_pack(fake, segmented)
+    whole = fake_dataset.packed_bytes(fake)
+    between = parts.read_between(fake_dataset.part_of(fake_dataset.a_run(fake), "crop", "seq0"))
+    assert len(between["neighbours_row"]) == 4
+    for path in [*fake.glob("fake.barecat*"), fake / "cache" / "fake.pkl"]:
+        path.unlink()
+    shutil.rmtree(fake / "fake_work")
+    for stage in ("crop", "segment"):
+        fake_dataset.states(fake_dataset.a_run(fake, segmented), (stage,))
+    pack.pack(fake_dataset.a_run(fake, segmented))
+    assert fake_dataset.packed_bytes(fake) == whole
+    fake_dataset.process_and_pack(
+        fake, "segment.model=none"
+    )  # packs the parts of crops themselves
+    with barecat.Barecat(str(fake / "fake.barecat")) as archive:
+        assert not [name for name in archive if "neighbours" in name]
+        assert [name for name in archive if name.startswith("table/")]

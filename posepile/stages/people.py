@@ -107,19 +107,11 @@ def neighbours(
         plan: The crop.
         n_joints: Of the dataset's skeleton.
     """
-    found = []
     me = next(person for person in people if person.who is own)
-    for person in people:
-        if person.who is own or _is_twice(person, me):
-            continue
-        joints = np.full((n_joints, 2), np.nan, np.float32)
-        if person.world is not None and plan.camera is not None:
-            joints = project(plan.camera, person.world)
-        elif person.pixels is not None:
-            joints = cropping.transform_points(person.pixels, camera, plan)
-        bbox = np.full(4, np.nan, np.float32)
-        if person.bbox is not None:
-            bbox = _box_around(cropping.transform_points(_corners(person.bbox), camera, plan))
+    others = [p for p in people if p.who is not own and not _is_twice(p, me)]
+    places = _joints_in_crop(others, camera, plan, n_joints), _boxes_in_crop(others, camera, plan)
+    found = []
+    for person, joints, bbox in zip(others, *places, strict=True):
         reach = bbox if np.isfinite(bbox).all() else box_of_points(joints, None, JOINT_BOX_FACTOR)
         is_placed = bool(np.isfinite(reach).all())
         if is_placed and not _touches(reach, plan.size):
@@ -128,6 +120,38 @@ def neighbours(
         if is_placed or mask is not None:
             found.append(Neighbour(joints, bbox, mask))
     return found
+
+
+def _joints_in_crop(
+    people: list[Seen], camera: Any, plan: cropping.CropPlan, n_joints: int
+) -> np.ndarray:
+    """Joints ``[P, J, 2]``, NaN where not known; a projection takes as long for one as for all."""
+    joints = np.full((len(people), n_joints, 2), np.nan, np.float32)
+    worlds = {} if plan.camera is None else _given([person.world for person in people])
+    if worlds:
+        joints[list(worlds)] = project(plan.camera, np.stack(list(worlds.values())))
+    pixels = _given([None if i in worlds else p.pixels for i, p in enumerate(people)])
+    if pixels:
+        placed = cropping.transform_points(np.stack(list(pixels.values())), camera, plan)
+        joints[list(pixels)] = placed
+    return joints
+
+
+def _boxes_in_crop(people: list[Seen], camera: Any, plan: cropping.CropPlan) -> np.ndarray:
+    """Boxes around the corners of those in the frame, ``[P, 4]``, NaN where not known."""
+    boxes = np.full((len(people), 4), np.nan, np.float32)
+    known = _given([person.bbox for person in people])
+    if known:
+        corners = np.stack([_corners(box) for box in known.values()])
+        corners = cropping.transform_points(corners, camera, plan)
+        low, high = corners.min(axis=1), corners.max(axis=1)
+        boxes[list(known)] = np.concatenate([low, high - low], axis=1)
+    return boxes
+
+
+def _given(values: list) -> dict[int, Any]:
+    """Place of each value that is not None -> the value."""
+    return {i: value for i, value in enumerate(values) if value is not None}
 
 
 def _of_track(track: Track, k: int, chosen: np.ndarray | None) -> Seen:
@@ -178,11 +202,6 @@ def _box_in_frame(person: Seen, camera: Any) -> np.ndarray | None:
 def _corners(box: np.ndarray) -> np.ndarray:
     x, y, w, h = np.clip(box, -MAX_PIXELS, MAX_PIXELS)
     return np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]])
-
-
-def _box_around(points: np.ndarray) -> np.ndarray:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return np.concatenate([low, high - low]).astype(np.float32)
 
 
 def _touches(box: np.ndarray, size: tuple[int, int]) -> bool:
