@@ -24,7 +24,7 @@ def nets(tmp_path_factory):
         "yolox": tiny_networks.yolox(root / "yolox.onnx", (256, 256)),
         "yolox_free": tiny_networks.yolox(root / "free.onnx", (256, 256), batch="n"),
         "yolox_three": tiny_networks.yolox(root / "three.onnx", (256, 256), batch=3),
-        "detr": tiny_networks.detr(root / "detr.onnx", (256, 256)),
+        "detr": tiny_networks.detr(root / "detr.onnx", (256, 256), classes=80),
         "matting": tiny_networks.matting(root / "matting.onnx"),
         "nhwc": tiny_networks.matting(root / "nhwc.onnx", layout="nhwc"),
     }

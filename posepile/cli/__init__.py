@@ -21,6 +21,7 @@ from posepile.cli.looking import (
     cmd_view,
 )
 from posepile.cli.making import cmd_new
+from posepile.cli.models import add_model_commands
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
@@ -161,6 +162,8 @@ def make_parser() -> argparse.ArgumentParser:
     export = add("export", cmd_export, "write a packed dataset in another format")
     export.add_argument("--to", choices=("upstream",), required=True)
     export.add_argument("--out", type=Path, help="default: $DATA_ROOT/<name>_upstream.barecat")
+    model = commands.add_parser("model", help="look at networks: which there are, what one is")
+    add_model_commands(model)
     for sub in (report, view, export):
         add_variant(sub)
     return parser

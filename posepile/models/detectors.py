@@ -72,7 +72,7 @@ class Detector:
             n_classes(network, found.form),
         )
         self.watched = _WATCHED_CALLS
-        network.show(found.look, found.form.feeds, found.form.flat)
+        network.show(found.look, found.form)
 
     def __call__(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Detects the people in each image.
@@ -110,6 +110,9 @@ class Detector:
 
     def _in_image(self, boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
         size = (image.shape[1], image.shape[0])
-        boxes[:, :2] -= self.network.offset(size)
-        boxes = scale_boxes(boxes, self.network.resized_size(size), size)
+        if not self.form.of_picture:
+            boxes[:, :2] -= self.network.offset(size)
+        h, w = self.network.input_size
+        filled = (w, h) if self.form.of_picture else self.network.resized_size(size)
+        boxes = scale_boxes(boxes, filled, size)
         return clip_boxes(boxes, size).astype(np.float32)

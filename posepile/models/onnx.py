@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, one_line
-from posepile.models.decoders.form import Look, no_feeds
+from posepile.models.decoders.form import Form, Look, no_feeds
 from posepile.models.signature import Port, read_signature
 
 _LARGEST_INPUT = 16384  # pixels of a side
@@ -54,7 +55,13 @@ def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such ONNX file") from None
         told = f"not an ONNX network that can be run: {one_line(e)}"
-        raise CorruptInput(path, told) from None
+        hint = None
+        if "_TRT" in told:
+            hint = (
+                "it was made for TensorRT, whose suppression ONNX Runtime does not have; export "
+                "it without, or for ONNX Runtime (YOLOv7: --max-wh 640, YOLOv6: --ort)"
+            )
+        raise CorruptInput(path, told, hint=hint) from None
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise UsageError(
             f"device: cuda, but ONNX Runtime could not start CUDA for {path}; check that its CUDA "
@@ -114,6 +121,19 @@ def by_image(rows: np.ndarray, n: int) -> np.ndarray:
     return out
 
 
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays one after the other; lists ``[n, most, ...]`` of fewer boxes filled up."""
+    if parts[0].ndim > 1:
+        most = max(part.shape[1] for part in parts)
+        parts = [
+            np.pad(part, [(0, 0), (0, most - part.shape[1]), *[(0, 0)] * (part.ndim - 2)])
+            if part.shape[1] < most
+            else part
+            for part in parts
+        ]
+    return np.concatenate(parts)
+
+
 class ImageNetwork:
     """A network that takes a batch of images, and perhaps more.
 
@@ -150,28 +170,32 @@ class ImageNetwork:
         self.signature = read_signature(self.session, self.path)
         self.outputs = [port.name for port in self.signature.outputs]
         self.image = self._image_input(layout)
-        self.layout = layout or ("nhwc" if self.image.shape[3] == 3 else "nchw")
+        # Some take one picture at a time, without a dimension for more.
+        self.dims = (1,) * (4 - len(self.image.shape)) + self.image.shape
+        self.layout = layout or ("nhwc" if self.dims[3] == 3 else "nchw")
         self.fixed_batch, self.input_size = self._check_input(input_size)
         self.show(look)
 
-    def show(self, look: Look, feeds=no_feeds, flat: bool = False) -> None:
-        """States how images are shown, and what the network is given besides.
+    def show(self, look: Look, form: Form | None = None) -> None:
+        """States how images are shown, and what the network is given and gives besides.
 
         Args:
             look: Channels, range and size.
-            feeds: As in :class:`posepile.models.decoders.form.Form`.
-            flat: Likewise.
+            form: What kind of detector it is taken for; None: it takes pictures alone.
         """
-        self.look, self.feeds, self.flat = look, feeds, flat
+        self.look, self.feeds = look, form.feeds if form else no_feeds
+        self.flat, self.alone = bool(form and form.flat), bool(form and form.alone)
         self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
         self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
         self.plain = look.scale == 1.0 and not self.mean.any() and (self.std == 1).all()
 
     def _image_input(self, layout: str | None) -> Port:
-        """The first input of pictures: four dimensions, three channels."""
-        four = [port for port in self.signature.inputs if len(port.shape) == 4]
-        for port in four:
-            if port.shape[1] in (3, None) or port.shape[3] in (3, None):
+        """The first input of pictures: four dimensions, three channels; or one picture's three."""
+        for port in self.signature.inputs:
+            if len(port.shape) == 4 and {port.shape[1], port.shape[3]} & {3, None}:
+                return port
+        for port in self.signature.inputs:
+            if len(port.shape) == 3 and 3 in (port.shape[0], port.shape[2]):
                 return port
         expected = "[batch, 3, height, width]" if layout != "nhwc" else "[batch, h, w, 3]"
         shown = ", ".join(f"input {port}" for port in self.signature.inputs)
@@ -182,7 +206,7 @@ class ImageNetwork:
         )
 
     def _check_input(self, wanted: tuple[int, int] | None) -> tuple[int | None, tuple[int, int]]:
-        port, dims = self.image, self.image.shape
+        port, dims = self.image, self.dims
         shown = f"input {port}"
         expected = "[batch, 3, height, width]" if self.layout == "nchw" else "[batch, h, w, 3]"
         if port.type not in ("float32", "float16", "uint8"):
@@ -237,7 +261,6 @@ class ImageNetwork:
         """Turns uint8 RGB images into the network's input, float32."""
         h, w = self.input_size
         shape = (len(images), 3, h, w)
-        pad = 0.0 if self.resize == "stretch" else float(self.PAD)
         batch = np.empty(shape, np.float32)
         for out, image in zip(batch, images, strict=True):
             size = self.resized_size((image.shape[1], image.shape[0]))
@@ -251,8 +274,8 @@ class ImageNetwork:
                 image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
             )
             planes = cv2.split(small)
-            for plane, source in zip(
-                out, planes[:: -1 if self.channels == "bgr" else 1], strict=True
+            for plane, source, pad in zip(
+                out, planes[:: -1 if self.channels == "bgr" else 1], self._fill(), strict=True
             ):
                 plane[top:bottom, left:right] = source
                 plane[:top] = plane[bottom:] = pad
@@ -265,6 +288,12 @@ class ImageNetwork:
             batch = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
         return batch
 
+    def _fill(self) -> list[float]:
+        """By channel, what is beside the picture, in 0..255."""
+        if self.look.fill == "grey" or self.scale == "max":
+            return [float(self.PAD)] * 3
+        return [float(mean) / self.scale for mean in self.mean]
+
     def run(self, batch: np.ndarray, **more: np.ndarray) -> list[np.ndarray]:
         """Runs the network on any number of inputs, also where the file fixes the batch size.
 
@@ -275,7 +304,7 @@ class ImageNetwork:
         Returns:
             Every output, as long as ``batch`` in the first dimension.
         """
-        step = self.fixed_batch or len(batch)
+        step = 1 if self.alone else self.fixed_batch or len(batch)
         if more or step == len(batch):
             return self._by_image(self._run(batch, more), len(batch))
         parts = []
@@ -285,18 +314,20 @@ class ImageNetwork:
             if n < step:
                 piece = np.concatenate([piece, np.zeros((step - n, *piece.shape[1:]), np.float32)])
             parts.append([out[:n] for out in self._by_image(self._run(piece, {}), n)])
-        if self.flat:
-            most = max(out.shape[1] for (out,) in parts)
-            parts = [[np.pad(out, [(0, 0), (0, most - out.shape[1]), (0, 0)])] for (out,) in parts]
-        return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+        return [joined(outs) for outs in zip(*parts, strict=True)]
 
     def _by_image(self, outputs: list[np.ndarray], n: int) -> list[np.ndarray]:
+        if self.alone:
+            return [out[None] for out in outputs]
         return [by_image(out, n) for out in outputs] if self.flat else outputs
 
     def _run(self, batch: np.ndarray, more: dict[str, np.ndarray]) -> list[np.ndarray]:
-        feeds = more or self.feeds(self.signature, len(batch), self.input_size)
+        planes = batch.transpose(0, 3, 1, 2) if self.layout == "nhwc" else batch
+        feeds = more or self.feeds(self.signature, planes, self.input_size)
         if self.image.type != "float32":
             batch = batch.astype(self.image.type)
+        if len(self.image.shape) == 3:
+            (batch,) = batch
         try:
             return self.session.run(None, {self.image.name: batch, **feeds})
         except Exception as e:  # bare ones of the binding's own, one class per status

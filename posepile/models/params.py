@@ -27,6 +27,12 @@ Decoder = Literal[
     "yolo_nas_raw",
     "nanodet",
     "detr",
+    "rfdetr",
+    "detr_softmax",
+    "detr_deploy",
+    "torchvision",
+    "mmdet",
+    "tensorflow",
 ]
 
 Name = Annotated[str, Field(min_length=1), Tag("name")]

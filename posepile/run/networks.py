@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from posepile import models
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.plan import plan_text
 from posepile.errors import CorruptInput, UsageError, WorkError
@@ -15,6 +17,7 @@ from posepile.models import weights
 from posepile.models.identity import NO_NETWORK
 from posepile.models.weight_sources import fetch_weights, plan_weights, weight_sources
 from posepile.models.weights import WeightSpec
+from posepile.run.apart import call_apart
 from posepile.stages.task import needs_detector, segments
 
 if typing.TYPE_CHECKING:
@@ -196,6 +199,51 @@ def require_networks(config: Config, build: str, stages: tuple[str, ...]) -> Non
                     f"posepile run {build} --stage download fetches it, or "
                     f"{weights.by_hand(file, needed.folder)}; or do without: {needed.without}"
                 )
+
+
+def check_networks(config: Config, build: str, stages: tuple[str, ...]) -> None:
+    """Loads the networks that stages load, once, before any unit is begun.
+
+    In a process of its own, so that this one can still be forked: ONNX Runtime starts threads.
+
+    Args:
+        config: The run's configuration.
+        build: Its name, for messages.
+        stages: The stages.
+
+    Raises:
+        UsageError: A network is not what it is said to be, or cannot be run.
+        WorkError: Its weights are missing, or it ends the process that loads it.
+    """
+    loads = []
+    if needs_detector(config) and set(LOADED_BY["detect"]) & set(stages):
+        loads.append(("detect", lambda: models.load_detector(config.detect)))
+    if segments(config) and set(LOADED_BY["segment"]) & set(stages):
+        loads.append(("segment", lambda: models.load_segmenter(config.segment)))
+    for section, load in loads:
+        call_apart(lambda load=load: _refused(load), f"loading {build}'s {section}.model")
+
+
+def _refused(load: Callable[[], Any]) -> None:
+    try:
+        load()
+    except CorruptInput as e:
+        raise UsageError(str(e)) from None
+
+
+def is_of_network(config: Config, file: str) -> bool:
+    """Returns whether a file is of a network of a configuration, not of the raw data."""
+    for params in (config.detect, config.segment):
+        if isinstance(params.model, str):
+            if Path(file).parent == weights.weights_dir(params.cache_dir):
+                return True
+        elif any(
+            str(Path(value)) == str(file)
+            for key, value in params.model.model_dump().items()
+            if key.endswith("path") and value is not None
+        ):
+            return True
+    return False
 
 
 def plan_lines(config: Config) -> list[str]:

@@ -20,7 +20,7 @@ from posepile.run.journal import Journal
 from posepile.run.keys import Keys, remember
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
-from posepile.run.networks import require_networks
+from posepile.run.networks import check_networks, require_networks
 from posepile.run.plan import Plan, make_plan
 from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.run.worker import machine_memory
@@ -141,6 +141,7 @@ def work_on(
     jobs = max(1, min(run.jobs or processors, count))
     threads = max(1, processors // jobs)
     require_networks(run.config, run.build, stages)
+    check_networks(run.config, run.build, stages)
     if set(stages) & {"crop", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}

@@ -21,6 +21,7 @@ from posepile.run.inputs import check_readable, fingerprint_inputs
 from posepile.run.job import Run
 from posepile.run.keys import Keys, differences
 from posepile.run.listing import Row
+from posepile.run.networks import is_of_network
 from posepile.run.plan import concerns, same_key
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
@@ -127,6 +128,8 @@ class _Unit:
             for stage in self.order.stages:
                 self.bring_up_to_date(stage)
         except CorruptInput as e:
+            if is_of_network(self.run.config, e.file):  # no unit of the raw data is to blame
+                raise UsageError(str(e)) from None
             self.quarantine(e, stage)
             return
         if self.record is not None and concerns(self.record, self.order.stages[-1]):

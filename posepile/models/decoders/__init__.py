@@ -8,8 +8,9 @@ is one more form in a module of its family here, named in ``FORMS``.
 
 from __future__ import annotations
 
-from posepile.models.decoders.detr import DETR
+from posepile.models.decoders.detr import DETR, DETR_SOFTMAX, RFDETR
 from posepile.models.decoders.form import Form, Given, Look, Outputs
+from posepile.models.decoders.listed import DEPLOY, MMDET, TENSORFLOW, TORCHVISION
 from posepile.models.decoders.nanodet import NANODET
 from posepile.models.decoders.suppressed import (
     EFFICIENT_NMS,
@@ -38,6 +39,12 @@ FORMS: tuple[Form, ...] = (
     YOLO_NAS_RAW,
     NANODET,
     DETR,
+    RFDETR,
+    DETR_SOFTMAX,
+    DEPLOY,
+    TORCHVISION,
+    MMDET,
+    TENSORFLOW,
 )
 
 

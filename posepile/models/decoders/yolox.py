@@ -121,11 +121,10 @@ def decode_raw(outputs: Outputs, given: Given) -> list[np.ndarray]:
 
 def decode_pixels(outputs: Outputs, given: Given) -> list[np.ndarray]:
     """Reads centre and size in pixels, objectness and classes, see :class:`Form`."""
-    output = next(iter(outputs.values()))
-    last = 5 + given.n_classes if given.n_classes else None  # what follows are masks
+    (output,) = outputs.values()
     found = []
     for rows in output:
-        hit, scores = cells_of_people(rows[:, 5:last], given, rows[:, 4])
+        hit, scores = cells_of_people(rows[:, 5:], given, rows[:, 4])
         found.append(suppressed(centred(rows[hit, :4]), scores, given))
     return found
 
