@@ -235,7 +235,7 @@ def is_of_network(config: Config, file: str) -> bool:
     """Returns whether a file is of a network of a configuration, not of the raw data."""
     for params in (config.detect, config.segment):
         if isinstance(params.model, str):
-            if Path(file).parent == weights.weights_dir(params.cache_dir):
+            if weights.weights_dir(params.cache_dir) in Path(file).parents:
                 return True
         elif any(
             str(Path(value)) == str(file)
