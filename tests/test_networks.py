@@ -176,6 +176,20 @@ def test_weights_are_fetched_once_by_the_download_step(fake, register, server, c
     assert entry["sha256"] in page and "tiny_matting" in page
 
 
+def test_networks_are_fetched_by_name(register, server, capsys):
+    entry = add_matting(register)
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 0
+    place = os.path.join(os.environ["POSEPILE_MODELS"], "tiny_matting.onnx")
+    assert capsys.readouterr().out.splitlines()[-1] == place
+    os.unlink(place)
+    server.files.clear()
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert entry["sha256"] in line and f"put it at {place}" in line
+    assert cli._main(["model", "fetch", "tiny"]) == 2
+    assert "tiny: no such network" in capsys.readouterr().err
+
+
 def test_offline_one_line_says_which_file_from_where_to_where(fake, register, server):  # noqa: F811
     entry = add_matting(register)
     server.files.clear()
