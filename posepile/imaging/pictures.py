@@ -21,6 +21,7 @@ from posepile.imaging import jpeg, warp
 # Pixels of a picture whose chroma is not worth interpolating: people in it are mostly reduced, and
 # crops are stored with half the chroma anyway
 _LARGE = 3_000_000
+_STRIP = 16  # rows that are converted at a time: they stay in the second cache
 
 
 class Frame(Protocol):
@@ -40,6 +41,21 @@ class Frame(Protocol):
         Args:
             short_side: Length of the shorter side of the result, the longer one in proportion
                 (rounded); never enlarged. None: full size.
+
+        Returns:
+            uint8 RGB ``[h, w, 3]``, not to be written to.
+        """
+        ...
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """The whole picture at a smaller size, for a network that looks for people in it.
+
+        Converted while it is scaled, which costs a fraction of :meth:`rgb`. Every pixel is the
+        mean over its area, within a few grey levels of that of the exact colours; more only where
+        colours change from one pixel to the next.
+
+        Args:
+            size: Width and height of the result, at most half of those of the picture.
 
         Returns:
             uint8 RGB ``[h, w, 3]``, not to be written to.
@@ -70,7 +86,11 @@ class ArrayFrame:
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
-        return _shrink(self._image, _size_for(self.size, short_side))
+        return _shrink(self._image, size_for(self.size, short_side))
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """See :meth:`Frame.reduced`."""
+        return _shrink(self._image, size)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
@@ -121,9 +141,12 @@ class JpegFrame:
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
+        return self.reduced(size_for(self.size, short_side))
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """See :meth:`Frame.reduced`."""
         # At full scale, because crops of the same frame mostly need that too
-        image = _shrink(self._decoded(0), _size_for(self.size, short_side))
-        return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
+        return cv2.cvtColor(_shrink(self._decoded(0), size), cv2.COLOR_RGBA2RGB)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
@@ -149,24 +172,80 @@ class PlanarFrame:
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
-        size = _size_for(self.size, short_side)
+        size = size_for(self.size, short_side)
         w = self.size[0]
         y, u, v = (
             p[:, :n] for p, n in zip(self._planes, (w, -(-w // 2), -(-w // 2)), strict=True)
         )
         y = _shrink(y, size)
         if size == self.size:
-            grown = [_grow(c, size) for c in (u, v)]
+            u, v = (_grow(c, size) for c in (u, v))
         else:
-            grown = [cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in (u, v)]
-        rgb = cv2.transform(cv2.merge([y, *grown]).astype(np.float32), self._to_rgb)
-        rgb *= 255  # in place, as new memory costs more than the sum
-        rgb += 0.5
-        return np.clip(rgb, 0, 255.5, out=rgb).astype(np.uint8)
+            u, v = (cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in (u, v))
+        out = np.empty((size[1], size[0], 3), np.uint8)
+        for first in range(0, size[1], _STRIP):
+            rows = slice(first, first + _STRIP)
+            rgb = cv2.merge([y[rows], u[rows], v[rows]]).astype(np.float32)
+            rgb = cv2.transform(rgb, self._to_rgb)
+            rgb *= 255  # in place, as new memory costs more than the sum
+            rgb += 0.5
+            out[rows] = np.clip(rgb, 0, 255.5, out=rgb)
+        return out
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """See :meth:`Frame.reduced`."""
+        return _reduce(self._frame, size)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
         warp.draw_planar(self._planes, self.size, self._to_rgb, view, level, out)
+
+    def expect(self, level: int) -> None:
+        """Nothing to prepare."""
+
+
+class ConvertedFrame:
+    """A decoded video frame of any pixel format, perhaps turned; converted when it is needed.
+
+    Args:
+        frame: ``av.VideoFrame``.
+        rot90: As of :class:`posepile.recipe.Video`.
+        mirrored: As there.
+    """
+
+    flaws = ()
+
+    def __init__(self, frame, rot90: int = 0, mirrored: bool = False):
+        size = (frame.width, frame.height)
+        self.size = size[::-1] if rot90 % 2 else size
+        self._frame, self._rot90, self._mirrored = frame, rot90, mirrored
+        self._array: ArrayFrame | None = None
+
+    def _whole(self) -> ArrayFrame:
+        if self._array is None:
+            if self._frame.format.name in PLANAR_FORMATS:
+                image = PlanarFrame(self._frame).rgb()
+            else:
+                image = _by_ffmpeg(self._frame)
+            self._array = ArrayFrame(self._turn(image))
+        return self._array
+
+    def _turn(self, image: np.ndarray) -> np.ndarray:
+        image = np.rot90(image, self._rot90)
+        return image[:, ::-1] if self._mirrored else image
+
+    def rgb(self, short_side: int | None = None) -> np.ndarray:
+        """See :meth:`Frame.rgb`."""
+        return self._whole().rgb(short_side)
+
+    def reduced(self, size: tuple[int, int]) -> np.ndarray:
+        """See :meth:`Frame.reduced`."""
+        image = _reduce(self._frame, size[::-1] if self._rot90 % 2 else size)
+        return np.ascontiguousarray(self._turn(image))
+
+    def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
+        """See :meth:`Frame.draw`."""
+        self._whole().draw(view, level, out)
 
     def expect(self, level: int) -> None:
         """Nothing to prepare."""
@@ -179,7 +258,8 @@ PLANAR_FORMATS = {"yuv420p": 8, "yuvj420p": 8, "yuv420p10le": 10, "yuv420p12le":
 _LUMA_WEIGHTS = {1: (0.2126, 0.0722), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 
 
-def _size_for(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+def size_for(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """Returns the size (w, h) of a picture reduced to a short side; never enlarged."""
     if short_side is None or short_side >= min(size):
         return size
     scale = short_side / min(size)
@@ -190,6 +270,24 @@ def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (image.shape[1], image.shape[0]) == size:
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _by_ffmpeg(frame, **more) -> np.ndarray:
+    """Returns a video frame as FFmpeg converts it."""
+    space, full = colorspace(frame)
+    converted = frame.reformat(
+        format="rgb24", src_colorspace=space, src_color_range=2 if full else 1, threads=1, **more
+    )
+    return converted.to_ndarray()
+
+
+def _reduce(frame, size: tuple[int, int]) -> np.ndarray:
+    """Returns a video frame reduced by FFmpeg, which converts after scaling."""
+    from av.video.reformatter import Interpolation as Flag
+
+    # Without the second flag colours are those of every other column, without the third too dark.
+    flags = Flag.AREA | Flag.FULL_CHR_H_INT | Flag.ACCURATE_RND
+    return _by_ffmpeg(frame, width=size[0], height=size[1], interpolation=flags)
 
 
 def _plane(plane, depth: int) -> np.ndarray:
