@@ -22,4 +22,6 @@ def draw_crops() -> None:
     plan = cropping.plan_crop(None, np.array([10, 10, 20, 20]), (w, h))
     for frame in frames:
         cropping.render(frame, None, plan)
+    for frame in frames[1:]:
+        frame.rgb()
     lenses.exercise_pinhole()

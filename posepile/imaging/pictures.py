@@ -21,7 +21,6 @@ from posepile.imaging import jpeg, warp
 # Pixels of a picture whose chroma is not worth interpolating: people in it are mostly reduced, and
 # crops are stored with half the chroma anyway
 _LARGE = 3_000_000
-_STRIP = 16  # rows that are converted at a time: they stay in the second cache
 
 
 class Frame(Protocol):
@@ -58,7 +57,7 @@ class Frame(Protocol):
             size: Width and height of the result, at most half of those of the picture.
 
         Returns:
-            uint8 RGB ``[h, w, 3]``, not to be written to.
+            uint8 RGB ``[h, w, 3]``, not to be written to; in memory perhaps plane by plane.
         """
         ...
 
@@ -173,24 +172,19 @@ class PlanarFrame:
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
         size = size_for(self.size, short_side)
-        w = self.size[0]
-        y, u, v = (
-            p[:, :n] for p, n in zip(self._planes, (w, -(-w // 2), -(-w // 2)), strict=True)
-        )
-        y = _shrink(y, size)
         if size == self.size:
-            u, v = (_grow(c, size) for c in (u, v))
-        else:
-            u, v = (cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in (u, v))
-        out = np.empty((size[1], size[0], 3), np.uint8)
-        for first in range(0, size[1], _STRIP):
-            rows = slice(first, first + _STRIP)
-            rgb = cv2.merge([y[rows], u[rows], v[rows]]).astype(np.float32)
-            rgb = cv2.transform(rgb, self._to_rgb)
-            rgb *= 255  # in place, as new memory costs more than the sum
-            rgb += 0.5
-            out[rows] = np.clip(rgb, 0, 255.5, out=rgb)
-        return out
+            from posepile.imaging import conversion
+
+            out = np.empty((size[1], 3 * size[0]), np.uint8)
+            conversion.to_rgb(self._planes, size, self._to_rgb, out)
+            return out.reshape(size[1], size[0], 3)
+        w = self.size[0]
+        planes = zip(self._planes, (w, -(-w // 2), -(-w // 2)), strict=True)
+        small = [cv2.resize(p[:, :n], size, interpolation=cv2.INTER_AREA) for p, n in planes]
+        rgb = cv2.transform(cv2.merge(small).astype(np.float32), self._to_rgb)
+        rgb *= 255  # in place, as new memory costs more than the sum
+        rgb += 0.5
+        return np.clip(rgb, 0, 255.5, out=rgb).astype(np.uint8)
 
     def reduced(self, size: tuple[int, int]) -> np.ndarray:
         """See :meth:`Frame.reduced`."""
@@ -226,7 +220,7 @@ class ConvertedFrame:
             if self._frame.format.name in PLANAR_FORMATS:
                 image = PlanarFrame(self._frame).rgb()
             else:
-                image = _by_ffmpeg(self._frame)
+                image = _by_ffmpeg(self._frame, "rgb24").to_ndarray()
             self._array = ArrayFrame(self._turn(image))
         return self._array
 
@@ -241,7 +235,7 @@ class ConvertedFrame:
     def reduced(self, size: tuple[int, int]) -> np.ndarray:
         """See :meth:`Frame.reduced`."""
         image = _reduce(self._frame, size[::-1] if self._rot90 % 2 else size)
-        return np.ascontiguousarray(self._turn(image))
+        return self._turn(image)
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
@@ -272,35 +266,29 @@ def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _by_ffmpeg(frame, **more) -> np.ndarray:
-    """Returns a video frame as FFmpeg converts it."""
+def _by_ffmpeg(frame, form: str, **more):
+    """Returns a video frame as FFmpeg converts it to a pixel format."""
     space, full = colorspace(frame)
-    converted = frame.reformat(
-        format="rgb24", src_colorspace=space, src_color_range=2 if full else 1, threads=1, **more
+    return frame.reformat(
+        format=form, src_colorspace=space, src_color_range=2 if full else 1, threads=1, **more
     )
-    return converted.to_ndarray()
 
 
 def _reduce(frame, size: tuple[int, int]) -> np.ndarray:
-    """Returns a video frame reduced by FFmpeg, which converts after scaling."""
+    """Returns a video frame reduced by FFmpeg, which scales before it converts."""
     from av.video.reformatter import Interpolation as Flag
 
-    # Without the second flag colours are those of every other column, without the third too dark.
     flags = Flag.AREA | Flag.FULL_CHR_H_INT | Flag.ACCURATE_RND
-    return _by_ffmpeg(frame, width=size[0], height=size[1], interpolation=flags)
+    # As planes, because packed colours take twice the time
+    small = _by_ffmpeg(frame, "gbrp", width=size[0], height=size[1], interpolation=flags)
+    green, blue, red = (_plane(p, 8)[:, : size[0]] for p in small.planes)
+    return np.stack([red, green, blue]).transpose(1, 2, 0)
 
 
 def _plane(plane, depth: int) -> np.ndarray:
     """The samples; rows may be longer than the picture is wide."""
     dtype = np.uint8 if depth == 8 else np.uint16
     return np.frombuffer(plane, dtype).reshape(plane.height, -1)
-
-
-def _grow(chroma: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns a chroma plane at full size: samples lie at even columns and between two rows."""
-    to_chroma = np.array([[0.5, 0, 0], [0, 0.5, -0.25]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(chroma, to_chroma, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def colorspace(frame) -> tuple[int, bool]:

@@ -51,6 +51,8 @@ def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou: float) 
         Indices of the kept boxes, best first; equal scores keep their order.
     """
     order = np.argsort(-scores, kind="stable")
+    if len(order) < 2:
+        return order
     overlap = iou_matrix(boxes[order], boxes[order]) > iou
     overlap &= classes[order][:, None] == classes[order][None]
     alive = np.ones(len(order), bool)

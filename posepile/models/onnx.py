@@ -185,10 +185,12 @@ class ImageNetwork:
         shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
         area = self.resize == "stretch" and shrinks
         if size != (image.shape[1], image.shape[0]):
+            image = np.ascontiguousarray(image)
             image = cv2.resize(
                 image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
             )
-        planes = cv2.split(image)
+        by_plane = image.strides[1] == 1
+        planes = image.transpose(2, 0, 1) if by_plane else cv2.split(image)
         for plane, source in zip(out, planes[:: -1 if self.channels == "bgr" else 1], strict=True):
             plane[: size[1], : size[0]] = source
             plane[size[1] :] = pad

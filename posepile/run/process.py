@@ -140,7 +140,7 @@ def work_on(
     processors = cpu_count()
     jobs = max(1, min(run.jobs or processors, count))
     threads = max(1, processors // jobs)
-    if set(stages) & {"crop", "select"}:
+    if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
     _fetch_networks(run, stages)
     handed_out: dict[int, Row] = {}

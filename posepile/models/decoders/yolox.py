@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from posepile.models.boxes import nms
@@ -11,6 +13,7 @@ from posepile.models.signature import Signature
 STRIDES = (8, 16, 32)
 
 
+@functools.lru_cache(maxsize=8)
 def grid(input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Cell corners ``[n, 2]`` (x, y in cells) and strides ``[n, 1]``, in output order."""
     cells, strides = [], []
