@@ -1,4 +1,5 @@
 import typing
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -109,8 +110,11 @@ def test_channel_order_and_normalisation_reach_the_network(nets):
     left = load(nets, "detr", "detr")([image])[0][0, :4]
     np.testing.assert_allclose(left, [0, 0, 32, 64], atol=0.6)
     # 255 / 255 shifted by -0.3 is below the tiny network's level of 0.75
-    shifted = load(nets, "detr", "detr", mean=(0.3, 0.3, 0.3))([image])[0]
-    assert len(shifted) == 0
+    shifted = load(nets, "detr", "detr")
+    shifted.network.show(replace(shifted.network.look, mean=(0.3, 0.3, 0.3)))
+    assert len(shifted([image])[0]) == 0
+    with pytest.raises(UsageError, match=r"has a score of 0, shown as RGB / 255 1; set scale"):
+        load(nets, "detr", "detr", mean=(0.3, 0.3, 0.3))
 
 
 def test_wrong_networks_are_explained(nets, tmp_path):

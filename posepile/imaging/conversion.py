@@ -1,4 +1,4 @@
-"""Whole pictures out of planes of luma and chroma, compiled.
+"""Whole pictures out of planes of luma and chroma, and the input of networks; compiled.
 
 Imported when it is needed, like :mod:`posepile.imaging.kernels`.
 """
@@ -66,3 +66,50 @@ def to_rgb(planes, size, matrix, out):
             line[3 * x] = np.uint8(np.int32(min(max(r, low), high)))
             line[3 * x + 1] = np.uint8(np.int32(min(max(g, low), high)))
             line[3 * x + 2] = np.uint8(np.int32(min(max(b, low), high)))
+
+
+def to_planes(
+    image: np.ndarray,
+    bgr: bool,
+    corner: tuple[int, int],
+    scale: np.float32,
+    mean: np.ndarray,
+    std: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Writes a picture into the input of a network: ``(value * scale - mean) / std``.
+
+    Args:
+        image: uint8 RGB ``[h, w, 3]``, also in memory plane by plane.
+        bgr: Whether the first plane is blue.
+        corner: Column and row of ``out`` where the picture begins.
+        scale: Factor on 0..255.
+        mean: float32 ``[3]`` in the order of the planes.
+        std: Likewise.
+        out: float32 ``[3, height, width]``, at least as large as the picture.
+    """
+    (h, w, _), (left, top) = image.shape, corner
+    plain = scale == 1 and not mean.any() and (std == 1).all()
+    if image.strides[1] != 1:
+        _to_planes(np.ascontiguousarray(image).reshape(h, -1), bgr, corner, out)
+    else:
+        for plane, source in zip(out, image.transpose(2, 0, 1)[:: -1 if bgr else 1], strict=True):
+            plane[top : top + h, left : left + w] = source
+    if not plain:
+        inside = out[:, top : top + h, left : left + w]
+        inside *= scale  # in place, as new memory costs more than the sum
+        inside -= mean[:, None, None]
+        inside /= std[:, None, None]
+
+
+@compiled()
+def _to_planes(image, bgr, corner, out):
+    left, top = corner
+    first, last = (2, 0) if bgr else (0, 2)
+    for y in range(image.shape[0]):
+        row = image[y]
+        a, b, c = out[first, top + y, left:], out[1, top + y, left:], out[last, top + y, left:]
+        for x in range(image.shape[1] // 3):
+            a[x] = np.float32(row[3 * x])
+            b[x] = np.float32(row[3 * x + 1])
+            c[x] = np.float32(row[3 * x + 2])

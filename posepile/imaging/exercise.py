@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posepile.imaging import cropping, jpeg, lenses
+from posepile.imaging import conversion, cropping, jpeg, lenses
 from posepile.imaging.pictures import JpegFrame, PlanarFrame
 
 
@@ -24,4 +24,6 @@ def draw_crops() -> None:
         cropping.render(frame, None, plan)
     for frame in frames[1:]:
         frame.rgb()
+    no, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    conversion.to_planes(image, True, (0, 0), one[0], no, one, np.empty((3, h, w), np.float32))
     lenses.exercise_pinhole()

@@ -51,14 +51,12 @@ def nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou: float) 
         Indices of the kept boxes, best first; equal scores keep their order.
     """
     order = np.argsort(-scores, kind="stable")
-    if len(order) < 2:
-        return order
-    overlap = iou_matrix(boxes[order], boxes[order]) > iou
-    overlap &= classes[order][:, None] == classes[order][None]
+    boxes, classes = boxes[order], classes[order]
     alive = np.ones(len(order), bool)
     for i in range(len(order)):
         if alive[i]:
-            alive[i + 1 :] &= ~overlap[i, i + 1 :]
+            later = i + 1 + np.flatnonzero(alive[i + 1 :] & (classes[i + 1 :] == classes[i]))
+            alive[later[iou_matrix(boxes[i : i + 1], boxes[later])[0] > iou]] = False
     return order[alive]
 
 

@@ -12,7 +12,7 @@ from posepile.models import onnx, weights
 from posepile.models.boxes import clip_boxes, scale_boxes
 from posepile.models.decoders import Given, Look
 from posepile.models.params import DetectorFile, DetectParams
-from posepile.models.recognise import Recognised, recognise
+from posepile.models.recognise import Recognised, n_classes, recognise
 
 LOOK = tuple(field.name for field in fields(Look))
 _WATCHED_CALLS = 3  # of real pictures, whose answers are looked at like that to the test picture
@@ -47,7 +47,7 @@ def load_detector(params: DetectParams) -> Detector | None:
         input_size=spec.input_size,
         layout=spec.layout,
     )
-    stated = {k: v for k in LOOK if (v := getattr(spec, k)) is not None}
+    stated = {k: v for k in LOOK if (v := getattr(spec, k, None)) is not None}
     found = recognise(network, spec.decoder, spec.person_class, stated)
     return Detector(network, found, params, label)
 
@@ -79,9 +79,15 @@ class Detector:
         self.form = found.form
         self.params = params
         self.label = label
-        self.given = Given(network.input_size, found.person_class, params.score, params.nms)
+        self.given = Given(
+            network.input_size,
+            found.person_class,
+            params.score,
+            params.nms,
+            n_classes(network, found.form),
+        )
         self.watched = _WATCHED_CALLS
-        network.show(found.look, found.form.feeds)
+        network.show(found.look, found.form.feeds, found.form.flat)
 
     def __call__(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Detects the people in each image.
@@ -134,7 +140,7 @@ class Detector:
     def _watch(self, outputs: dict[str, np.ndarray]) -> None:
         if not self.watched:
             return
-        self.watched -= 1
+        self.watched -= any(array.any() for array in outputs.values())
         doubt = self.form.doubts(outputs, self.given)
         if doubt:
             raise UsageError(
@@ -143,5 +149,6 @@ class Detector:
             )
 
     def _in_image(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        boxes[:, :2] -= self.network.offset(size)
         boxes = scale_boxes(boxes, self.network.resized_size(size), size)
         return clip_boxes(boxes, size).astype(np.float32)

@@ -49,6 +49,26 @@ def letterbox_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int,
     return max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))
 
 
+def centred_size(
+    size: tuple[int, int], target: tuple[int, int], margin: int = 0
+) -> tuple[int, int]:
+    """Like :func:`letterbox_size`, rounded to the nearest, with ``margin`` pixels left free."""
+    ratio = min((target[0] - margin) / size[0], (target[1] - margin) / size[1])
+    return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+
+
+def by_image(rows: np.ndarray, n: int) -> np.ndarray:
+    """Returns ``[n, most, columns - 1]`` of rows ``[m, columns]`` that begin with an image's number.
+
+    Rows of fewer boxes are filled up with zeros; rows of images beyond ``n`` are left out.
+    """
+    parts = [rows[rows[:, 0] == i, 1:] for i in range(n)]
+    out = np.zeros((n, max(map(len, parts), default=0), rows.shape[1] - 1), np.float32)
+    for one, part in zip(out, parts, strict=True):
+        one[: len(part)] = part
+    return out
+
+
 class ImageNetwork:
     """A network that takes a batch of images, and perhaps more.
 
@@ -96,17 +116,17 @@ class ImageNetwork:
         self.batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
         self.show(look)
 
-    def show(self, look: Look, feeds=no_feeds) -> None:
+    def show(self, look: Look, feeds=no_feeds, flat: bool = False) -> None:
         """States how images are shown, and what the network is given besides.
 
         Args:
             look: Channels, range and size.
             feeds: As in :class:`posepile.models.decoders.form.Form`.
+            flat: Likewise.
         """
-        self.look, self.feeds = look, feeds
+        self.look, self.feeds, self.flat = look, feeds, flat
         self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
         self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
-        self.plain = look.scale == 1.0 and not self.mean.any() and (self.std == 1).all()
 
     def _image_input(self, layout: str | None) -> Port:
         """The first input of pictures: four dimensions, three channels."""
@@ -136,9 +156,9 @@ class ImageNetwork:
                 f"{shown}, expected {expected} (layout {self.layout})",
                 hint=f"set layout: {name}",
             )
+        free = wanted or self.signature.picture_size() or (None, None)
         size = tuple(
-            fixed if fixed is not None else (wanted[i] if wanted else None)
-            for i, fixed in enumerate((dims[h], dims[w]))
+            free[i] if fixed is None else fixed for i, fixed in enumerate((dims[h], dims[w]))
         )
         if None in size:
             raise UsageError(f"{self.path}: {shown}; its size is free, so set input_size: [h, w]")
@@ -165,7 +185,18 @@ class ImageNetwork:
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The part ``(w, h)`` of the network's input that an image of ``size`` (w, h) fills."""
         h, w = self.input_size
-        return (w, h) if self.resize == "stretch" else letterbox_size(size, (w, h))
+        if self.resize == "stretch":
+            return w, h
+        if self.resize == "centred":
+            return centred_size(size, (w, h), self.look.margin)
+        return letterbox_size(size, (w, h))
+
+    def offset(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The column and row of the network's input where an image of ``size`` (w, h) begins."""
+        if self.resize != "centred":
+            return 0, 0
+        w, h = self.resized_size(size)
+        return (self.input_size[1] - w) // 2, (self.input_size[0] - h) // 2
 
     def preprocess(self, images: list[np.ndarray]) -> np.ndarray:
         """Turns uint8 RGB images into the network's input, float32."""
@@ -178,28 +209,33 @@ class ImageNetwork:
 
     def _lay_out(self, image: np.ndarray, out: np.ndarray) -> None:
         """Writes an image into ``out``, float32 ``[3, h, w]``."""
+        from posepile.imaging import conversion
+
         size = self.resized_size((image.shape[1], image.shape[0]))
-        pad = float(self.PAD) if self.resize == "letterbox" else 0.0
+        left, top = self.offset((image.shape[1], image.shape[0]))
+        right, bottom = left + size[0], top + size[1]
         # Linear is what the letterboxed networks were trained and are deployed with; the
         # stretched ones were trained with an antialiasing filter, which area averaging is.
         shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
-        area = self.resize == "stretch" and shrinks
+        area = self.resize == "stretch" and self.look.antialias and shrinks
         if size != (image.shape[1], image.shape[0]):
-            image = np.ascontiguousarray(image)
             image = cv2.resize(
-                image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
+                np.ascontiguousarray(image),
+                size,
+                interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
             )
-        by_plane = image.strides[1] == 1
-        planes = image.transpose(2, 0, 1) if by_plane else cv2.split(image)
-        for plane, source in zip(out, planes[:: -1 if self.channels == "bgr" else 1], strict=True):
-            plane[: size[1], : size[0]] = source
-            plane[size[1] :] = pad
-            plane[: size[1], size[0] :] = pad
-        if not self.plain:
-            scale = 1 / max(1.0, float(out.max())) if self.scale == "max" else self.scale
-            out *= np.float32(scale)  # in place, as new memory costs more than the sum
-            out -= self.mean[:, None, None]
-            out /= self.std[:, None, None]
+        pad = np.float32(0 if self.resize == "stretch" else self.PAD)
+        scale = self.scale
+        if scale == "max":
+            scale = 1 / max(1.0, float(image.max()), float(pad))
+        scale = np.float32(scale)
+        conversion.to_planes(
+            image, self.channels == "bgr", (left, top), scale, self.mean, self.std, out
+        )
+        if self.resize != "stretch":
+            edge = ((pad * scale - self.mean) / self.std)[:, None, None]
+            out[:, :top] = out[:, bottom:] = edge
+            out[:, top:bottom, :left] = out[:, top:bottom, right:] = edge
 
     def run(self, batch: np.ndarray, **more: np.ndarray) -> list[np.ndarray]:
         """Runs the network on any number of inputs, also where the file fixes the batch size.
@@ -213,15 +249,21 @@ class ImageNetwork:
         """
         step = self.batch
         if more or step == len(batch):
-            return self._run(batch, more)
+            return self._by_image(self._run(batch, more), len(batch))
         parts = []
         for i in range(0, len(batch), step):
             piece = batch[i : i + step]
             n = len(piece)
             if n < step:
                 piece = np.concatenate([piece, np.zeros((step - n, *piece.shape[1:]), np.float32)])
-            parts.append([out[:n] for out in self._run(piece, {})])
+            parts.append([out[:n] for out in self._by_image(self._run(piece, {}), n)])
+        if self.flat:
+            most = max(out.shape[1] for (out,) in parts)
+            parts = [[np.pad(out, [(0, 0), (0, most - out.shape[1]), (0, 0)])] for (out,) in parts]
         return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+
+    def _by_image(self, outputs: list[np.ndarray], n: int) -> list[np.ndarray]:
+        return [by_image(out, n) for out in outputs] if self.flat else outputs
 
     def _run(self, batch: np.ndarray, more: dict[str, np.ndarray]) -> list[np.ndarray]:
         feeds = more or self.feeds(self.signature, len(batch), self.input_size)

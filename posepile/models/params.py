@@ -37,7 +37,8 @@ class DetectorFile(_Section):
         scale: Multiplied onto the 0..255 pixel values; None: as usual for the decoder.
         mean: Subtracted after scaling, in the network's channel order.
         std: Divided by after that.
-        resize: ``letterbox`` (top-left, padded) or ``stretch``; None: as usual for the decoder.
+        resize: ``stretch``, ``letterbox`` (padded with 114, at the top left) or ``centred`` (padded,
+            in the middle); None: as usual for the decoder.
         person_class: Index of the person class in the network's output; None: by the names or the
             number of its classes.
     """
@@ -50,7 +51,7 @@ class DetectorFile(_Section):
     scale: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
-    resize: Literal["letterbox", "stretch"] | None = None
+    resize: Literal["letterbox", "centred", "stretch"] | None = None
     person_class: int | None = Field(None, ge=0)
 
 

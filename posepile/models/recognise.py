@@ -2,22 +2,41 @@
 
 Shapes alone mislead: YOLOX with and without its boxes decoded looks the same, and so do scores
 before and after the sigmoid. So every kind that the declared inputs and outputs allow is shown a
-test picture, and what contradicts the answer is refused with the reason.
+test picture, and what contradicts the answer is refused with the reason. The picture is a
+photograph of a person: a network that does not see her as it is shown the picture, but would with
+another range of values, or as another class, is told by that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from posepile.errors import UsageError
-from posepile.models.decoders import FORMS, Form, Given, Look
+from posepile.models.decoders import FORMS, Form, Given, Look, Outputs
 from posepile.models.onnx import ImageNetwork
 
 PERSON = "person"
+SEEN = 0.5  # score of somebody who is clearly seen
+UNSEEN = 0.1
+# What else pixel values are usually turned into, besides what is usual for the form.
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_RANGES = (
+    {"scale": 1 / 255, "mean": (0.0,) * 3, "std": (1.0,) * 3},
+    {"scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3},
+    {"scale": 1 / 255, "mean": _IMAGENET[0], "std": _IMAGENET[1]},
+    {"scale": 1.0, "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)},
+)
+_OTHER_TASKS = {
+    "obb": "oriented boxes, not upright ones",
+    "classify": "one class for a picture, no boxes",
+    "semantic": "a class for every pixel, no boxes",
+    "depth": "depth, no boxes",
+}
 
 
 @dataclass(frozen=True)
@@ -29,12 +48,14 @@ class Recognised:
         look: How pictures are shown to it.
         person_class: Index of the person among the classes.
         why: What speaks for it, one sentence each.
+        seen: Score of the person in the test picture.
     """
 
     form: Form
     look: Look
     person_class: int
     why: tuple[str, ...]
+    seen: float = 0.0
 
 
 def recognise(
@@ -55,6 +76,12 @@ def recognise(
         UsageError: It is no detector of a known kind, it may be of several, or what it answers to
             a picture does not fit the stated kind; in one line, with the reasons.
     """
+    task = network.signature.metadata.get("task", "")
+    if task in _OTHER_TASKS:
+        raise UsageError(
+            f"{network.path}: its metadata says task {task}: {_OTHER_TASKS[task]}; export a "
+            f"detector (task detect)"
+        )
     _measure_outputs(network)
     signature = network.signature
     wanted = [form for form in FORMS if decoder in (None, form.name)]
@@ -63,24 +90,34 @@ def recognise(
         claim = form.claims(signature)
         if claim is None:
             continue
-        look = replace(form.look, **(settings or {}))
-        index, named = find_person(network, form, person_class)
-        doubt = doubt_on_picture(network, form, look, index)
+        found, doubt = _try(network, form, person_class, settings or {})
         if doubt is None:
-            fits.append(Recognised(form, look, index, (claim, named, *_facts(look))))
+            fits.append(replace(found, why=(claim, *found.why)))
         else:
-            against.append(f"not {form.name} ({form.title}): {doubt}")
+            against.append((form, doubt))
+    clear = [fit for fit in fits if fit.seen >= SEEN]
+    if len(fits) > 1 and len(clear) == 1 and all(f.seen < UNSEEN for f in fits if f not in clear):
+        fits = clear
     if len(fits) == 1:
         return fits[0]
     if fits:
         names = ", ".join(f"{fit.form.name} ({fit.form.title})" for fit in fits)
         raise UsageError(f"{network.path}: may be {names}; set decoder: to one of them")
+    others = [] if decoder is None else _fitting(network, person_class, settings)
+    hint = f"set decoder: {others[0]}" if others else "posepile model check FILE shows more"
+    raise UsageError(f"{network.path}: {_reasons(against, signature, wanted, decoder)}; {hint}")
+
+
+def _reasons(against, signature, wanted, decoder) -> str:
     if not against:
         kinds = wanted[0].title if decoder else "any known detector"
-        against = [f"{signature}: not the interface of {kinds}"]
-    others = [] if decoder is None else _fitting(network, decoder, person_class, settings)
-    hint = f"set decoder: {others[0]}" if others else "posepile model check FILE shows more"
-    raise UsageError(f"{network.path}: {'; '.join(against)}; {hint}")
+        return f"{signature}: not the interface of {kinds}"
+    doubts = {doubt for _, doubt in against}
+    if len(doubts) == 1:
+        (doubt,) = doubts
+        names = " or ".join(f"{form.name} ({form.title})" for form, _ in against)
+        return f"not {names}: {doubt}"
+    return "; ".join(f"not {form.name} ({form.title}): {doubt}" for form, doubt in against)
 
 
 def _measure_outputs(network: ImageNetwork) -> None:
@@ -88,7 +125,7 @@ def _measure_outputs(network: ImageNetwork) -> None:
     signature = network.signature
     if all(port.shape for port in signature.outputs) or len(signature.inputs) > 1:
         return
-    answer = network.answer([draw_test_picture(*network.input_size)])
+    answer = network.answer([load_test_picture()])
     network.signature = replace(
         signature,
         outputs=tuple(
@@ -98,7 +135,7 @@ def _measure_outputs(network: ImageNetwork) -> None:
     )
 
 
-def _fitting(network, decoder, person_class, settings) -> list[str]:
+def _fitting(network, person_class, settings) -> list[str]:
     """Names of the forms other than the stated one that nothing speaks against."""
     try:
         found = recognise(network, None, person_class, settings)
@@ -107,85 +144,146 @@ def _fitting(network, decoder, person_class, settings) -> list[str]:
     return [found.form.name]
 
 
-def _facts(look: Look) -> Iterable[str]:
-    yield (
-        f"shown as {look.channels.upper()} x {look.scale:.6g}"
-        if look.scale != "max"
-        else (f"shown as {look.channels.upper()} / its maximum")
+def _try(
+    network: ImageNetwork, form: Form, person_class: int | None, settings: dict
+) -> tuple[Recognised | None, str | None]:
+    """Returns a form with all it needs, or what speaks against it."""
+    index, named, doubt = find_person(network, form, person_class)
+    if doubt:
+        return None, doubt
+    look, doubt = _usual_look(network, form, settings)
+    if doubt:
+        return None, doubt
+    given = Given(network.input_size, index, 0.0, 1.0, n_classes(network, form))
+    outputs, doubt = _ask(network, form, look, given)
+    if doubt:
+        return None, doubt
+    seen = person_score(form, outputs, given)
+    if seen < UNSEEN:
+        better = _best_range(network, form, look, given)
+        if better and any(settings.get(k) is not None for k in ("scale", "mean", "std")):
+            return None, (
+                f"shown as {look.range} the person in the test picture has a score of "
+                f"{seen:.2g}, shown as {better[0].range} {better[1]:.2g}; {_setting(better[0])}"
+            )
+        if better:
+            look, seen = better
+        elif not network.signature.class_names():
+            doubt = _other_class(form, outputs, given, seen)
+            if doubt:
+                return None, doubt
+    facts = f"the person in the test picture has a score of {seen:.2g}"
+    return Recognised(form, look, index, (named, f"shown as {look.range}", facts), seen), None
+
+
+def _setting(look: Look) -> str:
+    plain = f"set scale: {look.scale:.6g}, mean: {list(look.mean)}, std: {list(look.std)}"
+    return plain if any(look.mean) else f"set scale: {look.scale:.6g} without mean and std"
+
+
+def _usual_look(network, form: Form, settings: dict) -> tuple[Look | None, str | None]:
+    """Returns how pictures are shown unless stated otherwise, and what speaks against that."""
+    look = form.look
+    if network.image.type == "uint8":
+        stated = [k for k in ("scale", "mean", "std") if settings.get(k) is not None]
+        if stated and replace(look, **_RANGES[1]) != replace(look, **(_RANGES[1] | settings)):
+            return None, f"{stated[0]}: but its input {network.image} takes pixels as they are"
+        look = replace(look, **_RANGES[1])
+    return replace(look, **settings), None
+
+
+def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | None]:
+    """Returns the answer to the test picture, and what it has against the form."""
+    network.show(look, form.feeds, form.flat)
+    outputs = network.answer([load_test_picture()])
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return outputs, f"output {name} has values that are not finite"
+    return outputs, form.doubts(outputs, given)
+
+
+def person_score(form: Form, outputs: Outputs, given: Given) -> float:
+    """Returns the score of the most certain person in one picture; 0 if there is none."""
+    (boxes,) = form.decode(outputs, replace(given, score=UNSEEN))
+    return float(boxes[:, 4].max(initial=0))
+
+
+def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, float] | None:
+    """Another range of values in which the person is clearly seen, with the score."""
+    found = []
+    for values in _RANGES if network.image.type != "uint8" else ():
+        other = replace(look, **values)
+        if other != look:
+            outputs, doubt = _ask(network, form, other, given)
+            score = 0.0 if doubt else person_score(form, outputs, given)
+            found.append((other, score))
+    best = max(found, key=lambda pair: pair[1], default=(look, 0.0))
+    return best if best[1] >= SEEN else None
+
+
+def _other_class(form: Form, outputs: Outputs, given: Given, seen: float) -> str | None:
+    """What speaks against the person's class where there are no names: another one is seen."""
+    scores = [
+        person_score(form, outputs, replace(given, person_class=i))
+        for i in range(given.n_classes or 0)
+    ]
+    best = int(np.argmax(scores)) if scores else 0
+    if not scores or scores[best] < SEEN:
+        return None
+    return (
+        f"person_class: {given.person_class} has a score of {seen:.2g} in the test picture, a "
+        f"photograph of a person, and class {best} {scores[best]:.2g}"
     )
 
 
-def find_person(network: ImageNetwork, form: Form, stated: int | None) -> tuple[int, str]:
-    """Returns the index of the person among the classes, and where it is from.
-
-    Raises:
-        UsageError: It is not among them, or cannot be told.
-    """
+def n_classes(network: ImageNetwork, form: Form) -> int | None:
+    """Returns the number of classes, by the file's names or else by its outputs."""
     names = network.signature.class_names()
-    n = len(names) if names else form.n_classes(network.signature)
+    return len(names) if names else form.n_classes(network.signature)
+
+
+def find_person(
+    network: ImageNetwork, form: Form, stated: int | None
+) -> tuple[int, str, str | None]:
+    """Returns the person's index among the classes, where it is from, what speaks against it."""
+    names = network.signature.class_names()
+    columns = form.n_classes(network.signature)
+    n = len(names) if names else columns
+    if names and columns is not None and columns != n:
+        return 0, "", f"{n} names of classes, but its output has {columns} classes"
     if stated is not None:
         if n is not None and stated >= n:
-            raise UsageError(f"{network.path}: person_class: {stated}, but it has {n} classes")
+            return 0, "", f"person_class: {stated}, but it has {n} classes"
         person = _index_of_person(names)
         if person not in (None, stated):
-            raise UsageError(
-                f"{network.path}: person_class: {stated} is {names.get(stated)!r} in the file's "
-                f"own list of classes, and {PERSON!r} is {person}"
+            return (
+                0,
+                "",
+                f"person_class: {stated} is {names.get(stated)!r} in the file's own list of "
+                f"classes, and {PERSON!r} is {person}",
             )
-        return stated, f"person_class {stated} as stated"
+        return stated, f"person_class {stated} as stated", None
     if names:
         index = _index_of_person(names)
         if index is None:
-            raise UsageError(
-                f"{network.path}: no class 'person' among the file's "
-                f"{len(names)} classes; set person_class: if one of them means a person"
-            )
-        return index, f"class {index} is 'person' in the file's metadata"
+            told = f"no class 'person' among the file's {len(names)} classes"
+            return 0, "", f"{told}; set person_class: if one of them means a person"
+        return index, f"class {index} is 'person' in the file's metadata", None
     usual = {1: 0, 80: 0, 90: 1, 91: 1, 92: 1}
     if n is None or n in usual:
         index = usual.get(n, 0)
-        return index, f"class {index} is the person in a list of {n or 80} classes"
-    raise UsageError(f"{network.path}: {n} classes and no names; set person_class:")
+        return index, f"class {index} is the person in a list of {n or 80} classes", None
+    return 0, "", f"{n} classes and no names; set person_class:"
 
 
 def _index_of_person(names: dict[int, str] | None) -> int | None:
     return next((i for i, name in (names or {}).items() if name.lower() == PERSON), None)
 
 
-def doubt_on_picture(
-    network: ImageNetwork, form: Form, look: Look, person_class: int
-) -> str | None:
-    """Returns what a network's answer to the test picture has against a form; None if nothing."""
-    network.show(look, form.feeds)
-    h, w = network.input_size
-    outputs = network.answer([draw_test_picture(h, w)])
-    given = Given(network.input_size, person_class, score=0.0, nms=1.0)
-    broken = [
-        name for name, a in outputs.items() if a.dtype.kind == "f" and not np.isfinite(a).all()
-    ]
-    if broken:
-        return f"output {broken[0]} has values that are not finite"
-    return form.doubts(outputs, given)
-
-
-def draw_test_picture(h: int, w: int) -> np.ndarray:
-    """Returns uint8 RGB ``[h, w, 3]``: ground, sky, texture and a figure; the same every time."""
-    y, x = np.mgrid[:h, :w] / np.float32([[[h]], [[w]]])
-    picture = np.stack([90 + 120 * y, 150 - 60 * y, 210 - 150 * y], axis=2)
-    picture += 14 * np.sin(x * 40 + 9 * np.sin(y * 23))[..., None]
-    picture = np.clip(picture, 0, 255).astype(np.uint8)
-
-    def at(u, v):
-        return round(u * w), round(v * h)
-
-    size = max(1, round(0.05 * min(h, w)))
-    for a, b, colour in (
-        ((0.5, 0.35), (0.5, 0.6), (160, 40, 40)),
-        ((0.5, 0.38), (0.4, 0.55), (160, 40, 40)),
-        ((0.5, 0.38), (0.6, 0.55), (160, 40, 40)),
-        ((0.5, 0.6), (0.45, 0.9), (40, 50, 90)),
-        ((0.5, 0.6), (0.55, 0.9), (40, 50, 90)),
-    ):
-        cv2.line(picture, at(*a), at(*b), colour, 2 * size)
-    cv2.circle(picture, at(0.5, 0.27), round(1.4 * size), (224, 172, 140), -1)
+@cache
+def load_test_picture() -> np.ndarray:
+    """Returns uint8 RGB ``[288, 288, 3]``: a person in front of things (NASA, public domain)."""
+    stored = np.frombuffer((Path(__file__).parent / "test_picture.jpg").read_bytes(), np.uint8)
+    picture = cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    picture.setflags(write=False)
     return picture

@@ -58,6 +58,15 @@ class Signature:
             return None
         return {int(k): str(v) for k, v in names.items() if str(k).isdecimal()} or None
 
+    def picture_size(self) -> tuple[int, int] | None:
+        """Returns the height and width that Ultralytics writes as ``imgsz``; None without it."""
+        try:
+            size = ast.literal_eval(self.metadata.get("imgsz", ""))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+        good = isinstance(size, (list, tuple)) and len(size) == 2
+        return tuple(size) if good and all(isinstance(n, int) for n in size) else None
+
     def __str__(self) -> str:
         inputs = ", ".join(map(str, self.inputs))
         return f"inputs {inputs}; outputs {', '.join(map(str, self.outputs))}"

@@ -52,7 +52,7 @@ class WeightSpec(_Strict):
     scale: float | Literal["max"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    resize: Literal["letterbox", "stretch"] = "stretch"
+    resize: Literal["letterbox", "centred", "stretch"] = "stretch"
     person_class: int | None = None
     threshold: float = 0.5
     max_points: int = 6

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from posepile.models.boxes import nms
 from posepile.models.signature import Signature
 
 Outputs = dict[str, np.ndarray]
@@ -22,15 +23,28 @@ class Look:
         scale: Factor on 0..255, or ``max`` (divide by the image's maximum).
         mean: Subtracted after scaling, in the network's channel order.
         std: Divisor after that.
-        resize: ``stretch``, or ``letterbox``: the same factor for both axes, at the top left, the
-            rest filled with 114.
+        resize: ``stretch``; or the same factor for both axes and the rest filled with 114:
+            ``letterbox`` at the top left with sizes rounded down, ``centred`` in the middle with
+            sizes rounded to the nearest (Ultralytics).
+        margin: By how many pixels less than the network's input the picture may be wide and high
+            (YOLO-NAS: 4); only where it is ``centred``.
+        antialias: Shrinks with an area filter where pictures are stretched.
     """
 
     channels: Literal["bgr", "rgb"] = "rgb"
     scale: float | Literal["max"] = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    resize: Literal["letterbox", "stretch"] = "stretch"
+    resize: Literal["letterbox", "centred", "stretch"] = "stretch"
+    margin: int = 0
+    antialias: bool = True
+
+    @property
+    def range(self) -> str:
+        """What pixel values become, in words."""
+        scale = "its maximum" if self.scale == "max" else f"{1 / self.scale:.6g}"
+        plain = not any(self.mean) and all(n == 1 for n in self.std)
+        return f"{self.channels.upper()} / {scale}" + ("" if plain else ", minus mean, by std")
 
 
 @dataclass(frozen=True)
@@ -42,12 +56,14 @@ class Given:
         person_class: Index of the person among the classes.
         score: Lowest score of a detection.
         nms: IoU above which the weaker of two boxes is suppressed, where the form needs it.
+        n_classes: How many classes the network has; None: unknown.
     """
 
     input_size: tuple[int, int]
     person_class: int
     score: float
     nms: float
+    n_classes: int | None = None
 
 
 def no_feeds(signature: Signature, n_images: int, input_size: tuple[int, int]) -> Outputs:
@@ -72,6 +88,9 @@ class Form:
         decode: Per image float32 ``[n, 5]``: x, y, w, h in pixels of the network's input, and
             score; best first, suppressed where needed.
         feeds: Values of the inputs besides the picture, by name.
+        flat: Whether it lists the boxes of all pictures in one output ``[n, columns]`` whose first
+            column is the number of the picture. ``doubts`` and ``decode`` see it picture by
+            picture as ``[batch, most, columns - 1]``, filled up with zeros.
     """
 
     name: str
@@ -82,6 +101,7 @@ class Form:
     doubts: Callable[[Outputs, Given], str | None]
     decode: Callable[[Outputs, Given], list[np.ndarray]]
     feeds: Callable[[Signature, int, tuple[int, int]], Outputs] = no_feeds
+    flat: bool = False
 
 
 def only_picture(signature: Signature) -> bool:
@@ -97,3 +117,45 @@ def centred(boxes: np.ndarray) -> np.ndarray:
 def cornered(boxes: np.ndarray) -> np.ndarray:
     """Returns boxes ``[n, 4]`` x, y, w, h of boxes given by two corners."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]], axis=1)
+
+
+def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
+    """Returns ``[n, 5]`` of the boxes ``[m, 4]`` x, y, w, h whose score is high enough, best first.
+
+    The person's own score decides, also where another class has a higher one, like the libraries'
+    own evaluation does ("multi-label"); boxes of other classes suppress nothing.
+    """
+    hit = np.flatnonzero(scores >= given.score)
+    boxes = np.concatenate([boxes[hit], scores[hit, None]], axis=1)
+    return boxes[nms(boxes, boxes[:, 4], np.zeros(len(boxes)), given.nms)]
+
+
+def listed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
+    """Returns ``[n, 5]`` of boxes ``[m, 4]`` that are suppressed already, best first."""
+    hit = np.flatnonzero((scores >= given.score) & (scores > 0))
+    hit = hit[np.argsort(-scores[hit], kind="stable")]
+    return np.concatenate([boxes[hit], scores[hit, None]], axis=1)
+
+
+def doubt_of_scores(scores: np.ndarray) -> str | None:
+    """Returns what speaks against probabilities ``[..., classes]`` of all cells of a picture."""
+    if scores.min() < -1e-3 or scores.max() > 1.001:
+        kind = "like logits" if scores.min() < 0 and scores.max() < 100 else "no probabilities"
+        return f"class scores of {scores.min():.3g} to {scores.max():.3g}, {kind}; expected 0 to 1"
+    usual = float(np.median(scores.max(axis=-1)))
+    if usual > 0.45:
+        return (
+            f"class scores of {usual:.3g} in most places, expected nearly 0 "
+            f"(a sigmoid applied twice, or another quantity among them)"
+        )
+    return None
+
+
+def doubt_of_pixels(boxes: np.ndarray, input_size: tuple[int, int]) -> str | None:
+    """Returns what speaks against coordinates in pixels of the network's input."""
+    largest = float(np.abs(boxes).max(initial=0))
+    if largest <= 2:
+        return f"boxes reach {largest:.3g}, like shares of the picture; expected pixels"
+    if largest > 20 * max(input_size):
+        return f"boxes reach {largest:.3g} pixels in an input of {input_size[1]}x{input_size[0]}"
+    return None
