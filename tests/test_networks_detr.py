@@ -12,6 +12,8 @@ FORMS = {
     "conditional_hf": "rfdetr",
     "rfdetr": "rfdetr",
     "rfdetr_seg": "rfdetr",
+    "rtdetr_ultralytics": "rtdetr",
+    "rtdetr_ultralytics_each": "rtdetr_each",
 }
 SETTINGS = {"detr_hf": {"input_size": (96, 128)}}
 

@@ -224,7 +224,7 @@ WRONG = [
         "RT-DETR in pixels where shares belong",
         of(lambda: {"output0": rows(sizes=True)}, metadata={"head": "RTDETRDecoder"}),
         "expected shares of the picture",
-        {"decoder": "rtdetr_list"},
+        {"decoder": "rtdetr"},
     ),
     # Sizes and layouts
     Wrong(
@@ -308,7 +308,7 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
 
 
 RIGHT = {
-    "rtdetr": rtdetr,
+    "rtdetr_each": rtdetr,
     "yolov6": yolov6,
     "yolov5": yolov7_of_one_class,
     "yolox": yolox,

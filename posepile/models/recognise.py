@@ -163,10 +163,15 @@ def _measure_outputs(network: ImageNetwork) -> None:
     network.signature = replace(
         signature,
         outputs=tuple(
-            replace(port, shape=(*(port.shape[:1] or (None,)), *answer[port.name].shape[1:]))
+            replace(port, shape=_with_sizes(port.shape, answer[port.name].shape))
             for port in signature.outputs
         ),
     )
+
+
+def _with_sizes(declared: tuple, found: tuple[int, ...]) -> tuple:
+    """The sizes of an output as found, but for the first, which is that of the batch."""
+    return ((declared[0] if declared else None), *found[1:]) if found else ()
 
 
 def _fitting(network, person_class, settings) -> list[str]:
@@ -233,12 +238,14 @@ def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | 
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return outputs, f"output {name} has values that are not finite"
-    return outputs, form.doubts(outputs, given)
+    with np.errstate(all="ignore"):  # values of any size
+        return outputs, form.doubts(outputs, given)
 
 
 def person_score(form: Form, outputs: Outputs, given: Given) -> float:
     """Returns the score of the most certain person in one picture; 0 if there is none."""
-    (boxes,) = form.decode(outputs, replace(given, score=UNSEEN))
+    with np.errstate(all="ignore"):
+        (boxes,) = form.decode(outputs, replace(given, score=UNSEEN))
     return float(boxes[:, 4].max(initial=0))
 
 

@@ -2,7 +2,7 @@
 
 Made with torch 2.14.1 and torchvision 0.29.1:
 
-    python tests/networks/export_lists.py
+    cd tests/networks && python export_lists.py
 
 ``torchvision_*`` are of the real library, with its own answers beside. mmdeploy and TensorFlow's
 object detection do not install beside these: ``mmdet`` and ``tensorflow`` have their interfaces
@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-from export_detr import HERE, pictures, write
+from export_detr import HERE, write
+from pictures import squares_and_ramps
 from torch import nn
 
 SIZE = 96, 128
@@ -130,7 +131,7 @@ def keep(name, rows):
     """Writes what is expected of the pictures."""
     kept = {}
     for i, (picture, pixels, boxes, scores, labels) in enumerate(rows):
-        kept |= {f"picture_{i}": picture, f"pixels_{i}": pixels[:, ::8, ::8]}
+        kept |= {f"size_{i}": picture.shape[:2], f"pixels_{i}": pixels[:, ::8, ::8]}
         kept |= {f"boxes_{i}": boxes, f"scores_{i}": scores, f"labels_{i}": labels}
     np.savez_compressed(HERE / f"{name}.npz", **kept)
 
@@ -142,7 +143,7 @@ def main() -> None:
     with torch.no_grad():
         for name, masks in (("torchvision_faster", False), ("torchvision_mask", True)):
             model, rows = torchvision_faster(masks), []
-            for picture in pictures(SIZE, SIZE):
+            for picture in squares_and_ramps(SIZE, SIZE):
                 pixels = torch.from_numpy(picture).permute(2, 0, 1) / 255
                 (found,) = model([pixels])
                 lists = (found[key].numpy() for key in ("boxes", "scores", "labels"))
@@ -155,10 +156,10 @@ def main() -> None:
                 ["image"],
                 outputs,
                 None,
-                ([torch.from_numpy(pictures(SIZE)[0]).permute(2, 0, 1) / 255],),
+                ([torch.from_numpy(squares_and_ramps(SIZE)[0]).permute(2, 0, 1) / 255],),
             )
         model, rows = MMDet(80).eval(), []
-        for picture in pictures(SIZE, (96, 64)):
+        for picture in squares_and_ramps(SIZE, (96, 64)):
             pixels, factor = mmdet_pixels(picture)
             dets, labels = (a[0].numpy() for a in model(torch.from_numpy(pixels)))
             rows.append((picture, pixels[0], dets[:, :4] / factor, dets[:, 4], labels))
@@ -166,7 +167,7 @@ def main() -> None:
         free = {key: {0: "batch"} for key in ("input", "dets", "labels")}
         write("mmdet", model, ["input"], ["dets", "labels"], free, (example[None],))
         model, rows = TensorFlow(90).eval(), []
-        for picture in pictures(SIZE, SIZE):
+        for picture in squares_and_ramps(SIZE, SIZE):
             found = model(torch.from_numpy(picture)[None])
             _, boxes, scores, labels = (a[0].numpy() for a in found)
             corners = boxes[:, [1, 0, 3, 2]] * [SIZE[1], SIZE[0], SIZE[1], SIZE[0]]
