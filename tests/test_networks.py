@@ -2,28 +2,23 @@
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny_networks
 import yaml
 from fake_dataset import a_run, fake  # noqa: F401 - a fixture
 from web_kit import Server
 
-import posepile.models
 from posepile import cli
 from posepile.config import load_config
 from posepile.ds import dataset_names, load_recipe
-from posepile.errors import UsageError, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.miniature import TRUTH
-from posepile.models import DetectParams, weights
-from posepile.recipe import Track
+from posepile.models import weights
 from posepile.run import commands, networks, pack, raw
-from posepile.run.process import check_detected
-from posepile.stages.boxes import NOT_LOOKED_FOR, SOUGHT, BoxParams, choose_boxes
-from posepile.stages.counts import Counts
-from posepile.stages.select import Selected
 from posepile.store.reading import read_manifest
 
 # Which stage of the default configuration loads which network, by the cards' section 8.
@@ -181,6 +176,20 @@ def test_weights_are_fetched_once_by_the_download_step(fake, register, server, c
     assert entry["sha256"] in page and "tiny_matting" in page
 
 
+def test_networks_are_fetched_by_name(register, server, capsys):
+    entry = add_matting(register)
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 0
+    place = os.path.join(os.environ["POSEPILE_MODELS"], "tiny_matting.onnx")
+    assert capsys.readouterr().out.splitlines()[-1] == place
+    os.unlink(place)
+    server.files.clear()
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert entry["sha256"] in line and f"put it at {place}" in line
+    assert cli._main(["model", "fetch", "tiny"]) == 2
+    assert "tiny: no such network" in capsys.readouterr().err
+
+
 def test_offline_one_line_says_which_file_from_where_to_where(fake, register, server):  # noqa: F811
     entry = add_matting(register)
     server.files.clear()
@@ -211,6 +220,23 @@ def test_what_a_person_has_put_there_is_compared(fake, register, server):  # noq
     assert place.read_bytes() == b"\0" * entry["bytes"] and server.requests == []
     ok, lines = raw.doctor(run, checksums=True)
     assert not ok and any("tiny_matting.onnx: sha256 is" in line for line in lines)
+
+
+def test_a_shared_folder_need_not_be_writable(fake, register, server, monkeypatch):  # noqa: F811
+    add_matting(register)
+    run, place = segmented(fake), fake.parent / "nets" / "tiny_matting.onnx"
+    place.parent.mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != place.parent and allowed(p, mode))
+    with pytest.raises(UsageError, match=r"tiny_matting\.onnx is missing.*set POSEPILE_MODELS to"):
+        raw.download(run, miniature=False)
+    shutil.copyfile(fake.parent / "made_tiny_matting.onnx", place)
+    raw.download(run, miniature=False)
+    commands.process(run, ("crop", "segment"))
+    assert os.listdir(place.parent) == [place.name] and server.requests == []
+    place.write_bytes(b"another")
+    with pytest.raises(CorruptInput, match="sha256 is .* expected"):
+        raw.download(run, miniature=False)
 
 
 def test_doctor_looks_for_weights(fake, register):  # noqa: F811
@@ -275,6 +301,8 @@ def test_a_network_that_was_asked_for_wins():
     config = default_config("panoptic", "detect.model=yolox_nano", "segment.model=pphumanseg")
     same, lines = networks.without_networks(config, {"detect.model", "segment.model"})
     assert (same, lines) == (config, [])
+    same, lines = networks.without_networks(config, {"detect.model.path", "segment.model.path"})
+    assert (same, lines) == (config, [])
     config = default_config("panoptic", "box.source=detect")
     made, lines = networks.without_networks(config, {"box.source"})
     assert (made.box.source, made.detect.model) == ("detect", "joints") and len(lines) == 2
@@ -304,124 +332,6 @@ def test_main_says_what_a_miniature_does_without(miniature):
         "box.source = joints instead of boxes by yolox_s",
         "segment.model = raw instead of masks by efficientsam_ti",
     ]
-
-
-# ---------------------------------------------------------------- a network that finds nobody
-
-
-class Blind:
-    """A detector that finds what it is told in the first pictures, and then nobody."""
-
-    label = "blind"
-
-    def __init__(self, boxes=()):
-        self.boxes = list(boxes)
-
-    def __call__(self, images):
-        found = [self.boxes.pop(0) if self.boxes else np.zeros((0, 5)) for _ in images]
-        return [np.asarray(boxes, np.float32) for boxes in found]
-
-
-def detected(fake, monkeypatch, boxes, *more):  # noqa: F811
-    """A run whose detector finds those boxes; whom it does not find keeps the annotated box."""
-    monkeypatch.setattr(posepile.models, "_networks", {})
-    detector = Blind(boxes)
-    monkeypatch.setattr(posepile.models, "load_detector", lambda params: detector)
-    model = fake.parent / "model.onnx"
-    model.write_bytes(b"stands for weights")
-    settings = (
-        f"detect.model={{path: '{model}', decoder: yolox}}",
-        "box.source=detect",
-        "detect.unmatched=annotation",
-    )
-    return a_run(fake, *settings, *more, jobs=1)
-
-
-def test_a_detector_that_finds_nobody_fails_the_run(fake, monkeypatch):  # noqa: F811
-    run = detected(fake, monkeypatch, [])
-    with pytest.raises(WorkError) as e:
-        commands.process(run, ("crop",))
-    line = str(e.value)
-    assert line.startswith("fake: 0 of 12 people were found by the detector")
-    for part in (str(fake.parent / "model.onnx"), "person class", "posepile model check"):
-        assert part in line
-    assert e.value.exit_code == 1 and "\n" not in line
-    with pytest.raises(WorkError, match="0 of 8 people of split train were found"):
-        pack.pack(run)
-    allowed = a_run(fake, *run.settings[0][1:], "check.min_detected=0")
-    commands.process(allowed, ("crop",))
-    assert pack.pack(allowed)[0]["counts"] == {"train": 8, "val": 4, "test": 0}
-
-
-def test_every_split_is_judged(fake, monkeypatch):  # noqa: F811
-    everywhere = [[0, 0, 640, 480, 0.9]]
-    run = detected(fake, monkeypatch, [everywhere] * 8, "detect.iou=0.01")
-    commands.process(run, ("crop",))
-    with pytest.raises(WorkError, match="0 of 4 people of split val were found"):
-        pack.pack(run)
-
-
-@pytest.mark.parametrize(
-    ("sought", "found", "refused"),
-    [(0, 0, False), (1, 0, True), (99, 1, False), (1000, 9, True), (1000, 10, False)],
-)
-def test_less_than_a_percent_of_many_people_is_nobody(fake, monkeypatch, sought, found, refused):  # noqa: F811
-    run, counts = detected(fake, monkeypatch, []), Counts()
-    counts.notes.update({SOUGHT: sought, "box by net@1": found, "box from annotation (…)": 7})
-    if refused:
-        with pytest.raises(WorkError, match=f"^fake: {found} of {sought} people were found"):
-            check_detected(run, counts, "people")
-    else:
-        check_detected(run, counts, "people")
-
-
-def test_a_limit_for_detectors_without_a_detector_is_a_wrong_request():
-    with pytest.raises(UsageError, match=r"check\.min_detected has no effect: .* no detector"):
-        default_config("aspset", "check.min_detected=0.1")
-
-
-# ---------------------------------------------------------------- whom a card keeps
-
-
-def person_of(world, bbox, hidden=0.0):
-    track = Track(
-        np.array([0]), world_coords=np.float32([world]), bbox=np.float32([bbox]),
-        hidden=np.array([hidden]),
-    )  # fmt: skip
-    return Selected(0, track, 0)
-
-
-def boxes_of(people, joints, found, **detect):
-    counts = Counts()
-    params = DetectParams(model="yolox_s", min_joints_inside=0, expand=1, **detect)
-    boxes = choose_boxes(
-        people, joints, np.float32(found), (640, 480), BoxParams(source="detect"), params, counts
-    )
-    return boxes, counts
-
-
-def test_who_is_not_found_and_mostly_hidden_is_dropped():
-    box, joints = [10, 10, 50, 100], np.float32([[10, 10], [60, 110]])
-    people = [person_of([[0, 0, 1], [1, 1, 1]], box, hidden) for hidden in (0.5, 0.6, np.nan)]
-    settings = {"unmatched": "annotation", "max_hidden": 0.5, "compare": "annotation", "iou": 0.5}
-    boxes, counts = boxes_of(people, [joints] * 3, np.zeros((0, 5)), **settings)
-    assert [b is None for b in boxes] == [False, True, False]
-    np.testing.assert_array_equal(boxes[0], box)
-    assert dict(counts.dropped) == {"no detection in the image": 1}
-    found = [[12, 12, 50, 100, 0.9]]
-    (kept,), _ = boxes_of(people[1:2], [joints], found, **settings)
-    np.testing.assert_array_equal(kept, found[0][:4])
-
-
-def test_who_has_no_labelled_joints_keeps_the_annotated_box():
-    """As in a split for prediction, where there is nothing that tells people apart."""
-    unknown = np.full((2, 3), np.nan)
-    people = [person_of(unknown, [10, 10, 50, 100]), person_of([[0, 0, 1]] * 2, [9, 9, 9, 9])]
-    joints = [np.full((2, 2), np.nan, np.float32), np.float32([[200, 10], [250, 110]])]
-    found = [[198, 8, 54, 104, 0.9], [10, 10, 50, 100, 0.9]]
-    boxes, counts = boxes_of(people, joints, found)
-    np.testing.assert_array_equal(boxes, [[10, 10, 50, 100], [198, 8, 54, 104]])
-    assert (counts.notes[SOUGHT], counts.notes[NOT_LOOKED_FOR]) == (1, 1)
 
 
 def test_only_the_splits_asked_for_are_segmented(fake, register):  # noqa: F811

@@ -17,6 +17,10 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
     text = "list the networks that settings can name: licence, size, whether they are there"
     listing = commands.add_parser("list", help=text, description=text)
     listing.set_defaults(function=cmd_model_list, parser=listing)
+    text = "bring the weights of networks, as the download step of a dataset does"
+    fetching = commands.add_parser("fetch", help=text, description=text)
+    fetching.set_defaults(function=cmd_model_fetch, parser=fetching)
+    fetching.add_argument("names", nargs="+", metavar="NAME")
     text = "show what a detector's file is taken for and why, and what it finds on pictures"
     check = commands.add_parser("check", help=text, description=text)
     check.set_defaults(function=cmd_model_check, parser=check)
@@ -65,6 +69,30 @@ def cmd_model_list(args: argparse.Namespace) -> int:
         there = "present" if e["present"] else "not there"
         print(f"{e['kind']:10} {e['name']:18} {size:>12}  {there:10} {e['licence']}")
     print(f"in {folder}")
+    return 0
+
+
+def cmd_model_fetch(args: argparse.Namespace) -> int:
+    """Brings the weights of networks; exit 1 if some cannot be had."""
+    from posepile.models import weights
+    from posepile.models.weight_sources import fetch_weights
+
+    known = {n: spec for specs in weights.load_registry().values() for n, spec in specs.items()}
+    unknown = [name for name in args.names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]}: no such network in configs/models.yaml; it has {', '.join(known)}"
+        )
+    folder = weights.weights_dir(None)
+    specs = [known[name] for name in args.names]
+    report = fetch_weights(specs, folder)
+    if report.left:
+        files = [file for spec in specs for file in spec.files]
+        file = next((f for f in files if f.file_name in report.left[0]), files[0])
+        raise WorkError(f"{report.left[0]}; {weights.by_hand(file, folder)}")
+    for spec in specs:
+        for path in weights.installed(spec, folder).paths.values():
+            print(path)
     return 0
 
 

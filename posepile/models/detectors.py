@@ -25,7 +25,7 @@ def load_detector(params: DetectParams) -> Detector | None:
         UsageError: Unknown name, missing file, missing ONNX Runtime, or a network that is not what
             it is said to be.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "joints"):
         return None

@@ -34,7 +34,7 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
     Raises:
         UsageError: Unknown name, missing file or missing ONNX Runtime.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "raw"):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -87,8 +88,8 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
         The configuration, and one line per network that it does without.
     """
     box, detect, segment, lines = config.box, config.detect, config.segment, []
-    sections = {key.removesuffix(".path") for key in given}
-    if needs_detector(config) and "detect.model" not in sections:
+    given = {".".join(key.split(".")[:2]) for key in given}  # detect.model.path is one, too
+    if needs_detector(config) and "detect.model" not in given:
         if "box.source" in given:
             detect = detect.model_copy(update={"model": "joints"})
             done = "detect.model = joints"
@@ -96,7 +97,7 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
             box = _other_boxes(config)
             done = f"box.source = {box.source}"
         lines.append(f"{done} instead of boxes by {_shown(config.detect.model)}")
-    if segments(config) and segment.model != "grabcut" and "segment.model" not in sections:
+    if segments(config) and segment.model != "grabcut" and "segment.model" not in given:
         segment = segment.model_copy(update={"model": "raw", "threshold": None})
         lines.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
     made = config.model_copy(update={"box": box, "detect": detect, "segment": segment})
@@ -118,11 +119,16 @@ def fetch_networks(config: Config, build: str) -> None:
         build: Its name, for messages.
 
     Raises:
+        CorruptInput: A file in a folder that cannot be written to is another.
+        UsageError: The folder lacks a file and cannot be written to.
         WorkError: They cannot be had; says which file is lacking, where it can be had, where it
             must lie and how to do without.
     """
     for needed in _by_folder(config):
         folder, specs = needed[0].folder, [n.spec for n in needed]
+        if not _can_write(folder):
+            _take_as_they_are(needed, build)
+            continue
         new = {f.file_name for s in specs for f in s.files if f.sha256 is None}
         new -= set(read_lock(folder))
         report = fetch_weights(specs, folder)
@@ -132,8 +138,26 @@ def fetch_networks(config: Config, build: str) -> None:
         if report.left:
             name, _, fault = report.left[0].partition(": ")
             more = f" (and {len(report.left) - 1} more)" if len(report.left) > 1 else ""
-            n = next(n for n in needed if n.spec.name == name.partition(".")[0])
+            n = next(n for n in needed if f"{name}.".startswith(f"{n.spec.name}."))
             raise WorkError(f"{_needs(build, n)}: {fault}{more}; {_what_to_do(n, fault)}")
+
+
+def _can_write(folder: Path) -> bool:
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def _take_as_they_are(needed: list[Needed], build: str) -> None:
+    """Compares the weights in somebody else's folder, in which nothing can be written down."""
+    for n in needed:
+        for file in n.spec.files:
+            if not (n.folder / file.file_name).is_file():
+                raise UsageError(
+                    f"{_needs(build, n)}: {n.folder / file.file_name} is missing, and the folder "
+                    "cannot be written to: set POSEPILE_MODELS to one that can, or do without: "
+                    f"{n.without}"
+                )
+        weights.installed(n.spec, n.folder)
 
 
 def _what_to_do(needed: Needed, fault: str) -> str:
@@ -211,7 +235,7 @@ def is_of_network(config: Config, file: str) -> bool:
     """Returns whether a file is of a network of a configuration, not of the raw data."""
     for params in (config.detect, config.segment):
         if isinstance(params.model, str):
-            if Path(file).parent == weights.weights_dir(params.cache_dir):
+            if weights.weights_dir(params.cache_dir) in Path(file).parents:
                 return True
         elif any(
             str(Path(value)) == str(file)
