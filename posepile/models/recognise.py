@@ -207,10 +207,10 @@ def _try(
             )
         if better:
             look, seen = better
-        elif not network.signature.class_names():
-            doubt = _other_class(form, outputs, given, seen)
-            if doubt:
-                return None, doubt
+    if seen < SEEN and not network.signature.class_names():
+        doubt = _other_class(form, outputs, given, seen)
+        if doubt:
+            return None, doubt
     facts = f"the person in the test picture has a score of {seen:.2g}"
     return Recognised(form, look, index, (named, f"shown as {look.range}", facts), seen), None
 
@@ -266,13 +266,16 @@ def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, fl
 
 
 def _other_class(form: Form, outputs: Outputs, given: Given, seen: float) -> str | None:
-    """What speaks against the person's class where there are no names: another one is seen."""
+    """What speaks against the person's class where there are no names: another one that is seen.
+
+    It must be seen twice as clearly, as some things lie about the person in the picture.
+    """
     scores = [
         person_score(form, outputs, replace(given, person_class=i))
         for i in range(given.n_classes or 80)
     ]
-    best = int(np.argmax(scores)) if scores else 0
-    if not scores or scores[best] < SEEN:
+    best = int(np.argmax(scores))
+    if scores[best] < max(SEEN, 2 * seen):
         return None
     return (
         f"person_class: {given.person_class} has a score of {seen:.2g} in the test picture, a "
