@@ -326,6 +326,13 @@ def test_the_same_arrays_are_taken_where_nothing_is_wrong(name, tmp_path):
     assert detector.form.name == name
 
 
+def test_channels_may_be_last(tmp_path):
+    path = tmp_path / "nhwc.onnx"
+    answering.network(path, {"output": yolox()}, image=(1, 64, 64, 3))
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    assert (detector.form.name, detector.network.layout) == ("yolox", "nhwc")
+
+
 def test_an_untrained_class_score_does_not_halve_the_only_class(tmp_path):
     outputs = {"output": yolov7_of_one_class()}
     path = answering.network(tmp_path / "one.onnx", outputs)

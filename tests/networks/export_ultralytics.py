@@ -80,7 +80,7 @@ def small(network) -> None:
                 layer.bias[:] = mean - layer(features).mean((0, 2, 3))
 
 
-def export(name: str, kind, cfg: dict, **how) -> None:
+def export(name: str, kind, cfg: dict, imgsz=SIDE, **how) -> None:
     """Writes one network and what the library finds with it."""
     torch.manual_seed(5)
     network = kind(cfg, verbose=False)
@@ -101,7 +101,7 @@ def export(name: str, kind, cfg: dict, **how) -> None:
         network.args = {"task": network.task, "imgsz": SIDE, "data": ""}
         network.pt_path = network.yaml_file = str(Path(folder) / "net.pt")
         try:
-            model.export(format="onnx", imgsz=SIDE, simplify=False, **how)
+            model.export(format="onnx", imgsz=imgsz, simplify=False, **how)
         except AssertionError as e:  # once it is written, files below 0.1 MB are suspected
             if "too small" not in str(e):
                 raise
@@ -133,6 +133,7 @@ TWENTY_SIX = config("Detect", end2end=True, reg_max=1)
 if __name__ == "__main__":
     export("yolov8", DetectionModel, DETECT)
     export("yolov8_dynamic", DetectionModel, DETECT, dynamic=True)
+    export("yolov8_wide", DetectionModel, DETECT, imgsz=(96, 160))
     export("yolov8_half", DetectionModel, DETECT, quantize=16)
     export("yolov8_nms", DetectionModel, DETECT, nms=True, conf=0.25, iou=IOU)
     export("yolov8_seg", SegmentationModel, config("Segment", 8, 8))
