@@ -201,6 +201,11 @@ WRONG = [
         "boxes are two corners, expected centre and size",
     ),
     Wrong(
+        "corners where centre and size belong, three boxes for each cell",
+        of(lambda: {"output": yolov7_of_one_class(corners=True)}),
+        "boxes are two corners, expected centre and size",
+    ),
+    Wrong(
         "centre and size where corners belong",
         of(lambda: {"output0": rows(sizes=True)}),
         "have their second corner left of or above the first",
