@@ -26,6 +26,7 @@ EXPORTS = {
     "yolo26": "yolo_list",
     "yolo26_raw": "yolo",
     "yolo26_seg": "yolo_list",
+    "rtdetr_ultralytics": "rtdetr_list",
     "yolov5": "yolov5",
     "yolov5_dynamic": "yolov5",
     "yolov5_seg": "yolov5",

@@ -6,6 +6,7 @@ import answering
 import cv2
 import numpy as np
 import pytest
+import tiny_networks
 from networks_kit import NETWORKS
 
 from posepile.cli import main
@@ -89,6 +90,20 @@ def test_a_stated_decoder_is_taken_or_refused(capsys):
     assert code == 1
     assert "softmax" in err
     assert "set decoder: detr_softmax" in err
+
+
+def test_a_segmenter_is_described_and_its_mask_is_drawn(capsys, photo, tmp_path):
+    path, drawn = tiny_networks.matting(tmp_path / "matting.onnx"), tmp_path / "mask.png"
+    picture = cv2.imread(str(photo))
+    picture[:] = 20
+    picture[10:50, 20:70] = 250
+    cv2.imwrite(str(photo), picture)
+    asked = ["--image", photo, "--box", 15, 5, 60, 50, "--decoder", "matting", "--out", drawn]
+    code, out, err = call(capsys, "check", path, *asked)
+    assert (code, err) == (0, "")
+    assert "decoder  matting" in out
+    assert "photo.png (90x60): 37.0% marked" in out
+    assert cv2.imread(str(drawn))[30, 40].tolist() != picture[30, 40].tolist()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import answering
 import numpy as np
 import pytest
-from networks_kit import NETWORKS
+from networks_kit import NETWORKS, load
 from test_wrong_networks import Wrong, of, refused_with_the_reason
 
 
@@ -124,7 +124,7 @@ WRONG = [
     Wrong(
         "deployed lists with classes by category",
         of(lambda: lists(classes=91), **SIZES),
-        r"classes reach 90, expected less than 80 \(as of COCO\)",
+        r"classes reach 90, expected less than 80 \(COCO\); set person_class:",
     ),
     Wrong(
         "deployed lists with sizes where corners belong",
@@ -188,8 +188,11 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_same_arrays_are_taken_where_nothing_is_wrong(name, tmp_path):
     """Rows of ``WRONG`` differ from these by what is said alone."""
-    from networks_kit import load
-
     make, more = RIGHT[name]
     path = answering.network(tmp_path / "right.onnx", make(), **more)
     assert load(path).form.name == name
+
+
+def test_classes_beyond_coco_are_taken_where_the_person_is_stated(tmp_path):
+    path = answering.network(tmp_path / "right.onnx", lists(classes=366), **SIZES)
+    assert load(path, person_class=0).form.name == "detr_deploy"

@@ -229,7 +229,7 @@ WRONG = [
         "RT-DETR in pixels where shares belong",
         of(lambda: {"output0": rows(sizes=True)}, metadata={"head": "RTDETRDecoder"}),
         "expected shares of the picture",
-        {"decoder": "rtdetr"},
+        {"decoder": "rtdetr_list"},
     ),
     # Sizes and layouts
     Wrong(
@@ -313,7 +313,7 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
 
 
 RIGHT = {
-    "rtdetr_each": rtdetr,
+    "rtdetr": rtdetr,
     "yolov6": yolov6,
     "yolov5": yolov7_of_one_class,
     "yolox": yolox,
@@ -362,9 +362,9 @@ def test_what_the_test_picture_could_not_tell_is_told_by_the_first_pictures(tmp_
     path = answering.network(tmp_path / "right.onnx", {"output": rows()})
     detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
     picture = np.zeros((64, 64, 3), np.uint8)
-    detector.network.answer = lambda _: {"output": np.zeros((1, 84, 6), np.float32)}
+    detector.network.answer_prepared = lambda _: {"output": np.zeros((1, 84, 6), np.float32)}
     for _ in range(9):
         detector([picture])
-    detector.network.answer = lambda _: {"output": rows(unit=64)}
+    detector.network.answer_prepared = lambda _: {"output": rows(unit=64)}
     with pytest.raises(UsageError, match="like shares of the picture; expected pixels"):
         detector([picture])

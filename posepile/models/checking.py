@@ -78,29 +78,42 @@ def check_detector(
     return told
 
 
-def check_segmenter(model: str | SegmenterFile, images: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns what is to be known of a segmenter, and how much of pictures it marks.
+def check_segmenter(
+    model: str | SegmenterFile,
+    images: dict[str, np.ndarray],
+    box: tuple[float, float, float, float] | None = None,
+) -> dict[str, Any]:
+    """Returns what is to be known of a segmenter, and what it marks in pictures.
 
     Args:
         model: Its name or file.
-        images: uint8 RGB by name, each a crop of one person who fills most of it.
+        images: uint8 RGB by name.
+        box: x, y, w, h of the person asked for, in pixels; None: she fills the picture.
+
+    Raises:
+        UsageError: It is none, or not what it is said to be.
     """
     segmenter = load_segmenter(SegmentParams(model=model))
-    network = getattr(segmenter.foreground, "network", None)
-    if network is None:
-        raise UsageError(f"{model}: no network")
+    foreground = segmenter.foreground
+    network = getattr(foreground, "network", None) or getattr(foreground, "asked", None)
+    network = getattr(network, "network", network)  # of a promptable one
     told = describe_file(network.path, network.signature)
-    told |= {"kind": "segmenter", "decoder": type(segmenter.foreground).__name__.lower()}
-    told |= {"title": segmenter.label, "why": [], "against": {}, "other_interface": []}
-    told["look"] = asdict(network.look) | {"size": list(network.input_size)}
+    told |= {"kind": "segmenter", "title": segmenter.label, "against": {}, "other_interface": []}
+    told["decoder"] = getattr(foreground, "kind", type(foreground).__name__.lower())
+    why = getattr(foreground, "why", ())
+    told["why"] = list(why() if callable(why) else why)
+    told["look"] = {**asdict(network.look), "size": list(network.input_size)}
     told["look"]["layout"] = network.layout
     told["pictures"] = []
     for name, image in images.items():
         h, w = image.shape[:2]
-        box = np.array([0.1 * w, 0.02 * h, 0.8 * w, 0.96 * h])
-        mask = segmenter(image, box)
-        area = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
-        told["pictures"].append({"file": name, "size": [w, h], "boxes": [], "share": area})
+        asked = np.array(box or [0.02 * w, 0.02 * h, 0.96 * w, 0.96 * h])
+        mask = segmenter(image, asked)
+        found = {"file": name, "size": [w, h], "boxes": [[*asked.tolist(), 1.0]], "mask": None}
+        if mask is not None:
+            found["mask"] = {"size": [h, w], "counts": mask["counts"].decode("ascii")}
+        found["share"] = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
+        told["pictures"].append(found)
     return told
 
 
@@ -140,7 +153,7 @@ def words(told: dict[str, Any]) -> list[str]:
         n = len(picture["boxes"])
         what = f"{picture['share']:.1%} marked" if "share" in picture else f"{n} people"
         lines.append(f"  {picture['file']} ({w}x{h}): {what}")
-        for x, y, bw, bh, score in picture["boxes"]:
+        for x, y, bw, bh, score in () if "share" in picture else picture["boxes"]:
             lines.append(f"    x {x:.1f}, y {y:.1f}, {bw:.1f} x {bh:.1f}, score {score:.3f}")
     return lines
 

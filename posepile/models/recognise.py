@@ -50,6 +50,7 @@ class Recognised:
         person_class: Index of the person among the classes.
         why: What speaks for it, one sentence each.
         seen: Score of the person in the test picture.
+        stated: As in :class:`Given`.
     """
 
     form: Form
@@ -57,6 +58,7 @@ class Recognised:
     person_class: int
     why: tuple[str, ...]
     seen: float = 0.0
+    stated: bool = False
 
 
 def recognise(
@@ -193,7 +195,8 @@ def _try(
     look, doubt = _usual_look(network, form, settings)
     if doubt:
         return None, doubt
-    given = Given(network.input_size, index, 0.0, 1.0, n_classes(network, form))
+    stated = person_class is not None or bool(network.signature.class_names())
+    given = Given(network.input_size, index, 0.0, 1.0, n_classes(network, form), stated)
     outputs, doubt = _ask(network, form, look, given)
     if doubt:
         return None, doubt
@@ -212,7 +215,8 @@ def _try(
         if doubt:
             return None, doubt
     facts = f"the person in the test picture has a score of {seen:.2g}"
-    return Recognised(form, look, index, (named, f"shown as {look.range}", facts), seen), None
+    why = (named, f"shown as {look.range}", facts)
+    return Recognised(form, look, index, why, seen, stated), None
 
 
 def _setting(look: Look) -> str:

@@ -142,7 +142,7 @@ def work_on(
     threads = max(1, processors // jobs)
     require_networks(run.config, run.build, stages)
     check_networks(run.config, run.build, stages)
-    if set(stages) & {"crop", "select"}:
+    if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}
     results_ = run_tasks(

@@ -1,12 +1,12 @@
-"""Exports a small RT-DETR with Ultralytics, and what it finds with it.
+"""Exports a small RT-DETR with Ultralytics as it did before 8.4, and what it found with it.
 
 Made with ultralytics 8.4.190, torch 2.14.1 and onnx 1.23.2:
 
     cd tests/networks && python export_ultralytics_rtdetr.py
 
 Head, export and metadata are the library's; the body is five convolutions, weights are random.
-``rtdetr_ultralytics_each`` has the rows of earlier versions, whose ``RTDETRDecoder`` joined boxes
-and probabilities, and whose predictor took each query's best class; both are written down here.
+Rows are those of earlier versions, whose ``RTDETRDecoder`` joined boxes and probabilities, and
+whose predictor took each query's best class; both are written down here.
 """
 
 from __future__ import annotations
@@ -84,8 +84,6 @@ def each_query(found, predictor, pixels, picture) -> np.ndarray:
 
 def main() -> None:
     """Writes the networks and the library's answers."""
-    export("rtdetr_ultralytics")
-    keep("rtdetr_ultralytics", lambda found, *_: found.boxes.data.cpu().numpy())
     RTDETRDecoder.postprocess = lambda self, boxes, scores: torch.cat([boxes, scores], dim=-1)
     export("rtdetr_ultralytics_each")
     RTDETRPredictor.postprocess = lambda self, preds, img, orig: [Results(o, "", {}) for o in orig]

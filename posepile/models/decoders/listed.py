@@ -23,7 +23,8 @@ from posepile.models.decoders.form import (
 )
 from posepile.models.signature import Port, Signature
 
-_COCO = 80  # classes numbered in a row; by category they reach 90, the person is 1
+_COCO = 80  # classes, numbered in a row from 0, the person first
+_CATEGORIES = 91  # numbers that COCO's categories take, from 1, the person first
 _INTEGERS = ("int64", "int32", "uint8", "int16")
 
 
@@ -175,10 +176,12 @@ def doubt_of_labels(labels: np.ndarray, given: Given, by_category: bool) -> str 
     largest = int(labels.max())
     if by_category and (labels < 0.5).any():
         return "there is a class 0, which is the background where classes count from 1"
-    n = given.n_classes or (91 if by_category else _COCO)
-    if largest >= n:
-        told = f"classes reach {largest}, expected less than {n}"
-        return told if given.n_classes else f"{told} (as of COCO); set decoder: and person_class:"
+    usual = _CATEGORIES if by_category else _COCO
+    known = None if by_category else given.n_classes  # such networks do not say it themselves
+    if known is not None and largest >= known:
+        return f"classes reach {largest}, expected less than {known}"
+    if known is None and largest >= usual and not given.stated:
+        return f"classes reach {largest}, expected less than {usual} (COCO); set person_class:"
     return None
 
 
@@ -207,7 +210,7 @@ def _form(name, title, claims, read, look, *, shares=False, by_category=False, *
         title=title,
         look=look,
         claims=claims,
-        n_classes=lambda signature: 91 if by_category else None,
+        n_classes=lambda signature: _CATEGORIES if by_category else None,
         doubts=functools.partial(doubts, read=read, shares=shares, by_category=by_category),
         decode=functools.partial(decode, read=read, shares=shares),
         **more,

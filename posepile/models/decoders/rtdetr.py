@@ -1,16 +1,9 @@
-"""RT-DETR as Ultralytics exports it: one output, a row for each query, boxes as shares.
-
-Rows were centre, size and the probability of each class; they now are centre, size, the best
-class's score and which class that is.
-"""
+"""RT-DETR as Ultralytics exports it: shares of a stretched picture, with scores in one output."""
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from posepile.models.decoders.detr import doubt_of_shares
 from posepile.models.decoders.form import (
     Form,
     Given,
@@ -21,93 +14,111 @@ from posepile.models.decoders.form import (
     listed,
     only_picture,
 )
-from posepile.models.signature import Port, Signature
+from posepile.models.decoders.grids import grid_of
+from posepile.models.signature import Signature
 
-_MOST_QUERIES = 1000  # grids of cells have more
-_HEAD = "RTDETRDecoder"
+HEAD = "RTDETRDecoder"
 
 
-def _only(signature: Signature) -> Port | None:
-    """The only output if it may be rows of queries ``[batch, queries, columns]``."""
+def _claims(signature: Signature, columns: int | None) -> str | None:
     if not only_picture(signature) or len(signature.outputs) != 1:
         return None
-    (port,) = signature.outputs
-    if signature.metadata.get("head", _HEAD) != _HEAD or len(port.shape) != 3:
+    (output,) = signature.outputs
+    if len(output.shape) != 3 or output.shape[2] is None:
         return None
-    return None if port.shape[1] is not None and port.shape[1] > _MOST_QUERIES else port
-
-
-def claims_best(signature: Signature) -> str | None:
-    """Returns why a file may have rows of a box, its score and its class."""
-    port = _only(signature)
-    if port is None or port.shape[2] != 6:
+    if (output.shape[2] == 6) != (columns == 6) or output.shape[2] < 5:
         return None
-    return f"output {port}: centre and size, score and class by query"
-
-
-def claims_each(signature: Signature) -> str | None:
-    """Returns why a file may have rows of a box and each class's score."""
-    port, names = _only(signature), signature.class_names()
-    if port is None or port.shape[2] is None or port.shape[2] != 4 + len(names or range(80)):
+    sides = signature.inputs[0].shape[2:]
+    if signature.metadata.get("head", HEAD) != HEAD:
         return None
-    return f"output {port}: centre, size and classes by query"
+    if columns is None and None not in (*sides, output.shape[1]):
+        if any(grid_of(output.shape[1], sides, anchors) for anchors in (1, 3)):
+            return None  # as many as there are cells
+    return f"output {output}: boxes as shares of the picture, by query"
 
 
-def _of_best(rows: np.ndarray, given: Given) -> np.ndarray:
-    return np.where(rows[:, 5].round() == given.person_class, rows[:, 4], 0)
+def claims_list(signature: Signature) -> str | None:
+    """Returns why a file may be a list of boxes, score and class (since 2026)."""
+    return _claims(signature, 6)
 
 
-def _of_each(rows: np.ndarray, given: Given) -> np.ndarray:
-    person = rows[:, 4 + given.person_class]
-    return np.where(person >= rows[:, 4:].max(axis=1), person, 0)
+def claims_classes(signature: Signature) -> str | None:
+    """Returns why a file may be boxes and the scores of all classes (before)."""
+    return _claims(signature, None)
 
 
-def doubts_best(outputs: Outputs, given: Given) -> str | None:
-    """Returns what speaks against rows of a box, its score and its class."""
-    (rows,) = outputs.values()
-    score, index = rows[..., 4], rows[..., 5]
-    if np.abs(index - index.round()).max() > 1e-3 or index.min() < 0:
+def _unknown(signature: Signature) -> None:
+    """The number of classes, which a list does not say."""
+    return
+
+
+def n_classes(signature: Signature) -> int | None:
+    """Returns the number of classes."""
+    return signature.outputs[0].shape[2] - 4
+
+
+def _doubt_of_shares(boxes: np.ndarray) -> str | None:
+    if np.abs(boxes).max(initial=0) > 3:
+        return f"boxes reach {np.abs(boxes).max():.3g}, expected shares of the picture"
+    if (boxes[..., 2:] >= boxes[..., :2]).all():
+        return "boxes are two corners, expected centre and size"
+    return None
+
+
+def doubts_list(outputs: Outputs, given: Given) -> str | None:
+    """Returns what speaks against centre and size as shares, score, class."""
+    (output,) = outputs.values()
+    score, index = output[..., 4], output[..., 5]
+    if (index != np.round(index)).any() or index.min() < 0:
         return f"classes of {index.min():.3g} to {index.max():.3g}, expected whole numbers"
+    if score.min() < 0 or score.max() > 1.001:
+        return f"scores of {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
     if given.n_classes is not None and index.max() >= given.n_classes:
         return f"a box of class {int(index.max())}, but there are {given.n_classes} classes"
-    if score.min() < -1e-3 or score.max() > 1.001:
-        return f"scores of {score.min():.3g} to {score.max():.3g}, expected 0 to 1"
-    return doubt_of_shares(rows[..., :4])
+    return _doubt_of_shares(output[..., :4])
 
 
-def doubts_each(outputs: Outputs, given: Given) -> str | None:
-    """Returns what speaks against rows of a box and each class's score."""
-    (rows,) = outputs.values()
-    return doubt_of_shares(rows[..., :4]) or doubt_of_scores(rows[..., 4:])
-
-
-def _decode(outputs: Outputs, given: Given, scores) -> list[np.ndarray]:
+def doubts_classes(outputs: Outputs, given: Given) -> str | None:
+    """Returns what speaks against centre and size as shares and probabilities by class."""
     (output,) = outputs.values()
+    return _doubt_of_shares(output[..., :4]) or doubt_of_scores(output[..., 4:])
+
+
+def _found(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
     h, w = given.input_size
-    return [
-        listed(centred(rows[:, :4]) * np.float32([w, h, w, h]), scores(rows, given), given)
-        for rows in output
-    ]
+    return listed(centred(boxes) * np.float32([w, h, w, h]), scores, given)
 
 
-_LOOK = Look(antialias=False)
+def decode_list(outputs: Outputs, given: Given) -> list[np.ndarray]:
+    """Reads ``[batch, queries, 6]``, see :class:`Form`."""
+    (output,) = outputs.values()
+    people = (rows[rows[:, 5] == given.person_class] for rows in output)
+    return [_found(rows[:, :4], rows[:, 4], given) for rows in people]
+
+
+def decode_classes(outputs: Outputs, given: Given) -> list[np.ndarray]:
+    """Reads ``[batch, queries, 4 + classes]``, see :class:`Form`."""
+    (output,) = outputs.values()
+    last = [rows[rows[:, 4:].argmax(axis=1) == given.person_class] for rows in output]
+    return [_found(rows[:, :4], rows[:, 4 + given.person_class], given) for rows in last]
+
+
+_LOOK = Look(antialias=False)  # RGB, 0..1, stretched
+RTDETR_LIST = Form(
+    name="rtdetr_list",
+    title="RT-DETR of Ultralytics, score and class",
+    look=_LOOK,
+    claims=claims_list,
+    n_classes=_unknown,
+    doubts=doubts_list,
+    decode=decode_list,
+)
 RTDETR = Form(
     name="rtdetr",
-    title="RT-DETR of Ultralytics, the best class by query",
+    title="RT-DETR of Ultralytics, scores by class",
     look=_LOOK,
-    claims=claims_best,
-    n_classes=lambda signature: None,
-    doubts=doubts_best,
-    decode=functools.partial(_decode, scores=_of_best),
-    of_picture=True,
-)
-RTDETR_EACH = Form(
-    name="rtdetr_each",
-    title="RT-DETR of Ultralytics, each class by query",
-    look=_LOOK,
-    claims=claims_each,
-    n_classes=lambda signature: signature.outputs[0].shape[2] - 4,
-    doubts=doubts_each,
-    decode=functools.partial(_decode, scores=_of_each),
-    of_picture=True,
+    claims=claims_classes,
+    n_classes=n_classes,
+    doubts=doubts_classes,
+    decode=decode_classes,
 )
