@@ -201,6 +201,11 @@ WRONG = [
         "boxes are two corners, expected centre and size",
     ),
     Wrong(
+        "corners where centre and size belong, three boxes for each cell",
+        of(lambda: {"output": yolov7_of_one_class(corners=True)}),
+        "boxes are two corners, expected centre and size",
+    ),
+    Wrong(
         "centre and size where corners belong",
         of(lambda: {"output0": rows(sizes=True)}),
         "have their second corner left of or above the first",
@@ -324,6 +329,13 @@ def test_the_same_arrays_are_taken_where_nothing_is_wrong(name, tmp_path):
     path = answering.network(tmp_path / "right.onnx", {"output": RIGHT[name]()})
     detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
     assert detector.form.name == name
+
+
+def test_channels_may_be_last(tmp_path):
+    path = tmp_path / "nhwc.onnx"
+    answering.network(path, {"output": yolox()}, image=(1, 64, 64, 3))
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    assert (detector.form.name, detector.network.layout) == ("yolox", "nhwc")
 
 
 def test_an_untrained_class_score_does_not_halve_the_only_class(tmp_path):

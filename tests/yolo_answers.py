@@ -70,11 +70,14 @@ def yolov6() -> np.ndarray:
     return output
 
 
-def yolov7_of_one_class() -> np.ndarray:
+def yolov7_of_one_class(corners=False) -> np.ndarray:
     """Returns what YOLOv7 says, three boxes for each cell, where all it knows is people."""
     levels = np.split(yolox(1, decoded=True), [64, 80], axis=1)
     output = np.concatenate([level for level in levels for _ in range(3)], axis=1)
     output[..., 5] = 0.5
+    if corners:
+        centre, half = output[..., :2].copy(), output[..., 2:4] / 2
+        output[..., :2], output[..., 2:4] = centre - half, centre + half
     return output
 
 

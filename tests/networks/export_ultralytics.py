@@ -100,7 +100,7 @@ def spread_queries(network) -> None:
             layer.bias[:] = mean - layer(fed[0]).mean((0, 1))
 
 
-def export(name: str, kind, cfg: dict, **how) -> None:
+def export(name: str, kind, cfg: dict, imgsz=SIDE, **how) -> None:
     """Writes one network and what the library finds with it."""
     torch.manual_seed(5)
     network = kind(cfg, verbose=False)
@@ -124,7 +124,7 @@ def export(name: str, kind, cfg: dict, **how) -> None:
         network.args = {"task": network.task, "imgsz": SIDE, "data": ""}
         network.pt_path = network.yaml_file = str(Path(folder) / "net.pt")
         try:
-            model.export(format="onnx", imgsz=SIDE, simplify=False, **how)
+            model.export(format="onnx", imgsz=imgsz, simplify=False, **how)
         except AssertionError as e:  # once it is written, files below 0.1 MB are suspected
             if "too small" not in str(e):
                 raise
@@ -141,7 +141,7 @@ def export(name: str, kind, cfg: dict, **how) -> None:
             picture[..., ::-1],
             conf=CONF,
             iou=IOU,
-            imgsz=SIDE,
+            imgsz=imgsz,
             max_det=1000,
             rect=False,
             verbose=False,
@@ -157,6 +157,7 @@ TWENTY_SIX = config("Detect", end2end=True, reg_max=1)
 if __name__ == "__main__":
     export("yolov8", DetectionModel, DETECT)
     export("yolov8_dynamic", DetectionModel, DETECT, dynamic=True)
+    export("yolov8_wide", DetectionModel, DETECT, imgsz=(96, 160))
     export("yolov8_half", DetectionModel, DETECT, quantize=16)
     export("yolov8_nms", DetectionModel, DETECT, nms=True, conf=0.25, iou=IOU)
     export("yolov8_seg", SegmentationModel, config("Segment", 8, 8))

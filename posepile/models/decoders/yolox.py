@@ -33,7 +33,8 @@ def claims(signature: Signature) -> str | None:
     (output,) = signature.outputs
     if len(output.shape) != 3 or (output.shape[2] is not None and output.shape[2] < 6):
         return None
-    sides = signature.inputs[0].shape[2:]
+    shape = signature.inputs[0].shape
+    sides = shape[1:3] if shape[-1] == 3 else shape[2:]
     if None not in (*sides, output.shape[1]) and grid_of(output.shape[1], sides) is None:
         return None
     return f"output {output}: cells with objectness and classes"
