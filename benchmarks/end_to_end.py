@@ -1,4 +1,4 @@
-"""The whole job of every dataset in its default configuration: processor time, and where it goes.
+"""The whole job of every dataset in its default configuration, without networks: processor time.
 
     python benchmarks/end_to_end.py [--datasets aspset coco genebody] [--quick] [--set KEY=VALUE]
 
@@ -71,7 +71,7 @@ def measure(name: str, sizes: tuple[int, int] | None, args) -> None:
 
 def show(name: str, jobs: int, runs: list, theirs: list | None) -> None:
     """Prints the figures of one number of workers."""
-    case = f"{name}: default configuration, {jobs} worker{'s' * (jobs > 1)}"
+    case = f"{name}: default configuration without networks, {jobs} worker{'s' * (jobs > 1)}"
     (small, n_small, stages), *larger = runs
     if not larger:
         report("end_to_end", f"{case}, miniature, {n_small} crops", "CPU s", small, None)

@@ -21,7 +21,7 @@ from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml, parse_yaml
 from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
-from posepile.stages.task import StageParams
+from posepile.stages.task import StageParams, needs_detector
 
 if typing.TYPE_CHECKING:
     from posepile.recipe import DatasetSpec
@@ -227,7 +227,7 @@ def _refuse_without_effect(config: Config, given: set[str], spec: DatasetSpec | 
     if config.box.source == "detect" and config.detect.model == "none":
         raise UsageError(
             "box.source = detect, but detect.model = none: name a detector, e.g. "
-            "--set detect.model=yolox_nano, or set box.source to annotation"
+            "--set detect.model=yolox_s, or set box.source to annotation"
         )
     for key in sorted(given):
         reason = _why_without_effect(config, key) or _why_nothing_is_judged(config, key, spec)
@@ -245,7 +245,7 @@ def _why_without_effect(config: Config, key: str) -> str | None:
     if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
         return (
             f"nothing is segmented with segment.model = {segmenter}; name a segmenter, e.g. "
-            "--set segment.model=grabcut"
+            "--set segment.model=efficientsam_ti"
         )
     if section == "segment" and segmenter == "grabcut" and rest in _OF_NETWORKS:
         return "segment.model = grabcut is no network"
@@ -263,6 +263,8 @@ def _why_nothing_is_judged(config: Config, key: str, spec: DatasetSpec | None) -
         return None
     if not config.check.enabled:
         return "nothing is checked with check.enabled = false"
+    if limit == "min_detected" and not needs_detector(config):
+        return f"boxes come from no detector with box.source = {config.box.source}"
     if spec is None:
         return None
     if limit in OF_WORLD_JOINTS and spec.kind != "3d":

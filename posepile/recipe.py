@@ -182,6 +182,7 @@ class Track:
             lengths; False for unrelated pictures.
         unusable: Why a selected frame gives no example all the same (no image in this view, empty
             mask), or None. Asked after selection, so that all cameras keep the same poses.
+        hidden: Share of the person that is hidden, 0..1, ``[n]``; NaN or None where not known.
         note: What users must know of every example made of this, or one note per annotated frame;
             counted beside the examples, in the output, the manifest and the report.
     """
@@ -198,7 +199,28 @@ class Track:
     activity: str | list[str] = "unknown"
     one_person: bool = True
     unusable: Callable[[int], str | None] | None = None
+    hidden: np.ndarray | None = None
     note: str | list[str] = ""
+
+
+@dataclass(slots=True)
+class Bystander:
+    """Somebody in a frame who is in no track: no example is made of them, but they have pixels.
+
+    Whoever is segmented does not get these. Nothing has to be known exactly, or at all.
+
+    Attributes:
+        world_coords: ``[J, 3]`` millimetres, NaN = missing.
+        image_coords: ``[J, 2]`` pixels of the source image, NaN = missing.
+        bbox: x, y, width, height in source pixels, or a function that returns them; None also for
+            a group, whose box says little.
+        mask: Function that returns an RLE dict in source pixels, or None.
+    """
+
+    world_coords: np.ndarray | None = None
+    image_coords: np.ndarray | None = None
+    bbox: Any = None
+    mask: Callable[[], dict | None] | None = None
 
 
 @dataclass(slots=True)
@@ -214,6 +236,7 @@ class Sequence:
         tracks: The annotated people.
         image_name: ``(frame, person) -> path`` of the crop below ``SPEC.image_dir``.
         scene: Scene name for ``Pose3DExample.scene_name``.
+        bystanders: Frame -> who is there beside the tracks.
         dropped: How many examples the recipe itself left out, by reason.
         checks: Self-checks made while loading, name -> largest residual seen, e.g.
             ``{"reprojection_px": 0.1}``. The run reports the largest and the mean over sequences.
@@ -227,6 +250,7 @@ class Sequence:
     tracks: list[Track]
     image_name: Callable[[int, int], str]
     scene: str = "unknown"
+    bystanders: dict[int, list[Bystander]] = field(default_factory=dict)
     dropped: Counter = field(default_factory=Counter)
     checks: dict[str, float] = field(default_factory=dict)
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posepile.config import load_config
+from posepile.config import key_of, load_config
 from posepile.ds import load_recipe
 from posepile.errors import CorruptInput, PosePileError
+from posepile.run.networks import without_networks
 from posepile.stages import crop
 from posepile.stages.counts import Counts
 from posepile.stages.task import Task
@@ -74,6 +75,7 @@ def crop_units(
     """
     recipe, outcome = load_recipe(name), Outcome()
     config = load_config(name, recipe.Options, [*SMALL, *settings])
+    config, _ = without_networks(config, {key_of(setting) for setting in settings})
     out.mkdir(parents=True, exist_ok=True)
     try:
         if hasattr(recipe, "calibrate"):

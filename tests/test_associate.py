@@ -145,3 +145,25 @@ def test_joints_inside_counts_by_definition(rows, crowd):
     for p, d in np.ndindex(*counted.shape):
         x, y, w, h = boxes[d]
         assert counted[p, d] == sum(x <= u <= x + w and y <= v <= y + h for u, v in joints[p])
+
+
+def test_a_detection_much_larger_than_the_box_is_another_persons():
+    joints = person(100, 100, 50, 100)[None]
+    box = np.array([[90, 80, 80, 140, 0.9]])  # IoU 0.45, 2.2 times the area
+    found = associate(box, joints, params(max_area=2.0))
+    assert (found.index.tolist(), found.reasons) == ([-1], [module.TOO_LARGE])
+    assert associate(box, joints, params(max_area=2.3)).index.tolist() == [0]
+    assert associate(box, joints, params()).index.tolist() == [0]
+    # as a share of the enlarged box, where that is compared
+    assert associate(box, joints, params(max_area=2.0, expand=1.25)).index.tolist() == [0]
+
+
+def test_annotated_boxes_are_compared_instead_of_those_of_the_joints():
+    joints = np.stack([person(100, 100, 50, 100), person(300, 100, 50, 100)])
+    annotated = np.array([[100, 100, 50, 50], [np.nan] * 4])
+    boxes = np.array([[100, 100, 50, 52, 0.9], [300, 100, 50, 100, 0.9]])
+    strict = params(iou=0.9, min_joints_inside=0, compare="annotation")
+    found = associate(boxes, joints, strict, annotated)
+    assert found.index.tolist() == [0, -1]
+    assert found.reasons == [None, module.NO_BOX]
+    np.testing.assert_allclose(found.iou, [50 / 52, 0])

@@ -136,12 +136,10 @@ def test_one_broken_still_costs_itself_alone_where_people_are_detected(fake, mon
     options = options_for(fake, monkeypatch, detector)
     file = fake / "fake" / "seq1" / "2.jpg"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    run = a_run(fake, *options, "detect.unmatched=annotation")
+    run = a_run(fake, *options, "detect.iou=0")
     assert states(run, (stage,))["seq1"] == {stage: "done"}
     assert sum(detector.sizes) == 11
-    manifest, _ = process_and_pack(
-        fake, *options, "detect.unmatched=annotation", "run.max_quarantined=0.2"
-    )
+    manifest, _ = process_and_pack(fake, *options, "detect.iou=0", "run.max_quarantined=0.2")
     assert manifest["counts"] == {"train": 7, "val": 4, "test": 0}
     (entry,) = manifest["splits"]["train"]["quarantined"]
     assert (entry["file"], entry["frame"]) == ("seq1/2.jpg", 2)
@@ -210,7 +208,7 @@ def test_detections_made_on_one_machine_are_used_by_crops_on_another(fake, monke
     shutil.copytree(fake, elsewhere)  # times of files are kept, as cp -a and rsync -a do
     shutil.rmtree(fake)
     monkeypatch.setenv("DATA_ROOT", str(elsewhere))
-    monkeypatch.setattr(posepile.models, "load_detector", lambda params: pytest.fail("again"))
+    monkeypatch.setattr(Reader, "detect", lambda self, prepared: pytest.fail("again"))
     here = a_run(elsewhere, *options, "detect.device=cpu", jobs=1)
     assert set(states(here)["seq0"].values()) == {"done"}
     found = [part_of(here, "crop", f"seq{k}").read_bytes() for k in range(3)]

@@ -19,6 +19,7 @@ LINES = {
     **{"aspset": 450, "coco": 450, "synthego": 450},
     "genebody": 800,
     **{"amarv": 1300, "egoexo4d": 1300},
+    "panoptic": 305,
 }
 PLAIN = 300
 # Where evaluations have a cap of their own.

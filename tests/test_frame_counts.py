@@ -84,7 +84,7 @@ def test_detection_apart_reads_what_is_there(short, monkeypatch):
     model = fake.parent / "model.onnx"
     model.write_bytes(b"stands for weights")
     options = f"detect.model={{path: '{model}', decoder: yolox}}", "box.source=detect"
-    run = a_run(fake, *options, "detect.unmatched=annotation")
+    run = a_run(fake, *options, "detect.unmatched=annotation", "check.min_detected=0")
     commands.process(run, ("detect",))
     assert sum(calls) == 9
     commands.process(run, ("crop",))

@@ -12,7 +12,7 @@ from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import clip_boxes, iou_matrix, nms, scale_boxes
 from posepile.models.decoders import FORMS, Given, form_named
-from posepile.models.decoders.yolox import grid as yolox_grid
+from posepile.models.decoders.grids import grid as yolox_grid
 from posepile.models.onnx import letterbox_size
 from posepile.models.params import Decoder
 
@@ -24,7 +24,7 @@ def nets(tmp_path_factory):
         "yolox": tiny_networks.yolox(root / "yolox.onnx", (256, 256)),
         "yolox_free": tiny_networks.yolox(root / "free.onnx", (256, 256), batch="n"),
         "yolox_three": tiny_networks.yolox(root / "three.onnx", (256, 256), batch=3),
-        "detr": tiny_networks.detr(root / "detr.onnx", (256, 256)),
+        "detr": tiny_networks.detr(root / "detr.onnx", (256, 256), classes=80),
         "matting": tiny_networks.matting(root / "matting.onnx"),
         "nhwc": tiny_networks.matting(root / "nhwc.onnx", layout="nhwc"),
     }

@@ -1,8 +1,11 @@
 """The detector on real photographs with the official nano weights, where both are at hand."""
 
+import argparse
+import importlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -181,6 +184,23 @@ def test_network_free_segmentation_is_near_the_annotated_masks(photos):
         stolen.append(max(foreign, default=0))
     assert np.median(scores) > 0.6
     assert max(stolen) < 0.5
+
+
+def test_little_of_a_mask_is_on_others_once_they_are_known(monkeypatch):
+    """The people whom the recipe keeps, by the benchmark: what models/README.md states."""
+    from posepile.models import SegmentParams, load_segmenter
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    benchmark = importlib.import_module("masks")
+    segmenter, scores = load_segmenter(SegmentParams(model="grabcut")), {}
+    options = argparse.Namespace(people=False, overlays=None)
+    for options.others in ("joints", "none"):
+        cases = benchmark.read_cases(real_data() / "coco", "val2017", options.others, None)
+        kept = [case for case in cases if case.kept]
+        assert len(kept) == 8
+        scores[options.others] = benchmark.measure(segmenter, kept, options)
+    assert scores["joints"]["none"] == 0 and scores["joints"]["iou"] > 0.76
+    assert scores["joints"]["on_others"] < 0.04 and scores["none"]["on_others"] > 0.06
 
 
 def test_video_frames_are_detected_on_a_downscaled_decode():

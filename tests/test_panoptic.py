@@ -128,6 +128,8 @@ def test_missing_joints(tmp_path):
     assert [n for n, p in zip(names, first, strict=True) if np.isnan(p).any()] == ["rhip", "pelv"]
     assert np.isfinite(second).all(axis=-1).sum() == 5
     assert sequence.dropped == {panoptic.FEW_JOINTS: 1}
+    ((frame, (seen,)),) = sequence.bystanders.items()  # whose pixels are nobody else's
+    assert frame == 2 and np.isfinite(seen.world_coords).all(axis=-1).sum() == 4
 
 
 def test_a_damaged_file_is_a_lost_frame_and_many_are_an_error(tmp_path):

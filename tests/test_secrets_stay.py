@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import pyzipper
@@ -21,13 +20,10 @@ from posepile.acquire.download import _Job, run_download
 from posepile.acquire.lockfile import lock_path, read_lock, read_origins, remember
 from posepile.acquire.programs import aws_environment, run_program
 from posepile.acquire.sources import load_sources
-from posepile.config import load_config
-from posepile.ds import load_miniature, load_recipe
+from posepile.ds import load_miniature
 from posepile.errors import UsageError
 from posepile.files import read_json, write_json
 from posepile.miniature import MARK, TRUTH
-from posepile.models import weights
-from posepile.run import process
 from posepile.templates import new_dataset
 
 MARKED = "PLANTED7f3a"  # stands in every secret
@@ -279,25 +275,6 @@ def test_what_a_program_prints_is_passed_on_without_its_secrets(tmp_path, monkey
     assert code == 0 and "key is <secret>\n" in printed and "Signature=<hidden>&part=1" in printed
     assert lines[-2:] == [line.strip() for line in printed.splitlines()[-2:]]
     assert MARKED not in printed + str(lines)
-
-
-def test_networks_are_fetched_by_who_may_pass_the_proxy(monkeypatch):
-    asked = []
-    monkeypatch.setattr(weights, "ensure_weights", lambda spec, folder: asked.append(spec.name))
-    config = load_config(
-        "coco",
-        load_recipe("coco").Options,
-        ["detect.model=yolox_s", "box.source=detect", "segment.model=none"],
-    )
-    run = SimpleNamespace(config=config)
-    monkeypatch.setenv("https_proxy", "http://proxy.example.org")
-    process._fetch_networks(run, ("crop",))
-    assert not asked
-    monkeypatch.setenv("https_proxy", "http://me:pw@proxy.example.org")
-    process._fetch_networks(run, ("select", "segment"))
-    assert not asked
-    process._fetch_networks(run, ("crop", "segment"))
-    assert asked == ["yolox_s"]
 
 
 # ---------------------------------------------------------------- addresses, what is remembered

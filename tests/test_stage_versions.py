@@ -98,8 +98,8 @@ def test_code_and_version_of_a_stage_are_as_recorded(stage):
 def test_what_determines_results_is_among_the_code():
     names = {stage: set(digests(stage)) for stage in STAGES}
     assert names["examples"] == SELECTION
-    stages = "boxes associate calibration detect detections crop silhouettes views"
-    stages = {f"posepile.stages.{n}" for n in stages.split()}
+    stages = "boxes associate calibration detect detections crop neighbours people views"
+    stages = {f"posepile.stages.{n}" for n in [*stages.split(), "silhouettes"]}
     assert {n for n in names["crop"] if ".stages." in n} == stages
     pixels = "cropping warp kernels rays jpeg frames videos pictures lenses"
     assert names["crop"] >= {f"posepile.imaging.{n}" for n in pixels.split()}

@@ -98,10 +98,11 @@ class Report:
 
 def run_download(
     name: str,
-    sources_path: str | os.PathLike,
+    sources: str | os.PathLike | Sources,
     root: str | os.PathLike,
     *,
     only: Iterable[str] | None = None,
+    shared: bool = False,
     dry_run: bool = False,
     log: Log = print,
     strict: bool = True,
@@ -116,9 +117,10 @@ def run_download(
 
     Args:
         name: Dataset.
-        sources_path: Its ``sources.yaml``.
+        sources: Its ``sources.yaml``, or what that says.
         root: Its raw folder.
         only: Names or parts of sources; everything that is not optional if left out.
+        shared: Others fetch into the folder, too: their download is waited for.
         dry_run: Decide and tell, do nothing.
         log: Called with lines of text, by one thread at a time.
         strict: Raise if anything is left at the end that was asked for.
@@ -132,18 +134,24 @@ def run_download(
         WorkError: The disk is too small, another download into the folder is running, or (with
             ``strict``) something is left.
     """
-    sources, root = sources_of(name, sources_path), Path(root)
-    decisions = plan(sources, root, only)
-    report = Report(name, decisions, lines=plan_text(sources, decisions, root).split("\n"))
+    if not isinstance(sources, Sources):
+        sources = sources_of(name, sources)
+    root = Path(root)
+    report = _planned(sources, root, only)
     if dry_run:
-        report.left = [f"{d.source.name}: {d.action}" for d in decisions if d.action != "have"]
+        unfinished = (d for d in report.decisions if d.action != "have")
+        report.left = [f"{d.source.name}: {d.action}" for d in unfinished]
         return report
-    if all(d.action == "have" for d in decisions):
-        log(f"{name}: all {len(decisions)} sources are on disk")
+    if all(d.action == "have" for d in report.decisions):
+        log(f"{name}: all {len(report.decisions)} sources are on disk")
         return report
     root.mkdir(parents=True, exist_ok=True)
-    busy = f"another download into {root} is running; wait for it"
-    with locked(root / STATE_DIR / "download.lock", busy=busy):
+    busy = None if shared else f"another download into {root} is running; wait for it"
+    waiting = f"{root}: another download is running; waiting for it"
+    with locked(root / STATE_DIR / "download.lock", busy=busy, waiting=waiting):
+        if shared:  # what was waited for may have brought it
+            report = _planned(sources, root, only)
+        decisions = report.decisions
         fetched = [d for d in decisions if d.action in ("fetch", "resume")]
         require_space(root, sum(d.remaining or 0 for d in fetched))
         told = between_bars(lambda line: log(without_access(line)))
@@ -165,6 +173,12 @@ def run_download(
     if strict:
         report.raise_for_rest()
     return report
+
+
+def _planned(sources: Sources, root: Path, only: Iterable[str] | None) -> Report:
+    decisions = plan(sources, root, only)
+    text = plan_text(sources, decisions, root)
+    return Report(sources.dataset, decisions, lines=text.split("\n"))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from posepile.acquire.addresses import shown_address, without_access
 from posepile.acquire.credentials import have_credentials, variable_names
@@ -229,6 +230,30 @@ def format_plan(
     """
     sources = sources_of(name, sources_path)
     return plan_text(sources, plan(sources, Path(root), only), Path(root))
+
+
+def plan_entries(
+    name: str, sources_path: str | os.PathLike, root: str | os.PathLike
+) -> list[dict[str, Any]]:
+    """Returns the plan as plain data, one entry per source.
+
+    Raises:
+        UsageError: Something is wrong with ``sources.yaml``.
+    """
+    sources = sources_of(name, sources_path)
+    return [
+        {
+            "name": d.source.name,
+            "action": d.action,
+            "reason": without_access(d.reason),
+            "url": d.source.url and shown_address(d.source.url),
+            "paths": [os.path.join(root, place.path) for place in d.source.places],
+            "bytes": d.total,
+            "remaining": d.remaining,
+            "licence": d.source.licence or sources.licence,
+        }
+        for d in plan(sources, Path(root))
+    ]
 
 
 def sources_of(name: str, path: str | os.PathLike) -> Sources:

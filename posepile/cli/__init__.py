@@ -21,6 +21,7 @@ from posepile.cli.looking import (
     cmd_view,
 )
 from posepile.cli.making import cmd_new
+from posepile.cli.models import add_model_commands
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.errors import PosePileError
@@ -43,7 +44,7 @@ def _main(argv: list[str] | None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     # Workers and libraries may have another working directory.
-    for variable in ("DATA_ROOT", "CACHE_DIR"):
+    for variable in ("DATA_ROOT", "CACHE_DIR", "POSEPILE_MODELS"):
         if os.environ.get(variable):
             os.environ[variable] = os.path.abspath(os.environ[variable])
     try:
@@ -124,6 +125,8 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         sub = add(name, function, text)
         add_config_options(sub)
+        if name == "plan":
+            sub.add_argument("--json", action="store_true", help="as JSON, with every source")
         if name == "doctor":
             sub.add_argument("--checksums", action="store_true", help="read and verify every file")
     new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
@@ -159,6 +162,8 @@ def make_parser() -> argparse.ArgumentParser:
     export = add("export", cmd_export, "write a packed dataset in another format")
     export.add_argument("--to", choices=("upstream",), required=True)
     export.add_argument("--out", type=Path, help="default: $DATA_ROOT/<name>_upstream.barecat")
+    model = commands.add_parser("model", help="look at networks: which there are, what one is")
+    add_model_commands(model)
     for sub in (report, view, export):
         add_variant(sub)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from posepile.cli.builds import (
@@ -42,7 +43,11 @@ def cmd_plan(args: argparse.Namespace) -> int:
     """Prints the download plan."""
     from posepile.run import raw
 
-    print("\n".join(raw.download_plan(make_run(args))))
+    run = make_run(args)
+    if args.json:
+        print(json.dumps(raw.plan_data(run), indent=1))
+    else:
+        print("\n".join(raw.download_plan(run)))
     return 0
 
 

@@ -34,6 +34,7 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     share = args.shard or slurm_shard()
     run = make_run(
         args,
+        miniature=args.miniature,
         jobs=args.jobs,
         shard=share or (0, 1),
         only=args.only,
@@ -50,6 +51,8 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
 
 def _run_steps(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
     prepare_data_root(create="download" in stages and not args.dry_run)
+    if run.stand_in and ("download" in steps or args.stage or args.start):
+        print(f"{run.build}: {run.stand_in}")
     if not args.dry_run:
         _prepare_raw(args, run, steps, stages)
     if run.recipe.SPEC.kind == "helper":

@@ -25,7 +25,7 @@ def load_detector(params: DetectParams) -> Detector | None:
         UsageError: Unknown name, missing file, missing ONNX Runtime, or a network that is not what
             it is said to be.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "joints"):
         return None
@@ -87,7 +87,7 @@ class Detector:
             n_classes(network, found.form),
         )
         self.watched = _WATCHED_CALLS
-        network.show(found.look, found.form.feeds, found.form.flat)
+        network.show(found.look, found.form)
 
     def __call__(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Detects the people in each image.
@@ -152,6 +152,9 @@ class Detector:
             )
 
     def _in_image(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        boxes[:, :2] -= self.network.offset(size)
-        boxes = scale_boxes(boxes, self.network.resized_size(size), size)
+        if not self.form.of_picture:
+            boxes[:, :2] -= self.network.offset(size)
+        h, w = self.network.input_size
+        filled = (w, h) if self.form.of_picture else self.network.resized_size(size)
+        boxes = scale_boxes(boxes, filled, size)
         return clip_boxes(boxes, size).astype(np.float32)

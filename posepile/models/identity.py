@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from posepile.models.params import SegmentParams
 
 # Keys of configs/models.yaml that say something about a network without changing its results.
-PROSE = {"url", "copies", "licence", "source", "good_for", "cost", "sha256_note"}
+PROSE = {"licence", "source", "good_for", "cost"}
+PROSE_OF_FILES = {
+    *("url", "copies", "sha256_note"),
+    *("member", "archive_sha256", "archive_bytes"),
+}
 
 # What stands for a network without being one.
 NO_NETWORK = ("none", "joints", "raw", "grabcut")
@@ -40,5 +44,10 @@ def network_identity(params: DetectParams | SegmentParams) -> dict[str, Any]:
         from posepile.models.weights import find_spec
 
         kind = "detectors" if isinstance(params, DetectParams) else "segmenters"
-        data["weights"] = find_spec(kind, model).model_dump(mode="json", exclude=PROSE)
+        spec = find_spec(kind, model)
+        plain = spec.model_dump(mode="json", exclude=PROSE | {"files"})
+        files = [f.model_dump(mode="json", exclude=PROSE_OF_FILES) for f in spec.files]
+        if len(files) == 1:
+            del files[0]["part"]
+        data["weights"] = plain | (files[0] if len(files) == 1 else {"files": files})
     return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, one_line
-from posepile.models.decoders.form import Look, no_feeds
+from posepile.models.decoders.form import Form, Look, no_feeds
 from posepile.models.sessions import Device, on_gpu, open_session
 from posepile.models.signature import Port, read_signature
 
@@ -58,7 +59,7 @@ def centred_size(
 
 
 def by_image(rows: np.ndarray, n: int) -> np.ndarray:
-    """Returns ``[n, most, columns - 1]`` of rows ``[m, columns]`` that begin with an image's number.
+    """Returns ``[n, most, columns - 1]`` of rows ``[m, columns]`` that begin with the image.
 
     Rows of fewer boxes are filled up with zeros; rows of images beyond ``n`` are left out.
     """
@@ -67,6 +68,19 @@ def by_image(rows: np.ndarray, n: int) -> np.ndarray:
     for one, part in zip(out, parts, strict=True):
         one[: len(part)] = part
     return out
+
+
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays one after the other; lists ``[n, most, ...]`` of fewer boxes filled up."""
+    if parts[0].ndim > 1:
+        most = max(part.shape[1] for part in parts)
+        parts = [
+            np.pad(part, [(0, 0), (0, most - part.shape[1]), *[(0, 0)] * (part.ndim - 2)])
+            if part.shape[1] < most
+            else part
+            for part in parts
+        ]
+    return np.concatenate(parts)
 
 
 class ImageNetwork:
@@ -86,7 +100,6 @@ class ImageNetwork:
     Attributes:
         signature: What the file declares.
         image: The input that takes the images.
-        batch: Images per call, as the file or the device wants it.
 
     Raises:
         CorruptInput: The file's image input does not have the stated layout.
@@ -111,28 +124,37 @@ class ImageNetwork:
         self.signature = read_signature(self.session, self.path)
         self.outputs = [port.name for port in self.signature.outputs]
         self.image = self._image_input(layout)
-        self.layout = layout or ("nhwc" if self.image.shape[3] == 3 else "nchw")
+        # Some take one picture at a time, without a dimension for more.
+        self.dims = (1,) * (4 - len(self.image.shape)) + self.image.shape
+        self.layout = layout or ("nhwc" if self.dims[3] == 3 else "nchw")
         self.fixed_batch, self.input_size = self._check_input(input_size)
-        self.batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
+        self._batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
         self.show(look)
 
-    def show(self, look: Look, feeds=no_feeds, flat: bool = False) -> None:
-        """States how images are shown, and what the network is given besides.
+    def show(self, look: Look, form: Form | None = None) -> None:
+        """States how images are shown, and what the network is given and gives besides.
 
         Args:
             look: Channels, range and size.
-            feeds: As in :class:`posepile.models.decoders.form.Form`.
-            flat: Likewise.
+            form: What kind of detector it is taken for; None: it takes pictures alone.
         """
-        self.look, self.feeds, self.flat = look, feeds, flat
+        self.look, self.feeds = look, form.feeds if form else no_feeds
+        self.flat, self.alone = bool(form and form.flat), bool(form and form.alone)
         self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
         self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
 
+    @property
+    def batch(self) -> int:
+        """Images per call, as the file, its form or the device wants it."""
+        return 1 if self.alone else self._batch
+
     def _image_input(self, layout: str | None) -> Port:
-        """The first input of pictures: four dimensions, three channels."""
-        four = [port for port in self.signature.inputs if len(port.shape) == 4]
-        for port in four:
-            if port.shape[1] in (3, None) or port.shape[3] in (3, None):
+        """The first input of pictures: four dimensions, three channels; or one picture's three."""
+        for port in self.signature.inputs:
+            if len(port.shape) == 4 and {port.shape[1], port.shape[3]} & {3, None}:
+                return port
+        for port in self.signature.inputs:
+            if len(port.shape) == 3 and 3 in (port.shape[0], port.shape[2]):
                 return port
         expected = "[batch, 3, height, width]" if layout != "nhwc" else "[batch, h, w, 3]"
         shown = ", ".join(f"input {port}" for port in self.signature.inputs)
@@ -143,7 +165,7 @@ class ImageNetwork:
         )
 
     def _check_input(self, wanted: tuple[int, int] | None) -> tuple[int | None, tuple[int, int]]:
-        port, dims = self.image, self.image.shape
+        port, dims = self.image, self.dims
         shown = f"input {port}"
         expected = "[batch, 3, height, width]" if self.layout == "nchw" else "[batch, h, w, 3]"
         if port.type not in ("float32", "float16", "uint8"):
@@ -224,18 +246,23 @@ class ImageNetwork:
                 size,
                 interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
             )
-        pad = np.float32(0 if self.resize == "stretch" else self.PAD)
-        scale = self.scale
+        padded = size != self.input_size[::-1]
+        fill, scale = np.array(self._fill(), np.float32), self.scale
         if scale == "max":
-            scale = 1 / max(1.0, float(image.max()), float(pad))
+            scale = 1 / max(1.0, float(image.max()), *(fill if padded else ()))
         scale = np.float32(scale)
-        conversion.to_planes(
-            image, self.channels == "bgr", (left, top), scale, self.mean, self.std, out
-        )
-        if self.resize != "stretch":
-            edge = ((pad * scale - self.mean) / self.std)[:, None, None]
+        bgr = self.channels == "bgr"
+        conversion.to_planes(image, bgr, (left, top), scale, self.mean, self.std, out)
+        if padded:
+            edge = ((fill * scale - self.mean) / self.std)[:, None, None]
             out[:, :top] = out[:, bottom:] = edge
             out[:, top:bottom, :left] = out[:, top:bottom, right:] = edge
+
+    def _fill(self) -> list[float]:
+        """By channel, what is beside the picture, in 0..255."""
+        if self.look.fill == "grey" or self.scale == "max":
+            return [float(self.PAD)] * 3
+        return [float(mean) / self.scale for mean in self.mean]
 
     def run(self, batch: np.ndarray, **more: np.ndarray) -> list[np.ndarray]:
         """Runs the network on any number of inputs, also where the file fixes the batch size.
@@ -257,18 +284,20 @@ class ImageNetwork:
             if n < step:
                 piece = np.concatenate([piece, np.zeros((step - n, *piece.shape[1:]), np.float32)])
             parts.append([out[:n] for out in self._by_image(self._run(piece, {}), n)])
-        if self.flat:
-            most = max(out.shape[1] for (out,) in parts)
-            parts = [[np.pad(out, [(0, 0), (0, most - out.shape[1]), (0, 0)])] for (out,) in parts]
-        return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+        return [joined(outs) for outs in zip(*parts, strict=True)]
 
     def _by_image(self, outputs: list[np.ndarray], n: int) -> list[np.ndarray]:
+        if self.alone:
+            return [out[None] for out in outputs]
         return [by_image(out, n) for out in outputs] if self.flat else outputs
 
     def _run(self, batch: np.ndarray, more: dict[str, np.ndarray]) -> list[np.ndarray]:
-        feeds = more or self.feeds(self.signature, len(batch), self.input_size)
+        planes = batch.transpose(0, 3, 1, 2) if self.layout == "nhwc" else batch
+        feeds = more or self.feeds(self.signature, planes, self.input_size)
         if self.image.type != "float32":
             batch = batch.astype(self.image.type)
+        if len(self.image.shape) == 3:
+            (batch,) = batch
         try:
             return self.session.run(None, {self.image.name: batch, **feeds})
         except Exception as e:  # bare ones of the binding's own, one class per status

@@ -13,7 +13,29 @@ def _name_or_file(value: Any) -> str:
 
 
 # Forms of detectors by name, see posepile/models/decoders; a test compares the two.
-Decoder = Literal["yolox", "detr"]
+Decoder = Literal[
+    "yolox",
+    "yolox_decoded",
+    "yolo",
+    "yolo_list",
+    "yolov5",
+    "yolov6",
+    "yolov7_list",
+    "efficient_nms",
+    "yolo_nas",
+    "yolo_nas_list",
+    "yolo_nas_raw",
+    "nanodet",
+    "rtdetr",
+    "rtdetr_list",
+    "detr",
+    "rfdetr",
+    "detr_softmax",
+    "detr_deploy",
+    "torchvision",
+    "mmdet",
+    "tensorflow",
+]
 
 Name = Annotated[str, Field(min_length=1), Tag("name")]
 
@@ -37,7 +59,7 @@ class DetectorFile(_Section):
         scale: Multiplied onto the 0..255 pixel values; None: as usual for the decoder.
         mean: Subtracted after scaling, in the network's channel order.
         std: Divided by after that.
-        resize: ``stretch``, ``letterbox`` (padded with 114, at the top left) or ``centred`` (padded,
+        resize: ``stretch``, ``letterbox`` (padded, at the top left) or ``centred`` (padded,
             in the middle); None: as usual for the decoder.
         person_class: Index of the person class in the network's output; None: by the names or the
             number of its classes.
@@ -99,12 +121,18 @@ class DetectParams(_Section):
         score: Lowest score of a detection.
         nms: IoU above which the weaker of two boxes of the same class is suppressed (decoders
             that need it).
-        iou: Lowest IoU between a detection and the box of the projected joints.
-        expand: Factor on width and height of that joint box about its centre.
+        compare: What detections are compared with: the box of the projected ``joints``, or the
+            ``annotation``'s box.
+        iou: Lowest IoU between a detection and that box.
+        expand: Factor on width and height of that box about its centre.
+        max_area: A detection must have less than so many times the area of that box; None: any.
         min_joints_inside: A detection must hold at least this many of the person's joints (all of
             them if the person has fewer).
         unmatched: People without a detection are dropped, or keep the box of their projected
-            joints, or the box in the annotation; counted either way.
+            joints, or the box in the annotation; counted either way. Whose joints nobody has
+            labelled are not looked for: they keep the box in the annotation.
+        max_hidden: People without a detection of whom more than this share is hidden are dropped,
+            whatever ``unmatched`` says. What is hidden is known of few datasets.
         batch: Images per network call on a GPU. On a CPU it is one: more are no faster.
         threads: Threads of one ONNX Runtime session; each worker process has its own session, and
             one thread more that decodes ahead.
@@ -122,10 +150,13 @@ class DetectParams(_Section):
     short_side: int | None = Field(None, ge=32)
     score: float = Field(0.5, ge=0, le=1)
     nms: float = Field(0.45, gt=0, le=1)
+    compare: Literal["joints", "annotation"] = "joints"
     iou: float = Field(0.2, ge=0, le=1)
     expand: float = Field(1.25, ge=1, le=3)
+    max_area: float | None = Field(None, gt=0, allow_inf_nan=False)
     min_joints_inside: int = Field(6, ge=0)
     unmatched: Literal["drop", "joints", "annotation"] = "drop"
+    max_hidden: float = Field(1.0, ge=0, le=1)
     batch: int = Field(8, ge=1)
     threads: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -146,6 +177,7 @@ class SegmentParams(_Section):
         model: ``none``; ``raw`` (only masks of the raw data); ``grabcut`` (no network: colour
             models seeded by the skeleton); the name of a segmenter in ``configs/models.yaml``; or
             a :class:`SegmenterFile`.
+        splits: Splits whose crops are segmented.
         threshold: Foreground threshold on the network's probability; None: of ``models.yaml``.
         min_area: A mask with less than this share of the box area is no mask.
         min_joints_covered: A mask must cover at least this share of the person's joints inside the
@@ -158,6 +190,9 @@ class SegmentParams(_Section):
     model: Annotated[
         Name | Annotated[SegmenterFile, Tag("file")], Discriminator(_name_or_file)
     ] = "raw"
+    splits: tuple[Literal["train", "val", "test"], ...] = Field(
+        ("train", "val", "test"), min_length=1
+    )
     threshold: float | None = Field(None, gt=0, lt=1)
     min_area: float = Field(0.05, ge=0, le=1)
     min_joints_covered: float = Field(0.3, ge=0, le=1)

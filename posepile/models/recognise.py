@@ -19,6 +19,7 @@ import numpy as np
 from posepile.errors import UsageError
 from posepile.models.decoders import FORMS, Form, Given, Look, Outputs
 from posepile.models.onnx import ImageNetwork
+from posepile.models.signature import Signature
 
 PERSON = "person"
 SEEN = 0.5  # score of somebody who is clearly seen
@@ -76,25 +77,8 @@ def recognise(
         UsageError: It is no detector of a known kind, it may be of several, or what it answers to
             a picture does not fit the stated kind; in one line, with the reasons.
     """
-    task = network.signature.metadata.get("task", "")
-    if task in _OTHER_TASKS:
-        raise UsageError(
-            f"{network.path}: its metadata says task {task}: {_OTHER_TASKS[task]}; export a "
-            f"detector (task detect)"
-        )
-    _measure_outputs(network)
-    signature = network.signature
-    wanted = [form for form in FORMS if decoder in (None, form.name)]
-    fits, against = [], []
-    for form in wanted:
-        claim = form.claims(signature)
-        if claim is None:
-            continue
-        found, doubt = _try(network, form, person_class, settings or {})
-        if doubt is None:
-            fits.append(replace(found, why=(claim, *found.why)))
-        else:
-            against.append((form, doubt))
+    trials = examine(network, person_class, settings, decoder)
+    fits = [trial.found for trial in trials if trial.found]
     clear = [fit for fit in fits if fit.seen >= SEEN]
     if len(fits) > 1 and len(clear) == 1 and all(f.seen < UNSEEN for f in fits if f not in clear):
         fits = clear
@@ -105,31 +89,81 @@ def recognise(
         raise UsageError(f"{network.path}: may be {names}; set decoder: to one of them")
     others = [] if decoder is None else _fitting(network, person_class, settings)
     hint = f"set decoder: {others[0]}" if others else "posepile model check FILE shows more"
-    raise UsageError(f"{network.path}: {_reasons(against, signature, wanted, decoder)}; {hint}")
+    raise UsageError(f"{network.path}: {_reasons(trials, network.signature, decoder)}; {hint}")
 
 
-def _reasons(against, signature, wanted, decoder) -> str:
+@dataclass(frozen=True)
+class Trial:
+    """What came of taking a file for one kind of export.
+
+    Attributes:
+        form: The kind.
+        found: How it would be read; None if something speaks against it.
+        doubt: What speaks against it; None if its interface is another one.
+    """
+
+    form: Form
+    found: Recognised | None = None
+    doubt: str | None = None
+
+
+def examine(
+    network: ImageNetwork,
+    person_class: int | None = None,
+    settings: dict | None = None,
+    decoder: str | None = None,
+) -> list[Trial]:
+    """Takes a file for each kind of export, or the stated one; see :func:`recognise`.
+
+    Raises:
+        UsageError: Its metadata says that it is no detector, or it fails at a picture.
+    """
+    task = network.signature.metadata.get("task", "")
+    if task in _OTHER_TASKS:
+        raise UsageError(
+            f"{network.path}: its metadata says task {task}: {_OTHER_TASKS[task]}; export a "
+            f"detector (task detect)"
+        )
+    _measure_outputs(network)
+    trials = []
+    for form in FORMS:
+        if decoder not in (None, form.name):
+            continue
+        claim = form.claims(network.signature)
+        if claim is None:
+            trials.append(Trial(form))
+            continue
+        found, doubt = _try(network, form, person_class, settings or {})
+        if found is not None:
+            found = replace(found, why=(claim, *found.why))
+        trials.append(Trial(form, found, doubt))
+    return trials
+
+
+def _reasons(trials: list[Trial], signature: Signature, decoder: str | None) -> str:
+    against = [trial for trial in trials if trial.doubt]
     if not against:
-        kinds = wanted[0].title if decoder else "any known detector"
+        kinds = trials[0].form.title if decoder else "any known detector"
         return f"{signature}: not the interface of {kinds}"
-    doubts = {doubt for _, doubt in against}
+    doubts = {trial.doubt for trial in against}
     if len(doubts) == 1:
         (doubt,) = doubts
-        names = " or ".join(f"{form.name} ({form.title})" for form, _ in against)
+        names = " or ".join(f"{t.form.name} ({t.form.title})" for t in against)
         return f"not {names}: {doubt}"
-    return "; ".join(f"not {form.name} ({form.title}): {doubt}" for form, doubt in against)
+    return "; ".join(f"not {t.form.name} ({t.form.title}): {t.doubt}" for t in against)
 
 
 def _measure_outputs(network: ImageNetwork) -> None:
-    """Fills in the shapes of outputs that the file does not declare."""
+    """Fills in the sizes of outputs, beyond the first, that the file leaves free."""
     signature = network.signature
-    if all(port.shape for port in signature.outputs) or len(signature.inputs) > 1:
+    known = (port.shape and None not in port.shape[1:] for port in signature.outputs)
+    if all(known) or len(signature.inputs) > 1:
         return
     answer = network.answer([load_test_picture()])
     network.signature = replace(
         signature,
         outputs=tuple(
-            port if port.shape else replace(port, shape=(None, *answer[port.name].shape[1:]))
+            replace(port, shape=(*(port.shape[:1] or (None,)), *answer[port.name].shape[1:]))
             for port in signature.outputs
         ),
     )
@@ -183,7 +217,7 @@ def _setting(look: Look) -> str:
 
 def _usual_look(network, form: Form, settings: dict) -> tuple[Look | None, str | None]:
     """Returns how pictures are shown unless stated otherwise, and what speaks against that."""
-    look = form.look
+    look = form.look_of(network.signature) if form.look_of else form.look
     if network.image.type == "uint8":
         stated = [k for k in ("scale", "mean", "std") if settings.get(k) is not None]
         if stated and replace(look, **_RANGES[1]) != replace(look, **(_RANGES[1] | settings)):
@@ -194,7 +228,7 @@ def _usual_look(network, form: Form, settings: dict) -> tuple[Look | None, str |
 
 def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | None]:
     """Returns the answer to the test picture, and what it has against the form."""
-    network.show(look, form.feeds, form.flat)
+    network.show(look, form)
     outputs = network.answer([load_test_picture()])
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -214,7 +248,10 @@ def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, fl
     for values in _RANGES if network.image.type != "uint8" else ():
         other = replace(look, **values)
         if other != look:
-            outputs, doubt = _ask(network, form, other, given)
+            try:
+                outputs, doubt = _ask(network, form, other, given)
+            except UsageError:  # some fail where they find nothing at all
+                continue
             score = 0.0 if doubt else person_score(form, outputs, given)
             found.append((other, score))
     best = max(found, key=lambda pair: pair[1], default=(look, 0.0))
@@ -225,7 +262,7 @@ def _other_class(form: Form, outputs: Outputs, given: Given, seen: float) -> str
     """What speaks against the person's class where there are no names: another one is seen."""
     scores = [
         person_score(form, outputs, replace(given, person_class=i))
-        for i in range(given.n_classes or 0)
+        for i in range(given.n_classes or 80)
     ]
     best = int(np.argmax(scores)) if scores else 0
     if not scores or scores[best] < SEEN:

@@ -23,6 +23,7 @@ from posepile.models.person_mask import (
     Edges,
     box_region,
     select_person,
+    square_window,
     stand_in_joints,
 )
 
@@ -33,7 +34,7 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
     Raises:
         UsageError: Unknown name, missing file or missing ONNX Runtime.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "raw"):
         return None
@@ -127,11 +128,15 @@ class Matting:
         self.threshold = threshold
 
     def __call__(self, crop, box, joints, others, edges) -> np.ndarray:
-        """Foreground of the crop, bool ``[h, w]``; only the pixels are looked at."""
-        output = self.network.run(self.network.preprocess([crop]))[0][0]
+        """Foreground around the box, bool ``[h, w]``; joints are not looked at."""
+        window = square_window(crop.shape[:2], box)
+        seen = np.ascontiguousarray(crop[window])
+        output = self.network.run(self.network.preprocess([seen]))[0][0]
         probability = foreground_probability(output, self.network.path)
-        size = (crop.shape[1], crop.shape[0])
-        return cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) > self.threshold
+        size = seen.shape[1::-1]
+        foreground = np.zeros(crop.shape[:2], bool)
+        foreground[window] = cv2.resize(probability, size) > self.threshold
+        return foreground
 
 
 class Promptable:
@@ -239,6 +244,7 @@ class Segmenter:
         joints: np.ndarray | None = None,
         others: Sequence[np.ndarray] = (),
         edges: Edges | None = None,
+        taken: np.ndarray | None = None,
     ) -> dict | None:
         """Makes the mask of one person.
 
@@ -248,6 +254,7 @@ class Segmenter:
             joints: ``[J, 2]`` of the person in crop pixels, NaN = missing; None without joints.
             others: Joints of the other people, in the same pixels and order.
             edges: Pairs of joint indices that bones connect; None: guessed from distances.
+            taken: Pixels that are known to be of others, bool ``[h, w]``; None: not known.
 
         Returns:
             RLE dict ``{"size": [h, w], "counts": bytes}``, or None where no mask agrees with box
@@ -265,7 +272,9 @@ class Segmenter:
             return None
         people = [np.asarray(o, np.float64) for o in others]
         foreground = self.foreground(crop, box, joints, people, edges)
-        mask = select_person(foreground, box, joints, people, params=self.params, edges=edges)
+        mask = select_person(
+            foreground, box, joints, people, params=self.params, edges=edges, taken=taken
+        )
         if mask is None:
             return None
         import rlemasklib

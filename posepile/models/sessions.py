@@ -38,8 +38,8 @@ def open_session(path: Path, threads: int, device: Device, half: bool = False):
         import onnxruntime
     except ImportError:
         raise UsageError(
-            "detection and segmentation networks need ONNX Runtime; "
-            "install it with: pip install 'posepile[models]'"
+            "detection and segmentation networks need ONNX Runtime, which comes with PosePile and "
+            "is gone; put it back with: pip install onnxruntime (or onnxruntime-gpu)"
         ) from None
     available = onnxruntime.get_available_providers()
     wanted, name, needs = _NAMES.get(device, (None, "", ""))
@@ -60,7 +60,13 @@ def open_session(path: Path, threads: int, device: Device, half: bool = False):
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such ONNX file") from None
         told = f"not an ONNX network that can be run: {one_line(e)}"
-        raise CorruptInput(path, told) from None
+        hint = None
+        if "_TRT" in told:
+            hint = (
+                "it was made for TensorRT, whose suppression ONNX Runtime does not have; export "
+                "it without, or for ONNX Runtime (YOLOv7: --max-wh 640, YOLOv6: --ort)"
+            )
+        raise CorruptInput(path, told, hint=hint) from None
     if wanted is not None and wanted not in session.get_providers():
         raise UsageError(
             f"device: {device}, but ONNX Runtime could not start {name} for {path}; check that "

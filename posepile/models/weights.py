@@ -1,22 +1,23 @@
-"""The register of networks (``configs/models.yaml``) and their weight files in the local cache.
+"""The register of networks (``configs/models.yaml``) and their files on the disk.
 
-A weight file is fetched when a model is first loaded, never at import. It is written to
-``<file>.part``, resumed from there after an interruption, checked, and only then renamed.
+Files come by the download step (:mod:`posepile.models.weight_sources`) or by hand. Whenever a
+network is loaded, they are compared with their checksums. Loading fetches nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from posepile.acquire.lockfile import lock_path, read_lock, remember
 from posepile.acquire.places import measure
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.files import disk_error, locked, read_json, write_json
 from posepile.formats.yaml_files import describe, read_yaml
 from posepile.models.params import Decoder
 
@@ -33,16 +34,62 @@ class KnownCopy(_Strict):
     note: str
 
 
-class WeightSpec(_Strict):
-    """One entry of ``configs/models.yaml``; the keys are explained there."""
+class WeightFile(_Strict):
+    """One file of a network.
 
-    name: str
+    Attributes:
+        part: What it holds, where a network comes in several: ``encoder``, ``decoder``, ...
+        url: Where its owner publishes it.
+        sha256: Of the file; None where nobody states it.
+        sha256_note: Why it is None.
+        bytes: Its size; None where nobody states it.
+        copies: Files that may lie in its place.
+        file: Its name in the folder of weights; the last part of the address if left out.
+        member: Pattern of its name in the archive behind ``url``, where that is one. ``file`` is
+            then a name in a folder of its own, with the same last part.
+        archive_sha256: Of that archive.
+        archive_bytes: Size of that archive.
+    """
+
+    part: str = "network"
     url: str
     sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
     sha256_note: str | None = None
     bytes: int | None
     copies: tuple[KnownCopy, ...] = ()
     file: str | None = None
+    member: str | None = None
+    archive_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    archive_bytes: int | None = None
+
+    @model_validator(mode="after")
+    def _in_an_archive(self) -> WeightFile:
+        if self.member is None:
+            return self
+        folder, _, name = (self.file or "").rpartition("/")
+        if not folder or name != self.member.rpartition("/")[2]:
+            raise ValueError("with member: file must be <folder>/<last part of member>")
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in the folder of weights."""
+        return self.file or self.url.rsplit("/", 1)[-1]
+
+    def accepts(self, digest: str) -> bool:
+        """Whether a file with this sha256 is this one."""
+        return digest == self.sha256 or any(digest == copy.sha256 for copy in self.copies)
+
+
+class WeightSpec(_Strict):
+    """One entry of ``configs/models.yaml``; the keys are explained there.
+
+    A network in one file has the keys of :class:`WeightFile` beside its own, one in several has a
+    list of them as ``files``.
+    """
+
+    name: str
+    files: Annotated[tuple[WeightFile, ...], Field(min_length=1)]
     licence: str
     source: str
     decoder: Decoder | Literal["matting", "sam"]
@@ -60,14 +107,39 @@ class WeightSpec(_Strict):
     good_for: str
     cost: str
 
-    @property
-    def file_name(self) -> str:
-        """Name of the file in the cache."""
-        return self.file or self.url.rsplit("/", 1)[-1]
+    @model_validator(mode="before")
+    @classmethod
+    def _with_files(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "files" in data:
+            return data
+        keys = set(WeightFile.model_fields) - {"part"}
+        file = {key: value for key, value in data.items() if key in keys}
+        return {k: v for k, v in data.items() if k not in keys} | {"files": [file]}
 
-    def accepts(self, digest: str) -> bool:
-        """Whether a file with this sha256 is this network."""
-        return digest == self.sha256 or any(digest == copy.sha256 for copy in self.copies)
+    @model_validator(mode="after")
+    def _distinct(self) -> WeightSpec:
+        parts = [file.part for file in self.files]
+        if len(set(parts)) < len(parts):
+            raise ValueError(f"two files have the part {max(parts, key=parts.count)!r}")
+        return self
+
+
+class Weights(NamedTuple):
+    """The files of a network as they lie on the disk, compared with their checksums.
+
+    Attributes:
+        paths: Part -> file; one part, ``network``, where a network is in one file.
+        digest: SHA-256 of the file; of several, that of their checksums in the order of the
+            register.
+    """
+
+    paths: dict[str, Path]
+    digest: str
+
+    @property
+    def path(self) -> Path:
+        """The only file, or the first."""
+        return next(iter(self.paths.values()))
 
 
 def registry_path() -> Path:
@@ -124,133 +196,91 @@ def default_cache_dir() -> Path:
     return Path(base) / "posepile" / "models"
 
 
+def weights_dir(cache_dir: Path | str | None) -> Path:
+    """Returns the folder that holds weights: ``detect.cache_dir`` or the default."""
+    return default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+
+
 def file_sha256(path: Path) -> str:
     """Returns the hex sha256 of a file."""
     return measure(path)["sha256"]
 
 
 def ensure_weights(spec: WeightSpec, cache_dir: Path | str | None = None) -> tuple[Path, str]:
-    """Returns the verified weight file, fetching it if it is not in the cache.
+    """Returns the file of a network that is in one file, and its sha256.
 
     Args:
         spec: Which network.
         cache_dir: Default :func:`default_cache_dir`.
 
-    Returns:
-        Path of the file and its sha256.
+    Raises:
+        CorruptInput: The file is not the one that the register (or the lock) names.
+        WorkError: It is not there; says where it comes from and where it must lie.
+    """
+    found = installed(spec, cache_dir)
+    return found.path, found.digest
+
+
+def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
+    """Returns the files of a network, each compared with its checksum; fetches nothing.
+
+    Args:
+        spec: Which network.
+        cache_dir: Default :func:`default_cache_dir`.
 
     Raises:
-        CorruptInput: The cached file is not the one the register (or the lock) names.
-        WorkError: It cannot be fetched, or what arrived is wrong.
+        CorruptInput: A file is not the one that the register (or the lock) names.
+        WorkError: A file is not there; says where it comes from and where it must lie.
     """
-    folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    path = folder / spec.file_name
-    if path.is_file():
-        return path, _check_cached(spec, path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise UsageError(
-            f"{folder}: cannot hold the weights of {spec.name} ({e.strerror}); "
-            f"set POSEPILE_MODELS to a writable folder"
-        ) from None
-    with locked(path.with_name(path.name + ".fetching"), waiting=f"{path}: waiting for the fetch"):
-        if path.is_file():  # another process was faster
-            return path, _check_cached(spec, path)
-        digest = _fetch(spec, path)
-        if spec.sha256 is None:
-            _record_first_use(spec, path, digest)
-    return path, digest
+    folder = weights_dir(cache_dir)
+    paths, digests = {}, []
+    for file in spec.files:
+        path = folder / file.file_name
+        if not path.is_file():
+            how = f"posepile model fetch {spec.name} brings it, or {by_hand(file, folder)}"
+            raise WorkError(f"{spec.name}: {path} is missing; {how}")
+        paths[file.part] = path
+        digests.append(checked_file(spec, file, folder))
+    if len(digests) == 1:
+        return Weights(paths, digests[0])
+    return Weights(paths, hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
-def _check_cached(spec: WeightSpec, path: Path) -> str:
+def by_hand(file: WeightFile, folder: Path) -> str:
+    """Returns how a person brings a file to its place."""
+    size = "" if file.bytes is None else f", {file.bytes} bytes"
+    what = "it" if file.member is None else f"{file.member} of it"
+    return (
+        f"fetch {file.url} where there is a network and put {what} at {folder / file.file_name} "
+        f"(sha256 {file.sha256 or 'not published'}{size})"
+    )
+
+
+def checked_file(spec: WeightSpec, file: WeightFile, folder: Path) -> str:
+    """Returns the sha256 of a file, compared with the register, or with that of its first use.
+
+    Raises:
+        CorruptInput: It is another.
+    """
+    path = folder / file.file_name
     digest = file_sha256(path)
-    if spec.sha256 is not None:
-        expected, origin, ok = spec.sha256, "configs/models.yaml", spec.accepts(digest)
-    elif _lock_path(path).is_file():
-        try:
-            expected = read_json(_lock_path(path))["sha256"]
-        except (KeyError, TypeError):
-            raise CorruptInput(
-                _lock_path(path), "not a lock file", hint="move it away to trust the weight anew"
-            ) from None
-        origin, ok = _lock_path(path).name, digest == expected
+    if file.sha256 is not None:
+        expected, origin, ok = file.sha256, "configs/models.yaml", file.accepts(digest)
     else:
-        _record_first_use(spec, path, digest)
-        return digest
+        entry = read_lock(folder).get(file.file_name)
+        if entry is None:
+            measured = {"bytes": path.stat().st_size, "sha256": digest}
+            remember(folder, file.file_name, source=spec.name, origin=file.url, measured=measured)
+            print(f"{path}: sha256 {digest}, trusted on first use", file=sys.stderr)
+            return digest
+        origin = lock_path(folder)
+        expected, ok = entry.get("sha256"), digest == entry.get("sha256")
     if not ok:
-        size = path.stat().st_size
+        size = "unknown" if file.bytes is None else file.bytes
         raise CorruptInput(
             path,
-            f"sha256 is {digest} ({size} bytes), expected {expected} "
-            f"({spec.bytes if spec.bytes is not None else 'unknown'} bytes, from {origin})",
-            hint="move it away and it is fetched again",
+            f"sha256 is {digest} ({path.stat().st_size} bytes), expected {expected} "
+            f"({size} bytes, from {origin})",
+            hint="move it away and run the download step, or put the right one there",
         )
     return digest
-
-
-def _record_first_use(spec: WeightSpec, path: Path, digest: str) -> None:
-    lock = {"file": path.name, "sha256": digest, "url": spec.url}
-    write_json(_lock_path(path), lock, durable=True)
-    print(
-        f"{path}: sha256 {digest}, trusted on first use and recorded in {_lock_path(path).name}",
-        file=sys.stderr,
-    )
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(path.name + ".lock.json")
-
-
-def _fetch(spec: WeightSpec, path: Path) -> str:
-    """Fetches a weight file into its place; returns its sha256.
-
-    What an earlier run left is continued, as long as every attempt brings more.
-    """
-    from posepile.acquire import transfer  # urllib3 is needed only here
-
-    def inspect(part: Path, measured: dict[str, Any]) -> str | None:
-        digest = measured["sha256"]
-        if spec.sha256 is None or spec.accepts(digest):
-            return None
-        return (
-            f"the file that arrived has sha256 {digest}, expected {spec.sha256} "
-            f"(configs/models.yaml, {spec.name}); nothing was kept, try again or report it"
-        )
-
-    wanted = transfer.Transfer(
-        spec.file_name,
-        path,
-        inspect=inspect,
-        attempts=2,
-        sleep=lambda seconds: None,
-        confirmed=spec.sha256 is not None,
-        limit=transfer.UNDECLARED_BYTES if spec.bytes is None else 2 * spec.bytes,
-    )
-    try:
-        return transfer.fetch(wanted, spec.url)["sha256"]
-    except transfer.NotFetched as e:
-        if e.refused:
-            raise WorkError(_html_message(spec)) from None
-        if e.content:
-            raise WorkError(f"{spec.url}: {e}") from None
-        reason = str(e) if e.status is None else f"HTTP status {e.status}"
-        raise WorkError(_offline_message(spec, path, reason)) from None
-    except OSError as e:
-        raise disk_error(e, path) from e
-
-
-def _html_message(spec: WeightSpec) -> str:
-    return (
-        f"{spec.url}: a web page (text/html) came instead of the file; fetch {spec.file_name} by "
-        f"hand from {spec.source}"
-    )
-
-
-def _offline_message(spec: WeightSpec, path: Path, reason: str) -> str:
-    size = "" if spec.bytes is None else f", {spec.bytes} bytes"
-    digest = spec.sha256 or "unknown"
-    return (
-        f"{path}: not in the cache and not to be had from {spec.url} ({reason}); fetch that URL "
-        f"where there is a network and put the file (sha256 {digest}{size}) at {path}"
-    )

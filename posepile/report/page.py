@@ -61,6 +61,7 @@ def write_report(name: str, out: Path) -> None:
         stated_table(manifest),
         reasons_table(manifest),
         checks_table(manifest),
+        networks_table(manifest),
         quarantine_list(manifest),
         fewer_list(manifest),
         "<h2>Contact sheets</h2>",
@@ -136,6 +137,18 @@ def reasons_table(manifest: dict[str, Any]) -> str:
     if not rows:
         return ""
     return "<h2>Reasons</h2>" + table(["split", "what", "reason", "person-frames"], rows)
+
+
+def networks_table(manifest: dict[str, Any]) -> str:
+    """Which networks made boxes and masks, with the checksums of their files and their licence."""
+    rows = [
+        [entry["setting"], entry["network"], file["file"], file["sha256"], entry["licence"]]
+        for entry in manifest["models"].get("weights", [])
+        for file in entry["files"]
+    ]
+    if not rows:
+        return ""
+    return "<h2>Networks</h2>" + table(["setting", "network", "file", "sha256", "licence"], rows)
 
 
 def checks_table(manifest: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from posepile.run.job import Run, run_keys, run_units
 from posepile.run.manifest import other_settings, stored_manifest
 from posepile.run.plan import Plan, Planner, summary
 from posepile.run.process import (
+    check_detected,
     check_not_empty,
     check_quarantine,
     final_stage,
@@ -26,8 +27,7 @@ from posepile.run.process import process as run_stages
 from posepile.run.stated import difference_lines
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
-from posepile.stages.detect import needs_detector
-from posepile.stages.segment import segments
+from posepile.stages.task import needs_detector, segments
 from posepile.terminal import print_lines
 
 # What status says of units that have a result which is not current.
@@ -70,6 +70,7 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     faults.write_list(failed + frames, faults.list_path(run))
     print_faults(run, failed + frames, found.plan.missing)
     check_quarantine(run, len(failed), n, len(frames), found.share)
+    check_detected(run, counts, "people")
     whole = run.shard == (0, 1) and run.only is None
     if whole and set(stages) & {"crop", "segment"}:
         check_not_empty(run, counts, len(failed), n)

@@ -14,9 +14,11 @@ from posepile.config import Config, NoOptions, key_of, load_config
 from posepile.ds import build_name, dataset_dir, load_recipe, split_build
 from posepile.errors import WorkError
 from posepile.files import read_object, stable_hash, write_json
+from posepile.miniature import TRUTH
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
 from posepile.run.listing import UnitList, check_only, open_units
+from posepile.run.networks import without_networks
 from posepile.run.recipe_calls import check_recipe
 from posepile.stages.exclusions import load_exclusions
 
@@ -39,6 +41,7 @@ class Run:
         keep_results: Take results that only the recipe's code differs from.
         whole_checksums: Fingerprint large files whole as well.
         settings: The ``section.key=value`` strings and the configuration file behind ``config``.
+        stand_in: What was taken in place of networks for a miniature, as a line; empty if nothing.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Run:
     keep_results: bool = False
     whole_checksums: bool = False
     settings: tuple[tuple[str, ...], str | None] = ((), None)
+    stand_in: str = ""
 
     @property
     def build(self) -> str:
@@ -83,6 +87,7 @@ def make_run(
     config_path: Path | None = None,
     *,
     variant: str | None = None,
+    miniature: bool = False,
     **asked: Any,
 ) -> Run:
     """Loads recipe and configuration of a dataset; all mistakes of the caller show here.
@@ -92,6 +97,7 @@ def make_run(
         overrides: ``section.key=value`` strings.
         config_path: Configuration file instead of ``configs/<name>.yaml``.
         variant: Name of a build beside the main one.
+        miniature: The raw folder shall hold drawn figures; else whether it does is looked for.
         **asked: Further fields of :class:`Run`.
     """
     name, variant = split_build(name, variant)
@@ -105,7 +111,11 @@ def make_run(
     work = paths.work_dir(build_name(name, variant))
     root = config.raw_root or paths.raw_dir(name)
     path = None if config_path is None else str(config_path.absolute())
-    return Run(name, variant, config, root, work, settings=(overrides, path), **asked)
+    asked["settings"] = overrides, path
+    if miniature or (root / TRUTH).is_file():
+        given = {key_of(override) for override in overrides}
+        config, asked["stand_in"] = without_networks(config, given)
+    return Run(name, variant, config, root, work, **asked)
 
 
 def remember_settings(run: Run) -> None:

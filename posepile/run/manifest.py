@@ -16,6 +16,7 @@ from posepile.recipe import SPLITS
 from posepile.run.inputs import how_taken
 from posepile.run.job import Run
 from posepile.run.keys import Keys, changed_keys
+from posepile.run.networks import described_networks
 from posepile.stages.counts import Counts
 from posepile.store.packing import manifest_path
 from posepile.store.reading import read_manifest
@@ -93,6 +94,7 @@ def make_manifest(
         "models": {
             "detect": network_identity(run.config.detect),
             "segment": network_identity(run.config.segment),
+            "weights": described_networks(run.config),
         },
         "partial": None if run.only is None else partial,
         "kept_results": dict(sorted(totals.kept.items())),

@@ -10,6 +10,7 @@ from typing import Any
 
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
+from posepile.recipe import SPLITS
 from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import archived_name, fingerprint_inputs
 from posepile.run.job import Run, run_keys, run_units
@@ -19,6 +20,7 @@ from posepile.run.locks import lock
 from posepile.run.manifest import Totals, make_manifest, other_settings, stored_manifest
 from posepile.run.plan import WITH_SHARD, Decision, Planner
 from posepile.run.process import (
+    check_detected,
     check_not_empty,
     check_quarantine,
     default_stages,
@@ -76,6 +78,8 @@ def _pack(
     share = share_of_input(len(found.failed), found.quarantined_shares, n)
     faults.write_list([*found.failed, *counts.quarantined], faults.list_path(run))
     check_quarantine(run, len(found.failed), n, len(counts.quarantined), share)
+    for split in SPLITS:
+        check_detected(run, found.totals.counts[split], f"people of split {split}")
     check_not_empty(run, counts, len(found.failed), n)
     compared = stated.compare(run, units, found.totals.counts)
     manifest = make_manifest(run, keys, found.totals, found.failed, units.count, compared)

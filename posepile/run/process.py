@@ -12,9 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from posepile.acquire.credentials import clean_environment
 from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
-from posepile.models.identity import NO_NETWORK
 from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
@@ -22,16 +20,18 @@ from posepile.run.journal import Journal
 from posepile.run.keys import Keys, remember
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
+from posepile.run.networks import check_networks, require_networks
 from posepile.run.plan import Plan, make_plan
 from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.run.worker import machine_memory
 from posepile.shortage import LEAST
+from posepile.stages.boxes import sought_and_found
 from posepile.stages.counts import Counts
-from posepile.stages.detect import needs_detector
-from posepile.stages.segment import segments
-from posepile.stages.task import StageParams
+from posepile.stages.task import StageParams, segments
 
 Tell = Callable[[str], None]
+
+MANY_PEOPLE = 100  # of whom a share can be judged
 
 
 @dataclass
@@ -140,9 +140,10 @@ def work_on(
     processors = cpu_count()
     jobs = max(1, min(run.jobs or processors, count))
     threads = max(1, processors // jobs)
+    require_networks(run.config, run.build, stages)
+    check_networks(run.config, run.build, stages)
     if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
-    _fetch_networks(run, stages)
     handed_out: dict[int, Row] = {}
     results_ = run_tasks(
         functools.partial(process_unit, Order(run, keys, stages, threads)),
@@ -188,24 +189,6 @@ def _noting(rows: Iterable[Row], handed_out: dict[int, Row]) -> Iterator[Row]:
     for row in rows:
         handed_out[row.position] = row
         yield row
-
-
-def _fetch_networks(run: Run, stages: tuple[str, ...]) -> None:
-    """Fetches weights that workers could not: the password of a proxy does not reach them."""
-    from posepile.models.weights import ensure_weights, find_spec
-
-    if clean_environment() == clean_environment(network=False):
-        return
-    needed = []
-    if {"detect", "crop"} & set(stages) and needs_detector(run.config):
-        needed.append(("detectors", run.config.detect))
-    if "segment" in stages and segments(run.config):
-        needed.append(("segmenters", run.config.segment))
-    for kind, params in needed:
-        if isinstance(params.model, str) and params.model not in NO_NETWORK:
-            # Who needs them and lacks them says so.
-            with contextlib.suppress(WorkError):
-                ensure_weights(find_spec(kind, params.model), params.cache_dir)
 
 
 def _compile(run: Run, tell: Tell) -> None:
@@ -302,6 +285,31 @@ def check_quarantine(run: Run, failed: int, units: int, frames: int, share: floa
             f"was packed. Repair the files listed in {faults.list_path(run)} and run again "
             "(with --retry what is unchanged is tried again, too), or raise the limit"
         )
+
+
+def check_detected(run: Run, counts: Counts, people: str) -> None:
+    """Refuses a dataset in whose pictures the detector has found next to nobody.
+
+    Args:
+        run: The run.
+        counts: Counts over the good units of a split, or over all.
+        people: Whose counts these are, for the message.
+
+    Raises:
+        WorkError: Says how many were found, by which network, and what may be the reason.
+    """
+    params, (sought, found) = run.config, sought_and_found(counts)
+    least = params.check.min_detected
+    few = found == 0 or (sought >= MANY_PEOPLE and found < least * sought)
+    if not (sought and few and params.check.enabled and least):
+        return
+    model = params.detect.model
+    raise WorkError(
+        f"{run.build}: {found} of {sought} {people} were found by the detector ("
+        f"{model if isinstance(model, str) else model.path}; check.min_detected = {least:g}): "
+        "its person class, its input's range or channels, or detect.score may be wrong; posepile "
+        "model check FILE --image PICTURE shows what it says of a picture; nothing was packed"
+    )
 
 
 def check_not_empty(run: Run, counts: Counts, failed: int, units: int) -> None:

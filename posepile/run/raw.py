@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import posepile.miniature
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import PartlyDone, UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
+from posepile.run import networks
 from posepile.run.apart import call_apart
 from posepile.run.job import Run
 from posepile.run.locks import lock
@@ -19,11 +21,14 @@ from posepile.run.recipe_calls import lines_of
 
 
 def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
-    """Fetches, verifies and extracts the raw files, or makes the miniature.
+    """Fetches weights, and fetches, verifies and extracts the raw files or makes the miniature.
 
     One process does; those of the same Slurm array wait for it and find the work done.
     """
     with lock(run, "raw"):
+        networks.fetch_networks(
+            run.config, run.build
+        )  # first, as a run of hours may end without them
         _download(run, miniature, only)
 
 
@@ -151,7 +156,8 @@ def download_plan(run: Run) -> list[str]:
     if (run.root / TRUTH).is_file():
         return [
             f"{run.name}: {run.root} holds the miniature, for which nothing is fetched; with "
-            "another DATA_ROOT the plan is that of the real data"
+            "another DATA_ROOT the plan is that of the real data",
+            *networks.plan_lines(run.config),
         ]
     lines = []
     sources = dataset_dir(run.name) / "sources.yaml"
@@ -161,7 +167,21 @@ def download_plan(run: Run) -> list[str]:
         lines += format_plan(run.name, sources, run.root).splitlines()
     if hasattr(run.recipe, "plan"):
         lines += recipe_lines(run, "plan")
-    return lines
+    return lines + networks.plan_lines(run.config)
+
+
+def plan_data(run: Run) -> dict[str, Any]:
+    """Returns the same as plain data: sources and weights, and what else the recipe says."""
+    plan: dict[str, Any] = {"dataset": run.name, "root": str(run.root), "sources": []}
+    sources = dataset_dir(run.name) / "sources.yaml"
+    miniature = (run.root / TRUTH).is_file()
+    if sources.is_file() and not miniature:
+        from posepile.acquire.plan import plan_entries
+
+        plan["sources"] = plan_entries(run.name, sources, run.root)
+    told = hasattr(run.recipe, "plan") and not miniature
+    plan["notes"] = recipe_lines(run, "plan") if told else []
+    return plan | {"miniature": miniature, "weights": networks.plan_entries(run.config)}
 
 
 def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
@@ -183,4 +203,7 @@ def _doctor(run: Run, checksums: bool) -> tuple[bool, list[str]]:
         ok = ok and not problems
         # the verdict of the first report goes last, as that of both
         lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]
+    lacking = networks.doctor_lines(run.config, checksums)
+    if lacking:
+        ok, lines = False, [*lines[:-1], *lacking, "  not ok"]
     return ok, lines

@@ -21,10 +21,11 @@ from posepile.run.inputs import check_readable, fingerprint_inputs
 from posepile.run.job import Run
 from posepile.run.keys import Keys, differences
 from posepile.run.listing import Row
+from posepile.run.networks import is_of_network
 from posepile.run.plan import concerns, same_key
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
-from posepile.stages.task import Task
+from posepile.stages.task import Task, needs_detector
 from posepile.store import parts
 
 
@@ -127,6 +128,8 @@ class _Unit:
             for stage in self.order.stages:
                 self.bring_up_to_date(stage)
         except CorruptInput as e:
+            if is_of_network(self.run.config, e.file):  # no unit of the raw data is to blame
+                raise UsageError(str(e)) from None
             self.quarantine(e, stage)
             return
         if self.record is not None and concerns(self.record, self.order.stages[-1]):
@@ -239,7 +242,7 @@ class _Unit:
             detector=lambda: models.cached_detector(self.run.config.detect),
         )
         task.describe = lambda sequences: self.describe(stage, sequences, task.counts)
-        if stage == "crop" and detect.needs_detector(self.run.config):
+        if stage == "crop" and needs_detector(self.run.config):
             task.detections = self.detections()
         if stage == "segment":
             task.source = self.crops(task.counts)

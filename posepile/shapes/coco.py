@@ -153,7 +153,8 @@ def coco_sequence(
             has_mask = person["segmentation"] is not None
             fields = {
                 "image_coords": joint_coords(person, source.n_joints),
-                "bbox": person["bbox"],
+                # That of a group says nothing of where anybody is.
+                "bbox": None if person["iscrowd"] else person["bbox"],
                 "mask": partial(_mask, source, person, image) if has_mask else None,
                 "left_out": _why_not_at_all(person) or why_not(person, others),
             }

@@ -22,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ import rlemasklib
 from posepile.errors import CorruptInput
 from posepile.geometry.agreement import in_silhouette
 from posepile.geometry.pictures import check_in_boxes, inside, project, project_frames
-from posepile.recipe import Sequence, Stills, Track, Unit, Video
+from posepile.recipe import Bystander, Sequence, Stills, Track, Unit, Video
 from posepile.shapes.units import Rows
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def view_sequence(
     id: str | None = None,
     image_name: Callable[[int, int], str] | None = None,
     min_joints_inside: int = 0,
+    bystanders: Iterable[tuple[int, np.ndarray]] = (),
     scene: str = "unknown",
     dropped: Mapping[str, int] | None = None,
     checks: Mapping[str, float] | None = None,
@@ -82,6 +83,7 @@ def view_sequence(
             ``<id>/<frame>_<person>.jpg`` where there are several people.
         min_joints_inside: People with fewer joints inside the picture are left out of this view.
             They are judged after selection, so that all views keep the same poses.
+        bystanders: Frame and joints ``[J, 3]`` of each who is there, but in no track.
         scene: As of Sequence.
         dropped: What the recipe itself has left out, by reason.
         checks: Self-checks of the recipe.
@@ -102,6 +104,9 @@ def view_sequence(
         if min_joints_inside:
             kept.unusable = _few_inside(kept, camera, _size(frames), min_joints_inside)
         tracks.append(kept)
+    there: dict[int, list[Bystander]] = {}
+    for frame, joints in bystanders:
+        there.setdefault(frame, []).append(Bystander(joints))
     several = any(track.person for track in tracks)
     return Sequence(
         id=id,
@@ -111,6 +116,7 @@ def view_sequence(
         tracks=tracks,
         image_name=image_name or _image_name(id, several),
         scene=scene,
+        bystanders=there,
         dropped=+dropped,
         checks=checks,
     )

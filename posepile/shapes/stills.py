@@ -31,7 +31,7 @@ from posepile.errors import CorruptInput
 from posepile.formats.folders import names_like
 from posepile.formats.keys import by_key
 from posepile.geometry.pictures import box_of_mask
-from posepile.recipe import Sequence, Stills, Track, Unit
+from posepile.recipe import Bystander, Sequence, Stills, Track, Unit
 from posepile.shapes.units import UNLABELLED, Files, Rows, make_unit, unlabelled
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Person:
         densepose: Function that returns the triple of :class:`posepile.recipe.Track`.
         activity: Label.
         left_out: Why the person becomes no example; None = they do.
+        hidden: Share of the person that is hidden, 0..1; NaN where that is not known.
         note: What users must know of the example.
     """
 
@@ -72,6 +73,7 @@ class Person:
     densepose: Callable[[], tuple | None] | None = None
     activity: str = "unknown"
     left_out: str | None = None
+    hidden: float = np.nan
     note: str = ""
 
 
@@ -82,7 +84,7 @@ class Picture:
     Attributes:
         path: The file.
         size: Width and height that boxes, joints and camera refer to.
-        people: Everyone, also those that are left out.
+        people: Everyone, also those that are left out: who is segmented does not get their pixels.
         camera: The camera, or None.
     """
 
@@ -239,9 +241,21 @@ def picture_sequence(
         tracks=_person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
         image_name=lambda frame, person: image_name(paths[frame], person),
         scene=scene,
+        bystanders=_bystanders(pictures),
         dropped=counts,
         checks=dict(checks or {}),
     )
+
+
+def _bystanders(pictures: list[Picture]) -> dict[int, list[Bystander]]:
+    """Returns position of a picture -> who is in it but left out."""
+    found: dict[int, list[Bystander]] = {}
+    for i, picture in enumerate(pictures):
+        for p in picture.people:
+            if p.left_out is not None:
+                seen = Bystander(p.world_coords, p.image_coords, p.bbox, p.mask)
+                found.setdefault(i, []).append(seen)
+    return found
 
 
 def _person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Track]:
@@ -284,6 +298,7 @@ def _track(index: int, by_frame: dict[int, Person]) -> Track:
         densepose=_called(people, "densepose"),
         activity=activities if len(set(activities)) > 1 else activities[0],
         one_person=False,
+        hidden=np.array([person.hidden for person in people], np.float32),
         note=notes if len(set(notes)) > 1 else notes[0],
     )
 

@@ -16,9 +16,12 @@ from posepile.stages.counts import Counts
 
 if TYPE_CHECKING:
     from posepile.models.params import DetectParams
+    from posepile.recipe import Track
     from posepile.stages.select import Selected
 
 MAX_PIXELS = 1e6  # where no box of a picture reaches
+SOUGHT, FOUND_BY = "looked for among the detections", "box by "
+NOT_LOOKED_FOR = "box from annotation (no joint is labelled)"
 
 
 class BoxParams(BaseModel):
@@ -63,8 +66,7 @@ def choose_boxes(
     elif box.source in ("joints", "detect"):
         boxes = [joints_box(j, image_size, box, counts) for j in joints]
     else:
-        boxes = [annotated_box(s, counts) for s in group]
-        boxes = [None if b is None else boxlib.expand(b, box.expand) for b in boxes]
+        boxes = [expanded_annotation(s, box, counts) for s in group]
     return [None if b is None else np.asarray(b, np.float32) for b in boxes]
 
 
@@ -97,10 +99,23 @@ def joints_box(
     return box
 
 
+def usable_box(track: Track, k: int) -> np.ndarray:
+    """The raw data's box ``[4]``, NaN where there is none or an empty one."""
+    bbox = np.full(4, np.nan) if track.bbox is None else np.asarray(track.bbox[k], float)[:4]
+    usable = np.isfinite(bbox).all() and (bbox[2:] > 0).all() and np.abs(bbox).max() <= MAX_PIXELS
+    return bbox if usable else np.full(4, np.nan)
+
+
+def sought_and_found(counts: Counts) -> tuple[int, int]:
+    """Returns how many people were looked for among detections, and how many of them found."""
+    found = sum(n for note, n in counts.notes.items() if note.startswith(FOUND_BY))
+    return counts.notes[SOUGHT], found
+
+
 def compare_boxes(selected: Selected, detected: np.ndarray, counts: Counts) -> None:
     """Counts how far a detection is from the raw data's box, where there is one."""
-    bbox = None if selected.track.bbox is None else np.asarray(selected.track.bbox[selected.k])
-    if bbox is not None and np.all(np.isfinite(bbox)) and bbox[2] > 0 and bbox[3] > 0:
+    bbox = usable_box(selected.track, selected.k)
+    if np.isfinite(bbox).all():
         overlap = float(iou_matrix(bbox[None, :4], detected[None, :4])[0, 0])
         counts.check("1 - IoU of detected and annotated box", 1 - overlap)
 
@@ -115,31 +130,57 @@ def boxes_from_detection(
     group: list[Selected],
 ) -> list[np.ndarray | None]:
     """One detection per person; unmatched people are dropped or keep another box."""
-    known = [j for j in joints if j is not None]
-    if len(known) < len(joints):
+    if any(j is None for j in joints):
         raise UsageError(
             "box.source = detect tells people apart by their joints, which are not known here; "
             "set box.source to annotation"
         )
-    if not known:
-        return []
-    result = associate(detected, np.stack(known), detect)
-    boxes = []
-    for selected, points, choice, reason in zip(
-        group, joints, result.index, result.reasons, strict=True
-    ):
+    labelled = [i for i, selected in enumerate(group) if is_labelled(selected)]
+    boxes: list[np.ndarray | None] = [None] * len(group)
+    for i in set(range(len(group))) - set(labelled):
+        counts.notes[NOT_LOOKED_FOR] += 1
+        boxes[i] = expanded_annotation(group[i], box, counts)
+    if not labelled:
+        return boxes
+    annotated = None
+    if detect.compare == "annotation":
+        annotated = np.stack([usable_box(group[i].track, group[i].k) for i in labelled])
+    points = np.stack([joints[i] for i in labelled])
+    result = associate(detected, points, detect, annotated)
+    counts.notes[SOUGHT] += len(labelled)
+    for i, choice, reason in zip(labelled, result.index, result.reasons, strict=True):
+        selected = group[i]
         if choice >= 0:
             counts.notes["box from detection"] += 1
             compare_boxes(selected, detected[choice, :4], counts)
-            boxes.append(boxlib.expand(detected[choice, :4], box.expand))
+            boxes[i] = boxlib.expand(detected[choice, :4], box.expand)
+        elif detect.unmatched == "drop" or hidden_share(selected) > detect.max_hidden:
+            counts.dropped[reason] += 1
         elif detect.unmatched == "joints":
             counts.notes[f"box from joints ({reason})"] += 1
-            boxes.append(joints_box(points, image_size, box, counts))
-        elif detect.unmatched == "annotation":
-            counts.notes[f"box from annotation ({reason})"] += 1
-            annotated = annotated_box(selected, counts)
-            boxes.append(None if annotated is None else boxlib.expand(annotated, box.expand))
+            boxes[i] = joints_box(joints[i], image_size, box, counts)
         else:
-            counts.dropped[reason] += 1
-            boxes.append(None)
+            counts.notes[f"box from annotation ({reason})"] += 1
+            boxes[i] = expanded_annotation(selected, box, counts)
     return boxes
+
+
+def is_labelled(selected: Selected) -> bool:
+    """Returns whether any joint of the person is annotated in this frame."""
+    coords = selected.track.image_coords
+    coords = selected.track.world_coords if coords is None else coords
+    return bool(np.isfinite(coords[selected.k]).all(axis=-1).any())
+
+
+def hidden_share(selected: Selected) -> float:
+    """Returns which share of the person is hidden, 0 where that is not known."""
+    hidden = selected.track.hidden
+    return 0.0 if hidden is None else float(np.nan_to_num(hidden[selected.k]))
+
+
+def expanded_annotation(
+    selected: Selected, params: BoxParams, counts: Counts
+) -> np.ndarray | None:
+    """The raw data's box, expanded."""
+    bbox = annotated_box(selected, counts)
+    return None if bbox is None else boxlib.expand(bbox, params.expand)

@@ -14,10 +14,10 @@ from posepile.imaging import cropping, jpeg
 from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
-from posepile.stages.boxes import choose_boxes, project_joints
+from posepile.stages.boxes import FOUND_BY, choose_boxes, project_joints
 from posepile.stages.calibration import check_camera, check_lens
 from posepile.stages.counts import Counts
-from posepile.stages.detect import drop_absent, needs_detector, read_frames, with_detections
+from posepile.stages.detect import drop_absent, read_frames, with_detections
 from posepile.stages.detections import Detections
 from posepile.stages.examples import (
     by_frame,
@@ -27,8 +27,11 @@ from posepile.stages.examples import (
     source_name,
 )
 from posepile.stages.limbs import Bones
+from posepile.stages.neighbours import Neighbour, to_arrays
+from posepile.stages.people import neighbours, people_in_frame
 from posepile.stages.select import Selected
 from posepile.stages.silhouettes import check_masks
+from posepile.stages.task import needs_detector
 from posepile.stages.views import box_fits, check_views
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter
@@ -36,7 +39,7 @@ from posepile.store.parts import PartWriter
 if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
-VERSION = 2
+VERSION = 3
 
 
 def identity(params: StageParams) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def run(task: Task) -> None:
     if needs_detector(params) and detections is None:
         detections = Detections(task.detector().label)
     doubts = Doubts(Bones.of(task.spec.joint_info).limbs)
+    others: list[list[Neighbour]] = []
     with PartWriter(task.out) as writer:
         for i, sequence in enumerate(task.sequences()):
             selected = plausible_examples(task, sequence)
@@ -89,8 +93,9 @@ def run(task: Task) -> None:
                             raise
                         set_aside(counts, e, index, group)
                     else:
-                        for record, data in found:
+                        for record, data, around in found:
                             writer.add(record, data)
+                            others.append(around)
                         part.counts.examples = len(found)
                         part.counts.notes.update(f"picture with {flaw}" for flaw in frame.flaws)
                         counts.add(part.counts)
@@ -102,8 +107,8 @@ def run(task: Task) -> None:
             plausible.refuse_if_many(where, n, dropped, example, params.check)
         doubts.judge(params)
         if detections is not None and counts.notes["box from detection"]:
-            counts.notes[f"box by {detections.label}"] = counts.notes.pop("box from detection")
-        writer.close(task.result())
+            counts.notes[f"{FOUND_BY}{detections.label}"] = counts.notes.pop("box from detection")
+        writer.close(task.result(), to_arrays(others))
 
 
 @dataclass
@@ -162,8 +167,12 @@ def crop_frame(
     group: list[Selected],
     detected: np.ndarray | None,
     doubts: Doubts,
-) -> list[tuple[Record, bytes]]:
-    """Crops the selected people of one frame; the frame is decoded once for all of them."""
+) -> list[tuple[Record, bytes, list[Neighbour]]]:
+    """Crops the selected people of one frame; the frame is decoded once for all of them.
+
+    Returns:
+        Of each the example, its image and who else is seen in it.
+    """
     params, counts = task.params, task.counts
     camera = sequence.camera(index) if callable(sequence.camera) else sequence.camera
     if camera is None and task.spec.kind != "2d":
@@ -192,11 +201,18 @@ def crop_frame(
         planned.append((selected, plan, mask))
 
     images = cropping.render_many(frame, camera, [plan for _, plan, _ in planned])
+    people: list = []
+    if any(mask is None for *_, mask in planned):
+        people = people_in_frame(sequence, index, camera, group, boxes, detected)
     results = []
     for (selected, plan, mask), image in zip(planned, images, strict=True):
         data = jpeg.encode(image, params.crop.jpeg_quality)
         record = make_record(task, sequence, selected, camera, frame, plan, mask)
-        results.append((record, data))
+        around: list[Neighbour] = []
+        if mask is None:
+            n_joints = task.spec.joint_info.n_joints
+            around = neighbours(people, selected.track, camera, plan, n_joints)
+        results.append((record, data, around))
     return results
 
 

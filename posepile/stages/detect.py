@@ -41,11 +41,6 @@ def identity(params: StageParams) -> dict[str, Any]:
     return {"version": VERSION, "detect": network_identity(params.detect)}
 
 
-def needs_detector(params: StageParams) -> bool:
-    """Returns whether boxes come from a network under these parameters."""
-    return params.box.source == "detect" and params.detect.model not in ("none", "joints")
-
-
 def run(task: Task) -> None:
     """Runs the detector over every selected frame of a unit and writes what it found."""
     detections = Detections(task.detector().label)

@@ -36,7 +36,8 @@ def identity(params: StageParams) -> dict[str, Any]:
     return {
         "version": VERSION,
         "select": params.select.model_dump(mode="json"),
-        "check": params.check.model_dump(mode="json"),
+        # How many a detector must find is judged when all units are done.
+        "check": params.check.model_dump(mode="json", exclude={"min_detected"}),
     }
 
 
@@ -212,7 +213,7 @@ def check_track(sequence: Sequence, track: Track) -> None:
     """
     n = len(track.frames)
     where = source_name(sequence)
-    for name in ("world_coords", "image_coords", "bbox", "motion_coords"):
+    for name in ("world_coords", "image_coords", "bbox", "motion_coords", "hidden"):
         array = getattr(track, name)
         if array is not None and len(array) != n:
             raise CorruptInput(

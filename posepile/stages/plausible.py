@@ -85,6 +85,8 @@ class CheckParams(BaseModel):
             Telephoto lenses see 2, and 6 is what some assume for crops; the widest lenses see 130.
         min_lens_share: Share of the picture in which the lens model must be one-to-one. A round
             picture of a fisheye lens is 0.44 of a wide one, and models end at 90 degrees.
+        min_detected: Share of a split's people that a detector must find, of at least 100; if it
+            finds fewer, or nobody of whomever there is, nothing is packed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,6 +108,7 @@ class CheckParams(BaseModel):
     max_off_center: float = Field(0.2, ge=0)
     fields_of_view: tuple[Degrees, Degrees] = (1.0, 160.0)
     min_lens_share: float = Field(0.2, gt=0, le=1)
+    min_detected: float = Field(0.01, ge=0, le=1)
 
     @field_validator("statures", "fields_of_view")
     @classmethod

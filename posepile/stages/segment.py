@@ -9,19 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import simplepyutils
+import rlemasklib
 
 from posepile.geometry.pictures import project
 from posepile.imaging import jpeg
 from posepile.models import cached_segmenter
 from posepile.models.identity import network_identity
-from posepile.store.parts import PartWriter, read_header, read_part
+from posepile.models.person_mask import stand_in_skeleton
+from posepile.stages.neighbours import Neighbour, from_arrays
+from posepile.store.parts import PartWriter, read_between, read_header, read_part
 
 if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
     from posepile.store.codec import Record
 
-VERSION = 1
+VERSION = 2
 
 
 def identity(params: StageParams) -> dict[str, Any]:
@@ -29,48 +31,55 @@ def identity(params: StageParams) -> dict[str, Any]:
     return {"version": VERSION, "segment": network_identity(params.segment)}
 
 
-def segments(params: StageParams) -> bool:
-    """Returns whether there is anything to be segmented under these parameters."""
-    return params.segment.model not in ("none", "raw")
-
-
 def run(task: Task) -> None:
     """Writes a copy of a unit's crops in which examples without a mask have got one.
 
     The images are the same bytes in the same order, so they are on the disk once.
     """
-    segmenter = cached_segmenter(task.params.segment)
+    before = read_header(task.source)["result"] or {}
+    segmenter = None
+    if before.get("split") in (None, *task.params.segment.splits):
+        segmenter = cached_segmenter(task.params.segment)
     examples = list(read_part(task.source))
-    records = [record for record, _ in examples]
-    together = simplepyutils.groupby(
-        range(len(records)), lambda i: (records[i].sequence, records[i].frame)
-    )
+    shapes = [record.imshape for record, _ in examples]
+    around = from_arrays(read_between(task.source), shapes)
     with PartWriter(task.out, images_of=task.source) as writer:
-        for i, (record, data) in enumerate(examples):
-            if record.mask is None:
-                same_frame = together[record.sequence, record.frame]
-                others = [records[k] for k in same_frame if k != i]
+        for (record, data), others in zip(examples, around, strict=True):
+            if record.mask is None and segmenter is not None:
                 record.mask = segmenter(
                     jpeg.decode(data, name=record.image_path),
                     record.bbox,
-                    joints_in_crop(record, record),
-                    [j for j in (joints_in_crop(o, record) for o in others) if j is not None],
+                    own_joints(record),
+                    skeletons(others),
                     task.spec.joint_info.stick_figure_edges or None,
+                    taken=pixels_of(others),
                 )
                 found = "mask from" if record.mask is not None else "no mask by"
                 task.counts.notes[f"{found} {segmenter.label}"] += 1
             writer.add(record, data)
             task.progress()
-        before = read_header(task.source)["result"] or {}
         writer.close(task.result(before.get("sequences", [])))
 
 
-def joints_in_crop(record: Record, crop: Record) -> np.ndarray | None:
-    """Joints ``[J, 2]`` of a person in the pixels of a crop of the same frame, if that is known.
+def own_joints(record: Record) -> np.ndarray | None:
+    """Joints ``[J, 2]`` of a person in the pixels of their crop, None if they are not known."""
+    if record.world_coords is not None and record.camera is not None:
+        return project(record.camera, record.world_coords).astype(np.float32)
+    return record.coords2d
 
-    The crop of another person relates to this one through their cameras; without any (2D data),
-    only the person's own joints are known in a crop.
-    """
-    if record.world_coords is not None and crop.camera is not None:
-        return project(crop.camera, record.world_coords).astype(np.float32)
-    return record.coords2d if record is crop else None
+
+def skeletons(others: list[Neighbour]) -> list[np.ndarray]:
+    """Joints ``[n, 2]`` of others, or points on the middle line of the box of who has none."""
+    known = []
+    for person in others:
+        if np.isfinite(person.joints).all(axis=-1).any():
+            known.append(person.joints)
+        elif np.isfinite(person.bbox).all():
+            known.append(stand_in_skeleton(person.bbox))
+    return known
+
+
+def pixels_of(others: list[Neighbour]) -> np.ndarray | None:
+    """Pixels that annotated masks give to others, bool ``[h, w]``; None if there are none."""
+    masks = [person.mask for person in others if person.mask is not None]
+    return rlemasklib.decode(rlemasklib.union(masks)).astype(bool) if masks else None

@@ -35,6 +35,16 @@ class StageParams(BaseModel):
     crop: CropParams = Field(default_factory=CropParams)
 
 
+def needs_detector(params: StageParams) -> bool:
+    """Returns whether boxes come from a network under these parameters."""
+    return params.box.source == "detect" and params.detect.model not in ("none", "joints")
+
+
+def segments(params: StageParams) -> bool:
+    """Returns whether there is anything to be segmented under these parameters."""
+    return params.segment.model not in ("none", "raw")
+
+
 def _no_progress() -> None:
     pass
 

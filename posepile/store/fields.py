@@ -174,3 +174,6 @@ STRINGS = _types.texts
 
 # Needed only to write the index; they stay in the part.
 PART_ONLY = {"crc32c": ("<u4", ()), "new_image": ("u1", ())}
+
+# What the names of arrays begin with that a stage leaves for the next one; they stay in the part.
+BETWEEN_STAGES = "stage_"

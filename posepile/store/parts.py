@@ -30,7 +30,7 @@ from posepile.errors import CorruptInput, WorkError, one_line
 from posepile.files import open_regular
 from posepile.recipe import SPLITS
 from posepile.store.columns import ColumnBuilder
-from posepile.store.fields import Record
+from posepile.store.fields import BETWEEN_STAGES, Record
 from posepile.store.index import checked_image_path
 from posepile.store.mapping import check_columns, check_places_rise
 from posepile.store.part_head import (
@@ -296,11 +296,16 @@ class PartWriter:
             self._digest.update(jpeg)
             self._offset += size
 
-    def close(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
+    def close(
+        self,
+        result: dict[str, Any] | None = None,
+        between: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
         """Completes the part: the shard gets its name first, the part last.
 
         Args:
             result: What the run wants to find in the header under ``result``.
+            between: Arrays for the next stage, see :func:`read_between`; no archive has them.
 
         Returns:
             Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits`` (examples per
@@ -325,7 +330,8 @@ class PartWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        part = _write(self.path, header, self._columns.finish())
+        more = {f"{BETWEEN_STAGES}{name}": array for name, array in (between or {}).items()}
+        part = _write(self.path, header, self._columns.finish() | more)
         # A part that exists has its shard: an old part must not meet the new one.
         self.path.unlink(missing_ok=True)
         os.replace(self._temporary, self.shard)
@@ -360,6 +366,20 @@ class PartWriter:
         finally:
             if not self._closed:
                 self.abort()
+
+
+def read_between(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Returns the arrays that a stage has left in a part for the next one, by name.
+
+    Raises:
+        CorruptInput: The part is damaged.
+    """
+    _, arrays = read_arrays(path)
+    return {
+        name.removeprefix(BETWEEN_STAGES): array
+        for name, array in arrays.items()
+        if name.startswith(BETWEEN_STAGES)
+    }
 
 
 def read_part(path: str | os.PathLike) -> Iterator[tuple[Record, bytes]]:

@@ -43,6 +43,8 @@ class TablePlan:
         """
         self.n_rows += n_rows
         for name, (_, dtype, shape) in columns.items():
+            if name.startswith(fields.BETWEEN_STAGES):
+                continue
             if name not in self._rows:
                 self._rows[name], self._dtypes[name] = 0, set()
                 self._row_shapes[name] = tuple(shape[1:])

@@ -61,16 +61,16 @@ def read_work(path: Path, out: Path) -> None:
     look_at(sorted(results.quarantined_names(path)))
     work = Path(shutil.copytree(path, out / "work"))
     spec = next(iter(weights.load_registry()["detectors"].values()))
-    empty = spec.model_copy(update={"sha256": None, "file": "x.onnx", "copies": ()})
-    weights.ensure_weights(empty, work)
+    file = spec.files[0].model_copy(update={"sha256": None, "file": "x.onnx", "copies": ()})
+    weights.ensure_weights(spec.model_copy(update={"files": (file,)}), work)
 
 
 def _work(folder: Path) -> Sequence[Path]:
     work = folder / "work"
     results.write_quarantine(work, "a", {"key": {"a": "b"}, "reason": "x", "file": "y", "n": 3})
     (work / "x.onnx").touch()
-    lock = {"file": "x.onnx", "sha256": SHA256, "url": "https://h/x.onnx"}
-    (work / "x.onnx.lock.json").write_text(json.dumps(lock))
+    measured = {"bytes": 0, "sha256": SHA256}
+    remember(work, "x.onnx", source="x", origin="https://h/x.onnx", measured=measured)
     return [work]
 
 

@@ -149,12 +149,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         people = []
         for p, mask in enumerate(read_masks(root, row["imgPath"], len(world), options)):
             seen = row["isValid"][p] and 0 <= row["occlusion"][p] <= MAX_OCCLUSION
-            more = {"left_out": None if seen else HIDDEN, "min_side": options.min_side * scale}
+            more = {"left_out": None if seen else HIDDEN, "hidden": row["occlusion"][p] / 100}
             place = unreal_placement([row[key][p] for key in "XYZ"], row["Yaw"][p])
             fit = Path(row["gt_path_smplx"][p]).with_suffix(".pkl"), place
             who = {"gender": row["gender"][p], "kid": bool(row["kid"][p])}
             more |= {"world_coords": world[p], **fits.moved_fit(root, *fit, **who)}
-            people.append(stills.masked_person(p, mask, **more))
+            people.append(stills.masked_person(p, mask, min_side=options.min_side * scale, **more))
         pictures.append(stills.Picture(path, size, people, camera))
     return [stills.picture_sequence(unit, pictures)]
 

@@ -20,5 +20,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 posepile step aspset download  "$@"   # nine archives, resumed and verified by MD5, then extracted
 posepile step aspset calibrate "$@"   # nothing to derive: cameras come as pinhole matrices
-posepile step aspset process   "$@"   # per clip and view: select by motion, crop, segment if asked for
+posepile step aspset process   "$@"   # per clip and view: select by motion, crop, segment
 posepile step aspset pack      "$@"   # one archive, a pickle, a manifest and a report

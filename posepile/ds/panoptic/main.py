@@ -116,12 +116,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         text += f"expected at most {options.max_unreadable:.1%}"
         hint = "extract the archive again, or raise dataset.max_unreadable"
         raise CorruptInput(root / name / "hdPose3d_stage1_coco19", text, hint=hint)
-    tracks, n_few, pelvis_mm = load_people(files["bodies"], name, options.max_pelvis_mm)
+    tracks, few, pelvis_mm = load_people(files["bodies"], name, options.max_pelvis_mm)
     camera = load_camera(files["calibration"], int(unit.args["view"].removeprefix("hd_00_")))
     told = {"checks": {"pelvis_from_hips_mm": pelvis_mm}, "min_joints_inside": MIN_JOINTS}
-    told["dropped"] = {UNREADABLE: len(lost), ABSENT: stored["n_absent"], FEW_JOINTS: n_few}
+    told["dropped"] = {UNREADABLE: len(lost), ABSENT: stored["n_absent"], FEW_JOINTS: len(few)}
     told["scene"], video = "studio", Video(files["video"], size=SIZE)
-    return [view_sequence(unit, video, camera, tracks, **told)]
+    return [view_sequence(unit, video, camera, tracks, bystanders=few, **told)]
 
 
 def body_files(folder: Path) -> list[Path]:
@@ -150,8 +150,8 @@ def pack_bodies(files: list[Path], folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
-def load_people(path: Path, name: str, limit: float) -> tuple[list[Track], int, float]:
-    """Returns tracks, how many bodies have too few joints, and how far a pelvis is off at most.
+def load_people(path: Path, name: str, limit: float) -> tuple[list[Track], list, float]:
+    """Returns tracks, (frame, body) with too few joints, and how far a pelvis is off at most.
 
     The ids in the files are no identities: people are told apart by where they are.
     """
@@ -165,11 +165,13 @@ def load_people(path: Path, name: str, limit: float) -> tuple[list[Track], int, 
     if (off > limit).sum() > 0.01 * np.isfinite(off).sum():
         text = f"the pelvis is not in the middle of the hips (up to {np.nanmax(off):.0f} mm off)"
         raise CorruptInput(path, text, hint="another order of joints? dataset.max_pelvis_mm")
-    frames, coords = stored["frames"][enough], np.float32(coords[enough][:, ORDER])
-    tracks = tracks_of_people(frames, coords, match_over_time(frames, coords))
+    frames, coords = stored["frames"], np.float32(coords[:, ORDER])
+    few = list(zip(frames[~enough].tolist(), coords[~enough], strict=True))
+    known = frames[enough], coords[enough]
+    tracks = tracks_of_people(*known, match_over_time(*known))
     for track in tracks:
         track.activity = re.sub(r"^\d+_|\d+$", "", name)
-    return tracks, int((~enough).sum()), float(np.nanmax(off, initial=0))
+    return tracks, few, float(np.nanmax(off, initial=0))
 
 
 def load_camera(path: Path, node: int) -> deltacamera.Camera:

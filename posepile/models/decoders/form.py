@@ -29,6 +29,7 @@ class Look:
         margin: By how many pixels less than the network's input the picture may be wide and high
             (YOLO-NAS: 4); only where it is ``centred``.
         antialias: Shrinks with an area filter where pictures are stretched.
+        fill: What is beside a picture that keeps its aspect: 114, or the mean that is subtracted.
     """
 
     channels: Literal["bgr", "rgb"] = "rgb"
@@ -38,6 +39,7 @@ class Look:
     resize: Literal["letterbox", "centred", "stretch"] = "stretch"
     margin: int = 0
     antialias: bool = True
+    fill: Literal["grey", "mean"] = "grey"
 
     @property
     def range(self) -> str:
@@ -66,7 +68,7 @@ class Given:
     n_classes: int | None = None
 
 
-def no_feeds(signature: Signature, n_images: int, input_size: tuple[int, int]) -> Outputs:
+def no_feeds(signature: Signature, batch: np.ndarray, input_size: tuple[int, int]) -> Outputs:
     """Returns the further inputs of a network that has none."""
     return {}
 
@@ -87,10 +89,16 @@ class Form:
             pictures of a run.
         decode: Per image float32 ``[n, 5]``: x, y, w, h in pixels of the network's input, and
             score; best first, suppressed where needed.
-        feeds: Values of the inputs besides the picture, by name.
+        feeds: Values of the inputs besides the pictures, by name: of the file, of the pictures as
+            they are given to it ``[batch, 3, h, w]``, and of the size they are of.
         flat: Whether it lists the boxes of all pictures in one output ``[n, columns]`` whose first
             column is the number of the picture. ``doubts`` and ``decode`` see it picture by
             picture as ``[batch, most, columns - 1]``, filled up with zeros.
+        look_of: The usual look of a file, where files of this kind differ.
+        of_picture: Boxes are as if the picture filled the whole input, also where it keeps its
+            aspect and is filled up.
+        alone: Its outputs are of one picture, without a dimension for more; ``doubts`` and
+            ``decode`` see them with it.
     """
 
     name: str
@@ -100,8 +108,11 @@ class Form:
     n_classes: Callable[[Signature], int | None]
     doubts: Callable[[Outputs, Given], str | None]
     decode: Callable[[Outputs, Given], list[np.ndarray]]
-    feeds: Callable[[Signature, int, tuple[int, int]], Outputs] = no_feeds
+    feeds: Callable[[Signature, np.ndarray, tuple[int, int]], Outputs] = no_feeds
     flat: bool = False
+    look_of: Callable[[Signature], Look] | None = None
+    of_picture: bool = False
+    alone: bool = False
 
 
 def only_picture(signature: Signature) -> bool:
@@ -119,14 +130,29 @@ def cornered(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]], axis=1)
 
 
-def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
-    """Returns ``[n, 5]`` of the boxes ``[m, 4]`` x, y, w, h whose score is high enough, best first.
+def cells_of_people(
+    classes: np.ndarray, given: Given, objectness: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the cells whose best class is the person, with a high enough score, and the scores.
 
-    The person's own score decides, also where another class has a higher one, like the libraries'
-    own evaluation does ("multi-label"); boxes of other classes suppress nothing.
+    Args:
+        classes: ``[n, classes]``.
+        given: Class and lowest score.
+        objectness: ``[n]``, a factor on the scores.
     """
+    scores = classes[:, given.person_class]
+    scores = scores if objectness is None else scores * objectness
     hit = np.flatnonzero(scores >= given.score)
-    boxes = np.concatenate([boxes[hit], scores[hit, None]], axis=1)
+    hit = hit[classes[hit].argmax(axis=1) == given.person_class]
+    return hit, scores[hit]
+
+
+def suppressed(boxes: np.ndarray, scores: np.ndarray, given: Given) -> np.ndarray:
+    """Returns ``[n, 5]`` of boxes of people ``[m, 4]`` x, y, w, h, best first.
+
+    Boxes of other classes suppress nothing.
+    """
+    boxes = np.concatenate([boxes, scores[:, None]], axis=1)
     return boxes[nms(boxes, boxes[:, 4], np.zeros(len(boxes)), given.nms)]
 
 

@@ -1,41 +1,42 @@
-"""YOLOX (Megvii, 2021): an anchor-free grid, letterboxed BGR of 0..255."""
+"""YOLOX (Megvii, 2021), an anchor-free grid, with and without decoded boxes; also YOLOv6."""
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from posepile.models.boxes import nms
-from posepile.models.decoders.form import Form, Given, Look, Outputs, centred, only_picture
+from posepile.models.decoders.form import (
+    Form,
+    Given,
+    Look,
+    Outputs,
+    cells_of_people,
+    centred,
+    doubt_of_pixels,
+    doubt_of_scores,
+    only_picture,
+    suppressed,
+)
+from posepile.models.decoders.grids import (
+    cells_away,
+    doubt_of_count,
+    doubt_of_places,
+    grid,
+    grid_of,
+)
 from posepile.models.signature import Signature
-
-STRIDES = (8, 16, 32)
-
-
-@functools.lru_cache(maxsize=8)
-def grid(input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cell corners ``[n, 2]`` (x, y in cells) and strides ``[n, 1]``, in output order."""
-    cells, strides = [], []
-    for stride in STRIDES:
-        rows, columns = input_size[0] // stride, input_size[1] // stride
-        y, x = np.mgrid[:rows, :columns]
-        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
-        strides.append(np.full((rows * columns, 1), stride))
-    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
 def claims(signature: Signature) -> str | None:
-    """Returns why a file may be a YOLOX network: ``[batch, cells, 5 + classes]``."""
+    """Returns why a file may be such a network: ``[batch, cells, 5 + classes]``."""
     if not only_picture(signature) or len(signature.outputs) != 1:
         return None
     (output,) = signature.outputs
     if len(output.shape) != 3 or (output.shape[2] is not None and output.shape[2] < 6):
         return None
     sides = signature.inputs[0].shape[2:]
-    if None not in sides and output.shape[1] not in (None, len(grid(sides)[0])):
+    if None not in (*sides, output.shape[1]) and grid_of(output.shape[1], sides) is None:
         return None
-    return f"output {output}: cells of strides 8, 16 and 32, objectness and classes"
+    return f"output {output}: cells with objectness and classes"
 
 
 def n_classes(signature: Signature) -> int | None:
@@ -44,42 +45,115 @@ def n_classes(signature: Signature) -> int | None:
     return None if last is None else last - 5
 
 
-def doubts(outputs: Outputs, given: Given) -> str | None:
-    """Returns what speaks against raw YOLOX outputs."""
+def _common_doubts(output: np.ndarray, given: Given) -> str | None:
+    return doubt_of_count(output.shape[1], given.input_size) or doubt_of_scores(
+        output[..., 4:5] * output[..., 5:] if output[..., 4:].min() >= 0 else output[..., 4:]
+    )
+
+
+def _is_decoded(output: np.ndarray, given: Given) -> bool:
+    """Whether centres are pixels about their cells rather than offsets in cells."""
+    cells, strides = grid_of(output.shape[1], given.input_size)
+    in_cells = float(np.median(np.abs(output[..., :2] - 0.5)))
+    return cells_away(output[..., :2], cells, strides) < in_cells
+
+
+def _all_objects(output: np.ndarray) -> bool:
+    return bool((output[..., 4] == 1).all())
+
+
+def doubts_raw(outputs: Outputs, given: Given) -> str | None:
+    """Returns what speaks against offsets in cells and logarithms of sizes."""
     (output,) = outputs.values()
-    cells, _ = grid(given.input_size)
-    if output.ndim != 3 or output.shape[1] != len(cells):
-        return f"{len(cells)} cells expected, output is {list(output.shape)}"
-    scores = output[..., 4:]
-    if scores.min() < 0 or scores.max() > 1:
-        return f"scores of {scores.min():.3g} to {scores.max():.3g}, expected 0 to 1"
-    away = np.abs(output[..., :2] - 0.5)
-    if np.median(away) > 8:
-        return f"box centres are {np.median(away):.3g} cells away from their cells"
+    doubt = _common_doubts(output, given)
+    if doubt:
+        return doubt
+    if _is_decoded(output, given):
+        return "boxes are decoded to pixels already, expected offsets in cells"
+    away = np.median(np.abs(output[..., :2] - 0.5))
+    if away > 8:
+        return f"box centres are {away:.3g} cells away from their cells"
     return None
 
 
-def decode(outputs: Outputs, given: Given) -> list[np.ndarray]:
-    """Reads centre offsets in cells and logarithms of sizes in cells, see :class:`Form`."""
-    cells, strides = grid(given.input_size)
-    found = []
+def doubts_decoded(outputs: Outputs, given: Given) -> str | None:
+    """Returns what speaks against boxes in pixels and an objectness."""
     (output,) = outputs.values()
+    doubt = _common_doubts(output, given) or _doubts_boxes(output, given)
+    if doubt:
+        return doubt
+    if _all_objects(output):
+        return "the objectness is 1 everywhere (YOLOv6), expected one of its own"
+    return None
+
+
+def doubts_v6(outputs: Outputs, given: Given) -> str | None:
+    """Returns what speaks against boxes in pixels and an objectness that is always 1."""
+    (output,) = outputs.values()
+    doubt = _common_doubts(output, given) or _doubts_boxes(output, given)
+    if doubt:
+        return doubt
+    if not _all_objects(output):
+        return "the objectness differs from 1"
+    return None
+
+
+def _doubts_boxes(output: np.ndarray, given: Given) -> str | None:
+    boxes = output[..., :4]
+    if not _is_decoded(output, given):
+        return "boxes are offsets in cells, expected pixels"
+    cells, strides = grid_of(output.shape[1], given.input_size)
+    return doubt_of_pixels(boxes, given.input_size) or doubt_of_places(boxes, cells, strides)
+
+
+def decode_raw(outputs: Outputs, given: Given) -> list[np.ndarray]:
+    """Reads centre offsets in cells and logarithms of sizes in cells, see :class:`Form`."""
+    (output,) = outputs.values()
+    cells, strides = grid_of(output.shape[1], given.input_size) or grid(given.input_size)
+    found = []
     for rows in output:
-        scores = rows[:, 4] * rows[:, 5 + given.person_class]
-        hit = np.flatnonzero(scores >= given.score)
+        hit, scores = cells_of_people(rows[:, 5:], given, rows[:, 4])
         centre = (rows[hit, :2] + cells[hit]) * strides[hit]
         size = np.exp(rows[hit, 2:4]) * strides[hit]
-        boxes = np.concatenate([centred(np.hstack([centre, size])), scores[hit, None]], axis=1)
-        found.append(boxes[nms(boxes, boxes[:, 4], np.zeros(len(boxes)), given.nms)])
+        found.append(suppressed(centred(np.hstack([centre, size])), scores, given))
     return found
 
 
+def decode_pixels(outputs: Outputs, given: Given) -> list[np.ndarray]:
+    """Reads centre and size in pixels, objectness and classes, see :class:`Form`."""
+    (output,) = outputs.values()
+    found = []
+    for rows in output:
+        hit, scores = cells_of_people(rows[:, 5:], given, rows[:, 4])
+        found.append(suppressed(centred(rows[hit, :4]), scores, given))
+    return found
+
+
+_LOOK = Look(channels="bgr", scale=1.0, resize="letterbox")
 YOLOX = Form(
     name="yolox",
     title="YOLOX, boxes as offsets in cells",
-    look=Look(channels="bgr", scale=1.0, resize="letterbox"),
+    look=_LOOK,
     claims=claims,
     n_classes=n_classes,
-    doubts=doubts,
-    decode=decode,
+    doubts=doubts_raw,
+    decode=decode_raw,
+)
+YOLOX_DECODED = Form(
+    name="yolox_decoded",
+    title="YOLOX, boxes in pixels",
+    look=_LOOK,
+    claims=claims,
+    n_classes=n_classes,
+    doubts=doubts_decoded,
+    decode=decode_pixels,
+)
+YOLOV6 = Form(
+    name="yolov6",
+    title="YOLOv6, boxes in pixels",
+    look=Look(resize="centred"),
+    claims=claims,
+    n_classes=n_classes,
+    doubts=doubts_v6,
+    decode=decode_pixels,
 )

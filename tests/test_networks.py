@@ -1,0 +1,352 @@
+"""The networks of a run: by default those of the card's recipe, fetched by the download step."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny_networks
+import yaml
+from fake_dataset import a_run, fake  # noqa: F401 - a fixture
+from web_kit import Server
+
+from posepile import cli
+from posepile.config import load_config
+from posepile.ds import dataset_names, load_recipe
+from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.miniature import TRUTH
+from posepile.models import weights
+from posepile.run import commands, networks, pack, raw
+from posepile.store.reading import read_manifest
+
+# Which stage of the default configuration loads which network, by the cards' section 8.
+DEFAULTS = {
+    "agora": {"detect": "yolox_x"},
+    "amarv": {},
+    "aspset": {"segment": "efficientsam_ti"},
+    "coco": {},
+    "egoexo4d": {"detect": "yolox_s"},
+    "genebody": {},
+    "h36m": {"segment": "efficientsam_ti"},
+    "panoptic": {"detect": "yolox_s", "segment": "efficientsam_ti"},
+    "surreal": {},
+    "synthego": {},
+}
+THRESHOLDS = {
+    "agora": {"compare": "annotation", "expand": 1, "iou": 0.5, "max_hidden": 0.5}
+    | {"min_joints_inside": 0, "unmatched": "annotation"},
+    "egoexo4d": {"compare": "annotation", "expand": 1, "iou": 0.2, "min_joints_inside": 6}
+    | {"unmatched": "drop", "short_side": 448},
+    "panoptic": {"score": 0.2, "nms": 0.7, "compare": "joints", "expand": 1.25, "iou": 0.1}
+    | {"max_area": 2, "min_joints_inside": 0, "unmatched": "drop"},
+}
+
+
+def default_config(name, *overrides):
+    recipe = load_recipe(name)
+    return load_config(name, recipe.Options, overrides, spec=recipe.SPEC)
+
+
+def test_every_dataset_has_defaults():
+    assert set(DEFAULTS) == set(dataset_names())
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_default_networks_are_those_of_the_cards_recipe(name):
+    config = default_config(name)
+    used = {needed.section: needed.spec.name for needed in networks.needed_networks(config)}
+    assert used == DEFAULTS[name]
+    found = config.detect.model_dump()
+    assert THRESHOLDS.get(name, {}).items() <= found.items()
+    assert config.segment.splits == (("train",) if name == "h36m" else ("train", "val", "test"))
+
+
+@pytest.mark.parametrize("name", [name for name, used in DEFAULTS.items() if used])
+def test_the_plan_lists_weights_with_size_licence_and_place(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("POSEPILE_MODELS", str(tmp_path / "nets"))
+    assert cli._main(["plan", name]) == 0
+    text = capsys.readouterr().out
+    assert cli._main(["plan", name, "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)["weights"]
+    assert {(e["setting"].partition(".")[0], e["network"]) for e in entries} == set(
+        DEFAULTS[name].items()
+    )
+    for entry in entries:
+        assert entry["licence"] == "Apache-2.0" and entry["action"] == "fetch"
+        assert entry["path"].startswith(f"{tmp_path}/nets/")
+        assert entry["bytes"] == entry["remaining"] > 10**6 and len(entry["sha256"]) == 64
+        assert entry["url"].startswith("https://")
+        for part in (entry["url"], entry["path"], entry["sha256"], "licence: Apache-2.0"):
+            assert part in text
+        assert f"{entry['setting']} = {entry['network']}; without: {entry['without']}" in text
+        # what the plan says of doing without is a right request that needs no network there
+        settings = entry["without"].split("--set ")[1:]
+        without = default_config(name, *(s.strip() for s in settings))
+        left = [needed.section for needed in networks.needed_networks(without)]
+        assert entry["setting"].partition(".")[0] not in left
+
+
+@pytest.mark.parametrize("name", [name for name, used in DEFAULTS.items() if not used])
+def test_the_plan_of_others_lists_none(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    assert cli._main(["plan", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["weights"] == []
+
+
+def test_grabcut_is_no_default():
+    models = {default_config(name).segment.model for name in dataset_names()}
+    assert models <= {"none", "raw", "efficientsam_ti"}
+
+
+# ---------------------------------------------------------------- the download step
+
+
+@pytest.fixture
+def register(tmp_path, monkeypatch, server: Server):
+    """A register of networks that the server has; returns a function that adds to it."""
+    entries = {"detectors": {}, "segmenters": {}}
+    path = tmp_path / "models.yaml"
+    monkeypatch.setattr(weights, "registry_path", lambda: path)
+    monkeypatch.setenv("POSEPILE_MODELS", str(tmp_path / "nets"))
+
+    def add(kind, name, make, **more):
+        data = make(tmp_path / f"made_{name}.onnx").read_bytes()
+        server.files[f"/{name}.onnx"] = data
+        entry = {
+            "url": f"{server.url}/{name}.onnx",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "licence": "MIT",
+            "source": "https://example.org/net",
+            "decoder": "yolox",
+            "input_size": [64, 64],
+            "layout": "nchw",
+            "channels": "rgb",
+            "scale": 1.0,
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+            "good_for": "tests",
+            "cost": "nothing",
+        }
+        entries[kind][name] = entry | more
+        path.write_text(yaml.safe_dump(entries))
+        return entries[kind][name]
+
+    return add
+
+
+def segmented(fake, *more):  # noqa: F811
+    return a_run(fake, "segment.model=tiny_matting", "segment.min_area=0", *more)
+
+
+def add_matting(register, **more):
+    settings = {"decoder": "matting", "scale": 1 / 255} | more
+    return register("segmenters", "tiny_matting", tiny_networks.matting, **settings)
+
+
+def test_weights_are_fetched_once_by_the_download_step(fake, register, server, capsys):  # noqa: F811
+    entry = add_matting(register)
+    run = segmented(fake)
+    with pytest.raises(WorkError) as e:  # and not by workers, nor before they begin
+        commands.process(run, ("crop", "segment"))
+    nets = fake.parent / "nets"
+    for part in (
+        "fake: segment.model = tiny_matting",
+        str(nets / "tiny_matting.onnx"),
+        entry["url"],
+    ):
+        assert part in str(e.value)
+    assert "posepile run fake --stage download" in str(e.value) and "\n" not in str(e.value)
+    assert server.requests == [] and not (run.work / "parts").is_dir()
+    raw.download(run, miniature=False)
+    raw.download(run, miniature=False)
+    assert [path for path, *_ in server.requests] == ["/tiny_matting.onnx"]
+    commands.process(run, ("crop", "segment"))
+    pack.pack(run)
+    (told,) = read_manifest(run.archive)["models"]["weights"]
+    assert (told["network"], told["licence"]) == ("tiny_matting", "MIT")
+    assert told["files"][0]["sha256"] == entry["sha256"]
+    from posepile.report import write_report
+
+    write_report("fake", fake / "report.html")
+    page = (fake / "report.html").read_text()
+    assert entry["sha256"] in page and "tiny_matting" in page
+
+
+def test_networks_are_fetched_by_name(register, server, capsys):
+    entry = add_matting(register)
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 0
+    place = os.path.join(os.environ["POSEPILE_MODELS"], "tiny_matting.onnx")
+    assert capsys.readouterr().out.splitlines()[-1] == place
+    os.unlink(place)
+    server.files.clear()
+    assert cli._main(["model", "fetch", "tiny_matting"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert entry["sha256"] in line and f"put it at {place}" in line
+    assert cli._main(["model", "fetch", "tiny"]) == 2
+    assert "tiny: no such network" in capsys.readouterr().err
+
+
+def test_offline_one_line_says_which_file_from_where_to_where(fake, register, server):  # noqa: F811
+    entry = add_matting(register)
+    server.files.clear()
+    run = segmented(fake)
+    with pytest.raises(WorkError) as e:
+        raw.download(run, miniature=False)
+    line = str(e.value)
+    place = fake.parent / "nets" / "tiny_matting.onnx"
+    for part in (entry["url"], str(place), entry["sha256"], f"{entry['bytes']} bytes"):
+        assert part in line
+    assert "or do without: --set segment.model=raw" in line and "\n" not in line
+    # A person does what the line says: then nothing is asked for.
+    asked = len(server.requests)
+    shutil.copyfile(fake.parent / "made_tiny_matting.onnx", place)
+    raw.download(run, miniature=False)
+    commands.process(run, ("crop", "segment"))
+    assert len(server.requests) == asked
+
+
+def test_what_a_person_has_put_there_is_compared(fake, register, server):  # noqa: F811
+    entry = add_matting(register)
+    run = segmented(fake)
+    place = fake.parent / "nets" / "tiny_matting.onnx"
+    place.parent.mkdir()
+    place.write_bytes(b"\0" * entry["bytes"])
+    with pytest.raises(WorkError, match=f"SHA-256 is .* instead of {entry['sha256']}"):
+        raw.download(run, miniature=False)
+    assert place.read_bytes() == b"\0" * entry["bytes"] and server.requests == []
+    ok, lines = raw.doctor(run, checksums=True)
+    assert not ok and any("tiny_matting.onnx: sha256 is" in line for line in lines)
+
+
+def test_a_shared_folder_need_not_be_writable(fake, register, server, monkeypatch):  # noqa: F811
+    add_matting(register)
+    run, place = segmented(fake), fake.parent / "nets" / "tiny_matting.onnx"
+    place.parent.mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != place.parent and allowed(p, mode))
+    with pytest.raises(UsageError, match=r"tiny_matting\.onnx is missing.*set POSEPILE_MODELS to"):
+        raw.download(run, miniature=False)
+    shutil.copyfile(fake.parent / "made_tiny_matting.onnx", place)
+    raw.download(run, miniature=False)
+    commands.process(run, ("crop", "segment"))
+    assert os.listdir(place.parent) == [place.name] and server.requests == []
+    place.write_bytes(b"another")
+    with pytest.raises(CorruptInput, match="sha256 is .* expected"):
+        raw.download(run, miniature=False)
+
+
+def test_doctor_looks_for_weights(fake, register):  # noqa: F811
+    add_matting(register)
+    run = segmented(fake)
+    ok, lines = raw.doctor(run)
+    assert not ok and lines[-1] == "  not ok"
+    assert any("weights of tiny_matting (segment.model)" in line for line in lines)
+    raw.download(run, miniature=False)
+    assert not networks.doctor_lines(run.config, checksums=True)
+    (fake.parent / "nets" / "tiny_matting.onnx").write_bytes(b"short")
+    (line,) = networks.doctor_lines(run.config, checksums=False)
+    assert "5 bytes instead of" in line
+    assert raw.doctor(a_run(fake)) == (True, [])
+
+
+def test_unpublished_checksum_is_told_and_goes_into_the_manifest(fake, register, capsys):  # noqa: F811
+    entry = add_matting(register, sha256=None, bytes=None)
+    run = segmented(fake)
+    raw.download(run, miniature=False)
+    place = fake.parent / "nets" / "tiny_matting.onnx"
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    assert f"{place}: sha256 {digest}, trusted on first use" in capsys.readouterr().out
+    raw.download(run, miniature=False)
+    assert "first use" not in capsys.readouterr().out
+    (told,) = networks.described_networks(run.config)
+    assert (told["files"][0]["sha256"], entry["sha256"]) == (digest, None)
+
+
+def test_a_users_own_file_is_no_source(fake, register):  # noqa: F811
+    path = tiny_networks.matting(fake.parent / "mine.onnx")
+    run = a_run(fake, f"segment.model={{path: '{path}', decoder: matting}}")
+    assert networks.needed_networks(run.config) == []
+    assert networks.plan_lines(run.config) == []
+
+
+def test_files_of_networks_are_told_from_those_of_the_raw_data(tmp_path):
+    config = default_config("panoptic", f"detect.cache_dir={tmp_path / 'nets'}")
+    for file in ("yolox_s.onnx", "rtmdet_m_person/end2end.onnx"):
+        assert networks.is_of_network(config, str(tmp_path / "nets" / file))
+    assert not networks.is_of_network(config, str(tmp_path / "panoptic" / "a.json"))
+
+
+# ---------------------------------------------------------------- on drawn figures
+
+
+def test_a_miniature_does_without_networks_and_nothing_else_changes():
+    for name in dataset_names():
+        config = default_config(name)
+        made, line = networks.without_networks(config, set())
+        assert networks.needed_networks(made) == []
+        assert all(network in line for network in DEFAULTS[name].values())
+        before, after = config.model_dump(), made.model_dump()
+        for section in ("dataset", "select", "check", "crop", "run", "detect"):
+            assert before[section] == after[section]
+        assert bool(line) == bool(DEFAULTS[name]) == (before != after)
+
+
+def test_boxes_of_a_miniature_are_those_that_detections_are_compared_with():
+    made, _ = networks.without_networks(default_config("panoptic"), set())
+    assert (made.box.source, made.box.expand) == ("joints", 1.25)
+    for name in ("agora", "egoexo4d"):
+        made, _ = networks.without_networks(default_config(name), set())
+        assert (made.box.source, made.box.expand) == ("annotation", 1.0)
+
+
+def test_a_network_that_was_asked_for_wins():
+    config = default_config("panoptic", "detect.model=yolox_nano", "segment.model=pphumanseg")
+    same, line = networks.without_networks(config, {"detect.model", "segment.model"})
+    assert (same, line) == (config, "")
+    same, line = networks.without_networks(config, {"detect.model.path", "segment.model.path"})
+    assert (same, line) == (config, "")
+    config = default_config("panoptic", "box.source=detect")
+    made, line = networks.without_networks(config, {"box.source"})
+    assert (made.box.source, made.detect.model) == ("detect", "joints")
+    assert "detect.model = joints instead of boxes by yolox_s" in line
+
+
+def test_the_switch_is_said_once_and_holds_for_later_commands(fake, register, capsys):  # noqa: F811
+    add_matting(register)
+    (fake.parent / "fake.yaml").write_text("segment: {model: tiny_matting}\n")
+    assert a_run(fake).config.segment.model == "tiny_matting"
+    run = a_run(fake, miniature=True)
+    assert run.config.segment.model == "raw"
+    assert run.stand_in == (
+        "drawn figures are no people to a network: segment.model = raw instead of masks by "
+        "tiny_matting"
+    )
+    (fake / "fake" / TRUTH).write_text("{}")  # status, verify, ... do not say --miniature
+    assert a_run(fake).config == run.config
+    asked = a_run(fake, "segment.model=tiny_matting").config
+    assert asked.segment.model == "tiny_matting"
+
+
+def test_main_says_what_a_miniature_does_without(miniature):
+    miniature("panoptic")
+    said = "drawn figures are no people to a network"
+    lines = [line for line in miniature.output("panoptic").splitlines() if said in line]
+    assert lines == [
+        f"panoptic: {said}: box.source = joints instead of boxes by yolox_s, "
+        "segment.model = raw instead of masks by efficientsam_ti"
+    ]
+
+
+def test_only_the_splits_asked_for_are_segmented(fake, register):  # noqa: F811
+    add_matting(register)
+    run = segmented(fake, "segment.splits=[train]")
+    raw.download(run, miniature=False)
+    commands.process(run, ("crop", "segment"))
+    manifest, _ = pack.pack(run)
+    notes = {split: manifest["splits"][split]["notes"] for split in ("train", "val")}
+    assert any("tiny_matting@" in note for note in notes["train"])
+    assert not any("tiny_matting@" in note for note in notes["val"])
