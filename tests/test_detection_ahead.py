@@ -20,6 +20,7 @@ from posepile.recipe import Video
 from posepile.run import commands
 from posepile.shortage import shortage_behind
 from posepile.stages import ahead as module
+from posepile.stages import detect
 from posepile.stages.ahead import ahead
 
 fake = fake_dataset.fake  # the fixture
@@ -135,16 +136,10 @@ def test_one_broken_still_costs_itself_alone_where_people_are_detected(fake, mon
     options = options_for(fake, monkeypatch, detector)
     file = fake / "fake" / "seq1" / "2.jpg"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    run = a_run(fake, *options, "detect.unmatched=annotation")
+    run = a_run(fake, *options, "detect.iou=0")
     assert states(run, (stage,))["seq1"] == {stage: "done"}
-    assert detector.sizes == [1] * 11
-    manifest, _ = process_and_pack(
-        fake,
-        *options,
-        "detect.unmatched=annotation",
-        "run.max_quarantined=0.2",
-        "check.min_detected=0",  # this detector finds nobody
-    )
+    assert sum(detector.sizes) == 11
+    manifest, _ = process_and_pack(fake, *options, "detect.iou=0", "run.max_quarantined=0.2")
     assert manifest["counts"] == {"train": 7, "val": 4, "test": 0}
     (entry,) = manifest["splits"]["train"]["quarantined"]
     assert (entry["file"], entry["frame"]) == ("seq1/2.jpg", 2)
@@ -186,6 +181,7 @@ def test_a_broken_video_is_one_line_and_leaves_no_thread(fake, monkeypatch):
 
 def test_batches_are_full_and_boxes_stay_with_their_frames(fake, monkeypatch):
     found = []
+    monkeypatch.setattr(detect, "_AT_ONCE", 1)
     for batch in (1, 3, 8):
         detector = Reader(batch)
         run = a_run(fake, *options_for(fake, monkeypatch, detector))
@@ -195,6 +191,28 @@ def test_batches_are_full_and_boxes_stay_with_their_frames(fake, monkeypatch):
         found.append([part_of(run, "detect", f"seq{k}").read_bytes() for k in range(3)])
         shutil.rmtree(run.work)
     assert found[0] == found[1] == found[2]
+
+
+def test_detections_made_on_one_machine_are_used_by_crops_on_another(fake, monkeypatch):
+    """On a GPU node, over another path and with its own settings; crops are those made at once."""
+    detector = Reader()
+    options = [*options_for(fake, monkeypatch, detector), "detect.iou=0"]
+    at_once = a_run(fake, *options)
+    commands.process(at_once, ("crop",))
+    expected = [part_of(at_once, "crop", f"seq{k}").read_bytes() for k in range(3)]
+    shutil.rmtree(at_once.work)
+
+    there = a_run(fake, *options, "detect.batch=3", "detect.device=auto", jobs=2)
+    commands.process(there, ("detect",))
+    elsewhere = fake.parent / "elsewhere"
+    shutil.copytree(fake, elsewhere)  # times of files are kept, as cp -a and rsync -a do
+    shutil.rmtree(fake)
+    monkeypatch.setenv("DATA_ROOT", str(elsewhere))
+    monkeypatch.setattr(Reader, "detect", lambda self, prepared: pytest.fail("again"))
+    here = a_run(elsewhere, *options, "detect.device=cpu", jobs=1)
+    assert set(states(here)["seq0"].values()) == {"done"}
+    found = [part_of(here, "crop", f"seq{k}").read_bytes() for k in range(3)]
+    assert found == expected
 
 
 # ---------------------------------------------------------------- devices

@@ -198,6 +198,10 @@ class PlanarFrame:
         """Nothing to prepare."""
 
 
+# By quarter turns counter-clockwise; several times faster than numpy
+_TURNS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+
+
 class ConvertedFrame:
     """A decoded video frame of any pixel format, perhaps turned; converted when it is needed.
 
@@ -221,12 +225,10 @@ class ConvertedFrame:
                 image = PlanarFrame(self._frame).rgb()
             else:
                 image = _by_ffmpeg(self._frame, "rgb24").to_ndarray()
-            self._array = ArrayFrame(self._turn(image))
+            if self._rot90:
+                image = cv2.rotate(image, _TURNS[self._rot90])
+            self._array = ArrayFrame(cv2.flip(image, 1) if self._mirrored else image)
         return self._array
-
-    def _turn(self, image: np.ndarray) -> np.ndarray:
-        image = np.rot90(image, self._rot90)
-        return image[:, ::-1] if self._mirrored else image
 
     def rgb(self, short_side: int | None = None) -> np.ndarray:
         """See :meth:`Frame.rgb`."""
@@ -235,7 +237,8 @@ class ConvertedFrame:
     def reduced(self, size: tuple[int, int]) -> np.ndarray:
         """See :meth:`Frame.reduced`."""
         image = _reduce(self._frame, size[::-1] if self._rot90 % 2 else size)
-        return self._turn(image)
+        image = np.rot90(image, self._rot90)
+        return image[:, ::-1] if self._mirrored else image
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""

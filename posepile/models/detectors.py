@@ -128,14 +128,17 @@ class Detector:
         return Prepared(self.network.preprocess([image]), (image.shape[1], image.shape[0]))
 
     def detect(self, prepared: list[Prepared]) -> list[np.ndarray]:
-        """Detects the people in up to ``batch`` prepared images; returns what a call does."""
-        if len(prepared) == 1:
-            batch = prepared[0].batch
-        else:
-            batch = np.concatenate([p.batch for p in prepared])
-        outputs = self.network.answer_prepared(batch)
-        self._watch(outputs)
-        boxes = self.form.decode(outputs, self.given)
+        """Detects the people in any number of prepared images; returns what a call does."""
+        answers, n = [], self.batch
+        for i in range(0, len(prepared), n):
+            images = [p.batch for p in prepared[i : i + n]]
+            batch = images[0] if len(images) == 1 else np.concatenate(images)
+            answers.append(self.network.answer_prepared(batch))
+        # All answers together, as code that was not run for a while costs three times as much.
+        boxes = []
+        for outputs in answers:
+            self._watch(outputs)
+            boxes += self.form.decode(outputs, self.given)
         return [self._in_image(b, p.size) for b, p in zip(boxes, prepared, strict=True)]
 
     def _watch(self, outputs: dict[str, np.ndarray]) -> None:

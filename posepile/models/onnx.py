@@ -100,7 +100,6 @@ class ImageNetwork:
     Attributes:
         signature: What the file declares.
         image: The input that takes the images.
-        batch: Images per call, as the file or the device wants it.
 
     Raises:
         CorruptInput: The file's image input does not have the stated layout.
@@ -129,7 +128,7 @@ class ImageNetwork:
         self.dims = (1,) * (4 - len(self.image.shape)) + self.image.shape
         self.layout = layout or ("nhwc" if self.dims[3] == 3 else "nchw")
         self.fixed_batch, self.input_size = self._check_input(input_size)
-        self._usual_batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
+        self._batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
         self.show(look)
 
     def show(self, look: Look, form: Form | None = None) -> None:
@@ -141,9 +140,13 @@ class ImageNetwork:
         """
         self.look, self.feeds = look, form.feeds if form else no_feeds
         self.flat, self.alone = bool(form and form.flat), bool(form and form.alone)
-        self.batch = 1 if self.alone else self._usual_batch
         self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
         self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
+
+    @property
+    def batch(self) -> int:
+        """Images per call, as the file, its form or the device wants it."""
+        return 1 if self.alone else self._batch
 
     def _image_input(self, layout: str | None) -> Port:
         """The first input of pictures: four dimensions, three channels; or one picture's three."""
@@ -226,14 +229,6 @@ class ImageNetwork:
             batch = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
         return batch
 
-    def _fill(self) -> np.ndarray:
-        """By channel, what is beside the picture, in 0..255."""
-        if self.resize == "stretch":
-            return np.zeros(3, np.float32)
-        if self.look.fill == "grey" or self.scale == "max":
-            return np.full(3, self.PAD, np.float32)
-        return self.mean / np.float32(self.scale)
-
     def _lay_out(self, image: np.ndarray, out: np.ndarray) -> None:
         """Writes an image into ``out``, float32 ``[3, h, w]``."""
         from posepile.imaging import conversion
@@ -251,18 +246,23 @@ class ImageNetwork:
                 size,
                 interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
             )
-        pad = self._fill()
-        scale = self.scale
+        padded = size != self.input_size[::-1]
+        fill, scale = np.array(self._fill(), np.float32), self.scale
         if scale == "max":
-            scale = 1 / max(1.0, float(image.max()), float(pad.max()))
+            scale = 1 / max(1.0, float(image.max()), *(fill if padded else ()))
         scale = np.float32(scale)
-        conversion.to_planes(
-            image, self.channels == "bgr", (left, top), scale, self.mean, self.std, out
-        )
-        if self.resize != "stretch":
-            edge = ((pad * scale - self.mean) / self.std)[:, None, None]
+        bgr = self.channels == "bgr"
+        conversion.to_planes(image, bgr, (left, top), scale, self.mean, self.std, out)
+        if padded:
+            edge = ((fill * scale - self.mean) / self.std)[:, None, None]
             out[:, :top] = out[:, bottom:] = edge
             out[:, top:bottom, :left] = out[:, top:bottom, right:] = edge
+
+    def _fill(self) -> list[float]:
+        """By channel, what is beside the picture, in 0..255."""
+        if self.look.fill == "grey" or self.scale == "max":
+            return [float(self.PAD)] * 3
+        return [float(mean) / self.scale for mean in self.mean]
 
     def run(self, batch: np.ndarray, **more: np.ndarray) -> list[np.ndarray]:
         """Runs the network on any number of inputs, also where the file fixes the batch size.

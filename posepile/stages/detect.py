@@ -91,8 +91,9 @@ def with_detections(
         return
     detector = task.detector()
     shown = _shown(reader, groups, sequence, known, detector, task.params.detect.short_side)
-    with contextlib.closing(ahead(shown, max(detector.batch, _ROOM))) as items:
-        for batch in batched(items, detector.batch):
+    at_once = detector.batch * -(-_AT_ONCE // detector.batch)
+    with contextlib.closing(ahead(shown, at_once)) as items:
+        for batch in batched(items, at_once):
             new = [item for item in batch if item.prepared is not None]
             found = detector.detect([item.prepared for item in new]) if new else []
             for item, boxes in zip(new, found, strict=True):
@@ -105,7 +106,9 @@ def with_detections(
             del batch, new, item  # or the frames would live until the next ones are there
 
 
-_ROOM = 4  # frames that wait for the network: some take longer to decode than others
+# Frames that are given to the detector together, and that may wait meanwhile: some take longer to
+# decode than others. More would fill the memory with frames of 4K.
+_AT_ONCE = 4
 
 
 @dataclass(slots=True)
