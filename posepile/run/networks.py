@@ -178,19 +178,31 @@ def _by_folder(config: Config) -> list[list[Needed]]:
     return list(folders.values())
 
 
-def require_networks(config: Config, build: str, stages: tuple[str, ...]) -> None:
-    """Looks for the weights that stages load, before any unit is begun. Workers fetch nothing.
+def loaded_by(stages: tuple[str, ...], detected: bool) -> tuple[str, ...]:
+    """Returns the sections whose networks stages load: ``detect``, ``segment``.
+
+    Args:
+        stages: The stages.
+        detected: Detections have been made before, perhaps on another machine: crops are made
+            with them, and this machine needs no detector.
+    """
+    found = tuple(name for name, users in LOADED_BY.items() if set(users) & set(stages))
+    return tuple(n for n in found if n != "detect" or "detect" in stages or not detected)
+
+
+def require_networks(config: Config, build: str, sections: tuple[str, ...]) -> None:
+    """Looks for the weights that are loaded, before any unit is begun. Workers fetch nothing.
 
     Args:
         config: The run's configuration.
         build: Its name, for messages.
-        stages: The stages.
+        sections: From :func:`loaded_by`.
 
     Raises:
         WorkError: A file is missing; says where it comes from and where it must lie.
     """
     for needed in needed_networks(config):
-        if not set(LOADED_BY[needed.section]) & set(stages):
+        if needed.section not in sections:
             continue
         for file in needed.spec.files:
             if not (needed.folder / file.file_name).is_file():
@@ -201,24 +213,24 @@ def require_networks(config: Config, build: str, stages: tuple[str, ...]) -> Non
                 )
 
 
-def check_networks(config: Config, build: str, stages: tuple[str, ...]) -> None:
-    """Loads the networks that stages load, once, before any unit is begun.
+def check_networks(config: Config, build: str, sections: tuple[str, ...]) -> None:
+    """Loads networks once, before any unit is begun.
 
     In a process of its own, so that this one can still be forked: ONNX Runtime starts threads.
 
     Args:
         config: The run's configuration.
         build: Its name, for messages.
-        stages: The stages.
+        sections: From :func:`loaded_by`.
 
     Raises:
         UsageError: A network is not what it is said to be, or cannot be run.
         WorkError: Its weights are missing, or it ends the process that loads it.
     """
     loads = []
-    if needs_detector(config) and set(LOADED_BY["detect"]) & set(stages):
+    if needs_detector(config) and "detect" in sections:
         loads.append(("detect", lambda: models.load_detector(config.detect)))
-    if segments(config) and set(LOADED_BY["segment"]) & set(stages):
+    if segments(config) and "segment" in sections:
         loads.append(("segment", lambda: models.load_segmenter(config.segment)))
     for section, load in loads:
         call_apart(lambda load=load: _refused(load), f"loading {build}'s {section}.model")
