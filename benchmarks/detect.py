@@ -1,85 +1,150 @@
-"""Throughput of batch detection against bare ONNX Runtime on the same tensors.
+"""Throughput of detection, decoding included, against bare ONNX Runtime on the same tensors.
 
-    python benchmarks/detect.py --weights yolox_nano.onnx --images coco/val2017 [--device cuda]
+    python benchmarks/detect.py --weights yolox_nano.onnx --video ta_chi.mp4
+    python benchmarks/detect.py --weights yolox_nano.onnx --images coco/val2017
+    python benchmarks/detect.py --weights dfine_m.onnx --video 4k.mp4 --workers 1 --device cuda
 
-Ours is everything from decoded RGB images to boxes; the baseline only runs the network on tensors
-made beforehand. One JSON line per case; ``ratio`` is ours / baseline, the target is 0.9. On one
-CPU thread processor time is taken, which other work on the machine disturbs less than wall time.
+Ours is what the detection stage does with a video or with stills: read, decode, reduce, infer,
+decode the answer. The baseline runs the network on the tensors of the same frames, made
+beforehand. Both are done by the same worker processes, by turns, as often as ``--rounds`` says;
+the best round of each counts, as other work may disturb one. One JSON line per number of workers;
+``ratio`` is ours / baseline by the clock, ``cpu_ratio`` by processor time; 0.95 is wanted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import resource
 import time
 from pathlib import Path
-
-import cv2
-import numpy as np
-
-from posepile.models import DetectorFile, DetectParams, load_detector
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", required=True, help="ONNX file")
-    parser.add_argument("--decoder", default="yolox", choices=["yolox", "detr"])
-    parser.add_argument("--images", required=True, type=Path, help="folder with JPEGs")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--decoder", default=None, help="as in detect.model.decoder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--video", type=Path)
+    source.add_argument("--images", type=Path, help="folder with JPEGs")
+    parser.add_argument("--frames", type=int, default=150, help="how many are read in a round")
+    parser.add_argument("--stride", type=int, default=1, help="every n-th frame of the video")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batch", type=int, default=8, help="on a GPU")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "tensorrt"])
+    parser.add_argument("--half", action="store_true")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    cv2.setNumThreads(args.threads)
-
-    detector = load_detector(
-        DetectParams(
-            model=DetectorFile(path=args.weights, decoder=args.decoder),
-            batch=args.batch,
-            threads=args.threads,
-            device=args.device,
-        )
-    )
-    files = sorted(args.images.glob("*.jpg"))
-    stored = [np.ascontiguousarray(cv2.imread(str(f))[..., ::-1]) for f in files[: args.batch]]
-    images = [stored[i % len(stored)] for i in range(args.batch)]
-    large = [cv2.resize(image, None, fx=3, fy=3) for image in images]
-    for case, batch in (("photographs", images), ("three times larger", large)):
-        print(json.dumps(compare(detector, case, batch, args)), flush=True)
+    for workers in args.workers:
+        print(json.dumps(compare(workers, args)), flush=True)
 
 
-def compare(detector, case: str, images: list[np.ndarray], args: argparse.Namespace) -> dict:
-    """Times both alternately and takes the best round of each, as the machine may be busy."""
-    network = detector.network
-    tensors = network.preprocess(images)
-    step = network.fixed_batch or len(tensors)
-    pieces = [tensors[i : i + step] for i in range(0, len(tensors), step)]
-    name = network.session.get_inputs()[0].name
-
-    def bare() -> None:
-        for piece in pieces:
-            network.session.run(None, {name: piece})
-
-    on_cpu = args.device == "cpu" and args.threads == 1
-    clock = time.process_time if on_cpu else time.perf_counter
-    times: dict[str, list[float]] = {"ours": [], "baseline": []}
+def compare(n_workers: int, args: argparse.Namespace) -> dict:
+    """Returns the best rounds of so many workers."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = [], []
+    for _ in range(n_workers):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, args), daemon=True)
+        process.start()
+        pipes.append(ours)
+        processes.append(process)
+    facts, *_ = [pipe.recv() for pipe in pipes]
+    wall: dict[str, list[float]] = {"ours": [], "bare": []}
+    cpu: dict[str, list[float]] = {"ours": [], "bare": []}
+    memory = []
     for _ in range(args.rounds + 1):  # the first round warms up
-        for which, call in (("ours", lambda: detector(images)), ("baseline", bare)):
-            start = clock()
-            call()
-            times[which].append(clock() - start)
-    ours, baseline = (len(images) / min(times[k][1:]) for k in ("ours", "baseline"))
+        for which in ("ours", "bare"):
+            start = time.perf_counter()
+            for pipe in pipes:
+                pipe.send(which)
+            answers = [pipe.recv() for pipe in pipes]
+            wall[which].append(time.perf_counter() - start)
+            cpu[which].append(sum(seconds for seconds, _ in answers))
+            memory.append(max(peak for _, peak in answers))
+    for pipe in pipes:
+        pipe.send(None)
+    n = n_workers * facts["frames"]
+    best = {k: n / min(v[1:]) for k, v in wall.items()}
+    per_cpu = {k: n / min(v[1:]) for k, v in cpu.items()}
     return {
         "benchmark": "detect",
-        "case": f"{case} {images[0].shape[1]}x{images[0].shape[0]}, batch {len(images)}",
-        "unit": "images/s",
-        "ours": round(ours, 2),
-        "baseline": round(baseline, 2),
-        "ratio": round(ours / baseline, 3),
-        "device": network.session.get_providers()[0],
+        **facts,
+        "workers": n_workers,
         "threads": args.threads,
-        "clock": "processor time" if on_cpu else "wall time",
+        "unit": "frames/s",
+        "ours": round(best["ours"], 2),
+        "baseline": round(best["bare"], 2),
+        "ratio": round(best["ours"] / best["bare"], 3),
+        "cpu_ratio": round(per_cpu["ours"] / per_cpu["bare"], 3),
+        "MB_after_warming_up": round(memory[1] / 1e6),
+        "MB_at_the_end": round(memory[-1] / 1e6),
     }
+
+
+def work(pipe, args: argparse.Namespace) -> None:
+    """Answers each order, ``ours`` or ``bare``, with processor seconds and peak memory."""
+    import cv2
+
+    from posepile.imaging.frames import open_frames
+    from posepile.models import DetectorFile, DetectParams, load_detector
+    from posepile.recipe import Sequence, Stills, Video
+    from posepile.stages.detect import picture_of, with_detections
+    from posepile.stages.task import StageParams, Task
+
+    cv2.setNumThreads(args.threads)
+    params = DetectParams(
+        model=DetectorFile(path=args.weights, decoder=args.decoder),
+        batch=args.batch,
+        threads=args.threads,
+        device=args.device,
+        half=args.half,
+    )
+    detector = load_detector(params)
+    if args.video:
+        source = Video(args.video)
+        with open_frames(source) as reader:
+            frames = range(0, reader.n_frames, args.stride)[: args.frames]
+    else:
+        files = sorted(args.images.glob("*.jpg"))
+        source = Stills(tuple(files[i % len(files)] for i in range(args.frames)))
+        frames = range(args.frames)
+    sequence = Sequence("s", "train", source, None, [], lambda frame, person: "")
+    task = Task(None, lambda: [sequence], StageParams(detect=params), [], None)
+    task.detector = lambda: detector
+
+    def ours() -> None:
+        with open_frames(source) as reader:
+            groups = {i: [] for i in frames}
+            for _ in with_detections(task, sequence, reader, groups, {}):
+                pass
+
+    prepared = []
+    with open_frames(source) as reader:
+        for _, frame in reader.read(frames[: 2 * detector.batch]):
+            picture = picture_of(frame, detector.picture_size(frame.size))
+            prepared.append(detector.prepare(picture).batch)
+    size = frame.size
+    network, n = detector.network, detector.batch
+    import numpy as np
+
+    tensors = [np.concatenate(prepared[i : i + n]) for i in range(0, len(prepared), n)]
+
+    def bare() -> None:
+        for k in range(0, len(frames), n):
+            network.run(tensors[k // n % len(tensors)])
+
+    kind = args.video.name if args.video else "stills"
+    case = f"{kind} {size[0]}x{size[1]}, batch {n}"
+    device = network.session.get_providers()[0]
+    pipe.send({"case": case, "frames": len(frames), "device": device})
+    while (order := pipe.recv()) is not None:
+        start = time.process_time()
+        {"ours": ours, "bare": bare}[order]()
+        seconds = time.process_time() - start
+        pipe.send((seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 
 if __name__ == "__main__":

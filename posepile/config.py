@@ -227,7 +227,7 @@ def _refuse_without_effect(config: Config, given: set[str], spec: DatasetSpec | 
     if config.box.source == "detect" and config.detect.model == "none":
         raise UsageError(
             "box.source = detect, but detect.model = none: name a detector, e.g. "
-            "--set detect.model=yolox_nano, or set box.source to annotation"
+            "--set detect.model=yolox_s, or set box.source to annotation"
         )
     for key in sorted(given):
         reason = _why_without_effect(config, key) or _why_nothing_is_judged(config, key, spec)
@@ -245,7 +245,7 @@ def _why_without_effect(config: Config, key: str) -> str | None:
     if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
         return (
             f"nothing is segmented with segment.model = {segmenter}; name a segmenter, e.g. "
-            "--set segment.model=grabcut"
+            "--set segment.model=efficientsam_ti"
         )
     if section == "segment" and segmenter == "grabcut" and rest in _OF_NETWORKS:
         return "segment.model = grabcut is no network"

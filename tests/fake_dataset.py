@@ -164,3 +164,21 @@ def part_of(run, stage, unit_id):
 def packed_bytes(fake, build="fake"):
     files = sorted([*fake.glob(f"{build}.barecat*"), fake / "cache" / f"{build}.pkl"])
     return {f.name: f.read_bytes() for f in files}
+
+
+class WholePictures:
+    """What stands for a detector and takes pictures as they are, of any size, one by one.
+
+    Its subclasses say by ``__call__(images)`` what is found in a list of pictures.
+    """
+
+    batch = 1
+
+    def picture_size(self, size):
+        return size
+
+    def prepare(self, image):
+        return image
+
+    def detect(self, prepared):
+        return self(prepared)

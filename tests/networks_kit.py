@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from networks.pictures import squares_and_ramps
 
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import iou_matrix
 
 NETWORKS = Path(__file__).parent / "networks"
-_KEYS = ("picture", "pixels", "scores", "labels", "boxes")
+_KEYS = ("pixels", "scores", "labels", "boxes")
 
 
 def load(path, score=0.0, **settings):
@@ -25,8 +26,11 @@ def answers(name: str) -> list[dict[str, np.ndarray]]:
     ``scores``, ``labels``, ``boxes`` (corners in pixels of the picture).
     """
     stored = np.load(NETWORKS / f"{name}.npz")
-    n = sum(key.startswith("picture") for key in stored.files)
-    return [{k: stored[f"{k}_{i}"] for k in _KEYS if f"{k}_{i}" in stored} for i in range(n)]
+    sizes = [tuple(stored[f"size_{i}"].tolist()) for i in range(2)]
+    return [
+        {"picture": picture, **{k: stored[f"{k}_{i}"] for k in _KEYS}}
+        for i, picture in enumerate(squares_and_ramps(*sizes))
+    ]
 
 
 def of_class(found: dict[str, np.ndarray], label: int) -> np.ndarray:

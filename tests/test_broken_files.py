@@ -405,7 +405,7 @@ def test_onnx_runtime_tells_its_maker_nothing_and_leaves_no_files(tmp_path):
     path = tiny_networks.yolox(tmp_path / "a.onnx")
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
-    code = f"from posepile.models import onnx; onnx.open_session({str(path)!r}, 1, 'cpu')"
+    code = f"from posepile.models import sessions; sessions.open_session({str(path)!r}, 1, 'cpu')"
     env = os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
     env.pop("XDG_CACHE_HOME", None)
     env.pop("ORT_DISABLE_TELEMETRY", None)

@@ -278,19 +278,6 @@ def test_runs_that_do_not_fill_the_picture(counts):
         coco_masks.decode_mask({"size": [48, 64], "counts": counts}, 64, 48)
 
 
-def test_who_is_left_out_is_known_to_be_there(root):
-    """With joints, box and mask as far as they are annotated; of a group only the mask."""
-    train, val = load(root).values()
-    assert {frame: len(there) for frame, there in train.bystanders.items()} == {0: 1, 1: 2}
-    (small,) = train.bystanders[0]
-    assert np.isfinite(small.image_coords).all() and small.bbox[3] > 0
-    assert rlemasklib.area(small.mask()) > 0
-    group, far = val.bystanders[0]
-    assert group.bbox is None and far.bbox is not None
-    assert np.isnan(group.image_coords).all() and np.isnan(far.image_coords).all()
-    assert rlemasklib.area(group.mask()) > rlemasklib.area(far.mask()) > 0
-
-
 @pytest.mark.parametrize("key", ["iscrowd", "segmentation", "bbox"])
 def test_what_is_optional_is_not_missed(root, tmp_path, key):
     def spoil(data):

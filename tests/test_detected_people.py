@@ -5,7 +5,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-from fake_dataset import a_run, fake  # noqa: F401 - a fixture
+from fake_dataset import WholePictures, a_run, fake  # noqa: F401 - a fixture
 from test_networks import default_config
 
 import posepile.models
@@ -23,7 +23,7 @@ from posepile.stages.select import Selected
 from posepile.stages.task import Task
 
 
-class FindsFigures:
+class FindsFigures(WholePictures):
     """What a network would do that knew drawn figures: the box of each connected outline."""
 
     label = "figures@1"
@@ -66,7 +66,7 @@ def test_default_detection_gives_the_examples_of_the_miniature(
 # ---------------------------------------------------------------- a network that finds nobody
 
 
-class Blind:
+class Blind(WholePictures):
     """A detector that finds what it is told in the first pictures, and then nobody."""
 
     label = "blind"

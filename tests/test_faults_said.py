@@ -162,7 +162,7 @@ def test_a_unit_that_fails_late_has_counted_nothing(fake, monkeypatch):  # noqa:
         raise CorruptInput("crops", "cannot be segmented")
 
     monkeypatch.setattr("posepile.stages.segment.run", refuse)
-    run = a_run(fake, "segment.model=joints")
+    run = a_run(fake, "segment.model=grabcut")
     with pytest.raises(WorkError):
         commands.process(run, ("crop", "segment"))
     lines = [json.loads(line) for line in open(run.work / "journal.jsonl")]

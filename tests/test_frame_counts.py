@@ -6,7 +6,7 @@ import cv2
 import fake_dataset
 import numpy as np
 import pytest
-from fake_dataset import a_run, process_and_pack
+from fake_dataset import WholePictures, a_run, process_and_pack
 
 import posepile.models
 from posepile.errors import WorkError
@@ -72,7 +72,7 @@ def test_detection_apart_reads_what_is_there(short, monkeypatch):
     fake, _ = short
     calls = []
 
-    class Nobody:
+    class Nobody(WholePictures):
         label = "nobody"
 
         def __call__(self, batch):

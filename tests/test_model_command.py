@@ -6,6 +6,7 @@ import answering
 import cv2
 import numpy as np
 import pytest
+import tiny_networks
 from networks_kit import NETWORKS
 
 from posepile.cli import main
@@ -39,7 +40,6 @@ def test_a_detector_is_described_and_its_boxes_are_drawn(capsys, photo, tmp_path
         "metadata task: detect",
         "decoder  yolo: ",
         "because class 0 is 'person' in the file's metadata",
-        "not nanodet: ",
         "shown    RGB / 255, 160x160, nchw, centred",
         "person   class 0",
         "photo.png (90x60): ",
@@ -83,12 +83,27 @@ def test_a_stated_decoder_is_taken_or_refused(capsys):
     code, out, _ = call(capsys, "check", path, "--set", "input_size=[96, 128]")
     assert code == 0
     assert "decoder  detr_softmax" in out
+    assert "not rfdetr: " in out
     code, _, err = call(
         capsys, "check", path, "--set", "input_size=[96, 128]", "--decoder", "rfdetr"
     )
     assert code == 1
     assert "softmax" in err
     assert "set decoder: detr_softmax" in err
+
+
+def test_a_segmenter_is_described_and_its_mask_is_drawn(capsys, photo, tmp_path):
+    path, drawn = tiny_networks.matting(tmp_path / "matting.onnx"), tmp_path / "mask.png"
+    picture = cv2.imread(str(photo))
+    picture[:] = 20
+    picture[10:50, 20:70] = 250
+    cv2.imwrite(str(photo), picture)
+    asked = ["--image", photo, "--box", 15, 5, 60, 50, "--decoder", "matting", "--out", drawn]
+    code, out, err = call(capsys, "check", path, *asked)
+    assert (code, err) == (0, "")
+    assert "decoder  matting" in out
+    assert "photo.png (90x60): 37.0% marked" in out
+    assert cv2.imread(str(drawn))[30, 40].tolist() != picture[30, 40].tolist()
 
 
 @pytest.mark.parametrize(
@@ -152,6 +167,6 @@ def test_segmenters_are_described_too(capsys, photo):
         "photo.png (90x60): ",
     ):
         assert said in out
-    code, _, err = call(capsys, "check", encoder, "--segmenter")
-    assert code == 1
-    assert "the encoder of a promptable network in two files" in err
+    code, out, err = call(capsys, "check", encoder, "--decoder", "sam")
+    assert code == 2
+    assert "the encoder of a promptable network in two files" in out + err

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rlemasklib
 
+from posepile.ds.coco import main as coco
 from posepile.errors import CorruptInput
 from posepile.joint_info import JointInfo
 from posepile.models.params import DetectParams, SegmentParams
@@ -220,6 +221,21 @@ def test_an_annotation_made_twice_is_nobody_else(tmp_path, picture, asked):
     crop_and_segment(tmp_path, sequence, parameters())
     ((_, _, _, others, _),) = asked
     assert others == []
+
+
+def test_who_is_left_out_of_coco_is_known_to_be_there(raw_miniature):
+    """With joints, box and mask as far as they are annotated; of a group only the mask."""
+    root, options = raw_miniature("coco"), coco.Options()
+    units = coco.list_units(root, options)
+    ((train,), (val,)) = (coco.load_unit(root, unit, options) for unit in units)
+    assert {frame: len(there) for frame, there in train.bystanders.items()} == {0: 1, 1: 2}
+    (small,) = train.bystanders[0]
+    assert np.isfinite(small.image_coords).all() and small.bbox[3] > 0
+    assert rlemasklib.area(small.mask()) > 0
+    group, far = val.bystanders[0]
+    assert group.bbox is None and far.bbox is not None
+    assert np.isnan(group.image_coords).all() and np.isnan(far.image_coords).all()
+    assert rlemasklib.area(group.mask()) > rlemasklib.area(far.mask()) > 0
 
 
 def test_pictures_pass_on_whom_the_recipe_leaves_out(picture):

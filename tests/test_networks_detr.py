@@ -1,7 +1,11 @@
 """DETR and its descendants as libraries export them, against the libraries' own answers."""
 
+import numpy as np
 import pytest
 from networks_kit import NETWORKS, answers, assert_same_boxes, assert_same_pixels, load
+
+from posepile.models.decoders.detr import mask_of_picture
+from posepile.models.signature import Port, Signature
 
 FORMS = {
     "rtdetr_hf": "detr",
@@ -12,6 +16,7 @@ FORMS = {
     "conditional_hf": "rfdetr",
     "rfdetr": "rfdetr",
     "rfdetr_seg": "rfdetr",
+    "rtdetr_ultralytics_each": "rtdetr",
 }
 SETTINGS = {"detr_hf": {"input_size": (96, 128)}}
 
@@ -40,3 +45,17 @@ def test_pictures_are_shown_as_by_the_library(network):
     name, detector = network
     for found in answers(name):
         assert_same_pixels(detector, found)
+
+
+@pytest.mark.parametrize("declared", [(1, 64, 64), (None, None, None)], ids=str)
+def test_mask_of_a_picture_says_what_is_filled_up(declared):
+    """Exports of transformers.js have a mask of 64x64, others one as large as the picture."""
+    signature = Signature("", (Port("pixel_mask", "int64", declared),), ())
+    batch = np.full((1, 3, 96, 128), 0.3, np.float32)
+    batch[:, :, :, 64:] = 0  # the mean colour
+    (mask,) = mask_of_picture(signature, batch, (96, 128)).values()
+    assert mask.shape == ((1, 64, 64) if declared[1] else (1, 96, 128))
+    assert mask.dtype == np.int64
+    half = mask.shape[2] // 2
+    assert mask[:, :, :half].all()
+    assert not mask[:, :, half:].any()

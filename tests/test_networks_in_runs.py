@@ -1,15 +1,18 @@
 """A network that is not right ends a run in one line, and no unit is to blame for it."""
 
 import answering
+import fake_dataset
 import numpy as np
 import pytest
 import tiny_networks
-from fake_dataset import a_run, fake  # noqa: F401
+from fake_dataset import a_run
 from networks_kit import NETWORKS
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile
 from posepile.run import process, results
+
+fake = fake_dataset.fake
 
 
 def quarantined(run):
@@ -17,7 +20,7 @@ def quarantined(run):
     return sorted(folder.glob("*")) if folder.is_dir() else []
 
 
-def detect_with(fake, model):  # noqa: F811
+def detect_with(fake, model):
     return a_run(fake, f"detect.model={model}", "box.source=detect", "detect.min_joints_inside=3")
 
 
@@ -35,7 +38,7 @@ def wrong_layout(path):
 
 @pytest.mark.parametrize("make", [wrong_kind, wrong_file, wrong_layout])
 @pytest.mark.parametrize("stage", ["detect", "crop"])
-def test_a_wrong_detector_ends_the_run_before_a_unit_is_begun(  # noqa: F811
+def test_a_wrong_detector_ends_the_run_before_a_unit_is_begun(
     fake, tmp_path, monkeypatch, make, stage
 ):
     path = tmp_path / "net.onnx"
@@ -48,7 +51,7 @@ def test_a_wrong_detector_ends_the_run_before_a_unit_is_begun(  # noqa: F811
     assert not quarantined(run)
 
 
-def test_a_wrong_segmenter_ends_the_run_before_a_unit_is_begun(fake, tmp_path, monkeypatch):  # noqa: F811
+def test_a_wrong_segmenter_ends_the_run_before_a_unit_is_begun(fake, tmp_path, monkeypatch):
     path = tmp_path / "net.onnx"
     wrong_file(path)
     monkeypatch.setattr(process, "process_unit", lambda order, row: pytest.fail(row.id))
@@ -58,7 +61,7 @@ def test_a_wrong_segmenter_ends_the_run_before_a_unit_is_begun(fake, tmp_path, m
     assert not quarantined(run)
 
 
-def test_a_network_that_fails_during_a_run_quarantines_nothing(fake, monkeypatch):  # noqa: F811
+def test_a_network_that_fails_during_a_run_quarantines_nothing(fake, monkeypatch):
     from posepile import models
 
     path = NETWORKS / "yolov8.onnx"
@@ -79,7 +82,7 @@ def test_a_network_that_fails_during_a_run_quarantines_nothing(fake, monkeypatch
     assert not quarantined(run)
 
 
-def test_official_deploy_form_runs(fake, tmp_path):  # noqa: F811
+def test_official_deploy_form_runs(fake, tmp_path):
     """Its second input once made every unit a fault of the program."""
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 30, (1, 20, 2))

@@ -13,6 +13,7 @@ from fake_dataset import (
     BROKEN,
     SIZE,
     Options,
+    WholePictures,
     a_run,
     load_unit,
     make_raw,
@@ -238,7 +239,7 @@ def test_an_exclusion_has_an_effect_on_what_was_quarantined(fake, monkeypatch, d
             commands.process(a_run(fake, "run.exclusions=false"), ("crop",))
 
 
-class FixedDetector:
+class FixedDetector(WholePictures):
     """Finds the person by colour, as a network would: only from the pixels it is given."""
 
     label = "fixed"

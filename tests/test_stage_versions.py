@@ -36,6 +36,7 @@ ROOMS = ("stages", "imaging", "models", "geometry")
 OTHERWISE_KNOWN = {
     "posepile.stages.task",  # what a stage gets
     "posepile.stages.counts",  # what is said about the results
+    "posepile.stages.ahead",  # when things are done
     "posepile.imaging",  # whether they are fast
     "posepile.imaging.compiling",
     "posepile.models",  # which code is loaded by name

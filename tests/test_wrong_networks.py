@@ -14,6 +14,16 @@ from pathlib import Path
 import answering
 import numpy as np
 import pytest
+from yolo_answers import (
+    logits,
+    made_for_tensorrt,
+    rows,
+    rtdetr,
+    yolo,
+    yolov6,
+    yolov7_of_one_class,
+    yolox,
+)
 
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile, DetectParams, load_detector
@@ -48,54 +58,8 @@ def copied(name: str) -> Callable[[Path], object]:
     return lambda path: shutil.copyfile(Path(__file__).parent / "networks" / name, path)
 
 
-def _boxes(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Centres and sizes in pixels, ``[84, 2]`` each, about the cells of a 64x64 input."""
-    cells = answering.cells()
-    rng = np.random.default_rng(seed)
-    centre = cells[:, :2] + rng.uniform(-0.8, 0.8, (len(cells), 2)) * cells[:, 2:]
-    return centre, np.exp(rng.uniform(-0.5, 1.5, (len(cells), 2))) * cells[:, 2:]
-
-
-def yolox(classes: int = 80, decoded: bool = False) -> np.ndarray:
-    """Returns what YOLOX says, ``[1, 84, 5 + classes]``."""
-    centre, size = _boxes()
-    cells = answering.cells()
-    if not decoded:
-        centre = (centre - cells[:, :2]) / cells[:, 2:] + 0.5
-        size = np.log(size / cells[:, 2:])
-    score = np.sqrt(answering.scores(len(cells), 1 + classes))
-    score[:, 1] = score[:, 0]  # the first class is what there is
-    return np.concatenate([centre, size, score], axis=1)[None].astype(np.float32)
-
-
-def yolo(classes: int = 80, *more: np.ndarray, corners=False, unit=1.0, scores=None):
-    """Returns what YOLOv8 says, ``[1, 4 + classes, 84]``, with further columns."""
-    centre, size = _boxes()
-    if corners:
-        centre, size = centre - size / 2, centre + size / 2
-    scores = answering.scores(len(centre), classes) if scores is None else scores
-    boxes = np.concatenate([centre, size], axis=1) / unit
-    return np.concatenate([boxes, scores, *more], axis=1).T[None].astype(np.float32)
-
-
-def logits(classes: int = 80) -> np.ndarray:
-    """Returns class scores before their sigmoid, ``[84, classes]``."""
-    p = answering.scores(84, classes)
-    return np.log(p / (1 - p))
-
-
-def rows(unit=1.0, sizes=False, order=(0, 1, 2, 3, 4, 5)) -> np.ndarray:
-    """Returns a list of suppressed boxes, ``[1, 84, 6]``: corners, score, class."""
-    centre, size = _boxes()
-    corners = [centre, size] if sizes else [centre - size / 2, centre + size / 2]
-    rng = np.random.default_rng(2)
-    score, index = rng.uniform(0.01, 0.9, (84, 1)), rng.integers(0, 80, (84, 1))
-    table = np.concatenate([*(c / unit for c in corners), score, index], axis=1)
-    return table[None, :, order].astype(np.float32)
-
-
 ULTRALYTICS = {"names": COCO, "task": "detect", "stride": 32, "imgsz": [64, 64]}
-EXPECTED_PERSON = "a photograph of a person, and class 0 0.8"
+EXPECTED_PERSON = r"a photograph of a person, and class 0 0\.[89]"
 
 WRONG = [
     # Which class is the person
@@ -114,6 +78,12 @@ WRONG = [
     Wrong(
         "person class that the test picture contradicts",
         of(lambda: {"output": yolox()}),
+        "person_class: 17 has a score of 0 in the test picture, " + EXPECTED_PERSON,
+        {"person_class": 17},
+    ),
+    Wrong(
+        "person class of a list that the test picture contradicts",
+        of(lambda: {"output0": rows(everybody=True)}),
         "person_class: 17 has a score of 0 in the test picture, " + EXPECTED_PERSON,
         {"person_class": 17},
     ),
@@ -231,6 +201,11 @@ WRONG = [
         "boxes are two corners, expected centre and size",
     ),
     Wrong(
+        "corners where centre and size belong, three boxes for each cell",
+        of(lambda: {"output": yolov7_of_one_class(corners=True)}),
+        "boxes are two corners, expected centre and size",
+    ),
+    Wrong(
         "centre and size where corners belong",
         of(lambda: {"output0": rows(sizes=True)}),
         "have their second corner left of or above the first",
@@ -249,6 +224,12 @@ WRONG = [
         "pixels of another picture",
         of(lambda: {"output0": rows(unit=1 / 40)}),
         "pixels in an input of 64x64",
+    ),
+    Wrong(
+        "RT-DETR in pixels where shares belong",
+        of(lambda: {"output0": rows(sizes=True)}, metadata={"head": "RTDETRDecoder"}),
+        "expected shares of the picture",
+        {"decoder": "rtdetr_list"},
     ),
     # Sizes and layouts
     Wrong(
@@ -294,6 +275,11 @@ WRONG = [
         of(lambda: {"output0": yolo()}, inputs={"memory": ("float32", (1, 8))}),
         "memory float32 .*not the interface of any known detector",
     ),
+    Wrong(
+        "suppression that only TensorRT has",
+        made_for_tensorrt,
+        "made for TensorRT, whose suppression ONNX Runtime does not have",
+    ),
     # What pictures become
     Wrong(
         "pixels of 0 to 1 for a network of 0 to 255",
@@ -311,8 +297,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
-def test_it_is_refused_with_the_reason(wrong, tmp_path):
+def refused_with_the_reason(wrong: Wrong, tmp_path: Path) -> None:
+    """Asserts that a pairing is refused in one line that names the file and the reason."""
     path = tmp_path / "offered.onnx"
     wrong.make(path)
     with pytest.raises((UsageError, CorruptInput), match=wrong.said) as refusal:
@@ -321,7 +307,15 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
     assert str(path) in str(refusal.value)
 
 
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
+def test_it_is_refused_with_the_reason(wrong, tmp_path):
+    refused_with_the_reason(wrong, tmp_path)
+
+
 RIGHT = {
+    "rtdetr": rtdetr,
+    "yolov6": yolov6,
+    "yolov5": yolov7_of_one_class,
     "yolox": yolox,
     "yolox_decoded": lambda: yolox(decoded=True),
     "yolo": yolo,
@@ -335,6 +329,21 @@ def test_the_same_arrays_are_taken_where_nothing_is_wrong(name, tmp_path):
     path = answering.network(tmp_path / "right.onnx", {"output": RIGHT[name]()})
     detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
     assert detector.form.name == name
+
+
+def test_channels_may_be_last(tmp_path):
+    path = tmp_path / "nhwc.onnx"
+    answering.network(path, {"output": yolox()}, image=(1, 64, 64, 3))
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    assert (detector.form.name, detector.network.layout) == ("yolox", "nhwc")
+
+
+def test_an_untrained_class_score_does_not_halve_the_only_class(tmp_path):
+    outputs = {"output": yolov7_of_one_class()}
+    path = answering.network(tmp_path / "one.onnx", outputs)
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    (found,) = detector([np.zeros((64, 64, 3), np.uint8)])
+    assert found[0, 4] == pytest.approx(outputs["output"][..., 4].max(), abs=1e-5)
 
 
 def test_a_range_that_nobody_stated_is_found(tmp_path):
@@ -353,9 +362,9 @@ def test_what_the_test_picture_could_not_tell_is_told_by_the_first_pictures(tmp_
     path = answering.network(tmp_path / "right.onnx", {"output": rows()})
     detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
     picture = np.zeros((64, 64, 3), np.uint8)
-    detector.network.answer = lambda _: {"output": np.zeros((1, 84, 6), np.float32)}
+    detector.network.answer_prepared = lambda _: {"output": np.zeros((1, 84, 6), np.float32)}
     for _ in range(9):
         detector([picture])
-    detector.network.answer = lambda _: {"output": rows(unit=64)}
+    detector.network.answer_prepared = lambda _: {"output": rows(unit=64)}
     with pytest.raises(UsageError, match="like shares of the picture; expected pixels"):
         detector([picture])

@@ -44,7 +44,7 @@ def _main(argv: list[str] | None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     # Workers and libraries may have another working directory.
-    for variable in ("DATA_ROOT", "CACHE_DIR"):
+    for variable in ("DATA_ROOT", "CACHE_DIR", "POSEPILE_MODELS"):
         if os.environ.get(variable):
             os.environ[variable] = os.path.abspath(os.environ[variable])
     try:

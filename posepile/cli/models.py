@@ -17,15 +17,23 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
     text = "list the networks that settings can name: licence, size, whether they are there"
     listing = commands.add_parser("list", help=text, description=text)
     listing.set_defaults(function=cmd_model_list, parser=listing)
+    text = "bring the weights of networks, as the download step of a dataset does"
+    fetching = commands.add_parser("fetch", help=text, description=text)
+    fetching.set_defaults(function=cmd_model_fetch, parser=fetching)
+    fetching.add_argument("names", nargs="+", metavar="NAME")
     text = "show what a network's file is taken for and why, and what it finds on pictures"
     check = commands.add_parser("check", help=text, description=text)
     check.set_defaults(function=cmd_model_check, parser=check)
     check.add_argument("model", metavar="FILE_OR_NAME")
-    check.add_argument(
-        "--segmenter", action="store_true", help="it is one; pictures are crops of one person"
-    )
     check.add_argument("--image", type=Path, nargs="+", default=[], metavar="FILE")
     check.add_argument("--decoder", metavar="NAME", help="take it for this; default: by itself")
+    check.add_argument(
+        "--box",
+        type=float,
+        nargs=4,
+        metavar=("X", "Y", "W", "H"),
+        help="of the person a segmenter is asked for; default: nearly the whole picture",
+    )
     check.add_argument(
         "--set",
         action="append",
@@ -68,6 +76,30 @@ def cmd_model_list(args: argparse.Namespace) -> int:
         there = "present" if e["present"] else "not there"
         print(f"{e['kind']:10} {e['name']:18} {size:>12}  {there:10} {e['licence']}")
     print(f"in {folder}")
+    return 0
+
+
+def cmd_model_fetch(args: argparse.Namespace) -> int:
+    """Brings the weights of networks; exit 1 if some cannot be had."""
+    from posepile.models import weights
+    from posepile.models.weight_sources import fetch_weights
+
+    known = {n: spec for specs in weights.load_registry().values() for n, spec in specs.items()}
+    unknown = [name for name in args.names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]}: no such network in configs/models.yaml; it has {', '.join(known)}"
+        )
+    folder = weights.weights_dir(None)
+    specs = [known[name] for name in args.names]
+    report = fetch_weights(specs, folder)
+    if report.left:
+        files = [file for spec in specs for file in spec.files]
+        file = next((f for f in files if f.file_name in report.left[0]), files[0])
+        raise WorkError(f"{report.left[0]}; {weights.by_hand(file, folder)}")
+    for spec in specs:
+        for path in weights.installed(spec, folder).paths.values():
+            print(path)
     return 0
 
 
@@ -132,49 +164,67 @@ def _read(path: Path):
 
 
 def _check(args: argparse.Namespace, stated: dict[str, Any], images: dict) -> dict[str, Any]:
-    from pydantic import ValidationError
-
-    from posepile.formats.yaml_files import describe
     from posepile.models import DetectorFile, DetectParams, SegmenterFile, checking, weights
 
     params, path, known = DetectParams(score=args.score), Path(args.model), weights.load_registry()
-    if args.model in known["segmenters"]:
-        return checking.check_segmenter(args.model, images)
-    if args.model in known["detectors"]:
+    if args.model in {**known["detectors"], **known["segmenters"]}:
         if stated:
             raise UsageError(
                 f"{args.model}: configs/models.yaml states all of it; leave out --set"
             )
+        if args.model in known["segmenters"]:
+            return checking.check_segmenter(args.model, images, args.box)
         spec = known["detectors"][args.model]
-        path, _ = weights.ensure_weights(spec)
-        return checking.check_detector(spec, path, images, params)
+        return checking.check_detector(spec, weights.ensure_weights(spec)[0], images, params)
     if not path.is_file():
         names = ", ".join([*known["detectors"], *known["segmenters"]])
         raise UsageError(f"{args.model}: neither a file nor a network of models.yaml: {names}")
     given = {"path": str(path), **stated}
-    if args.segmenter or "decoder_path" in given or given.get("decoder") in ("matting", "sam"):
-        try:
-            spec = SegmenterFile.model_validate(given)
-        except ValidationError as e:
-            raise UsageError(describe(e, "--set", given, SegmenterFile)) from None
-        return checking.check_segmenter(spec, images)
+    if args.box is not None or _only_segmenters(given):
+        return checking.check_segmenter(_file(SegmenterFile, given), images, args.box)
+    told = checking.check_detector(_file(DetectorFile, given), path, images, params)
+    if "refused" not in told or "decoder" in given:
+        return told
     try:
-        spec = DetectorFile.model_validate(given)
+        return checking.check_segmenter(_file(SegmenterFile, given), images)
+    except (UsageError, CorruptInput) as e:
+        return {**told, "no_segmenter": str(e)}
+
+
+def _only_segmenters(given: dict[str, Any]) -> bool:
+    """Whether settings are of a segmenter, and not of a detector."""
+    if {"decoder_path", "threshold", "max_points", "negatives"} & set(given):
+        return True
+    return given.get("decoder") in ("matting", "sam", "instances")
+
+
+def _file(model, given: dict[str, Any]):
+    """The settings of a file of one's own."""
+    from pydantic import ValidationError
+
+    from posepile.formats.yaml_files import describe
+
+    try:
+        return model.model_validate(given)
     except ValidationError as e:
-        raise UsageError(describe(e, "--set", given, DetectorFile)) from None
-    return checking.check_detector(spec, path, images, params)
+        raise UsageError(describe(e, "--set", given, model)) from None
 
 
 def _draw(out: Path, images: dict, pictures: list[dict[str, Any]]) -> None:
     """Writes the pictures with the boxes found, one below the other."""
     import cv2
     import numpy as np
+    import rlemasklib
 
     width = max(image.shape[1] for image in images.values())
     rows = []
     for picture in pictures:
         image = images[picture["file"]][..., ::-1].copy()
         thick = max(1, round(min(image.shape[:2]) / 300))
+        if picture.get("mask"):
+            rle = {**picture["mask"], "counts": picture["mask"]["counts"].encode()}
+            inside = rlemasklib.decode(rle).astype(bool)
+            image[inside] = image[inside] // 2 + np.array([0, 100, 0], np.uint8)
         for x, y, w, h, score in picture["boxes"]:
             corner = round(x), round(y)
             cv2.rectangle(image, corner, (round(x + w), round(y + h)), (0, 200, 0), thick)

@@ -27,8 +27,8 @@ def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = N
         for function in more:
             function()
 
-    modules = [f"posepile.imaging.{n}" for n in ("kernels", "warp", "exercise", "compiling")]
-    modules += ["posepile.imaging.lenses", *(f.__module__ for f in more)]
+    names = ("kernels", "conversion", "warp", "lenses", "exercise", "compiling")
+    modules = [f"posepile.imaging.{n}" for n in names] + [f.__module__ for f in more]
     return compiling.compile_once("kernels", exercise, tuple(modules), announce, seconds=25)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posepile.imaging import cropping, jpeg, lenses
+from posepile.imaging import conversion, cropping, jpeg, lenses
 from posepile.imaging.pictures import JpegFrame, PlanarFrame
 
 
@@ -22,4 +22,8 @@ def draw_crops() -> None:
     plan = cropping.plan_crop(None, np.array([10, 10, 20, 20]), (w, h))
     for frame in frames:
         cropping.render(frame, None, plan)
+    for frame in frames[1:]:
+        frame.rgb()
+    no, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    conversion.to_planes(image, True, (0, 0), one[0], no, one, np.empty((3, h, w), np.float32))
     lenses.exercise_pinhole()

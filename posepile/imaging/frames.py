@@ -12,12 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
-from posepile.imaging import jpeg, pictures, videos
+from posepile.imaging import jpeg, videos
 from posepile.imaging.declared import decode_picture
-from posepile.imaging.pictures import PLANAR_FORMATS, ArrayFrame, Frame, JpegFrame, PlanarFrame
+from posepile.imaging.pictures import (
+    PLANAR_FORMATS,
+    ArrayFrame,
+    ConvertedFrame,
+    Frame,
+    JpegFrame,
+    PlanarFrame,
+)
 from posepile.recipe import Stills, Video
 
 
@@ -112,16 +118,10 @@ class VideoFrames:
             yield i, self._wrap(frame)
 
     def _wrap(self, frame) -> Frame:
-        planar = frame.format.name in PLANAR_FORMATS
-        if planar and not self._rot90 and not self._mirrored:
+        turned = self._rot90 or self._mirrored
+        if frame.format.name in PLANAR_FORMATS and not turned:
             return PlanarFrame(frame)
-        if planar:
-            image = PlanarFrame(frame).rgb()
-        else:
-            tagged = pictures.colorspace(frame)[0]
-            image = frame.reformat(format="rgb24", src_colorspace=tagged).to_ndarray()
-        image = np.rot90(image, self._rot90)
-        return ArrayFrame(image[:, ::-1] if self._mirrored else image)
+        return ConvertedFrame(frame, self._rot90, self._mirrored)
 
 
 def _check_size(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import rlemasklib
 
-from posepile.errors import CorruptInput, UsageError
+from posepile.errors import UsageError
 from posepile.models import onnx, weights
 from posepile.models.detectors import LOOK, Detector
 from posepile.models.params import DetectorFile, DetectParams, SegmenterFile, SegmentParams
 from posepile.models.recognise import Recognised, Trial, examine, recognise
 from posepile.models.segmenters import load_segmenter
-from posepile.models.signature import Port, Signature, read_signature
+from posepile.models.signature import Port, Signature
 from posepile.models.weights import WeightSpec
 
 _LONGEST = 200  # characters of a value of the metadata
@@ -79,50 +79,46 @@ def check_detector(
 
 
 def check_segmenter(
-    model: str | SegmenterFile, images: dict[str, np.ndarray], box: np.ndarray | None = None
+    model: str | SegmenterFile,
+    images: dict[str, np.ndarray],
+    box: tuple[float, float, float, float] | None = None,
 ) -> dict[str, Any]:
-    """Returns what is to be known of a segmenter, and how much of pictures it marks.
+    """Returns what is to be known of a segmenter, and what it marks in pictures.
 
     Args:
         model: Its name or file.
-        images: uint8 RGB by name, each a crop of one person.
-        box: x, y, w, h of the person; None: most of the picture.
+        images: uint8 RGB by name.
+        box: x, y, w, h of the person asked for, in pixels; None: she fills the picture.
 
-    Returns:
-        Plain data. ``decoder`` is None if it cannot be told, and ``refused`` then says why.
+    Raises:
+        UsageError: It is none, or not what it is said to be.
     """
-    try:
-        segmenter = load_segmenter(SegmentParams(model=model))
-    except (UsageError, CorruptInput) as e:
-        if isinstance(model, str):
-            raise
-        session = onnx.open_session(Path(model.path), 1, "cpu")
-        told = describe_file(Path(model.path), read_signature(session, Path(model.path)))
-        said = str(e).replace("; posepile model check FILE shows more", "")
-        told |= {"kind": "segmenter", "decoder": None, "against": {}, "other_interface": []}
-        return told | {"refused": said}
-    found = segmenter.foreground
-    network = getattr(found, "network", None)
-    if network is None:
-        raise UsageError(f"{model}: no network")
+    segmenter = load_segmenter(SegmentParams(model=model))
+    foreground = segmenter.foreground
+    network = getattr(foreground, "network", None) or getattr(foreground, "asked", None)
+    network = getattr(network, "network", network)  # of a promptable one
     told = describe_file(network.path, network.signature)
-    if getattr(found, "kind", "") == "sam" and hasattr(found.asked, "decoder"):
-        asks = found.asked.signature
-        told["decoder_file"] = describe_file(asks.path, asks)
-    told |= {"kind": "segmenter", "decoder": found.kind, "title": found.title}
-    told |= {"why": list(found.why), "against": {}, "other_interface": []}
-    told["look"] = asdict(network.look) | {"size": list(network.input_size)}
+    told |= {
+        "kind": "segmenter",
+        "title": getattr(foreground, "title", segmenter.label),
+        "against": {},
+        "other_interface": [],
+    }
+    told["decoder"] = getattr(foreground, "kind", type(foreground).__name__.lower())
+    why = getattr(foreground, "why", ())
+    told["why"] = list(why() if callable(why) else why)
+    told["look"] = {**asdict(network.look), "size": list(network.input_size)}
     told["look"]["layout"] = network.layout
     told["pictures"] = []
     for name, image in images.items():
         h, w = image.shape[:2]
-        most = np.array([0.1 * w, 0.02 * h, 0.8 * w, 0.96 * h])
-        mask = segmenter(image, most if box is None else box)
-        area = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
-        rle = mask and {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
-        told["pictures"].append(
-            {"file": name, "size": [w, h], "boxes": [], "share": area, "mask": rle}
-        )
+        asked = np.array(box or [0.02 * w, 0.02 * h, 0.96 * w, 0.96 * h])
+        mask = segmenter(image, asked)
+        found = {"file": name, "size": [w, h], "boxes": [[*asked.tolist(), 1.0]], "mask": None}
+        if mask is not None:
+            found["mask"] = {"size": [h, w], "counts": mask["counts"].decode("ascii")}
+        found["share"] = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
+        told["pictures"].append(found)
     return told
 
 
@@ -162,7 +158,7 @@ def words(told: dict[str, Any]) -> list[str]:
         n = len(picture["boxes"])
         what = f"{picture['share']:.1%} marked" if "share" in picture else f"{n} people"
         lines.append(f"  {picture['file']} ({w}x{h}): {what}")
-        for x, y, bw, bh, score in picture["boxes"]:
+        for x, y, bw, bh, score in () if "share" in picture else picture["boxes"]:
             lines.append(f"    x {x:.1f}, y {y:.1f}, {bw:.1f} x {bh:.1f}, score {score:.3f}")
     return lines
 

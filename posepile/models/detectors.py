@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ def load_detector(params: DetectParams) -> Detector | None:
         UsageError: Unknown name, missing file, missing ONNX Runtime, or a network that is not what
             it is said to be.
         CorruptInput: A weight file that is not what it should be.
-        WorkError: Weights that cannot be fetched.
+        WorkError: Weights that are not there.
     """
     if params.model in ("none", "joints"):
         return None
@@ -42,12 +42,27 @@ def load_detector(params: DetectParams) -> Detector | None:
         path,
         threads=params.threads,
         device=params.device,
+        half=params.half,
+        batch=params.batch,
         input_size=spec.input_size,
         layout=spec.layout,
     )
     stated = {k: v for k in LOOK if (v := getattr(spec, k, None)) is not None}
     found = recognise(network, spec.decoder, spec.person_class, stated)
     return Detector(network, found, params, label)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as the network takes it.
+
+    Attributes:
+        batch: The network's input, of this image alone.
+        size: Width and height of the image.
+    """
+
+    batch: np.ndarray
+    size: tuple[int, int]
 
 
 class Detector:
@@ -70,6 +85,7 @@ class Detector:
             params.score,
             params.nms,
             n_classes(network, found.form),
+            found.stated,
         )
         self.watched = _WATCHED_CALLS
         network.show(found.look, found.form)
@@ -89,13 +105,41 @@ class Detector:
                 fit the decoder.
         """
         found = []
-        for i in range(0, len(images), self.params.batch):
-            chunk = [onnx.as_rgb(image) for image in images[i : i + self.params.batch]]
-            outputs = self.network.answer(chunk)
-            self._watch(outputs)
-            boxes = self.form.decode(outputs, self.given)
-            found += [self._in_image(b, im) for b, im in zip(boxes, chunk, strict=True)]
+        for i in range(0, len(images), self.batch):
+            found += self.detect([self.prepare(image) for image in images[i : i + self.batch]])
         return found
+
+    @property
+    def batch(self) -> int:
+        """Pictures per call of the network, see :class:`posepile.models.onnx.ImageNetwork`."""
+        return self.network.batch
+
+    def picture_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (w, h) that the network shrinks or enlarges a picture of ``size`` (w, h) to."""
+        return self.network.resized_size(size)
+
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """Makes the network's input of an image; may be called in another thread.
+
+        Raises:
+            UsageError: An image that is not 8-bit RGB or grey.
+        """
+        image = onnx.as_rgb(image)
+        return Prepared(self.network.preprocess([image]), (image.shape[1], image.shape[0]))
+
+    def detect(self, prepared: list[Prepared]) -> list[np.ndarray]:
+        """Detects the people in any number of prepared images; returns what a call does."""
+        answers, n = [], self.batch
+        for i in range(0, len(prepared), n):
+            images = [p.batch for p in prepared[i : i + n]]
+            batch = images[0] if len(images) == 1 else np.concatenate(images)
+            answers.append(self.network.answer_prepared(batch))
+        # All answers together, as code that was not run for a while costs three times as much.
+        boxes = []
+        for outputs in answers:
+            self._watch(outputs)
+            boxes += self.form.decode(outputs, self.given)
+        return [self._in_image(b, p.size) for b, p in zip(boxes, prepared, strict=True)]
 
     def _watch(self, outputs: dict[str, np.ndarray]) -> None:
         if not self.watched:
@@ -108,8 +152,7 @@ class Detector:
                 f"posepile model check FILE shows more"
             )
 
-    def _in_image(self, boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
-        size = (image.shape[1], image.shape[0])
+    def _in_image(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if not self.form.of_picture:
             boxes[:, :2] -= self.network.offset(size)
         h, w = self.network.input_size

@@ -1,8 +1,7 @@
-"""ONNX Runtime behind one small class: providers, threads, layout checks, batches."""
+"""Networks that take pictures: layout checks, how pictures are shown to them, batches."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,56 +11,12 @@ import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, one_line
 from posepile.models.decoders.form import Form, Look, no_feeds
+from posepile.models.sessions import Device, on_gpu, open_session
 from posepile.models.signature import Port, read_signature
 
 _LARGEST_INPUT = 16384  # pixels of a side
 _LARGEST_BATCH = 1024
 RGB = Look()
-
-
-def open_session(path: Path, threads: int, device: Literal["auto", "cpu", "cuda"]):
-    """Opens an ONNX Runtime session with a fixed number of threads.
-
-    Raises:
-        UsageError: ONNX Runtime is missing, or CUDA was asked for and is not there.
-        CorruptInput: The file is not a network.
-    """
-    # As of 1.31 it tells its maker about the machine as soon as it is imported, and leaves files
-    # in the home and temporary folders.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UsageError(
-            "detection and segmentation networks need ONNX Runtime, which comes with PosePile and "
-            "is gone; put it back with: pip install onnxruntime (or onnxruntime-gpu)"
-        ) from None
-    available = onnxruntime.get_available_providers()
-    if device == "cuda" and "CUDAExecutionProvider" not in available:
-        raise UsageError(
-            f"device: cuda, but this ONNX Runtime has {', '.join(available)}; install "
-            f"onnxruntime-gpu or set device: cpu"
-        )
-    use_cuda = device != "cpu" and "CUDAExecutionProvider" in available
-    providers = ["CUDAExecutionProvider"] * use_cuda + ["CPUExecutionProvider"]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # warnings about graph details are not for the user
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as e:  # the binding raises bare Exceptions of its own, one class per status
-        if not Path(path).is_file():
-            raise UsageError(f"{path}: no such ONNX file") from None
-        told = f"not an ONNX network that can be run: {one_line(e)}"
-        raise CorruptInput(path, told) from None
-    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise UsageError(
-            f"device: cuda, but ONNX Runtime could not start CUDA for {path}; check that its CUDA "
-            f"and cuDNN versions are installed, or set device: cpu"
-        )
-    return session
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -134,7 +89,10 @@ class ImageNetwork:
     Args:
         path: ONNX file.
         threads: Intra-op threads.
-        device: See :func:`open_session`.
+        device: See :func:`posepile.models.sessions.open_session`.
+        half: As there.
+        batch: Images per call on a GPU, always as many, so that no result depends on how many
+            there are. On a CPU, where more at a time are no faster, it is one.
         input_size: ``(h, w)``; None: as fixed in the file.
         usual_size: Taken where neither says it.
         layout: ``nchw`` or ``nhwc``; None: as the file declares it.
@@ -156,7 +114,9 @@ class ImageNetwork:
         path: Path,
         *,
         threads: int = 1,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Device = "auto",
+        half: bool = False,
+        batch: int = 1,
         input_size: tuple[int, int] | None = None,
         layout: Literal["nchw", "nhwc"] | None = None,
         look: Look = RGB,
@@ -164,7 +124,7 @@ class ImageNetwork:
         session=None,
     ):
         self.path = Path(path)
-        self.session = session or open_session(self.path, threads, device)
+        self.session = session or open_session(self.path, threads, device, half)
         self.signature = read_signature(self.session, self.path)
         self.outputs = [port.name for port in self.signature.outputs]
         self.image = self._image_input(layout)
@@ -172,6 +132,7 @@ class ImageNetwork:
         self.dims = (1,) * (4 - len(self.image.shape)) + self.image.shape
         self.layout = layout or ("nhwc" if self.dims[3] == 3 else "nchw")
         self.fixed_batch, self.input_size = self._check_input(input_size, usual_size)
+        self._batch = self.fixed_batch or (batch if on_gpu(self.session) else 1)
         self.show(look)
 
     def show(self, look: Look, form: Form | None = None) -> None:
@@ -185,7 +146,11 @@ class ImageNetwork:
         self.flat, self.alone = bool(form and form.flat), bool(form and form.alone)
         self.channels, self.resize, self.scale = look.channels, look.resize, look.scale
         self.mean, self.std = np.array(look.mean, np.float32), np.array(look.std, np.float32)
-        self.plain = look.scale == 1.0 and not self.mean.any() and (self.std == 1).all()
+
+    @property
+    def batch(self) -> int:
+        """Images per call, as the file, its form or the device wants it."""
+        return 1 if self.alone else self._batch
 
     def _image_input(self, layout: str | None) -> Port:
         """The first input of pictures: four dimensions, three channels; or one picture's three."""
@@ -235,7 +200,11 @@ class ImageNetwork:
 
     def answer(self, images: list[np.ndarray]) -> dict[str, np.ndarray]:
         """Returns every output by name for uint8 RGB images, batch first; halves as floats."""
-        outputs = self.run(self.preprocess(images))
+        return self.answer_prepared(self.preprocess(images))
+
+    def answer_prepared(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Same as :meth:`answer`, for the output of :meth:`preprocess`."""
+        outputs = self.run(batch)
         return {
             name: out.astype(np.float32) if out.dtype == np.float16 else out
             for name, out in zip(self.outputs, outputs, strict=True)
@@ -261,34 +230,41 @@ class ImageNetwork:
 
     def preprocess(self, images: list[np.ndarray]) -> np.ndarray:
         """Turns uint8 RGB images into the network's input, float32."""
-        h, w = self.input_size
-        shape = (len(images), 3, h, w)
-        batch = np.empty(shape, np.float32)
+        batch = np.empty((len(images), 3, *self.input_size), np.float32)
         for out, image in zip(batch, images, strict=True):
-            size = self.resized_size((image.shape[1], image.shape[0]))
-            left, top = self.offset((image.shape[1], image.shape[0]))
-            right, bottom = left + size[0], top + size[1]
-            # Linear is what the letterboxed networks were trained and are deployed with; the
-            # stretched ones were trained with an antialiasing filter, which area averaging is.
-            shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
-            area = self.resize == "stretch" and self.look.antialias and shrinks
-            small = cv2.resize(
-                image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
-            )
-            planes = cv2.split(small)
-            for plane, source, pad in zip(
-                out, planes[:: -1 if self.channels == "bgr" else 1], self._fill(), strict=True
-            ):
-                plane[top:bottom, left:right] = source
-                plane[:top] = plane[bottom:] = pad
-                plane[top:bottom, :left] = plane[top:bottom, right:] = pad
-            if not self.plain:
-                scale = 1 / max(1.0, float(out.max())) if self.scale == "max" else self.scale
-                mean, std = self.mean[:, None, None], self.std[:, None, None]
-                out[:] = (out * np.float32(scale) - mean) / std
+            self._lay_out(image, out)
         if self.layout == "nhwc":
             batch = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
         return batch
+
+    def _lay_out(self, image: np.ndarray, out: np.ndarray) -> None:
+        """Writes an image into ``out``, float32 ``[3, h, w]``."""
+        from posepile.imaging import conversion
+
+        size = self.resized_size((image.shape[1], image.shape[0]))
+        left, top = self.offset((image.shape[1], image.shape[0]))
+        right, bottom = left + size[0], top + size[1]
+        # Linear is what the letterboxed networks were trained and are deployed with; the
+        # stretched ones were trained with an antialiasing filter, which area averaging is.
+        shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
+        area = self.resize == "stretch" and self.look.antialias and shrinks
+        if size != (image.shape[1], image.shape[0]):
+            image = cv2.resize(
+                np.ascontiguousarray(image),
+                size,
+                interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
+            )
+        padded = size != self.input_size[::-1]
+        fill, scale = np.array(self._fill(), np.float32), self.scale
+        if scale == "max":
+            scale = 1 / max(1.0, float(image.max()), *(fill if padded else ()))
+        scale = np.float32(scale)
+        bgr = self.channels == "bgr"
+        conversion.to_planes(image, bgr, (left, top), scale, self.mean, self.std, out)
+        if padded:
+            edge = ((fill * scale - self.mean) / self.std)[:, None, None]
+            out[:, :top] = out[:, bottom:] = edge
+            out[:, top:bottom, :left] = out[:, top:bottom, right:] = edge
 
     def _fill(self) -> list[float]:
         """By channel, what is beside the picture, in 0..255."""
@@ -306,7 +282,7 @@ class ImageNetwork:
         Returns:
             Every output, as long as ``batch`` in the first dimension.
         """
-        step = 1 if self.alone else self.fixed_batch or len(batch)
+        step = self.batch
         if more or step == len(batch):
             return self._by_image(self._run(batch, more), len(batch))
         parts = []

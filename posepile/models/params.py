@@ -26,6 +26,8 @@ Decoder = Literal[
     "yolo_nas_list",
     "yolo_nas_raw",
     "nanodet",
+    "rtdetr",
+    "rtdetr_list",
     "detr",
     "rfdetr",
     "detr_softmax",
@@ -134,8 +136,8 @@ class DetectParams(_Section):
         model: ``none`` (no detection), ``joints`` (the box of the projected joints stands in for a
             detection), the name of a detector in ``configs/models.yaml``, or a
             :class:`DetectorFile`.
-        short_side: Decode images and video frames down to about this short side before detection;
-            None: full resolution. Boxes are in source pixels either way.
+        short_side: Show the detector no picture with a longer short side than this; None: what the
+            network's input holds. Boxes are in source pixels either way.
         score: Lowest score of a detection.
         nms: IoU above which the weaker of two boxes of the same class is suppressed (decoders
             that need it).
@@ -151,9 +153,13 @@ class DetectParams(_Section):
             labelled are not looked for: they keep the box in the annotation.
         max_hidden: People without a detection of whom more than this share is hidden are dropped,
             whatever ``unmatched`` says. What is hidden is known of few datasets.
-        batch: Images per network call.
-        threads: Threads of one ONNX Runtime session; each worker process has its own session.
-        device: ``auto`` takes CUDA where ONNX Runtime has it.
+        batch: Images per network call on a GPU. On a CPU it is one: more are no faster.
+        threads: Threads of one ONNX Runtime session; each worker process has its own session, and
+            one thread more that decodes ahead.
+        device: ``auto`` takes CUDA where ONNX Runtime has it, else the CPU. ``tensorrt`` builds an
+            engine for minutes when a network is first used, and keeps it beside the weights.
+        half: With ``tensorrt``: compute in 16 bits, which changes results a little. A network
+            exported in 16 bits needs no setting.
         cache_dir: Where weights are kept; None: ``$POSEPILE_MODELS``, else ``$DATA_ROOT/models``,
             else the user's cache folder.
     """
@@ -161,7 +167,7 @@ class DetectParams(_Section):
     model: Annotated[Name | Annotated[DetectorFile, Tag("file")], Discriminator(_name_or_file)] = (
         "none"
     )
-    short_side: int | None = Field(448, ge=32)
+    short_side: int | None = Field(None, ge=32)
     score: float = Field(0.5, ge=0, le=1)
     nms: float = Field(0.45, gt=0, le=1)
     compare: Literal["joints", "annotation"] = "joints"
@@ -173,8 +179,15 @@ class DetectParams(_Section):
     max_hidden: float = Field(1.0, ge=0, le=1)
     batch: int = Field(8, ge=1)
     threads: int = Field(1, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    half: bool = False
     cache_dir: str | None = None
+
+    @model_validator(mode="after")
+    def _half_has_its_device(self) -> DetectParams:
+        if self.half and self.device != "tensorrt":
+            raise ValueError(f"half has no effect with detect.device = {self.device}")
+        return self
 
 
 class SegmentParams(_Section):
@@ -204,7 +217,7 @@ class SegmentParams(_Section):
     min_area: float = Field(0.05, ge=0, le=1)
     min_joints_covered: float = Field(0.3, ge=0, le=1)
     threads: int = Field(1, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     cache_dir: str | None = None
 
     @model_validator(mode="after")

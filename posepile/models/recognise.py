@@ -50,6 +50,7 @@ class Recognised:
         person_class: Index of the person among the classes.
         why: What speaks for it, one sentence each.
         seen: Score of the person in the test picture.
+        stated: As in :class:`Given`.
     """
 
     form: Form
@@ -57,6 +58,7 @@ class Recognised:
     person_class: int
     why: tuple[str, ...]
     seen: float = 0.0
+    stated: bool = False
 
 
 def recognise(
@@ -163,10 +165,15 @@ def _measure_outputs(network: ImageNetwork) -> None:
     network.signature = replace(
         signature,
         outputs=tuple(
-            replace(port, shape=(*(port.shape[:1] or (None,)), *answer[port.name].shape[1:]))
+            replace(port, shape=_with_sizes(port.shape, answer[port.name].shape))
             for port in signature.outputs
         ),
     )
+
+
+def _with_sizes(declared: tuple, found: tuple[int, ...]) -> tuple:
+    """The sizes of an output as found, but for the first, which is that of the batch."""
+    return ((declared[0] if declared else None), *found[1:]) if found else ()
 
 
 def _fitting(network, person_class, settings) -> list[str]:
@@ -188,7 +195,8 @@ def _try(
     look, doubt = _usual_look(network, form, settings)
     if doubt:
         return None, doubt
-    given = Given(network.input_size, index, 0.0, 1.0, n_classes(network, form))
+    stated = person_class is not None or bool(network.signature.class_names())
+    given = Given(network.input_size, index, 0.0, 1.0, n_classes(network, form), stated)
     outputs, doubt = _ask(network, form, look, given)
     if doubt:
         return None, doubt
@@ -202,12 +210,13 @@ def _try(
             )
         if better:
             look, seen = better
-        elif not network.signature.class_names():
-            doubt = _other_class(form, outputs, given, seen)
-            if doubt:
-                return None, doubt
+    if seen < SEEN and not network.signature.class_names():
+        doubt = _other_class(form, outputs, given, seen)
+        if doubt:
+            return None, doubt
     facts = f"the person in the test picture has a score of {seen:.2g}"
-    return Recognised(form, look, index, (named, f"shown as {look.range}", facts), seen), None
+    why = (named, f"shown as {look.range}", facts)
+    return Recognised(form, look, index, why, seen, stated), None
 
 
 def _setting(look: Look) -> str:
@@ -233,12 +242,14 @@ def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | 
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return outputs, f"output {name} has values that are not finite"
-    return outputs, form.doubts(outputs, given)
+    with np.errstate(all="ignore"):  # values of any size
+        return outputs, form.doubts(outputs, given)
 
 
 def person_score(form: Form, outputs: Outputs, given: Given) -> float:
     """Returns the score of the most certain person in one picture; 0 if there is none."""
-    (boxes,) = form.decode(outputs, replace(given, score=UNSEEN))
+    with np.errstate(all="ignore"):
+        (boxes,) = form.decode(outputs, replace(given, score=UNSEEN))
     return float(boxes[:, 4].max(initial=0))
 
 
@@ -248,7 +259,10 @@ def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, fl
     for values in _RANGES if network.image.type != "uint8" else ():
         other = replace(look, **values)
         if other != look:
-            outputs, doubt = _ask(network, form, other, given)
+            try:
+                outputs, doubt = _ask(network, form, other, given)
+            except UsageError:  # some fail where they find nothing at all
+                continue
             score = 0.0 if doubt else person_score(form, outputs, given)
             found.append((other, score))
     best = max(found, key=lambda pair: pair[1], default=(look, 0.0))
@@ -256,13 +270,16 @@ def _best_range(network, form: Form, look: Look, given: Given) -> tuple[Look, fl
 
 
 def _other_class(form: Form, outputs: Outputs, given: Given, seen: float) -> str | None:
-    """What speaks against the person's class where there are no names: another one is seen."""
+    """What speaks against the person's class where there are no names: another one that is seen.
+
+    It must be seen twice as clearly, as some things lie about the person in the picture.
+    """
     scores = [
         person_score(form, outputs, replace(given, person_class=i))
-        for i in range(given.n_classes or 0)
+        for i in range(given.n_classes or 80)
     ]
-    best = int(np.argmax(scores)) if scores else 0
-    if not scores or scores[best] < SEEN:
+    best = int(np.argmax(scores))
+    if scores[best] < max(SEEN, 2 * seen):
         return None
     return (
         f"person_class: {given.person_class} has a score of {seen:.2g} in the test picture, a "

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError
-from posepile.models import grabcut, onnx, weights
+from posepile.models import grabcut, onnx, sessions, weights
 from posepile.models.decoders.form import Look
 from posepile.models.instances import Instances
 from posepile.models.matting import Matting
@@ -95,7 +95,7 @@ def load_network(
         UsageError: It is no segmenter of a known kind, or not of the stated one; or it is, and
             something of it is wrong.
     """
-    first = onnx.open_session(paths[0], params.threads, params.device)
+    first = sessions.open_session(paths[0], params.threads, params.device)
     signature = read_signature(first, paths[0])
     stated = {k: v for k in LOOK if (v := getattr(spec, k, None)) is not None}
     own = isinstance(spec, SegmenterFile)
@@ -113,7 +113,7 @@ def load_network(
         )
 
     if len(paths) == 2:
-        second = onnx.open_session(paths[1], params.threads, params.device)
+        second = sessions.open_session(paths[1], params.threads, params.device)
         asked = _two_files(signature, opened, second, paths[1], stated)
         if own:
             asked.learn(load_test_picture(), PERSON_BOX)

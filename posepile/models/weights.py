@@ -237,7 +237,7 @@ def installed(spec: WeightSpec, cache_dir: Path | str | None = None) -> Weights:
     for file in spec.files:
         path = folder / file.file_name
         if not path.is_file():
-            how = f"the download step brings it, or {by_hand(file, folder)}"
+            how = f"posepile model fetch {spec.name} brings it, or {by_hand(file, folder)}"
             raise WorkError(f"{spec.name}: {path} is missing; {how}")
         paths[file.part] = path
         digests.append(checked_file(spec, file, folder))

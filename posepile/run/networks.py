@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def _other_boxes(config: Config) -> BoxParams:
 # ---------------------------------------------------------------- on drawn figures
 
 
-def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]]:
+def without_networks(config: Config, given: set[str]) -> tuple[Config, str]:
     """Returns a configuration for a miniature: figures that are drawn are no people to a network.
 
     Boxes are those that detections would be compared with; masks are those of the raw data, if it
@@ -84,23 +85,23 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
         given: Keys that were set on the command line: these win.
 
     Returns:
-        The configuration, and one line per network that it does without.
+        The configuration, and a line that says what it does without; empty if nothing.
     """
-    box, detect, segment, lines = config.box, config.detect, config.segment, []
-    sections = {key.removesuffix(".path") for key in given}
-    if needs_detector(config) and "detect.model" not in sections:
+    box, detect, segment, done = config.box, config.detect, config.segment, []
+    given = {".".join(key.split(".")[:2]) for key in given}  # detect.model.path is one, too
+    if needs_detector(config) and "detect.model" not in given:
         if "box.source" in given:
             detect = detect.model_copy(update={"model": "joints"})
-            done = "detect.model = joints"
+            instead = "detect.model = joints"
         else:
             box = _other_boxes(config)
-            done = f"box.source = {box.source}"
-        lines.append(f"{done} instead of boxes by {_shown(config.detect.model)}")
-    if segments(config) and segment.model != "grabcut" and "segment.model" not in sections:
+            instead = f"box.source = {box.source}"
+        done.append(f"{instead} instead of boxes by {_shown(config.detect.model)}")
+    if segments(config) and segment.model != "grabcut" and "segment.model" not in given:
         segment = segment.model_copy(update={"model": "raw", "threshold": None})
-        lines.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
+        done.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
     made = config.model_copy(update={"box": box, "detect": detect, "segment": segment})
-    return made, [f"drawn figures are no people to a network: {line}" for line in lines]
+    return made, f"drawn figures are no people to a network: {', '.join(done)}" if done else ""
 
 
 def _shown(model: Any) -> str:
@@ -118,11 +119,16 @@ def fetch_networks(config: Config, build: str) -> None:
         build: Its name, for messages.
 
     Raises:
+        CorruptInput: A file in a folder that cannot be written to is another.
+        UsageError: The folder lacks a file and cannot be written to.
         WorkError: They cannot be had; says which file is lacking, where it can be had, where it
             must lie and how to do without.
     """
     for needed in _by_folder(config):
         folder, specs = needed[0].folder, [n.spec for n in needed]
+        if not _can_write(folder):
+            _take_as_they_are(needed, build)
+            continue
         new = {f.file_name for s in specs for f in s.files if f.sha256 is None}
         new -= set(read_lock(folder))
         report = fetch_weights(specs, folder)
@@ -132,8 +138,26 @@ def fetch_networks(config: Config, build: str) -> None:
         if report.left:
             name, _, fault = report.left[0].partition(": ")
             more = f" (and {len(report.left) - 1} more)" if len(report.left) > 1 else ""
-            n = next(n for n in needed if n.spec.name == name.partition(".")[0])
+            n = next(n for n in needed if f"{name}.".startswith(f"{n.spec.name}."))
             raise WorkError(f"{_needs(build, n)}: {fault}{more}; {_what_to_do(n, fault)}")
+
+
+def _can_write(folder: Path) -> bool:
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def _take_as_they_are(needed: list[Needed], build: str) -> None:
+    """Compares the weights in somebody else's folder, in which nothing can be written down."""
+    for n in needed:
+        for file in n.spec.files:
+            if not (n.folder / file.file_name).is_file():
+                raise UsageError(
+                    f"{_needs(build, n)}: {n.folder / file.file_name} is missing, and the folder "
+                    "cannot be written to: set POSEPILE_MODELS to one that can, or do without: "
+                    f"{n.without}"
+                )
+        weights.installed(n.spec, n.folder)
 
 
 def _what_to_do(needed: Needed, fault: str) -> str:
@@ -154,19 +178,31 @@ def _by_folder(config: Config) -> list[list[Needed]]:
     return list(folders.values())
 
 
-def require_networks(config: Config, build: str, stages: tuple[str, ...]) -> None:
-    """Looks for the weights that stages load, before any unit is begun. Workers fetch nothing.
+def loaded_by(stages: tuple[str, ...], detected: bool) -> tuple[str, ...]:
+    """Returns the sections whose networks stages load: ``detect``, ``segment``.
+
+    Args:
+        stages: The stages.
+        detected: Detections have been made before, perhaps on another machine: crops are made
+            with them, and this machine needs no detector.
+    """
+    found = tuple(name for name, users in LOADED_BY.items() if set(users) & set(stages))
+    return tuple(n for n in found if n != "detect" or "detect" in stages or not detected)
+
+
+def require_networks(config: Config, build: str, sections: tuple[str, ...]) -> None:
+    """Looks for the weights that are loaded, before any unit is begun. Workers fetch nothing.
 
     Args:
         config: The run's configuration.
         build: Its name, for messages.
-        stages: The stages.
+        sections: From :func:`loaded_by`.
 
     Raises:
         WorkError: A file is missing; says where it comes from and where it must lie.
     """
     for needed in needed_networks(config):
-        if not set(LOADED_BY[needed.section]) & set(stages):
+        if needed.section not in sections:
             continue
         for file in needed.spec.files:
             if not (needed.folder / file.file_name).is_file():
@@ -177,24 +213,24 @@ def require_networks(config: Config, build: str, stages: tuple[str, ...]) -> Non
                 )
 
 
-def check_networks(config: Config, build: str, stages: tuple[str, ...]) -> None:
-    """Loads the networks that stages load, once, before any unit is begun.
+def check_networks(config: Config, build: str, sections: tuple[str, ...]) -> None:
+    """Loads networks once, before any unit is begun.
 
     In a process of its own, so that this one can still be forked: ONNX Runtime starts threads.
 
     Args:
         config: The run's configuration.
         build: Its name, for messages.
-        stages: The stages.
+        sections: From :func:`loaded_by`.
 
     Raises:
         UsageError: A network is not what it is said to be, or cannot be run.
         WorkError: Its weights are missing, or it ends the process that loads it.
     """
     loads = []
-    if needs_detector(config) and set(LOADED_BY["detect"]) & set(stages):
+    if needs_detector(config) and "detect" in sections:
         loads.append(("detect", lambda: models.load_detector(config.detect)))
-    if segments(config) and set(LOADED_BY["segment"]) & set(stages):
+    if segments(config) and "segment" in sections:
         loads.append(("segment", lambda: models.load_segmenter(config.segment)))
     for section, load in loads:
         call_apart(lambda load=load: _refused(load), f"loading {build}'s {section}.model")
@@ -211,7 +247,7 @@ def is_of_network(config: Config, file: str) -> bool:
     """Returns whether a file is of a network of a configuration, not of the raw data."""
     for params in (config.detect, config.segment):
         if isinstance(params.model, str):
-            if Path(file).parent == weights.weights_dir(params.cache_dir):
+            if weights.weights_dir(params.cache_dir) in Path(file).parents:
                 return True
         elif any(
             str(Path(value)) == str(file)

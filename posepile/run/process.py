@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ from posepile.run.journal import Journal
 from posepile.run.keys import Keys, remember
 from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
-from posepile.run.networks import check_networks, require_networks
+from posepile.run.networks import check_networks, loaded_by, require_networks
 from posepile.run.plan import Plan, make_plan
 from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.run.worker import machine_memory
@@ -140,9 +141,14 @@ def work_on(
     processors = cpu_count()
     jobs = max(1, min(run.jobs or processors, count))
     threads = max(1, processors // jobs)
-    require_networks(run.config, run.build, stages)
-    check_networks(run.config, run.build, stages)
-    if set(stages) & {"crop", "select"}:
+    rows = iter(rows)
+    first = next(rows)
+    rows = itertools.chain([first], rows)
+    # If the first unit has detections and another has not, that unit's worker says what it lacks.
+    sections = loaded_by(stages, results.part_path(run.work, "detect", first.id).is_file())
+    require_networks(run.config, run.build, sections)
+    check_networks(run.config, run.build, sections)
+    if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}
     results_ = run_tasks(

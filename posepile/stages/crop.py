@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -69,14 +70,16 @@ def run(task: Task) -> None:
                 continue
             if not callable(sequence.camera):
                 check_camera(sequence.camera, source_name(sequence))
-            with open_frames(sequence.frames, threads=task.threads) as reader:
+            opened = open_frames(sequence.frames, threads=task.threads)
+            with opened as reader, contextlib.ExitStack() as stack:
                 groups = drop_absent(reader, groups, sequence, counts)
                 counts.frames_read += len(groups)
-                frames = read_frames(reader, groups, sequence, counts)
                 if detections is not None:
                     store = detections.boxes.setdefault(i, {})
-                    pairs = with_detections(frames, params.detect, task.detector, store)
+                    pairs = with_detections(task, sequence, reader, groups, store)
+                    stack.enter_context(contextlib.closing(pairs))
                 else:
+                    frames = read_frames(reader, groups, sequence, counts)
                     pairs = ((item, None) for item in frames)
                 for (index, frame), boxes in pairs:
                     # What is counted on the way to a fault shall not stay.

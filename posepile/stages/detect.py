@@ -7,17 +7,21 @@ passing when it has the frames open anyway.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posepile.errors import CorruptInput
 from posepile.imaging.frames import Frame, open_frames
+from posepile.imaging.pictures import size_for
 from posepile.models.boxes import scale_boxes
 from posepile.models.identity import network_identity
 from posepile.recipe import Sequence, Stills, Video
+from posepile.stages.ahead import ahead
 from posepile.stages.detections import Detections
 from posepile.stages.examples import by_frame, plausible_examples, set_aside
 from posepile.store.parts import read_arrays, write_part
@@ -25,12 +29,11 @@ from posepile.store.parts import read_arrays, write_part
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from posepile.models.params import DetectParams
     from posepile.stages.counts import Counts
     from posepile.stages.select import Selected
     from posepile.stages.task import StageParams, Task
 
-VERSION = 2
+VERSION = 3
 
 
 def identity(params: StageParams) -> dict[str, Any]:
@@ -49,10 +52,11 @@ def run(task: Task) -> None:
             continue
         with open_frames(sequence.frames, threads=task.threads) as reader:
             groups = drop_absent(reader, groups, sequence, task.counts)
-            images = read_frames(reader, groups, sequence, task.counts)
-            for _, boxes in with_detections(images, task.params.detect, task.detector, store):
-                task.counts.notes["person detected"] += len(boxes)
-                task.progress()
+            pairs = with_detections(task, sequence, reader, groups, store)
+            with contextlib.closing(pairs):
+                for _, boxes in pairs:
+                    task.counts.notes["person detected"] += len(boxes)
+                    task.progress()
         task.counts.frames_read += len(groups)
     header = {"label": detections.label, "result": task.result()}
     write_part(task.out, header, detections.arrays())
@@ -69,23 +73,105 @@ def load(path: Path) -> Detections:
 
 
 def with_detections(
-    frames: Iterable[tuple[int, Frame]],
-    params: DetectParams,
-    detector: Callable[[], Any],
+    task: Task,
+    sequence: Sequence,
+    reader: Any,
+    groups: dict[int, list[Selected]],
     store: dict[int, np.ndarray],
 ) -> Iterator[tuple[tuple[int, Frame], np.ndarray]]:
-    """Yields each frame with its boxes; detects in batches what ``store`` does not have yet.
+    """Yields each frame that is read with its boxes; detects what ``store`` does not have yet.
 
-    The detector is loaded only where something is to be detected.
+    A thread reads, reduces and prepares the next pictures while the network looks at these; it
+    counts nothing. The detector is loaded only where something is to be detected.
     """
-    for batch in batched(frames, params.batch):
-        new = [(index, frame) for index, frame in batch if index not in store]
-        if new:
-            images = [frame.rgb(short_side=params.short_side) for _, frame in new]
-            for (index, frame), image, boxes in zip(new, images, detector()(images), strict=True):
-                store[index] = scale_boxes(boxes, image.shape[1::-1], frame.size)
-        for index, frame in batch:
-            yield (index, frame), store[index]
+    known = store.keys() & groups.keys()
+    if len(known) == len(groups):
+        for item in read_frames(reader, groups, sequence, task.counts):
+            yield item, store[item[0]]
+        return
+    detector = task.detector()
+    shown = _shown(reader, groups, sequence, known, detector, task.params.detect.short_side)
+    at_once = detector.batch * -(-_AT_ONCE // detector.batch)
+    with contextlib.closing(ahead(shown, at_once)) as items:
+        for batch in batched(items, at_once):
+            new = [item for item in batch if item.prepared is not None]
+            found = detector.detect([item.prepared for item in new]) if new else []
+            for item, boxes in zip(new, found, strict=True):
+                store[item.index] = scale_boxes(boxes, item.size, item.frame.size)
+            for item in batch:
+                if item.error is not None:
+                    set_aside(task.counts, item.error, item.index, groups[item.index])
+                else:
+                    yield (item.index, item.frame), store[item.index]
+            del batch, new, item  # or the frames would live until the next ones are there
+
+
+# Frames that are given to the detector together, and that may wait meanwhile: some take longer to
+# decode than others. More would fill the memory with frames of 4K.
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A frame, and what the network is shown of it.
+
+    Attributes:
+        index: Of the frame.
+        frame: None where it cannot be read.
+        error: Why not.
+        prepared: The network's input; None where boxes are known.
+        size: Width and height of the picture that it was made of.
+    """
+
+    index: int
+    frame: Frame | None = None
+    error: CorruptInput | None = None
+    prepared: Any = None
+    size: tuple[int, int] | None = None
+
+
+def _shown(
+    reader: Any,
+    groups: dict[int, list[Selected]],
+    sequence: Sequence,
+    known: set[int],
+    detector: Any,
+    short_side: int | None,
+) -> Iterator[_Shown]:
+    """Yields what the network is shown of each frame; of stills, also those that are broken."""
+    for index, frame in _frames_or_errors(reader, groups, sequence):
+        if isinstance(frame, CorruptInput):
+            yield _Shown(index, error=frame)
+            continue
+        shown = _Shown(index, frame)
+        try:
+            if index not in known:
+                picture = picture_of(frame, detector.picture_size(frame.size), short_side)
+                shown.prepared, shown.size = detector.prepare(picture), picture.shape[1::-1]
+        except CorruptInput as e:
+            if not isinstance(sequence.frames, Stills):
+                raise
+            shown = _Shown(index, error=e)
+        yield shown
+        del frame, shown
+
+
+def picture_of(frame: Frame, wanted: tuple[int, int], short_side: int | None = None) -> np.ndarray:
+    """Returns a frame as a detector is shown it, uint8 RGB ``[h, w, 3]``.
+
+    What the network shrinks to less than half is reduced to its size at once, by averaging; other
+    frames are given as they are, for the network to resize.
+
+    Args:
+        frame: The frame.
+        wanted: Width and height that the network resizes it to.
+        short_side: The longest short side of the result; None: no limit.
+    """
+    if short_side is not None and short_side < min(wanted):
+        wanted = size_for(frame.size, short_side)
+    if all(2 * w <= n for w, n in zip(wanted, frame.size, strict=True)):
+        return frame.reduced(wanted)
+    return frame.rgb(short_side)
 
 
 def drop_absent(
@@ -116,16 +202,26 @@ def read_frames(
 
     A video that breaks off is one corrupt input as a whole, so there the error is passed on.
     """
+    for index, frame in _frames_or_errors(reader, groups, sequence):
+        if isinstance(frame, CorruptInput):
+            set_aside(counts, frame, index, groups[index])
+        else:
+            yield index, frame
+
+
+def _frames_or_errors(
+    reader: Any, groups: dict[int, list[Selected]], sequence: Sequence
+) -> Iterator[tuple[int, Frame | CorruptInput]]:
     if not isinstance(sequence.frames, Stills):
         yield from reader.read(list(groups))
         return
-    for frame, group in groups.items():
+    for frame in groups:
         try:
             for index, image in reader.read([frame]):
                 image.size  # noqa: B018 - opens the file, so that a broken one shows here
                 yield index, image
         except CorruptInput as e:
-            set_aside(counts, e, frame, group)
+            yield frame, e
 
 
 def batched(items: Iterable, n: int) -> Iterator[list]:

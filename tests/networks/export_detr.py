@@ -2,11 +2,12 @@
 
 Made with torch 2.14.1, transformers 5.24.0 and rfdetr 1.11.2:
 
-    python tests/networks/export_detr.py
+    cd tests/networks && python export_detr.py
 
 Weights are random; the heads are scaled so that scores and boxes spread. Beside each ``NAME.onnx``
-stands ``NAME.npz`` with the pictures and what the library's own post-processing says of them:
-``picture_I`` uint8 RGB, ``scores_I``, ``labels_I``, ``boxes_I`` (corners in pixels).
+stands ``NAME.npz`` with what the library's own pre- and post-processing make of pictures of
+:mod:`pictures`: ``size_I`` (h, w), ``pixels_I`` (every eighth that the network sees),
+``scores_I``, ``labels_I``, ``boxes_I`` (corners in pixels).
 
 ``*_deploy`` is the form of the official repositories (tools/deployment/export_onnx.py of RT-DETR,
 D-FINE and DEIM), which are no packages: their post-processor is written down here as it stands
@@ -21,27 +22,11 @@ import numpy as np
 import onnx
 import torch
 import transformers as tf
+from pictures import SIDE, squares_and_ramps
 from torch import nn
 from transformers.models.rf_detr.modeling_rf_detr import RfDetrDinov2Embeddings
 
 HERE = Path(__file__).parent
-SIDE = 96
-
-
-def pictures(size=(SIDE, SIDE), second=(2 * SIDE, 3 * SIDE)) -> list[np.ndarray]:
-    """Two pictures: squares, as large as the input (h, w); and smooth ramps of another size.
-
-    What a picture looks like made smaller depends on the library, least so for ramps.
-    """
-    h, w = size
-    rows, columns = second
-    squares = np.random.default_rng(3).integers(0, 256, (h // 8, w // 8, 3), dtype=np.uint8)
-    y, x = np.mgrid[:rows, :columns] / np.float64([[[rows - 1]], [[columns - 1]]])
-    ramps = np.stack([x, y, 0.7 - 0.3 * x - 0.3 * y], axis=2)
-    return [
-        squares.repeat(8, axis=0).repeat(8, axis=1),
-        np.round(40 + 180 * ramps).astype(np.uint8),
-    ]
 
 
 def spread(model, logits=("class",), boxes=("bbox", "box"), gain=0.8, shift=-4.0, size=1.0):
@@ -174,7 +159,7 @@ def rfdetr_answer(name, model):
     from rfdetr.export._runtime.preprocess import preprocess_to_nchw
 
     kept = {}
-    for i, picture in enumerate(pictures()):
+    for i, picture in enumerate(squares_and_ramps()):
         image = Image.fromarray(picture)
         pixels = preprocess_to_nchw(image, SIDE, SIDE)
         with torch.no_grad():
@@ -184,7 +169,7 @@ def rfdetr_answer(name, model):
             threshold=0.0, num_select=20 * 91, background_class_id=None,
         )  # fmt: skip
         kept |= {
-            f"picture_{i}": picture,
+            f"size_{i}": picture.shape[:2],
             f"pixels_{i}": pixels[0, :, ::8, ::8],
             f"scores_{i}": found.confidence,
             f"labels_{i}": found.class_id,
@@ -279,14 +264,14 @@ def slim(path: Path) -> None:
 def answer(name, model, processor, *sizes, threshold=0.0):
     """Writes what the library itself finds in the pictures, and a few of the pixels it sees."""
     kept = {}
-    for i, picture in enumerate(pictures(*sizes)):
+    for i, picture in enumerate(squares_and_ramps(*sizes)):
         given = processor(images=picture, return_tensors="pt")
         with torch.no_grad():
             out = model(**given)
         (found,) = processor.post_process_object_detection(
             out, threshold=threshold, target_sizes=[picture.shape[:2]]
         )
-        kept[f"picture_{i}"] = picture
+        kept[f"size_{i}"] = picture.shape[:2]
         kept[f"pixels_{i}"] = given["pixel_values"][0, :, ::8, ::8].numpy()
         kept |= {f"{key}_{i}": found[key].numpy() for key in ("scores", "labels", "boxes")}
     np.savez_compressed(HERE / f"{name}.npz", **kept)

@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 import torch
 from pictures import drawn_pictures
-from ultralytics import YOLO
+from ultralytics import RTDETR, YOLO
 from ultralytics.nn.tasks import (
     ClassificationModel,
     DetectionModel,
     OBBModel,
     PoseModel,
+    RTDETRDetectionModel,
     SegmentationModel,
 )
 from ultralytics.utils import ops
@@ -80,7 +81,26 @@ def small(network) -> None:
                 layer.bias[:] = mean - layer(features).mean((0, 2, 3))
 
 
-def export(name: str, kind, cfg: dict, **how) -> None:
+def spread_queries(network) -> None:
+    """Scales what queries become, so that scores and boxes differ."""
+    head = network.model[-1]
+    stacked = np.stack([cv2.resize(picture, (SIDE, SIDE)) for picture in drawn_pictures()])
+    for layer, mean, std in (
+        (head.dec_score_head[-1], -2.0, 2.5),
+        (head.dec_bbox_head[-1].layers[-1], 0.8, 0.8),
+    ):
+        fed = []
+        hook = layer.register_forward_pre_hook(lambda _, given, fed=fed: fed.append(given[0]))
+        with torch.no_grad():
+            torch.nn.init.normal_(layer.weight)
+            network.eval()(torch.tensor(stacked).permute(0, 3, 1, 2) / 255)
+            hook.remove()
+            layer.weight *= std / layer(fed[0]).std((0, 1))[:, None]
+            layer.bias[:] = 0
+            layer.bias[:] = mean - layer(fed[0]).mean((0, 1))
+
+
+def export(name: str, kind, cfg: dict, imgsz=SIDE, **how) -> None:
     """Writes one network and what the library finds with it."""
     torch.manual_seed(5)
     network = kind(cfg, verbose=False)
@@ -93,15 +113,18 @@ def export(name: str, kind, cfg: dict, **how) -> None:
             ClassificationModel: "classify",
         }.get(kind, "detect"),
     )
-    if kind is not ClassificationModel:
+    if kind is RTDETRDetectionModel:
+        spread_queries(network)
+    elif kind is not ClassificationModel:
         small(network)
     with tempfile.TemporaryDirectory() as folder:
-        model = YOLO(YAML[network.task], task=network.task, verbose=False)
+        library = RTDETR if kind is RTDETRDetectionModel else YOLO
+        model = library("rtdetr-l.yaml" if library is RTDETR else YAML[network.task])
         model.model = network.eval()
         network.args = {"task": network.task, "imgsz": SIDE, "data": ""}
         network.pt_path = network.yaml_file = str(Path(folder) / "net.pt")
         try:
-            model.export(format="onnx", imgsz=SIDE, simplify=False, **how)
+            model.export(format="onnx", imgsz=imgsz, simplify=False, **how)
         except AssertionError as e:  # once it is written, files below 0.1 MB are suspected
             if "too small" not in str(e):
                 raise
@@ -110,14 +133,15 @@ def export(name: str, kind, cfg: dict, **how) -> None:
     if network.task in ("obb", "classify"):
         print(name, size)
         return
-    reader = YOLO(HERE / f"{name}.onnx", task=network.task)
+    path = HERE / f"{name}.onnx"
+    reader = RTDETR(path) if library is RTDETR else YOLO(path, task=network.task)
     kept = {}
     for i, picture in enumerate(drawn_pictures()):
         (found,) = reader.predict(
             picture[..., ::-1],
             conf=CONF,
             iou=IOU,
-            imgsz=SIDE,
+            imgsz=imgsz,
             max_det=1000,
             rect=False,
             verbose=False,
@@ -133,6 +157,7 @@ TWENTY_SIX = config("Detect", end2end=True, reg_max=1)
 if __name__ == "__main__":
     export("yolov8", DetectionModel, DETECT)
     export("yolov8_dynamic", DetectionModel, DETECT, dynamic=True)
+    export("yolov8_wide", DetectionModel, DETECT, imgsz=(96, 160))
     export("yolov8_half", DetectionModel, DETECT, quantize=16)
     export("yolov8_nms", DetectionModel, DETECT, nms=True, conf=0.25, iou=IOU)
     export("yolov8_seg", SegmentationModel, config("Segment", 8, 8))
@@ -144,5 +169,7 @@ if __name__ == "__main__":
     export("yolo26_raw", DetectionModel, TWENTY_SIX)
     segment26 = config("Segment26", 8, 8, end2end=True, reg_max=1)
     export("yolo26_seg", SegmentationModel, segment26, nms=False)
+    queries = config("RTDETRDecoder", 16, 40, 1, 2, 1, 16)
+    export("rtdetr_ultralytics", RTDETRDetectionModel, queries)
     classify = {"nc": 3, "backbone": BODY, "head": [[-1, 1, "Classify", [3]]], "ch": 3}
     export("yolov8_cls", ClassificationModel, classify)

@@ -12,6 +12,7 @@ from posepile.models.decoders.detr import DETR, DETR_SOFTMAX, RFDETR
 from posepile.models.decoders.form import Form, Given, Look, Outputs
 from posepile.models.decoders.listed import DEPLOY, MMDET, TENSORFLOW, TORCHVISION
 from posepile.models.decoders.nanodet import NANODET
+from posepile.models.decoders.rtdetr import RTDETR, RTDETR_LIST
 from posepile.models.decoders.suppressed import (
     EFFICIENT_NMS,
     YOLO_LIST,
@@ -38,6 +39,8 @@ FORMS: tuple[Form, ...] = (
     YOLO_NAS_LIST,
     YOLO_NAS_RAW,
     NANODET,
+    RTDETR,
+    RTDETR_LIST,
     DETR,
     RFDETR,
     DETR_SOFTMAX,

@@ -8,6 +8,7 @@ same shape, so what is said of a picture must tell: "nothing" wins for most quer
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
@@ -174,7 +175,7 @@ def mask_of_picture(signature: Signature, batch: np.ndarray, input_size: tuple[i
 def normalised(signature: Signature) -> Look:
     """Returns how pictures are shown: with a mask they keep their aspect and are filled up."""
     if any(port.name == _MASK for port in signature.inputs):
-        return Look(mean=IMAGENET.mean, std=IMAGENET.std, resize="letterbox", fill="mean")
+        return replace(IMAGENET, resize="letterbox", fill="mean")
     return IMAGENET
 
 
@@ -205,11 +206,8 @@ RFDETR = _form(
     "DETR-like with sigmoid scores, pictures by ImageNet's mean (RF-DETR, Conditional DETR)",
     claims_normalised,
     nothing=False,
-    # RF-DETR's predict() resizes without a filter; the others keep the aspect where they can.
-    look=Look(mean=IMAGENET.mean, std=IMAGENET.std, antialias=False),
-    look_of=lambda s: (
-        normalised(s) if not only_picture(s) else Look(**{**vars(IMAGENET), "antialias": False})
-    ),
+    look=replace(IMAGENET, antialias=False),  # RF-DETR's predict() resizes without a filter
+    look_of=lambda s: replace(normalised(s), antialias=not only_picture(s)),
 )
 DETR_SOFTMAX = _form(
     "detr_softmax",

@@ -60,6 +60,7 @@ class Given:
         score: Lowest score of a detection.
         nms: IoU above which the weaker of two boxes is suppressed, where the form needs it.
         n_classes: How many classes the network has; None: unknown.
+        stated: Somebody, or the file, says which class is the person: it is not just the usual.
     """
 
     input_size: tuple[int, int]
@@ -67,6 +68,7 @@ class Given:
     score: float
     nms: float
     n_classes: int | None = None
+    stated: bool = False
 
 
 def no_feeds(signature: Signature, batch: np.ndarray, input_size: tuple[int, int]) -> Outputs:

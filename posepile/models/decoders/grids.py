@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 # Strides in use, by the number of cells that they give; the usual ones first.
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 
 
+@functools.lru_cache(maxsize=16)
 def grid(
     input_size: tuple[int, int], strides: tuple[int, ...] = STRIDES[0]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """Networks that suppress and sort inside, and give lists: boxes, their scores, their classes.
 
 The official deploy forms of RT-DETR, D-FINE and DEIM, torchvision's detectors, OpenMMLab's as
-mmdeploy exports them (RTMDet, Faster and Mask R-CNN), TensorFlow's object detection interface. They
-differ in where a box's numbers are, in what unit, and in how classes are counted.
+mmdeploy exports them (RTMDet, Faster and Mask R-CNN), TensorFlow's object detection interface.
+They differ in where a box's numbers are, in what unit, and in how classes are counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from posepile.models.decoders.form import (
 )
 from posepile.models.signature import Port, Signature
 
-_COCO = 80  # classes numbered in a row; by category they reach 90, the person is 1
+_COCO = 80  # classes, numbered in a row from 0, the person first
+_CATEGORIES = 91  # numbers that COCO's categories take, from 1, the person first
 _INTEGERS = ("int64", "int32", "uint8", "int16")
 
 
@@ -31,10 +32,9 @@ def _sizes_input(signature: Signature) -> Port | None:
     """The input of the pictures' sizes ``[n, 2]`` beside the pictures', None if there is none."""
     if len(signature.inputs) != 2:
         return None
-    two = [
-        port for port in signature.inputs if len(port.shape) == 2 and port.shape[1] in (2, None)
-    ]
-    return two[0] if len(two) == 1 else None
+    two = [port for port in signature.inputs if len(port.shape) == 2]
+    right = len(two) == 1 and two[0].shape[1] in (2, None) and two[0].type in ("int64", "int32")
+    return two[0] if right else None
 
 
 def _lists(signature: Signature, rank: int) -> dict[str, str] | None:
@@ -176,10 +176,12 @@ def doubt_of_labels(labels: np.ndarray, given: Given, by_category: bool) -> str 
     largest = int(labels.max())
     if by_category and (labels < 0.5).any():
         return "there is a class 0, which is the background where classes count from 1"
-    n = given.n_classes or (91 if by_category else _COCO)
-    if largest >= n:
-        told = f"classes reach {largest}, expected less than {n}"
-        return told if given.n_classes else f"{told} (as of COCO); set decoder: and person_class:"
+    usual = _CATEGORIES if by_category else _COCO
+    known = None if by_category else given.n_classes  # such networks do not say it themselves
+    if known is not None and largest >= known:
+        return f"classes reach {largest}, expected less than {known}"
+    if known is None and largest >= usual and not given.stated:
+        return f"classes reach {largest}, expected less than {usual} (COCO); set person_class:"
     return None
 
 
@@ -208,7 +210,7 @@ def _form(name, title, claims, read, look, *, shares=False, by_category=False, *
         title=title,
         look=look,
         claims=claims,
-        n_classes=lambda signature: 91 if by_category else None,
+        n_classes=lambda signature: _CATEGORIES if by_category else None,
         doubts=functools.partial(doubts, read=read, shares=shares, by_category=by_category),
         decode=functools.partial(decode, read=read, shares=shares),
         **more,

@@ -19,7 +19,6 @@ from posepile.models.decoders.form import (
     suppressed,
 )
 from posepile.models.decoders.grids import doubt_of_count, doubt_of_places, grid_of
-from posepile.models.decoders.yolox import decode_pixels
 from posepile.models.signature import Port, Signature
 
 ANCHORS = 3  # per cell
@@ -92,12 +91,23 @@ def doubts_cells(outputs: Outputs, given: Given) -> str | None:
     return _doubts(rows[..., :4], rows[..., 4 : 4 + (given.n_classes or 80)], given, 1)
 
 
+def _classes_of_boxes(rows: np.ndarray, given: Given) -> np.ndarray:
+    """Scores by class ``[..., classes]`` of rows with an objectness in column 4.
+
+    YOLOv7 trains no class scores where there is one class alone: they stay near 0.5 and are left
+    out, as its own suppression does.
+    """
+    classes = rows[..., 5 : 5 + (given.n_classes or rows.shape[-1])]
+    untrained = classes.shape[-1] == 1 and np.abs(classes - 0.5).max(initial=0) < 0.05
+    return np.ones_like(classes) if untrained else classes
+
+
 def doubts_anchors(outputs: Outputs, given: Given) -> str | None:
     """Returns what speaks against boxes in pixels, objectness and classes, box by box."""
     rows = next(iter(outputs.values()))
-    scores = rows[..., 4 : 5 + (given.n_classes or 80)]
-    if scores.min() >= 0:
-        scores = scores[..., :1] * scores[..., 1:]
+    objectness, classes = rows[..., 4:5], _classes_of_boxes(rows, given)
+    signed = min(objectness.min(), classes.min()) < 0
+    scores = np.concatenate([objectness, classes], axis=-1) if signed else objectness * classes
     return _doubts(rows[..., :4], scores, given, ANCHORS)
 
 
@@ -121,6 +131,15 @@ def decode_cells(outputs: Outputs, given: Given) -> list[np.ndarray]:
     return found
 
 
+def decode_anchors(outputs: Outputs, given: Given) -> list[np.ndarray]:
+    """Reads ``[batch, boxes, 5 + classes]``, see :class:`Form`."""
+    found = []
+    for rows in next(iter(outputs.values())):
+        hit, scores = cells_of_people(_classes_of_boxes(rows, given), given, rows[:, 4])
+        found.append(suppressed(centred(rows[hit, :4]), scores, given))
+    return found
+
+
 YOLO = Form(
     name="yolo",
     title="YOLO v8 to v12, before suppression",
@@ -137,5 +156,5 @@ YOLOV5 = Form(
     claims=claims_anchors,
     n_classes=n_classes_anchors,
     doubts=doubts_anchors,
-    decode=decode_pixels,
+    decode=decode_anchors,
 )

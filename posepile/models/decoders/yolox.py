@@ -33,7 +33,8 @@ def claims(signature: Signature) -> str | None:
     (output,) = signature.outputs
     if len(output.shape) != 3 or (output.shape[2] is not None and output.shape[2] < 6):
         return None
-    sides = signature.inputs[0].shape[2:]
+    shape = signature.inputs[0].shape
+    sides = shape[1:3] if shape[-1] == 3 else shape[2:]
     if None not in (*sides, output.shape[1]) and grid_of(output.shape[1], sides) is None:
         return None
     return f"output {output}: cells with objectness and classes"
@@ -121,11 +122,10 @@ def decode_raw(outputs: Outputs, given: Given) -> list[np.ndarray]:
 
 def decode_pixels(outputs: Outputs, given: Given) -> list[np.ndarray]:
     """Reads centre and size in pixels, objectness and classes, see :class:`Form`."""
-    output = next(iter(outputs.values()))
-    last = 5 + given.n_classes if given.n_classes else None  # what follows are masks
+    (output,) = outputs.values()
     found = []
     for rows in output:
-        hit, scores = cells_of_people(rows[:, 5:last], given, rows[:, 4])
+        hit, scores = cells_of_people(rows[:, 5:], given, rows[:, 4])
         found.append(suppressed(centred(rows[hit, :4]), scores, given))
     return found
 
