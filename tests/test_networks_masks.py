@@ -96,6 +96,14 @@ SAID = {
         "logits",
     ),
     "U2-Net": ({f"d{i}": A[None, None] for i in range(7)}, "alpha"),
+    "IS-Net": (
+        {
+            "features": np.zeros((1, 16, 1, 1), np.float32),
+            "coarse": alpha(size=(32, 32))[None, None],
+            "out": A[None, None],
+        },
+        "alpha",
+    ),
     "selfie, channels last": ({"out": A[None, :, :, None]}, "alpha"),
     "height and width alone": ({"out": A}, "alpha"),
     "height, width, one": ({"out": A[:, :, None]}, "alpha"),

@@ -141,6 +141,8 @@ def recognise_matting(
 
     outputs = show(look)
     maps = {name: planes(out, network.input_size) for name, out in outputs.items()}
+    # Beside masks, some give the features on the way, down to a few pixels (IS-Net).
+    maps = {n: m for n, m in maps.items() if m is not None or outputs[n].ndim != 4}
     candidates = _candidates(maps, signature)
     if not candidates:
         told = ", ".join(f"{name} {list(out.shape)}" for name, out in outputs.items())
