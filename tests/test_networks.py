@@ -273,20 +273,26 @@ def test_a_users_own_file_is_no_source(fake, register):  # noqa: F811
     assert networks.plan_lines(run.config) == []
 
 
+def test_files_of_networks_are_told_from_those_of_the_raw_data(tmp_path):
+    config = default_config("panoptic", f"detect.cache_dir={tmp_path / 'nets'}")
+    for file in ("yolox_s.onnx", "rtmdet_m_person/end2end.onnx"):
+        assert networks.is_of_network(config, str(tmp_path / "nets" / file))
+    assert not networks.is_of_network(config, str(tmp_path / "panoptic" / "a.json"))
+
+
 # ---------------------------------------------------------------- on drawn figures
 
 
 def test_a_miniature_does_without_networks_and_nothing_else_changes():
     for name in dataset_names():
         config = default_config(name)
-        made, lines = networks.without_networks(config, set())
+        made, line = networks.without_networks(config, set())
         assert networks.needed_networks(made) == []
-        assert len(lines) == len(DEFAULTS[name])
+        assert all(network in line for network in DEFAULTS[name].values())
         before, after = config.model_dump(), made.model_dump()
         for section in ("dataset", "select", "check", "crop", "run", "detect"):
             assert before[section] == after[section]
-        if not lines:
-            assert before == after
+        assert bool(line) == bool(DEFAULTS[name]) == (before != after)
 
 
 def test_boxes_of_a_miniature_are_those_that_detections_are_compared_with():
@@ -299,13 +305,14 @@ def test_boxes_of_a_miniature_are_those_that_detections_are_compared_with():
 
 def test_a_network_that_was_asked_for_wins():
     config = default_config("panoptic", "detect.model=yolox_nano", "segment.model=pphumanseg")
-    same, lines = networks.without_networks(config, {"detect.model", "segment.model"})
-    assert (same, lines) == (config, [])
-    same, lines = networks.without_networks(config, {"detect.model.path", "segment.model.path"})
-    assert (same, lines) == (config, [])
+    same, line = networks.without_networks(config, {"detect.model", "segment.model"})
+    assert (same, line) == (config, "")
+    same, line = networks.without_networks(config, {"detect.model.path", "segment.model.path"})
+    assert (same, line) == (config, "")
     config = default_config("panoptic", "box.source=detect")
-    made, lines = networks.without_networks(config, {"box.source"})
-    assert (made.box.source, made.detect.model) == ("detect", "joints") and len(lines) == 2
+    made, line = networks.without_networks(config, {"box.source"})
+    assert (made.box.source, made.detect.model) == ("detect", "joints")
+    assert "detect.model = joints instead of boxes by yolox_s" in line
 
 
 def test_the_switch_is_said_once_and_holds_for_later_commands(fake, register, capsys):  # noqa: F811
@@ -314,9 +321,9 @@ def test_the_switch_is_said_once_and_holds_for_later_commands(fake, register, ca
     assert a_run(fake).config.segment.model == "tiny_matting"
     run = a_run(fake, miniature=True)
     assert run.config.segment.model == "raw"
-    assert run.stand_ins == (
+    assert run.stand_in == (
         "drawn figures are no people to a network: segment.model = raw instead of masks by "
-        "tiny_matting",
+        "tiny_matting"
     )
     (fake / "fake" / TRUTH).write_text("{}")  # status, verify, ... do not say --miniature
     assert a_run(fake).config == run.config
@@ -328,9 +335,9 @@ def test_main_says_what_a_miniature_does_without(miniature):
     miniature("panoptic")
     said = "drawn figures are no people to a network"
     lines = [line for line in miniature.output("panoptic").splitlines() if said in line]
-    assert [line.split(": ")[-1] for line in lines] == [
-        "box.source = joints instead of boxes by yolox_s",
-        "segment.model = raw instead of masks by efficientsam_ti",
+    assert lines == [
+        f"panoptic: {said}: box.source = joints instead of boxes by yolox_s, "
+        "segment.model = raw instead of masks by efficientsam_ti"
     ]
 
 

@@ -51,8 +51,8 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
 
 def _run_steps(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
     prepare_data_root(create="download" in stages and not args.dry_run)
-    if "download" in steps or args.stage or args.start:
-        print_lines([f"{run.build}: {line}" for line in run.stand_ins])
+    if run.stand_in and ("download" in steps or args.stage or args.start):
+        print(f"{run.build}: {run.stand_in}")
     if not args.dry_run:
         _prepare_raw(args, run, steps, stages)
     if run.recipe.SPEC.kind == "helper":

@@ -41,7 +41,7 @@ class Run:
         keep_results: Take results that only the recipe's code differs from.
         whole_checksums: Fingerprint large files whole as well.
         settings: The ``section.key=value`` strings and the configuration file behind ``config``.
-        stand_ins: What was taken in place of networks for a miniature, one line each.
+        stand_in: What was taken in place of networks for a miniature, as a line; empty if nothing.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Run:
     keep_results: bool = False
     whole_checksums: bool = False
     settings: tuple[tuple[str, ...], str | None] = ((), None)
-    stand_ins: tuple[str, ...] = ()
+    stand_in: str = ""
 
     @property
     def build(self) -> str:
@@ -114,8 +114,7 @@ def make_run(
     asked["settings"] = overrides, path
     if miniature or (root / TRUTH).is_file():
         given = {key_of(override) for override in overrides}
-        config, lines = without_networks(config, given)
-        asked["stand_ins"] = tuple(lines)
+        config, asked["stand_in"] = without_networks(config, given)
     return Run(name, variant, config, root, work, **asked)
 
 

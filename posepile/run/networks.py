@@ -74,7 +74,7 @@ def _other_boxes(config: Config) -> BoxParams:
 # ---------------------------------------------------------------- on drawn figures
 
 
-def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]]:
+def without_networks(config: Config, given: set[str]) -> tuple[Config, str]:
     """Returns a configuration for a miniature: figures that are drawn are no people to a network.
 
     Boxes are those that detections would be compared with; masks are those of the raw data, if it
@@ -85,23 +85,23 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, list[str]
         given: Keys that were set on the command line: these win.
 
     Returns:
-        The configuration, and one line per network that it does without.
+        The configuration, and a line that says what it does without; empty if nothing.
     """
-    box, detect, segment, lines = config.box, config.detect, config.segment, []
+    box, detect, segment, done = config.box, config.detect, config.segment, []
     given = {".".join(key.split(".")[:2]) for key in given}  # detect.model.path is one, too
     if needs_detector(config) and "detect.model" not in given:
         if "box.source" in given:
             detect = detect.model_copy(update={"model": "joints"})
-            done = "detect.model = joints"
+            instead = "detect.model = joints"
         else:
             box = _other_boxes(config)
-            done = f"box.source = {box.source}"
-        lines.append(f"{done} instead of boxes by {_shown(config.detect.model)}")
+            instead = f"box.source = {box.source}"
+        done.append(f"{instead} instead of boxes by {_shown(config.detect.model)}")
     if segments(config) and segment.model != "grabcut" and "segment.model" not in given:
         segment = segment.model_copy(update={"model": "raw", "threshold": None})
-        lines.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
+        done.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
     made = config.model_copy(update={"box": box, "detect": detect, "segment": segment})
-    return made, [f"drawn figures are no people to a network: {line}" for line in lines]
+    return made, f"drawn figures are no people to a network: {', '.join(done)}" if done else ""
 
 
 def _shown(model: Any) -> str:
