@@ -245,7 +245,7 @@ def _why_without_effect(config: Config, key: str) -> str | None:
     if section == "segment" and rest != "model" and segmenter in ("none", "raw"):
         return (
             f"nothing is segmented with segment.model = {segmenter}; name a segmenter, e.g. "
-            "--set segment.model=efficientsam_ti"
+            "--set segment.model=rvm_mobilenetv3"
         )
     if section == "segment" and segmenter == "grabcut" and rest in _OF_NETWORKS:
         return "segment.model = grabcut is no network"

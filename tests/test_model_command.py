@@ -153,6 +153,17 @@ def test_registered_networks_are_listed(capsys, tmp_path, monkeypatch):
     assert told["efficientsam_ti"]["kind"] == "segmenter"
 
 
+def test_a_segmenter_of_free_size_needs_no_setting(capsys, tmp_path):
+    """A detector would; RVM's own file leaves its size free."""
+    alpha = np.full((1, 1, 512, 512), 0.02, np.float32)
+    alpha[..., 100:, 120:400] = 0.98
+    path = tmp_path / "net.onnx"
+    answering.network(path, {"pha": alpha}, image=(1, 3, "h", "w"))
+    code, out, err = call(capsys, "check", path)
+    assert (code, err) == (0, "")
+    assert "512x512" in out
+
+
 def test_segmenters_are_described_too(capsys, photo):
     decoder = NETWORKS / "sam_decoder.onnx"
     encoder = NETWORKS / "sam_encoder.onnx"

@@ -302,7 +302,7 @@ def test_register_is_complete():
     assert any(s.decoder == "detr" for s in registry["detectors"].values())
     assert {s.decoder for s in registry["segmenters"].values()} == {"matting", "sam"}
     entries = [s for kind in registry.values() for s in kind.values()]
-    assert {s.licence for s in entries} <= {"Apache-2.0", "MIT", "BSD-3-Clause"}
+    assert {s.licence for s in entries} <= {"Apache-2.0", "MIT", "BSD-3-Clause", "GPL-3.0"}
     everything = [file for s in entries for file in s.files]
     for file in everything:
         assert file.url.startswith("https://")

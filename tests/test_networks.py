@@ -25,12 +25,12 @@ from posepile.store.reading import read_manifest
 DEFAULTS = {
     "agora": {"detect": "yolox_x"},
     "amarv": {},
-    "aspset": {"segment": "efficientsam_ti"},
+    "aspset": {"segment": "rvm_mobilenetv3"},
     "coco": {},
     "egoexo4d": {"detect": "yolox_s"},
     "genebody": {},
-    "h36m": {"segment": "efficientsam_ti"},
-    "panoptic": {"detect": "yolox_s", "segment": "efficientsam_ti"},
+    "h36m": {"segment": "rvm_mobilenetv3"},
+    "panoptic": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
     "surreal": {},
     "synthego": {},
 }
@@ -75,11 +75,12 @@ def test_the_plan_lists_weights_with_size_licence_and_place(name, tmp_path, monk
         DEFAULTS[name].items()
     )
     for entry in entries:
-        assert entry["licence"] == "Apache-2.0" and entry["action"] == "fetch"
+        licence = {"rvm_mobilenetv3": "GPL-3.0"}.get(entry["network"], "Apache-2.0")
+        assert (entry["licence"], entry["action"]) == (licence, "fetch")
         assert entry["path"].startswith(f"{tmp_path}/nets/")
         assert entry["bytes"] == entry["remaining"] > 10**6 and len(entry["sha256"]) == 64
         assert entry["url"].startswith("https://")
-        for part in (entry["url"], entry["path"], entry["sha256"], "licence: Apache-2.0"):
+        for part in (entry["url"], entry["path"], entry["sha256"], f"licence: {licence}"):
             assert part in text
         assert f"{entry['setting']} = {entry['network']}; without: {entry['without']}" in text
         # what the plan says of doing without is a right request that needs no network there
@@ -98,7 +99,7 @@ def test_the_plan_of_others_lists_none(name, tmp_path, monkeypatch, capsys):
 
 def test_grabcut_is_no_default():
     models = {default_config(name).segment.model for name in dataset_names()}
-    assert models <= {"none", "raw", "efficientsam_ti"}
+    assert models <= {"none", "raw", "rvm_mobilenetv3"}
 
 
 # ---------------------------------------------------------------- the download step
@@ -337,7 +338,7 @@ def test_main_says_what_a_miniature_does_without(miniature):
     lines = [line for line in miniature.output("panoptic").splitlines() if said in line]
     assert lines == [
         f"panoptic: {said}: box.source = joints instead of boxes by yolox_s, "
-        "segment.model = raw instead of masks by efficientsam_ti"
+        "segment.model = raw instead of masks by rvm_mobilenetv3"
     ]
 
 

@@ -79,6 +79,12 @@ WRONG = [
         {"decoder_path": "sam2_decoder"},
     ),
     Wrong(
+        "a decoder that makes nothing of the encoder's finer maps",
+        "sam2_encoder",
+        "does not take high_res_feats_0.*the two files are of different networks",
+        {"decoder_path": "sam_decoder"},
+    ),
+    Wrong(
         "an encoder as decoder",
         "sam_encoder",
         "not the decoder of a promptable network",

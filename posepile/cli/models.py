@@ -182,12 +182,20 @@ def _check(args: argparse.Namespace, stated: dict[str, Any], images: dict) -> di
     given = {"path": str(path), **stated}
     if args.box is not None or _only_segmenters(given):
         return checking.check_segmenter(_file(SegmenterFile, given), images, args.box)
-    told = checking.check_detector(_file(DetectorFile, given), path, images, params)
-    if "refused" not in told or "decoder" in given:
+    told, refused = None, None
+    try:
+        told = checking.check_detector(_file(DetectorFile, given), path, images, params)
+    except UsageError as e:  # as of a size that the file leaves free, and segmenters do not miss
+        refused = e
+    if "decoder" in given or (told is not None and "refused" not in told):
+        if refused is not None:
+            raise refused
         return told
     try:
         return checking.check_segmenter(_file(SegmenterFile, given), images)
     except (UsageError, CorruptInput) as e:
+        if refused is not None:
+            raise refused from None
         return {**told, "no_segmenter": str(e)}
 
 

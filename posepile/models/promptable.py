@@ -248,6 +248,15 @@ def decoder_form(encoder: ImageNetwork, signature: Signature) -> DecoderForm:
     if not left:
         raise UsageError(f"{told}: takes no embeddings of the picture, so it is no decoder")
     embeddings = {port.name: _output_for(port, encoder, signature) for port in left}
+    # SAM's decoder takes SAM 2's embedding, of the same shape, and makes nothing of it.
+    unused = [out for out in encoder.signature.outputs if out.name not in embeddings.values()]
+    taken = [out for out in encoder.signature.outputs if out.name in embeddings.values()]
+    fine = [out for out in unused if len(out.shape) == 4 and _is_finer(out, taken)]
+    if fine:
+        raise UsageError(
+            f"{told}: does not take {', '.join(map(str, fine))} of the encoder {encoder.path}; "
+            f"the two files are of different networks"
+        )
     maps = [port for port in left if len(port.shape) == 4]
     several = len({port.shape[1:] for port in maps}) > 1
     lifted_points = points is not None and len(points.shape) == 4
@@ -293,6 +302,14 @@ def _output_for(port: Port, encoder: ImageNetwork, signature: Signature) -> str:
     raise UsageError(
         f"{signature.path}: input {port}: the encoder {encoder.path} has {told} ({has}); the two "
         f"files are of different networks, or one of them is no part of a promptable network"
+    )
+
+
+def _is_finer(port: Port, than: list[Port]) -> bool:
+    """Whether a map has more pixels in both directions than all of others."""
+    sizes = [other.shape[2:] for other in than if len(other.shape) == 4]
+    return None not in port.shape[2:] and all(
+        None not in size and port.shape[2] > size[0] and port.shape[3] > size[1] for size in sizes
     )
 
 
