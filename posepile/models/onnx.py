@@ -171,6 +171,14 @@ class ImageNetwork:
     def _check_input(
         self, wanted: tuple[int, int] | None, usual: tuple[int, int] | None
     ) -> tuple[int | None, tuple[int, int]]:
+        """Returns the batch size the file fixes, None if free, and the input's height and width.
+
+        A size that the file fixes wins; else ``wanted``, its metadata, ``usual``, in this order.
+
+        Raises:
+            CorruptInput: The input takes no pictures of the layout, or not of the wanted size.
+            UsageError: Nothing says its size.
+        """
         port, dims = self.image, self.dims
         shown = f"input {port}"
         expected = "[batch, 3, height, width]" if self.layout == "nchw" else "[batch, h, w, 3]"
@@ -229,7 +237,7 @@ class ImageNetwork:
         return (self.input_size[1] - w) // 2, (self.input_size[0] - h) // 2
 
     def preprocess(self, images: list[np.ndarray]) -> np.ndarray:
-        """Turns uint8 RGB images into the network's input, float32."""
+        """Turns uint8 RGB images into float32 ``[n, 3, h, w]``, or ``[n, h, w, 3]`` for nhwc."""
         batch = np.empty((len(images), 3, *self.input_size), np.float32)
         for out, image in zip(batch, images, strict=True):
             self._lay_out(image, out)

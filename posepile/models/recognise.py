@@ -70,7 +70,8 @@ def recognise(
     """Finds out how a detector is to be read, and whether that can be right.
 
     Args:
-        network: The opened file; pictures are shown to it.
+        network: The opened file; pictures are shown to it, last as the last form that was tried
+            wants them: who goes on with it calls its ``show`` with what was found.
         decoder: Name of the form as far as it is known; None: it is chosen.
         person_class: Index of the person; None: by the class names or their number.
         settings: What of :class:`Look` the user has stated; the rest is as usual for the form.
@@ -89,8 +90,8 @@ def recognise(
     if fits:
         names = ", ".join(f"{fit.form.name} ({fit.form.title})" for fit in fits)
         raise UsageError(f"{network.path}: may be {names}; set decoder: to one of them")
-    others = [] if decoder is None else _fitting(network, person_class, settings)
-    hint = f"set decoder: {others[0]}" if others else "posepile model check FILE shows more"
+    other = _other_form(network, person_class, settings) if decoder is not None else None
+    hint = f"set decoder: {other.name}" if other else "posepile model check FILE shows more"
     raise UsageError(f"{network.path}: {_reasons(trials, network.signature, decoder)}; {hint}")
 
 
@@ -176,13 +177,14 @@ def _with_sizes(declared: tuple, found: tuple[int, ...]) -> tuple:
     return ((declared[0] if declared else None), *found[1:]) if found else ()
 
 
-def _fitting(network, person_class, settings) -> list[str]:
-    """Names of the forms other than the stated one that nothing speaks against."""
+def _other_form(
+    network: ImageNetwork, person_class: int | None, settings: dict | None
+) -> Form | None:
+    """Returns the form that would be chosen if none were stated; None if none or several fit."""
     try:
-        found = recognise(network, None, person_class, settings)
+        return recognise(network, None, person_class, settings).form
     except UsageError:
-        return []
-    return [found.form.name]
+        return None
 
 
 def _try(

@@ -16,7 +16,7 @@ from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.models import weights
 from posepile.models.identity import NO_NETWORK
 from posepile.models.weight_sources import fetch_weights, plan_weights, weight_sources
-from posepile.models.weights import WeightSpec
+from posepile.models.weights import WeightFile, WeightSpec
 from posepile.run.apart import call_apart
 from posepile.stages.task import needs_detector, segments
 
@@ -150,13 +150,12 @@ def _can_write(folder: Path) -> bool:
 def _take_as_they_are(needed: list[Needed], build: str) -> None:
     """Compares the weights in somebody else's folder, in which nothing can be written down."""
     for n in needed:
-        for file in n.spec.files:
-            if not (n.folder / file.file_name).is_file():
-                raise UsageError(
-                    f"{_needs(build, n)}: {n.folder / file.file_name} is missing, and the folder "
-                    "cannot be written to: set POSEPILE_MODELS to one that can, or do without: "
-                    f"{n.without}"
-                )
+        for file in _missing_files(n):
+            raise UsageError(
+                f"{_needs(build, n)}: {n.folder / file.file_name} is missing, and the folder "
+                "cannot be written to: set POSEPILE_MODELS to one that can, or do without: "
+                f"{n.without}"
+            )
         weights.installed(n.spec, n.folder)
 
 
@@ -165,6 +164,10 @@ def _what_to_do(needed: Needed, fault: str) -> str:
     files = {file.file_name: file for file in needed.spec.files}
     file = next((f for name, f in files.items() if name in fault), needed.spec.files[0])
     return f"{weights.by_hand(file, needed.folder)}; or do without: {needed.without}"
+
+
+def _missing_files(needed: Needed) -> list[WeightFile]:
+    return [f for f in needed.spec.files if not (needed.folder / f.file_name).is_file()]
 
 
 def _needs(build: str, needed: Needed) -> str:
@@ -204,13 +207,12 @@ def require_networks(config: Config, build: str, sections: tuple[str, ...]) -> N
     for needed in needed_networks(config):
         if needed.section not in sections:
             continue
-        for file in needed.spec.files:
-            if not (needed.folder / file.file_name).is_file():
-                raise WorkError(
-                    f"{_needs(build, needed)}: {needed.folder / file.file_name} is missing; "
-                    f"posepile run {build} --stage download fetches it, or "
-                    f"{weights.by_hand(file, needed.folder)}; or do without: {needed.without}"
-                )
+        for file in _missing_files(needed):
+            raise WorkError(
+                f"{_needs(build, needed)}: {needed.folder / file.file_name} is missing; "
+                f"posepile run {build} --stage download fetches it, or "
+                f"{weights.by_hand(file, needed.folder)}; or do without: {needed.without}"
+            )
 
 
 def check_networks(config: Config, build: str, sections: tuple[str, ...]) -> None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
 VERSION = 3
+# Frames that are given to the detector together, and that may wait meanwhile: some take longer to
+# decode than others. More would fill the memory with frames of 4K.
+_AT_ONCE = 4
 
 
 def identity(params: StageParams) -> dict[str, Any]:
@@ -104,11 +107,6 @@ def with_detections(
                 else:
                     yield (item.index, item.frame), store[item.index]
             del batch, new, item  # or the frames would live until the next ones are there
-
-
-# Frames that are given to the detector together, and that may wait meanwhile: some take longer to
-# decode than others. More would fill the memory with frames of 4K.
-_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -198,7 +196,7 @@ def drop_absent(
 def read_frames(
     reader: Any, groups: dict[int, list[Selected]], sequence: Sequence, counts: Counts
 ) -> Iterator[tuple[int, Frame]]:
-    """Reads frames; of stills, an unreadable one is set aside and the others go on.
+    """Yields frames with their index; of stills, an unreadable one is set aside, not yielded.
 
     A video that breaks off is one corrupt input as a whole, so there the error is passed on.
     """
@@ -212,6 +210,7 @@ def read_frames(
 def _frames_or_errors(
     reader: Any, groups: dict[int, list[Selected]], sequence: Sequence
 ) -> Iterator[tuple[int, Frame | CorruptInput]]:
+    """Yields frames with their index; of stills, in place of an unreadable one what is wrong."""
     if not isinstance(sequence.frames, Stills):
         yield from reader.read(list(groups))
         return
@@ -225,7 +224,7 @@ def _frames_or_errors(
 
 
 def batched(items: Iterable, n: int) -> Iterator[list]:
-    """Lists of up to ``n`` items."""
+    """Yields lists of up to ``n`` items."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, n)):
         yield batch

@@ -31,7 +31,7 @@ class Neighbour:
 def to_arrays(rows: list[list[Neighbour]]) -> dict[str, np.ndarray]:
     """Returns the neighbours of each example as arrays by name; none where there are none.
 
-    Pixels of crops are float16, exact to half a pixel of those that are below 1024.
+    Pixels of crops are float16: below 1024 they are rounded by at most a quarter of a pixel.
     """
     flat = [(row, person) for row, people in enumerate(rows) for person in people]
     if not flat:
