@@ -18,6 +18,7 @@ import numpy as np
 
 from posepile.errors import UsageError
 from posepile.models.decoders import FORMS, Form, Given, Look, Outputs
+from posepile.models.decoders.form import IMAGENET_BGR, IMAGENET_RGB
 from posepile.models.onnx import ImageNetwork
 from posepile.models.signature import Signature
 
@@ -25,12 +26,11 @@ PERSON = "person"
 SEEN = 0.5  # score of somebody who is clearly seen
 UNSEEN = 0.1
 # What else pixel values are usually turned into, besides what is usual for the form.
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _RANGES = (
     {"scale": 1 / 255, "mean": (0.0,) * 3, "std": (1.0,) * 3},
     {"scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3},
-    {"scale": 1 / 255, "mean": _IMAGENET[0], "std": _IMAGENET[1]},
-    {"scale": 1.0, "mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)},
+    {"scale": 1 / 255, **IMAGENET_RGB},
+    {"scale": 1.0, **IMAGENET_BGR},
 )
 _OTHER_TASKS = {
     "obb": "oriented boxes, not upright ones",

@@ -12,10 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from posepile.models.decoders.form import Form, Given, Look, Outputs, centred, only_picture
+from posepile.models.decoders.form import (
+    IMAGENET_RGB,
+    Form,
+    Given,
+    Look,
+    Outputs,
+    centred,
+    only_picture,
+)
 from posepile.models.signature import Port, Signature
 
-IMAGENET = Look(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = Look(**IMAGENET_RGB)
 _BOXES = ("pred_boxes", "dets", "boxes")
 _LOGITS = ("logits", "pred_logits", "labels", "scores")
 _CATEGORIES = (90, 91, 92)  # columns of networks that number COCO's classes by their category

@@ -12,6 +12,9 @@ from posepile.models.boxes import nms
 from posepile.models.signature import Signature
 
 Outputs = dict[str, np.ndarray]
+# Mean and deviation of ImageNet's pixels, see Look: of RGB in 0..1, of BGR in 0..255.
+IMAGENET_RGB = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET_BGR = {"mean": (103.53, 116.28, 123.675), "std": (57.375, 57.12, 58.395)}
 
 
 @dataclass(frozen=True)

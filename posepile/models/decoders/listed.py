@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from posepile.models.decoders.form import (
+    IMAGENET_BGR,
     Form,
     Given,
     Look,
@@ -239,13 +240,7 @@ MMDET = _form(
     "dets and labels (RTMDet and others as mmdeploy exports them)",
     claims_mmdet,
     read_mmdet,
-    Look(
-        "bgr",
-        scale=1.0,
-        mean=(103.53, 116.28, 123.675),
-        std=(57.375, 57.12, 58.395),
-        resize="letterbox",
-    ),
+    Look("bgr", scale=1.0, **IMAGENET_BGR, resize="letterbox"),
 )
 TENSORFLOW = _form(
     "tensorflow",

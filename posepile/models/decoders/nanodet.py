@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posepile.models.decoders.form import (
+    IMAGENET_BGR,
     Form,
     Given,
     Look,
@@ -101,13 +102,7 @@ def decode(outputs: Outputs, given: Given) -> list[np.ndarray]:
 NANODET = Form(
     name="nanodet",
     title="NanoDet or NanoDet-Plus",
-    look=Look(
-        channels="bgr",
-        scale=1.0,
-        mean=(103.53, 116.28, 123.675),
-        std=(57.375, 57.12, 58.395),
-        antialias=False,
-    ),
+    look=Look(channels="bgr", scale=1.0, **IMAGENET_BGR, antialias=False),
     claims=claims,
     n_classes=n_classes,
     doubts=doubts,
