@@ -305,3 +305,11 @@ def test_stages_one_by_one_give_the_bytes_of_one_pass_and_no_archive_has_neighbo
     with barecat.Barecat(str(fake / "fake.barecat")) as archive:
         assert not [name for name in archive if "neighbours" in name]
         assert [name for name in archive if name.startswith("table/")]
+
+
+def test_a_box_that_reaches_far_beyond_the_crop_still_covers_it():
+    person = Neighbour(np.full((3, 2), np.nan), np.array([-4e4, -10, 8e4, 9e4]))
+    ((found,),) = from_arrays(to_arrays([[person]]), [(100, 100)])
+    x, y, w, h = found.bbox
+    assert np.isfinite(found.bbox).all()
+    assert x < 0 and y < 0 and x + w > 100 and y + h > 100

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_FAR = 30000  # pixels; twice that is still a float16
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
@@ -37,9 +39,12 @@ def to_arrays(rows: list[list[Neighbour]]) -> dict[str, np.ndarray]:
     if not flat:
         return {}
     masks = [b"" if p.mask is None else bytes(p.mask["counts"]) for _, p in flat]
-    with np.errstate(over="ignore"):  # too far away to matter
+    with np.errstate(over="ignore"):  # joints too far away to matter
         joints = np.array([p.joints for _, p in flat], np.float16)
-        boxes = np.array([p.bbox for _, p in flat], np.float16)
+    x, y, w, h = np.array([p.bbox for _, p in flat], np.float64).T
+    # What reaches far beyond the crop on both sides still covers it.
+    low, high = np.clip([[x, y], [x + w, y + h]], -_FAR, _FAR)
+    boxes = np.concatenate([low, high - low]).T.astype(np.float16)
     return {
         "neighbours_row": np.array([row for row, _ in flat], np.int32),
         "neighbours_joints": joints,
