@@ -214,3 +214,12 @@ def test_numbers_that_no_picture_can_be_shown_with(capsys, setting, key, decoder
         capsys, "check", NETWORKS / "yolov8.onnx", "--decoder", decoder, "--set", setting
     )
     assert code == 2 and f"--set: {key} is not allowed" in err
+
+
+def test_why_it_is_no_segmenter_either_is_said(capsys, tmp_path):
+    mask = np.full((1, 1, 64, 64), np.inf, np.float32)
+    path = answering.network(tmp_path / "net.onnx", {"alpha": mask})
+    code, _, err = call(capsys, "check", path)
+    assert code == 1
+    assert "not the interface of any known detector; nor a segmenter: " in err
+    assert "values of inf to inf" in err

@@ -127,7 +127,9 @@ def cmd_model_check(args: argparse.Namespace) -> int:
 
         print_lines(words(told))
     if "refused" in told:
-        raise WorkError(told["refused"])
+        other = told.get("no_segmenter", "")
+        new = other and told["refused"].partition(": ")[2] not in other
+        raise WorkError(told["refused"] + (f"; nor a segmenter: {other}" if new else ""))
     if args.out:
         _draw(args.out, images, told["pictures"])
         if not args.json:
