@@ -181,3 +181,45 @@ def test_segmenters_are_described_too(capsys, photo):
     code, out, err = call(capsys, "check", encoder, "--decoder", "sam")
     assert code == 2
     assert "the encoder of a promptable network in two files" in out + err
+
+
+def test_what_is_looked_at_is_not_drawn_over(capsys, photo, tmp_path):
+    network = tmp_path / "net.onnx"
+    network.write_bytes((NETWORKS / "yolov8.onnx").read_bytes())
+    for out in (network, photo):
+        before = out.read_bytes()
+        code, _, err = call(capsys, "check", network, "--image", photo, "--out", out)
+        assert (code, out.read_bytes()) == (2, before)
+        assert "name another file" in err
+
+
+def test_another_file_than_the_one_named_is_no_setting(capsys):
+    code, _, err = call(capsys, "check", NETWORKS / "yolov8.onnx", "--set", "path=other.onnx")
+    assert code == 2 and "--set path=other.onnx: the file to look at is " in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("scale=0", "scale = 0"),
+        ("scale=.nan", "scale = nan"),
+        ("std=[1,0,1]", "std[1] = 0"),
+        ("mean=[.inf,0,0]", "mean[0] = inf"),
+        ("input_size=[0,64]", "input_size[0] = 0"),
+    ],
+)
+@pytest.mark.parametrize("decoder", ["yolo", "matting"])
+def test_numbers_that_no_picture_can_be_shown_with(capsys, setting, key, decoder):
+    code, _, err = call(
+        capsys, "check", NETWORKS / "yolov8.onnx", "--decoder", decoder, "--set", setting
+    )
+    assert code == 2 and f"--set: {key} is not allowed" in err
+
+
+def test_why_it_is_no_segmenter_either_is_said(capsys, tmp_path):
+    mask = np.full((1, 1, 64, 64), np.inf, np.float32)
+    path = answering.network(tmp_path / "net.onnx", {"alpha": mask})
+    code, _, err = call(capsys, "check", path)
+    assert code == 1
+    assert "not the interface of any known detector; nor a segmenter: " in err
+    assert "values of inf to inf" in err

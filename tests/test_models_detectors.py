@@ -7,8 +7,10 @@ import pytest
 import tiny_networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from posepile.errors import CorruptInput, UsageError
+from posepile.formats.yaml_files import describe
 from posepile.models import DetectorFile, DetectParams, load_detector
 from posepile.models.boxes import clip_boxes, iou_matrix, nms, scale_boxes
 from posepile.models.decoders import FORMS, Given, form_named
@@ -239,3 +241,20 @@ def test_exif_orientation_is_not_applied(nets, tmp_path):
         assert frame.size == (120, 80)
         (found,) = load(nets, "yolox")([frame.rgb()])
     np.testing.assert_allclose(found[0, :4], [20, 10, 40, 50], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({}, "detect.model.path is missing"),
+        (3, "detect.model = 3 is not allowed: expected a mapping"),
+        ({"path": "a.onnx", "scale": 0}, "detect.model.scale = 0 is not allowed"),
+        ({"path": "a.onnx", "pth": 1}, "unknown key detect.model.pth (did you mean path?)"),
+    ],
+)
+def test_mistakes_are_told_by_the_keys_that_there_are(model, said):
+    """Not by pydantic's names of the two forms of a model."""
+    raw = {"model": model}
+    with pytest.raises(ValidationError) as found:
+        DetectParams.model_validate(raw)
+    assert said in describe(found.value, "coco.yaml", raw, DetectParams, "detect")

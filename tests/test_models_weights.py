@@ -317,3 +317,8 @@ def test_mistakes_in_the_register_name_the_entry(tmp_path):
     )
     with pytest.raises(UsageError, match=r"models\.yaml: detectors\.mine"):
         weights.load_registry(path)
+
+
+def test_a_file_given_as_a_name_says_how_files_are_given():
+    with pytest.raises(UsageError, match=r"a file is \{path: nets/mine.onnx\}"):
+        weights.find_spec("detectors", "nets/mine.onnx")

@@ -368,3 +368,30 @@ def test_what_the_test_picture_could_not_tell_is_told_by_the_first_pictures(tmp_
     detector.network.answer_prepared = lambda _: {"output": rows(unit=64)}
     with pytest.raises(UsageError, match="like shares of the picture; expected pixels"):
         detector([picture])
+
+
+def test_what_is_no_number_is_not_nobody(tmp_path, monkeypatch):
+    """No score compares with it, so the people of such pictures were once not there at all."""
+    boxes = np.zeros((1, 300, 6), np.float32)
+    boxes[0, 0] = [10, 10, 50, 60, 0.9, 0]
+    names = {"task": "detect", "names": "{0: 'person'}"}
+    path = answering.network(tmp_path / "net.onnx", {"output0": boxes}, metadata=names)
+    detector = load_detector(DetectParams(model=DetectorFile(path=str(path))))
+    picture = np.zeros((64, 64, 3), np.uint8)
+    for _ in range(9):  # also beyond those that are watched
+        assert len(detector([picture])[0]) == 1
+    broken = boxes.copy()
+    broken[0, 0, 4] = np.nan
+    answer = {"output0": broken}
+    monkeypatch.setattr(detector.network, "answer_prepared", lambda batch: answer)
+    with pytest.raises(UsageError, match="output output0 has values that are not a number"):
+        detector([picture])
+
+
+def test_a_batch_of_two_fixed_inside_is_no_fault_of_the_program(tmp_path):
+    boxes = np.zeros((2, 300, 6), np.float32)
+    boxes[:, 0] = [10, 10, 50, 60, 0.9, 0]
+    names = {"task": "detect", "names": "{0: 'person'}"}
+    path = answering.network(tmp_path / "net.onnx", {"output0": boxes}, metadata=names)
+    with pytest.raises(UsageError, match="answers one picture with 2 lists of boxes"):
+        load_detector(DetectParams(model=DetectorFile(path=str(path))))

@@ -168,16 +168,20 @@ def test_it_is_refused_with_the_reason(wrong, tmp_path):
     assert str(path) in str(refusal.value) or str(NETWORKS) in str(refusal.value)
 
 
-def test_an_inverted_mask_is_told_by_the_first_crops(tmp_path):
-    """Where the test picture tells nothing: the joints are what is not marked."""
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(1 - alpha(), "the background instead of the person"), (0 * alpha() + 1, "everything")],
+    ids=["inverted", "everything"],
+)
+def test_a_wrong_mask_is_told_by_the_first_crops(tmp_path, answer, said):
+    """Where the test picture tells nothing: the joints are what is not marked, or all is."""
     path = answering.network(tmp_path / "net.onnx", {"out": np.zeros((1, 1, 64, 64), np.float32)})
     segmenter = load_segmenter(SegmentParams(model=SegmenterFile(path=str(path))))
-    inverted = 1 - alpha()
-    segmenter.foreground.network.answer = lambda _: {"out": inverted[None, None]}
+    segmenter.foreground.network.answer = lambda _: {"out": answer[None, None]}
     crop = np.zeros((64, 64, 3), np.uint8)
     joints = np.array([[28.0, 14], [20, 40], [32, 45], [25, 50], [30, 55], [14, 55]])
     box = np.array([4.0, 4, 56, 56])
-    with pytest.raises(UsageError, match="the background is marked instead of the person"):
+    with pytest.raises(UsageError, match=said):
         for _ in range(30):
             segmenter(crop, box, joints)
 

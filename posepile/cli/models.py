@@ -112,6 +112,9 @@ def cmd_model_check(args: argparse.Namespace) -> int:
         if not args.image:
             raise UsageError("--out PNG: there is no picture to draw into; give --image FILE")
         require_place(args.out, f"--out {args.out}")
+        taken = [args.model, *args.image]
+        if any(Path(name).exists() and _same_file(args.out, name) for name in taken):
+            raise UsageError(f"--out {args.out}: is what is to be looked at; name another file")
     if not 0 <= args.score <= 1:
         raise UsageError(f"--score {args.score}: expected 0 to 1")
     stated = _stated(args)
@@ -124,12 +127,18 @@ def cmd_model_check(args: argparse.Namespace) -> int:
 
         print_lines(words(told))
     if "refused" in told:
-        raise WorkError(told["refused"])
+        other = told.get("no_segmenter", "")
+        new = other and told["refused"].partition(": ")[2] not in other
+        raise WorkError(told["refused"] + (f"; nor a segmenter: {other}" if new else ""))
     if args.out:
         _draw(args.out, images, told["pictures"])
         if not args.json:
             print(args.out)
     return 0
+
+
+def _same_file(out: str | Path, name: str | Path) -> bool:
+    return Path(out).exists() and Path(out).samefile(name)
 
 
 def _stated(args: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +149,8 @@ def _stated(args: argparse.Namespace) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text}: expected KEY=VALUE")
+        if key == "path":
+            raise UsageError(f"--set {text}: the file to look at is {args.model}")
         try:
             stated[key] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -129,7 +129,12 @@ def describe(
     """
     first = error.errors()[0]
     node, shown = raw, prefix
-    for step in first["loc"]:
+    steps = first["loc"]
+    for i, step in enumerate(steps):
+        in_node = isinstance(node, dict) and step in node
+        missing = first["type"] == "missing" and i == len(steps) - 1
+        if isinstance(step, str) and not (in_node or missing or step in _fields(model)):
+            continue  # pydantic's name of one of several forms of a value
         if isinstance(step, int) and isinstance(node, list) and step < len(node):
             name = node[step].get("name") if isinstance(node[step], dict) else None
             shown += f"[{name if isinstance(name, str) else step}]"
@@ -139,7 +144,7 @@ def describe(
             model = _model_of(model, step) or model
             node = node.get(step) if isinstance(node, dict) else None
     if first["type"] == "extra_forbidden":
-        key, allowed = str(first["loc"][-1]), sorted(getattr(model, "model_fields", ()))
+        key, allowed = str(first["loc"][-1]), sorted(_fields(model))
         close = difflib.get_close_matches(key, allowed, 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         return f"{where}: unknown key {shown}{hint}; allowed here: {', '.join(allowed) or 'none'}"
@@ -191,9 +196,13 @@ def _size(node: Any, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
+def _fields(model: Any) -> Any:
+    return getattr(model, "model_fields", ())
+
+
 def _model_of(model: Any, field: object) -> type[BaseModel] | None:
     """The model that a field holds, alone, optional, or as elements of a list or mapping."""
-    if field not in getattr(model, "model_fields", ()):
+    if field not in _fields(model):
         return None
     waiting = [model.model_fields[field].annotation]
     while waiting:

@@ -10,8 +10,9 @@ import numpy as np
 import rlemasklib
 
 from posepile.errors import UsageError
-from posepile.models import onnx, weights
+from posepile.models import onnx
 from posepile.models.detectors import LOOK, Detector
+from posepile.models.external import network_sha256
 from posepile.models.params import DetectorFile, DetectParams, SegmenterFile, SegmentParams
 from posepile.models.recognise import Recognised, Trial, examine, recognise
 from posepile.models.segmenters import load_segmenter
@@ -29,7 +30,7 @@ def describe_file(path: Path, signature: Signature) -> dict[str, Any]:
 
     return {
         "file": str(path),
-        "sha256": weights.file_sha256(path),
+        "sha256": network_sha256(path),
         "inputs": [port(p) for p in signature.inputs],
         "outputs": [port(p) for p in signature.outputs],
         "metadata": {k: v[:_LONGEST] for k, v in sorted(signature.metadata.items())},

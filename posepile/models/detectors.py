@@ -11,6 +11,7 @@ from posepile.errors import UsageError
 from posepile.models import onnx, weights
 from posepile.models.boxes import clip_boxes, scale_boxes
 from posepile.models.decoders import Given, Look
+from posepile.models.external import network_sha256
 from posepile.models.params import DetectorFile, DetectParams
 from posepile.models.recognise import Recognised, n_classes, recognise
 
@@ -30,10 +31,10 @@ def load_detector(params: DetectParams) -> Detector | None:
     if params.model in ("none", "joints"):
         return None
     if isinstance(params.model, DetectorFile):
-        spec, path = params.model, Path(params.model.path)
+        spec, path = params.model, Path(params.model.path).expanduser()
         if not path.is_file():
             raise UsageError(f"{path}: no such ONNX file (detect.model.path)")
-        label = f"{path.name}@{weights.file_sha256(path)[:12]}"
+        label = f"{path.name}@{network_sha256(path)[:12]}"
     else:
         spec = weights.find_spec("detectors", params.model)
         path, digest = weights.ensure_weights(spec, params.cache_dir)
@@ -137,6 +138,7 @@ class Detector:
         # All answers together, as code that was not run for a while costs three times as much.
         boxes = []
         for outputs in answers:
+            onnx.refuse_nan(outputs, self.network.path)
             self._watch(outputs)
             boxes += self.form.decode(outputs, self.given)
         return [self._in_image(b, p.size) for b, p in zip(boxes, prepared, strict=True)]

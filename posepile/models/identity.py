@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from posepile.errors import UsageError
 from posepile.files import fingerprint
+from posepile.models.external import files_beside
 from posepile.models.params import DetectParams
 
 if TYPE_CHECKING:
@@ -52,8 +53,16 @@ def network_identity(params: DetectParams | SegmentParams) -> dict[str, Any]:
     return data
 
 
-def _fingerprint(key: str, path: str) -> str:
+def _fingerprint(key: str, path: str) -> str | list[str]:
+    """Of every byte, as a network that was trained further differs in few of them."""
+    file = Path(path).expanduser()
     try:
-        return fingerprint(Path(path).expanduser())
+        own = fingerprint(file, whole=True)
+        beside = files_beside(file)
+    except (OSError, ValueError) as e:
+        raise UsageError(f"model.{key} = {path!r}: {getattr(e, 'strerror', e)}") from None
+    try:
+        return [own, *(fingerprint(other, whole=True) for other in beside)] if beside else own
     except OSError as e:
-        raise UsageError(f"model.{key} = {path}: {e.strerror}") from None
+        told = f"its weights {e.filename}: {e.strerror}"
+        raise UsageError(f"model.{key} = {path}: {told}") from None

@@ -19,7 +19,7 @@ from posepile.models.decoders import Given, Outputs
 from posepile.models.decoders.detr import _arrays as queries_of
 from posepile.models.decoders.form import cells_of_people, centred, cornered
 from posepile.models.decoders.listed import read, read_mmdet
-from posepile.models.onnx import ImageNetwork
+from posepile.models.onnx import ImageNetwork, refuse_nan
 from posepile.models.person_mask import choose_instance
 from posepile.models.recognise import Recognised, n_classes
 
@@ -165,7 +165,9 @@ class Instances:
             Boxes ``[n, 5]`` x, y, w, h and score in its pixels, best first; masks bool
             ``[n, h, w]``.
         """
-        found = READERS[self.form.name](self.network.answer([crop]), self.given)
+        outputs = self.network.answer([crop])
+        refuse_nan(outputs, self.network.path)
+        found = READERS[self.form.name](outputs, self.given)
         size = crop.shape[1::-1]
         boxes = np.array(found.boxes, np.float32)
         boxes[:, :2] -= self.network.offset(size)

@@ -215,12 +215,13 @@ class Matting:
             return
         at_joints, around = np.mean(self.watched, axis=0)
         self.watched = None
-        if at_joints < 0.3 and around > at_joints + 0.3:
+        inverted = at_joints < 0.3 and around > at_joints + 0.3
+        if inverted or around > 0.95:
+            marked = "the background instead of the person" if inverted else "everything"
             raise UsageError(
                 f"{self.network.path}: of {_WATCHED} crops it marks {at_joints:.0%} at the joints "
-                f"and {around:.0%} at the border, so the background is marked instead of the "
-                f"person, or pictures are shown in another range; posepile model check FILE "
-                f"shows more"
+                f"and {around:.0%} at the border: {marked}; or pictures are shown in another "
+                f"range; posepile model check FILE shows more"
             )
 
 

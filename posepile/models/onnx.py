@@ -83,6 +83,21 @@ def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def refuse_nan(outputs: dict[str, np.ndarray], path: Path) -> None:
+    """Looks for what is no number, which no score is above and no comparison shows.
+
+    Raises:
+        UsageError: An output has such values.
+    """
+    for name, array in outputs.items():
+        # The sum is a look at all of them for a tenth of the time.
+        if array.dtype.kind == "f" and np.isnan(array.sum()) and np.isnan(array).any():
+            raise UsageError(
+                f"{path}: output {name} has values that are not a number for a picture; 16 bits "
+                f"may be too few for it, so export it in 32"
+            )
+
+
 class ImageNetwork:
     """A network that takes a batch of images, and perhaps more.
 

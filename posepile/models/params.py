@@ -40,6 +40,9 @@ Decoder = Literal[
 SegmenterDecoder = Literal["matting", "sam", "instances"]
 
 Name = Annotated[str, Field(min_length=1), Tag("name")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Side = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -69,12 +72,12 @@ class DetectorFile(_Section):
 
     path: str
     decoder: Decoder | None = None
-    input_size: tuple[int, int] | None = None
+    input_size: tuple[Side, Side] | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["bgr", "rgb"] | None = None
-    scale: float | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    scale: Scale | None = None
+    mean: tuple[Finite, Finite, Finite] | None = None
+    std: tuple[Scale, Scale, Scale] | None = None
     resize: Literal["letterbox", "centred", "stretch"] | None = None
     person_class: int | None = Field(None, ge=0)
 
@@ -109,12 +112,12 @@ class SegmenterFile(_Section):
     path: str
     decoder_path: str | None = None
     decoder: SegmenterDecoder | None = None
-    input_size: tuple[int, int] | None = None
+    input_size: tuple[Side, Side] | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["bgr", "rgb"] | None = None
-    scale: float | Literal["max"] | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    scale: Scale | Literal["max"] | None = None
+    mean: tuple[Finite, Finite, Finite] | None = None
+    std: tuple[Scale, Scale, Scale] | None = None
     resize: Literal["stretch", "longest"] | None = None
     person_class: int | None = Field(None, ge=0)
     threshold: float = Field(0.5, gt=0, lt=1)

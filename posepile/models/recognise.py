@@ -245,7 +245,11 @@ def _ask(network, form: Form, look: Look, given: Given) -> tuple[Outputs, str | 
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return outputs, f"output {name} has values that are not finite"
     with np.errstate(all="ignore"):  # values of any size
-        return outputs, form.doubts(outputs, given)
+        doubt = form.doubts(outputs, given)
+        n = 1 if doubt else len(form.decode(outputs, replace(given, score=UNSEEN)))
+    if n != 1:
+        doubt = f"it answers one picture with {n} lists of boxes (its batch is fixed at {n}?)"
+    return outputs, doubt
 
 
 def person_score(form: Form, outputs: Outputs, given: Given) -> float:

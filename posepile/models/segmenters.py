@@ -18,6 +18,7 @@ import numpy as np
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import grabcut, onnx, sessions, weights
 from posepile.models.decoders.form import Look
+from posepile.models.external import network_sha256
 from posepile.models.instances import Instances
 from posepile.models.matting import Matting
 from posepile.models.params import SegmenterFile, SegmentParams
@@ -57,7 +58,7 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
         paths = [_existing("path", spec.path)]
         if spec.decoder_path is not None:
             paths.append(_existing("decoder_path", spec.decoder_path))
-        digests = [weights.file_sha256(path)[:12] for path in paths]
+        digests = [network_sha256(path)[:12] for path in paths]
         label = " + ".join(f"{path.name}@{n}" for path, n in zip(paths, digests, strict=True))
     else:
         spec = weights.find_spec("segmenters", params.model)
@@ -75,7 +76,7 @@ def load_segmenter(params: SegmentParams) -> Segmenter | None:
 
 
 def _existing(key: str, name: str) -> Path:
-    path = Path(name)
+    path = Path(name).expanduser()
     if not path.is_file():
         raise UsageError(f"{path}: no such ONNX file (segment.model.{key})")
     return path

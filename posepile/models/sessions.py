@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from posepile.errors import CorruptInput, UsageError, one_line
+from posepile.models.external import files_beside
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 
@@ -61,6 +62,10 @@ def open_session(path: Path, threads: int, device: Device, half: bool = False):
             raise UsageError(f"{path}: no such ONNX file") from None
         told = f"not an ONNX network that can be run: {one_line(e)}"
         hint = None
+        gone = [other for other in files_beside(path) if not other.is_file()]
+        if gone:
+            told = f"not a network that can be run: its weights {gone[0]} are missing"
+            hint = "they belong beside it, under that name"
         if "_TRT" in told:
             hint = (
                 "it was made for TensorRT, whose suppression ONNX Runtime does not have; export "

@@ -181,7 +181,8 @@ def find_spec(kind: Literal["detectors", "segmenters"], name: str) -> WeightSpec
     known = load_registry()[kind]
     if name not in known:
         raise UsageError(
-            f"unknown model {name!r}; configs/models.yaml has the {kind} {', '.join(known)}"
+            f"unknown model {name!r}; configs/models.yaml has the {kind} {', '.join(known)}; "
+            f"a file is {{path: {name if name.endswith('.onnx') else 'FILE'}}}"
         )
     return known[name]
 
