@@ -160,7 +160,7 @@ def test_weights_are_fetched_once_by_the_download_step(fake, register, server, c
         entry["url"],
     ):
         assert part in str(e.value)
-    assert "posepile run fake --stage download" in str(e.value) and "\n" not in str(e.value)
+    assert "posepile model fetch tiny_matting" in str(e.value) and "\n" not in str(e.value)
     assert server.requests == [] and not (run.work / "parts").is_dir()
     raw.download(run, miniature=False)
     raw.download(run, miniature=False)
@@ -175,6 +175,29 @@ def test_weights_are_fetched_once_by_the_download_step(fake, register, server, c
     write_report("fake", fake / "report.html")
     page = (fake / "report.html").read_text()
     assert entry["sha256"] in page and "tiny_matting" in page
+
+
+def test_a_known_copy_is_named_by_its_own_checksum(fake, register):  # noqa: F811
+    """What lay there is what the manifest says, not what the release has."""
+    copy = {"sha256": "c" * 64, "bytes": 5, "note": "saved again"}
+    add_matting(register, copies=[copy])
+    folder = fake.parent / "nets"
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny_matting.onnx").write_bytes(b"other")
+    (told,) = networks.described_networks(segmented(fake).config)
+    assert told["files"][0]["sha256"] == "c" * 64
+
+
+def test_a_file_of_ones_own_is_in_plan_doctor_and_manifest(tmp_path):
+    path = tmp_path / "mine.onnx"
+    config = default_config("coco", "box.source=detect", f"detect.model={{path: {path}}}")
+    assert networks.doctor_lines(config, False) == [f"  detect.model: {path}: no such file"]
+    assert f"{path}: no such file" in networks.plan_lines(config)[-1]
+    path.write_bytes(b"net")
+    assert networks.doctor_lines(config, False) == []
+    (told,) = networks.described_networks(config)
+    assert (told["setting"], told["network"]) == ("detect.model", "mine.onnx")
+    assert told["files"][0]["sha256"] == hashlib.sha256(b"net").hexdigest()
 
 
 def test_networks_are_fetched_by_name(register, server, capsys):
@@ -271,7 +294,8 @@ def test_a_users_own_file_is_no_source(fake, register):  # noqa: F811
     path = tiny_networks.matting(fake.parent / "mine.onnx")
     run = a_run(fake, f"segment.model={{path: '{path}', decoder: matting}}")
     assert networks.needed_networks(run.config) == []
-    assert networks.plan_lines(run.config) == []
+    (line,) = networks.plan_lines(run.config)
+    assert "a file of your own" in line
 
 
 def test_files_of_networks_are_told_from_those_of_the_raw_data(tmp_path):

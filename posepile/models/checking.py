@@ -65,7 +65,7 @@ def check_detector(
         told |= _against(trials)
         found = recognise(network, spec.decoder, spec.person_class, stated)
     except UsageError as e:
-        told["refused"] = str(e).replace("; posepile model check FILE shows more", "")
+        told["refused"] = _without_hint(e)
         return told
     told |= _chosen(found)
     told["look"]["size"] = list(network.input_size)
@@ -73,7 +73,11 @@ def check_detector(
     detector = Detector(network, found, params, path.name)
     told["pictures"] = []
     for name, image in images.items():
-        (boxes,) = detector([image])
+        try:
+            (boxes,) = detector([image])
+        except UsageError as e:
+            told["refused"] = f"{name}: {_without_hint(e)}"
+            return told
         size = [image.shape[1], image.shape[0]]
         told["pictures"].append({"file": name, "size": size, "boxes": boxes.tolist()})
     return told
@@ -121,6 +125,11 @@ def check_segmenter(
         found["share"] = 0.0 if mask is None else float(rlemasklib.area(mask)) / (h * w)
         told["pictures"].append(found)
     return told
+
+
+def _without_hint(error: UsageError) -> str:
+    """What is wrong, without the advice to run the command that tells it."""
+    return str(error).replace("; posepile model check FILE shows more", "")
 
 
 def _against(trials: list[Trial]) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def require_networks(config: Config, build: str, sections: tuple[str, ...]) -> N
         for file in _missing_files(needed):
             raise WorkError(
                 f"{_needs(build, needed)}: {needed.folder / file.file_name} is missing; "
-                f"posepile run {build} --stage download fetches it, or "
+                f"posepile model fetch {needed.spec.name} brings it, or "
                 f"{weights.by_hand(file, needed.folder)}; or do without: {needed.without}"
             )
 
@@ -268,6 +268,10 @@ def plan_lines(config: Config) -> list[str]:
         sources = weight_sources(specs, folder)
         lines += plan_text(sources, plan_weights(specs, folder), folder).split("\n")
         lines += [f"  {n.section}.model = {n.spec.name}; without: {n.without}" for n in needed]
+    for section, paths in _own_files(config).items():
+        for path in paths.values():
+            there = "" if path.is_file() else ": no such file"
+            lines.append(f"  {section}.model, a file of your own: {path}{there}")
     return lines
 
 
@@ -302,7 +306,12 @@ def doctor_lines(config: Config, checksums: bool) -> list[str]:
         config: The run's configuration.
         checksums: Also hash every file; without, their sizes are compared.
     """
-    lines = []
+    lines = [
+        f"  {section}.model: {path}: no such file"
+        for section, paths in _own_files(config).items()
+        for path in paths.values()
+        if not path.is_file()
+    ]
     for needed in needed_networks(config):
         try:
             if checksums:
@@ -325,7 +334,10 @@ def doctor_lines(config: Config, checksums: bool) -> list[str]:
 
 
 def described_networks(config: Config) -> list[dict[str, Any]]:
-    """Returns which networks made boxes and masks, for the manifest: files, checksums, licence."""
+    """Returns which networks made boxes and masks, for the manifest: files, checksums, licence.
+
+    Of a file of one's own neither address nor licence is known.
+    """
     found = []
     for needed in needed_networks(config):
         lock = read_lock(needed.folder)
@@ -334,10 +346,41 @@ def described_networks(config: Config) -> list[dict[str, Any]]:
                 "part": file.part,
                 "file": file.file_name,
                 "url": file.url,
-                "sha256": file.sha256 or lock.get(file.file_name, {}).get("sha256"),
+                "sha256": _sha256_there(file, needed.folder)
+                or lock.get(file.file_name, {}).get("sha256"),
             }
             for file in needed.spec.files
         ]
         what = {"setting": f"{needed.section}.model", "network": needed.spec.name, "files": files}
         found.append({**what, "licence": needed.spec.licence, "source": needed.spec.source})
+    for section, paths in _own_files(config).items():
+        files = [
+            {"part": part, "file": path.name, "url": None, "sha256": weights.file_sha256(path)}
+            for part, path in paths.items()
+            if path.is_file()  # another machine may have used it
+        ]
+        what = {"setting": f"{section}.model", "network": paths["network"].name, "files": files}
+        found.append({**what, "licence": None, "source": None})
+    return found
+
+
+def _sha256_there(file: WeightFile, folder: Path) -> str | None:
+    """The checksum of the file that lies there: a known copy has another than the release."""
+    path = folder / file.file_name
+    size = path.stat().st_size if path.is_file() else file.bytes
+    copies = {copy.bytes: copy.sha256 for copy in file.copies if size != file.bytes}
+    return copies.get(size, file.sha256)
+
+
+def _own_files(config: Config) -> dict[str, dict[str, Path]]:
+    """Files of networks of the user's own that are made use of: section -> part -> file."""
+    found = {}
+    for section, used in (("detect", needs_detector(config)), ("segment", segments(config))):
+        model = getattr(config, section).model
+        if not used or isinstance(model, str):
+            continue
+        found[section] = {"network": Path(model.path).expanduser()}
+        decoder = getattr(model, "decoder_path", None)
+        if decoder is not None:
+            found[section]["decoder"] = Path(decoder).expanduser()
     return found
