@@ -49,9 +49,13 @@ def compare(n_workers: int, args: argparse.Namespace) -> dict:
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, args), daemon=True)
         process.start()
+        theirs.close()  # so that a worker's end is noticed here
         pipes.append(ours)
         processes.append(process)
-    facts, *_ = [pipe.recv() for pipe in pipes]
+    try:
+        facts, *_ = [pipe.recv() for pipe in pipes]
+    except EOFError:
+        raise SystemExit("a worker could not begin; what it says stands above") from None
     wall: dict[str, list[float]] = {"ours": [], "bare": []}
     cpu: dict[str, list[float]] = {"ours": [], "bare": []}
     memory = []

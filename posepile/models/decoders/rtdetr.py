@@ -13,6 +13,7 @@ from posepile.models.decoders.form import (
     doubt_of_scores,
     listed,
     only_picture,
+    unknown_classes,
 )
 from posepile.models.decoders.grids import grid_of
 from posepile.models.signature import Signature
@@ -45,11 +46,6 @@ def claims_list(signature: Signature) -> str | None:
 def claims_classes(signature: Signature) -> str | None:
     """Returns why a file may be boxes and the scores of all classes (before)."""
     return _claims(signature, None)
-
-
-def _unknown(signature: Signature) -> None:
-    """The number of classes, which a list does not say."""
-    return
 
 
 def n_classes(signature: Signature) -> int | None:
@@ -109,7 +105,7 @@ RTDETR_LIST = Form(
     title="RT-DETR of Ultralytics, score and class",
     look=_LOOK,
     claims=claims_list,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=doubts_list,
     decode=decode_list,
 )

@@ -17,6 +17,7 @@ from posepile.models.decoders.form import (
     listed,
     only_picture,
     suppressed,
+    unknown_classes,
 )
 from posepile.models.decoders.grids import doubt_of_count
 from posepile.models.decoders.yolo import LOOK, keypoint_columns, mask_columns
@@ -44,11 +45,6 @@ def _claims_flat(signature: Signature) -> str | None:
     if len(output.shape) != 2 or output.shape[1] != 7:
         return None
     return f"output {output}: boxes of all pictures, by the number of the picture"
-
-
-def _unknown(signature: Signature) -> None:
-    """The number of classes, which lists of boxes do not say."""
-    return
 
 
 def _doubts_of_rows(rows: np.ndarray, given: Given, columns: Columns) -> str | None:
@@ -213,7 +209,7 @@ YOLO_LIST = Form(
     title="YOLO end-to-end (v10, 26) or with suppression inside",
     look=LOOK,
     claims=claims_list,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=_of_first(_doubts_of_list, (4, 5)),
     decode=_of_first(_decode_rows, (4, 5)),
 )
@@ -222,7 +218,7 @@ YOLOV7_LIST = Form(
     title="YOLOv7 with suppression inside, one list for all pictures",
     look=LOOK,
     claims=_claims_flat,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=_of_first(_doubts_of_list, (5, 4)),
     decode=_of_first(_decode_rows, (5, 4)),
     flat=True,
@@ -232,7 +228,7 @@ YOLO_NAS_LIST = Form(
     title="YOLO-NAS with suppression inside, one list for all pictures",
     look=_NAS_LOOK,
     claims=_claims_flat,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=_of_first(_doubts_of_list, (4, 5)),
     decode=_of_first(_decode_rows, (4, 5)),
     flat=True,
@@ -242,7 +238,7 @@ EFFICIENT_NMS = Form(
     title="YOLO v6 or v7 with suppression inside, four outputs",
     look=LOOK,
     claims=claims_four,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=doubts_four,
     decode=decode_four,
 )
@@ -251,7 +247,7 @@ YOLO_NAS = Form(
     title="YOLO-NAS with suppression inside, four outputs",
     look=_NAS_LOOK,
     claims=claims_nas_four,
-    n_classes=_unknown,
+    n_classes=unknown_classes,
     doubts=doubts_four,
     decode=decode_four,
 )
