@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
+
+from posepile.metrics.planes import as_poses, batches, planes, solve_scale, solve_similarity
 
 
-def as_poses(poses: ArrayLike) -> np.ndarray:
-    """Returns poses in float64, in which no difference or square of coordinates overflows.
-
-    Args:
-        poses: Coordinates of any numeric type; masked ones are missing and become NaN.
-    """
-    if isinstance(poses, np.ma.MaskedArray):
-        return poses.astype(np.float64).filled(np.nan)
-    return np.asarray(poses, np.float64)
-
-
-def root_relative(poses: np.ndarray, root: int) -> np.ndarray:
+def root_relative(poses: np.ndarray, root: int | Sequence[int]) -> np.ndarray:
     """Subtracts the root joint from every joint; a pose whose root is missing becomes all NaN.
 
     Args:
         poses: ``[..., J, D]``.
-        root: Index of the root joint.
+        root: Index of the root joint, or of several whose mean is the root, such as both hips.
     """
     poses = as_poses(poses)
-    return poses - poses[..., root : root + 1, :]
+    if np.ndim(root) == 0:
+        return poses - poses[..., root : root + 1, :]
+    return poses - poses[..., list(root), :].mean(axis=-2, keepdims=True)
 
 
 def similarity_transform(
@@ -55,41 +49,22 @@ def similarity_transform(
         ``(s [...], R [..., D, D], t [..., D])`` in float64 with ``target ~ s R source + t``.
     """
     source, target = as_poses(source), as_poses(target)
-    used = np.isfinite(source).all(-1) & np.isfinite(target).all(-1)
-    if valid is not None:
-        used &= np.asarray(valid, bool)
-    n = used.sum(axis=-1)
-    count = np.maximum(n, 1)[..., None, None]
-    weight = used[..., None]
-    source = np.where(weight, source, 0.0)
-    target = np.where(weight, target, 0.0)
-    source_mean = source.sum(axis=-2, keepdims=True) / count
-    target_mean = target.sum(axis=-2, keepdims=True) / count
-    source = np.where(weight, source - source_mean, 0.0)
-    target = np.where(weight, target - target_mean, 0.0)
-
-    u, sv, vt = np.linalg.svd(np.swapaxes(target, -1, -2) @ source)
-    # The sign of each factor apart: the determinant of the product may round to 0.999..
-    sign = np.sign(np.linalg.det(u)) * np.sign(np.linalg.det(vt))
-    vt = vt.copy()
-    vt[..., -1, :] *= sign[..., None]
-    rotation = u @ vt
-
-    factor = np.ones(n.shape)
-    if scale:
-        total = sv.sum(axis=-1)
-        if not plain_scale:
-            total = total - (1 - sign) * sv[..., -1]
-        spread = np.square(source).sum(axis=(-1, -2))
-        factor = np.where(spread > 0, total / np.where(spread > 0, spread, 1.0), 1.0)
-    shift = target_mean[..., 0, :] - factor[..., None] * np.einsum(
-        "...ij,...j->...i", rotation, source_mean[..., 0, :]
+    *shape, n_points, dim = np.broadcast_shapes(source.shape, target.shape)
+    source, target = (
+        np.broadcast_to(x, (*shape, n_points, dim)).reshape(-1, n_points, dim)
+        for x in (source, target)
     )
-    undetermined = n < rotation.shape[-1]
-    factor = np.where(undetermined, np.nan, factor)
-    rotation = np.where(undetermined[..., None, None], np.nan, rotation)
-    shift = np.where(undetermined[..., None], np.nan, shift)
-    return factor, rotation, shift
+    if valid is not None:
+        valid = np.broadcast_to(np.asarray(valid, bool), (*shape, n_points)).reshape(-1, n_points)
+    n = len(source)
+    factor, rotation, shift = np.empty(n), np.empty((n, dim, dim)), np.empty((n, dim))
+    for part in batches(source.shape):
+        mask = None if valid is None else valid[part].T
+        found = solve_similarity(
+            planes(source[part]), planes(target[part]), mask, scale=scale, plain_scale=plain_scale
+        )
+        factor[part], rotation[part], shift[part] = (np.moveaxis(x, -1, 0) for x in found)
+    return factor.reshape(shape), rotation.reshape(*shape, dim, dim), shift.reshape(*shape, dim)
 
 
 def align(
@@ -120,5 +95,44 @@ def align(
         points = as_poses(pred).astype(np.float32)
         points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
         return (points @ np.swapaxes(matrix, -1, -2))[..., :3]
-    moved = as_poses(pred) @ np.swapaxes(rotation, -1, -2)
-    return s[..., None, None] * moved + t[..., None, :]
+    return transform_points(pred, s, rotation, t)
+
+
+def transform_points(
+    points: np.ndarray, factor: np.ndarray, rotation: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """Returns points moved by a similarity, such as vertices by that of their joints.
+
+    Args:
+        points: ``[..., N, D]``.
+        factor: ``[...]``.
+        rotation: ``[..., D, D]``.
+        shift: ``[..., D]``.
+    """
+    # Small matrices are multiplied eight times faster when they lie in order.
+    matrix = np.ascontiguousarray(np.swapaxes(factor[..., None, None] * rotation, -1, -2))
+    moved = as_poses(points) @ matrix
+    moved += shift[..., None, :]
+    return moved
+
+
+def scale_factor(
+    pred: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns the factor by which a prediction fits its truth best, without moving it: ``[...]``.
+
+    ``sum(pred * true) / sum(pred * pred)``, as N-MPJPE has it; poses are to be root-relative. It
+    is negative for a pose that looks the other way, and 1 where all predicted points are zero.
+
+    Args:
+        pred: ``[..., J, D]``.
+        true: ``[..., J, D]``.
+        valid: bool ``[..., J]``, None = all. Only points finite on both sides take part; NaN
+            where there is none.
+    """
+    pred, true = as_poses(pred), as_poses(true)
+    *shape, n_points, dim = true.shape
+    if valid is not None:
+        valid = np.asarray(valid, bool).reshape(-1, n_points).T
+    arrays = (planes(x.reshape(-1, n_points, dim)) for x in (pred, true))
+    return solve_scale(*arrays, valid).reshape(shape)

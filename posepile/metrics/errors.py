@@ -3,26 +3,42 @@
 What is missing, once for all functions:
 
 * a joint whose truth is missing (any coordinate NaN) or that ``valid`` excludes is **not
-  counted**;
+  counted**: its value is NaN;
 * a joint that counts but has no finite prediction has error **infinity**: distances become
-  infinite and :func:`pck` counts a miss, so that leaving joints out can never help;
+  infinite and :func:`posepile.metrics.pck` counts a miss, so that leaving joints out can never
+  help;
 * a mean over nothing is NaN.
 
 Units are those of the input; coordinates of any numeric type (float16, integers) give the values
-of float64. ``average="joint"`` is the mean over all counted joints of all poses,
-``average="pose"`` the mean over poses of each pose's own mean (poses without a counted joint do
-not count). Both agree when every pose has the same number of counted joints.
+of float64. :func:`pose_errors` gives one value per joint, of which any average can be made;
+``average="joint"`` is the mean over all counted joints of all poses, ``average="pose"`` the mean
+over poses of each pose's own mean (poses without a counted joint do not count). Both agree when
+every pose has the same number of counted joints. Vertices are points like joints: MVE (also
+called PVE or MPVPE) is :func:`mpjpe` of ``[..., V, 3]``.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from posepile.metrics.align import align, as_poses
+from posepile.metrics.means import Average, RunningMean
+from posepile.metrics.planes import (
+    as_poses,
+    batches,
+    distances,
+    move_points,
+    planes,
+    solve_scale,
+    solve_similarity,
+    used_points,
+    without_root,
+)
 
-Average = Literal["joint", "pose"]
+Alignment = Literal["none", "scale", "rigid", "similarity"]
+Fit = Literal["counted", "all"]
 
 
 def joint_errors(
@@ -38,18 +54,53 @@ def joint_errors(
     Raises:
         ValueError: The shapes differ.
     """
-    pred, true = as_poses(pred), as_poses(true)
-    if pred.shape != true.shape:
-        raise ValueError(f"prediction has shape {pred.shape}, truth {true.shape}")
-    counted = np.isfinite(true).all(axis=-1)
-    if valid is not None:
-        if np.shape(valid) != true.shape[:-1]:
-            raise ValueError(f"valid has shape {np.shape(valid)}, joints {true.shape[:-1]}")
-        counted &= np.asarray(valid, bool)
-    predicted = np.isfinite(pred).all(axis=-1)
-    both = (counted & predicted)[..., None]
-    distance = np.linalg.norm(np.where(both, pred, 0) - np.where(both, true, 0), axis=-1)
-    return np.where(counted, np.where(predicted, distance, np.inf), np.nan)
+    return pose_errors(pred, true, valid)
+
+
+def pose_errors(
+    pred: np.ndarray,
+    true: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
+    root: int | Sequence[int] | None = None,
+    alignment: Alignment = "none",
+    fit: Fit = "counted",
+    plain_scale: bool = False,
+) -> np.ndarray:
+    """Euclidean distance per joint after alignment: ``[..., J]`` as of :func:`joint_errors`.
+
+    A pose with fewer than ``D`` counted joints cannot be rotated onto its truth and is not
+    counted (NaN); a pose with enough counted joints but too few predicted ones has infinite
+    error.
+
+    Args:
+        pred: ``[..., J, D]``.
+        true: ``[..., J, D]``, same shape.
+        valid: bool ``[..., J]``, None = all.
+        root: Joint that is subtracted from both, or several whose mean is; None = none. A pose
+            whose true root is missing is not counted, even where ``valid`` excludes no more
+            than the root; one whose predicted root is missing has infinite error.
+        alignment: What is solved for, per pose: nothing; the scale alone (N-MPJPE); rotation and
+            translation; these and scale (PA-MPJPE).
+        fit: Solved on the joints that count, or on all that are known on both sides.
+        plain_scale: As in :func:`posepile.metrics.align.similarity_transform`.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    pred, true, valid, shape = _flat(pred, true, valid)
+    errors = np.empty(true.shape[:2])
+    for part in batches(true.shape):
+        errors[part] = _errors(
+            pred[part],
+            true[part],
+            None if valid is None else valid[part],
+            root=root,
+            alignment=alignment,
+            fit=fit,
+            plain_scale=plain_scale,
+        )
+    return errors.reshape(shape)
 
 
 def mpjpe(
@@ -58,16 +109,18 @@ def mpjpe(
     valid: np.ndarray | None = None,
     *,
     average: Average = "joint",
+    root: int | Sequence[int] | None = None,
 ) -> float:
-    """Mean per-joint position error.
+    """Mean per-joint position error; of vertices it is the MVE.
 
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``.
         valid: bool ``[..., J]``, None = all.
         average: Mean over joints or over poses.
+        root: As in :func:`pose_errors`.
     """
-    return _average(joint_errors(pred, true, valid), average)
+    return mean_error(pred, true, valid, average=average, root=root)
 
 
 def pa_mpjpe(
@@ -76,6 +129,8 @@ def pa_mpjpe(
     valid: np.ndarray | None = None,
     *,
     average: Average = "joint",
+    scale: bool = True,
+    fit: Fit = "counted",
     plain_scale: bool = False,
 ) -> float:
     """MPJPE after Procrustes alignment of each pose on its counted joints.
@@ -88,101 +143,98 @@ def pa_mpjpe(
         true: ``[..., J, D]``.
         valid: bool ``[..., J]``, None = all.
         average: Mean over joints or over poses.
+        scale: Solve for scale too.
+        fit: As in :func:`pose_errors`.
         plain_scale: As in :func:`posepile.metrics.align.similarity_transform`.
     """
-    true = as_poses(true)
-    counted = np.isfinite(true).all(axis=-1)
+    alignment: Alignment = "similarity" if scale else "rigid"
+    facts = {"alignment": alignment, "fit": fit, "plain_scale": plain_scale}
+    return mean_error(pred, true, valid, average=average, **facts)
+
+
+def n_mpjpe(
+    pred: np.ndarray,
+    true: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
+    root: int | Sequence[int] | None = None,
+    average: Average = "joint",
+) -> float:
+    """MPJPE after each pose was scaled by its :func:`posepile.metrics.align.scale_factor`.
+
+    Args:
+        pred: ``[..., J, D]``, root-relative unless ``root`` is given.
+        true: ``[..., J, D]``.
+        valid: bool ``[..., J]``, None = all.
+        root: As in :func:`pose_errors`.
+        average: Mean over joints or over poses.
+    """
+    return mean_error(pred, true, valid, average=average, root=root, alignment="scale")
+
+
+def mean_error(
+    pred: np.ndarray,
+    true: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
+    average: Average = "joint",
+    value: Callable[[np.ndarray], np.ndarray] | None = None,
+    **facts: Any,
+) -> float:
+    """Returns the mean of :func:`pose_errors`, or of what is made of them, in flat memory.
+
+    Args:
+        pred: ``[..., J, D]``.
+        true: ``[..., J, D]``.
+        valid: bool ``[..., J]``, None = all.
+        average: Mean over joints or over poses.
+        value: Function from errors ``[n, J]`` to values ``[n, J]`` or ``[n, 1]``; None = errors.
+        **facts: As the keywords of :func:`pose_errors`.
+    """
+    mean = RunningMean(average)
+    pred, true, valid, _ = _flat(pred, true, valid)
+    for part in batches(true.shape):
+        mask = None if valid is None else valid[part]
+        errors = _errors(pred[part], true[part], mask, **facts)
+        mean.add(errors if value is None else value(errors))
+    return mean.result()
+
+
+def _flat(pred, true, valid):
+    """Arrays as ``[n, J, D]`` (mask ``[n, J]``) and the shape ``[..., J]`` they had."""
+    pred, true = (x if isinstance(x, np.ndarray) else as_poses(x) for x in (pred, true))
+    if pred.shape != true.shape:
+        raise ValueError(f"prediction has shape {pred.shape}, truth {true.shape}")
+    shape = true.shape[:-1]
     if valid is not None:
-        counted &= np.asarray(valid, bool)
-    counted &= (counted.sum(axis=-1) >= true.shape[-1])[..., None]
-    moved = align(pred, true, counted, plain_scale=plain_scale)
-    return _average(joint_errors(moved, true, counted), average)
+        if np.shape(valid) != shape:
+            raise ValueError(f"valid has shape {np.shape(valid)}, joints {shape}")
+        valid = np.asarray(valid, bool).reshape(-1, shape[-1])
+    n = int(np.prod(shape[:-1]))
+    return pred.reshape(n, *true.shape[-2:]), true.reshape(n, *true.shape[-2:]), valid, shape
 
 
-def pck(
-    pred: np.ndarray,
-    true: np.ndarray,
-    threshold: float = 150.0,
-    valid: np.ndarray | None = None,
-    *,
-    average: Average = "joint",
-) -> float:
-    """Share (0..1) of counted joints whose error is at most ``threshold``.
-
-    Args:
-        pred: ``[..., J, D]``.
-        true: ``[..., J, D]``.
-        threshold: Largest error that is a hit, inclusive.
-        valid: bool ``[..., J]``, None = all.
-        average: Mean over joints or over poses.
-    """
-    errors = joint_errors(pred, true, valid)
-    return _average(np.where(np.isnan(errors), np.nan, errors <= threshold), average)
-
-
-def auc(
-    pred: np.ndarray,
-    true: np.ndarray,
-    max_threshold: float = 150.0,
-    steps: int = 31,
-    valid: np.ndarray | None = None,
-    *,
-    average: Average = "joint",
-) -> float:
-    """Mean PCK over evenly spaced thresholds from 0 to ``max_threshold``, both included.
-
-    31 steps to 150 mm is what MPI-INF-3DHP uses. For datasets whose official evaluator has no
-    AUC, report the number as **unofficial**.
-
-    Args:
-        pred: ``[..., J, D]``.
-        true: ``[..., J, D]``.
-        max_threshold: Last threshold.
-        steps: Number of thresholds.
-        valid: bool ``[..., J]``, None = all.
-        average: Mean over joints or over poses.
-    """
-    errors = joint_errors(pred, true, valid)
-    thresholds = np.linspace(0.0, max_threshold, steps)
-    # The number of thresholds at or above the error, looked up instead of compared one by one.
-    hits = steps - np.searchsorted(thresholds, errors, side="left")
-    return _average(np.where(np.isnan(errors), np.nan, hits / steps), average)
-
-
-def mpjve(
-    pred: np.ndarray,
-    true: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    fps: float = 1.0,
-) -> float:
-    """Mean per-joint velocity error of one sequence.
-
-    Velocity is the difference of consecutive entries times ``fps``; a joint counts in a pair of
-    entries when it counts in both. Gaps between entries are not seen: pass one stretch at a time
-    where that matters.
-
-    Args:
-        pred: ``[T, J, D]``.
-        true: ``[T, J, D]``.
-        valid: bool ``[T, J]``, None = all.
-        fps: Entries per second.
-
-    Returns:
-        Mean over counted joints and pairs, in units per second.
-    """
-    pred, true = as_poses(pred), as_poses(true)
-    pair = None if valid is None else np.asarray(valid, bool)[1:] & np.asarray(valid, bool)[:-1]
-    return fps * mpjpe(np.diff(pred, axis=0), np.diff(true, axis=0), pair)
-
-
-def _average(values: np.ndarray, average: Average) -> float:
-    counted = ~np.isnan(values)
-    if average == "pose":
-        n = counted.sum(axis=-1)
-        total = np.where(counted, values, 0.0).sum(axis=-1, dtype=np.float64)
-        values = np.where(n > 0, total / np.maximum(n, 1), np.nan)
-        counted = n > 0
-    elif average != "joint":
-        raise ValueError(f"average is {average!r}, expected 'joint' or 'pose'")
-    return float(np.mean(values[counted], dtype=np.float64)) if counted.any() else float("nan")
+def _errors(
+    pred, true, valid, root=None, alignment="none", fit="counted", plain_scale=False
+) -> np.ndarray:
+    """Errors ``[n, J]`` of poses ``[n, J, D]``."""
+    pred, true, counted = planes(pred), planes(true), None if valid is None else valid.T
+    if root is not None:
+        pred, true = without_root(pred, root), without_root(true, root)
+    if alignment in ("rigid", "similarity"):
+        counted = used_points(true, true, counted)
+        dim, n_points, n = true.shape
+        if counted is not None:
+            counted = counted & (counted.sum(axis=0) >= dim)
+        elif n_points < dim:
+            counted = np.zeros((n_points, n), bool)
+        facts = {"scale": alignment == "similarity", "plain_scale": plain_scale}
+        found = solve_similarity(pred, true, counted if fit == "counted" else None, **facts)
+        with np.errstate(invalid="ignore"):
+            pred = move_points(pred, *found)
+    elif alignment == "scale":
+        with np.errstate(invalid="ignore"):
+            pred = pred * solve_scale(pred, true, counted if fit == "counted" else None)
+    elif alignment != "none":
+        raise ValueError(f"alignment is {alignment!r}; expected none, scale, rigid or similarity")
+    return distances(pred, true, counted).T

@@ -1,0 +1,56 @@
+"""How sure a mean is: bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from posepile.metrics.means import label_numbers, pose_means
+
+
+def bootstrap_interval(
+    values: np.ndarray,
+    clips: Sequence[Hashable] | None = None,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Returns the percentile interval of the mean: lower and upper end.
+
+    Poses of one clip are alike, so whole clips are drawn where there are any; each drawn clip
+    brings all its values, so that the mean is that over values, not over clips.
+
+    Args:
+        values: ``[n]``, or ``[n, J]`` of which each entry's mean is taken; NaN = not counted.
+        clips: Clip of each entry ``[n]``; None = entries are drawn one by one.
+        level: Share of resampled means inside.
+        n_resamples: How many times the entries or clips are drawn.
+        seed: Of the draws: the same gives the same interval.
+
+    Returns:
+        NaN, NaN where nothing counts.
+    """
+    values = np.asarray(values, np.float64)
+    values = pose_means(values) if values.ndim == 2 else values
+    counted = ~np.isnan(values)
+    if clips is None:
+        sums, counts = values[counted], np.ones(int(counted.sum()))
+    else:
+        if len(clips) != len(values):
+            raise ValueError(f"{len(values)} values, {len(clips)} clips")
+        numbers, members = label_numbers(clips)
+        sums = np.bincount(numbers[counted], values[counted], len(members))
+        counts = np.bincount(numbers[counted], minlength=len(members)).astype(np.float64)
+        sums, counts = sums[counts > 0], counts[counts > 0]
+    if not len(sums):
+        return float("nan"), float("nan")
+    rng, means = np.random.default_rng(seed), np.empty(n_resamples)
+    for i in range(n_resamples):
+        drawn = rng.integers(len(sums), size=len(sums))
+        means[i] = sums[drawn].sum() / counts[drawn].sum()
+    tail = (1 - level) / 2
+    # The nearest resampled mean, not one between two: also right where some are infinite.
+    low, high = np.quantile(means, [tail, 1 - tail], method="nearest")
+    return float(low), float(high)

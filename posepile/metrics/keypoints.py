@@ -1,0 +1,127 @@
+"""Agreement of 2D key points: OKS, and average precision by COCO's own program."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Spread of what people click, by joint of COCO's 17, as a share of the person's size.
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+# In the order in which COCO's program gives them.
+COCO_FIGURES = (
+    *("AP", "AP50", "AP75", "AP-medium", "AP-large"),
+    *("AR", "AR50", "AR75", "AR-medium", "AR-large"),
+)
+
+
+def oks(
+    pred: np.ndarray,
+    true: np.ndarray,
+    area: np.ndarray,
+    labelled: np.ndarray | None = None,
+    *,
+    sigmas: Sequence[float] = COCO_SIGMAS,
+) -> np.ndarray:
+    """Returns the object keypoint similarity (0..1) of each pair of people: ``[...]``.
+
+    Mean over labelled joints of ``exp(-d**2 / (2 * area * (2 * sigma)**2))``. A joint without
+    prediction has similarity 0. A person without labelled joints gets NaN; COCO's program
+    compares its predictions with the doubled box instead (:func:`oks_beside_box`).
+
+    Args:
+        pred: ``[..., J, 2]`` in pixels.
+        true: ``[..., J, 2]``; joints with NaN do not count.
+        area: Of the person's segment, square pixels ``[...]``.
+        labelled: bool ``[..., J]``, None = all.
+        sigmas: ``[J]``.
+    """
+    pred, true = np.asarray(pred, np.float64), np.asarray(true, np.float64)
+    counted = np.isfinite(true).all(axis=-1) & np.ones(pred.shape[:-1], bool)
+    if labelled is not None:
+        counted &= np.asarray(labelled, bool)
+    with np.errstate(invalid="ignore"):
+        square = np.square(pred - true).sum(axis=-1)
+    square = np.where(np.isnan(square), np.inf, square)
+    similarity = _similarity(square, np.asarray(area, np.float64), sigmas)
+    n = counted.sum(axis=-1)
+    total = np.where(counted, similarity, 0.0).sum(axis=-1)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def oks_beside_box(
+    pred: np.ndarray,
+    bbox: np.ndarray,
+    area: np.ndarray,
+    *,
+    sigmas: Sequence[float] = COCO_SIGMAS,
+) -> np.ndarray:
+    """Returns the similarity (0..1) with a person without labelled joints: ``[...]``.
+
+    1 for joints inside the box enlarged threefold, less by their distance from it.
+
+    Args:
+        pred: ``[..., J, 2]`` in pixels.
+        bbox: Left, top, width, height ``[..., 4]``.
+        area: As in :func:`oks`.
+        sigmas: As there.
+    """
+    pred, bbox = np.asarray(pred, np.float64), np.asarray(bbox, np.float64)
+    low = (bbox[..., :2] - bbox[..., 2:])[..., None, :]
+    high = (bbox[..., :2] + 2 * bbox[..., 2:])[..., None, :]
+    outside = np.maximum(low - pred, 0) + np.maximum(pred - high, 0)
+    square = np.square(np.where(np.isnan(outside), np.inf, outside)).sum(axis=-1)
+    return _similarity(square, np.asarray(area, np.float64), sigmas).mean(axis=-1)
+
+
+def keypoint_ap(
+    truth: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    *,
+    sigmas: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Returns the ten numbers of COCO's keypoint evaluation (0..1), by pycocotools itself.
+
+    Args:
+        truth: Content of an annotation file.
+        results: Content of a results file: ``image_id``, ``category_id``, ``keypoints``, ``score``
+            of each detection. Images without any are misses.
+        sigmas: One per joint, for other joints than COCO's 17.
+
+    Returns:
+        Figure (``COCO_FIGURES``) -> value; -1 as there, where there is nobody of that size.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        labels, found = COCO(), COCO()
+        # pycocotools writes into both.
+        labels.dataset = copy.deepcopy({"info": {}, **truth})
+        labels.createIndex()
+        if results:
+            found = labels.loadRes(copy.deepcopy([dict(r) for r in results]))
+        else:
+            parts = {name: labels.dataset[name] for name in ("images", "categories")}
+            found.dataset = {"info": {}, **parts, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(labels, found, "keypoints")
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(COCO_FIGURES, map(float, evaluation.stats), strict=True))
+
+
+def _similarity(square: np.ndarray, area: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+    variance = (2 * np.asarray(sigmas, np.float64)) ** 2
+    # The term against 0 / 0, and the order of divisions, are those of COCO's program.
+    return np.exp(-(square / variance / (area[..., None] + np.spacing(1)) / 2))
