@@ -391,12 +391,14 @@ def require_place(place: Path, asked: str) -> None:
         UsageError: Nothing can be written there.
         WorkError: The disk is full.
     """
-    if place.is_dir():
+    if os.path.isdir(place):
         raise UsageError(f"{asked}: is a folder; name a file in it")
-    if os.path.lexists(place) and not place.is_file():  # it would be replaced
+    if os.path.lexists(place) and not os.path.isfile(place):  # it would be replaced
         raise UsageError(f"{asked}: is there and no file; name another place")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            place.lstat()  # its name may be too long
         with tempfile.TemporaryFile(dir=place.parent):
             pass
     except OSError as e:

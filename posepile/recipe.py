@@ -73,7 +73,8 @@ class DatasetSpec:
         kind: ``3d``, ``2d`` (image coordinates only), ``parametric`` (parameters only) or
             ``helper``: files that other programs need instead of examples, see the module's
             docstring.
-        world_up: Unit vector pointing up in world coordinates, None where there is no world.
+        world_up: Unit vector pointing up in world coordinates; None where there is no world, or
+            where it is another one for every camera, which then tells it.
         single_person: At most one person is visible per image.
         synthetic: Rendered rather than photographed.
         realistic_background: The background belongs to the scene and must not be replaced.

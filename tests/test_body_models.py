@@ -104,6 +104,13 @@ def test_what_is_missing_or_wrong_is_said(models, tmp_path):
         body_models.body_joints("smpl", "male", smiling, models_root=models)
 
 
+def test_it_is_said_how_to_get_the_kid_template(tmp_path):
+    miniature_bodies.write_body_models(tmp_path, ("smpl",))
+    (tmp_path / "smpl" / "kid_template.npy").unlink()
+    with pytest.raises(WorkError, match=r"kid_template.npy; .*smplfitter.download"):
+        body_models.body_joints("smpl", "male", {"pose": np.zeros(72)}, models_root=tmp_path)
+
+
 @pytest.mark.parametrize(("gender", "n_betas"), [("neutral", 10), ("male", 16), ("male", 10)])
 def test_the_file_that_is_asked_for_is_one_that_is_looked_for(tmp_path, gender, n_betas):
     params = {"pose": np.zeros((1, 156)), "shape": np.zeros(n_betas)}

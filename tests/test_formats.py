@@ -13,7 +13,7 @@ from posepile.errors import CorruptInput
 from posepile.formats import budget
 from posepile.formats.arrays import read_array, read_npy, read_npz
 from posepile.formats.cdf_records import check_records
-from posepile.formats.matlab_files import MatCells, read_mat
+from posepile.formats.matlab_files import MatCells, read_cell_rows, read_mat
 from posepile.formats.matlab_v5 import whole_variables
 from posepile.formats.mocap_files import read_c3d, read_cdf
 from posepile.formats.numpy_files import load_npy
@@ -319,3 +319,27 @@ def test_arrays_cut_off_in_the_length_of_their_head(tmp_path):
         (tmp_path / "a.npy").write_bytes(data[:n])
         with pytest.raises(CorruptInput, match="header .cut off in its length"):
             load_npy(tmp_path / "a.npy")
+
+
+def test_cells_of_structures_lose_no_axis_and_no_field(tmp_path):
+
+    path = tmp_path / "annot.mat"
+    for n, people in ((3, 2), (3, 1), (1, 3), (1, 1)):
+        cells = np.empty((n, people), object)
+        for k, p in np.ndindex(n, people):
+            cells[k, p] = {"points": np.full((2, 17), 10 * k + p), "valid": float(p)}
+        scipy.io.savemat(path, {"annotations": cells})
+        schema = {"points": Array(2, 17), "valid": Array()}
+        rows = read_cell_rows(path, "annotations", n, schema)
+        assert [len(row) for row in rows] == [people] * n
+        for k, p in np.ndindex(n, people):
+            assert rows[k][p]["points"][1, 16] == 10 * k + p and rows[k][p]["valid"] == p
+    cells = np.empty((4, 2), object)
+    for at in np.ndindex(4, 2):
+        cells[at] = {"points": np.zeros((2, 17)), "valid": np.nan}
+    scipy.io.savemat(path, {"annotations": cells})
+    for n, text in ((3, r"shape \(4, 2\); expected 3 rows"), (4, r"\(1,1\)\.valid: found nan")):
+        with pytest.raises(CorruptInput, match=text):
+            read_cell_rows(path, "annotations", n, schema)
+    with pytest.raises(CorruptInput, match="no occlusion"):
+        read_cell_rows(path, "occlusion", 4, None)

@@ -24,6 +24,7 @@ REASONS = {
     "the path is a place in messages": """
         formats.keys.by_key formats.keys.by_number formats.keys.only_one formats.schema.check
         formats.schema.lookup formats.pickles.refusals bodies.checks.check_bones
+        bodies.checks.check_model_joints bodies.fitting.fit_bodies
         bodies.checks.check_up bodies.parameters.body_parameters
         bodies.parameters.parameters_by_frame bodies.parameters.join_pose
         bodies.parameters.parameters_of_fit""",
@@ -32,7 +33,7 @@ REASONS = {
         formats.keys.by_name formats.derived.work_folder bodies.amass.find_amass
         bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
         bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
-        bodies.models.models_below""",
+        bodies.models.models_below bodies.models.require_body_model""",
 }
 NO_TARGETS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 

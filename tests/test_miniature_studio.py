@@ -9,7 +9,17 @@ import pytest
 
 from posepile.geometry.fitting import project_fisheye624
 from posepile.miniature import N_NUMBERS, actor, kit, marks, rig
-from posepile.miniature.bodies import make_model
+from posepile.miniature.bodies import (
+    FULL_SIZE,
+    JOINT_NAMES,
+    LANDMARK_NAMES,
+    OUTPUT_NAMES,
+    make_model,
+    make_regressor,
+    make_transfer,
+    output_points,
+    whole_pose,
+)
 from posepile.miniature.shoot import Actor, Backdrop, shoot
 from posepile.miniature.skeleton import PARENTS, REST, TURNING, make_figure
 from posepile.miniature.truth import (
@@ -237,6 +247,47 @@ def test_a_body_in_its_rest_pose_is_its_template():
     np.testing.assert_allclose(
         joints, model["J_regressor"] @ model["v_template"] + [1, 2, 3], atol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", ["smpl", "smplx"])
+def test_a_model_of_full_size_has_the_points_that_are_picked_where_they_belong(kind):
+    model = make_model(kind, FULL_SIZE[kind], 2)
+    joints, skin = actor.pose_body(model, np.zeros((len(JOINT_NAMES[kind]), 3)), np.zeros(10))
+    points = output_points(model, joints, skin)
+    names = OUTPUT_NAMES[kind][: len(points)]
+    for name, point in list(zip(names, points, strict=True))[len(joints) :][:21]:
+        rest = REST[name] * 1.04 + (0, -0.22, 0.02)  # as the joints of this gender
+        assert np.linalg.norm(point - rest) < 0.08, name
+    # Joints are regressed from other vertices.
+    np.testing.assert_allclose(model["J_regressor"].sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model["weights"].sum(axis=1), 1, rtol=1e-5)
+    if kind == "smplx":
+        face = points[76:]
+        assert len(points) == 127 and np.abs(face - joints[15]).max() < 0.25
+        sides = {"l": 1, "r": -1}
+        for name, point in zip(LANDMARK_NAMES, face, strict=True):
+            assert not name[-1].isdigit() or point[0] * sides.get(name[0], 0) >= 0, name
+
+
+def test_a_regressor_gives_the_joints_of_a_posed_body_nearly():
+    model = make_model("smplx", FULL_SIZE["smplx"], 1)
+    pose = np.random.default_rng(0).normal(0, 0.2, (55, 3))
+    joints, skin = actor.pose_body(model, pose, np.zeros(10))
+    names = ["rank", "lelb", "neck"]
+    found = make_regressor("smplx", names, FULL_SIZE["smplx"]) @ skin
+    expected = joints[[JOINT_NAMES["smplx"].index(name) for name in names]]
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.03
+    smpl = make_transfer(24, FULL_SIZE["smplx"]) @ skin
+    assert np.linalg.norm(smpl[:22] - joints[:22], axis=1).max() < 0.12
+
+
+def test_hand_components_are_added_to_the_mean_hands():
+    model = make_model("smplx")
+    hands = np.array([[1.0, 0], [0, 2]])
+    added = whole_pose(model, np.zeros((55, 3)), hands) - whole_pose(model, np.zeros((55, 3)))
+    np.testing.assert_allclose(added[25:40].ravel(), model["hands_componentsl"][0])
+    np.testing.assert_allclose(added[40:].ravel(), 2 * model["hands_componentsr"][1])
+    assert not added[:25].any()
 
 
 @pytest.mark.parametrize("up", ["y", "-y", "z"])

@@ -15,6 +15,7 @@ import scipy.io
 
 from posepile.errors import CorruptInput
 from posepile.formats.aria_files import read_aria_lens, read_static_calibs
+from posepile.formats.pickles import read_pickle
 from posepile.geometry.rotations import quaternion_matrix
 from posepile.miniature import pickled, rig, writers
 
@@ -172,3 +173,15 @@ def test_lens_of_aria(tmp_path, name):
     (tmp_path / "b.vrs").write_bytes(bytes(5000))
     with pytest.raises(CorruptInput, match="no calib_json tag"):
         read_aria_lens(tmp_path / "b.vrs")
+
+
+def test_pickle_of_python_2(tmp_path):
+    content = {"sequence": "walk", "genders": ["m"], "poses": [np.arange(300.0).reshape(100, 3)]}
+    pickled.write_pickle(tmp_path / "a.pkl", content, python2=True)
+    data = (tmp_path / "a.pkl").read_bytes()
+    assert b"U\x04walk" in data and data.startswith(b"\x80\x02")  # an 8-bit string
+    with pytest.raises(UnicodeDecodeError):  # without the encoding, as with the official files
+        pickle.loads(data)
+    for found in (pickle.loads(data, encoding="latin1"), read_pickle(tmp_path / "a.pkl")):
+        assert found["sequence"] == "walk" and found["genders"] == ["m"]
+        np.testing.assert_array_equal(found["poses"][0], content["poses"][0])

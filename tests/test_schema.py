@@ -37,6 +37,7 @@ def test_what_is_declared_comes_back_and_nothing_else():
         ({"a": int}, {"b": 1}, r"found no a \(there: b\); expected the key a"),
         ({"a": {"b": int}}, {"a": {"b": "x"}}, r"a\.b: found 'x'; expected int"),
         ({"a": int}, [1], r"found \[1\]; expected a mapping with a"),
+        ({"*": int}, [1], r"found \[1\]; expected a mapping$"),
         ({"a": bool}, {"a": 1}, "expected bool"),
         ({"a": int}, {"a": True}, "found True; expected int"),
         ([{"a": int}], [{"a": 1}, {}], r"\[1\]: found no a"),

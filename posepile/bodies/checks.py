@@ -65,6 +65,42 @@ def check_bones(
     return float(stretch.max()), float(off.max())
 
 
+def check_model_joints(
+    where: str | os.PathLike,
+    joints: np.ndarray,
+    published: np.ndarray,
+    limit_mm: float,
+    frames: Sequence[int],
+) -> float:
+    """Returns how far joints of a posed body model are from the published ones at most, mm.
+
+    >>> check_model_joints("a.pkl", np.ones((1, 24, 3)), np.ones((1, 24, 3)), 5, [8])
+    0.0
+
+    Args:
+        where: File and person, for the message.
+        joints: Of the model, ``[n, J, 3]`` millimetres.
+        published: Likewise.
+        limit_mm: Largest distance allowed.
+        frames: Number of each of the n.
+
+    Raises:
+        CorruptInput: A joint is further off.
+    """
+    off = np.linalg.norm(np.asarray(joints, np.float64) - published, axis=-1)
+    worst = float(off.max(initial=0))
+    if worst > limit_mm:
+        k, j = np.unravel_index(np.argmax(off), off.shape)
+        raise CorruptInput(
+            where,
+            f"the body model puts joint {j} of frame {frames[k]} {worst:.1f} mm from its place in "
+            f"the file; expected at most {limit_mm:g} mm",
+            hint="gender, shape or translation are not of these joints, or the model file is "
+            "another release",
+        )
+    return worst
+
+
 def check_up(
     where: str | os.PathLike,
     towards_head: np.ndarray,

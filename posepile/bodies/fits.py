@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posepile.bodies.models import find_body_model, models_below, move_body, parameters_note
+from posepile.bodies.models import (
+    find_body_model,
+    models_below,
+    move_body,
+    parameters_note,
+    require_body_model,
+)
 from posepile.bodies.parameters import body_parameters, load_hands, parameters_of_fit
 from posepile.files import names_in
 from posepile.formats.pickles import read_pickle
+from posepile.formats.schema import Array, check
 
 
 def read_moved_fit(
@@ -52,6 +60,41 @@ def read_moved_fit(
     body = parameters_of_fit(file, content, gender=gender, hands=hands, kid=kid)
     moved = move_body("smplx", gender, body, transform, models_root=models_root)
     return body_parameters(file, hands="whole", **moved)
+
+
+def read_fits(
+    files: Sequence[Path], *, gender: str, models_root: Path | None = None
+) -> dict[str, np.ndarray]:
+    """Returns pickled SMPL-X fits of one person, one file per frame, as arrays over frames.
+
+    The mean hand is added, see :func:`read_moved_fit`.
+
+    >>> from posepile.miniature.bodies import smplx_fit, write_body_models
+    >>> from posepile.miniature.pickled import write_pickle
+    >>> write_body_models(folder, ("smplx",))
+    >>> write_pickle(folder / "a.pkl", smplx_fit(np.zeros((55, 3)), np.zeros(10), [0, 0, 2]))
+    >>> read_fits([folder / "a.pkl"] * 4, gender="male", models_root=folder)["pose"].shape
+    (4, 165)
+
+    Args:
+        files: In order; at least one.
+        gender: Of the body model.
+        models_root: As of :func:`posepile.bodies.models.find_body_model`.
+
+    Returns:
+        ``pose``, ``shape``, ``trans`` and, where there is one, ``expression``, ``[n, ...]``.
+
+    Raises:
+        WorkError: The body model is not on the disk.
+        CorruptInput: A file holds no fit, or they have different numbers of components.
+    """
+    hands = load_hands(require_body_model("smplx", gender, models_root=models_root))
+    read = (parameters_of_fit(f, read_pickle(f), gender=gender, hands=hands) for f in files)
+    bodies = list(read)
+    names = ["pose", "shape", "trans", *(["expression"] if "expression" in bodies[0] else [])]
+    for file, body in zip(files, bodies, strict=True):
+        check(body, {name: Array(len(bodies[0][name])) for name in names}, file)
+    return {name: np.stack([body[name] for body in bodies]) for name in names}
 
 
 def moved_fit(

@@ -23,6 +23,25 @@ SMPLX_OUTPUT_NAMES = (
     *(f"{side}{tip}" for side in "lr" for tip in ("thu", "index", "middle", "ring", "pinky")),
 )
 
+# Vertices of SMPL-X that it takes for those behind the joints of the model.
+SMPLX_SURFACE_VERTICES = (
+    *(9120, 9929, 9448, 616, 6, 5770, 5780, 8846, 8463, 8474, 8635),
+    *(5361, 4933, 5058, 5169, 5286, 8079, 7669, 7794, 7905, 8022),
+)
+# 21 points of each hand in OpenPose's order: wrist, then thumb, index, middle, ring and little
+# finger, each with its tip. Below 55 they are joints of SMPL-X, else vertices.
+SMPLX_HANDS = (
+    (20, 37, 38, 39, 5361, 25, 26, 27, 4933, 28, 29, 30, 5058, 34, 35, 36, 5169, 31, 32, 33, 5286),
+    (21, 52, 53, 54, 8079, 40, 41, 42, 7669, 43, 44, 45, 7794, 49, 50, 51, 7905, 46, 47, 48, 8022),
+)
+SMPLX_LANDMARK_NAMES = (
+    *(*(f"reyebrow{k}" for k in (1, 2, 3, 4, 5)), *(f"leyebrow{k}" for k in (5, 4, 3, 2, 1))),
+    *"nose1,nose2,nose3,nose4,rnose2,rnose1,nosemiddle,lnose1,lnose2".split(","),
+    *(*(f"reye{k}" for k in (1, 2, 3, 4, 5, 6)), *(f"leye{k}" for k in (4, 3, 2, 1, 6, 5))),
+    *"rmouth1,rmouth2,rmouth3,mouthtop,lmouth3,lmouth2,lmouth1,lmouth5,lmouth4".split(","),
+    *"mouthbottom,rmouth4,rmouth5,rlip1,rlip2,toplip,llip2,llip1,llip3,bottomlip,rlip3".split(","),
+)
+
 _BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 
 

@@ -12,7 +12,7 @@ from posepile.bodies.joints import GENDERS
 from posepile.bodies.models import body_forward, find_body_model
 from posepile.bodies.parameters import load_hands
 from posepile.errors import CorruptInput
-from posepile.formats.mesh_files import read_obj_vertices
+from posepile.formats.mesh_files import read_obj_vertices, read_ply_vertices
 
 
 def mesh_error(
@@ -40,7 +40,7 @@ def mesh_error(
     True
 
     Args:
-        path: Wavefront file, metres.
+        path: Wavefront or binary PLY file, metres.
         parameters: Of that body, as :func:`posepile.bodies.parameters.body_parameters` makes them.
         limit_mm: Largest distance allowed.
         hands_added: The recipe has added the mean hand to the published pose.
@@ -52,7 +52,8 @@ def mesh_error(
         CorruptInput: A vertex is further off, or the mesh is of another model.
         WorkError: The model file is not on disk.
     """
-    mesh = read_obj_vertices(path)[::every] * 1000
+    read = read_ply_vertices if path.suffix == ".ply" else read_obj_vertices
+    mesh = read(path)[::every] * 1000
 
     def distances(body: Mapping) -> np.ndarray:
         given = {"every": every, "models_root": models_root}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,9 @@ def body_forward(
     params: Mapping,
     *,
     vertices: bool = True,
+    orientations: bool = False,
     every: int = 1,
+    at: Sequence[int] | None = None,
     models_root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes joint positions, and vertices if wanted, of a posed and shaped body.
@@ -69,11 +71,14 @@ def body_forward(
             ``[3]`` metres (absent: 0); optionally ``expression``, ``kid_factor``, ``scale`` (of
             everything after translation, absent: 1), as docs/FORMAT.md lists them.
         vertices: Compute vertices, too (much slower).
+        orientations: Return the rotation of each body part, too.
         every: Compute only every n-th vertex; 1 = all.
+        at: Compute only these vertices, in this order; None = all.
         models_root: Folder that holds the model folders; default as in the module docstring.
 
     Returns:
-        ``joints`` float32 ``[T, J, 3]`` and perhaps ``vertices`` ``[T, V, 3]``, metres.
+        ``joints`` float32 ``[T, J, 3]`` and perhaps ``vertices`` ``[T, V, 3]``, metres, and
+        ``orientations`` ``[T, J, 3, 3]``, from each part at rest to where it is in the world.
 
     Raises:
         UsageError: smplfitter is not installed, or an unknown kind or gender.
@@ -89,8 +94,8 @@ def body_forward(
             f"expected [T, {3 * N_JOINTS[kind]}] rotation vectors"
         )
     shape = np.atleast_2d(np.asarray(params.get("shape", np.zeros(0)), np.float32))
-    model = _load_body_model(
-        kind, gender, n_betas=shape.shape[1], every=every, models_root=models_root
+    model = load_body_model(
+        kind, gender, n_betas=shape.shape[1], every=every, at=at, models_root=models_root
     )
     if shape.shape[1] > model.num_betas:
         raise WorkError(
@@ -115,7 +120,8 @@ def body_forward(
         raise WorkError(f"{kind} parameters of {n} poses do not fit together: {e}") from e
     result = model(pose, shape, trans, kid, return_vertices=vertices)
     names = ("joints", "vertices") if vertices else ("joints",)
-    return {name: (result[name] * scale).astype(np.float32) for name in names}
+    found = {name: (result[name] * scale).astype(np.float32) for name in names}
+    return found | ({"orientations": result["orientations"]} if orientations else {})
 
 
 def move_body(
@@ -126,7 +132,7 @@ def move_body(
     *,
     models_root: str | os.PathLike | None = None,
 ) -> dict:
-    """Returns the parameters of a body after its world was turned and moved.
+    """Returns the parameters of a body, or of ``T`` poses of it, after its world was moved.
 
     The body turns about the origin of the world, its parameters about the pelvis: hence the rest
     pelvis of that shape and gender is needed.
@@ -142,10 +148,10 @@ def move_body(
     Args:
         kind: As in :func:`body_forward`.
         gender: As there.
-        params: As there, with ``pose`` ``[3J]``, ``shape`` ``[n]``, ``trans`` ``[3]`` and, if
-            given, one ``scale``.
-        transform: ``[4, 4]``, from the old world to the new one, metres; a rotation and a
-            translation.
+        params: As there, with ``pose`` ``[3J]`` or ``[T, 3J]``, ``shape`` ``[n]``, ``trans``
+            ``[3]`` or ``[T, 3]`` and, if given, one ``scale``.
+        transform: ``[4, 4]`` or ``[T, 4, 4]``, from the old world to the new one, metres; a
+            rotation and a translation.
         models_root: As there.
     """
     from scipy.spatial.transform import Rotation
@@ -156,26 +162,28 @@ def move_body(
     pelvis = body_joints(kind, gender, rest, models_root=models_root)[0, 0].astype(np.float64)
     transform = np.asarray(transform, np.float64)
     # The scale is applied after the translation, so it must not enlarge the way that was moved.
-    turn, move = transform[:3, :3], transform[:3, 3] / params.get("scale", 1.0)
+    turn, move = transform[..., :3, :3], transform[..., :3, 3] / params.get("scale", 1.0)
     pose = np.array(params["pose"], np.float64)
-    pose[:3] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[:3])).as_rotvec()
-    trans = turn @ (pelvis + params["trans"]) + move - pelvis
+    root = Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[..., :3])
+    pose[..., :3] = root.as_rotvec()
+    trans = (turn @ (pelvis + params["trans"])[..., None])[..., 0] + move - pelvis
     return {**params, "pose": pose, "trans": trans}
 
 
-def _load_body_model(
+def load_body_model(
     kind: str,
     gender: str,
     *,
     n_betas: int | None = None,
     every: int = 1,
+    at: Sequence[int] | None = None,
     models_root: str | os.PathLike | None = None,
 ):
     """Returns smplfitter's ``BodyModel``, read once; errors are those of :func:`body_forward`.
 
     >>> from posepile.miniature.bodies import write_body_models
     >>> write_body_models(folder, ("smpl",))
-    >>> _load_body_model("smpl", "neutral", models_root=folder).num_joints
+    >>> load_body_model("smpl", "neutral", models_root=folder).num_joints
     24
 
     Args:
@@ -183,19 +191,14 @@ def _load_body_model(
         gender: As there.
         n_betas: As in :func:`find_body_model`.
         every: As in :func:`body_forward`.
+        at: As there.
         models_root: As there.
     """
-    path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
-    if path is None:
-        file = _model_files(kind, gender, n_betas)[0]
-        raise WorkError(
-            f"{kind} {gender} body model: {file} not found below "
-            f"{_models_root(models_root)}; get it as posepile's README says (licence needed), "
-            "or set SMPLFITTER_BODY_MODELS to the folder that holds the model folders"
-        )
+    path = require_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
     # Files do not change during a run, so folder and gender identify the model.
     name = path.relative_to(_models_root(models_root)).parts[0]
-    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every)
+    some = None if at is None else tuple(map(int, at))
+    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every, some)
 
 
 def find_body_model(
@@ -233,6 +236,37 @@ def find_body_model(
         if path.name in names_in(path.parent):
             return path
     return None
+
+
+def require_body_model(
+    kind: str,
+    gender: str,
+    *,
+    n_betas: int | None = None,
+    models_root: str | os.PathLike | None = None,
+) -> Path:
+    """Returns the model file without reading it.
+
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> require_body_model("smpl", "neutral", models_root=folder).parent.name
+    'smpl'
+
+    Arguments are those of :func:`find_body_model`.
+
+    Raises:
+        UsageError: As there.
+        WorkError: It is not on disk; says where it belongs.
+    """
+    path = find_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
+    if path is None:
+        file = _model_files(kind, gender, n_betas)[0]
+        raise WorkError(
+            f"{kind} {gender} body model: {file} not found below "
+            f"{_models_root(models_root)}; get it as README.md says under Body models (licence "
+            "needed), or set SMPLFITTER_BODY_MODELS to the folder that holds the model folders"
+        )
+    return path
 
 
 def lacking_models(
@@ -381,14 +415,16 @@ def _model_file(kind: str, gender: str) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _load_model(name: str, letter: str, folder: str, every: int = 1):
+def _load_model(
+    name: str, letter: str, folder: str, every: int = 1, at: tuple[int, ...] | None = None
+):
     try:
         from smplfitter.np import BodyModel
     except ImportError as e:
         raise UsageError(
             "joints from body-model parameters need smplfitter; pip install 'posepile[bodies]'"
         ) from e
-    some = None
+    some = None if at is None else np.array(at)
     if every > 1:
         some = np.arange(0, _load_model(name, letter, folder).num_vertices, every)
     path, copy = Path(folder).parent / _model_file(name, letter), folder
@@ -396,7 +432,7 @@ def _load_model(name: str, letter: str, folder: str, every: int = 1):
         with readable_model(path, Path(folder)) as copy:
             return BodyModel(name, _GENDERS[letter], model_root=str(copy), vertex_subset=some)
     except FileNotFoundError as e:
-        said = str(e).split("\n")[0]
+        said = "; ".join(str(e).split("\n"))
         raise WorkError(said.replace(str(copy), folder)) from e
     except (ValueError, KeyError, OSError, EOFError) as e:
         raise CorruptInput(folder, f"{name} model cannot be read: {e}") from e

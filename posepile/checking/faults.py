@@ -155,12 +155,23 @@ def invert_cameras(planting: Planting, sequence: Sequence) -> int:
     """Takes camera-to-world matrices for world-to-camera ones, or the other way."""
     if planting.spec.kind == "2d" or sequence.camera is None:
         return 0
+    if not callable(sequence.camera) and _is_own_inverse(sequence.camera):
+        return 0
 
     def inverted(c):
         rotation = np.asarray(c.R, float)
         return c.copy(rot_world_to_cam=rotation.T, optical_center=-rotation @ np.asarray(c.t))
 
+    frames = [int(frame) for track in sequence.tracks for frame in track.frames]
+    cameras = [c for frame in frames if (c := camera_at(sequence, frame)) is not None]
+    if all(np.array_equal(c.R, np.eye(3)) and not np.any(c.t) for c in cameras):
+        return 0  # the world is that of the camera
     return change_camera(sequence, inverted)
+
+
+def _is_own_inverse(camera: Any) -> bool:
+    """Whether the world's axes are those of the camera."""
+    return np.allclose(camera.R, np.eye(3)) and not np.any(camera.t)
 
 
 def drop_distortion(planting: Planting, sequence: Sequence) -> int:
@@ -269,13 +280,16 @@ def picked(track: Track, positions: np.ndarray) -> Track:
     def rows(array):
         return None if array is None else np.array([array[int(k)] for k in positions])
 
-    activity = track.activity
-    arrays = ("world_coords", "image_coords", "bbox", "motion_coords")
+    def labels(given):
+        return [given[k] for k in positions] if isinstance(given, list) else given
+
+    arrays = ("world_coords", "image_coords", "bbox", "motion_coords", "hidden")
     functions = ("mask", "parameters", "densepose", "unusable")
     return dataclasses.replace(
         track,
         frames=np.asarray(track.frames)[positions],
-        activity=[activity[k] for k in positions] if isinstance(activity, list) else activity,
+        activity=labels(track.activity),
+        note=labels(track.note),
         **{name: rows(getattr(track, name)) for name in arrays},
         **{name: through(getattr(track, name)) for name in functions},
     )
@@ -334,7 +348,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("left and right swapped", "no joints with sides", swap_sides),
     Fault("joint order permuted", "no joints", permute_joints),
     Fault("metres for millimetres", "no world", use_metres),
-    Fault("camera-to-world for world-to-camera", "no cameras", invert_cameras),
+    Fault("camera-to-world for world-to-camera", "no camera with a pose", invert_cameras),
     Fault("distortion dropped", "no distortion", drop_distortion),
     Fault("frame off by one", "single pictures", show_the_next_frame),
     Fault("mask of another person", "no masks", take_anothers_mask),

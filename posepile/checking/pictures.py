@@ -186,6 +186,8 @@ def masks_are_the_drawn_person(sample: Sample) -> Answer:
         return not_asked("the raw data has no masks")
     ious, findings = [], []
     for shown in sample.shown:
+        if shown.key and not truth.sequences[shown.key.sequence].masks:
+            continue
         if shown.example.mask is None:
             findings.append(Finding(sample.name, "has no mask", shown.path))
             continue

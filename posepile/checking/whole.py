@@ -58,10 +58,9 @@ def spec_says_what_consumers_need(name: str) -> Answer:
     for field in ("licence", "citation"):
         if not getattr(spec, field):
             texts.append(f"SPEC.{field} is empty")
-    if spec.kind in ("3d", "parametric"):
-        length = 0 if spec.world_up is None else np.linalg.norm(spec.world_up)
-        if not np.isclose(length, 1):
-            texts.append(f"SPEC.world_up is {spec.world_up}; expected a unit vector")
+    # Without one, people must stand along the up of their cameras: see world.py.
+    if spec.world_up is not None and not np.isclose(np.linalg.norm(spec.world_up), 1):
+        texts.append(f"SPEC.world_up is {spec.world_up}; expected a unit vector")
     note = f"{spec.kind}, {spec.image_dir}, {spec.joint_info.n_joints} joints"
     return Answer([Finding(name, text) for text in texts], note)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from posepile.checking.findings import Answer, Finding, not_asked
 from posepile.checking.sample import Sample, Shown
+
+if TYPE_CHECKING:
+    import deltacamera
+
+    from posepile.recipe import DatasetSpec
 
 # Bones by the ends of their joints' names and how long they may be, millimetres: anybody's.
 BONES = (("hip", "kne"), ("kne", "ank"), ("sho", "elb"), ("elb", "wri"))
@@ -16,7 +23,7 @@ UPRIGHT = 0.5  # cosine between a person's axis and the world's up: people stand
 
 
 def world_is_in_millimetres(sample: Sample) -> Answer:
-    """Whether people are of human size and stand along ``world_up``."""
+    """Whether people are of human size and stand along ``world_up``, else along their camera's."""
     name, spec = sample.name, sample.spec
     if spec.kind == "2d":
         return not_asked("2D")
@@ -39,12 +46,13 @@ def world_is_in_millimetres(sample: Sample) -> Answer:
                     text = f"is {length:.3g} mm from its parent; expected {low:.0f} to {high:.0f}"
                     findings.append(Finding(name, text, shown.path, sample.joint_names[b]))
         up = _axis(sample.joint_names, joints)
-        if up is not None and spec.world_up is not None:
-            ups.append(float(up @ np.asarray(spec.world_up)))
+        expected = _up(spec, shown.example.camera)
+        if up is not None and expected is not None:
+            ups.append(float(up @ expected))
             if ups[-1] < UPRIGHT:
                 text = (
                     f"the person stands along {np.round(up, 2).tolist()}; expected world_up "
-                    f"{tuple(spec.world_up)}"
+                    f"{tuple(np.round(expected, 3).tolist())}"
                 )
                 findings.append(Finding(name, text, shown.path))
     if not lengths and not ups and not findings:
@@ -73,10 +81,9 @@ def cameras_see_the_person(sample: Sample) -> Answer:
         if wrong > 1e-3:
             text = f"R Rᵀ differs from the identity by {wrong:.2g}"
             findings.append(Finding(name, text, shown.path))
-        up = np.asarray(spec.world_up, float)
-        if not np.allclose(camera.world_up, up, atol=1e-3):
-            own = np.round(np.array(camera.world_up, float), 3).tolist()
-            text = f"the camera's world_up is {own}"
+        up, own = _up(spec, camera), np.asarray(camera.world_up, float)
+        if not np.allclose(own, up, atol=1e-3):
+            text = f"the camera's world_up is {np.round(own, 3).tolist()}"
             findings.append(Finding(name, f"{text}; expected {tuple(spec.world_up)}", shown.path))
         in_camera = rotation @ up
         if abs(in_camera[2]) < 0.97 and (in_camera[1] > 0 or abs(in_camera[0]) > 0.02):
@@ -96,6 +103,13 @@ def cameras_see_the_person(sample: Sample) -> Answer:
                 findings.append(Finding(name, text, shown.path))
     note = f"{min(distances):.2f} to {max(distances):.2f} m from the person" if distances else ""
     return Answer(findings, note)
+
+
+def _up(spec: DatasetSpec, camera: deltacamera.Camera | None) -> np.ndarray | None:
+    """Returns up in the world, which without one direction for all each camera tells."""
+    if spec.world_up is not None:
+        return np.asarray(spec.world_up, float)
+    return None if camera is None else np.asarray(camera.world_up, float)
 
 
 def nothing_is_mirrored(sample: Sample) -> Answer:

@@ -62,8 +62,52 @@ def read_mat(
             if b"\0" not in data[:4]:  # else of version 4, which is read in Python
                 data = whole_variables(data, variables, path, hint=hint)
             loaded = loadmat(io.BytesIO(data), variable_names=variables, simplify_cells=True)
-        content = {k: v for k, v in loaded.items() if not k.startswith("__")}
+            content = {k: _as_dicts(v) for k, v in loaded.items() if not k.startswith("__")}
     return check(content, schema, path, hint=hint)
+
+
+def read_cell_rows(
+    path: str | os.PathLike, name: str, n: int | None, schema: Any, *, hint: str | None = AGAIN
+) -> list[list[Any]]:
+    """Returns a cell array of two axes as n rows of checked cells.
+
+    An axis of length 1 is lost when a file is read, which is why n has to be known.
+
+    >>> from scipy.io import savemat
+    >>> cells = np.empty((3, 1), object)
+    >>> cells[:, 0] = [{"valid": k} for k in range(3)]
+    >>> savemat(folder / "annot.mat", {"people": cells})
+    >>> read_cell_rows(folder / "annot.mat", "people", 3, {"valid": int})[2]
+    [{'valid': 2}]
+
+    Args:
+        path: The file.
+        name: Of the variable.
+        n: Number of rows; None: as it looks, which for a single row is as many.
+        schema: Of one cell.
+        hint: As in :func:`read_mat`.
+
+    Raises:
+        CorruptInput: Missing, damaged, not so many rows, or a cell is not as expected.
+    """
+    value = read_mat(path, {name: None}, hint=hint)[name]
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        cells = [*value.flat]
+    else:
+        cells = [*value] if isinstance(value, list) else [value]
+    n = (len(value) if np.shape(value) else 1) if n is None else n
+    rows, rest = divmod(len(cells), max(n, 1))
+    shape = value.shape if isinstance(value, np.ndarray) else (len(cells),)
+    if rest or not cells or (len(shape) == 2 and shape[0] != n):
+        text = f"{name}: found cells of shape {shape}; expected {n} rows"
+        raise CorruptInput(path, text, hint=hint)
+    return [
+        [
+            check(cells[rows * i + j], schema, path, f"{name}({i + 1},{j + 1})", hint=hint)
+            for j in range(rows)
+        ]
+        for i in range(n)
+    ]
 
 
 class MatCells:
@@ -110,6 +154,22 @@ class MatCells:
         with _damage(self._path, self._hint):
             value = _Nodes(self._file, self._path).plain(self._file[reference])
         return value if np.size(value) else None
+
+
+def _as_dicts(value: Any) -> Any:
+    """A variable with all structures as dictionaries; the library forgets those in some cells."""
+    if isinstance(value, dict):
+        return {name: _as_dicts(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_dicts(inner) for inner in value]
+    if hasattr(value, "_fieldnames"):
+        return {name: _as_dicts(getattr(value, name)) for name in value._fieldnames}
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        plain = np.empty(value.shape, object)
+        for at, inner in np.ndenumerate(value):
+            plain[at] = _as_dicts(inner)
+        return plain
+    return value
 
 
 def _is_hdf5(path, hint) -> bool:

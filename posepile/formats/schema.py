@@ -146,7 +146,8 @@ class _Check:
 
     def mapping(self, value: Any, schema: dict, place: str) -> dict:
         if not isinstance(value, Mapping):
-            self.refuse(place, shortened(value), f"a mapping with {_names(schema)}")
+            named = f" with {_names(schema)}" if set(schema) - {"*"} else ""
+            self.refuse(place, shortened(value), f"a mapping{named}")
         result, known = {}, set()
         for key, inner in schema.items():
             if key == "*":
@@ -221,8 +222,8 @@ class _Check:
                 place, f"numbers of {found.min():g} to {found.max():g}", f"those of {schema.dtype}"
             )
         if schema.finite and result.dtype.kind == "f" and not np.isfinite(result).all():
-            at = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(result)))
-            self.refuse(place, f"{result[at]} at {list(at)}", "finite numbers")
+            at = tuple(np.argwhere(~np.isfinite(result))[0].tolist())  # () of one number
+            self.refuse(place, f"{result[at]}{f' at {list(at)}' * bool(at)}", "finite numbers")
         return result
 
     def axis(self, length: int, wanted: int | str, place: str) -> bool:

@@ -25,6 +25,10 @@ AS_IT_CAME = "a spreadsheet may have saved it; take the file as it came"
 def read_bytes(path: str | os.PathLike, *, hint: str | None = AGAIN) -> bytes:
     """Returns the content of a file.
 
+    >>> _ = (folder / "a.bin").write_bytes(b"ply")
+    >>> read_bytes(folder / "a.bin")
+    b'ply'
+
     Raises:
         CorruptInput: It is missing or cannot be read.
     """
@@ -119,6 +123,7 @@ def iter_json(
     prefix: str,
     schema: Any = None,
     *,
+    keyed: bool = False,
     hint: str | None = AGAIN,
 ) -> Iterator[Any]:
     """Yields the checked entries of a list in a JSON file of any size, one at a time.
@@ -133,10 +138,13 @@ def iter_json(
         path: The file.
         prefix: Where the entries stand, as ijson has it: ``annotations.item``.
         schema: Of one entry.
+        keyed: They are those of an object at ``prefix`` (empty: the file's outermost one): yields
+            key and entry.
         hint: As in :func:`read_json`.
 
     Raises:
-        CorruptInput: As there, or no such list; entries before the damage have been yielded then.
+        CorruptInput: As there, or no such list or object; entries before the damage have been
+            yielded then.
     """
     import ijson
 
@@ -152,21 +160,28 @@ def iter_json(
                 twice.append((self, key, self[key], value))
             dict.__setitem__(self, key, value)
 
-    name = prefix.removesuffix("item").rstrip(".")
-    i = -1
+    name = prefix if keyed else prefix.removesuffix("item").rstrip(".")
+    i, keys = -1, set()
     try:
         with opened(path, hint=hint) as f:
-            entries = ijson.items(_NullForNan(f), prefix, use_float=True, map_type=Once)
-            for i, entry in enumerate(entries):
-                place = f"{name}.{i}".lstrip(".")
+            parse = ijson.kvitems if keyed else ijson.items
+            entries = parse(_NullForNan(f), prefix, use_float=True, map_type=Once)
+            for i, given in enumerate(entries):
+                key, entry = given if keyed else (i, given)
+                place = f"{name}.{key}".lstrip(".")
                 # The parser is some entries ahead.
                 if twice and _is_within(twice[0][0], entry):
                     raise _key_twice(path, place, twice[0][1:], hint)
-                yield check(entry, schema, path, place, hint=hint)
+                if keyed and key in keys:
+                    raise CorruptInput(path, f"{place}: found twice; expected once", hint=hint)
+                keys.add(key)
+                found = check(entry, schema, path, place, hint=hint)
+                yield (key, found) if keyed else found
         if i < 0:  # an empty list, or none
+            kind, word = (dict, "object") if keyed else (list, "list")
             with opened(path, hint=hint) as f:
-                if not isinstance(next(ijson.items(_NullForNan(f), name), None), list):
-                    raise CorruptInput(path, f"found no list {name!r}; expected one", hint=hint)
+                if not isinstance(next(ijson.items(_NullForNan(f), name), None), kind):
+                    raise CorruptInput(path, f"found no {word} {name!r}; expected one", hint=hint)
     except (ijson.JSONError, UnicodeDecodeError, _TooDeep) as e:
         raise CorruptInput(path, f"not valid JSON: {one_line(e)}", hint=hint) from None
 
@@ -246,6 +261,7 @@ def read_csv(
     columns: dict[str, type],
     *,
     header: bool | Literal["unnamed"] = True,
+    separator: str = ",",
     hint: str | None = AGAIN,
 ) -> list[dict[str, Any]]:
     r"""Returns the rows of a CSV file, each a dictionary of the columns asked for.
@@ -261,6 +277,7 @@ def read_csv(
             order.
         header: Whether the first row names the columns; ``unnamed``: there is such a row, but its
             names are not known.
+        separator: Between the columns.
         hint: As in :func:`read_json`.
 
     Raises:
@@ -272,7 +289,7 @@ def read_csv(
         line = text[: text.index("\0")].count("\n") + 1
         raise CorruptInput(path, f"line {line}: found a NUL byte; expected text", hint=hint)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as e:
         raise CorruptInput(path, f"not a CSV file: {e}", hint=hint) from None
     while rows and not any(rows[-1]):
@@ -360,7 +377,7 @@ def read_numbers(
     """
     rows = []
     for line, text in enumerate(read_text(path, hint=hint).splitlines(), 1):
-        row = _numbers_in(text, path, line, hint)
+        row = numbers_in(text, path, line, hint)
         if numbered and row and row.pop(0) != len(rows):
             found = f"line {line}: found {text!r}; expected row {len(rows)} there"
             raise CorruptInput(path, found, hint=hint)
@@ -368,7 +385,17 @@ def read_numbers(
     return check(rows, schema, path, hint=hint)
 
 
-def _numbers_in(text: str, path, line: int, hint) -> list[float]:
+def numbers_in(
+    text: str, path: str | os.PathLike, line: int, hint: str | None = AGAIN
+) -> list[float]:
+    """Returns the numbers of a line; brackets, commas, semicolons and blanks are between them.
+
+    >>> numbers_in("[1.5, 2]", "camera.txt", 7)
+    [1.5, 2.0]
+
+    Raises:
+        CorruptInput: Something else than numbers; with the line.
+    """
     words = text.translate(str.maketrans("[](),;", "      ")).split()
     try:
         return [_value(float, word) for word in words]

@@ -36,6 +36,41 @@ def project_fisheye624(params: np.ndarray, rays: np.ndarray) -> np.ndarray:
     return f * (u + tangential + prism) + center
 
 
+def fit_pinhole(
+    where: str | os.PathLike, points: np.ndarray, pixels: np.ndarray, *, hint: str | None = None
+) -> np.ndarray:
+    """Fits a pinhole without skew to points in camera axes and their pixels: ``[3, 3]``.
+
+    >>> points = np.array([[0.0, 0, 2], [1, 0, 2], [0, 1, 4]])
+    >>> fit_pinhole("a.mat", points, [[50, 40], [150, 40], [50, 90]]).round(3).tolist()
+    [[200.0, 0.0, 50.0], [0.0, 200.0, 40.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        where: File of the labels, for the message.
+        points: ``[..., 3]`` in any unit, in front of the camera.
+        pixels: ``[..., 2]``.
+        hint: What the user can do if there is no such pinhole.
+
+    Raises:
+        CorruptInput: Too few points, or focal lengths outside of :data:`FOCAL_RANGE`.
+    """
+    points, pixels = np.reshape(points, (-1, 3)), np.reshape(pixels, (-1, 2))
+    matrix = np.eye(3)
+    for axis in range(2):
+        seen = points[:, axis] / points[:, 2]
+        rows = np.stack([seen, np.ones_like(seen)], axis=1)
+        solution, _, rank, _ = np.linalg.lstsq(rows, pixels[:, axis])
+        if rank < 2:
+            text = f"found {len(points)} points; expected several, not in one plane with the axis"
+            raise CorruptInput(where, text, hint=hint)
+        matrix[axis, axis], matrix[axis, 2] = solution
+    if not all(FOCAL_RANGE[0] <= f <= FOCAL_RANGE[1] for f in np.diag(matrix)[:2]):
+        found = " and ".join(f"{f:.4g}" for f in np.diag(matrix)[:2])
+        text = f"labels fit focal lengths of {found} px; expected {FOCAL_RANGE[0]:g} to "
+        raise CorruptInput(where, f"{text}{FOCAL_RANGE[1]:g}: 2D and 3D are not of one camera")
+    return matrix
+
+
 def fit_fisheye624(
     where: str | os.PathLike,
     params: np.ndarray,

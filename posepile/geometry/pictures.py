@@ -280,6 +280,34 @@ def move_boxes(
     return box_of_points(np.stack([project(camera, w + step) for w in world], axis=1))
 
 
+def check_principal(
+    where: str | os.PathLike, intrinsics: np.ndarray, size: tuple[int, int], limit: float = 0.1
+) -> float:
+    """Returns how far the principal point is from the middle of the picture, as a share of it.
+
+    A copy of the pictures that somebody has made smaller or turned shows by it.
+
+    >>> round(check_principal("a.xml", [[900, 0, 330], [0, 900, 239], [0, 0, 1]], (640, 480)), 3)
+    0.016
+
+    Args:
+        where: File of the camera, for the message.
+        intrinsics: ``[3, 3]`` pixels.
+        size: Width and height of the pictures.
+        limit: Largest share allowed.
+
+    Raises:
+        CorruptInput: It is further off.
+    """
+    principal = np.asarray(intrinsics, np.float64)[:2, 2]
+    off = float(np.abs((principal + 0.5) / size - 0.5).max())
+    if off > limit:
+        text = f"principal point {np.round(principal).tolist()}; expected about the middle of "
+        text += f"pictures of {size[0]} x {size[1]} pixels"
+        raise CorruptInput(where, text, hint="are the pictures smaller copies, or turned?")
+    return off
+
+
 def check_in_boxes(
     where: str | os.PathLike, points: np.ndarray, boxes: np.ndarray, limit: float = 0.25
 ) -> float:

@@ -195,6 +195,32 @@ def matrix_rotvec(matrices: np.ndarray) -> np.ndarray:
     return rotvecs.reshape(matrices.shape[:-1])
 
 
+def nearest_rotation(
+    matrix: np.ndarray, where: str | os.PathLike, tolerance: float = 0.01
+) -> np.ndarray:
+    """Returns the rotation ``[3, 3]`` that is nearest to one whose numbers were rounded.
+
+    >>> nearest_rotation(np.diag([1.0, 0.999, 1.0]), "a.json").round(6).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        matrix: ``[3, 3]``.
+        where: File and place in it, for the message.
+        tolerance: How far any number may be from that of the rotation.
+
+    Raises:
+        CorruptInput: It is not nearly a rotation.
+    """
+    left, _, right = np.linalg.svd(matrix)
+    rotation = left @ right
+    off = float(np.abs(rotation - matrix).max())
+    if off > tolerance or np.linalg.det(rotation) < 0:
+        kind = "reflection" if np.linalg.det(rotation) < 0 else "rotation"
+        text = f"the matrix is {off:.2g} from the nearest {kind}; expected a rotation"
+        raise CorruptInput(where, text, hint="it may be scaled or transposed, or damaged")
+    return rotation
+
+
 def quaternion_matrix(quaternions: np.ndarray, order: str = "xyzw") -> np.ndarray:
     """Returns rotations ``[..., 3, 3]`` of quaternions ``[..., 4]``.
 

@@ -12,6 +12,8 @@ import struct
 import numpy as np
 
 from posepile.errors import CorruptInput, UsageError, raise_if_shortage
+from posepile.formats.schema import AGAIN
+from posepile.formats.text_files import read_bytes
 
 MAX_PIXELS = 1 << 27  # 134 million, four times 8K; 400 MB in RGB
 VARIABLE = "POSEPILE_MAX_PIXELS"
@@ -125,6 +127,19 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
     except (struct.error, ValueError, KeyError):
         pass
     return None
+
+
+def picture_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Returns width and height of a picture file by its header.
+
+    Raises:
+        CorruptInput: Missing, damaged or of a format that is not known.
+    """
+    size = declared_size(read_bytes(path))
+    if size is None:
+        raise CorruptInput(path, "no readable header; expected a picture", hint=AGAIN)
+    check_size(size, path)
+    return size
 
 
 def _size_of_tiff(data: bytes, order: str) -> tuple[int, int] | None:

@@ -7,16 +7,22 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import boxlib
 import cv2
 import numpy as np
 import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.files import presence
+from posepile.geometry.pictures import box_of_points, project
 from posepile.imaging.declared import read_picture
 from posepile.imaging.frames import open_frames
-from posepile.recipe import Stills, Video
+from posepile.recipe import Stills, Track, Video
+
+if TYPE_CHECKING:
+    import deltacamera
 
 # A video is decoded in runs of so many frames: asked in order, that is about one pass.
 RUN = 32
@@ -125,6 +131,25 @@ def visible_masks(
         yield seen & read_mask(file) if is_there(file) else seen
 
 
+def component_in_box(mask: dict, box: np.ndarray) -> dict | None:
+    """Returns the connected part of a mask (RLE) whose frame fits a box best; None without any.
+
+    >>> mask = rlemasklib.encode(np.uint8([[1, 0, 1, 1], [0, 0, 1, 1]]))
+    >>> rlemasklib.decode(component_in_box(mask, np.array([1.5, -0.5, 2, 2]))).tolist()
+    [[0, 0, 1, 1], [0, 0, 1, 1]]
+
+    Args:
+        mask: Of people and whatever else was found with them.
+        box: x, y, width, height.
+    """
+    parts = rlemasklib.connected_components(mask) if rlemasklib.area(mask) else []
+
+    def fit(part: dict) -> float:
+        return boxlib.iou(np.float64(rlemasklib.to_bbox(part)) - (0.5, 0.5, 0, 0), box)
+
+    return max(parts, key=fit, default=None)
+
+
 class MaskFrames:
     """Masks by frame, as RLE; called with a frame index, it returns the mask of that frame.
 
@@ -162,6 +187,27 @@ class MaskFrames:
                 )
             for i, picture in frames.read(wanted):
                 self._known[i] = rlemasklib.encode(self._person(picture.rgb()).astype(np.uint8))
+
+
+def boxed_masks(
+    masks: Callable[[int], dict], track: Track, camera: deltacamera.Camera, size: tuple[int, int]
+) -> Callable[[int], dict | None]:
+    """Returns the function that gives the mask of a row of a track, of whoever it is.
+
+    Of each picture it is the connected part that fits the box of the joints best; None without.
+
+    Args:
+        masks: Frame -> RLE mask of all that was found in it.
+        track: Has ``world_coords``.
+        camera: A static one.
+        size: Width and height of the pictures.
+    """
+
+    def mask(k: int) -> dict | None:
+        box = box_of_points(project(camera, track.world_coords[k]), size)
+        return component_in_box(masks(int(track.frames[k])), box)
+
+    return mask
 
 
 class MaskedStills:

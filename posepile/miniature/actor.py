@@ -190,7 +190,7 @@ def pose_body(
     Returns:
         Joints ``[J, 3]`` and vertices ``[V, 3]`` (or None).
     """
-    m = {key: np.asarray(value, np.float64) for key, value in model.items()}
+    m = {k: np.asarray(v, np.float64) for k, v in model.items() if k != "posedirs"}
     blend = np.zeros(m["shapedirs"].shape[2])
     blend[: len(betas)] = betas
     if expression is not None:
@@ -204,7 +204,9 @@ def pose_body(
     if not vertices:
         return joints + offset, None
     local = np.array([matrix(r) for r in np.reshape(rotvecs, (-1, 3))[1:]])
-    bent = shaped + m["posedirs"] @ (local - np.eye(3)).reshape(-1)
+    bent, posedirs = shaped.copy(), np.asarray(model["posedirs"])
+    bending = posedirs.any(axis=(1, 2))  # in a large model, few vertices do
+    bent[bending] += posedirs[bending].astype(np.float64) @ (local - np.eye(3)).reshape(-1)
     moved = np.einsum("jab,vb->vja", rotations, bent)
     moved += joints - np.einsum("jab,jb->ja", rotations, rest)
     return joints + offset, np.einsum("vj,vja->va", m["weights"], moved) + offset

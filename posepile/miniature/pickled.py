@@ -12,21 +12,28 @@ import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 
-def write_pickle(path: Path, content: Any, protocol: int = 4) -> None:
+def write_pickle(path: Path, content: Any, protocol: int = 4, python2: bool = False) -> None:
     """Writes a pickle; :func:`frame` and :func:`tensor` in it look like what they stand for.
 
     >>> write_pickle(folder / "fit.pkl", {"gender": "male"})
     >>> pickle.loads((folder / "fit.pkl").read_bytes())
     {'gender': 'male'}
+
+    Args:
+        path: The file.
+        content: What to write.
+        protocol: Of pickle.
+        python2: As Python 2 writes it, protocol 2: texts and the numbers of arrays are 8-bit
+            strings.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_pickle(content, protocol))
+    path.write_bytes(_pickle(content, 2, _Python2) if python2 else _pickle(content, protocol))
 
 
 def write_object_npy(path: Path, content: Any) -> None:
@@ -210,7 +217,20 @@ class _Pickler(pickle._Pickler):
             self.write(pickle.BUILD)
 
 
-def _pickle(content: Any, protocol: int) -> bytes:
+class _Python2(_Pickler):
+    """Writes 8-bit strings, which Python 3 only reads."""
+
+    def _save_string(self, text: str | bytes) -> None:
+        data = text if isinstance(text, bytes) else text.encode("latin1")
+        short = len(data) < 256
+        code, size = (pickle.SHORT_BINSTRING, "<B") if short else (pickle.BINSTRING, "<i")
+        self.write(code + struct.pack(size, len(data)) + data)
+        self.memoize(text)
+
+    dispatch: ClassVar = pickle._Pickler.dispatch | {str: _save_string, bytes: _save_string}
+
+
+def _pickle(content: Any, protocol: int, pickler: type[_Pickler] = _Pickler) -> bytes:
     file = io.BytesIO()
-    _Pickler(file, protocol).dump(content)
-    return file.getvalue()
+    pickler(file, protocol).dump(content)
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")

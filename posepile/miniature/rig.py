@@ -124,3 +124,35 @@ def around(
     a = np.radians(angle)
     level = np.cos(a) * np.array(front) + np.sin(a) * np.array(left)
     return np.asarray(target, float) + distance * level + height * np.array(top, float)
+
+
+def sensor_camera(
+    size: tuple[int, int],
+    sensor: Sequence[float],
+    focal: float,
+    aspect: float,
+    offset: Sequence[float],
+    origin: Sequence[float],
+    up: Sequence[float],
+    right: Sequence[float],
+) -> RigCamera:
+    """Returns a camera from millimetres on its sensor.
+
+    >>> camera = sensor_camera((640, 480), (8, 6), 5, 1, (0, 0), (0, 0, 0), (0, -1, 0), (1, 0, 0))
+    >>> camera.intrinsics[0].tolist()
+    [400.0, 0.0, 320.0]
+
+    Args:
+        size: Width and height of the picture.
+        sensor: Width and height of the sensor.
+        focal: Focal length.
+        aspect: Of a pixel, y by x.
+        offset: Of the principal point from the middle of the sensor, to the right and down.
+        origin: Optical centre in the world.
+        up: Of the picture, in the world.
+        right: Likewise.
+    """
+    (x, y), (cx, cy) = np.array(size) / sensor, np.array(sensor) / 2 + offset
+    lens = np.array([[focal * x, 0, cx * x], [0, focal * y * aspect, cy * y], [0, 0, 1]])
+    rotation = np.stack([right, -np.array(up), np.cross(up, right)])
+    return RigCamera(size, lens, rotation, -rotation @ np.array(origin))

@@ -28,14 +28,16 @@ class Backdrop:
     Args:
         size: Width and height.
         seed: Of the texture.
+        color: RGB; it is of this colour instead, e.g. behind people's masks.
 
     Attributes:
         size: Width and height.
     """
 
-    def __init__(self, size: tuple[int, int], seed: int = 0):
+    def __init__(self, size: tuple[int, int], seed: int = 0, color: Sequence[int] | None = None):
         self.size = size
         self._grey = background_grey(*size, seed)
+        self._tint = BACKGROUND_TINT if color is None else np.uint8([color] * 256)
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -47,13 +49,13 @@ class Backdrop:
     def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
         """Returns a part of it in an array of its own: uint8 RGB ``[y1 - y0, x1 - x0, 3]``."""
         grey = self._grey[y0:y1, x0:x1]
-        return cv2.merge([cv2.LUT(grey, table) for table in BACKGROUND_TINT.T])
+        return cv2.merge([cv2.LUT(grey, table) for table in self._tint.T])
 
     @cached_property
     def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Its Y, U and V planes, 8-bit YUV 4:2:0, for videos."""
         # Every grey is converted once, not every pixel.
-        y, u, v = to_yuv(BACKGROUND_TINT).round().astype(np.uint8).T
+        y, u, v = to_yuv(self._tint).round().astype(np.uint8).T
         coarse = np.ascontiguousarray(self._grey[::2, ::2])
         return cv2.LUT(self._grey, y), cv2.LUT(coarse, u), cv2.LUT(coarse, v)
 
@@ -152,6 +154,15 @@ class Picture:
         for (x, y), patch in self.patches:
             image[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
         return image
+
+    def mask(self, backdrop: Backdrop, color: Sequence[int]) -> Picture:
+        """Returns a picture of the same people in one colour before another backdrop."""
+        patches = []
+        for person in self.people:
+            (x, y), (h, w) = person.corner, person.modal.shape
+            patches.append(((x, y), backdrop.window(x, y, x + w, y + h)))
+            patches[-1][1][person.modal] = color
+        return Picture(backdrop, patches, self.people)
 
 
 def shoot(

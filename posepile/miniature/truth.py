@@ -38,6 +38,7 @@ class SequenceTruth:
         persons: Where an ``image_path`` names people by an id: the person for each such text.
         frames: Where an ``image_path`` names pictures by something else than a number: the frame
             for each such text.
+        masks: The raw data has masks of its people, if it has any.
     """
 
     split: str
@@ -45,6 +46,7 @@ class SequenceTruth:
     start: int = 0
     persons: dict[str, int] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
+    masks: bool = True
 
 
 @dataclass(frozen=True)

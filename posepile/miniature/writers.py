@@ -118,6 +118,26 @@ def write_aria_lens(path: Path, params: Sequence[float]) -> None:
     _made(path).write_bytes(head + bytes(99) + b"".join(sized) + bytes(999))
 
 
+def write_skeletool(path: Path, cameras: Sequence[RigCamera]) -> None:
+    """Writes cameras without distortion as Skeletool does, millimetres.
+
+    >>> from posepile.miniature.rig import make_camera
+    >>> camera = make_camera((640, 480), (0, -4000, 0), (0, 0, 0), 500)
+    >>> write_skeletool(folder / "camera.calibration", [camera])
+    >>> (folder / "camera.calibration").read_text().splitlines()[3].split()
+    ['size', '640', '480']
+    """
+    lines = ["Skeletool Camera Calibration File V1.0"]
+    for c, camera in enumerate(cameras):
+        lens = np.eye(4)
+        lens[:3, :3] = camera.intrinsics
+        numbers = {"sensor": (10, 10), "size": camera.size, "animated": (0,)}
+        numbers |= {"intrinsic": lens.flat, "extrinsic": camera.matrix().flat, "radial": (0,)}
+        lines += [f"{'name':<14}{c} "]
+        lines += [f"  {k:<12}{' '.join(f'{x:.9g}' for x in v)} " for k, v in numbers.items()]
+    write_text(path, "\n".join(lines) + "\n")
+
+
 def write_xml(path: Path, root: tuple) -> None:
     """Writes XML.
 
@@ -132,6 +152,22 @@ def write_xml(path: Path, root: tuple) -> None:
     """
     tree = ET.ElementTree(_element(*root))
     tree.write(_made(path), encoding="utf-8", xml_declaration=True)
+
+
+def write_opencv_xml(path: Path, matrices: Mapping[str, np.ndarray]) -> None:
+    """Writes matrices as OpenCV does, a line per row; without the numbers' last digits lost.
+
+    >>> write_opencv_xml(folder / "000.xml", {"Intrinsics": np.eye(3)})
+    >>> "<rows>3</rows><cols>3</cols><dt>d</dt>" in (folder / "000.xml").read_text()
+    True
+    """
+    nodes = []
+    for name, matrix in matrices.items():
+        rows, columns = map(str, matrix.shape)
+        text = "\n".join(" ".join(repr(float(v)) for v in row) for row in matrix)
+        parts = [("rows", rows), ("cols", columns), ("dt", "d"), ("data", f"\n{text}\n")]
+        nodes.append((name, parts, {"type_id": "opencv-matrix"}))
+    write_xml(path, ("opencv_storage", nodes))
 
 
 def xml_table(tag: str, rows: Iterable[Iterable[str]]) -> tuple:
@@ -221,6 +257,27 @@ def write_npz(path: Path, **arrays: Any) -> None:
     ['betas', 'pose']
     """
     np.savez_compressed(_made(path), **arrays)
+
+
+def write_ply(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Writes a mesh as binary little-endian PLY, coordinates as float32.
+
+    >>> write_ply(folder / "001.ply", np.zeros((3, 3)), np.array([[0, 1, 2]]))
+    >>> (folder / "001.ply").read_bytes()[:3]
+    b'ply'
+
+    Args:
+        path: The file.
+        vertices: ``[V, 3]``.
+        faces: ``[F, 3]`` triangles.
+    """
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
+    head += [f"property float {axis}" for axis in "xyz"]
+    head += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
+    corners = np.empty(len(faces), [("n", "u1"), ("corners", "<i4", 3)])
+    corners["n"], corners["corners"] = 3, faces
+    data = np.asarray(vertices, "<f4").tobytes() + corners.tobytes()
+    _made(path).write_bytes("\n".join([*head, ""]).encode() + data)
 
 
 def write_c3d(

@@ -31,7 +31,13 @@ import rlemasklib
 
 from posepile.errors import CorruptInput
 from posepile.geometry.agreement import in_silhouette
-from posepile.geometry.pictures import check_in_boxes, inside, project, project_frames
+from posepile.geometry.pictures import (
+    box_of_points,
+    check_in_boxes,
+    inside,
+    project,
+    project_frames,
+)
 from posepile.recipe import Bystander, Sequence, Stills, Track, Unit, Video
 from posepile.shapes.units import Rows
 
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
     Cameras = deltacamera.Camera | Callable[[int], deltacamera.Camera | None]
 
 NO_JOINT = "no joint known"
+SMALL = "shorter side of the joints' box below dataset.min_side"
 
 
 def view_sequence(
@@ -52,6 +59,7 @@ def view_sequence(
     id: str | None = None,
     image_name: Callable[[int, int], str] | None = None,
     min_joints_inside: int = 0,
+    min_side: float = 0.0,
     bystanders: Iterable[tuple[int, np.ndarray]] = (),
     scene: str = "unknown",
     dropped: Mapping[str, int] | None = None,
@@ -83,6 +91,7 @@ def view_sequence(
             ``<id>/<frame>_<person>.jpg`` where there are several people.
         min_joints_inside: People with fewer joints inside the picture are left out of this view.
             They are judged after selection, so that all views keep the same poses.
+        min_side: Likewise people of whom the box around the joints has a shorter side, pixels.
         bystanders: Frame and joints ``[J, 3]`` of each who is there, but in no track.
         scene: As of Sequence.
         dropped: What the recipe itself has left out, by reason.
@@ -103,6 +112,8 @@ def view_sequence(
             checks[name] = max(checks.get(name, 0.0), far)
         if min_joints_inside:
             kept.unusable = _few_inside(kept, camera, _size(frames), min_joints_inside)
+        if min_side:
+            kept.unusable = _too_small(kept, camera, _size(frames), min_side)
         tracks.append(kept)
     there: dict[int, list[Bystander]] = {}
     for frame, joints in bystanders:
@@ -298,6 +309,23 @@ def _few_inside(
             return found
         n_inside = inside(project(now, track.world_coords[k]), size).sum()
         return reason if n_inside < least else None
+
+    return unusable
+
+
+def _too_small(
+    track: Track, camera: Cameras, size: tuple[int, int] | None, least: float
+) -> Callable[[int], str | None]:
+    before = track.unusable
+
+    def unusable(k: int) -> str | None:
+        found = before(k) if before else None
+        now = camera(int(track.frames[k])) if callable(camera) else camera
+        if found or now is None:
+            return found
+        # Outside of the picture there is no box, which is said elsewhere.
+        box = box_of_points(project(now, track.world_coords[k]), size)
+        return SMALL if box[2:].min() < least else None
 
     return unusable
 

@@ -83,13 +83,13 @@ class Picture:
 
     Attributes:
         path: The file.
-        size: Width and height that boxes, joints and camera refer to.
+        size: Width and height that boxes, joints and camera refer to; None = the file tells it.
         people: Everyone, also those that are left out: who is segmented does not get their pixels.
         camera: The camera, or None.
     """
 
     path: Path
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     people: list[Person] = field(default_factory=list)
     camera: deltacamera.Camera | None = None
 
@@ -233,10 +233,11 @@ def picture_sequence(
     )
     by_key(names, unit.id, "crops of one name")
     cameras = [picture.camera for picture in pictures]
+    sizes = tuple(picture.size for picture in pictures)
     return Sequence(
         id=unit.id,
         split=unit.split,
-        frames=Stills(tuple(paths), tuple(picture.size for picture in pictures)),
+        frames=Stills(tuple(paths), None if None in sizes else sizes),
         camera=cameras.__getitem__ if any(c is not None for c in cameras) else None,
         tracks=_person_tracks({i: (p.path, p.people) for i, p in enumerate(pictures)}),
         image_name=lambda frame, person: image_name(paths[frame], person),

@@ -16,7 +16,7 @@ from fuzzing.mutators_numpy import NPY, NPZ
 from fuzzing.mutators_pickle import OBJECT_NPY, PICKLE, TORCH
 from fuzzing.target import Target
 from posepile.formats.arrays import read_npy, read_npz
-from posepile.formats.matlab_files import MatCells, read_mat
+from posepile.formats.matlab_files import MatCells, read_cell_rows, read_mat
 from posepile.formats.numpy_files import npy_size
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array
@@ -174,6 +174,11 @@ def use_mat_named(path: Path, output: Path) -> None:
     look_at(read_mat(path, NAMED))
 
 
+def use_cell_rows(path: Path, output: Path) -> None:
+    """Cells of a variable, row by row."""
+    look_at(read_cell_rows(path, "cells", 1, None))
+
+
 def mat73_samples(folder: Path) -> list[Path]:
     cells = np.empty((1, 3), object)
     cells[0, :] = [np.eye(2), "text", np.zeros((0, 0))]
@@ -204,6 +209,7 @@ TARGETS = [
     Target("frame_pair", pair_samples, use_pair, PICKLE),
     Target("mat5", mat5_samples, use_mat, MAT5),
     Target("mat5_named", mat5_samples, use_mat_named, MAT5),
+    Target("mat5_cell_rows", mat5_samples, use_cell_rows, MAT5),
     Target("mat73", mat73_samples, use_mat, MAT73, isolated=True),
     Target("mat_cells", cells_samples, use_cells, MAT73, isolated=True),
 ]

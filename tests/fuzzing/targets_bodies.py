@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -15,10 +16,11 @@ from fuzzing.mutators_numpy import NPY, NPZ
 from fuzzing.mutators_pickle import PICKLE
 from fuzzing.mutators_text import JSON, TEXT, evil_value
 from fuzzing.target import Target
-from posepile.bodies import models, parameters
+from posepile.bodies import models, parameters, surface
 from posepile.bodies.amass import read_amass
-from posepile.bodies.fits import read_moved_fit
+from posepile.bodies.fits import read_fits, read_moved_fit
 from posepile.bodies.meshes import mesh_error
+from posepile.errors import CorruptInput
 from posepile.miniature import bodies, pickled, writers
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
 
@@ -70,6 +72,12 @@ def use_model(path: Path, output: Path) -> None:
     n = 3 * models.N_JOINTS[kind]
     body = {"pose": np.full((2, n), 0.1), "shape": np.zeros(10), "trans": np.zeros(3)}
     look_at(models.body_forward(kind, "male", body, models_root=path))
+    surface._regressor.cache_clear()
+    surface._landmarks.cache_clear()
+    look_at(surface.joint_regressor(kind, "male", models_root=path))
+    if kind == "smplx":
+        with contextlib.suppress(CorruptInput):  # the samples have too few vertices
+            surface.smplx_output_joints("male", body, models_root=path)
 
 
 def hands_samples(folder: Path) -> list[Path]:
@@ -98,6 +106,7 @@ def use_fit(path: Path, output: Path) -> None:
     up = np.eye(4)
     look_at(read_moved_fit(path, up, gender="male", models_root=output))
     look_at(read_moved_fit(path, up, gender="male", kid=True, models_root=output))
+    look_at(read_fits([path, path], gender="male", models_root=output))
 
 
 BODY = {"gender": "male", "pose": np.zeros(165), "shape": np.zeros(10)}

@@ -22,8 +22,9 @@ from posepile.formats.aria_files import read_aria_lens, read_static_calibs
 from posepile.formats.arrays import read_array
 from posepile.formats.babel import activity_at, assign_splits, load_babel
 from posepile.formats.derived import derived_rows
-from posepile.formats.mesh_files import read_obj_vertices
+from posepile.formats.mesh_files import read_obj_vertices, read_ply_vertices
 from posepile.formats.mocap_files import read_c3d, read_cdf
+from posepile.formats.opencv_files import read_opencv_xml
 from posepile.formats.schema import Array, OneOf
 from posepile.formats.text_files import (
     iter_json,
@@ -297,6 +298,25 @@ def use_obj(path: Path, output: Path) -> None:
     look_at(read_obj_vertices(path))
 
 
+def ply_samples(folder: Path) -> list[Path]:
+    writers.write_ply(folder / "body.ply", RNG.normal(size=(20, 3)), np.array([[0, 1, 2]]))
+    return [folder / "body.ply"]
+
+
+def use_ply(path: Path, output: Path) -> None:
+    look_at(read_ply_vertices(path))
+
+
+def opencv_samples(folder: Path) -> list[Path]:
+    matrices = {"Intrinsics": RNG.normal(size=(3, 3)), "Distortion": np.zeros((1, 5))}
+    writers.write_opencv_xml(folder / "000.xml", matrices)
+    return [folder / "000.xml"]
+
+
+def use_opencv(path: Path, output: Path) -> None:
+    look_at(read_opencv_xml(path, {"Intrinsics": Array(9), "Distortion": Array("k")}))
+
+
 TARGETS = [
     Target("json", json_samples, use_json, JSON),
     Target("huge_json", huge_json_samples, use_huge_json, JSON),
@@ -311,6 +331,8 @@ TARGETS = [
     Target("xml", xml_samples, use_xml, XML),
     Target("yaml", yaml_samples, use_yaml, YAML),
     Target("obj", obj_samples, use_obj, TEXT),
+    Target("ply", ply_samples, use_ply, TEXT),
+    Target("opencv_xml", opencv_samples, use_opencv, XML),
     Target("vrs", vrs_samples, use_lens, VRS, False, heads.has_calibration),
     Target("aria_lens", lens_samples, use_lens, JSON),
     Target("static_calibs", calibs_samples, use_calibs, TEXT),

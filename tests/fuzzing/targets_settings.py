@@ -22,7 +22,9 @@ from posepile.acquire.sources import load_sources
 from posepile.ds import dataset_names, load_recipe
 from posepile.errors import PosePileError
 from posepile.evaluation import predictions
-from posepile.evaluation.trajectories import read_trajectory, resample
+from posepile.evaluation.benchmark import Clip
+from posepile.evaluation.forms import npz_poses
+from posepile.evaluation.trajectories import read_trajectory
 from posepile.formats.schema import Array
 from posepile.models import (
     DetectorFile,
@@ -134,10 +136,9 @@ JOINTS = {17: None, 25: [24, 0, 1]}
 
 def read_npz_predictions(path: Path, out: Path) -> None:
     """Reads predictions of images and averages their views."""
-    poses = predictions.read_poses(path, "coords3d_pred_world", JOINTS)
-    look_at(poses)
-    predictions.match(poses.image_paths, ["c1/0.jpg", "c2/1.jpg"], path)
-    predictions.mean_by(poses, lambda p: p.rpartition("/")[2], path)
+    more = {"key_of": lambda p: p.rpartition("/")[2], "views": True}
+    opened = npz_poses(path, "coords3d_pred_world", JOINTS, **more)
+    look_at(opened.take(Clip("all", opened.names, {})).arrays["joints"])
 
 
 def _npz_predictions(folder: Path) -> Sequence[Path]:
@@ -152,8 +153,7 @@ def _npz_predictions(folder: Path) -> Sequence[Path]:
 def read_json_predictions(path: Path, out: Path) -> None:
     """Reads predictions by sequence and frame."""
     schema = {"*": {"*": Array(3, 3, finite=False)}}
-    flat = predictions.flatten(predictions.read_pred_json(path, schema), 2)
-    look_at(predictions.stack_poses(flat, ["s1/0", "s2/1"], 3, path))
+    look_at(predictions.flatten(predictions.read_pred_json(path, schema), 2))
 
 
 def _json_predictions(folder: Path) -> Sequence[Path]:
@@ -167,8 +167,7 @@ def _json_predictions(folder: Path) -> Sequence[Path]:
 
 def read_predicted_motion(path: Path, out: Path) -> None:
     """Reads a predicted motion, and at another rate."""
-    points, rate = read_trajectory(path, ["head", "hips"], "two")
-    look_at(resample(points, rate, 10.0, path))
+    look_at(read_trajectory(path, ["head", "hips"], "two", 10.0)["joints"])
 
 
 def _motions(folder: Path) -> Sequence[Path]:

@@ -1,0 +1,68 @@
+"""Body models fitted to points."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from posepile.bodies.models import load_body_model
+
+
+def fit_bodies(
+    kind: str,
+    gender: str,
+    vertices: np.ndarray,
+    joints: np.ndarray,
+    *,
+    vertex_weights: np.ndarray | None = None,
+    joint_weights: np.ndarray | None = None,
+    n_betas: int = 10,
+    beta_regularizer: float = 1.0,
+    n_iterations: int = 3,
+    models_root: str | os.PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """Returns pose and shape of the bodies that come nearest to given vertices and joints.
+
+    >>> from posepile.bodies.models import body_forward
+    >>> from posepile.miniature.bodies import write_body_models
+    >>> write_body_models(folder, ("smpl",))
+    >>> body = {"pose": np.zeros((1, 72)), "shape": np.ones(10)}
+    >>> found = body_forward("smpl", "male", body, models_root=folder)
+    >>> points = found["vertices"], found["joints"]
+    >>> fitted = fit_bodies("smpl", "male", *points, beta_regularizer=0, models_root=folder)
+    >>> fitted["shape"].round(1).tolist()[0][:3]
+    [1.0, 1.0, 1.0]
+
+    Args:
+        kind: As of :func:`posepile.bodies.models.body_forward`.
+        gender: As there.
+        vertices: ``[n, V, 3]`` metres.
+        joints: ``[n, J, 3]`` metres.
+        vertex_weights: ``[n, V]``; None = all the same.
+        joint_weights: ``[n, J]``.
+        n_betas: How many shape components are fitted.
+        beta_regularizer: How much they are held near 0.
+        n_iterations: Of rotations and shape in turn.
+        models_root: As there.
+
+    Returns:
+        ``pose`` ``[n, 3J]``, ``shape`` ``[n, n_betas]``, ``trans`` ``[n, 3]``, ``vertices`` and
+        ``joints`` of the fitted bodies, metres.
+    """
+    from smplfitter.np import BodyFitter
+
+    model = load_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
+    names = {"pose": "pose_rotvecs", "shape": "shape_betas", "trans": "trans"}
+    names |= {"vertices": "vertices", "joints": "joints"}
+    found = BodyFitter(model).fit(
+        target_vertices=np.asarray(vertices, np.float64),
+        target_joints=np.asarray(joints, np.float64),
+        vertex_weights=vertex_weights,
+        joint_weights=joint_weights,
+        num_iter=n_iterations,
+        beta_regularizer=beta_regularizer,
+        requested_keys=tuple(names.values()),
+    )
+    fitted = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
+    return fitted | {"shape": fitted["shape"][:, :n_betas]}
