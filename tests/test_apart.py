@@ -5,11 +5,14 @@ import signal
 import sys
 
 import fake_dataset
+import numpy as np
 import pytest
 from fake_dataset import a_run
 
 from posepile.errors import CorruptInput, Shortage, WorkError
-from posepile.evaluation.command import Report, add_options, make_parser, run
+from posepile.evaluation.benchmark import Benchmark, Clip, Protocol
+from posepile.evaluation.command import run_benchmark
+from posepile.evaluation.forms import keyed
 from posepile.run import apart, raw
 from posepile.run.apart import call_apart
 from posepile.run.job import run_keys, run_units
@@ -131,15 +134,26 @@ def test_who_has_lost_its_caller_before_it_began_does_not_begin(file, monkeypatc
 
 
 def test_an_evaluation(file, tmp_path, capsys):
-    parser = make_parser("mydata")
-    add_options(parser, "mydata", "a file", ("test",), "test")
-    asked = ["--pred-path", str(file), "--data-dir", str(tmp_path)]
-    assert run(parser, lambda root, args: crash(args.pred_path), asked) == 1
+    def predictions(setup):
+        if not (tmp_path / "calm").exists():
+            crash(setup.pred_path)
+        return keyed(setup.pred_path, ["a"], {"joints": np.zeros((1, 2, 3))})
+
+    benchmark = Benchmark(
+        "mydata",
+        [Protocol("mydata.p1", ("MPJPE_mm",), "2", "none", "none", "all", "ours")],
+        lambda setup: [Clip("all", ["a"], {"joints": np.zeros((1, 2, 3))})],
+        predictions,
+        lambda setup, clip, pred: {"MPJPE_mm": np.zeros((1, 2))},
+    )
+    asked = ["--pred-path", str(file), "--data-dir", str(tmp_path / "raw")]
+    assert run_benchmark(benchmark, asked) == 1
     said = capsys.readouterr()
     assert not said.out and said.err.count("\n") == 1
     assert said.err.startswith(f"{file}: the evaluation ended with signal 11")
-    assert run(parser, lambda root, args: Report({}, ["fine"], "x"), asked) == 0
-    assert capsys.readouterr().out == "fine\n"
+    (tmp_path / "calm").touch()
+    assert run_benchmark(benchmark, asked) == 0
+    assert "mydata.p1: 1 entries of 1 clips" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("step", ["list_units", "calibrate", "doctor"])

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from posepile.cli.checking import add_check_options, cmd_check
+from posepile.cli.evaluating import add_eval_options, cmd_eval
 from posepile.cli.looking import (
     cmd_doctor,
     cmd_export,
@@ -145,6 +146,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_check_options(
         add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
+    )
+    add_eval_options(
+        add("eval", cmd_eval, "score predictions by the protocol of a benchmark", dataset=False)
     )
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")

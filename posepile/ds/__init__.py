@@ -97,6 +97,23 @@ def load_miniature(name: str) -> ModuleType:
     return _load(name, "miniature")
 
 
+def has_evaluation(name: str) -> bool:
+    """Returns whether a dataset is a benchmark: its folder has an ``eval.py``."""
+    return (dataset_dir(name) / "eval.py").is_file()
+
+
+def load_evaluation(name: str) -> ModuleType:
+    """Imports ``posepile.ds.<name>.eval``, which has ``BENCHMARK`` and ``main(argv)``.
+
+    Raises:
+        UsageError: No such dataset, or it is no benchmark.
+    """
+    if not has_evaluation(name):
+        names = ", ".join(n for n in dataset_names() if has_evaluation(n))
+        raise UsageError(f"{name} has no evaluation; benchmarks are: {names}")
+    return _load(name, "eval")
+
+
 def _load(name: str, part: str) -> ModuleType:
     folder = dataset_dir(name)
     try:

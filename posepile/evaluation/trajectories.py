@@ -8,36 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from posepile.errors import CorruptInput
+from posepile.evaluation.benchmark import MILLIMETRES
 from posepile.evaluation.predictions import read_pred_json
 from posepile.formats.mocap_files import read_c3d
 from posepile.formats.schema import Array, OneOf, check, lookup
 from posepile.formats.text_files import read_csv
 
 
-def read_trajectory(path: Path, joints: Sequence[str], skeleton: str) -> tuple[np.ndarray, float]:
-    r"""Returns positions, float64 ``[n, J, 3]`` in mm, NaN = missing, and frames per second.
+def read_trajectory(
+    path: Path, joints: Sequence[str], skeleton: str, rate: float
+) -> dict[str, Any]:
+    r"""Returns ``joints``, float64 ``[n, J, 3]``, NaN = missing, and ``units`` if stated.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name, "clip.csv")
     >>> _ = path.write_text("t,nose_x,nose_y,nose_z\n0.00,1,2,3\n0.02,1,2,4\n")
-    >>> points, rate = read_trajectory(path, ["nose"], "one_joint")
-    >>> points.shape, rate
-    ((2, 1, 3), 50.0)
+    >>> read_trajectory(path, ["nose"], "one_joint", 25.0)
+    {'joints': array([[[1., 2., 3.]]]), 'units': None}
 
     Args:
         path: The file.
         joints: Names, in order.
         skeleton: Name of the joint set that c3d and JSON must state.
+        rate: Frames per second that are wanted; a file at a multiple of it is thinned out.
 
     Raises:
-        CorruptInput: Unreadable, another joint set, unit or shape.
+        CorruptInput: Unreadable, or another joint set, unit, shape or rate.
     """
-    form = f"expected JSON, csv or c3d of {skeleton} in mm"
+    form = f"expected JSON, csv or c3d of {skeleton}"
     kind = path.suffix.lower()
     if kind == ".c3d":
         c3d = read_c3d(path, hint=form)
@@ -59,15 +63,21 @@ def read_trajectory(path: Path, joints: Sequence[str], skeleton: str) -> tuple[n
     else:
         raise CorruptInput(path, f"is a {kind or 'nameless'} file", hint=form)
     points = Array("n", len(joints), 3, finite=False)
-    schema = {"points": points, "rate": float, "skel": OneOf(skeleton), "units?": OneOf("mm")}
+    schema = {
+        "points": points,
+        "rate": float,
+        "skel": OneOf(skeleton),
+        "units?": OneOf(*MILLIMETRES),
+    }
     content = check(content, schema, path, hint=form)
-    return content["points"], content["rate"]
+    thinned = _resample(content["points"], content["rate"], rate, path)
+    return {"joints": thinned, "units": content.get("units")}
 
 
-def resample(points: np.ndarray, rate: float, target: float, path: Path) -> np.ndarray:
+def _resample(points: np.ndarray, rate: float, target: float, path: Path) -> np.ndarray:
     """Returns every n-th pose, so that they come at the target rate.
 
-    >>> resample(np.arange(10), 50.0, 10.0, Path("clip.csv"))
+    >>> _resample(np.arange(10), 50.0, 10.0, Path("clip.csv"))
     array([0, 5])
 
     Args:
