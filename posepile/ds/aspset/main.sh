@@ -15,6 +15,7 @@
 #   --set crop.jpeg_quality=90    any key of configs/aspset.yaml
 # In a Slurm array (SLURM_ARRAY_TASK_ID/_COUNT) each task takes its share of the clips; afterwards run
 #   main.sh --stage pack
+# Scores of predictions: posepile eval aspset --pred-path predictions/
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 

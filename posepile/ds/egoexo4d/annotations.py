@@ -76,12 +76,13 @@ class Labels:
     dropped: Counter = field(default_factory=Counter)
 
 
-def read_labels(path: Path, camera: str | None = None) -> Labels:
+def read_labels(path: Path, camera: str | None = None, *, keep_empty: bool = False) -> Labels:
     """Returns frames with at least one joint of a file of labels of one kind and source.
 
     Args:
         path: ``annotations/ego_pose/<split>/{body,hand}/{annotation,automatic}/<take_uid>.json``.
         camera: Also read the 2D labels of this camera.
+        keep_empty: Also return the frames without a joint, as the benchmark has them.
 
     Raises:
         CorruptInput: Not of the released form; the message says where.
@@ -97,6 +98,8 @@ def read_labels(path: Path, camera: str | None = None) -> Labels:
             dropped["no 3D joint in the labels"] += 1
         else:
             rows[frame] = poses[0]
+        if keep_empty:
+            rows.setdefault(frame, {"annotation3D": {}})
 
     shape = (len(rows), len(JOINT_NAMES))
     coords, image = np.full((*shape, 3), np.nan), np.full((*shape, 2), np.nan)

@@ -17,6 +17,7 @@
 #   --set dataset.ego=true        any key of configs/egoexo4d.yaml
 # In a Slurm array (SLURM_ARRAY_TASK_ID/_COUNT) each task takes its share of the videos; afterwards
 # run main.sh --stage pack
+# Scores of predictions: posepile eval egoexo4d.body --pred-path pred.json, and egoexo4d.hand
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 

@@ -106,6 +106,13 @@ def labelled_takes(root: Path, options: Any) -> Iterator[Take]:
             yield Take(entry, split, labels, cameras, views, absent)
 
 
+def takes_with(root: Path, split: str, what: str, labels: str) -> list[tuple[dict, Path]]:
+    """Returns takes that have labels of ``body`` or ``hand``, each with the file of labels."""
+    folder = root / "annotations" / "ego_pose" / split / what / LABEL_FOLDERS[labels]
+    files = [(take, folder / f"{take['take_uid']}.json") for take in read_takes(root)]
+    return [(take, file) for take, file in files if file.is_file()]
+
+
 def participant(entry: dict) -> str | None:
     """Returns the id of the person who wears the glasses, None where it is not said."""
     number = entry.get("participant_uid")
