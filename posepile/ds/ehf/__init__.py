@@ -1,0 +1,1 @@
+"""EHF: Expressive Hands and Faces."""
