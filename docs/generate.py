@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from posepile.config import Config, NoOptions
-from posepile.ds import dataset_names, load_recipe
+from posepile.ds import dataset_names, has_evaluation, load_evaluation, load_recipe
+from posepile.evaluation.scoring import definition
 
 sys.path.insert(0, str(Path(__file__).parent))
 from interface import ROOMS, interface
@@ -27,7 +28,8 @@ from interface import ROOMS, interface
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages; mkdocs calls it."""
-    pages = {f"rooms/{room}.md": room_page(room) for room in ROOMS} | {"CONFIG.md": config_page()}
+    pages = {f"rooms/{room}.md": room_page(room) for room in ROOMS}
+    pages |= {"CONFIG.md": config_page(), "PROTOCOLS.md": protocols_page()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -51,6 +53,27 @@ def room_page(room: str) -> str:
         members = ", ".join(node.name for node in nodes)
         lines += ["", f"## {module.removeprefix(f'posepile.{room}.')}", "", f"::: {module}"]
         lines += ["    options:", f"      members: [{members}]"]
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- protocols
+
+
+def protocols_page() -> str:
+    """Returns the page with the definition of every protocol."""
+    lines = [
+        "# Protocols",
+        "",
+        "What decides a number: `posepile eval DATASET --protocol NAME --explain` prints a row of",
+        "these tables, and every result in JSON holds it. Protocols that are not official put an",
+        "official quirk right, or follow another program; their note says so.",
+    ]
+    for name in dataset_names():
+        if has_evaluation(name):
+            rows = [definition(p) for p in load_evaluation(name).BENCHMARK.protocols]
+            keys = [key for key in rows[0] if any(row[key] for row in rows)]
+            lines += ["", f"## {name}", "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|"]
+            lines += [f"| {' | '.join(cell(row[key]) for key in keys)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
