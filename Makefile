@@ -16,7 +16,7 @@ demo: .venv/installed
 	@echo "Look around: source .venv/bin/activate; export DATA_ROOT='$(DATA_ROOT)'; posepile view aspset"
 
 test: .venv/installed-tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 # Can the contract test fail? Plants faults in every dataset's output; minutes.
 mutants: .venv/installed-tests
