@@ -35,13 +35,13 @@ def test_the_documentation_builds(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "site" / "rooms" / "evaluation" / "index.html").read_text()
-    for name in ("read_poses", "average_by", "run"):
+    for name in ("npz_poses", "read_pred_json", "run_benchmark"):
         assert f'id="posepile.evaluation.{home(name)}.{name}"' in page
     assert "dataset.root" in (tmp_path / "site" / "CONFIG" / "index.html").read_text()
 
 
 def home(name):
-    return {"read_poses": "predictions", "average_by": "results", "run": "command"}[name]
+    return {"npz": "forms", "read": "predictions", "run": "command"}[name.partition("_")[0]]
 
 
 def test_every_question_of_the_contract_test_is_in_the_table():

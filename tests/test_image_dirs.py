@@ -10,9 +10,15 @@ PREFIXES = {
     "panoptic": "panoptic_",
     "agora": "agora",
     "surreal": "surreal",
+    "tdpw": "tdpw",
+    "emdb": "emdb",
     "aspset": "aspset_",
     "coco": "coco_",
     "genebody": "genebody",
+    "tdhp": "3dhp",
+    "mupots": "mupots",
+    "rich": "rich_down",
+    "tdoh": "3doh_down",
 }
 
 

@@ -141,7 +141,7 @@ OTHER_LISTINGS = {
     "checking/whole.py": 1,  # finished archives by name
     "ds/__init__.py": 1,  # recipes
     "ds/genebody/subjects.py": 1,  # two digits
-    "evaluation/predictions.py": 1,  # predictions by name
+    "ds/emdb/eval.py": 2,  # begin with P; folders by name
     "imaging/compiling.py": 1,
     "miniature/bodies.py": 1,
     "report/page.py": 0,

@@ -28,11 +28,19 @@ DEFAULTS = {
     "aspset": {"segment": "rvm_mobilenetv3"},
     "coco": {},
     "egoexo4d": {"detect": "yolox_s"},
+    "ehf": {},
+    "emdb": {},
     "genebody": {},
     "h36m": {"segment": "rvm_mobilenetv3"},
+    "mupots": {"detect": "yolox_s"},
     "panoptic": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "rich": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "ssp3d": {},
     "surreal": {},
     "synthego": {},
+    "tdhp": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "tdpw": {},
+    "tdoh": {},
 }
 THRESHOLDS = {
     "agora": {"compare": "annotation", "expand": 1, "iou": 0.5, "max_hidden": 0.5}
@@ -41,6 +49,9 @@ THRESHOLDS = {
     | {"unmatched": "drop", "short_side": 448},
     "panoptic": {"score": 0.2, "nms": 0.7, "compare": "joints", "expand": 1.25, "iou": 0.1}
     | {"max_area": 2, "min_joints_inside": 0, "unmatched": "drop"},
+    "mupots": {"compare": "joints", "expand": 1.1, "iou": 0.1, "unmatched": "joints"},
+    "rich": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
+    "tdhp": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
 }
 
 
@@ -60,7 +71,8 @@ def test_default_networks_are_those_of_the_cards_recipe(name):
     assert used == DEFAULTS[name]
     found = config.detect.model_dump()
     assert THRESHOLDS.get(name, {}).items() <= found.items()
-    assert config.segment.splits == (("train",) if name == "h36m" else ("train", "val", "test"))
+    splits = ("train",) if name in ("h36m", "tdhp") else ("train", "val", "test")
+    assert config.segment.splits == splits
 
 
 @pytest.mark.parametrize("name", [name for name, used in DEFAULTS.items() if used])
