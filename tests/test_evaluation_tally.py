@@ -105,6 +105,13 @@ def test_there_is_no_interval_of_one_clip():
     assert tally_of([("x", [np.nan])] * 3).intervals() == {}
 
 
+def test_an_infinite_clip_makes_an_infinite_end():
+    """Means of draws without it are finite, the others are not left out."""
+    tally = tally_of([("x", [v]) for v in (1.0, 2.0, np.inf, 3.0)])
+    low, high = tally.intervals()["e_mm"]
+    assert np.isfinite(low) and high == np.inf
+
+
 def test_figures_made_of_others(tmp_path):
     def finish(setup, figures):
         return {**figures, "share": figures["hits"] / setup.args.worst}

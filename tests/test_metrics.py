@@ -219,6 +219,7 @@ FUNCTIONS = {
 OTHERS = """
     COCO_FIGURES COCO_SIGMAS Scores area_3dhp area_in_bins area_under_line binary_counts
     bootstrap_interval contact_distances contact_scores detection_scores group_means hits
+    interval_of_sums
     joint_means keypoint_ap label_means match_greedily mean_hits mean_value mpjae_deg
     normalized_error oks oks_beside_box orientation_errors_deg overlap_pixels pooled_iou
     pose_means silhouette_ious

@@ -207,5 +207,9 @@ def test_intervals():
     assert (low, high) == (1, 4)
     assert all(np.isnan(metrics.bootstrap_interval([NAN, NAN], ["a", "b"])))
     assert metrics.bootstrap_interval([1.0, INF], level=1) == (1, INF)
+    # The same from the sums of clips, which is what evaluations keep.
+    sums = np.bincount(clips, alike), np.bincount(clips).astype(float)
+    assert metrics.interval_of_sums(*sums) == wide
+    assert all(np.isnan(metrics.interval_of_sums([], [])))
     with pytest.raises(ValueError, match="2 values, 1 clips"):
         metrics.bootstrap_interval([1, 2], ["a"])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posepile.evaluation.benchmark import Clip, Picture, Protocol
+from posepile.metrics import interval_of_sums
 
 
 class Worst(NamedTuple):
@@ -121,21 +122,15 @@ class Tally:
         n = len(self.clips)
         if n < 2 or self.protocol.pool not in ("entries", "clips"):
             return {}
-        draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
         result = {}
-        for name, sums in self._sums.items():
-            if name in self.protocol.summed:
+        for name, by_clip in self._sums.items():
+            sums = np.array([pair for pair in by_clip.values() if pair[1]]).reshape(-1, 2)
+            if name in self.protocol.summed or len(sums) < 2:
                 continue
-            total, count = np.array([sums.get(i, (0.0, 0)) for i in range(n)]).T
+            totals, counts = sums.T
             if self.protocol.pool == "clips":
-                total = np.where(count > 0, total / np.maximum(count, 1), 0.0)
-                count = (count > 0).astype(float)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                means = (draws @ total) / (draws @ count)
-            means = means[~np.isnan(means)]
-            if len(means):
-                low, high = np.percentile(means, [2.5, 97.5])
-                result[name] = (float(low), float(high))
+                totals, counts = totals / counts, np.ones(len(sums))
+            result[name] = interval_of_sums(totals, counts, n_resamples=samples, seed=seed)
         return result
 
     def worst(self) -> list[Worst]:

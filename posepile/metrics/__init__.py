@@ -14,7 +14,7 @@ from posepile.metrics.align import (
     similarity_transform,
     transform_points,
 )
-from posepile.metrics.bootstrap import bootstrap_interval
+from posepile.metrics.bootstrap import bootstrap_interval, interval_of_sums
 from posepile.metrics.detection import (
     Scores,
     binary_counts,
@@ -91,6 +91,7 @@ __all__ = [
     "foot_sliding",
     "group_means",
     "hits",
+    "interval_of_sums",
     "jitter_values",
     "joint_errors",
     "joint_means",

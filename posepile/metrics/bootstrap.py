@@ -44,6 +44,29 @@ def bootstrap_interval(
         sums = np.bincount(numbers[counted], values[counted], len(members))
         counts = np.bincount(numbers[counted], minlength=len(members)).astype(np.float64)
         sums, counts = sums[counts > 0], counts[counts > 0]
+    return interval_of_sums(sums, counts, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def interval_of_sums(
+    sums: np.ndarray,
+    counts: np.ndarray,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Returns the percentile interval of a mean of which the sum within each clip is known.
+
+    Args:
+        sums: Of the values of each clip ``[k]``, infinite where one is.
+        counts: Number of these values ``[k]``, none of them 0.
+        level: As of :func:`bootstrap_interval`.
+        n_resamples: As there.
+        seed: As there.
+
+    Returns:
+        NaN, NaN without a clip.
+    """
     if not len(sums):
         return float("nan"), float("nan")
     rng, means = np.random.default_rng(seed), np.empty(n_resamples)

@@ -9,6 +9,7 @@ missing: as in :mod:`posepile.metrics.errors`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,8 @@ def velocity_errors(
         max_step: Largest difference of the frame numbers of entries that follow each other.
         clips: Label of each entry ``[T]``; no difference is taken across clips. None = one clip.
     """
-    return _collected(_differences((pred, true), valid, 1, fps, frames, max_step, clips))
+    facts = {"fps": fps, "frames": frames, "max_step": max_step, "clips": clips}
+    return _collected(_differences((pred, true), valid, 1, **facts))
 
 
 def acceleration_errors(
@@ -66,7 +68,8 @@ def acceleration_errors(
         max_step: As there.
         clips: As there.
     """
-    return _collected(_differences((pred, true), valid, 2, fps, frames, max_step, clips))
+    facts = {"fps": fps, "frames": frames, "max_step": max_step, "clips": clips}
+    return _collected(_differences((pred, true), valid, 2, **facts))
 
 
 def jitter_values(
@@ -88,85 +91,38 @@ def jitter_values(
         max_step: As there.
         clips: As there.
     """
-    return _collected(_differences((poses,), valid, 3, fps, frames, max_step, clips))
+    facts = {"fps": fps, "frames": frames, "max_step": max_step, "clips": clips}
+    return _collected(_differences((poses,), valid, 3, **facts))
 
 
 def mpjve(
-    pred: np.ndarray,
-    true: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    fps: float = 1.0,
-    frames: Sequence[int] | None = None,
-    max_step: int = 1,
-    clips: Sequence[Hashable] | None = None,
+    pred: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None, **facts: Any
 ) -> float:
-    """Mean per-joint velocity error: the mean of :func:`velocity_errors`.
+    """Mean per-joint velocity error: the mean of :func:`velocity_errors`, of which arguments are.
 
     Without ``frames`` gaps between entries are not seen.
-
-    Args:
-        pred: ``[T, J, D]``.
-        true: ``[T, J, D]``.
-        valid: bool ``[T, J]``, None = all.
-        fps: Entries per second.
-        frames: As in :func:`velocity_errors`.
-        max_step: As there.
-        clips: As there.
 
     Returns:
         Mean over counted joints and pairs, in units per second (``fps=1``: per entry).
     """
-    return _mean(_differences((pred, true), valid, 1, fps, frames, max_step, clips))
+    return _mean(_differences((pred, true), valid, 1, **facts))
 
 
 def mean_acceleration_error(
-    pred: np.ndarray,
-    true: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    fps: float = 1.0,
-    frames: Sequence[int] | None = None,
-    max_step: int = 1,
-    clips: Sequence[Hashable] | None = None,
+    pred: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None, **facts: Any
 ) -> float:
-    """Mean of :func:`acceleration_errors`, in units per second squared.
-
-    Args:
-        pred: ``[T, J, D]``.
-        true: ``[T, J, D]``.
-        valid: bool ``[T, J]``, None = all.
-        fps: Entries per second.
-        frames: As in :func:`velocity_errors`.
-        max_step: As there.
-        clips: As there.
-    """
-    return _mean(_differences((pred, true), valid, 2, fps, frames, max_step, clips))
+    """Mean of :func:`acceleration_errors`, of which arguments are, in units per second squared."""
+    return _mean(_differences((pred, true), valid, 2, **facts))
 
 
-def mean_jitter(
-    poses: np.ndarray,
-    valid: np.ndarray | None = None,
-    *,
-    fps: float = 1.0,
-    frames: Sequence[int] | None = None,
-    max_step: int = 1,
-    clips: Sequence[Hashable] | None = None,
-) -> float:
-    """Mean of :func:`jitter_values`, in units per second cubed.
-
-    Args:
-        poses: ``[T, J, D]``.
-        valid: bool ``[T, J]``, None = all.
-        fps: Entries per second.
-        frames: As in :func:`velocity_errors`.
-        max_step: As there.
-        clips: As there.
-    """
-    return _mean(_differences((poses,), valid, 3, fps, frames, max_step, clips))
+def mean_jitter(poses: np.ndarray, valid: np.ndarray | None = None, **facts: Any) -> float:
+    """Mean of :func:`jitter_values`, of which arguments are, in units per second cubed."""
+    return _mean(_differences((poses,), valid, 3, **facts))
 
 
-def _differences(poses, valid, order, fps, frames, max_step, clips) -> Iterator[np.ndarray]:
+def _differences(
+    poses, valid, order, *, fps=1.0, frames=None, max_step=1, clips=None
+) -> Iterator[np.ndarray]:
     """Yields sizes of the difference of two pose sequences, or of one, in batches ``[n, J]``."""
     poses = [x if isinstance(x, np.ndarray) else as_poses(x) for x in poses]
     shape = poses[-1].shape
