@@ -95,3 +95,21 @@ def stacked(contents: Sequence[Any]) -> Any:
     if not isinstance(contents[0], dict):
         return np.stack(contents)
     return {key: stacked([content[key] for content in contents]) for key in contents[0]}
+
+
+def at_rows(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns points at rows of an array, or between two of them where rows are no whole numbers.
+
+    >>> at_rows(np.array([[[0.0]], [[4.0]]]), np.array([1, 0.25])).ravel().tolist()
+    [4.0, 1.0]
+
+    Args:
+        points: ``[T, J, 3]``.
+        rows: ``[n]``, from 0 to T - 1.
+
+    Returns:
+        ``[n, J, 3]``.
+    """
+    before = np.floor(rows).astype(int)
+    after, part = np.ceil(rows).astype(int), (rows - before)[:, None, None]
+    return np.where(part == 0, points[before], (1 - part) * points[before] + part * points[after])

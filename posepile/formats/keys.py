@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,27 @@ def by_name(folder: str | os.PathLike, key_of: Callable[[str], Any]) -> dict[Any
     return by_key((entry for entry in named if entry[0] is not None), folder, "file of")
 
 
+def alike(paths: Iterable[Path], pattern: str) -> dict[tuple[str, ...], list[Path]]:
+    r"""Returns files by what their names say, in any case; several that say the same are all kept.
+
+    A unit takes them all and says with :func:`only_one` that there are two; the others go on.
+
+    >>> paths = [Path("walk_C1.AVI"), Path("old/walk_c1.avi"), Path("notes.txt")]
+    >>> {key: len(same) for key, same in alike(paths, r"(\w+)_C(\d)\.avi").items()}
+    {('walk', '1'): 2}
+
+    Args:
+        paths: The files.
+        pattern: Of whole names, with groups, which are in lower case in the keys. Other names do
+            not count.
+    """
+    found: dict[tuple[str, ...], list[Path]] = {}
+    for path in sorted(paths):
+        if match := re.fullmatch(pattern, path.name, re.IGNORECASE):
+            found.setdefault(tuple(group.lower() for group in match.groups()), []).append(path)
+    return found
+
+
 def only_one(paths: Iterable[Path], what: str) -> Path | None:
     """Returns the one of some places at which something is; None if it is at none of them.
 
@@ -102,10 +125,11 @@ def only_one(paths: Iterable[Path], what: str) -> Path | None:
         what: What that is, for the message.
 
     Raises:
-        CorruptInput: It is at two of them, and these are not links to the same.
+        CorruptInput: It is at two of them, and these are neither links to the same nor files of
+            the same content.
     """
     found = [path for path in map(Path, paths) if path.name in names_in(path.parent)]
-    other = next((path for path in found[1:] if not os.path.samefile(found[0], path)), None)
+    other = next((path for path in found[1:] if not _is_same(found[0], path)), None)
     if other is not None:
         raise CorruptInput(
             other,
@@ -113,3 +137,7 @@ def only_one(paths: Iterable[Path], what: str) -> Path | None:
             hint="move the one that does not belong there out of the raw folder",
         )
     return found[0] if found else None
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    return os.path.samefile(first, second) or filecmp.cmp(first, second, shallow=False)

@@ -74,6 +74,28 @@ def read_c3d(path: str | os.PathLike, *, hint: str | None = AGAIN) -> C3d:
     return result
 
 
+def points_in_mm(mocap: C3d, path: str | os.PathLike) -> np.ndarray:
+    """Returns the points of a c3d file in millimetres; missing ones, NaN or all zeros, are NaN.
+
+    >>> mocap = C3d(np.array([[[1.0, 2, 3], [0, 0, 0]]]), 50.0, "m", ["a", "b"], {})
+    >>> points_in_mm(mocap, "clip.c3d").tolist()
+    [[[1000.0, 2000.0, 3000.0], [nan, nan, nan]]]
+
+    Args:
+        mocap: Its content.
+        path: The file, for messages.
+
+    Raises:
+        CorruptInput: Its unit is none of mm, cm and m.
+    """
+    units = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+    if mocap.units not in units:
+        raise CorruptInput(path, f"found unit {mocap.units!r}; expected {' or '.join(units)}")
+    points = mocap.points * units[mocap.units]
+    points[(points == 0).all(axis=-1)] = np.nan
+    return points
+
+
 def read_cdf(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
     """Returns the checked variables of a CDF file, by name.
 

@@ -1,15 +1,19 @@
-"""Matrices in XML as OpenCV writes them."""
+"""Matrices in XML and YAML as OpenCV writes them."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from yaml import YAMLError
 
 from posepile.errors import CorruptInput, one_line
 from posepile.formats.schema import AGAIN, Array, check
-from posepile.formats.text_files import read_xml
+from posepile.formats.text_files import read_text, read_xml
+from posepile.formats.yaml_files import parse_yaml
 
 
 def read_opencv_xml(
@@ -41,3 +45,41 @@ def read_opencv_xml(
             fault = f"{name}: {one_line(e)}; expected numbers"
             raise CorruptInput(path, fault, hint=hint) from None
     return check(found, schema, path, hint=hint)
+
+
+def read_opencv_yaml(path: str | os.PathLike, schema: Any, *, hint: str | None = AGAIN) -> Any:
+    r"""Returns the checked content of an OpenCV storage file in YAML; matrices become arrays.
+
+    A matrix of one row or column is a vector. The first line, ``%YAML:1.0``, is not YAML of today.
+
+    >>> text = "%YAML:1.0\nK: !!opencv-matrix\n  rows: 1\n  cols: 2\n  dt: d\n  data: [1., 2.]\n"
+    >>> _ = (folder / "lens.yml").write_text(text)
+    >>> read_opencv_yaml(folder / "lens.yml", {"K": Array(2)})
+    {'K': array([1., 2.])}
+
+    Args:
+        path: The file.
+        schema: What is expected, see :mod:`posepile.formats.schema`.
+        hint: What the user can do if it is damaged.
+
+    Raises:
+        CorruptInput: Missing, not YAML, or not as expected.
+    """
+    text = re.sub(r"\A%YAML[^\n]*\n", "", read_text(path, hint=hint))
+    try:
+        content = _with_arrays(parse_yaml(text.replace("!!opencv-matrix", "")))
+    except (YAMLError, ValueError, TypeError) as e:
+        fault = f"not an OpenCV storage file: {one_line(e)}"
+        raise CorruptInput(path, fault, hint=hint) from None
+    return check(content, schema, path, hint=hint)
+
+
+def _with_arrays(node: Any) -> Any:
+    """Returns nested mappings with arrays in place of matrices."""
+    if not isinstance(node, Mapping):
+        return node
+    if {"rows", "cols", "data"} <= set(node):
+        numbers = np.array([float(value) for value in node["data"]])
+        shape = int(node["rows"]), int(node["cols"])
+        return numbers.reshape(shape if 1 not in shape else -1)
+    return {key: _with_arrays(value) for key, value in node.items()}

@@ -15,6 +15,7 @@ A schema is built of
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -40,7 +41,7 @@ class Array:
         *shape: Lengths, names of free axes, or ``...`` for any number of leading axes.
         dtype: Of the result. What cannot become it (text, fractions where integers are expected,
             numbers out of its range) is refused.
-        finite: Refuse NaN and infinity.
+        finite: Refuse NaN and infinity; otherwise None is NaN, as JSON has no other word for it.
         squeezed: Axes of length 1 may have been lost, as MATLAB does.
     """
 
@@ -189,6 +190,8 @@ class _Check:
             found = np.asarray(value)
         except ValueError:
             self.refuse(place, "lists of different lengths", schema)
+        if found.dtype.kind == "O" and schema.dtype.kind == "f" and not schema.finite:
+            found = _nan_for_none(found)
         if found.size == 0 and found.ndim < len(schema.shape):
             # An empty list says nothing about the axes behind the first.
             rest = [self.axes.get(n, (0,))[0] if isinstance(n, str) else n for n in schema.shape]
@@ -242,6 +245,14 @@ def _unwrapped(value: Any) -> Any:
     """A plain value out of one of NumPy's."""
     one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1)
     return value.item() if one else value
+
+
+def _nan_for_none(array: np.ndarray) -> np.ndarray:
+    """The array as numbers if it holds nothing else than numbers and None."""
+    if all(value is None or type(value) in (int, float) for value in array.flat):
+        with contextlib.suppress(OverflowError):
+            return array.astype(np.float64)
+    return array
 
 
 def _unsqueezed(array: np.ndarray, shape: tuple) -> np.ndarray:

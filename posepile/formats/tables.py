@@ -1,4 +1,4 @@
-"""Rows of tables that pandas has pickled."""
+"""Rows of tables: pickled by pandas, or in lists of JSON that have the same order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from posepile.errors import CorruptInput
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import AGAIN, check
-from posepile.formats.text_files import opened
+from posepile.formats.text_files import iter_json, opened
 
 
 def read_rows(
@@ -77,3 +77,33 @@ def paired_rows(
         both = {"first table": schema, "second table": other_schema}
         pair = dict(zip(both, (row, other), strict=True))
         yield tuple(check(pair, both, other_file, f"row {number}", hint=AGAIN).values())
+
+
+def iter_json_pairs(
+    path: str | os.PathLike, lists: dict[str, Any], *, hint: str | None = AGAIN
+) -> Iterator[tuple[Any, Any]]:
+    """Yields the entries of two lists of a JSON file that have the same order, pair by pair.
+
+    >>> _ = (folder / "a.json").write_text('{"images": [{"id": 4}], "annotations": [{"x": 1}]}')
+    >>> list(iter_json_pairs(folder / "a.json", {"images": {"id": int}, "annotations": None}))
+    [({'id': 4}, {'x': 1})]
+
+    Args:
+        path: The file; those of the first list are held in memory.
+        lists: Name of each list -> schema of its entries.
+        hint: As in :func:`posepile.formats.text_files.read_json`.
+
+    Raises:
+        CorruptInput: As there, or the lists are not equally long; entries before have
+            been yielded then.
+    """
+    (name, schema), (other, other_schema) = lists.items()
+    first = list(iter_json(path, f"{name}.item", schema, hint=hint))
+    n = 0
+    for entry in iter_json(path, f"{other}.item", other_schema, hint=hint):
+        n += 1
+        if n <= len(first):
+            yield first[n - 1], entry
+    if n != len(first):
+        found = f"{other}: found {n} entries; expected {len(first)}, as in {name}"
+        raise CorruptInput(path, found, hint=hint)

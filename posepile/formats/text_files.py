@@ -71,6 +71,16 @@ def read_text(path: str | os.PathLike, *, hint: str | None = AGAIN) -> str:
         raise CorruptInput(path, f"not UTF-8 text: {found}", hint=hint) from None
 
 
+def read_lines(path: str | os.PathLike, *, hint: str | None = AGAIN) -> list[str]:
+    r"""Returns the lines of a text that are not empty, without blanks around them.
+
+    >>> _ = (folder / "list.txt").write_text("walk \n\nrun\r\n")
+    >>> read_lines(folder / "list.txt")
+    ['walk', 'run']
+    """
+    return [text for line in read_text(path, hint=hint).splitlines() if (text := line.strip())]
+
+
 def read_json(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
     """Returns the checked content of a JSON file.
 
@@ -358,7 +368,12 @@ def _are_values(row: list[str], columns: dict[str, type]) -> bool:
 
 
 def read_numbers(
-    path: str | os.PathLike, schema: Array, *, numbered: bool = False, hint: str | None = AGAIN
+    path: str | os.PathLike,
+    schema: Array,
+    *,
+    numbered: bool = False,
+    comment: str | None = None,
+    hint: str | None = AGAIN,
 ) -> np.ndarray:
     r"""Returns the checked numbers of a text file, a row for each line that is not empty.
 
@@ -370,6 +385,7 @@ def read_numbers(
         path: The file; brackets, commas, semicolons and blanks are between the numbers.
         schema: Of all rows together.
         numbered: Every row begins with its number, counted from 0, which is taken away.
+        comment: Lines that begin with it are no rows.
         hint: As in :func:`read_json`.
 
     Raises:
@@ -377,6 +393,8 @@ def read_numbers(
     """
     rows = []
     for line, text in enumerate(read_text(path, hint=hint).splitlines(), 1):
+        if comment is not None and text.lstrip().startswith(comment):
+            continue
         row = numbers_in(text, path, line, hint)
         if numbered and row and row.pop(0) != len(rows):
             found = f"line {line}: found {text!r}; expected row {len(rows)} there"
