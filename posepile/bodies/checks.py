@@ -140,3 +140,25 @@ def check_up(
             f"{np.round(mean, 2).tolist()}); expected along {list(world_up)}",
             hint="axes are not those that the recipe declares as world_up",
         )
+
+
+def check_standing(
+    where: str | os.PathLike, joints: np.ndarray, names: Sequence[str], world_up: Sequence[float]
+) -> None:
+    """Makes sure that heads are above the middle of the ankles, see :func:`check_up`.
+
+    >>> joints = np.tile([[0, 1.5, 0], [-0.1, 0, 0], [0.1, 0, 0]], (5, 1, 1))
+    >>> check_standing("a.c3d", joints, ["head", "lank", "rank"], (0, 1, 0))
+
+    Args:
+        where: File, for messages.
+        joints: ``[..., J, 3]`` of some bodies, at least five; NaN = missing.
+        names: Of the joints, ``head``, ``lank`` and ``rank`` among them.
+        world_up: As for :func:`check_up`.
+
+    Raises:
+        CorruptInput: They stand along another axis.
+    """
+    head, *ankles = (list(names).index(name) for name in ("head", "lank", "rank"))
+    upwards = joints[..., head, :] - joints[..., ankles, :].mean(axis=-2)
+    check_up(where, upwards.reshape(-1, 3), world_up, least=5)

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from posepile.bodies.models import load_body_model
+from posepile.errors import WorkError
 
 
 def fit_bodies(
@@ -49,20 +50,34 @@ def fit_bodies(
     Returns:
         ``pose`` ``[n, 3J]``, ``shape`` ``[n, n_betas]``, ``trans`` ``[n, 3]``, ``vertices`` and
         ``joints`` of the fitted bodies, metres.
+
+    Raises:
+        WorkError: The fit fails, also when tried again.
     """
     from smplfitter.np import BodyFitter
 
     model = load_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
     names = {"pose": "pose_rotvecs", "shape": "shape_betas", "trans": "trans"}
     names |= {"vertices": "vertices", "joints": "joints"}
-    found = BodyFitter(model).fit(
-        target_vertices=np.asarray(vertices, np.float64),
-        target_joints=np.asarray(joints, np.float64),
-        vertex_weights=vertex_weights,
-        joint_weights=joint_weights,
-        num_iter=n_iterations,
-        beta_regularizer=beta_regularizer,
-        requested_keys=tuple(names.values()),
-    )
+    given = {
+        "target_vertices": np.asarray(vertices, np.float64),
+        "target_joints": np.asarray(joints, np.float64),
+        "vertex_weights": vertex_weights,
+        "joint_weights": joint_weights,
+        "num_iter": n_iterations,
+        "beta_regularizer": beta_regularizer,
+        "requested_keys": tuple(names.values()),
+    }
+    try:
+        found = BodyFitter(model).fit(**given)
+    except np.linalg.LinAlgError:
+        # On a machine with far more to do than processors, "SVD did not converge" was once said of
+        # bodies that are fitted every other time; the cause is not known.
+        try:
+            found = BodyFitter(model).fit(**given)
+        except np.linalg.LinAlgError as e:
+            raise WorkError(
+                f"{len(vertices)} {kind} bodies cannot be fitted to their vertices and joints: {e}"
+            ) from e
     fitted = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
     return fitted | {"shape": fitted["shape"][:, :n_betas]}

@@ -7,14 +7,14 @@ silhouettes of several views must meet at the body.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.geometry.pictures import inside
+from posepile.geometry.pictures import inside, project
 
 if TYPE_CHECKING:
     import deltacamera
@@ -26,6 +26,7 @@ SHIFTS = (-2, -1, 1, 2)  # frames by which labels and joints may be apart
 MAX_REST, MIN_CLOSER = 0.75, 0.6
 MAX_MOVE_PX = 2.0  # differences of moves count as this at most, so that no outlier decides
 MIN_MOVES = 100  # with fewer, nothing is concluded
+CLEARLY_PX = 0.5  # by which numbers that are shifted must fit better than those that are not
 
 
 def values_at(points: np.ndarray, size: tuple[int, int], picture: np.ndarray) -> np.ndarray:
@@ -196,3 +197,99 @@ def _better_shift(middles: np.ndarray, points: np.ndarray) -> int:
     best = min(rest, key=rest.__getitem__)
     closer = (squares[best] < squares[0])[known].mean()
     return best if rest[best] < MAX_REST * rest[0] and closer > MIN_CLOSER else 0
+
+
+def find_shift(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera,
+    poses: Mapping[int, np.ndarray],
+    pixels: np.ndarray,
+    limit: float,
+    *,
+    shift: int | None = None,
+    hint: str | None = None,
+) -> tuple[int, float]:
+    """Returns by how much numbers of poses differ from those of their 2D labels: -1, 0 or 1.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("a.json", focal=100, size=(641, 481))
+    >>> poses = {k: np.array([[100.0 * k, 0, 1000]]) for k in range(1, 5)}
+    >>> pixels = np.array([[[330.0, 240]], [[340, 240]], [[350, 240]]])
+    >>> shift, off = find_shift("a_2d.npy", camera, poses, pixels, limit=5)
+    >>> shift, round(off)
+    (1, 0)
+
+    Args:
+        where: File of the labels, for the message.
+        camera: The camera.
+        poses: Number -> joints ``[J, 3]``, world millimetres; some 50 are looked at.
+        pixels: ``[n, J, 2]``, NaN = missing; of the pose of that number, but for the shift.
+        limit: Largest distance (median) from the projected poses, pixels.
+        shift: What it has to be; None = what fits best, 0 unless another is clearly better.
+        hint: What the user can do if nothing fits.
+
+    Returns:
+        The shift, and the distance that remains.
+
+    Raises:
+        CorruptInput: The distance is larger, or another shift fits better.
+    """
+    off = {}
+    for step in (0, -1, 1):
+        rows = [row for row in range(len(pixels)) if row + step in poses]
+        rows = rows[:: 1 + len(rows) // 50]
+        if not rows:
+            off[step] = np.inf
+            continue
+        points = np.array([poses[row + step] for row in rows])
+        away = np.linalg.norm(project(camera, points) - pixels[rows], axis=-1)
+        known = away[np.isfinite(away)]
+        off[step] = float(np.median(known)) if known.size else np.inf
+    best = min(off, key=lambda step: off[step] + (CLEARLY_PX if step else 0))
+    chosen = best if shift is None else shift
+    if chosen != best or not off[chosen] <= limit:
+        found = ", ".join(f"{off[step]:.1f} px for shift {step}" for step in sorted(off))
+        text = f"2D joints lie (median) {found} from the projected poses; expected the least, and "
+        raise CorruptInput(where, f"{text}{limit:g} px or less, for shift {chosen}", hint=hint)
+    return chosen, off[chosen]
+
+
+def check_same_points(
+    where: str | os.PathLike,
+    found: np.ndarray,
+    expected: np.ndarray,
+    limit: float,
+    *,
+    frames: Iterable[int],
+    hint: str | None = None,
+) -> float:
+    """Returns how far points are at most from the same ones in another file of the dataset.
+
+    It settles axes, unit and what a missing point looks like, where that is not described.
+
+    >>> points = np.array([[[1.0, 2, 3], [np.nan] * 3]])
+    >>> check_same_points("markers.txt", points, points, 0.5, frames=[0])
+    0.0
+
+    Args:
+        where: The file, for the message.
+        found: ``[n, J, 3]`` in it, NaN = missing.
+        expected: Likewise, in the other.
+        limit: Largest distance allowed.
+        frames: Number of each of the n.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: A point is further off, or missing in one of both.
+    """
+    off = np.linalg.norm(found - np.asarray(expected), axis=-1)
+    lost, lost_there = (np.isnan(points).any(axis=-1) for points in (found, expected))
+    off = np.where(lost & lost_there, 0, np.where(lost ^ lost_there, np.inf, off))
+    if off.max(initial=0) > limit:
+        k, j = np.unravel_index(np.argmax(off), off.shape)
+        text = f"point {j} of frame {list(frames)[k]} is missing in one of the two files alone"
+        if np.isfinite(off[k, j]):
+            text = f"point {j} of frame {list(frames)[k]} is {off[k, j]:.3g} from where the other "
+            text += f"file has it; expected at most {limit:g}"
+        raise CorruptInput(where, text, hint=hint)
+    return float(off.max(initial=0))

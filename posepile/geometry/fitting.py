@@ -1,9 +1,10 @@
-"""Lenses that are not given as they are needed: of another model, or behind another matrix."""
+"""Cameras that are not given as they are needed: lenses of another model, poses by points."""
 
 from __future__ import annotations
 
 import os
 
+import cv2
 import numpy as np
 
 from posepile.errors import CorruptInput
@@ -64,11 +65,193 @@ def fit_pinhole(
             text = f"found {len(points)} points; expected several, not in one plane with the axis"
             raise CorruptInput(where, text, hint=hint)
         matrix[axis, axis], matrix[axis, 2] = solution
-    if not all(FOCAL_RANGE[0] <= f <= FOCAL_RANGE[1] for f in np.diag(matrix)[:2]):
-        found = " and ".join(f"{f:.4g}" for f in np.diag(matrix)[:2])
-        text = f"labels fit focal lengths of {found} px; expected {FOCAL_RANGE[0]:g} to "
-        raise CorruptInput(where, f"{text}{FOCAL_RANGE[1]:g}: 2D and 3D are not of one camera")
+    _check_focal(where, matrix)
     return matrix
+
+
+def fit_beside(
+    where: str | os.PathLike,
+    points: np.ndarray,
+    pixels: np.ndarray,
+    *,
+    focal: tuple[float, float] = FOCAL_RANGE,
+    max_shift: float = np.inf,
+    hint: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a pinhole beside the sensor in whose axes points are: ``[3, 3]`` and translation.
+
+    Colour and depth cameras of one device look the same way from some centimetres apart. In x and
+    in y, a pixel is ``f (x + t) / z + c``, which is linear in f, f t and c.
+
+    >>> points = np.array([[0.0, 0, 2], [1, 0, 2], [0, 1, 4], [2, 3, 5]])
+    >>> pixels = 200 * (points[:, :2] + (0.5, 0)) / points[:, 2:] + (50, 40)
+    >>> matrix, translation = fit_beside("a.skeleton", points, pixels)
+    >>> matrix[:2].round(3).tolist(), abs(translation).round(3).tolist()
+    ([[200.0, 0.0, 50.0], [0.0, 200.0, 40.0]], [0.5, 0.0, 0.0])
+
+    Args:
+        where: File of the labels, for the message.
+        points: ``[..., 3]`` in any unit, in front of the camera; in one plane, anything fits.
+        pixels: ``[..., 2]``; pairs with a NaN in either do not count.
+        focal: Least and largest focal length that the device may have.
+        max_shift: How far the two may be apart, in the unit of the points.
+        hint: What the user can do if there is no such pinhole.
+
+    Returns:
+        The matrix, and the translation ``[3]`` from the points to the camera, in their unit.
+
+    Raises:
+        CorruptInput: Too few points, focal lengths outside of the range, or a larger shift.
+    """
+    labels = np.concatenate([points, pixels], axis=-1).reshape(-1, 5)
+    labels = labels[np.isfinite(labels).all(axis=1)]
+    if len(labels) < 3:
+        raise CorruptInput(where, f"found {len(labels)} points; expected 3 or more", hint=hint)
+    matrix, translation, z = np.eye(3), np.zeros(3), labels[:, 2]
+    near = 1 / np.median(z)
+    for axis in range(2):
+        rows = np.stack([labels[:, axis] / z, 1 / (near * z), np.ones_like(z)], axis=1)
+        solution = np.linalg.lstsq(rows, labels[:, 3 + axis])[0]
+        matrix[axis, axis], shift, matrix[axis, 2] = solution
+        translation[axis] = shift / near / matrix[axis, axis]
+    _check_focal(where, matrix, focal)
+    if (shift := np.linalg.norm(translation)) > max_shift:
+        text = f"labels fit a lens {shift:.4g} beside the sensor; expected at most {max_shift:g}"
+        raise CorruptInput(where, text, hint=hint)
+    return matrix, translation
+
+
+def _check_focal(
+    where: str | os.PathLike, matrix: np.ndarray, focal: tuple[float, float] = FOCAL_RANGE
+) -> None:
+    if not all(focal[0] <= f <= focal[1] for f in np.diag(matrix)[:2]):
+        found = " and ".join(f"{f:.4g}" for f in np.diag(matrix)[:2])
+        text = f"labels fit focal lengths of {found} px; expected {focal[0]:g} to "
+        raise CorruptInput(where, f"{text}{focal[1]:g}: 2D and 3D are not of one camera")
+
+
+def fit_pose(
+    where: str | os.PathLike,
+    points: np.ndarray,
+    pixels: np.ndarray,
+    intrinsics: np.ndarray,
+    limit: float,
+    *,
+    hint: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Returns the pose of a pinhole that sees points at their pixels, for sets without extrinsics.
+
+    >>> points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 2], [0, 2, 1]])
+    >>> seen = points + [0, 0, 5]
+    >>> pixels, lens = 100 * seen[:, :2] / seen[:, 2:], np.diag([100.0, 100, 1])
+    >>> fit_pose("0001.txt", points, pixels, lens, limit=0.1)[1].round(3).tolist()
+    [0.0, 0.0, 5.0]
+
+    Args:
+        where: File of the labels, for the message.
+        points: ``[n, 3]`` in the world, not all in one line; at least six.
+        pixels: ``[n, 2]``.
+        intrinsics: ``[3, 3]``.
+        limit: Largest root mean square of the distances that is allowed, pixels.
+        hint: What the user can do if it is larger.
+
+    Returns:
+        Rotation ``[3, 3]`` and translation ``[3]`` of ``x_cam = R x + t``, and that distance.
+
+    Raises:
+        CorruptInput: It is larger, or a point is behind the camera: points of another picture,
+            another focal length, or axes of which one is mirrored.
+    """
+    points, pixels = np.asarray(points, np.float64), np.asarray(pixels, np.float64)
+    middle, lens = points.mean(axis=0), np.asarray(intrinsics, np.float64)
+    given = np.ascontiguousarray(points - middle), np.ascontiguousarray(pixels), lens, None
+    off, depth = np.inf, -np.inf
+    try:
+        ok, turn, shift = cv2.solvePnP(*given, flags=cv2.SOLVEPNP_SQPNP)
+    except cv2.error:  # all in one point
+        ok = False
+    if ok:
+        turn, shift = cv2.solvePnPRefineLM(*given, turn, shift)
+        rotation = cv2.Rodrigues(turn)[0]
+        translation = shift[:, 0] - rotation @ middle
+        rays = (points @ rotation.T + translation) @ lens.T
+        depth = float(rays[:, 2].min())
+        off = float(np.sqrt(((rays[:, :2] / rays[:, 2:] - pixels) ** 2).sum(axis=-1).mean()))
+    if not (off <= limit and depth > 0):
+        found = "points behind the camera" if off <= limit else f"{off:.3g} px off (RMS)"
+        raise CorruptInput(
+            where,
+            f"the best pose of the camera leaves its points {found}; expected all in front of it "
+            f"and at most {limit:g} px off",
+            hint=hint or "pixels and points of two pictures, another lens, or a mirrored axis",
+        )
+    return rotation, translation, off
+
+
+def fit_focal(
+    where: str | os.PathLike,
+    points: np.ndarray,
+    pixels: np.ndarray,
+    principal: tuple[float, float],
+    focals: tuple[float, float],
+) -> tuple[float, float, dict[str, np.ndarray]] | None:
+    """Returns a pinhole of one unknown focal length that sees points at their pixels.
+
+    Of the focal lengths within limits the one is sought of which :func:`fit_pose` leaves the
+    least. Points that are far away and few tell it badly, however well they fit: how badly is told
+    by how much worse others fit, which are 10 % shorter or longer.
+
+    >>> points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 2], [0, 2, 1]])
+    >>> seen = points + [0, 0, 5]
+    >>> pixels = 100 * seen[:, :2] / seen[:, 2:]
+    >>> off, uncertain, camera = fit_focal("0001.txt", points, pixels, (0, 0), (50, 200))
+    >>> round(float(camera["focal"])), (camera["center"] + 1e-3).round(2).tolist()
+    (100, [0.0, 0.0, -5.0])
+    >>> uncertain < 1e-3
+    True
+
+    Args:
+        where: File of the labels, for messages.
+        points: ``[n, 3]`` in the world.
+        pixels: ``[n, 2]``.
+        principal: Principal point, pixels.
+        focals: Least and largest focal length, pixels.
+
+    Returns:
+        Root mean square of the distances; standard error of the focal length as a share of it,
+        infinite at a limit; ``focal``, ``rotation`` (world to camera) and ``center`` (in the
+        world). None of fewer than six points, or where all lie behind it.
+    """
+    from scipy.optimize import minimize_scalar  # slow to import
+
+    def fit(scale: float) -> tuple[float, dict[str, np.ndarray]] | None:
+        focal = np.exp(scale)
+        lens = np.array([[focal, 0, principal[0]], [0, focal, principal[1]], [0, 0, 1]])
+        try:
+            turn, shift, off = fit_pose(where, points, pixels, lens, np.inf)
+        except CorruptInput:  # points behind the camera
+            return None
+        return off, {"focal": focal, "rotation": turn, "center": -turn.T @ shift}
+
+    if len(points) < 6:
+        return None
+    bounds = np.log(focals)
+    options = {"xatol": 1e-6}
+
+    def left(scale: float) -> float:
+        return (fit(scale) or (1e9,))[0]
+
+    best = minimize_scalar(left, bounds=bounds, method="bounded", options=options).x
+    found = fit(best)
+    if found is None:
+        return None
+    off, uncertain = found[0], np.inf
+    worse = min(left(best - 0.1), left(best + 0.1)) ** 2 - off**2
+    if worse > 0 and np.abs(bounds - best).min() > 1e-3:
+        # Of the 2 n numbers, seven were used up by the fit.
+        spread = off**2 * len(points) / (2 * len(points) - 7)
+        uncertain = float(0.1 * np.sqrt(spread / (len(points) * worse)))
+    return off, uncertain, found[1]
 
 
 def fit_fisheye624(
@@ -158,8 +341,6 @@ def undistorted_matrix(
         size: Width and height of the picture.
         balance: As of ``cv2.fisheye.estimateNewCameraMatrixForUndistortRectify``.
     """
-    import cv2
-
     return cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
         np.asarray(matrix, np.float64),
         np.asarray(distortion, np.float64),

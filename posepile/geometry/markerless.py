@@ -1,4 +1,6 @@
-"""Labels of one maker of benchmarks by markerless capture: 17 joints in space and in the picture.
+"""Labels of one maker of benchmarks by markerless capture: joints in space and in the picture.
+
+Studio recordings have 28, benchmarks 17 of them.
 
 3D and 2D labels come from one fit, except that hips are re-centred in either: the pelvis is the
 middle of the hips, and hips and spine need not project exactly onto their pixels.
@@ -7,6 +9,7 @@ middle of the hips, and hips and spine need not project exactly onto their pixel
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +32,13 @@ EDGES = "htop-head-neck-rsho-relb-rwri,neck-spin-pelv-rhip-rkne-rank"
 PELVIS, PARENTS = 14, (1, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, 14, 14, 1)  # as published
 # Where they are among the 28 of studio recordings.
 OF_STUDIO = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
+# All 28, ours: where they are, names and edges. The first is spi3 there.
+ALL_OF_STUDIO = (0, 1, 2, 8, 12, 13, 17, 21, 22, 26, 27, *(OF_STUDIO[j] for j in PELVIS_LAST))
+ALL_NAMES = f"thor,spi4,spi2,lcla,lhan,rcla,rhan,lfoo,ltoe,rfoo,rtoe,{NAMES}"
+ALL_EDGES = (
+    "htop-head-neck-rcla-rsho-relb-rwri-rhan,"
+    "neck-spi4-thor-spi2-spin-pelv-rhip-rkne-rank-rfoo-rtoe"
+)
 AS_LABELLED = (*range(14), 16, 14, 15)  # back from ours
 # Joints, as published, whose pixels are those of their places.
 _PARTS = {"head_and_pelvis": [0, 1, 14, 16], "arms": [*range(2, 8)], "legs": [9, 10, 12, 13]}
@@ -44,9 +54,9 @@ _VIEWS |= {"annot2": [Array("n", 56)], "annot3": [Array("n", 84)]}
 
 @lru_cache(maxsize=1)  # the views of a recording follow each other
 def read_views(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns the labels of a studio recording in each of its cameras, joints as published.
+    """Returns the labels of a studio recording in each of its cameras, joints as stored.
 
-    Pixels ``[n, 17, 2]`` and millimetres ``[n, 17, 3]`` in the axes of the camera, float32.
+    Pixels ``[n, 28, 2]`` and millimetres ``[n, 28, 3]`` in the axes of the camera, float32.
 
     >>> from posepile.miniature.writers import write_mat
     >>> views = {"cameras": [0, 1], "frames": np.arange(5)[:, None]}
@@ -55,24 +65,48 @@ def read_views(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     ...     views[f"annot{d}"][:, 0] = [np.zeros((5, 28 * d))] * 2
     >>> write_mat(folder / "annot.mat", views)
     >>> [labels[1].shape for labels in read_views(folder / "annot.mat")]
-    [(5, 17, 2), (5, 17, 3)]
+    [(5, 28, 2), (5, 28, 3)]
 
     Raises:
         CorruptInput: Unreadable, or not as expected.
     """
-    labels = read_mat(path, _VIEWS)
-    for key in ("annot2", "annot3"):
+    labels = read_studio(path)
+    pixels, points = ([np.float32(v) for v in labels[key]] for key in ("annot2", "annot3"))
+    return pixels, points
+
+
+def read_studio(path: Path, *more: str) -> dict[str, list[np.ndarray]]:
+    """Returns all that is labelled of a studio recording in each of its cameras, joints as stored.
+
+    ``annot2`` ``[n, 28, 2]`` pixels and ``annot3`` ``[n, 28, 3]`` millimetres in the axes of the
+    camera, by camera.
+
+    >>> from posepile.miniature.writers import write_mat
+    >>> views = {"cameras": [0, 1], "frames": np.arange(5)[:, None]}
+    >>> for d in (2, 3):
+    ...     views[f"annot{d}"] = np.empty((2, 1), object)
+    ...     views[f"annot{d}"][:, 0] = [np.zeros((5, 28 * d))] * 2
+    >>> write_mat(folder / "annot.mat", views)
+    >>> read_studio(folder / "annot.mat")["annot3"][0].shape
+    (5, 28, 3)
+
+    Args:
+        path: The file.
+        *more: ``univ_annot3``, of universal size and somewhere else.
+
+    Raises:
+        CorruptInput: Unreadable, or not as expected.
+    """
+    labels = read_mat(path, _VIEWS | {key: _VIEWS["annot3"] for key in more})
+    for key in ("annot2", "annot3", *more):
         if len(labels[key]) != len(labels["cameras"]):
             found = f"{key}: found {len(labels[key])} cells; expected {len(labels['cameras'])}"
             raise CorruptInput(path, f"{found}, one for each camera")
     for key in ("cameras", "frames"):
         if (labels[key] != np.arange(len(labels[key]))).any():
             raise CorruptInput(path, f"{key}: found other numbers; expected 0, 1, 2 and so on")
-    pixels, points = (
-        [np.float32(view.reshape(-1, 28, d)[:, list(OF_STUDIO)]) for view in labels[f"annot{d}"]]
-        for d in (2, 3)
-    )
-    return pixels, points
+    kinds = {"annot2": 2, "annot3": 3} | dict.fromkeys(more, 3)
+    return {key: [v.reshape(-1, 28, d) for v in labels[key]] for key, d in kinds.items()}
 
 
 def read_valid(path: str | os.PathLike, limit: float) -> dict[str, np.ndarray]:
@@ -213,3 +247,39 @@ def check_views(
             hint="cameras and labels are not of one take, or rotations are transposed",
         )
     return apart
+
+
+def check_other_views(
+    where: str | os.PathLike,
+    view: str,
+    cameras: Mapping[str, deltacamera.Camera],
+    poses: Mapping[str, Mapping[int, np.ndarray]],
+    limit: float,
+) -> dict[str, float]:
+    """Returns how far joints of a view are apart from those of the others, if these have any.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> cameras = {v: make_camera(v, focal=1000, size=(641, 481)) for v in "ab"}
+    >>> poses = {"a": {7: np.ones((2, 3)), 8: np.ones((2, 3))}, "b": {7: np.ones((2, 3))}}
+    >>> check_other_views("cameras", "a", cameras, poses, limit=1)
+    {'views_mm': 0.0}
+
+    Args:
+        where: File of the cameras, for the message.
+        view: The one.
+        cameras: Camera of each view.
+        poses: View -> frame -> ``[J, 3]`` millimetres in its own axes, NaN = missing.
+        limit: Largest distance allowed.
+
+    Raises:
+        CorruptInput: A joint is further apart.
+    """
+    apart = []
+    for other, theirs in poses.items():
+        both = [(poses[view][k], theirs[k]) for k in poses[view] if k in theirs and other != view]
+        points = np.reshape(both, (len(both), 2, -1, 3)).transpose(1, 0, 2, 3) if both else None
+        if both and (known := np.isfinite(points).all(axis=(0, 3))).any():
+            told = f"{where}, {view} and {other}"
+            mine, others = points[:, known]
+            apart.append(check_views(told, cameras[view], cameras[other], mine, others, limit))
+    return {"views_mm": max(apart)} if apart else {}

@@ -91,6 +91,44 @@ def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(axis=-1)
 
 
+def check_inside(
+    where: str | os.PathLike,
+    camera: deltacamera.Camera,
+    points: np.ndarray,
+    size: tuple[int, int],
+    limit: float,
+    *,
+    hint: str | None = None,
+) -> float:
+    """Returns the share of points that project outside the picture, in some ten frames.
+
+    Where nothing in the picture is labelled, it tells cameras of another session or convention.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("left", focal=100, size=(64, 48))
+    >>> check_inside("left", camera, np.array([[[0, 0, 900], [5e3, 0, 900]]]), (64, 48), limit=0.6)
+    0.5
+
+    Args:
+        where: File of the camera, for the message.
+        camera: A static one.
+        points: ``[n, ..., 3]`` millimetres; those with a NaN do not count.
+        size: Width and height of the picture.
+        limit: Largest share allowed.
+        hint: What the user can do about it.
+
+    Raises:
+        CorruptInput: The share is larger.
+    """
+    some = np.asarray(points)[:: 1 + len(points) // 10]
+    known = np.isfinite(some).all(axis=-1)
+    share = 1 - inside(project(camera, some[known]), size).sum() / max(known.sum(), 1)
+    if known.any() and share > limit:
+        found = f"{share:.0%} of the joints project outside the picture; expected at most "
+        raise CorruptInput(where, f"{found}{limit:.0%}", hint=hint)
+    return float(share) if known.any() else 0.0
+
+
 def box_of_points(
     points: np.ndarray, size: tuple[int, int] | None = None, expand: float = 1.0
 ) -> np.ndarray:

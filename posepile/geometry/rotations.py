@@ -221,6 +221,32 @@ def nearest_rotation(
     return rotation
 
 
+def nearest_axis(
+    direction: np.ndarray, where: str | os.PathLike, limit: float, *, hint: str | None = None
+) -> tuple[float, float, float]:
+    """Returns the axis of the world that a direction has, e.g. up as sensors tell it, nearly.
+
+    >>> nearest_axis([0.1, -2, 0.1], "pose", limit=5)
+    (0.0, -1.0, 0.0)
+
+    Args:
+        direction: ``[3]``, of any length.
+        where: Where it comes from, for the message.
+        limit: Degrees by which it may be off the axis.
+        hint: What the user can do if it is further off.
+
+    Raises:
+        CorruptInput: It is.
+    """
+    direction = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    k = int(np.abs(direction).argmax())
+    tilt = float(np.degrees(np.arccos(min(1.0, abs(direction[k])))))
+    if not tilt <= limit:
+        text = f"up is {np.round(direction, 2).tolist()}, {tilt:.0f} degrees off an axis of the "
+        raise CorruptInput(where, f"{text}world; expected {limit:g} or less", hint=hint)
+    return tuple(np.where(np.arange(3) == k, np.sign(direction[k]), 0.0).tolist())
+
+
 def quaternion_matrix(quaternions: np.ndarray, order: str = "xyzw") -> np.ndarray:
     """Returns rotations ``[..., 3, 3]`` of quaternions ``[..., 4]``.
 
