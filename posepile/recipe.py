@@ -147,16 +147,26 @@ class Video:
 
 @dataclass(frozen=True)
 class Stills:
-    """Frames that are image files; frame index = position in ``paths``.
+    """Frames that are image files, or lie in files; frame index = position in ``paths``.
 
     Attributes:
-        paths: The files.
-        sizes: Width and height of each that its annotations refer to; compared with those of the
-            file. None: nothing to compare with.
+        paths: The file of each.
+        sizes: Width and height of each that its annotations refer to, of the frames as handed out;
+            compared with those of the file. None: nothing to compare with.
+        mosaic: The files are PGM with one colour per pixel, as a sensor has them: the colours of
+            the first two pixels of the first two rows, e.g. ``grbg``. None: they are pictures.
+        rot90: Turn every picture counter-clockwise by this many quarter turns.
+        spans: Offset and size of each within its file, where files hold many pictures. None: a
+            picture is a file.
+        bgr: They were stored with red and blue exchanged.
     """
 
     paths: tuple[Path, ...]
     sizes: tuple[tuple[int, int], ...] | None = None
+    mosaic: str | None = None
+    rot90: int = 0
+    spans: tuple[tuple[int, int], ...] | None = None
+    bgr: bool = False
 
 
 @dataclass(slots=True)
@@ -283,12 +293,19 @@ def result_options(options: BaseModel) -> dict[str, Any]:
     return options.model_dump(mode="json", exclude=chooses)
 
 
-def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> frozenset[str]:
-    """Returns the subjects that ``dataset.subjects`` asks for.
+def chosen_subjects(
+    wanted: Iterable[str] | None,
+    known: Iterable[str],
+    option: str = "subjects",
+    what: str = "subject",
+) -> frozenset[str]:
+    """Returns the subjects that ``dataset.subjects`` asks for, or what another option does.
 
     Args:
         wanted: Ids of subjects; None = all.
         known: Ids of the subjects there are.
+        option: Which key below ``dataset:`` names them, for the message.
+        what: What one of them is.
 
     Raises:
         UsageError: No id, or one that is not known; the message names near ones.
@@ -298,7 +315,7 @@ def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> froze
         return known
     wanted = frozenset(wanted)
     if not wanted:
-        raise UsageError("dataset.subjects: found an empty list; expected ids, or null for all")
+        raise UsageError(f"dataset.{option}: found an empty list; expected ids, or null for all")
     unknown = sorted(wanted - known)
     if unknown:
         near = difflib.get_close_matches(unknown[0], sorted(known), 3, cutoff=0.4)
@@ -306,6 +323,6 @@ def chosen_subjects(wanted: Iterable[str] | None, known: Iterable[str]) -> froze
         some = ", ".join(sorted(known)[:10])
         more = f" and {len(known) - 10} others" if len(known) > 10 else ""
         raise UsageError(
-            f"dataset.subjects: no subject {', '.join(unknown)}; {hint}there are: {some}{more}"
+            f"dataset.{option}: no {what} {', '.join(unknown)}; {hint}there are: {some}{more}"
         )
     return wanted

@@ -209,11 +209,11 @@ def change_camera(sequence: Sequence, change: Callable[[Any], Any]) -> int:
 def show_the_next_frame(planting: Planting, sequence: Sequence) -> int:
     """Reads the picture after the one that annotations and names are of."""
     if isinstance(sequence.frames, Stills):
-        paths, sizes = sequence.frames.paths, sequence.frames.sizes
-        if len(paths) < 2:
+        if len(sequence.frames.paths) < 2:
             return 0
-        sizes = None if sizes is None else (*sizes[1:], sizes[0])
-        sequence.frames = Stills((*paths[1:], paths[0]), sizes)
+        rows = {name: getattr(sequence.frames, name) for name in ("paths", "sizes", "spans")}
+        rows = {name: (*row[1:], row[0]) for name, row in rows.items() if row is not None}
+        sequence.frames = dataclasses.replace(sequence.frames, **rows)
         return 1
     last = max((int(t.frames[-1]) for t in sequence.tracks if len(t.frames)), default=-1)
     if last < 1:
@@ -325,7 +325,7 @@ def resize_boxes(boxes: list, size: Callable[[np.ndarray], Any]) -> int:
 
 def move_a_unit(units: list[Unit]) -> tuple[list[Unit], int]:
     """Puts one unit into another split."""
-    first = min(units, key=lambda unit: unit.id)
+    first = min(units, key=lambda unit: (not unit.inputs, unit.id))
     other = SPLITS[(SPLITS.index(first.split) + 1) % len(SPLITS)]
     return [dataclasses.replace(u, split=other) if u is first else u for u in units], 1
 

@@ -1,6 +1,7 @@
 """Frames by index, from videos and from image files; nothing is written to disk.
 
-Rotation tags in a video's container are not applied: ``Video.rot90`` says what to do.
+Rotation tags in a video's container are not applied, nor those of stills: ``rot90`` of ``Video``
+and ``Stills`` says what to do.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from posepile.errors import CorruptInput, WorkError
 from posepile.imaging import jpeg, videos
 from posepile.imaging.declared import decode_picture
+from posepile.imaging.mosaic import demosaiced
 from posepile.imaging.pictures import (
     PLANAR_FORMATS,
     ArrayFrame,
@@ -53,21 +56,28 @@ def open_frames(
 
 
 class StillFrames:
-    """Frames that are image files; see :func:`open_frames`."""
+    """Frames that are image files, or lie in files; see :func:`open_frames`."""
 
     def __init__(self, source: Stills):
+        self._source = source
         self._paths = source.paths
         self._sizes = source.sizes
+        self._rot90 = source.rot90 % 4
         self.n_frames = len(source.paths)
 
     def size(self, index: int) -> tuple[int, int]:
         """Width and height of a frame, from the header where possible."""
-        return _open_still(self._paths[index], index).size
+        w, h = _open_still(self._source, index).size
+        return (h, w) if self._rot90 % 2 else (w, h)
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
         """Frames at strictly increasing indices; a broken one raises when it is reached."""
         for i in _ascending(indices, self.n_frames, "the list of image files"):
-            frame = _open_still(self._paths[i], i)
+            frame = _open_still(self._source, i)
+            if self._rot90:
+                still = frame
+                frame = ArrayFrame(np.rot90(still.rgb(), self._rot90))
+                frame.flaws = still.flaws
             if self._sizes is not None:
                 _check_size(self._paths[i], frame.size, self._sizes[i], i)
             yield i, frame
@@ -147,17 +157,30 @@ def _ascending(indices: Sequence[int], n_frames: int, name: str | os.PathLike) -
     return wanted
 
 
-def _open_still(path: Path, index: int) -> Frame:
+def _open_still(source: Stills, index: int) -> Frame:
+    path = source.paths[index]
     try:
-        data = Path(path).read_bytes()
+        data = _read_still(path, None if source.spans is None else source.spans[index])
     except OSError as e:
         raise CorruptInput(
             path, f"cannot be read: {e.strerror}", frame=index, hint=videos.FETCH
         ) from e
-    if jpeg.is_jpeg(data):
+    if source.mosaic is not None:
+        return ArrayFrame(demosaiced(data, source.mosaic, path, index))
+    if jpeg.is_jpeg(data) and not source.bgr:
         return JpegFrame(data, path, index)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = decode_picture(data, path, index, flags)
     if image is None:
         raise CorruptInput(path, "not a readable image", frame=index, hint=videos.FETCH)
-    return ArrayFrame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    # OpenCV's order of colours is that of a picture with red and blue exchanged.
+    return ArrayFrame(image if source.bgr else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def _read_still(path: Path, span: tuple[int, int] | None) -> bytes:
+    """The bytes of a picture; fewer, if its file ends before."""
+    if span is None:
+        return Path(path).read_bytes()
+    with open(path, "rb") as f:
+        f.seek(span[0])
+        return f.read(span[1])
