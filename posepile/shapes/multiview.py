@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     Cameras = deltacamera.Camera | Callable[[int], deltacamera.Camera | None]
 
+FAR = 0.25  # of the longer side of the joints' box: further outside of it are no parts of a person
 NO_JOINT = "no joint known"
 SMALL = "shorter side of the joints' box below dataset.min_side"
 
@@ -177,8 +178,8 @@ def joints_outside_mask(
 ) -> float:
     """Returns the share of joints that project outside the person's masks.
 
-    Of each third of the frames, the first that has a mask is looked at. Without 2D labels to
-    compare with, it tells cameras of another view and labels of another release.
+    Of each third of the frames, the first that has a mask and a joint is looked at. Without 2D
+    labels to compare with, it tells cameras of another view and labels of another release.
 
     >>> from posepile.geometry.cameras import make_camera
     >>> from posepile.recipe import Track
@@ -201,7 +202,7 @@ def joints_outside_mask(
     Raises:
         CorruptInput: The share is larger.
     """
-    shares = []
+    shares, n_large, hidden = [], 0, False
     for rows in np.array_split(np.arange(len(track.frames)), 3):
         for k in rows.tolist():
             try:
@@ -209,24 +210,42 @@ def joints_outside_mask(
             except CorruptInput:
                 continue
             now = camera(int(track.frames[k])) if callable(camera) else camera
-            if found is None or now is None or not rlemasklib.area(found):
+            known = np.isfinite(track.world_coords[k][joints]).all(axis=-1).sum()
+            if found is None or now is None or not known:
                 continue
-            mask = rlemasklib.decode(found)
-            size = mask.shape[1::-1]
+            size = tuple(found["size"][::-1])
             points = project(now, track.world_coords[k][joints])
             seen = points[inside(points, size)]
-            known = np.isfinite(track.world_coords[k][joints]).all(axis=-1).sum()
-            shares.append(1 - in_silhouette(seen, size, mask, margin=0).sum() / max(known, 1))
+            if not rlemasklib.area(found):
+                hidden |= len(seen) > known / 2
+                continue
+            mask = rlemasklib.decode(found)
+            large = _is_far_larger(mask, points)
+            n_large += large
+            n_in = 0 if large else in_silhouette(seen, size, mask, margin=0).sum()
+            shares.append(1 - n_in / known)
             break
-    share = float(np.mean(shares)) if shares else 0.0
+    share = float(np.mean(shares)) if shares else float(hidden)
     if share > limit:
-        raise CorruptInput(
-            where,
-            f"{share:.0%} of the joints project outside the mask; expected at most {limit:.0%}: "
-            "camera, poses and masks do not belong together, as with another view's camera",
-            hint=hint,
-        )
+        why = "camera, poses and masks do not belong together, as with another view's camera"
+        why = "masks are much larger than the people" if n_large else why
+        why = why if shares else "all masks are empty"
+        text = f"{share:.0%} of the joints project outside the mask; expected at most {limit:.0%}"
+        raise CorruptInput(where, f"{text}: {why}", hint=hint)
     return share
+
+
+def _is_far_larger(mask: np.ndarray, points: np.ndarray) -> bool:
+    """Whether most of a mask is far outside the box of joints, if half of the joints are known."""
+    known = points[np.isfinite(points).all(axis=-1)]
+    if len(known) < max(2, len(points) / 2):
+        return False
+    low, high = known.min(axis=0), known.max(axis=0)
+    margin = FAR * (high - low).max()
+    size = mask.shape[1::-1]
+    left, top = np.clip(low - margin, 0, size).astype(int)
+    right, bottom = np.clip(high + margin + 1, 0, size).astype(int)
+    return bool(2 * mask[top:bottom, left:right].sum() < mask.sum())
 
 
 def _joints_outside_box(track: Track, camera: Cameras) -> float:

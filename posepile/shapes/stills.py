@@ -187,6 +187,34 @@ def unlabelled_sequence(unit: Unit) -> Sequence | None:
     return picture_sequence(unit, [], dropped={UNLABELLED: n}) if n else None
 
 
+def left_out_units(id: str, split: str, reasons: Iterable[str]) -> Iterator[Unit]:
+    """Yields a unit without files if anything is left out already when units are listed.
+
+    It is counted by :func:`left_out_sequence`, so that it does not vanish.
+
+    >>> units = left_out_units("left_out", "train", ["take without a video"])
+    >>> [left_out_sequence(unit).dropped for unit in units]
+    [Counter({'take without a video': 1})]
+
+    Args:
+        id: Of the unit.
+        split: Of the unit.
+        reasons: Why, for everything that is left out.
+    """
+    if counts := Counter(reasons):
+        yield make_unit(id, split, {}, left_out=dict(counts))
+
+
+def left_out_sequence(unit: Unit) -> Sequence | None:
+    """Returns a sequence without pictures that has the counts of such a unit, else None.
+
+    >>> left_out_sequence(make_unit("a", "train", {})) is None
+    True
+    """
+    counts = unit.args.get("left_out")
+    return picture_sequence(unit, [], dropped=counts) if counts else None
+
+
 def picture_sequence(
     unit: Unit,
     pictures: list[Picture],

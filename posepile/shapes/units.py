@@ -129,6 +129,37 @@ def unlabelled(pictures: Collection[Path], labelled: Iterable[Path], limit: floa
     return lost
 
 
+def check_there(
+    folder: Path, labelled: Iterable[str], there: Collection[str], limit: float
+) -> None:
+    """Makes sure that most pictures that are annotated are there, with all that belongs to them.
+
+    The rest is for the recipe to count as left out; that most are missing is told at once.
+
+    >>> check_there(Path("images"), ["000001", "000002"], {"000001"}, limit=0.1)
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: images: 1 of 2 annotated pictures, or what belongs to them, ...
+
+    Args:
+        folder: Of the pictures, for the message.
+        labelled: Ids of those that are annotated.
+        there: Ids of those that are there.
+        limit: Largest share that may be missing.
+
+    Raises:
+        CorruptInput: More are.
+    """
+    ids = list(labelled)
+    n_lost = sum(id not in there for id in ids)
+    if n_lost > limit * len(ids):
+        raise CorruptInput(
+            folder,
+            f"{n_lost} of {len(ids)} annotated pictures, or what belongs to them, are not there; "
+            f"expected at most {limit:.0%}",
+            hint="fetch or extract them, or raise dataset.max_missing",
+        )
+
+
 class Rows:
     """Rows of a track's array that are made when asked for, e.g. boxes of masks read then.
 

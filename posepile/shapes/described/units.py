@@ -20,14 +20,19 @@ from posepile.shapes.described.validation import Findings
 STAMP = ".posepile/validated.json"  # what was last found good, below the raw folder
 
 
+def has_pictures(root: Path, layout: Layout) -> bool:
+    """Returns whether there is any file where the layout looks for pictures."""
+    return next(layout.base(root).glob(layout.clip_glob), None) is not None
+
+
 def require_pictures(root: Path, layout: Layout, name: str) -> None:
     """Makes sure that there is any file where the layout looks for pictures.
 
     Raises:
         WorkError: There is none; says what to do.
     """
-    base = layout.base(root)
-    if next(base.glob(layout.clip_glob), None) is None:
+    if not has_pictures(root, layout):
+        base = layout.base(root)
         raise WorkError(
             f"{base}: no file matches clip_glob {layout.clip_glob!r} of the layout; put the data "
             f"there, or describe their tree in the layout (posepile plan {name} lists the steps)"

@@ -16,6 +16,7 @@ import rlemasklib
 
 from posepile.errors import PosePileError, Shortage, WorkError
 from posepile.geometry.agreement import in_box, in_silhouette, ray_distance, values_at
+from posepile.geometry.bones import middle_of_joints
 from posepile.geometry.pictures import inside, project
 from posepile.imaging.frames import open_frames
 from posepile.imaging.masks import MaskFrames, person_rule
@@ -115,7 +116,7 @@ def _count_patterns(root: Path, layout: Layout, clips: list[Clip], findings: Fin
     incomplete: set[str] = set()
     base = layout.base(root)
     for name in ("rgb", "depth", "mask", "bbox", "camera", "pose", "body"):
-        part = getattr(layout, name)
+        part = getattr(layout, name, None)
         if part is None or part.path is None:
             findings.lines.append(f"{name}: not in the layout")
             continue
@@ -193,7 +194,7 @@ def _measure(
                 measured[f"inside {v}"].append(good.mean() >= JOINTS_SHARE)
             center = _silhouette_center(mask, box)
             if center is not None:
-                middle = np.nanmean(joints[body], axis=0)
+                middle = middle_of_joints(joints[body])
                 rays[t].append(ray_distance(camera, center, middle))
             if depth is not None:
                 stored = values_at(points, size, depth[t])
