@@ -30,8 +30,9 @@ def project(
         intrinsics: ``[3, 3]``.
         rotation: World to camera, ``[3, 3]``.
         translation: After rotation, ``[3]``: ``x_cam = R x + t``.
-        distortion: k1, k2, p1, p2, k3 (Brown-Conrady), or k1..k4 (Kannala-Brandt), or k0..k5, p0,
-            p1, s0..s3 (FISHEYE624, of Project Aria's glasses), or None.
+        distortion: k1, k2, p1, p2, k3 (Brown-Conrady; with k4, k5, k6 of the denominator it is
+            OpenCV's rational model), or k1..k4 (Kannala-Brandt), or k0..k5, p0, p1, s0..s3
+            (FISHEYE624, of Project Aria's glasses), or None.
         fisheye: It is one of the latter two.
         half_tangential: Of Brown-Conrady's terms, those of p1 and p2 that have a factor of two,
             have none, as in the code that was published with Human3.6M.
@@ -60,9 +61,10 @@ def project(
                 y + 2 * y * (x * p0 + y * p1) + p1 * rr + s2 * rr + s3 * rr**2,
             )
     elif distortion is not None:
-        k1, k2, p1, p2, k3 = np.ravel(distortion)[:5]
+        k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(np.ravel(distortion)[:8], (0, 3))[:8]
         r2, two = x * x + y * y, 1 if half_tangential else 2
         radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+        radial = radial / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
         x, y = (
             x * radial + two * p1 * x * y + p2 * (r2 + two * x * x),
             y * radial + p1 * (r2 + two * y * y) + two * p2 * x * y,

@@ -177,6 +177,7 @@ def frames_kept(
     threshold_mm: float = 100,
     n_joints: int = 1,
     among: Iterable[int] | None = None,
+    carried: bool = False,
 ) -> list[int]:
     """Returns the frames that motion-adaptive selection keeps, by plain loops.
 
@@ -193,18 +194,19 @@ def frames_kept(
         threshold_mm: How far.
         n_joints: How many joints must have moved.
         among: Frames that are looked at; None = all.
+        carried: In a kept frame, unknown joints are where they were in the kept one before.
     """
     kept: list[int] = []
+    poses: list[np.ndarray] = []
     for i in range(len(joints)) if among is None else among:
         pose = joints[i]
         moved = [
-            sum(
-                np.linalg.norm(a - b) >= threshold_mm for a, b in zip(pose, joints[k], strict=True)
-            )
-            for k in (kept[-1:] if against == "last" else kept)
+            sum(np.linalg.norm(a - b) >= threshold_mm for a, b in zip(pose, old, strict=True))
+            for old in (poses[-1:] if against == "last" else poses)
         ]
         if all(n >= n_joints for n in moved) and not np.isnan(pose).all():
             kept.append(i)
+            poses.append(np.where(np.isnan(pose), poses[-1], pose) if carried and poses else pose)
     return kept
 
 

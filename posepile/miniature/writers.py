@@ -410,10 +410,11 @@ def _put(file: Any, group: Any, name: str, value: Any) -> Any:
         refs = file.require_group("#refs#")
         cells = np.empty(array.T.shape, h5py.ref_dtype)
         before, ref = None, None
+        prefix = f"{name}_" if group == refs else "r"  # a cell in a cell is made after what it has
         for index, item in np.ndenumerate(array.T):
             # A picture like the one before is written once, and referred to twice.
             if not (isinstance(item, np.ndarray) and _same(item, before)):
-                ref = _put(file, refs, f"r{len(refs):06d}", item).ref
+                ref = _put(file, refs, f"{prefix}{len(refs):06d}", item).ref
             cells[index], before = ref, item
         made = group.create_dataset(name, data=cells, dtype=h5py.ref_dtype)
         made.attrs["MATLAB_class"] = np.bytes_("cell")
