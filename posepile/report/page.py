@@ -59,6 +59,7 @@ def write_report(name: str, out: Path) -> None:
         f"<p class=sub>{_text(subtitle(name, manifest))}</p>",
         counts_table(manifest),
         stated_table(manifest),
+        bare_list(manifest),
         reasons_table(manifest),
         checks_table(manifest),
         networks_table(manifest),
@@ -125,6 +126,16 @@ def stated_table(manifest: dict[str, Any]) -> str:
     kind, text = (" class=bad", f"{n} of {len(rows)} differ") if n else ("", "all as stated")
     title = f"<h2{kind}>Numbers that the authors state: {text}</h2>"
     return title + table(["what", "split", "stated", "found"], rows)
+
+
+def bare_list(manifest: dict[str, Any]) -> str:
+    """Units that gave no example of the people annotated in them."""
+    found = manifest.get("without_examples")
+    if not found:
+        return ""
+    rows = [[e["unit"], e["annotated"], f"{e['dropped']} x {e['reason']}"] for e in found["first"]]
+    title = f"<h2 class=bad>Units without an example of their people: {found['units']}</h2>"
+    return title + table(["unit", "annotated", "mainly dropped"], rows)
 
 
 def reasons_table(manifest: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from posepile.errors import UsageError
 from posepile.recipe import SPLITS
 from posepile.run import faults, raw, results
 from posepile.run import pack as packing
+from posepile.run.bare_units import bare_lines
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.manifest import other_settings, stored_manifest
 from posepile.run.plan import Plan, Planner, summary
@@ -140,7 +141,9 @@ def pack(run: Run) -> bool:
     state = "packed" if changed else "is packed and current"
     counts = ", ".join(f"{manifest['counts'][split]} {split}" for split in SPLITS)
     print(f"{run.build}: {state}: {counts}")
-    for line in difference_lines(run.name, manifest.get("stated", [])):
+    lines = difference_lines(run.name, manifest.get("stated", []))
+    units = sum(split["units"] for split in manifest["splits"].values())
+    for line in [*lines, *bare_lines(units, manifest.get("without_examples"))]:
         print(f"  {line}")
     if manifest["partial"]:
         part = manifest["partial"]

@@ -13,6 +13,7 @@ from posepile.files import read_object
 from posepile.miniature import TRUTH
 from posepile.models.identity import network_identity
 from posepile.recipe import SPLITS
+from posepile.run.bare_units import NAMED, describe, is_bare
 from posepile.run.inputs import how_taken
 from posepile.run.job import Run
 from posepile.run.keys import Keys, changed_keys
@@ -32,6 +33,7 @@ class Totals:
         fingerprints: How often an input was fingerprinted in which way.
         exclusions: The entries of exclusions.yaml that concern any sequence, by their JSON.
         kept: Digest of other code of the recipe -> number of results that it made.
+        bare: How many units have no example of the people annotated in them, and the first ones.
     """
 
     def __init__(self) -> None:
@@ -40,11 +42,18 @@ class Totals:
         self.fingerprints: Counter = Counter()
         self.exclusions: dict[str, dict] = {}
         self.kept: Counter = Counter()
+        self.bare: dict[str, Any] = {"units": 0, "first": []}
 
-    def add(self, result: dict[str, Any], kept: str | None) -> float:
+    def add(self, unit: str, result: dict[str, Any], kept: str | None) -> float:
         """Takes in the result of one unit; returns its share of quarantined frames."""
         self.units[result["split"]] += 1
         share = self.counts[result["split"]].add_json(result["counts"])
+        own = Counts()
+        own.add_json(result["counts"])
+        if is_bare(own):
+            self.bare["units"] += 1
+            if len(self.bare["first"]) < NAMED:
+                self.bare["first"].append(describe(unit, own))
         for how in how_taken(result["inputs"]):
             self.fingerprints[how] += 1
         for entry in result["exclusions"]:
@@ -101,6 +110,7 @@ def make_manifest(
         "counts": {split: per_split[split]["examples"] for split in SPLITS},
         "splits": per_split,
         "stated": stated,
+        "without_examples": totals.bare if totals.bare["units"] else None,
         "exclusions": [
             plain
             for _, plain in keys.exclusions

@@ -179,7 +179,7 @@ def collect(run: Run, keys: Keys, units: UnitList) -> Found:
         decision = settle(run, keys, planner, row)
         if decision.state == "current":
             result = decision.header["result"]
-            found.quarantined_shares += found.totals.add(result, decision.kept)
+            found.quarantined_shares += found.totals.add(row.id, result, decision.kept)
             found.units += 1
             sums = decision.header["sha256"]
             identity = [row.id, result["key"]["inputs"], sums["columns"], sums["shard"]]
