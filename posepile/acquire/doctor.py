@@ -267,7 +267,7 @@ def _judge_layout(
     known |= {path for record in records.values() for path in record["files"]}
     places = [p.path for s in sources.sources for p in s.places]
     places += [below(r, p) for s in sources.sources for p in s.provides for r in sources.roots]
-    places += [*sources.ignore, TRUTH, MARK]
+    places += [*sources.ignore, TRUTH, MARK, "body_models/**"]  # which every recipe may use
     known |= {path for found in match_files(places, files) for path in found}
     known |= {name for s in sources.sources if s.url for name in partial_files(s.path)}
     return [path for path in files if path not in known]

@@ -9,6 +9,7 @@ from pathlib import Path
 from posepile.acquire.zips import open_zip
 from posepile.errors import CorruptInput, raise_if_shortage
 from posepile.formats.numpy_files import npy_size
+from posepile.formats.tfrecords import iter_examples
 from posepile.imaging import jpeg
 from posepile.imaging.containers import open_container
 from posepile.imaging.whole import segment_end
@@ -22,11 +23,10 @@ _TOLERATED_SECONDS = 0.2
 def content_fault(path: Path, *, deep: bool = False) -> str | None:
     """Returns why a file must be cut off or damaged, None if nothing shows.
 
-    The head and the end of videos, archives and arrays are read; of images only if ``deep``.
+    The head and the end of videos, archives and arrays are read, of record files the lengths; the
+    end of images and the checksums of records only if ``deep``.
     """
-    check = _CHECKS.get(path.suffix.lower())
-    if check is None and deep:
-        check = _DEEP_CHECKS.get(path.suffix.lower())
+    check = (_CHECKS | _DEEP_CHECKS if deep else _CHECKS).get(path.suffix.lower())
     if check is None:
         return None
     try:
@@ -116,6 +116,26 @@ def _matroska_fault(path: Path, size: int) -> str | None:
     return _video_fault(path, size)
 
 
+def _tfrecord_fault(path: Path, size: int) -> str | None:
+    """Goes from record to record by their lengths."""
+    end = 0
+    with open(path, "rb") as f:
+        while end < size:
+            f.seek(end)
+            (length,) = struct.unpack("<Q", f.read(8).ljust(8, b"\0"))
+            end += length + 16
+    return None if end == size else f"cut off: {size} bytes, a record ends at {end}"
+
+
+def _tfrecord_content_fault(path: Path, size: int) -> str | None:
+    try:
+        for _ in iter_examples(path):
+            pass
+    except CorruptInput as e:
+        return e.reason
+    return None
+
+
 def _jpeg_fault(path: Path, size: int) -> str | None:
     begin, end = _both_ends(path, size)
     if begin[:2] != b"\xff\xd8":
@@ -152,5 +172,11 @@ _CHECKS = {
     ".mov": _video_fault,
     ".mkv": _matroska_fault,
     ".webm": _matroska_fault,
+    ".tfrecord": _tfrecord_fault,
 }
-_DEEP_CHECKS = {".jpg": _jpeg_fault, ".jpeg": _jpeg_fault, ".png": _png_fault}
+_DEEP_CHECKS = {
+    ".jpg": _jpeg_fault,
+    ".jpeg": _jpeg_fault,
+    ".png": _png_fault,
+    ".tfrecord": _tfrecord_content_fault,
+}

@@ -22,6 +22,8 @@ from posepile.acquire.records import is_extracted, read_record, record_names
 from posepile.acquire.sources import Source, Sources, load_sources
 from posepile.acquire.space import format_bytes, free_bytes
 from posepile.errors import UsageError
+from posepile.files import names_in
+from posepile.paths import data_root
 
 # Of sources that differ only in the values of their entry, so many lines.
 SHOWN_ALIKE = 4
@@ -143,6 +145,8 @@ def _decide_places(
         return Decision(source, "have", "found on disk", source.size)
     if source.extract and _hand_archives_extracted(source, root):
         return Decision(source, "have", "extracted", source.size)
+    if all(_is_shared_model(place, root) for place in source.places):
+        return Decision(source, "have", "in the body models of all datasets", source.size)
     unchecked = False
     for place in source.places:
         matches = list(find_matches(root, place.path))
@@ -157,6 +161,17 @@ def _decide_places(
     if source.extract:
         return Decision(source, "extract", "on disk and checked", source.size)
     return Decision(source, "have", "on disk and checked", source.size)
+
+
+def _is_shared_model(place: Place, root: Path) -> bool:
+    """Whether a body model is among those of all datasets; a folder in ``root`` goes first."""
+    folder, _, name = place.path.partition("/")
+    if folder != "body_models" or names_in(root / folder):
+        return False
+    shared = os.environ.get("SMPLFITTER_BODY_MODELS")
+    if not shared and os.environ.get("DATA_ROOT"):
+        shared = data_root() / folder
+    return bool(shared) and any(find_matches(Path(shared), name))
 
 
 def _place_fault(place: Place, matches: list[str], root: Path) -> str | None:
@@ -278,12 +293,13 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     words = {"manual": "by hand"}
     alike = Counter((d.source.one_of, d.action) for d in decisions if d.source.one_of)
     shown: Counter = Counter()
+    last = {(d.source.one_of, d.action): d.source.name for d in decisions}
     for d in decisions:
         kind = (d.source.one_of, d.action)
         shown[kind] += 1
         if alike[kind] > SHOWN_ALIKE and shown[kind] >= SHOWN_ALIKE:
             if shown[kind] == SHOWN_ALIKE:
-                more = f"{alike[kind] - SHOWN_ALIKE + 1} more {d.source.one_of}"
+                more = f"{alike[kind] - SHOWN_ALIKE + 1} more {d.source.one_of}, to {last[kind]}"
                 lines.append(f"  {words.get(d.action, d.action):8} … and {more}")
             continue
         size = format_bytes(d.total) if d.total is not None else "unknown size"
@@ -311,7 +327,28 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
         f"{' and '.join(to_get)}; {format_bytes(free_bytes(root))} free on the disk"
     )
     lines += [f"  known to be absent: {a.what} ({a.reason})" for a in sources.absent]
+    lines += _optional_lines(sources, decisions)
     return without_access("\n".join(head + lines))
+
+
+def _optional_lines(sources: Sources, decisions: list[Decision]) -> list[str]:
+    """What else there is, by the word that it is asked for with."""
+    if any(d.source.optional for d in decisions):
+        return []  # was asked for by name
+    needed = {s.part for s in sources.sources if not s.optional}
+    groups: dict[str, list[Source]] = {}
+    for s in sources.sources:
+        if s.optional:
+            groups.setdefault(s.name if s.part in needed else s.part or s.name, []).append(s)
+    if not groups:
+        return []
+    lines = [f"  optional, by posepile step {sources.dataset} download --parts WORD:"]
+    for word, members in groups.items():
+        names = ", ".join(dict.fromkeys(s.one_of or s.name for s in members))
+        names = "" if names == word else f" ({names})"
+        note = next((f": {s.note}" for s in members if s.note), "")
+        lines.append(f"    {word}{names}{note}")
+    return lines
 
 
 def details(sources: Sources, decision: Decision) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from posepile.acquire.about import About
 from posepile.acquire.addresses import require_no_logins, shown_address, without_access
 from posepile.acquire.patterns import escape, is_literal
 from posepile.acquire.places import (
@@ -169,7 +170,7 @@ class Source(FileFacts):
         optional: Fetched only when asked for by name or part.
         to: Path below the raw folder; ``archives/<last part of the URL>`` if left out.
         extract: What to do with an archive.
-        provides: Files that show that somebody has already extracted it by hand.
+        provides: Files that show that somebody has already extracted it by hand, one of each.
         login: How the server wants to be asked.
         note: Shown in the plan.
         instead_of: Sources that need not be asked for where this one is on disk, as an archive of
@@ -310,6 +311,7 @@ class Sources(Strict):
 
     Attributes:
         dataset: Folder name below ``posepile/ds``.
+        about: What the page of all datasets says of this one.
         page: The dataset's home page.
         licence: Licence of everything that does not say otherwise.
         services: Accounts by credential name: where to register and what to accept.
@@ -323,6 +325,7 @@ class Sources(Strict):
     """
 
     dataset: Name
+    about: About | None = None
     page: WebAddress | None = None
     licence: str = ""
     services: dict[Name, Service] = Field(default_factory=dict)
