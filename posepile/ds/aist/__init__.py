@@ -1,0 +1,1 @@
+"""AIST++: street dance before nine cameras, with 3D key points."""

@@ -1,0 +1,1 @@
+"""Berkeley MHAD."""

@@ -1,0 +1,1 @@
+"""Geometric Pose Affordance (GPA): people and boxes in a motion-capture studio, five views."""

@@ -1,0 +1,1 @@
+"""MADS: martial arts, dancing and sports before three cameras."""

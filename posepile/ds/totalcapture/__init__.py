@@ -1,0 +1,1 @@
+"""TotalCapture: joints by motion capture before eight cameras."""
