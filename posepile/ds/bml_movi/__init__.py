@@ -1,0 +1,1 @@
+"""MoVi (BMLmovi): 90 actors with optical markers, seen by two fixed cameras and two phones."""

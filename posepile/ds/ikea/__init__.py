@@ -1,0 +1,1 @@
+"""IKEA ASM: people assembling furniture before three cameras, one of which looks down."""
