@@ -1,0 +1,1 @@
+"""CHI3D: pairs of people in contact before four cameras."""

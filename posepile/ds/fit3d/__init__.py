@@ -1,0 +1,1 @@
+"""Fit3D: people exercising before four cameras."""

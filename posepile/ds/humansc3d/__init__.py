@@ -1,0 +1,1 @@
+"""HumanSC3D: people touching themselves before four cameras."""
