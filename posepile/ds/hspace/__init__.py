@@ -1,0 +1,1 @@
+"""HSPACE: rendered people in moving scenes, with joints of GHUM, in TFRecords."""

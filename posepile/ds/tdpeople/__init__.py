@@ -1,0 +1,1 @@
+"""3DPeople: dressed synthetic people, one actor rendered by four cameras."""
