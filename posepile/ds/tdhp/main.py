@@ -16,28 +16,22 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile import recipe
-from posepile.formats.folders import names_like, numbered_files
+from posepile.formats.folders import numbered_files
 from posepile.formats.keys import only_one
 from posepile.geometry import markerless
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import inside, project
-from posepile.geometry.skeletool import read_skeletool
-from posepile.imaging.masks import MaskFrames, boxed_masks
+from posepile.imaging.masks import boxed_masks
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit, Video
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
+from posepile.shapes.markerless import FRAMES, SIZE, WORLD_UP, load_view, take_units
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.units import make_unit, same_count, unit_files, view_units
+from posepile.shapes.units import make_unit, same_count, unit_files
 
 if TYPE_CHECKING:
     import deltacamera
 
-SIZE, VIDEO = (2048, 2048), r"video_(\d+)\.avi"
-FRAMES = {  # of the videos of Seq1 and Seq2; there are more labels
-    **{"S1": (6416, 12430), "S2": (6502, 6081), "S3": (12488, 12283), "S4": (6171, 6675)},
-    **{"S5": (12820, 12312), "S6": (6188, 6145), "S7": (6239, 6320), "S8": (6468, 6054)},
-}
 SPLITS = {subject: "val" if subject == "S8" else "train" for subject in FRAMES}
-NO_RED = ("S1/Seq2", "S4/Seq2")  # their masks are not of the person
 ACTIVITIES = "Stand/Walk,Exercise,Sit on Chair,Reach/Crouch,On Floor,Sports,Misc".split(",")
 # Test cameras: focal lengths and principal point; optical centre, up and right in the world.
 STUDIO = (1500.172, 1500.832, 1017.387, 1043.032), (3427.28, 1387.86, 309.42)
@@ -53,7 +47,7 @@ SPEC = DatasetSpec(
     name="tdhp",
     joint_info=JointInfo(markerless.NAMES, markerless.EDGES),
     image_dir="3dhp_downscaled",
-    world_up=(0.0, 1.0, 0.0),
+    world_up=WORLD_UP,
     single_person=True,
     citation="mehta2017mpiinf3dhp: Mehta et al., Monocular 3D Human Pose Estimation In The Wild "
     "Using Improved CNN Supervision, 3DV 2017",
@@ -87,49 +81,33 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video of a take, and one per test sequence."""
-    for subject in sorted(recipe.chosen_subjects(options.subjects, [*SPLITS, *TESTS])):
+    chosen = sorted(recipe.chosen_subjects(options.subjects, [*SPLITS, *TESTS]))
+    for subject in chosen:
         if subject in TESTS and (folder := test_folder(root, subject)):
             files = {"labels": folder / "annot_data.mat"}
             files["pictures"] = numbered_files(folder / "imageSequence", 1)
             yield make_unit(subject, "test", files)
-        for take in ("Seq1", "Seq2") if subject in SPLITS else ():
-            folder, views = root / subject / take, {}
-            shared = {"labels": folder / "annot.mat", "cameras": folder / "camera.calibration"}
-            for name, (c,) in names_like(folder / "imageSequence", VIDEO).items():
-                if int(c) in options.cameras:
-                    kinds = {"video": "imageSequence", "masks?": "FGmasks"}
-                    views[c] = {key: folder / kind / name for key, kind in kinds.items()}
-            yield from view_units(f"{subject}/{take}", SPLITS[subject], views, shared)
+    takes = {subject: SPLITS[subject] for subject in chosen if subject in SPLITS}
+    yield from take_units(root, takes, options.cameras)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one take seen by one camera, or one test sequence."""
     if unit.split == "test":
         return [load_test(unit, options)]
-    files, (subject, take, view) = unit_files(unit), unit.id.split("/")
-    cameras = read_skeletool(files["cameras"], 14, size=SIZE, world_up=SPEC.world_up)
-    pixels, points = markerless.read_views(files["labels"])
-    same_count({files["cameras"]: 14, files["labels"]: len(points)}, "cameras")
-    c, other, n = int(view), (int(view) + 1) % 14, FRAMES[subject][take == "Seq2"]
-    camera, world = (
-        cameras[c],
-        cameras[c].camera_to_world(points[c][:n])[:, markerless.PELVIS_LAST],
-    )
-    some, limit = slice(0, n, 1 + len(world) // 100), options.max_projection_px
-    labels = camera.camera_to_world(points[c][some]), pixels[c][some]
-    checks = markerless.check_labels(files["labels"], camera, *labels, limit)
-    both = camera, cameras[other], points[c][some], points[other][some]
-    checks["views_mm"] = markerless.check_views(files["cameras"], *both, options.max_views_mm)
+    view = load_view(unit, options.max_projection_px, options.max_views_mm)
+    points, camera = view.points[:, list(markerless.OF_STUDIO)], view.camera
+    world = camera.camera_to_world(points)[:, markerless.PELVIS_LAST]
     frames = np.arange(0, len(world), options.train_step)
     seen = inside(project(camera, world[frames]), SIZE).all(axis=1)
     person = Track(frames[seen], world_coords=world[frames[seen]])
-    if "masks" in files and f"{subject}/{take}" not in NO_RED:
-        red = MaskFrames(Video(files["masks"], size=SIZE), lambda picture: picture[..., 0] > 32)
-        person.mask = boxed_masks(red, person, camera, SIZE)
-    told = {"checks": checks, "dropped": {"a joint outside the picture": int((~seen).sum())}}
-    told["image_name"] = lambda k, _: f"{subject}/{take}/imageSequence/img_{c}_{k:06d}.jpg"
-    video = Video(files["video"], n_frames=len(world), mismatch_known=True, size=SIZE)
-    return [view_sequence(unit, video, camera, [person], scene="green-screen", **told)]
+    if view.red:
+        person.mask = boxed_masks(view.red, person, camera, SIZE)
+    dropped = {"a joint outside the picture": int((~seen).sum())}
+    told = {"scene": "green-screen", "checks": view.checks, "dropped": dropped}
+    take, _, c = unit.id.rpartition("/")
+    told["image_name"] = lambda k, _: f"{take}/imageSequence/img_{c}_{k:06d}.jpg"
+    return [view_sequence(unit, view.video, camera, [person], **told)]
 
 
 def load_test(unit: Unit, options: Options) -> Sequence:

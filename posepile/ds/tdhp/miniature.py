@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.miniature import actor, markerless, rig, shoot, skeleton, truth, video, writers
+from posepile.miniature import markerless, rig, shoot, skeleton, truth, video, writers
 
-RAW = (  # spi4 and spi2 are not in the studio's skeleton
-    "thor spi4 spi2 spin pelv neck head htop lcla lsho lelb lwri lhan rcla rsho relb rwri rhan "
-    "lhip lkne lank lfoo ltoe rhip rkne rank rfoo rtoe"
-).split()
-TESTED = [RAW.index(name) for name in markerless.TESTED]
+TESTED = [markerless.STUDIO.index(name) for name in markerless.TESTED]
 KEPT = [*TESTED[:14], 3, 6, 4]
-FIGURE = skeleton.make_figure([RAW[j] for j in KEPT])
-SIZE, OUTDOORS = (2048, 2048), (1920, 1080)
+FIGURE = skeleton.make_figure([markerless.STUDIO[j] for j in KEPT])
+SIZE, OUTDOORS = markerless.SIZE, (1920, 1080)
 # Where along the motion the actor is in each frame. Every fifth is 1, 5, … steps on.
 WHERE = [0, 1, 2, 3, 2, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9]
 TAKES = (  # subject and sequence, split, rate, frames of videos by camera, universal size
@@ -41,17 +37,14 @@ VALID = ("01101", "110", "001", "0110", "10", "101")  # frames of TS1 to TS6
 def build(root: Path, seed: int = 0) -> None:
     """Writes the miniature below ``root``; the seed is that of poses and scene."""
     root, rng, sequences = Path(root), np.random.default_rng(seed), {}
-    cameras, backdrop = make_cameras(rng), shoot.Backdrop(SIZE, seed)
+    # Camera 1 looks past the person, who leaves its picture. 8 is wholly as the real one.
+    cameras = markerless.studio_cameras(rng, 3900, {1: (-2850, 950, 0)})
+    cameras[8], backdrop = rig.sensor_camera(*STUDIO), shoot.Backdrop(SIZE, seed)
     cyan, white = shoot.Backdrop(SIZE, color=CYAN), shoot.Backdrop(SIZE, color=WHITE)
     for name, split, rate, views, scale in TAKES:
-        joints, folder = make_joints(WHERE, rng, (0, 950, 0), 20), root / name
-        mat = {"cameras": np.arange(14), "frames": np.arange(len(joints))[:, None]}
-        mat |= {key: np.empty((14, 1), object) for key in ("annot2", "annot3", "univ_annot3")}
-        for c, camera in enumerate(cameras):
-            for key, told in markerless.label_joints(camera, joints, RAW, scale).items():
-                mat[key][c, 0] = told.reshape(len(joints), -1)
-        writers.write_mat(folder / "annot.mat", mat)
-        writers.write_skeletool(folder / "camera.calibration", cameras)
+        joints, folder = markerless.studio_joints(WHERE, rng, (0, 950, 0), 20), root / name
+        labels = [markerless.label_joints(c, joints, markerless.STUDIO, scale) for c in cameras]
+        markerless.write_take(folder, cameras, labels)
         for c, n in views.items():
             start, poses = 31 * len(sequences), joints[:n, KEPT]
             shots = shoot.shoot_frames(backdrop, cameras[c], poses, FIGURE, start)
@@ -77,22 +70,13 @@ def build(root: Path, seed: int = 0) -> None:
     truth.write_truth(root, truth.make_truth(FIGURE, pattern, sequences, raw_masks=True))
 
 
-def make_joints(where, rng, at, turned: float) -> np.ndarray:
-    """Returns joints ``[n, 28, 3]``, mm, y up; the pelvis is in the middle of the hips."""
-    motion = actor.move(max(where) + 1, int(rng.integers(99)), up="y", at=at, turned=turned)
-    joints = actor.pose_skeleton(motion, RAW)[list(where)]
-    joints[:, 4] = joints[:, [18, 23]].mean(axis=1)
-    joints[:, 1], joints[:, 2] = joints[:, [0, 5]].mean(axis=1), joints[:, 3] + (0, 1, 0)
-    return joints
-
-
 def write_test(root: Path, number: int, valid: str, start: int, rng) -> None:
     """Writes a test sequence; labels that are not valid are wrong."""
     camera, n = rig.sensor_camera(*(STUDIO if number < 5 else FIELD)), len(valid)
     if number == 2:
         camera = rig.RigCamera(SIZE, TS2, camera.rotation, camera.translation)
     at, turned = camera.center + 4600 * camera.rotation[2], 90 + 105 * (number > 4)
-    joints = make_joints(range(n), rng, (at[0], 950, at[2]), turned)
+    joints = markerless.studio_joints(range(n), rng, (at[0], 950, at[2]), turned)
     told = markerless.label_joints(camera, joints[:, TESTED], markerless.TESTED, 0.96)
     if number == 6:
         told["univ_annot3"][:, [9, 10, 12, 13]] += 45  # not revised
@@ -106,20 +90,3 @@ def write_test(root: Path, number: int, valid: str, start: int, rng) -> None:
         value[[v == "0" for v in valid]] *= 1.3
         mat[key] = value.transpose(2, 1, 0)[:, :, None]
     writers.write_mat73(folder / "annot_data.mat", mat)
-
-
-def make_cameras(rng) -> list[rig.RigCamera]:
-    """Returns the studio's cameras: 0 with the real lens and place, 8 wholly as the real one.
-
-    Camera 1 looks past the person, who leaves its picture.
-    """
-    cameras = []
-    for c in range(14):
-        place = rig.around((0, 1000, 0), 3900, 26 * c, 90 * (c % 5), up="y")
-        lens = {"up": "y", "shift": rng.uniform(-20, 20, 2)}
-        target = (-2850, 950, 0) if c == 1 else (0, 950, 0)
-        cameras.append(rig.make_camera(SIZE, place, target, 1498, **lens))
-    lens = np.array([[1497.693, 0, 1024.704], [0, 1497.103, 1051.394], [0, 0, 1]])
-    turn = actor.matrix([0.12, 0.01, 0.02]) @ np.diag([1.0, -1, -1])
-    cameras[0] = rig.RigCamera(SIZE, lens, turn, np.array([-562.8666, 1398.138, 3852.623]))
-    return [*cameras[:8], rig.sensor_camera(*STUDIO), *cameras[9:]]

@@ -1,0 +1,1 @@
+"""MuCo-3DHP: four people of MPI-INF-3DHP pasted into one picture."""

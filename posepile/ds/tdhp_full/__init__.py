@@ -1,0 +1,1 @@
+"""MPI-INF-3DHP with all cameras and joints."""
