@@ -23,6 +23,7 @@ from posepile.ds import dataset_names, has_evaluation, load_evaluation, load_rec
 from posepile.evaluation.scoring import definition
 
 sys.path.insert(0, str(Path(__file__).parent))
+from catalogue import datasets_page
 from interface import ROOMS, interface
 
 
@@ -30,6 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages; mkdocs calls it."""
     pages = {f"rooms/{room}.md": room_page(room) for room in ROOMS}
     pages |= {"CONFIG.md": config_page(), "PROTOCOLS.md": protocols_page()}
+    pages["DATASETS.md"] = datasets_page()
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
