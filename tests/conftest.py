@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# Tests run in as many processes as there are processors. Before numpy is imported: threads of its
+# linear algebra that wait for each other would take the time of the other processes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from posepile.checking.check import run_script
 from posepile.ds import load_miniature
 

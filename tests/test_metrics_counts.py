@@ -211,5 +211,11 @@ def test_intervals():
     sums = np.bincount(clips, alike), np.bincount(clips).astype(float)
     assert metrics.interval_of_sums(*sums) == wide
     assert all(np.isnan(metrics.interval_of_sums([], [])))
+    # Many resamples are drawn in one call; each is what it is when drawn alone.
+    counts, rng = np.arange(1.0, 401), np.random.default_rng(7)
+    drawn = [rng.integers(400, size=400) for _ in range(1000)]
+    means = [values[rows].sum() / counts[rows].sum() for rows in drawn]
+    ends = metrics.interval_of_sums(values, counts, seed=7)
+    assert ends == tuple(np.quantile(means, [0.025, 0.975], method="nearest"))
     with pytest.raises(ValueError, match="2 values, 1 clips"):
         metrics.bootstrap_interval([1, 2], ["a"])
