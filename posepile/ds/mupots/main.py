@@ -64,7 +64,7 @@ class Options(BaseModel):
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per sequence."""
-    for name in sorted(chosen_subjects(options.sequences, SEQUENCES)):
+    for name in sorted(chosen_subjects(options.sequences, SEQUENCES, "sequences", "sequence")):
         files = {"labels": root / name / "annot.mat", "occlusion": root / name / "occlusion.mat"}
         files["pictures"] = numbered_files(root / name)
         yield make_unit(name, "test", files)
