@@ -5,10 +5,11 @@ The questions are those of ``posepile check``, asked of one run of each dataset'
 
 import pytest
 
+from posepile.acquire.doctor import run_doctor
 from posepile.checking import whole
 from posepile.checking.check import OF_FOLDER, OF_SAMPLE
 from posepile.checking.sample import open_sample
-from posepile.ds import dataset_names, load_recipe
+from posepile.ds import dataset_dir, dataset_names, load_recipe
 
 NAMES = dataset_names()
 WITH_EXAMPLES = [name for name in NAMES if load_recipe(name).SPEC.kind != "helper"]
@@ -40,6 +41,12 @@ def expect_nothing_wrong(question, answer):
 @pytest.mark.parametrize("name", NAMES)
 def test_folder(name, question):
     expect_nothing_wrong(question, OF_FOLDER[question](name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_raw_file_is_known(name, miniature):
+    report = run_doctor(name, dataset_dir(name) / "sources.yaml", miniature(name) / name)
+    assert report.ok and not report.unexpected, "\n".join(report.lines)
 
 
 @pytest.mark.parametrize("question", OF_SAMPLE)

@@ -64,9 +64,9 @@ def test_examples_are_right(module, tmp_path):
     assert not runner.summarize(verbose=False).failed
 
 
-# What no recipe calls by itself: the inside of the safe loader, and the steps that a described
-# tree takes, of which a whole dataset is the example.
-INNER = re.compile(r"posepile\.(formats\.pickle[d_]\w*|shapes\.described)\.")
+# The inside of the safe loader; the steps that a described tree takes, and those of a laboratory's
+# recordings, of which whole datasets are the example.
+INNER = re.compile(r"posepile\.(formats\.pickle[d_]\w*|shapes\.described|shapes\.lab_json)\.")
 
 
 def test_every_function_of_the_floor_has_an_example():

@@ -1,10 +1,13 @@
 import os
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
 from web_kit import make_zip
 
+import posepile.ds
 from posepile.acquire.doctor import run_doctor
 from posepile.acquire.extract import extract_archive
 from posepile.acquire.lockfile import remember
@@ -201,3 +204,21 @@ def test_checksums_are_compared_on_request(case):
     assert report.truncated == ["archives/b.bin: its content has changed since it was fetched"]
     changed = [source | {"md5": "0" * 32}]
     assert case(sources=changed).notes == ["b: on disk but never checked"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("behave", "calibs/Date*/config/1/config.json"),
+        ("bml_movi", "Calib/Extrinsics_PG2.npz"),
+        ("bml_movi", "F_Subjects_46_90/F_v3d_Subject_*.mat"),
+    ],
+)
+def test_what_one_of_several_would_have_met_is_missed(raw_miniature, tmp_path, name, lost):
+    root, sources = tmp_path / name, Path(posepile.ds.__file__).parent / name / "sources.yaml"
+    shutil.copytree(raw_miniature(name), root)
+    assert run_doctor(name, sources, root).ok
+    gone = sorted(root.glob(lost))[0]
+    gone.unlink()
+    missing = run_doctor(name, sources, root).missing
+    assert any(gone.parent.name in line for line in missing), missing

@@ -133,6 +133,23 @@ def test_manual_archives_all_needed_and_deleted_after(tmp_path):
     assert case.actions() == ["have"]
 
 
+def test_body_models_of_all_datasets_count(tmp_path, monkeypatch):
+    source = manual()
+    source["manual"]["places"] = ["body_models/smpl/a.pkl", "body_models/smpl/b.pkl"]
+    case = Case(tmp_path, source)
+    shared, own = tmp_path / "body_models/smpl", case.root / "body_models/smpl"
+    shared.mkdir(parents=True)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.delenv("SMPLFITTER_BODY_MODELS", raising=False)
+    (shared / "a.pkl").write_bytes(b"a")
+    assert case.actions() == ["manual"]
+    (shared / "b.pkl").write_bytes(b"b")
+    assert case.actions() == ["have"] and case.run().ok
+    own.mkdir(parents=True)
+    (own / "a.pkl").write_bytes(b"a")  # readers look into this folder alone now
+    assert case.actions() == ["manual"]
+
+
 def test_tool_is_run_without_a_shell(tmp_path):
     script = tmp_path / "tool.py"
     script.write_text(
@@ -186,6 +203,22 @@ def test_dry_run_touches_nothing_and_tells_everything(tmp_path, server):
     assert "2 sources, 0 on disk, 2.5 GB to get" in text
     assert "by hand  m" in text and "1.5 MB" in text
     assert "known to be absent: side view (camera stopped)" in text and "CC0" in text
+
+
+def test_plan_says_what_is_optional_and_how_to_ask(tmp_path, server):
+    many = {"name": "m{k}", "each": {"k": list("12345")}, "url": f"{server.url}/{{k}}.zip"}
+    case = Case(
+        tmp_path,
+        simple(server),
+        simple(server, optional=True, note="for a look") | {"name": "b", "to": "b.bin"},
+        many | {"optional": True, "part": "more"},
+        many | {"name": "n{k}", "url": f"{server.url}/n{{k}}.zip"},
+    )
+    text = format_plan("x", case.path, case.root)
+    assert "… and 2 more n{k}, to n5" in text
+    lines = ["  optional, by posepile step x download --parts WORD:", "    b: for a look"]
+    assert text.split("\n")[-3:] == [*lines, "    more (m{k})"]
+    assert "optional" not in format_plan("x", case.path, case.root, ["b"])
 
 
 def test_too_small_disk_is_said_beforehand(tmp_path, server):

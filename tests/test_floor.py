@@ -20,6 +20,12 @@ LINES = {
     "genebody": 800,
     **{"amarv": 1300, "egoexo4d": 1740},
     **{"panoptic": 305, "rich": 484},
+    # Two layouts of raw files, a known fault of the data, and calibrations that a person may add
+    "bml_movi": 575,
+    # Composites of three kinds, one of our own making, over another dataset's labels and cameras
+    "muco": 795,
+    # Order of joints, sides and axes are contradictory in public: the data vote on them
+    "tdpeople": 430,
 }
 PLAIN = 300
 MOST_EVALUATION_LINES = 100
@@ -36,18 +42,23 @@ REASONS = {
         evaluation.scoring.definition""",
     "a file format in which several datasets of the cards are published, one of them here": """
         formats.tables.paired_rows formats.tables.read_rows
-        formats.text_files.read_bytes formats.text_files.read_numbers
-        formats.text_files.read_xml
+        formats.text_files.read_bytes formats.text_files.read_xml
+        formats.tfrecords.read_span
         miniature.writers.write_xml miniature.writers.xml_table""",
     "benchmarks of one maker of markerless capture: labels, calibrations, crowds, MAT files": """
         evaluation.crowds.crowd_errors evaluation.crowds.mat_crowds evaluation.crowds.match_crowd
         evaluation.crowds.npz_crowds evaluation.crowds.with_bones_of
-        evaluation.mat_forms.mat_poses formats.matlab_files.read_cell_rows
-        formats.text_files.numbers_in
+        evaluation.mat_forms.mat_poses
         geometry.fitting.fit_pinhole geometry.markerless.check_universal
-        geometry.markerless.check_views geometry.markerless.read_valid
-        geometry.markerless.read_views geometry.skeletool.read_skeletool
-        miniature.rig.sensor_camera miniature.writers.write_skeletool""",
+        geometry.markerless.read_studio
+        geometry.markerless.read_valid
+        miniature.rig.sensor_camera""",
+    "files of sensors and networks that several sets of the cards are published in: one here": """
+        formats.kinect_files.read_kinect_bodies formats.lcrnet_files.read_found_people
+        geometry.fitting.fit_beside geometry.relative.place_poses geometry.relative.tell_axes
+        miniature.kinect.make_kinect miniature.kinect.write_kinect_bodies
+        miniature.lcrnet.find_person miniature.lcrnet.in_older_axes
+        miniature.lcrnet.write_found_people""",
     "scenes of the Unreal Engine, in which several sets of the cards are rendered": """
         geometry.cameras.unreal_camera geometry.rotations.unreal_placement
         geometry.rotations.unreal_to_opencv miniature.unreal.put_into_scene
@@ -64,8 +75,7 @@ REASONS = {
         geometry.static_lens.calibrated_lens
         miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
-        geometry.agreement.check_parts
-        shapes.multiview.joints_outside_mask""",
+        geometry.agreement.check_parts""",
     "AMASS and the activities that BABEL labels in it: other renders of it are to come": """
         bodies.amass.find_amass formats.babel.load_babel formats.babel.activity_at
         formats.babel.subject_of formats.babel.assign_splits""",
@@ -77,13 +87,14 @@ REASONS = {
     "predictions as arguments of the smplx library: of one benchmark, others are to come": """
         bodies.models.require_body_model evaluation.library_bodies.library_body""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
-        bodies.parameters.join_pose
-        geometry.cameras.resize_intrinsics""",
+        geometry.agreement.find_shift geometry.cameras.resize_intrinsics
+        geometry.numbering.tell_cameras formats.folders.files_by_id
+        shapes.units.check_there
+        geometry.rotations.nearest_axis""",
     "for the rooms above: shapes, acquire, stages and checking": """
         formats.numpy_files.npy_size geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
-        geometry.agreement.values_at
-        geometry.rotations.check_rotation miniature.marks.is_colourful
+        miniature.marks.is_colourful
         miniature.marks.person_color
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
@@ -91,8 +102,7 @@ REASONS = {
         shapes.coco_masks.decode_mask shapes.coco_masks.mask_fault
         shapes.coco.joint_coords shapes.coco.malformed_lines
         shapes.coco.read_pieces
-        shapes.stills.masked_person
-        shapes.units.unlabelled""",
+        shapes.stills.masked_person""",
     "a tree that a layout in YAML describes: a shape of which one dataset is here": """
         shapes.described.clips.load_boxes shapes.described.clips.load_camera
         shapes.described.clips.load_clip shapes.described.clips.load_joints
@@ -106,22 +116,29 @@ REASONS = {
         evaluation.pickled.frame_pickles evaluation.pickled.pickle_of_clips
         evaluation.pickled.track_clip evaluation.pickled.track_pickles""",
     "bodies whose shape and silhouette are compared: one benchmark of those here": """
-        bodies.fitting.fit_bodies bodies.models.load_body_model
+        bodies.models.load_body_model
         evaluation.body_shape.bodies_by_gender evaluation.body_shape.crop_figures
         evaluation.body_shape.drawing evaluation.body_shape.fit_figures
         evaluation.body_shape.refuse_far evaluation.body_shape.rest_figures
         evaluation.body_shape.with_pooled_iou""",
-    "a part of a miniature that is written by hand": """
-        miniature.actor.pose_tree miniature.kit.look_at""",
     "meshes of SMPL-X in evaluations: a mesh of SMPL made of it, hands and face by themselves": """
         bodies.models.require_body_model evaluation.forms.read_pred_pickle
         evaluation.meshes.model_file evaluation.meshes.part_errors
         evaluation.meshes.read_regressor evaluation.meshes.smpl_of_fits
         evaluation.meshes.smpl_of_smplx evaluation.meshes.smplx_parts""",
+    "markers and key points that only one of the many studios here tells in such a way": """
+        formats.arrays.at_rows geometry.agreement.check_same_points
+        formats.folders.in_order geometry.markerless.check_other_views
+        geometry.bones.joints_of_odd_bones geometry.bones.without_strays
+        geometry.markerless.read_studio""",
+    "storage files of OpenCV, lists of objects in JSON: of one dataset, but common forms": """
+        formats.opencv_files.read_opencv_yaml formats.tables.iter_json_pairs
+        formats.loose_json.read_loose_json
+        miniature.opencv_files.write_netpbm miniature.opencv_files.write_opencv_yaml""",
     "people fitted before several cameras or to scans: other studios are to come": """
-        bodies.surface.smplx_output_joints
+        bodies.surface.smplx_output_joints geometry.fitting.fit_focal
         formats.opencv_files.read_opencv_xml
-        geometry.pictures.check_principal geometry.rotations.nearest_rotation
+        geometry.rotations.nearest_rotation
         miniature.bodies.make_regressor miniature.bodies.make_transfer
         miniature.writers.write_opencv_xml""",
 }
@@ -129,6 +146,8 @@ FEW_USERS = {f"posepile.{name}" for names in REASONS.values() for name in names.
 
 # Names of datasets that are also names of formats, or joint sets, in which others publish.
 FORMATS = {"coco", "h36m"}
+# Names that are words as well.
+WORDS = {"spec"}
 
 
 def functions(room):
@@ -205,7 +224,7 @@ def test_no_dataset_is_named(room):
         f"{path.relative_to(ROOT)}:{line}: {word}"
         for path in modules(room).values()
         for word, line in words_of_code(path)
-        if word in DATASETS - FORMATS
+        if word in DATASETS - FORMATS - WORDS
     ]
     assert not named
 

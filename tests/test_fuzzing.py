@@ -25,15 +25,18 @@ REASONS = {
         formats.keys.by_key formats.keys.by_number formats.keys.only_one formats.schema.check
         formats.schema.lookup formats.pickles.refusals bodies.checks.check_bones
         bodies.checks.check_model_joints bodies.fitting.fit_bodies
-        bodies.checks.check_up bodies.parameters.body_parameters
+        bodies.checks.check_up bodies.checks.check_standing bodies.parameters.body_parameters
         bodies.parameters.parameters_by_frame bodies.parameters.join_pose
-        bodies.parameters.parameters_of_fit""",
+        bodies.parameters.parameters_of_fit formats.mocap_files.points_in_mm""",
     "names in folders are looked at, no file is opened": """
         formats.folders.numbered_files formats.folders.names_like formats.folders.files_by_number
-        formats.keys.by_name formats.derived.work_folder bodies.amass.find_amass
+        formats.folders.check_numbers formats.folders.files_by_id
+        formats.keys.alike formats.keys.by_name formats.folders.in_order
+        formats.derived.work_folder bodies.amass.find_amass
         bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
         bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
         bodies.models.models_below bodies.models.require_body_model""",
+    "the body model is read by a function that is a target": "bodies.body25.model_joints",
 }
 NO_TARGETS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 

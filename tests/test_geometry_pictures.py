@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from posepile.bodies import joints
 from posepile.errors import CorruptInput
 from posepile.geometry import cameras, pictures, rotations
+from posepile.geometry.agreement import check_same_points, find_shift
 from posepile.geometry.cameras import make_camera, moving_cameras
 from posepile.geometry.pictures import box_of_points, check_projection, inside, project
 
@@ -137,3 +138,24 @@ def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_poses_without_a_row_of_2d_labels_tell_no_shift():
+    camera = make_camera("x", focal=100, size=(641, 481))
+    pixels = np.array([[[330.0, 240]], [[340, 240]]])
+    poses = {k: np.array([[100.0 * k, 0, 1000]]) for k in (1, 2)}
+    assert find_shift("a.npy", camera, poses, pixels, 5)[0] == 1
+    with pytest.raises(CorruptInput, match="inf px for shift -1.*inf px for shift 1"):
+        find_shift("a.npy", camera, {k + 50: pose for k, pose in poses.items()}, pixels, 5)
+    with pytest.raises(CorruptInput, match="inf px for shift 0"):
+        find_shift("a.npy", camera, poses, pixels[:0], 5)
+
+
+def test_points_of_two_files_that_differ_are_named():
+    points = np.arange(12.0).reshape(2, 2, 3)
+    other = np.where(points == 10, np.nan, points)
+    with pytest.raises(CorruptInput, match="point 1 of frame 8 is missing in one of the two"):
+        check_same_points("a.txt", other, points, 0.5, frames=[7, 8])
+    moved = np.array([[[2, 0, 0]], [[0, 0, 0]]])
+    with pytest.raises(CorruptInput, match="point 0 of frame 7 is 2 from where the other file"):
+        check_same_points("a.txt", points + moved, points, 0.5, frames=[7, 8])

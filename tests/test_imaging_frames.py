@@ -355,6 +355,17 @@ def test_stills_of_all_kinds(tmp_path):
         assert frame.rgb(1000).shape == (HEIGHT, WIDTH, 3)
 
 
+def test_stills_are_turned_counter_clockwise(tmp_path):
+    image, paths = numbered(5), (tmp_path / "a.jpg", tmp_path / "b.png")
+    paths[0].write_bytes(jpeg.encode(image))
+    cv2.imwrite(str(paths[1]), image[:, :, ::-1])
+    with open_frames(Stills(paths, ((HEIGHT, WIDTH),) * 2, rot90=3)) as reader:
+        assert reader.size(0) == (HEIGHT, WIDTH)
+        turned = [frame.rgb() for _, frame in reader.read([0, 1])]
+    assert np.array_equal(turned[1], np.rot90(image, -1))
+    assert number_of(np.rot90(turned[0])) == 5
+
+
 def test_a_broken_still_is_named_with_its_index_and_the_rest_can_be_read(tmp_path):
     paths = [tmp_path / f"{i}.jpg" for i in range(4)]
     for i, path in enumerate(paths):

@@ -137,7 +137,7 @@ def test_files_at_two_of_their_places_are_refused(tmp_path):
 
     (tmp_path / "SMPL").mkdir()
     for name in ("train_0_withjv.pkl", "train_0_SMPL_withjv.pkl"):
-        (tmp_path / "SMPL" / name).touch()
+        (tmp_path / "SMPL" / name).write_text(name)
     with pytest.raises(CorruptInput, match=r"SMPL_withjv\.pkl: a frame of a part: found"):
         list(agora.list_units(tmp_path, agora.Options()))
 
@@ -146,6 +146,8 @@ def test_files_at_two_of_their_places_are_refused(tmp_path):
     (tmp_path / "data").symlink_to(tmp_path / "ASPset-510")
     assert data_dir(tmp_path) == tmp_path / "data", "a link to the same is no second place"
     (tmp_path / "splits.csv").touch()
+    assert data_dir(tmp_path) == tmp_path / "data", "nor is a copy"
+    (tmp_path / "splits.csv").write_text("another")
     with pytest.raises(CorruptInput, match=r"splits\.csv: the dataset: found here and at .*data"):
         data_dir(tmp_path)
 

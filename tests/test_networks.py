@@ -24,35 +24,76 @@ from posepile.store.reading import read_manifest
 # Which stage of the default configuration loads which network, by the cards' section 8.
 DEFAULTS = {
     "agora": {"detect": "yolox_x"},
+    "aist": {"segment": "rvm_mobilenetv3"},
     "amarv": {},
     "aspset": {"segment": "rvm_mobilenetv3"},
+    "behave": {"detect": "yolox_s"},
+    "bmhad": {"segment": "rvm_mobilenetv3"},
     "coco": {},
     "egoexo4d": {"detect": "yolox_s"},
     "ehf": {},
     "emdb": {},
     "genebody": {},
+    "gpa": {"detect": "yolox_s"},
     "h36m": {"segment": "rvm_mobilenetv3"},
+    "hspace": {},
+    "jta": {"detect": "yolox_x"},
+    "mads": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
     "mupots": {"detect": "yolox_s"},
     "panoptic": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
     "rich": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "sailvos": {"detect": "yolox_s"},
+    "humbi": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "spec": {"detect": "yolox_x"},
     "ssp3d": {},
     "surreal": {},
     "synthego": {},
     "tdhp": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
     "tdpw": {},
+    "totalcapture": {},
     "tdoh": {},
+    "fit3d": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "humansc3d": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "chi3d": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "ikea": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "bml_movi": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "human4d": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "tdpeople": {},
+    "muco": {"detect": "yolox_s"},
+    "tdhp_full": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "umpm": {"detect": "yolox_s", "segment": "rvm_mobilenetv3"},
+    "ntu": {"segment": "rvm_mobilenetv3"},
+    "smarthome": {"segment": "rvm_mobilenetv3"},
 }
 THRESHOLDS = {
+    "ikea": {"compare": "joints", "expand": 1.2, "iou": 0.3, "unmatched": "drop"},
+    "mads": {"compare": "joints", "expand": 1.2, "iou": 0.1, "unmatched": "joints"},
+    "behave": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
+    "humbi": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
+    "spec": {"compare": "joints", "expand": 1.15, "iou": 0.3, "unmatched": "drop"},
     "agora": {"compare": "annotation", "expand": 1, "iou": 0.5, "max_hidden": 0.5}
     | {"min_joints_inside": 0, "unmatched": "annotation"},
     "egoexo4d": {"compare": "annotation", "expand": 1, "iou": 0.2, "min_joints_inside": 6}
     | {"unmatched": "drop", "short_side": 448},
     "panoptic": {"score": 0.2, "nms": 0.7, "compare": "joints", "expand": 1.25, "iou": 0.1}
     | {"max_area": 2, "min_joints_inside": 0, "unmatched": "drop"},
+    "jta": {"compare": "annotation", "expand": 1, "iou": 0.1, "max_area": 2, "unmatched": "drop"},
+    "gpa": {"compare": "joints", "expand": 1.15, "iou": 0.3, "unmatched": "drop"},
     "mupots": {"compare": "joints", "expand": 1.1, "iou": 0.1, "unmatched": "joints"},
     "rich": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
+    "sailvos": {"compare": "annotation", "expand": 1, "iou": 0.1, "max_area": 2}
+    | {"min_joints_inside": 0, "unmatched": "drop"},
     "tdhp": {"compare": "joints", "expand": 1.05, "iou": 0.5, "unmatched": "joints"},
+    "tdhp_full": {"score": 0.2, "nms": 0.7, "compare": "joints", "expand": 1.05, "iou": 0.5}
+    | {"min_joints_inside": 0, "unmatched": "joints"},
+    "bml_movi": {"compare": "joints", "expand": 1.05, "iou": 0.1, "unmatched": "joints"},
+    "human4d": {"compare": "joints", "expand": 1.2, "iou": 0.5, "unmatched": "joints"},
+    "muco": {"score": 0.1, "compare": "annotation", "expand": 1, "iou": 0.1, "max_area": 2}
+    | {"min_joints_inside": 0, "unmatched": "drop"},
+    "umpm": {"compare": "joints", "expand": 1.15, "iou": 0.5, "unmatched": "drop"},
 }
+OF_LAB = {"score": 0.2, "nms": 0.7, "compare": "joints", "expand": 1.2, "iou": 0.5}
+THRESHOLDS |= dict.fromkeys(("fit3d", "humansc3d", "chi3d"), OF_LAB | {"unmatched": "drop"})
 
 
 def default_config(name, *overrides):

@@ -28,6 +28,7 @@ def test_what_is_declared_comes_back_and_nothing_else():
     assert check("val", OneOf("train", "val"), "f") == "val"
     assert check(np.zeros((5, 2, 3)), Array(..., 3), "f").shape == (5, 2, 3)
     assert check([[7.0]], Array(), "f").shape == ()
+    np.testing.assert_array_equal(check([1, None], Array(2, finite=False), "f"), [1, np.nan])
     assert check([], Array("n", 4), "f").shape == (0, 4)
 
 
@@ -54,6 +55,8 @@ def test_what_is_declared_comes_back_and_nothing_else():
         (Array(2, dtype=np.float32), [1, 1e300], r"found inf at \[1\]; expected finite"),
         (Array(1), [1j], "found complex numbers"),
         (float, float("nan"), "found nan; expected a finite number"),
+        (Array(2, finite=False), ["1", None], "found objects"),
+        (Array(2, finite=False), [10**400, None], "found objects"),
         (float, np.array([np.inf]), "found inf; expected a finite number"),
         (int, 7.0, r"found 7\.0; expected int"),
         (str, list(range(10**6)), r"found \[0, 1, 2, 3, 4, 5, \.\.\.\]; expected str"),

@@ -140,8 +140,9 @@ def test_boxes_that_are_read_when_asked_for_are_compared_in_some_frames():
 def test_joints_outside_the_mask_are_counted_in_every_third():
     # 500 / 4000 px per mm: joints at 227, 239.5 and 252, the middle one between two parts
     masks = np.zeros((9, *SIZE[::-1]), np.uint8)
-    masks[:, 220:230, 300:400] = 1
-    masks[:, 250:255, 300:400] = 1
+    for k in range(9):
+        left = 314 + int(6.25 * k)
+        masks[k, 220:230, left : left + 12] = masks[k, 250:255, left : left + 12] = 1
     asked = []
 
     def mask(k):
@@ -173,6 +174,24 @@ def test_joints_outside_the_mask_are_counted_in_every_third():
     assert joints_outside_mask("masks", partly, camera(), 1) == pytest.approx(1 / 3)
     nothing = Track(np.arange(0), world_coords=joints(1)[:0], mask=mask)
     assert joints_outside_mask("masks", nothing, camera(), 0.1) == 0
+
+
+def test_masks_that_are_black_or_white_do_not_pass():
+    def share(values, limit=1.0, at=(0, 0, 4000)):
+        masks = [np.full(SIZE[::-1], value, np.uint8) for value in values]
+        track = Track(np.arange(len(values)), world_coords=joints(len(values), at))
+        track.mask = lambda k: rlemasklib.encode(masks[k])
+        return joints_outside_mask("masks", track, camera(), limit)
+
+    assert share([0] * 9) == 1
+    assert share([0] * 9, at=(9000, 0, 4000)) == 0, "nobody is before the camera"
+    with pytest.raises(CorruptInput, match="100% .* at most 90%: all masks are empty"):
+        share([0] * 9, 0.9)
+    assert share([1] * 9) == 1
+    with pytest.raises(CorruptInput, match="at most 90%: masks are much larger than the people"):
+        share([1] * 9, 0.9)
+    assert share([1], at=(0, 0, 150)) == pytest.approx(2 / 3), "somebody fills the picture"
+    assert share([1, 0, 0]) == 1, "only masks that are there count, if there is one"
 
 
 def test_people_out_of_the_picture_are_judged_after_selection():

@@ -1,5 +1,6 @@
 """sources.yaml and the path patterns in it."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_one_entry_for_many_sources(tmp_path):
     path.write_text(EACH.replace("[walk, run]", "[walk, run, jump, sit]"))
     lines = format_plan("x", path, tmp_path).splitlines()
     assert [line.split()[1] for line in lines[1:5]] == ["walk-00", "walk-01", "run-01", "…"]
-    assert lines[4].endswith("and 4 more {clip}-{view}")
+    assert lines[4].endswith("and 4 more {clip}-{view}, to sit-01")
     assert "7 sources" in lines[5]
     for wrong, message in [
         (EACH.replace("[run-00]", "[run-02]"), "there is no source 'run-02'"),
@@ -120,6 +121,16 @@ def test_patterns(tmp_path, pattern, yes, no):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
     assert set(find_matches(tmp_path, pattern)) == set(yes)
+
+
+def test_one_tree_in_several_places_is_one_pattern():
+    """All patterns of ``provides`` have to match: two of one tree would never do so."""
+    found = sorted(Path(posepile.ds.__file__).parent.glob("*/sources.yaml"))
+    sources = [(path.parent.name, s) for path in found for s in load_sources(path).sources]
+    for name, source in sources:
+        for a, b in itertools.permutations(source.provides, 2):
+            same = a.endswith(f"/{b}") or a.partition("/")[2] == b.partition("/")[2] != ""
+            assert not same, f"{name}, {source.name}: {a} and {b}"
 
 
 def test_all_sources_of_the_project_are_valid():

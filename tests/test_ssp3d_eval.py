@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from evaluation_kit import evaluate
+from smplfitter.np import bodyfitter
 
+from posepile.bodies.fitting import fit_bodies
 from posepile.bodies.models import body_forward, models_below
 from posepile.ds import load_evaluation
 from posepile.ds.ssp3d import main as ssp3d
+from posepile.errors import WorkError
 from posepile.evaluation.body_shape import rest_figures
 
 GENDERS = {"m": "male", "f": "female"}
@@ -128,6 +131,29 @@ def test_points_that_are_true_have_no_error_and_a_neutral_shape(root, points, tm
     assert run(root, tmp_path, "posepile", **moved)["figures"]["MVE_mm"] == pytest.approx(
         10, abs=0.01
     )
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_fit_that_fails_is_tried_once_more(root, points, monkeypatch, failures):
+    project, tries = bodyfitter.proj_SO3, []
+
+    def fail(matrices):
+        tries.append(len(matrices))
+        if len(tries) <= failures:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return project(matrices)
+
+    given = "smpl", "neutral", points["vertices"], points["joints"]
+    expected = fit_bodies(*given, models_root=models_below(root))
+    monkeypatch.setattr(bodyfitter, "proj_SO3", fail)
+    if failures == 1:
+        found = fit_bodies(*given, models_root=models_below(root))
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values)
+    else:
+        with pytest.raises(WorkError, match=r"4 smpl bodies cannot be fitted .*SVD did not") as e:
+            fit_bodies(*given, models_root=models_below(root))
+        assert "\n" not in str(e.value) and len(tries) == 2
 
 
 def test_predictions_that_are_refused(root, told, points, tmp_path, capsys):

@@ -15,6 +15,7 @@ from fuzzing import heads
 from fuzzing.looking import look_at
 from fuzzing.mutators_mocap import C3D, CDF, VRS
 from fuzzing.mutators_numpy import NPY, NPZ
+from fuzzing.mutators_records import TFRECORD
 from fuzzing.mutators_text import JSON, TEXT, XML, YAML
 from fuzzing.target import Target
 from posepile.files import read_json as read_own_json
@@ -22,20 +23,27 @@ from posepile.formats.aria_files import read_aria_lens, read_static_calibs
 from posepile.formats.arrays import read_array
 from posepile.formats.babel import activity_at, assign_splits, load_babel
 from posepile.formats.derived import derived_rows
+from posepile.formats.kinect_files import read_kinect_bodies
+from posepile.formats.lcrnet_files import read_found_people
+from posepile.formats.loose_json import read_loose_json
 from posepile.formats.mesh_files import read_obj_vertices, read_ply_vertices
 from posepile.formats.mocap_files import read_c3d, read_cdf
-from posepile.formats.opencv_files import read_opencv_xml
+from posepile.formats.opencv_files import read_opencv_xml, read_opencv_yaml
 from posepile.formats.schema import Array, OneOf
+from posepile.formats.tables import iter_json_pairs
 from posepile.formats.text_files import (
     iter_json,
     read_csv,
     read_json,
+    read_lines,
     read_numbers,
     read_text,
     read_xml,
 )
+from posepile.formats.tfrecords import iter_examples, read_span
 from posepile.formats.yaml_files import read_yaml
-from posepile.miniature import rig, writers
+from posepile.miniature import kinect, lcrnet, opencv_files, rig, writers
+from posepile.miniature.tfrecords import write_tfrecord
 
 RNG = np.random.default_rng(0)
 
@@ -58,6 +66,16 @@ def json_samples(folder: Path) -> list[Path]:
 
 def use_json(path: Path, output: Path) -> None:
     look_at(read_json(path, TAKE))
+
+
+def loose_json_samples(folder: Path) -> list[Path]:
+    text = '{\n  "id":"p1",\n  "rate":50,\n  "views":["f", "s",],\n}'
+    writers.write_text(folder / "take.json", text + text.replace("50", "1e2") + "\n")
+    return [folder / "take.json"]
+
+
+def use_loose_json(path: Path, output: Path) -> None:
+    look_at(read_loose_json(path, {"id": str, "rate": float, "views": [str]}))
 
 
 PERSON = {"id": int, "bbox": Array(4), "keypoints": [(float, type(None))], "more?": None}
@@ -180,6 +198,7 @@ def text_samples(folder: Path) -> list[Path]:
 
 def use_text(path: Path, output: Path) -> None:
     read_text(path).splitlines()
+    read_lines(path)
 
 
 def xml_samples(folder: Path) -> list[Path]:
@@ -261,6 +280,17 @@ def use_cdf(path: Path, output: Path) -> None:
 LENS = [611.0, 703.0, 705.0, *np.linspace(-0.1, 0.1, 12)]
 
 
+def tfrecord_samples(folder: Path) -> list[Path]:
+    example = {"image": b"picture", "joints": np.arange(9.0), "id": np.array([4, -1, 1 << 40])}
+    write_tfrecord(folder / "a.tfrecord", [example, example | {"id": np.array([7])}])
+    return [folder / "a.tfrecord"]
+
+
+def use_tfrecord(path: Path, output: Path) -> None:
+    for example in iter_examples(path, {"image": Array("n", 2, dtype=int), "*": None}):
+        look_at([example, *(read_span(path, span) for span in example["image"].tolist())])
+
+
 def vrs_samples(folder: Path) -> list[Path]:
     writers.write_aria_lens(folder / "glasses.vrs", LENS)
     return [folder / "glasses.vrs"]
@@ -285,6 +315,29 @@ def calibs_samples(folder: Path) -> list[Path]:
 
 def use_calibs(path: Path, output: Path) -> None:
     look_at(read_static_calibs(path))
+
+
+def bodies_samples(folder: Path) -> list[Path]:
+    joints = RNG.normal((0, 0, 3000), 300, (25, 3))
+    body = 72057594037931101, joints, np.full(25, 2)
+    kinect.write_kinect_bodies(folder / "a.skeleton", [[body], [], [body, body]])
+    return [folder / "a.skeleton"]
+
+
+def use_bodies(path: Path, output: Path) -> None:
+    bodies = read_kinect_bodies(path)
+    look_at([bodies.frames, bodies.joints, bodies.color_pixels, bodies.states])
+
+
+def people_samples(folder: Path) -> list[Path]:
+    person = {"pose2d": RNG.normal(size=26).round(2), "pose3d": RNG.normal(size=39).round(2)}
+    lcrnet.write_found_people(folder / "a.json", [[person], [], [lcrnet.in_older_axes(person)]])
+    return [folder / "a.json"]
+
+
+def use_people(path: Path, output: Path) -> None:
+    people = read_found_people(path)
+    look_at([people.frames, people.ranks, people.pixels, people.poses])
 
 
 def obj_samples(folder: Path) -> list[Path]:
@@ -317,9 +370,35 @@ def use_opencv(path: Path, output: Path) -> None:
     look_at(read_opencv_xml(path, {"Intrinsics": Array(9), "Distortion": Array("k")}))
 
 
+def pairs_samples(folder: Path) -> list[Path]:
+    lists = {
+        "images": [{"id": i} for i in range(4)],
+        "labels": [{"x": [i, 2.5]} for i in range(4)],
+    }
+    writers.write_json(folder / "pairs.json", lists)
+    return [folder / "pairs.json"]
+
+
+def use_pairs(path: Path, output: Path) -> None:
+    for pair in iter_json_pairs(path, {"images": {"id": int}, "labels": {"x": Array(2)}}):
+        look_at(pair)
+
+
+def opencv_yaml_samples(folder: Path) -> list[Path]:
+    nodes = {"Number of cameras": 1, "Camera_1": {"K": RNG.normal(size=(3, 3)), "Dist": [0.1, 2]}}
+    opencv_files.write_opencv_yaml(folder / "lens.yml", nodes)
+    return [folder / "lens.yml"]
+
+
+def use_opencv_yaml(path: Path, output: Path) -> None:
+    look_at(read_opencv_yaml(path, {"Camera_1": {"K": Array(3, 3)}}))
+
+
 TARGETS = [
     Target("json", json_samples, use_json, JSON),
+    Target("loose-json", loose_json_samples, use_loose_json, JSON),
     Target("huge_json", huge_json_samples, use_huge_json, JSON),
+    Target("json_pairs", pairs_samples, use_pairs, JSON),
     Target("array_in_json", json_samples, use_array_in_json, JSON),
     Target("array_in_numpy", array_samples, use_array_in_numpy, (*NPZ, *NPY)),
     Target("babel", babel_samples, use_babel, JSON),
@@ -330,9 +409,13 @@ TARGETS = [
     Target("text", text_samples, use_text, TEXT),
     Target("xml", xml_samples, use_xml, XML),
     Target("yaml", yaml_samples, use_yaml, YAML),
+    Target("kinect_bodies", bodies_samples, use_bodies, TEXT),
+    Target("found_people", people_samples, use_people, JSON),
     Target("obj", obj_samples, use_obj, TEXT),
     Target("ply", ply_samples, use_ply, TEXT),
     Target("opencv_xml", opencv_samples, use_opencv, XML),
+    Target("tfrecord", tfrecord_samples, use_tfrecord, TFRECORD),
+    Target("opencv_yaml", opencv_yaml_samples, use_opencv_yaml, YAML),
     Target("vrs", vrs_samples, use_lens, VRS, False, heads.has_calibration),
     Target("aria_lens", lens_samples, use_lens, JSON),
     Target("static_calibs", calibs_samples, use_calibs, TEXT),
