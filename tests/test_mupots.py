@@ -50,7 +50,7 @@ def test_everybody_who_is_valid_is_there_with_the_column_as_person(root):
     assert load(root, "TS1").frames.sizes[0] == (2048, 2048)
     assert load(root, "TS6").frames.sizes[0] == (1920, 1080)
     assert load(root, "TS1").scene == "indoors" and load(root, "TS6").scene == "outdoors"
-    with pytest.raises(UsageError, match="no subject TS21"):
+    with pytest.raises(UsageError, match="no sequence TS21"):
         load(root, "TS21", sequences=["TS21"])
 
 
