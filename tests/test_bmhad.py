@@ -144,9 +144,11 @@ def test_rows_of_correspondences(root):
         path.write_text(cut)
         with pytest.raises(CorruptInput, match="corr_moc_img.*(found shape|found 0 pictures)"):
             load(root)
-    path.write_text(whole.replace(" 87\n", " 8700\n"))
-    with pytest.raises(CorruptInput, match="third column: found 0 to 8700; expected rows"):
-        load(root)
+    backwards = "".join(reversed(whole.splitlines(keepends=True)))
+    for wrong, found in ((whole.replace(" 87\n", " 8700\n"), "0 to 8700"), (backwards, "87 to 0")):
+        path.write_text(wrong)
+        with pytest.raises(CorruptInput, match=f"column: found {found}; expected increasing rows"):
+            load(root)
 
 
 def test_markers_that_are_missing(root):

@@ -114,6 +114,13 @@ def test_a_description_that_cannot_be_read_costs_its_recording_alone(root):
     assert load(root, "p3_ball_12/f").tracks
 
 
+def test_a_description_under_another_name_is_missed(root):
+    file = root / "p2_free_1.json"
+    file.rename(root / "p2_free_1.json_broken")
+    (lost,) = (u for u in main.list_units(root, main.Options()) if u.id == "p2_free_1/f")
+    assert file in lost.inputs  # which is not there: the unit says so, the others go on
+
+
 def test_every_other_pose_belongs_to_a_picture(root):
     points = read_c3d(root / "Groundtruth/p2_free_1_vm.c3d").points
     sequence = load(root, "p2_free_1/s")

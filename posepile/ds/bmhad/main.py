@@ -123,8 +123,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     columns = read_numbers(where, Array("n", "columns"))
     at = check(columns[:, 2:3], Array("n", 1, dtype=int), where, "third column")[:, 0]
     same_count({pictures[0].parent: n, where: len(at)}, "pictures or rows")
-    if not (0 <= at.min() and at.max() < len(markers)):
-        found = f"third column: found {at.min()} to {at.max()}; expected rows of the markers"
+    if not (0 <= at[0] and at[-1] < len(markers) and (np.diff(at) > 0).all()):
+        found = f"third column: found {at[0]} to {at[-1]}; expected increasing rows of the markers"
         raise CorruptInput(where, f"{found}, 0 to {len(markers) - 1}")
     checks["outside"] = check_inside(files["lens"], camera, markers[at], SIZE, options.max_outside)
     person = Track(np.arange(n), world_coords=np.float32(markers[at]))

@@ -36,7 +36,7 @@ from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import unit_files, view_units
 
 SIZE, VIEWS = (644, 486), ("f", "s", "r", "l")
-NAME = r"(p\d_[a-z]+_\d+)\.json"
+NAME, POSES = r"(p\d_[a-z]+_\d+)\.json", r"(p\d_[a-z]+_\d+)_vm\.c3d"
 TAKE = dict.fromkeys(("id", "calib", "video_dir", "gt_dir", "calib_dir"), str)
 SPEC = DatasetSpec(
     name="umpm",
@@ -107,10 +107,12 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 
 def find_takes(root: Path) -> dict[str, Path]:
-    """Returns the descriptions of recordings by name: all in one folder, or each in its own."""
+    """Returns the descriptions of recordings by name, missing ones too where poses are."""
     folders = [root, *(root / name for name in names_like(root, r"p\d_\w+_\d+"))]
     files = [(name, f / file) for f in folders for file, (name,) in names_like(f, NAME).items()]
-    return by_key(((name, file, file) for name, file in sorted(files)), root, "recording")
+    takes = by_key(((name, file, file) for name, file in sorted(files)), root, "recording")
+    poses = [(f, n) for f in folders for (n,) in names_like(f / "Groundtruth", POSES).values()]
+    return {name: folder / f"{name}.json" for folder, name in poses} | takes
 
 
 def find_pictures(place: Path, name: str) -> Path | list[Path]:
