@@ -174,6 +174,13 @@ def test_clips_on_the_list_are_counted_and_their_skeletons_not_read(root):
     assert not sequence.tracks and sequence.dropped == {main.NO_FILE: 1}
 
 
+def test_files_of_other_names_are_no_clips(root):
+    real = main.Options(layout=None)
+    ids = [unit.id for unit in main.list_units(root, real)]
+    (root / main.VIDEOS / "S1C1P1R1A1_rgb.avi").touch()
+    assert ids and [unit.id for unit in main.list_units(root, real)] == ids
+
+
 def test_a_clip_that_lies_there_twice_is_refused(root):
     folder, name = root / "nturgb+d_rgb", f"{FRONT}A001"
     shutil.copytree(

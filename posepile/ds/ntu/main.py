@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from deltacamera import Camera
 
 SIZE, UP, FOCAL = (1920, 1080), (0.0, -1.0, 0.0), 1060  # pixels, of Kinects
+CLIP = "[0-9][0-9][0-9]".join(["S", "C", "P", "R", "A", ""])
 VIDEOS, SKELETONS = "nturgb+d_rgb", ("nturgb+d_skeletons", "nturgb+d_skeletons120", ".")
 MISSING = r"NTU_RGBD(?:120)?_samples_with_missing_skeletons\.txt"
 TWO_PEOPLE = {*range(50, 61), *range(106, 121)}  # actions
@@ -49,7 +50,6 @@ FRONT = {("C002", "R002"), ("C003", "R001")}  # camera and replication that show
 LENS_FILES, LENS_BODIES = 20, 8  # of a camera, of a file: what its lens is fitted to
 WIDE, WIDE_SHARE = 0.8, 0.69754  # who is so wide for their height, and in how many frames
 LISTED, NO_FILE = "clip on the list of missing skeletons", "clip without a file of skeletons"
-NOTE = "joints are those of the Kinect, no ground truth"
 SPEC = DatasetSpec(
     name="ntu",
     joint_info=JointInfo(
@@ -111,9 +111,9 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields a unit for each performer, replication and camera, then those of rendered clips."""
     known = recipe.chosen_subjects(options.subjects, [f"P{k:03d}" for k in range(1, 107)])
     missing = {w for name in names_like(root, MISSING) for w in read_text(root / name).split()}
-    found = files_below(root / VIDEOS, "**/S*C*P*R*A*_rgb.avi")
+    found = files_below(root / VIDEOS, f"**/{CLIP}_rgb.avi")
     videos = by_key(((p.stem[:20], p, p) for p in found), root, "the video of")
-    found = (p for f in SKELETONS for p in files_below(root / f, "S*C*P*R*A*.skeleton"))
+    found = (p for f in SKELETONS for p in files_below(root / f, f"{CLIP}.skeleton"))
     there = by_key(((p.stem, p, p) for p in found), root, "the skeletons of")
     groups, lenses = defaultdict(list), defaultdict(list)
     for clip in sorted(videos):
@@ -182,7 +182,7 @@ def load_clip(unit: Unit, files: tuple, camera: Camera, options: Options) -> Seq
     spans = [np.nanmax(t.world_coords, 1) - np.nanmin(t.world_coords, 1) for t in found]
     widths = [np.quantile(span[:, 0] / span[:, 1], 1 - WIDE_SHARE) for span in spans]
     for width, track in zip(widths, found, strict=True):
-        track.activity, track.note = clip[16:], NOTE
+        track.activity, track.note = clip[16:], "joints are the Kinect's, no ground truth"
         near = [w for w, t in zip(widths, found, strict=True) if {*t.frames} & {*track.frames}]
         if width > max(WIDE, min(near)):
             dropped["body as wide as a chair"] += len(track.frames)
