@@ -6,6 +6,7 @@ names the key, the value found and what is allowed.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import typing
@@ -120,6 +121,7 @@ def load_config(
     root = dataset.pop("root", None) if isinstance(dataset, dict) else None
     config = _validated(Config, raw, where)
     config.dataset = _validated(options_model, dataset, where, "dataset")
+    _refuse_odd_limits(config.dataset, where, "dataset")
     if root is not None:
         config._raw_root = _raw_root(root, f"{where}: dataset.root = {root!r}")
     _refuse_without_effect(config, {key_of(override) for override in overrides}, spec)
@@ -183,6 +185,27 @@ def _validated(model: type[BaseModel], raw: Any, where: str, prefix: str = "") -
             key = f"{prefix}.{key}" if prefix else key
             raise UsageError(f"{where}: {key} = true or false is not allowed: expected a number")
         return found
+
+
+def _refuse_odd_limits(value: Any, where: str, key: str) -> None:
+    """Refuses numbers of a section that are not finite, and a ``..._range`` that descends.
+
+    An infinite limit checks nothing, and nothing lies in a range whose ends are exchanged.
+    """
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            _refuse_odd_limits(getattr(value, name), where, f"{key}.{name}")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _refuse_odd_limits(inner, where, f"{key}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            _refuse_odd_limits(inner, where, f"{key}[{i}]")
+        if key.endswith("_range") and len(value) == 2 and value[0] > value[1]:
+            text = f"{key} = {list(value)} is not allowed: expected the smaller number first"
+            raise UsageError(f"{where}: {text}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: {key} = {value} is not allowed: expected a finite number")
 
 
 def _truth_as_number(raw: Any, found: Any) -> str | None:

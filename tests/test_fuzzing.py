@@ -23,6 +23,7 @@ LIMITS = Limits(cpu_s=1, wall_s=60, memory=2**28)
 REASONS = {
     "the path is a place in messages": """
         formats.keys.by_key formats.keys.by_number formats.keys.only_one formats.schema.check
+        formats.keys.splits_by_name
         formats.schema.lookup formats.pickles.refusals bodies.checks.check_bones
         bodies.checks.check_model_joints bodies.fitting.fit_bodies
         bodies.checks.check_up bodies.checks.check_standing bodies.parameters.body_parameters
@@ -32,11 +33,14 @@ REASONS = {
         formats.folders.numbered_files formats.folders.names_like formats.folders.files_by_number
         formats.folders.check_numbers formats.folders.files_by_id
         formats.keys.alike formats.keys.by_name formats.folders.in_order
+        formats.folders.check_start formats.folders.folders_holding
         formats.derived.work_folder bodies.amass.find_amass
         bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
         bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
         bodies.models.models_below bodies.models.require_body_model""",
-    "the body model is read by a function that is a target": "bodies.body25.model_joints",
+    "bytes of files are compared with those of others": "formats.folders.sort_out",
+    "files are read by a function that is handed in": "formats.folders.read_in_order",
+    "the body model is read by a function that is a target": "bodies.body25.fitted",
 }
 NO_TARGETS = {f"posepile.{name}" for names in REASONS.values() for name in names.split()}
 

@@ -14,7 +14,8 @@ from posepile.formats.derived import derived_folder
 from posepile.recipe import Stills, Track, Unit, Video
 from posepile.run.listing import open_units
 from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
-from posepile.shapes.multiview import joints_outside_boxes, joints_outside_mask, view_sequence
+from posepile.shapes.multiview import joints_outside_boxes, view_sequence
+from posepile.shapes.silhouettes import joints_outside_mask
 from posepile.shapes.stills import (
     Person,
     Picture,

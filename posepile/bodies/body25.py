@@ -45,63 +45,51 @@ def clean_points(points: np.ndarray) -> np.ndarray:
     return points
 
 
-def model_joints(root: Path, gender: str, params: Mapping) -> np.ndarray | None:
-    """Returns SMPL's joints ``[n, 24, 3]``, or None if the model file is not on the disk.
+def fitted(
+    root: Path, gender: str, params: Mapping | None, points: np.ndarray, limit: float
+) -> tuple[np.ndarray, str, float]:
+    """Returns both groups of joints as they are packed, and whether they belong together.
 
-    >>> model_joints(folder, "male", {"pose": np.zeros(72)}) is None
-    True
+    >>> joints, note, apart = fitted(folder, "male", None, np.ones((1, 25, 3)), limit=100)
+    >>> joints.shape, note == NO_MODEL, apart
+    ((1, 49, 3), True, nan)
 
     Args:
         root: Raw folder, see :func:`posepile.bodies.models.models_below`.
         gender: As of :func:`posepile.bodies.models.body_joints`.
-        params: As there.
+        params: Fits as there, or None if there are none. Poses of SMPL-H are taken without the
+            hands, which for SMPL are two joints that stay as they are.
+        points: Key points ``[n, 25, 3]`` in OpenPose's order, mm, NaN = missing.
+        limit: Fits that are further from their key points than this are left out.
+
+    Returns:
+        Joints ``[n, 49, 3]``; what users must know of them; and how far joints of limbs are from
+        key points of that name, in the median: NaN if there is no pair.
     """
+    if params is not None and np.shape(params["pose"])[-1] == 156:
+        pose = np.array(params["pose"])[..., :72]
+        pose[..., 66:] = 0
+        params = {**params, "pose": pose}
+    smpl = None if params is None else _model_joints(root, gender, params)
+    apart = np.nan if smpl is None else _limbs_apart(smpl, points)
+    note = NO_MODEL if smpl is None else FAR_OFF if apart > limit else ""
+    body = np.full((*points.shape[:-2], 24, 3), np.nan) if note else smpl
+    if np.isnan(apart):
+        note = note or UNCHECKED
+    both = body[..., _SMPL_ORDER, :], points[..., _BODY25_ORDER, :]
+    return np.concatenate(both, axis=-2).astype(np.float32), note, apart
+
+
+def _model_joints(root: Path, gender: str, params: Mapping) -> np.ndarray | None:
+    # Joints [n, 24, 3] of SMPL, or None if the model file is not on the disk.
     place = {"models_root": models.models_below(root)}
     if models.find_body_model("smpl", gender, **place) is None:
         return None
     return 1000 * models.body_joints("smpl", gender, params, **place).astype(np.float64)
 
 
-def limbs_apart(smpl: np.ndarray | None, points: np.ndarray) -> float:
-    """Returns how far SMPL's joints of limbs are from key points of that name, in the median.
-
-    >>> limbs_apart(np.zeros((24, 3)), np.tile([3.0, 0, 0], (25, 1)))
-    3.0
-
-    Args:
-        smpl: Joints ``[..., 24, 3]`` in SMPL's order, or None.
-        points: Key points ``[..., 25, 3]`` in OpenPose's order, NaN = missing.
-
-    Returns:
-        NaN if there is no pair.
-    """
-    if smpl is None:
-        return np.nan
-    limbs = np.asarray(smpl)[..., _SMPL_LIMBS, :] - np.asarray(points)[..., _LIMBS, :]
+def _limbs_apart(smpl: np.ndarray, points: np.ndarray) -> float:
+    limbs = smpl[..., _SMPL_LIMBS, :] - points[..., _LIMBS, :]
     off = np.linalg.norm(limbs, axis=-1)
     off = off[np.isfinite(off)]
     return float(np.median(off)) if off.size else np.nan
-
-
-def joined(
-    smpl: np.ndarray | None, points: np.ndarray, limit: float = np.inf
-) -> tuple[np.ndarray, str]:
-    """Returns both groups as they are packed ``[..., 49, 3]``, and what users must know.
-
-    >>> joints, note = joined(None, np.ones((25, 3)))
-    >>> joints[[0, 48]].tolist(), note == NO_MODEL
-    ([[nan, nan, nan], [1.0, 1.0, 1.0]], True)
-
-    Args:
-        smpl: As of :func:`limbs_apart`, as are ``points``.
-        points: See there.
-        limit: Bodies that are further from their key points than this are left out.
-    """
-    apart, points = limbs_apart(smpl, points), np.asarray(points)
-    note = NO_MODEL if smpl is None else FAR_OFF if apart > limit else ""
-    lost = np.full((*points.shape[:-2], 24, 3), np.nan)
-    body = lost if note else np.asarray(smpl)
-    if np.isfinite(limit) and np.isnan(apart):
-        note = note or UNCHECKED
-    both = body[..., _SMPL_ORDER, :], points[..., _BODY25_ORDER, :]
-    return np.concatenate(both, axis=-2).astype(np.float32), note

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from posepile.errors import CorruptInput
 from posepile.files import files_below, names_in
@@ -126,6 +130,28 @@ def files_by_id(folder: Path, pattern: str) -> dict[str, Path]:
     return by_key(found, folder, "file of", hint=ONE_OF_BOTH)
 
 
+def folders_holding(root: Path, inner: str) -> tuple[list[str], list[str]]:
+    """Returns which folders hold a folder of a name, and which hold it in other letters or deeper.
+
+    >>> for path in ("scene_1/images", "scene_2/Images", "train/scene_3/images", "archives"):
+    ...     (folder / path).mkdir(parents=True)
+    >>> folders_holding(folder, "images")
+    (['scene_1'], ['scene_2', 'train'])
+
+    Args:
+        root: Where the folders lie.
+        inner: The name. Its case counts.
+    """
+    right, odd = [], []
+    for name in sorted(names_in(root)):
+        there = names_in(root / name)
+        if inner in there:
+            right.append(name)
+        elif any(inner.lower() in (n.lower(), *names_in(root / name / n)) for n in there):
+            odd.append(name)
+    return right, odd
+
+
 def in_order(folder: Path, pattern: str) -> list[Path]:
     r"""Returns the files of a folder in the order of their numbers; of one number perhaps several.
 
@@ -142,3 +168,92 @@ def in_order(folder: Path, pattern: str) -> list[Path]:
     """
     found = sorted((int(number), name) for name, (number,) in names_like(folder, pattern).items())
     return [folder / name for _, name in found]
+
+
+def sort_out(folder: Path, pattern: str, what: str) -> tuple[list[Path], list[str]]:
+    r"""Returns the files of a folder that are called so, and why each other one is left out.
+
+    Left out are files of other names, also in folders below, and copies of a file under another
+    name: their content would be there twice. The one with the shortest name is kept.
+
+    >>> for name in ("b.bin", "a.bin", "c.BIN", "d.bin"):
+    ...     _ = (folder / name).write_text("two" if name == "b.bin" else "one")
+    >>> files, reasons = sort_out(folder, r".+\.bin", "record")
+    >>> [path.name for path in files], sorted(set(reasons))
+    (['a.bin', 'b.bin'], ['copy of another record', 'file not named like a record'])
+
+    Args:
+        folder: The folder; if there is none, nothing is found.
+        pattern: Of whole names.
+        what: What such a file is called in reasons.
+    """
+    named = [folder / name for name in names_like(folder, pattern)]
+    others = {path for path in files_below(folder, "**/*") if not path.is_dir()} - {*named}
+    kept, reasons = [], [f"file not named like a {what}"] * len(others)
+    of_size: dict[int, list[Path]] = defaultdict(list)
+    for path in sorted(named, key=lambda path: len(path.name)):  # "a (1).bin" is the copy
+        alike = of_size[path.stat().st_size if path.is_file() else 0]
+        if any(_is_copy(path, other) for other in alike):
+            reasons.append(f"copy of another {what}")
+        else:
+            alike.append(path)
+            kept.append(path)
+    return sorted(kept), reasons
+
+
+def _is_copy(path: Path, other: Path) -> bool:
+    """Whether two files have the same content; one that cannot be read is told by its own unit."""
+    try:
+        return path.stat().st_size > 0 and filecmp.cmp(path, other, shallow=False)
+    except OSError:
+        return False
+
+
+def read_in_order(
+    paths: Iterable[Path], read: Callable[[Path], Any], what: str = "number", *, own: bool = True
+) -> dict[int, Any]:
+    """Returns what is read of files by the number that their names begin with; none may be twice.
+
+    The unit that needs them stops, and no other; see :func:`in_order`.
+
+    >>> read_in_order([Path("007_left.json"), Path("10_left.json")], lambda path: path.suffix)
+    {7: '.json', 10: '.json'}
+
+    Args:
+        paths: Files of one folder.
+        read: Reads one of them.
+        what: What a number is called, for the message.
+        own: They are those of the unit itself; of others, what cannot be read is passed over.
+
+    Raises:
+        CorruptInput: One of its own cannot be read, or two have the same number.
+    """
+    entries, folder = [], Path()
+    for path in paths:
+        folder = path.parent
+        with nullcontext() if own else suppress(CorruptInput):
+            entries.append((int(re.match(r"\d+", path.name)[0]), path.name, read(path)))
+    if not own:
+        return {number: value for number, _, value in entries}
+    return by_key(entries, folder, what, hint=ONE_OF_BOTH)
+
+
+def check_start(folder: Path, name: str) -> None:
+    """Makes sure that frames somebody has extracted count from 0, as labels count them.
+
+    >>> (folder / "img_0_000001.jpg").touch()
+    >>> check_start(folder, "img_0_{:06d}.jpg")
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: ...img_0_000001.jpg: is there without img_0_000000.jpg; ...
+
+    Args:
+        folder: Their folder; gaps are fine, and so is none of the first two.
+        name: Of a frame, to be formatted with its number.
+
+    Raises:
+        CorruptInput: They begin at 1.
+    """
+    first, second = name.format(0), name.format(1)
+    if second in (names := names_in(folder)) and first not in names:
+        hint = "extract them with ffmpeg -start_number 0: without, they begin at 1"
+        raise CorruptInput(folder / second, f"is there without {first}", hint=hint)

@@ -53,6 +53,37 @@ def by_key(
     return values
 
 
+def splits_by_name(
+    lists: Mapping[str, Iterable[str]], file: str | os.PathLike, pattern: str
+) -> dict[str, str]:
+    r"""Returns the split of each name, of the lists of names of each split.
+
+    >>> splits_by_name({"train": ["s1_walk"], "test": ["s2_walk"]}, "split.json", r"s\d_\w+")
+    {'s1_walk': 'train', 's2_walk': 'test'}
+    >>> splits_by_name({"train": ["s1_walk"], "test": ["s2_walk\r"]}, "split.json", r"s\d_\w+")
+    Traceback (most recent call last):
+    posepile.errors.CorruptInput: split.json: test: found 's2_walk\r'; expected names like ...
+
+    Args:
+        lists: Split -> names.
+        file: File or folder of the lists, for messages.
+        pattern: Of whole names. A name with a blank or a line's end at its end is no recording's.
+
+    Raises:
+        CorruptInput: A name that does not look like the pattern, or is listed twice; a split
+            without any.
+    """
+    named = [(name, split, split) for split in lists for name in lists[split]]
+    odd = next((row for row in named if not re.fullmatch(pattern, row[0])), None)
+    if odd:
+        expected = f"names like {pattern}"
+        raise CorruptInput(file, f"{odd[1]}: found {odd[0]!r}; expected {expected}")
+    empty = lists.keys() - {split for _, split, _ in named}
+    if empty:
+        raise CorruptInput(file, f"{min(empty)}: found no name; expected some in every list")
+    return by_key(named, file, "split of")
+
+
 def by_number(entries: Mapping[str, Any], file: str | os.PathLike, what: str) -> dict[int, Any]:
     """Returns the entries of a JSON object by the decimal numbers that are its keys.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +97,12 @@ def read_kinect_bodies(path: str | os.PathLike, *, hint: str | None = AGAIN) -> 
             raise wrong(repr(text[:30]), what)
         return int(text)
 
+    def joint() -> list[float]:
+        numbers = numbers_in(line(_JOINT, "of a joint"), path, place, hint)
+        if len(numbers) != _JOINT:  # a comma made two of a word
+            raise wrong(f"{len(numbers)} numbers", f"{_JOINT}, of a joint")
+        return numbers
+
     n_frames = count("the number of frames")
     for frame in range(n_frames):
         for _ in range(count(f"the number of bodies of frame {frame}")):
@@ -105,8 +113,7 @@ def read_kinect_bodies(path: str | os.PathLike, *, hint: str | None = AGAIN) -> 
                 raise wrong(f"{n} joints", f"{N_JOINTS}: is it of another sensor?")
             frames.append(frame)
             ids.append(int(id))
-            rows.append([numbers_in(line(_JOINT, "of a joint"), path, place, hint)
-                         for _ in range(N_JOINTS)])  # fmt: skip
+            rows.append([joint() for _ in range(N_JOINTS)])
     if place < len(lines):
         place += 1
         raise wrong("more lines", f"the end after {n_frames} frames")
@@ -115,3 +122,29 @@ def read_kinect_bodies(path: str | os.PathLike, *, hint: str | None = AGAIN) -> 
     states = np.nan_to_num(values[..., -1]).astype(np.int64)
     pixels = values[..., 3:5], values[..., 5:7]
     return KinectBodies(n_frames, np.array(frames, int), ids, values[..., :3], *pixels, states)
+
+
+def lens_points(
+    paths: Iterable[str | os.PathLike], n_bodies: int
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Returns joints ``[n, 3]``, mm, y down, and colour pixels ``[n, 2]`` that a lens is told by.
+
+    >>> body = "7 0 0 0 0 0 0 0 0 2\n25\n" + 25 * "0.1 0.2 3 273 182 995 470 0 0 0 1 2\n"
+    >>> _ = (folder / "a.skeleton").write_text("1\n1\n" + body)
+    >>> points, pixels = lens_points([folder / "a.skeleton", folder / "none.skeleton"], 8)
+    >>> points[0].tolist(), pixels[0].tolist()
+    ([100.0, -200.0, 3000.0], [995.0, 470.0])
+
+    Args:
+        paths: Files of one sensor. One that is damaged is passed over, as that is said where its
+            bodies are read.
+        n_bodies: Of each file about so many are taken, spread over its frames.
+    """
+    points, pixels = [np.empty((0, 3))], [np.empty((0, 2))]
+    for path in paths:
+        with suppress(CorruptInput):
+            bodies = read_kinect_bodies(path)
+            every = 1 + len(bodies.ids) // n_bodies
+            points += [*bodies.seen_mm[::every]]
+            pixels += [*bodies.color_pixels[::every]]
+    return np.concatenate(points), np.concatenate(pixels)

@@ -183,9 +183,10 @@ def _stored(file, reference) -> np.ndarray | None:
     if not isinstance(node, h5py.h5d.DatasetID) or h5py.h5a.exists(node, b"MATLAB_empty"):
         return None
     packed = node.get_create_plist().get_layout() == h5py.h5d.CHUNKED
-    if packed or math.prod(node.shape) * node.dtype.itemsize > 2**16:
+    shape, dtype = node.shape, node.dtype  # each is looked up in the file
+    if packed or math.prod(shape) * dtype.itemsize > 2**16:
         return None
-    value = np.empty(node.shape, node.dtype)
+    value = np.empty(shape, dtype)
     node.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
     return value
 

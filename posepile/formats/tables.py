@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from posepile.errors import CorruptInput
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import AGAIN, check
@@ -41,6 +43,21 @@ def read_rows(
         check(dict(zip(known, row, strict=True)), schema, path, f"row {number}", hint=hint)
         for number, row in enumerate(rows)
     ]
+
+
+def rows_by(values: np.ndarray) -> dict[Any, np.ndarray]:
+    """Returns which rows have each value of a column, in the order of the values.
+
+    >>> rows_by(np.array(["b.png", "a.png", "b.png"]))
+    {'a.png': array([1]), 'b.png': array([0, 2])}
+
+    Args:
+        values: ``[n]``; rows of one value may be anywhere.
+    """
+    names, of = np.unique(values, return_inverse=True)
+    order = np.argsort(of, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
+    return dict(zip(names.tolist(), groups, strict=False))  # no row is one group, too
 
 
 def paired_rows(

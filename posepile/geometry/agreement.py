@@ -169,7 +169,7 @@ def check_parts(
             hint="not of one person: fetch or extract both again, or raise dataset.max_off_part",
         )
     limbs = [j for j in range(n_joints) if ends[j] != j]
-    shift = _better_shift(middles[:, limbs], (points + points[:, ends])[:, limbs] / 2)
+    shift = better_shift(middles[:, limbs], (points + points[:, ends])[:, limbs] / 2)
     if shift and limit < 1:
         raise CorruptInput(
             where,
@@ -180,12 +180,19 @@ def check_parts(
     return median
 
 
-def _better_shift(middles: np.ndarray, points: np.ndarray) -> int:
+def better_shift(middles: np.ndarray, points: np.ndarray) -> int:
     """Returns by how many frames joints must be shifted to move like the parts; 0 = not at all.
+
+    >>> walk = np.random.default_rng(0).normal(0, 9, (99, 2, 2)).cumsum(axis=0)
+    >>> better_shift(walk[1:], walk[:-1] + 30), better_shift(walk, walk + 30)
+    (1, 0)
 
     Args:
         middles: Of the parts ``[n, P, 2]`` pixels, NaN = not seen.
         points: Of the joints where the middles should be ``[n, P, 2]``.
+
+    Returns:
+        One of ``SHIFTS`` where it fits clearly better, in at least ``MIN_MOVES`` of parts.
     """
     parts, joints = np.diff(middles, axis=0), np.diff(points, axis=0)
     rows = np.arange(max(SHIFTS), len(parts) - max(SHIFTS))

@@ -9,13 +9,14 @@ middle of the hips, and hips and spine need not project exactly onto their pixel
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posepile.bodies.checks import check_up
 from posepile.errors import CorruptInput
 from posepile.formats.matlab_files import read_mat
 from posepile.formats.schema import Array
@@ -247,6 +248,40 @@ def check_views(
             hint="cameras and labels are not of one take, or rotations are transposed",
         )
     return apart
+
+
+def check_rig(
+    where: str | os.PathLike,
+    cameras: Sequence[deltacamera.Camera],
+    points: np.ndarray,
+    limit: float,
+) -> float:
+    """Returns how far joints of a studio recording are apart between neighbouring cameras, mm.
+
+    People must stand along the y axis of the world, if anything can be concluded.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera 1", focal=1000, size=(641, 481))
+    >>> check_rig("camera.calibration", [camera] * 3, np.ones((3, 5, 28, 3)), limit=1)
+    0.0
+
+    Args:
+        where: File of the cameras, for the message.
+        cameras: In the order of the labels.
+        points: ``[c, n, 28, 3]`` millimetres in the axes of each, joints as stored.
+        limit: As of :func:`check_views`.
+
+    Raises:
+        CorruptInput: A joint is further apart, or people stand along another axis.
+    """
+    apart = [
+        check_views(where, cameras[c], cameras[c + 1], points[c], points[c + 1], limit)
+        for c in range(len(points) - 1)
+    ]
+    joints = cameras[0].camera_to_world(np.float32(points[0]))[:, OF_STUDIO]
+    up = joints[:, 1] - joints[:, [10, 13]].mean(axis=1)
+    check_up(where, up[np.linalg.norm(up, axis=-1) > 0], (0, 1, 0), least=10)
+    return max(apart)
 
 
 def check_other_views(

@@ -12,7 +12,7 @@ from posepile.errors import CorruptInput
 def tell_cameras(
     where: str | os.PathLike,
     table: Sequence[str],
-    lenses: Sequence[tuple[int, Hashable]],
+    lenses: Sequence[tuple[int, Hashable | None]],
     *,
     max_lenses: int,
     max_cameras: int,
@@ -29,7 +29,8 @@ def tell_cameras(
     Args:
         where: File of the table, for messages.
         table: Camera of each picture, by its number; also of pictures that are not asked for.
-        lenses: Number and lens (focal length, principal point) of each picture.
+        lenses: Number and lens (focal length, principal point) of each picture; None = not known,
+            which tells nothing.
         max_lenses: How many lenses a camera may have (``dataset.max_lenses``).
         max_cameras: How many cameras there may be: any table tells lenses apart that has another
             camera for each picture (``dataset.max_cameras``).
@@ -45,7 +46,7 @@ def tell_cameras(
         if not all(0 <= number - first < len(table) for number, _ in lenses):
             continue
         for number, lens in lenses:
-            seen[table[number - first]].add(lens)
+            seen[table[number - first]] |= {lens} - {None}
         most = max(map(len, seen.values()), default=0)
         found[most].append([table[number - first] for number, _ in lenses])
     if not found:

@@ -195,6 +195,15 @@ def matrix_rotvec(matrices: np.ndarray) -> np.ndarray:
     return rotvecs.reshape(matrices.shape[:-1])
 
 
+def turn_degrees(rotation: np.ndarray) -> float:
+    """Returns by how many degrees a rotation ``[3, 3]`` turns.
+
+    >>> round(turn_degrees(rotvec_matrix([0, 0, np.pi / 2])), 3)
+    90.0
+    """
+    return float(np.degrees(np.linalg.norm(matrix_rotvec(rotation))))
+
+
 def nearest_rotation(
     matrix: np.ndarray, where: str | os.PathLike, tolerance: float = 0.01
 ) -> np.ndarray:
@@ -245,6 +254,25 @@ def nearest_axis(
         text = f"up is {np.round(direction, 2).tolist()}, {tilt:.0f} degrees off an axis of the "
         raise CorruptInput(where, f"{text}world; expected {limit:g} or less", hint=hint)
     return tuple(np.where(np.arange(3) == k, np.sign(direction[k]), 0.0).tolist())
+
+
+def median_direction(vectors: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
+    """Returns the unit vector ``[3]`` along the geometric median of some: outliers move it little.
+
+    >>> up = [[0.0, 0, 1]] * 4 + [[1.0, 0, 0]]  # the last one lies
+    >>> median_direction(np.array(up)).round(1).tolist()
+    [0.0, 0.0, 1.0]
+
+    Args:
+        vectors: ``[n, 3]``, one or more.
+        tolerance: A step that is shorter is the last one.
+    """
+    median, step = vectors.mean(axis=0), np.inf
+    while step > tolerance:
+        weights = 1 / np.maximum(np.linalg.norm(vectors - median, axis=1), 1e-6)
+        last, median = median, weights @ vectors / weights.sum()
+        step = np.linalg.norm(median - last)
+    return median / max(np.linalg.norm(median), 1e-9)
 
 
 def quaternion_matrix(quaternions: np.ndarray, order: str = "xyzw") -> np.ndarray:

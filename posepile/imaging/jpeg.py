@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
 
 from posepile.errors import CorruptInput
+from posepile.files import open_regular
 from posepile.imaging.declared import check_size, declared_size
 
 MAX_LEVEL = 3
 NO_END_MARK = "missing end mark after the last pixel"
 FILL_BYTES = "fill bytes after the last pixel"
+NO_END = "broken JPEG, which has no end"
 _END = b"\xff\xd9"
+_NEAR_END = 1000  # some cameras write after the end
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -96,6 +100,22 @@ def decode(
             return image
     except (ValueError, KeyError) as e:
         raise CorruptInput(name, f"damaged or truncated JPEG: {e}", frame=frame, hint=_HINT) from e
+
+
+def unfinished(path: Path) -> str | None:
+    """Returns what is wrong with a JPEG that breaks off; None if it has an end.
+
+    Only its last bytes are read. What else cannot be decoded is told when it is.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CorruptInput: It cannot be read.
+    """
+    with open_regular(path) as f:
+        f.seek(max(0, f.seek(0, os.SEEK_END) - _NEAR_END))
+        return None if _END in f.read() else NO_END
 
 
 def _decode_strictly(data: bytes, level: int, colors: str, plain_chroma: bool) -> np.ndarray:

@@ -81,6 +81,19 @@ def read_mask(path: Path) -> np.ndarray:
     return picture > 0 if picture.ndim == 2 else picture[..., :3].any(axis=-1)
 
 
+def read_rle(path: Path, above: int = 0) -> dict:
+    """Returns the pixels of a mask picture whose first channel is brighter than a value, as RLE.
+
+    Args:
+        path: The picture; JPEG is not exact, so that black is a small number there.
+        above: The value.
+
+    Raises:
+        CorruptInput: Not a readable picture.
+    """
+    return rlemasklib.encode((read_label_image(path)[..., 0] > above).astype(np.uint8))
+
+
 def pixels_of_color(picture: np.ndarray, color: np.ndarray, tolerance: int = 0) -> np.ndarray:
     """Returns which pixels have a colour, or nearly: bool ``[h, w]``.
 

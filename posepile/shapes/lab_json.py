@@ -14,7 +14,7 @@ rows tell, in every file anew. Those who test have other folders and no joints.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -67,6 +67,7 @@ OF_MODEL = [SMPLX_JOINT_NAMES.index(name) for name in LIMBS]
 UNPAIRED = "frame that either joints or fits (without these: the video) do not reach"
 FEW_FRAMES, LONG_VIDEO = 3, 1.5  # that may always lack; of a video, by the frames that are used
 NO_FITS = "no body parameters, since there are no fits (smplx/)"
+UNCOMPARED = "fits are not compared with the joints"
 OLD_RELEASE = "an older release has one person and other rates: download it again"
 OTHER_RELEASE = "joints, fits and video are not of one release, or a file is cut short"
 
@@ -112,7 +113,30 @@ class LabOptions(BaseModel):
     max_distance_m: float = Field(15.0, gt=0)
 
 
-def action_units(root: Path, lab: Lab, options: LabOptions) -> Iterator[Unit]:
+def lab_recipe(lab: Lab) -> tuple[Callable, Callable, Callable]:
+    """Returns ``list_units``, ``load_unit`` and ``plan`` of one of the laboratory's datasets.
+
+    >>> list_units, load_unit, plan = lab_recipe(Lab("fit3d", ("s03", "s04")))
+    >>> load_unit.__name__
+    'load_unit'
+    """
+
+    def list_units(root: Path, options: LabOptions) -> Iterator[Unit]:
+        """Yields one unit per action and camera of the subjects that joints are published of."""
+        yield from _action_units(root, lab, options)
+
+    def load_unit(root: Path, unit: Unit, options: LabOptions) -> list[Sequence]:
+        """Returns one action seen by one camera."""
+        return [_action_sequence(root, unit, lab, options)]
+
+    def plan(root: Path, options: LabOptions) -> list[str]:
+        """Returns what the body model is needed for and where it belongs, if it is missing."""
+        return models.lacking_models("smplx", ["neutral"], root, UNCOMPARED)
+
+    return list_units, load_unit, plan
+
+
+def _action_units(root: Path, lab: Lab, options: LabOptions) -> Iterator[Unit]:
     """Yields a unit for every action and camera of the training subjects that are on the disk.
 
     What archives hold lies in the raw folder, or below the dataset's name in it.
@@ -151,7 +175,7 @@ def action_units(root: Path, lab: Lab, options: LabOptions) -> Iterator[Unit]:
             yield from view_units(f"{subject}/{action}", "train", views, shared)
 
 
-def action_sequence(root: Path, unit: Unit, lab: Lab, options: LabOptions) -> Sequence:
+def _action_sequence(root: Path, unit: Unit, lab: Lab, options: LabOptions) -> Sequence:
     """Returns one action seen by one camera, frame by frame of the video.
 
     Raises:

@@ -92,3 +92,25 @@ def tracks_of_people(frames: np.ndarray, poses: np.ndarray, people: np.ndarray) 
         rows = np.flatnonzero(people == person)
         tracks.append(Track(frames[rows], person=person, world_coords=poses[rows]))
     return tracks
+
+
+def wider_than_others(tracks: list[Track], ratio: float, share: float) -> list[bool]:
+    """Returns who is wide for their height beside somebody narrower: sensors take chairs for such.
+
+    >>> man, chair = [[0, 0, 0], [400, 1800, 0]], [[0, 0, 0], [900, 900, 0]]
+    >>> tracks = tracks_of_people(np.array([0, 0]), np.array([man, chair]), np.array([0, 1]))
+    >>> wider_than_others(tracks, 0.8, 0.7)
+    [False, True]
+
+    Args:
+        tracks: With joints in the axes of a level camera. Those who share a frame are compared.
+        ratio: Who is wider than so much of their height is wide.
+        share: In so many of the frames, at least.
+    """
+    widths = []
+    for track in tracks:
+        span = np.nanmax(track.world_coords, axis=1) - np.nanmin(track.world_coords, axis=1)
+        widths.append(np.quantile(span[:, 0] / span[:, 1], 1 - share))
+    seen = [{*track.frames} for track in tracks]
+    beside = [[w for w, them in zip(widths, seen, strict=True) if them & one] for one in seen]
+    return [bool(w > max(ratio, min(near))) for w, near in zip(widths, beside, strict=True)]

@@ -27,10 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rlemasklib
 
 from posepile.errors import CorruptInput
-from posepile.geometry.agreement import in_silhouette
 from posepile.geometry.pictures import (
     box_of_points,
     check_in_boxes,
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 
     Cameras = deltacamera.Camera | Callable[[int], deltacamera.Camera | None]
 
-FAR = 0.25  # of the longer side of the joints' box: further outside of it are no parts of a person
 NO_JOINT = "no joint known"
 SMALL = "shorter side of the joints' box below dataset.min_side"
 
@@ -165,87 +162,6 @@ def joints_outside_boxes(
     some = range(0, len(track.frames), 1 + len(track.frames) // 10)
     points = project(camera, track.world_coords[some][:, joints])
     return check_in_boxes(where, points, [track.bbox[k] for k in some], limit)
-
-
-def joints_outside_mask(
-    where: str | os.PathLike,
-    track: Track,
-    camera: Cameras,
-    limit: float,
-    *,
-    joints: slice = slice(None),
-    hint: str | None = None,
-) -> float:
-    """Returns the share of joints that project outside the person's masks.
-
-    Of each third of the frames, the first that has a mask and a joint is looked at. Without 2D
-    labels to compare with, it tells cameras of another view and labels of another release.
-
-    >>> from posepile.geometry.cameras import make_camera
-    >>> from posepile.recipe import Track
-    >>> camera = make_camera("left", focal=100, size=(64, 48))
-    >>> mask = rlemasklib.encode(np.ones((48, 64), np.uint8))
-    >>> joints = np.float32([[[0, 0, 900], [5000, 0, 900]]])
-    >>> person = Track(np.arange(1), world_coords=joints, mask=lambda k: mask)
-    >>> joints_outside_mask("left.mp4", person, camera, limit=0.6)
-    0.5
-
-    Args:
-        where: File or folder of the masks, for the message.
-        track: Has ``world_coords`` and ``mask``. A mask that cannot be read is passed over: that
-            is said when its frame is selected.
-        camera: As of :func:`view_sequence`.
-        limit: Largest share allowed.
-        joints: Which ones count, e.g. those of the body without fingers.
-        hint: What the user can do about it.
-
-    Raises:
-        CorruptInput: The share is larger.
-    """
-    shares, n_large, hidden = [], 0, False
-    for rows in np.array_split(np.arange(len(track.frames)), 3):
-        for k in rows.tolist():
-            try:
-                found = track.mask(k)
-            except CorruptInput:
-                continue
-            now = camera(int(track.frames[k])) if callable(camera) else camera
-            known = np.isfinite(track.world_coords[k][joints]).all(axis=-1).sum()
-            if found is None or now is None or not known:
-                continue
-            size = tuple(found["size"][::-1])
-            points = project(now, track.world_coords[k][joints])
-            seen = points[inside(points, size)]
-            if not rlemasklib.area(found):
-                hidden |= len(seen) > known / 2
-                continue
-            mask = rlemasklib.decode(found)
-            large = _is_far_larger(mask, points)
-            n_large += large
-            n_in = 0 if large else in_silhouette(seen, size, mask, margin=0).sum()
-            shares.append(1 - n_in / known)
-            break
-    share = float(np.mean(shares)) if shares else float(hidden)
-    if share > limit:
-        why = "camera, poses and masks do not belong together, as with another view's camera"
-        why = "masks are much larger than the people" if n_large else why
-        why = why if shares else "all masks are empty"
-        text = f"{share:.0%} of the joints project outside the mask; expected at most {limit:.0%}"
-        raise CorruptInput(where, f"{text}: {why}", hint=hint)
-    return share
-
-
-def _is_far_larger(mask: np.ndarray, points: np.ndarray) -> bool:
-    """Whether most of a mask is far outside the box of joints, if half of the joints are known."""
-    known = points[np.isfinite(points).all(axis=-1)]
-    if len(known) < max(2, len(points) / 2):
-        return False
-    low, high = known.min(axis=0), known.max(axis=0)
-    margin = FAR * (high - low).max()
-    size = mask.shape[1::-1]
-    left, top = np.clip(low - margin, 0, size).astype(int)
-    right, bottom = np.clip(high + margin + 1, 0, size).astype(int)
-    return bool(2 * mask[top:bottom, left:right].sum() < mask.sum())
 
 
 def _joints_outside_box(track: Track, camera: Cameras) -> float:

@@ -17,6 +17,7 @@ Pictures are cut into units of some hundreds. A recipe makes a :class:`Picture` 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +31,7 @@ import rlemasklib
 from posepile.errors import CorruptInput
 from posepile.formats.folders import names_like
 from posepile.formats.keys import by_key
-from posepile.geometry.pictures import box_of_mask
+from posepile.geometry.pictures import box_of_mask, box_of_points, project
 from posepile.recipe import Bystander, Sequence, Stills, Track, Unit
 from posepile.shapes.units import UNLABELLED, Files, Rows, make_unit, unlabelled
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 SMALL = "shorter side below dataset.min_side"
 NO_PIXEL = "no pixel in the mask"
+TOO_LARGE = "mask far larger than the box around the joints"
 
 
 @dataclass(slots=True)
@@ -309,6 +311,43 @@ def _person_tracks(frames: Mapping[int, tuple[Path, list[Person]]]) -> list[Trac
             if person.left_out is None:
                 by_index.setdefault(person.index, {})[frame] = person
     return [_track(index, people) for index, people in sorted(by_index.items())]
+
+
+def without_poor_masks(sequence: Sequence, most: float = 2.0) -> Sequence:
+    """Leaves out and counts whose mask in the picture is empty, or of no person.
+
+    For masks that were segmented in pictures, which nobody has looked at. A mask is read when its
+    example is made.
+
+    >>> from posepile.geometry.cameras import make_camera
+    >>> camera = make_camera("camera", focal=1000, size=(640, 480))
+    >>> white, black = (rlemasklib.encode(np.full((480, 640), v, np.uint8)) for v in (1, 0))
+    >>> joints = np.array([[0, 0, 5000.0], [300, 900, 5000]])
+    >>> people = [Person(0, joints, mask=lambda mask=mask: mask) for mask in (white, black)]
+    >>> pictures = [Picture(Path(f"{i}.jpg"), (640, 480), [person], camera)
+    ...             for i, person in enumerate(people)]
+    >>> unit = make_unit("train", "train", {})
+    >>> (track,) = without_poor_masks(picture_sequence(unit, pictures)).tracks
+    >>> track.unusable(0), track.unusable(1)
+    ('mask far larger than the box around the joints', 'no pixel in the mask')
+
+    Args:
+        sequence: With joints in the world, and masks.
+        most: How many times as large as the box of the joints a mask may be.
+    """
+
+    def why_not(track: Track, k: int) -> str | None:
+        mask, frame = track.mask(k), int(track.frames[k])
+        if mask is None or not (area := rlemasklib.area(mask)):
+            return NO_PIXEL
+        camera = sequence.camera(frame) if callable(sequence.camera) else sequence.camera
+        box = box_of_points(project(camera, track.world_coords[k]), tuple(mask["size"][::-1]))
+        return TOO_LARGE if area > most * box[2] * box[3] else None
+
+    for track in sequence.tracks:
+        track.mask = functools.lru_cache(maxsize=1)(track.mask)
+        track.unusable = functools.partial(why_not, track)
+    return sequence
 
 
 def _track(index: int, by_frame: dict[int, Person]) -> Track:

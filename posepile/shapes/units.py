@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posepile.errors import CorruptInput
-from posepile.files import presence
+from posepile.files import names_in, presence
+from posepile.formats.schema import Array, check
+from posepile.formats.text_files import read_numbers
 from posepile.recipe import Unit
 
 Files = Mapping[str, Path | Iterable[Path]]
@@ -102,6 +107,73 @@ def same_count(counts: Mapping[str | os.PathLike, int], what: str = "frames") ->
     return expected
 
 
+def usable_only(
+    parts: Iterable[Any], judge: Callable[[Any], Any], where: str | os.PathLike
+) -> tuple[dict[Any, Any], dict[Any, CorruptInput]]:
+    """Returns what is found of each part of a dataset that can be used, and faults of the others.
+
+    For parts that many units share, so that a bad one costs what is made of it, and no more.
+
+    >>> def judge(take):
+    ...     if take == 3:
+    ...         raise CorruptInput(f"{take}.mat", "cut short")
+    ...     return take**2
+    >>> found, faults = usable_only([2, 3], judge, "takes")
+    >>> found, [str(fault) for fault in faults.values()]
+    ({2: 4}, ['3.mat: cut short'])
+
+    Args:
+        parts: They.
+        judge: Part -> what is found of it; raises CorruptInput.
+        where: Their folder, for the message.
+
+    Raises:
+        CorruptInput: None can be used.
+    """
+    found, faults = {}, {}
+    for part in parts:
+        try:
+            found[part] = judge(part)
+        except CorruptInput as e:
+            faults[part] = e
+    if not found:
+        raise next(iter(faults.values()), CorruptInput(where, "nothing there that can be used"))
+    return found, faults
+
+
+def read_row_numbers(path: Path, column: int, pictures: Sequence[Path], n_rows: int) -> np.ndarray:
+    r"""Returns which row of a motion each picture is of, as a table of numbers says.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> table = Path(folder.name, "rows.txt")
+    >>> _ = table.write_text("0 0.0 0\n1 0.1 22\n")
+    >>> read_row_numbers(table, 2, [Path("a/0.jpg"), Path("a/1.jpg")], 40).tolist()
+    [0, 22]
+
+    Args:
+        path: The table, a line for each picture.
+        column: Which one holds the rows, from 0.
+        pictures: In order.
+        n_rows: How many the motion has.
+
+    Raises:
+        CorruptInput: Other numbers of lines than pictures, or rows that do not increase or are
+            outside the motion.
+    """
+    table = read_numbers(path, Array("n", "columns"))
+    some = table[:, column : column + 1]
+    rows = check(some, Array("n", 1, dtype=int), path, f"column {column + 1}")[:, 0]
+    same_count({pictures[0].parent: len(pictures), path: len(rows)}, "pictures or rows")
+    if not (0 <= rows[0] and rows[-1] < n_rows and (np.diff(rows) > 0).all()):
+        raise CorruptInput(
+            path,
+            f"column {column + 1}: found {rows[0]} to {rows[-1]}; expected increasing rows of "
+            f"the motion, 0 to {n_rows - 1}",
+        )
+    return rows
+
+
 def unlabelled(pictures: Collection[Path], labelled: Iterable[Path], limit: float) -> list[Path]:
     """Returns the pictures on the disk that no annotation is of, to be counted as left out.
 
@@ -157,6 +229,92 @@ def check_there(
             f"{n_lost} of {len(ids)} annotated pictures, or what belongs to them, are not there; "
             f"expected at most {limit:.0%}",
             hint="fetch or extract them, or raise dataset.max_missing",
+        )
+
+
+def readable(
+    where: str | os.PathLike, keys: Iterable[Any], read: Callable[[Any], Any], limit: float
+) -> dict[Any, Any]:
+    """Returns what is read of each piece of a recording, without those whose files are damaged.
+
+    One damaged file is one piece less, which the recipe counts as left out; many are an error.
+
+    >>> readable("walk", ["a", "b"], str.upper, limit=0.1)
+    {'a': 'A', 'b': 'B'}
+
+    Args:
+        where: The recording, for the message.
+        keys: The pieces.
+        read: Reads one of them.
+        limit: Largest share that may be damaged; one may be in any case, if others are not.
+
+    Raises:
+        CorruptInput: More are.
+    """
+    found, faults, pieces = {}, [], list(keys)
+    for key in pieces:
+        try:
+            found[key] = read(key)
+        except CorruptInput as e:
+            faults.append(str(e))
+    if faults and (not found or len(faults) > max(1, limit * len(pieces))):
+        raise CorruptInput(
+            where,
+            f"{len(faults)} of {len(pieces)} cannot be read, the first one: {faults[0]}; "
+            f"expected that at most {limit:.0%} are damaged",
+            hint="fetch or extract them again",
+        )
+    return found
+
+
+def misplaced_units(
+    folder: Path, pattern: str, split: str, subjects: Collection[str] | None = None
+) -> Iterator[Unit]:
+    r"""Yields a unit for all that a list of a folder by this pattern passes over by its place.
+
+    That is what lies one folder deeper, or is named like that in other capitals. The unit fails in
+    :func:`check_placed`, so that nothing vanishes; the others go on.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for name in ("s1_walk", "S2_walk", "more/s3_walk"):
+    ...     Path(folder.name, name).mkdir(parents=True)
+    >>> units = misplaced_units(Path(folder.name), r"(s\d)_walk", "train")
+    >>> [unit.id for unit in units]
+    ['misplaced/S2_walk', 'misplaced/more/s3_walk']
+
+    Args:
+        folder: Where the pattern's names belong.
+        pattern: Of whole names; its first group is the subject.
+        split: Of the units.
+        subjects: Those that are asked for; None = all.
+    """
+    wanted = None if subjects is None else {subject.lower() for subject in subjects}
+    tops = sorted(names_in(folder))
+    below = (f"{top}/{name}" for top in tops for name in sorted(names_in(folder / top)))
+    for place in (*(top for top in tops if not re.fullmatch(pattern, top)), *below):
+        match = re.fullmatch(pattern, Path(place).name, re.IGNORECASE)
+        if match and (wanted is None or match[1].lower() in wanted):
+            yield make_unit(f"misplaced/{place}", split, {}, place=place, pattern=pattern)
+
+
+def check_placed(folder: Path, unit: Unit) -> None:
+    """Makes sure that a unit is not one of :func:`misplaced_units`.
+
+    >>> check_placed(Path("raw"), make_unit("s1_walk", "train", {}))
+
+    Args:
+        folder: As given there.
+        unit: Any.
+
+    Raises:
+        CorruptInput: It is.
+    """
+    if place := unit.args.get("place"):
+        raise CorruptInput(
+            folder / place,
+            f"found here; expected in {folder} itself, named like {unit.args['pattern']}",
+            hint="move it there under such a name",
         )
 
 

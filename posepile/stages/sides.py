@@ -26,6 +26,8 @@ CLEAR_MM = 50.0
 # A shin that runs along the hips, cosine, says nothing: where legs are crossed, as in the lotus
 # position, the knee may be behind the line from hip to ankle.
 CROSSED = 0.7
+# Joint that the front is told by -> what it may be called instead, as by sets of markers.
+OTHER_NAMES = {"hip": "hipl", "toe": "foo"}
 
 
 def refuse_wrong_sides(
@@ -75,6 +77,8 @@ def front(coords: np.ndarray, index: Mapping[str, int]) -> np.ndarray:
     """
 
     def at(name: str) -> np.ndarray:
+        if name not in index:
+            name = name[0] + OTHER_NAMES.get(name[1:], name[1:])
         return coords[:, index[name]] if name in index else np.full((len(coords), 3), np.nan)
 
     left, total = at("lhip") - at("rhip"), np.zeros(len(coords))

@@ -23,11 +23,12 @@ from posepile.formats.aria_files import read_aria_lens, read_static_calibs
 from posepile.formats.arrays import read_array
 from posepile.formats.babel import activity_at, assign_splits, load_babel
 from posepile.formats.derived import derived_rows
-from posepile.formats.kinect_files import read_kinect_bodies
+from posepile.formats.kinect_files import lens_points, read_kinect_bodies
 from posepile.formats.lcrnet_files import read_found_people
 from posepile.formats.loose_json import read_loose_json
 from posepile.formats.mesh_files import read_obj_vertices, read_ply_vertices
 from posepile.formats.mocap_files import read_c3d, read_cdf
+from posepile.formats.name_lists import read_counted_names
 from posepile.formats.opencv_files import read_opencv_xml, read_opencv_yaml
 from posepile.formats.schema import Array, OneOf
 from posepile.formats.tables import iter_json_pairs
@@ -201,6 +202,16 @@ def use_text(path: Path, output: Path) -> None:
     read_lines(path)
 
 
+def counted_samples(folder: Path) -> list[Path]:
+    names = "\n".join(f"S001C{k:03d}" for k in range(1, 13))
+    writers.write_text(folder / "missing.txt", f"12 clips are incomplete.\n\n{names}\n")
+    return [folder / "missing.txt"]
+
+
+def use_counted(path: Path, output: Path) -> None:
+    read_counted_names(path, r"S\d{3}C\d{3}")
+
+
 def xml_samples(folder: Path) -> list[Path]:
     frames = writers.xml_table("frames", [["60", "63"], ["1", "2.5"]])
     people = [("actor", f"S{i}", {"unit": "mm", "id": str(i)}) for i in range(4)]
@@ -327,6 +338,7 @@ def bodies_samples(folder: Path) -> list[Path]:
 def use_bodies(path: Path, output: Path) -> None:
     bodies = read_kinect_bodies(path)
     look_at([bodies.frames, bodies.joints, bodies.color_pixels, bodies.states])
+    look_at(lens_points([path], 8))
 
 
 def people_samples(folder: Path) -> list[Path]:
@@ -407,6 +419,7 @@ TARGETS = [
     Target("plain_csv", plain_csv_samples, use_plain_csv, TEXT),
     Target("numbers", numbers_samples, use_numbers, TEXT),
     Target("text", text_samples, use_text, TEXT),
+    Target("counted_names", counted_samples, use_counted, TEXT),
     Target("xml", xml_samples, use_xml, XML),
     Target("yaml", yaml_samples, use_yaml, YAML),
     Target("kinect_bodies", bodies_samples, use_bodies, TEXT),
