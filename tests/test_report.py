@@ -11,7 +11,7 @@ from posepile.datasets3d import Pose3DExample, get_dataset
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import project
 from posepile.joint_info import JointInfo
-from posepile.report.drawing import draw_example, example_points
+from posepile.report.drawing import LEGEND, draw_example, example_points, with_legend
 from posepile.store.cameras import camera_to_row, project_row
 from posepile.store.columns import ColumnBuilder
 from posepile.store.fields import Record
@@ -74,6 +74,14 @@ def test_a_box_that_is_none_is_no_hindrance(box):
     example.image = np.zeros((40, 30, 3), np.uint8)
     example.valid_poly = np.float32([[0, 0], [np.nan, 3], [5, 5]])
     assert draw_example(example, JointInfo("a"), 320).shape == (320, 240, 3)
+
+
+@pytest.mark.parametrize("width", [524, 2078])
+def test_a_picture_says_what_its_colours_mean(width):
+    picture = with_legend(np.full((100, width, 3), 120, np.uint8))
+    assert picture.shape[1] == width and (picture[:100] == 120).all()
+    for color, _ in LEGEND:  # all of a swatch is there, whatever is drawn on it
+        assert (picture[100:] == color).all(axis=-1).sum() >= 100
 
 
 def test_a_camera_with_a_lens_is_asked_itself():

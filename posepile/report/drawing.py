@@ -12,6 +12,9 @@ from posepile.store.cameras import project_row
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (90, 230, 90)
 BOX, MASK, VALID = (255, 255, 0), (255, 0, 160), (160, 160, 160)
 TILE = 320
+# What the colours mean, in words.
+LEGEND = ((LEFT, "the person's left"), (RIGHT, "the person's right"), (MIDDLE, "middle"))
+LEGEND += ((BOX, "box"), (MASK, "mask"), (VALID, "border of the valid region"))
 
 
 def side_color(name: str) -> tuple[int, int, int]:
@@ -110,3 +113,21 @@ def contact_sheet(tiles: list[np.ndarray], columns: int, tile: int = TILE) -> np
         x = gap + (i % columns) * (tile + gap) + (tile - w) // 2
         sheet[y : y + h, x : x + w] = picture
     return sheet
+
+
+def with_legend(sheet: np.ndarray) -> np.ndarray:
+    """Returns a contact sheet with a line or more below it that says what the colours mean."""
+    font, swatch, step = (cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1), 12, 26
+    places, x, y = [], 10, 8
+    for _, text in LEGEND:
+        width = swatch + 6 + cv2.getTextSize(text, *font)[0][0]
+        if x > 10 and x + width > sheet.shape[1] - 10:
+            x, y = 10, y + step
+        places.append((x, y))
+        x += width + 18
+    strip = np.full((y + step, sheet.shape[1], 3), 32, np.uint8)
+    for (color, text), (x, y) in zip(LEGEND, places, strict=True):
+        cv2.rectangle(strip, (x, y), (x + swatch, y + swatch), color, -1)
+        at = (x + swatch + 6, y + swatch - 1)
+        cv2.putText(strip, text, at, font[0], font[1], (220, 220, 220), font[2], cv2.LINE_AA)
+    return np.concatenate([sheet, strip])

@@ -15,7 +15,7 @@ from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
-from posepile.report.drawing import contact_sheet, draw_example
+from posepile.report.drawing import LEGEND, contact_sheet, draw_example, with_legend
 from posepile.store import reading
 from posepile.terminal import printable
 
@@ -203,15 +203,7 @@ def fewer_list(manifest: dict[str, Any]) -> str:
 
 def legend() -> str:
     """What the colours mean."""
-    items = (
-        ("#ff8c00", "the person's left"),
-        ("#00aaff", "the person's right"),
-        ("#5ae65a", "middle"),
-        ("#ffff00", "box"),
-        ("#ff00a0", "mask"),
-        ("#a0a0a0", "border of the valid region"),
-    )
-    spans = "".join(f"<span style='background:{c}'></span>{text}" for c, text in items)
+    spans = "".join(f"<span style='background:rgb{c}'></span>{text}" for c, text in LEGEND)
     return f"<p class=key>{spans}</p>"
 
 
@@ -245,6 +237,6 @@ def write_view(name: str, split: str, indices: list[int], out: Path) -> None:
         if not -len(examples) <= i < len(examples):
             raise UsageError(f"--index {i}: {name} has {len(examples)} {split} examples")
     tiles = [draw_example(examples[i], dataset.joint_info, 512) for i in indices]
-    sheet = contact_sheet(tiles, min(COLUMNS, len(tiles)), 512)
+    sheet = with_legend(contact_sheet(tiles, min(COLUMNS, len(tiles)), 512))
     if not cv2.imwrite(str(out), sheet[..., ::-1]):
         raise UsageError(f"--out {out}: cannot be written; name another file")
