@@ -4,6 +4,7 @@ import pytest
 from fake_dataset import a_run, fake, process_and_pack  # noqa: F401
 
 from posepile.acquire.sources import load_sources
+from posepile.acquire.stated import StatedCount
 from posepile.config import load_config
 from posepile.ds import dataset_dir, dataset_names
 from posepile.errors import UsageError
@@ -41,6 +42,16 @@ def counted(fake, monkeypatch):  # noqa: F811
 
 def warnings(text):
     return [line.strip() for line in text.splitlines() if line.strip().startswith("warning")]
+
+
+def test_units_that_count_what_is_left_out_are_not_counted():
+    class Listed:
+        def ids(self):
+            ids = ("s1/walk", "s2/walk", "left_out", "misplaced/s3/walk")
+            return [(id, "train") for id in ids]
+
+    found = stated._among_units(Listed(), StatedCount(what="subjects", parts=1, train=3))
+    assert found["train"] == found["all"] == 2
 
 
 def test_differences_are_said_in_output_manifest_and_report(counted, capsys):

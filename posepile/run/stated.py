@@ -23,6 +23,8 @@ from posepile.stages.counts import Counts
 
 # What is counted person-frame by person-frame depends on these parameters as well.
 OF_PEOPLE = ("annotated", "examples")
+# Units that count or name what is not packed, and are none of those that are stated.
+OF_NOTHING = ("left_out", "misplaced")
 SECTIONS = {"select", "box", "detect", "check"}
 
 
@@ -103,6 +105,8 @@ def _among_units(units: UnitList, stated: StatedCount) -> dict[str, int]:
     """How many units there are by split, or groups of them whose ids begin alike."""
     seen: dict[str, set[str]] = {split: set() for split in SPLITS}
     for id, split in units.ids():
-        seen[split].add("/".join(id.split("/")[: stated.parts]))
+        first, *others = id.split("/")
+        if first not in OF_NOTHING:
+            seen[split].add("/".join([first, *others][: stated.parts]))
     found = {split: len(ids) for split, ids in seen.items()}
     return found | {"all": len(set().union(*seen.values()))}
