@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posepile.ds.hspace import main
+from posepile.ds.hspace import main, miniature
 from posepile.errors import CorruptInput
 from posepile.formats.tfrecords import iter_examples, read_span
 from posepile.imaging.frames import open_frames
@@ -126,7 +126,8 @@ def test_people_may_come_and_go(root):
         if second_left.first:
             second_left.first = False
             return None
-        return example | {"number_of_rigged_characters": np.array([1])}
+        left = {k: v for k, v in example.items() if not k.startswith("RIGGED_1/")}
+        return left | {"number_of_rigged_characters": np.array([1])}
 
     second_left.first = True
     edit(root, second_left)
@@ -143,7 +144,7 @@ CHANGES = {
     "of the joints are behind the camera": lambda e: (
         e | {f"RIGGED_{p}/joints_3d": -e[f"RIGGED_{p}/joints_3d"] for p in range(2)}
     ),
-    "joints project outside of their person": lambda e: (
+    "joints project outside the mask": lambda e: (
         e | {f"RIGGED_{p}/joints_3d": e[f"RIGGED_{1 - p}/joints_3d"] for p in range(2)}
     ),
     "called heel is .* in front of the shank": lambda e: (
@@ -152,8 +153,11 @@ CHANGES = {
     r"record 0\.RIGGED_0/joints_3d: found shape \(186,\)": lambda e: (
         e | {"RIGGED_0/joints_3d": e["RIGGED_0/joints_3d"][:186]}
     ),
-    "number_of_rigged_characters: found 99": lambda e: (
+    "number_of_rigged_characters: found 99; expected 2": lambda e: (
         e | {"number_of_rigged_characters": np.array([99])}
+    ),
+    "number_of_rigged_characters: found 0; expected 2": lambda e: (
+        e | {"number_of_rigged_characters": np.array([0])}
     ),
     "mask_id: found .* expected one for each": lambda e: e | {"RIGGED_1/mask_id": np.array([4])},
     "camera_intrinsics": lambda e: {k: v for k, v in e.items() if k != "camera_intrinsics"},
@@ -196,5 +200,77 @@ def test_labels_that_are_a_hand_off_are_refused(root):
     off = np.tile(np.float32([0.09, 0, 0]), 63)
     edit(root, lambda e: e | {k: v + off for k, v in e.items() if k.endswith("joints_3d")})
     assert 0.35 < load(root, max_outside=1).checks["joints_outside_mask"] < 0.6
-    with pytest.raises(CorruptInput, match="joints project outside of their person"):
+    with pytest.raises(CorruptInput, match="joints project outside the mask"):
+        load(root)
+
+
+def test_who_is_never_visible_says_nothing_of_the_labels(root):
+    """Hidden people must not speak for wrong labels, nor against right ones."""
+    nobody = {"RIGGED_0/mask_id": np.array([250])}
+    edit(root, lambda e: e | nobody)
+    assert 0 < load(root).checks["joints_outside_mask"] < 0.35
+    behind = np.tile(np.float32([1, 1, -1]), 63)
+    off = np.tile(np.float32([0.12, 0, 0]), 63)
+
+    def change(e):
+        e["RIGGED_0/joints_3d"] = e["RIGGED_0/joints_3d"] * behind
+        return e | {"RIGGED_1/joints_3d": e["RIGGED_1/joints_3d"] + off}
+
+    edit(root, change)
+    with pytest.raises(CorruptInput, match="joints project outside the mask"):
+        load(root, max_behind=1)
+
+
+def test_labels_that_nobody_has_are_refused(root):
+    edit(root, lambda e: e | {f"RIGGED_{p}/mask_id": np.array([250 + 3 * p]) for p in range(2)})
+    with pytest.raises(CorruptInput, match="100% of the joints .* all masks are empty"):
+        load(root)
+
+
+def test_copies_and_files_of_other_names_are_counted(root):
+    file, folder = file_of(root), file_of(root).parent
+    shutil.copy(file, folder / "seq_000017 (1).tfrecord")
+    (folder / "train").mkdir()
+    for other in ("a.tfrecord-00000-of-00002", "b.tfrecord.gz", "c.TFRECORD", "train/d.tfrecord"):
+        (folder / other).write_bytes(b"1234")
+    units = {unit.id: unit for unit in main.list_units(root, main.Options())}
+    assert list(units) == ["train/seq_000017", "train/seq_000150", "left_out"]
+    (sequence,) = main.load_unit(root, units["left_out"], main.Options())
+    assert sequence.dropped == {
+        "copy of another record file": 1,
+        "file not named like a record file": 4,
+    }
+    for record in folder.glob("seq*"):
+        record.rename(record.with_suffix(".tfrecords"))
+    assert [*main.list_units(root, main.Options())] == []  # so that doctor is named
+
+
+def test_joints_of_the_record_before_are_refused(tmp_path, monkeypatch):
+    """Most joints are still in the mask then."""
+    lens, people = (300, 300, 240, 135), ((4, (-1350, 0, 4900)), (1, (1400, 60, 4700)))
+    monkeypatch.setattr(miniature, "RECORDS", ((RECORD, lens, False, people),))
+    monkeypatch.setattr(miniature, "SIZE", (480, 270))
+    monkeypatch.setattr(miniature, "N", 64)
+    miniature.build(tmp_path)
+    assert load(tmp_path).checks["joints_outside_mask"] < 0.35
+    path = file_of(tmp_path)
+    examples = list(iter_examples(path))
+    joints = [{k: v for k, v in e.items() if k.endswith("joints_3d")} for e in examples]
+    for example, before in zip(examples, [joints[0], *joints[:-1]], strict=True):
+        for key in ("image/rgb", "character_masks"):
+            example[key] = read_span(path, example[key][0])
+        example |= before
+    write_tfrecord(path, examples)
+    main.find_people.cache_clear()
+    assert load(tmp_path, max_outside=1).checks["joints_outside_mask"] < 0.6
+    with pytest.raises(CorruptInput, match=r"masks move like the joints 1 frame\(s\) later"):
+        load(tmp_path, max_outside=0.6)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_labels_that_are_one_off_are_refused(root, off):
+    edit(
+        root, lambda e: e | {f"RIGGED_{p}/mask_id": e[f"RIGGED_{p}/mask_id"] + off for p in (0, 1)}
+    )
+    with pytest.raises(CorruptInput, match="joints project outside the mask"):
         load(root)

@@ -18,7 +18,7 @@ import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import CorruptInput
-from posepile.formats.folders import names_like
+from posepile.formats.folders import sort_out
 from posepile.formats.schema import Array, check
 from posepile.formats.tfrecords import iter_examples, read_span
 from posepile.geometry.cameras import make_camera
@@ -26,7 +26,8 @@ from posepile.geometry.pictures import box_of_mask
 from posepile.imaging.declared import declared_size, decode_picture
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
+from posepile.shapes import silhouettes, stills
+from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import Rows, make_unit, unit_files
 
 # The joints that are kept, among the 63 of GHUM, and what they are called.
@@ -41,6 +42,7 @@ BYTES, NUMBER = Array(1, 2, dtype=int), Array(1, dtype=int)  # of the former, wh
 FRAME = {"image/rgb": BYTES, "character_masks": BYTES, "camera_intrinsics": Array(4)}
 FRAME |= {"number_of_rigged_characters": NUMBER}
 PERSON = {"joints_3d": Array(63 * 3), "mask_id": NUMBER}  # metres
+FOLDER, RECORDS = "2021_01/train", r".+\.tfrecord"
 BRUSH = np.ones((4, 4), np.uint8)
 
 SPEC = DatasetSpec(
@@ -82,7 +84,7 @@ class Options(BaseModel):
 
 def calibrate(root: Path, options: Options) -> list[str]:
     """Returns which features the first record holds, since few have seen the data."""
-    for file in record_files(root)[:1]:
+    for file in sort_out(root / FOLDER, RECORDS, "record file")[0][:1]:
         with suppress(CorruptInput):  # its own unit tells
             first = next(iter_examples(file), {})
             what = {k: "bytes" if isinstance(v, list) else v.dtype.name for k, v in first.items()}
@@ -91,20 +93,18 @@ def calibrate(root: Path, options: Options) -> list[str]:
     return []
 
 
-def record_files(root: Path) -> list[Path]:
-    """Returns the files of the training set."""
-    folder = root / "2021_01" / "train"
-    return [folder / name for name in names_like(folder, r".+\.tfrecord")]
-
-
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per file."""
-    for file in record_files(root):
+    """Yields one unit per file; copies and files of other names are counted in one more."""
+    files, lost = sort_out(root / FOLDER, RECORDS, "record file")
+    for file in files:
         yield make_unit(f"train/{file.stem}", "train", {"records": file})
+    yield from stills.left_out_units("left_out", "train", lost if files else [])
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns the people of a record file."""
+    """Returns the people of a record file, or how many files were left out."""
+    if lost := stills.left_out_sequence(unit):
+        return [lost]
     where = unit_files(unit)["records"]
     records = [read_record(where, i, example) for i, example in enumerate(iter_examples(where))]
     size = declared_size(read_span(where, records[0]["image"])) if records else None
@@ -131,17 +131,16 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         track.mask = lambda k, rows=rows, p=p: look(rows[k])[p][0]
         track.unusable = partial(unusable, rows, p)
         people.append(track)
-    shares = [joints_outside_mask(where, track, camera, 1.0) for track in people]
-    checks = {"joints_outside_mask": float(np.mean(shares or [0]))}
-    checks |= check_joints(where, [t.world_coords for t in people], options) if people else {}
-    if checks["joints_outside_mask"] > options.max_outside:
-        text = f"{checks['joints_outside_mask']:.0%} of joints project outside of their person"
-        hint = "axes, order or labels are not those meant, or raise dataset.max_outside"
-        raise CorruptInput(where, f"{text}; expected at most {options.max_outside:.0%}", hint=hint)
+    checks = check_joints(where, [t.world_coords for t in people], options) if people else {}
+    hint = "axes, order or labels are not those meant, or raise dataset.max_outside (1: any)"
+    share = silhouettes.joints_outside_mask(where, people, camera, options.max_outside, hint=hint)
+    for track in people if options.max_outside < 1 else ():
+        silhouettes.check_same_frames(where, track, camera, hint=hint)
+    checks["joints_outside_mask"] = share
     n, spans = len(records), tuple(record["image"] for record in records)
-    stills = Stills((where,) * n, (size,) * n, spans=spans, bgr=options.stored == "bgr")
+    frames = Stills((where,) * n, (size,) * n, spans=spans, bgr=options.stored == "bgr")
     named = {"image_name": lambda i, p: f"{unit.id}/{i:08d}_{p:03d}.jpg", "scene": unit.id}
-    return [view_sequence(unit, stills, camera, people, **named, checks=checks)]
+    return [view_sequence(unit, frames, camera, people, **named, checks=checks)]
 
 
 def read_record(where: Path, i: int, example: dict) -> dict:
@@ -152,8 +151,10 @@ def read_record(where: Path, i: int, example: dict) -> dict:
     place = f"record {i}"
     frame = check(example, FRAME, where, place)
     n = int(frame["number_of_rigged_characters"][0])
-    if not 0 <= n <= len(example):
-        raise CorruptInput(where, f"{place}: number_of_rigged_characters: found {n}")
+    stored = {key.partition("/")[0] for key in example if key.startswith("RIGGED_")}
+    if n != len(stored):
+        text = f"{place}: number_of_rigged_characters: found {n}; expected {len(stored)}"
+        raise CorruptInput(where, text, hint="so many have features; they are not those meant")
     people = [
         check(example, {f"RIGGED_{p}/{key}": kind for key, kind in PERSON.items()}, where, place)
         for p in range(n)

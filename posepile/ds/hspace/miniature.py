@@ -16,8 +16,7 @@ FINGERS = [f"{finger}{k}" for finger in ("index", "middle", "ring", "pinky") for
 ARM = ["cla", "sho", "elb", "wri", *FINGERS, "thumb1", "thumb2", "thumb3"]
 LEG = "hip kne ank hee foo toe".split()
 GHUM = "pelv bell spin thor neck head jaw leye leyehf reye reyehf leyehf reyehf".split()
-GHUM += [side + joint for side in "lr" for joint in ARM]
-GHUM += [side + joint for side in "lr" for joint in LEG]
+GHUM += [side + joint for limb in (ARM, LEG) for side in "lr" for joint in limb]
 KEPT = [*range(8), 9, *range(13, 17), 20, 22, 31, *range(32, 36), 39, 41, 50, *range(51, 63)]
 FIGURE = skeleton.make_figure([GHUM[j] for j in KEPT], radius_mm=70, disc=0.43)
 SIZE, N, RED = (1920, 1080), 5, (0, 0, 24, 16)  # of RED: x, y, width, height
