@@ -227,3 +227,40 @@ def test_splits_are_the_official_ones(root):
         "woman17": "train",
     }
     assert set(units(root, subjects=["man36"])) < set(units(root))
+
+
+def test_what_is_named_otherwise_is_counted(root):
+    camera = root / "rgb/woman17/02_04_jump/camera01"
+    shutil.copytree(root / "rgb/man36", root / "rgb/Man36")
+    for k in (5, 6):
+        (camera / f"000{k}.jpg").write_bytes(b"")
+    (camera.parent / "0001.jpg").write_bytes(b"")
+    (camera / miniature.LOOKS / "0004.jpg").rename(camera / miniature.LOOKS / "0004.JPG")
+    two = root / "skeleton/woman17/02_04_jump/camera02"
+    shutil.copy(two / "0001.txt", two / "1.txt")
+    found = units(root)
+    assert len(found) == 6 and not any("camera02" in id for id in found if id[:3] == "wom")
+    assert load(root, "left_out").dropped == {main.NOBODY: 1, main.NO_LOOKS: 3, main.TWICE: 1}
+    assert load(root).dropped == {main.UNSEEN: 1}
+    for picture in camera.glob("*/*.jpg"):
+        picture.rename(picture.with_suffix(".jpeg"))
+    with pytest.raises(CorruptInput, match=r"camera01/.*: found no <number>.jpg with a skeleton"):
+        load(root)
+
+
+@pytest.mark.parametrize("shift", [0, 1, -2])
+def test_masks_of_a_frame_that_is_near_are_refused(tmp_path, monkeypatch, shift):
+    """Most joints are still in the mask then."""
+    monkeypatch.setattr(miniature, "TAKES", (("woman17", "02_04_jump", "train", 2, 64),))
+    miniature.build(tmp_path)
+    for kind in ("segmentation_clothes", "segmentation_body"):
+        files = sorted((tmp_path / kind).glob("*/*/camera01/*.png"))
+        contents = [path.read_bytes() for path in files]
+        for k, path in enumerate(files):
+            path.write_bytes(contents[min(max(k + shift, 0), len(files) - 1)])
+    if not shift:
+        assert load(tmp_path).checks["joints_outside_mask"] < 0.1
+        return
+    with pytest.raises(CorruptInput, match=f"masks move like the joints {abs(shift)} frame"):
+        load(tmp_path)
+    assert load(tmp_path, max_outside_mask=1).checks["joints_outside_mask"] < 0.2

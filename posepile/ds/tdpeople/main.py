@@ -14,31 +14,28 @@ import numpy as np
 import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile import recipe
 from posepile.ds.tdpeople.votes import read_skeleton, read_votes
 from posepile.errors import CorruptInput
-from posepile.files import names_in
+from posepile.files import files_below, names_in
 from posepile.formats.folders import files_by_number
 from posepile.geometry.cameras import moving_cameras
 from posepile.geometry.fitting import fit_pose
 from posepile.geometry.pictures import box_of_mask
 from posepile.imaging.masks import MaskedStills, pixels_of_color, read_label_image
 from posepile.joint_info import JointInfo
-from posepile.recipe import (
-    CHOOSES_UNITS,
-    DatasetSpec,
-    Sequence,
-    Stills,
-    Track,
-    Unit,
-    chosen_subjects,
-)
+from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.described.clips import TO_Z_UP
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.silhouettes import check_same_frames, joints_outside_mask
+from posepile.shapes.stills import left_out_sequence, left_out_units
 from posepile.shapes.units import UNLABELLED, Rows, make_unit, unit_files, unlabelled
 
 SIZE, LENS = (640, 480), np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]])
 GREY, NEARLY = (153, 153, 153), 10  # the background of segmentations
 SUBJECTS = [f"{kind}{i:02d}" for kind in ("woman", "man") for i in range(1, 41)]
+NOBODY, UNSEEN = "in rgb, but named after none of the people", "skeleton without a picture"
+NO_LOOKS, TWICE = "file in no folder of an appearance", "folder with two files of one number"
 SPEC = DatasetSpec(
     name="tdpeople",
     joint_info=JointInfo(
@@ -73,11 +70,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
+    subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=recipe.CHOOSES_UNITS)
     min_vote: float = Field(0.95, gt=0.5, le=1)
     max_views_mm: float = Field(1.0, gt=0)
     max_projection_px: float = Field(1.0, gt=0)
-    max_outside_mask: float = Field(0.3, gt=0, le=1)
+    max_outside_mask: float = Field(0.2, gt=0, le=1)
     max_skin_outside: float = Field(0.05, gt=0, le=1)
     max_unlabelled: float = Field(0.1, ge=0, le=1)
 
@@ -88,20 +85,28 @@ def calibrate(root: Path, options: Options) -> list[str]:
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per person, motion and camera."""
-    votes = read_votes(root, options.min_vote, options.max_views_mm)
+    """Yields one unit per person, motion and camera; what else is there is counted in one more."""
+    votes, there = read_votes(root, options.min_vote, options.max_views_mm), names_in(root / "rgb")
     decided = {"joints": votes["joints"], "up": votes["up"]}
-    for subject in sorted(chosen_subjects(options.subjects, SUBJECTS) & names_in(root / "rgb")):
+    lost = [NOBODY for _ in there.difference(SUBJECTS)]
+    for subject in sorted(recipe.chosen_subjects(options.subjects, SUBJECTS) & there):
         split = "test" if int(subject[-2:]) > 33 else "train"
-        for action in sorted(names_in(root / "rgb" / subject)):
-            for view in sorted(names_in(root / "rgb" / subject / action)):
-                id = f"{subject}/{action}/{view}"
-                for looks in sorted(names_in(root / "rgb" / id)):
-                    files = list_files(root, id, root / "rgb" / id / looks)
-                    yield make_unit(f"{id}/{looks}", split, files, **decided)
+        for below in ("*", "*/*", "*/*/*"):  # action, camera, appearance
+            for folder in files_below(root / "rgb" / subject, below):
+                id = folder.relative_to(root / "rgb")
+                if not folder.is_dir():
+                    lost.append(NO_LOOKS)
+                elif below == "*/*/*":
+                    try:
+                        files = list_files(root, id.parent, folder)
+                    except CorruptInput:
+                        lost.append(TWICE)
+                    else:
+                        yield make_unit(id.as_posix(), split, files, **decided)
+    yield from left_out_units("left_out", "train", lost)
 
 
-def list_files(root: Path, id: str, folder: Path) -> dict[str, list[Path]]:
+def list_files(root: Path, id: Path, folder: Path) -> dict[str, list[Path]]:
     """Returns the files of a unit, those of one number at the same place in their lists."""
     pictures = files_by_number(folder, r"(\d+)\.jpg")
     skeletons = files_by_number(root / "skeleton" / id, r"(\d+)\.txt")
@@ -110,16 +115,22 @@ def list_files(root: Path, id: str, folder: Path) -> dict[str, list[Path]]:
     files = {"masks": [masks / f"{pictures[number].stem}.png" for number in numbers]}
     files["parts"] = [parts / m.name for m in files["masks"][:1] if m.name in names_in(parts)]
     files["lost"] = [picture for number, picture in pictures.items() if number not in skeletons]
+    files["unseen"] = [path for k, path in skeletons.items() if k and k not in pictures]
     files["pictures"] = [pictures[number] for number in numbers]
     files["skeletons"] = [skeletons[number] for number in numbers]
     return files
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns one motion of one person as seen by one camera."""
+    """Returns one motion of one person as seen by one camera, or what was left out."""
+    if left_out := left_out_sequence(unit):
+        return [left_out]
     files = unit_files(unit)
     pictures, n = files["pictures"], len(files["pictures"])
     lost = unlabelled([*pictures, *files["lost"]], pictures, options.max_unlabelled)
+    if not n:
+        found, hint = "found no <number>.jpg with a skeleton", "extract both again"
+        raise CorruptInput(root / "rgb" / unit.id, found, hint=hint)
     points, poses, off = np.empty((n, 67, 3)), np.empty((n, 3, 4)), [0.0]
     for k, path in enumerate(files["skeletons"]):
         pixels, stored = read_skeleton(path)
@@ -127,8 +138,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         *pose, rms = fit_pose(path, points[k], pixels, LENS, options.max_projection_px)
         poses[k], off = np.column_stack(pose), [*off, rms]
     given = {"world_to_camera": poses, "intrinsics": LENS, "size": SIZE, "world_up": SPEC.world_up}
-    where = files["skeletons"][0].parent if n else root / "skeleton"
-    camera = moving_cameras(where, np.arange(n), **given)
+    camera = moving_cameras(files["skeletons"][0].parent, np.arange(n), **given)
     images, masks = (dict(enumerate(files[key])) for key in ("pictures", "masks"))
     seen = MaskedStills(images, masks, lambda picture: ~pixels_of_color(picture, GREY, NEARLY))
     person = Track(
@@ -140,11 +150,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         unusable=seen.why_not,
         activity=unit.id.split("/")[1],
     )
-    checks = {"projection_px": max(off)}
-    folder = files["masks"][0].parent if n else root
+    checks, compared = {"projection_px": max(off)}, (files["masks"][0].parent, person, camera)
     hint = "pictures, skeletons and segmentations are not of one frame; extract them again"
-    given = folder, person, camera, options.max_outside_mask
-    checks["joints_outside_mask"] = joints_outside_mask(*given, hint=hint)
+    outside = joints_outside_mask(*compared, options.max_outside_mask, hint=hint)
+    checks["joints_outside_mask"] = outside
+    if options.max_outside_mask < 1:
+        check_same_frames(*compared, hint=f"{hint}; dataset.max_outside_mask=1 accepts them")
     if files["parts"]:
         part = ~pixels_of_color(read_label_image(files["parts"][0]), GREY, NEARLY)
         if part.shape != SIZE[::-1]:
@@ -155,13 +166,6 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             found = f"lacks {share:.0%} of the body's parts; expected at most "
             found += f"{options.max_skin_outside:.0%}"
             raise CorruptInput(files["masks"][0], found, hint="does it show clothes without skin?")
-    sequence = view_sequence(
-        unit,
-        Stills(pictures, (SIZE,) * n),
-        camera,
-        [person],
-        image_name=lambda k, _: f"{unit.id}/{pictures[k].name}",
-        dropped={UNLABELLED: len(lost)},
-        checks=checks,
-    )
-    return [sequence]
+    told = {"checks": checks, "dropped": {UNLABELLED: len(lost), UNSEEN: len(files["unseen"])}}
+    told["image_name"] = lambda k, _: f"{unit.id}/{pictures[k].name}"
+    return [view_sequence(unit, Stills(pictures, (SIZE,) * n), camera, [person], **told)]

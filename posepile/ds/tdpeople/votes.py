@@ -12,7 +12,7 @@ import numpy as np
 from posepile.errors import CorruptInput
 from posepile.files import names_in, read_json, write_json
 from posepile.formats.derived import derived_folder, work_folder
-from posepile.formats.folders import files_by_number
+from posepile.formats.folders import in_order
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_numbers
 from posepile.geometry.agreement import values_at
@@ -74,8 +74,8 @@ def sample_files(folder: Path) -> Iterator[Path]:
         for a, action in list(enumerate(actions))[s % 7 % len(actions or "-") :: 24]:
             views = sorted(names_in(folder / subject / action))
             for view in (*views, *views)[(s + a) % len(views or "-") :][:2]:
-                files = files_by_number(folder / subject / action / view, r"(\d+)\.txt")
-                some = [path for number, path in files.items() if number]  # 0 has no picture
+                files = in_order(folder / subject / action / view, r"(\d+)\.txt")
+                some = [path for path in files if int(path.stem)]  # 0 has no picture
                 found.append(deque(some[:: 1 + len(some) // PER_FOLDER]))
                 found[-1].rotate(s + a)  # not of all the same number
     rounds = itertools.zip_longest(*found)
