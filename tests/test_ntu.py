@@ -174,25 +174,61 @@ def test_clips_on_the_list_are_counted_and_their_skeletons_not_read(root):
     assert not sequence.tracks and sequence.dropped == {main.NO_FILE: 1}
 
 
-def test_files_of_other_names_are_no_clips(root):
-    real = main.Options(layout=None)
-    ids = [unit.id for unit in main.list_units(root, real)]
-    (root / main.VIDEOS / "S1C1P1R1A1_rgb.avi").touch()
-    assert ids and [unit.id for unit in main.list_units(root, real)] == ids
+def test_a_list_of_missing_skeletons_names_as_many_clips_as_it_says(root):
+    path = root / "NTU_RGBD120_samples_with_missing_skeletons.txt"
+    text, clip = path.read_text(), "S001C002P005R002A008"
+    for damaged, message in (
+        ("", "line 1: found ''; expected how many names follow"),
+        ("<!DOCTYPE html>\n\n<html>\n", "line 1: found '<!DOCTYPE html>'; expected how many"),
+        (text.replace(clip, clip.lower()), "line 4: found 's001.*; expected a name like"),
+        (text.replace(clip, f"{clip}.skeleton"), r"line 4: found 'S001.*\.skeleton'; expected"),
+        (text.replace(clip, ""), "line 1: found '1 of the samples"),
+        ("2" + text[1:], "found 1 different names; expected 2, as line 1 says"),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(CorruptInput, match=rf"missing_skeletons\.txt: {message}"):
+            units(root)
+    path.write_text(text.replace("\n", " \r\n"))
+    assert "S001C002P005R002" in units(root)
+    assert main.calibrate(root, main.Options(layout=None)) == []
+    path.rename(root / path.name.replace("120", ""))
+    assert main.calibrate(root, main.Options(layout=None, protocol="xsub60")) == []
+    assert main.calibrate(root, main.Options(layout=None)) == [main.NO_LIST]
 
 
-def test_a_clip_that_lies_there_twice_is_refused(root):
-    folder, name = root / "nturgb+d_rgb", f"{FRONT}A001"
-    shutil.copytree(
-        root / "nturgb+d_skeletons", root / "nturgb+d_skeletons120", dirs_exist_ok=True
-    )
-    with pytest.raises(CorruptInput, match=r"the skeletons of S001.*: found at .* and at"):
-        units(root)
-    shutil.rmtree(root / "nturgb+d_skeletons")
+def test_files_of_other_names_are_no_clips_and_counted(root):
+    before, folder = set(units(root)), root / main.VIDEOS
+    for name in ("S1C1P1R1A1_rgb.avi", "S001C001P107R001A001_rgb.avi", "S033C001P001R001A001.avi"):
+        (folder / name).touch()
+    (folder / f"{FRONT}A001_rgb.avi").rename(folder / f"{FRONT}A001_rgb.mp4")
+    assert {*units(root)} == before - {FRONT} | {"other_names"}
+    (lost,) = load(root, "other_names")
+    (reason,) = lost.dropped
+    assert "S001C001P107R001A001_rgb.avi" in reason and lost.dropped[reason] == 4
+
+
+def test_names_count_in_any_case(root):
+    clip, folder = f"{FRONT}A001", root / main.VIDEOS
+    (folder / f"{clip}_rgb.avi").rename(folder / f"{clip.lower()}_RGB.AVI")
+    skeletons = root / "nturgb+d_skeletons"
+    (skeletons / f"{clip}.skeleton").rename(skeletons / f"{clip.lower()}.SKELETON")
+    (sequence,) = load(root, FRONT)
+    assert sequence.id == clip and sequence.tracks
+
+
+def test_a_clip_that_lies_there_twice_costs_its_unit_alone(root):
+    folder, name, other = root / "nturgb+d_rgb", f"{FRONT}A001", root / "nturgb+d_skeletons120"
+    shutil.copytree(root / "nturgb+d_skeletons", other, dirs_exist_ok=True)
+    load(root, FRONT)  # the same twice
+    (other / f"{name}.skeleton").write_text("0\n")
+    with pytest.raises(CorruptInput, match=r"skeletons: found here and at .*; expected once"):
+        load(root, FRONT)
+    assert load(root, PAIR)
+    shutil.rmtree(other)
     (folder / "S001/C003P001").mkdir(parents=True)
-    shutil.copy(folder / f"{name}_rgb.avi", folder / "S001/C003P001")
-    with pytest.raises(CorruptInput, match=f"the video of {name}: found at .* and at"):
-        units(root)
+    shutil.copy(folder / f"{PAIR}A050_rgb.avi", folder / f"S001/C003P001/{name}_rgb.avi")
+    with pytest.raises(CorruptInput, match=rf"{name}_rgb\.avi: video: found here and at"):
+        load(root, FRONT)
 
 
 def test_videos_and_skeletons_are_found_where_others_put_them(root):

@@ -8,8 +8,7 @@ is fitted to the pixels that are published of them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,25 +20,25 @@ from posepile import recipe
 from posepile.errors import CorruptInput
 from posepile.files import files_below
 from posepile.formats.folders import names_like
-from posepile.formats.keys import by_key
-from posepile.formats.kinect_files import read_kinect_bodies
-from posepile.formats.text_files import read_text
+from posepile.formats.keys import alike, only_one
+from posepile.formats.kinect_files import lens_points, read_kinect_bodies
+from posepile.formats.name_lists import read_counted_names
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.fitting import fit_beside
 from posepile.geometry.pictures import check_median_projection
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Unit, Video
 from posepile.shapes.described.twins import Twins
-from posepile.shapes.matching import match_over_time, tracks_of_people
+from posepile.shapes.matching import match_over_time, tracks_of_people, wider_than_others
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.stills import picture_sequence
+from posepile.shapes.stills import left_out_sequence, left_out_units
 from posepile.shapes.units import make_unit, unit_files
 
 if TYPE_CHECKING:
     from deltacamera import Camera
 
 SIZE, UP, FOCAL = (1920, 1080), (0.0, -1.0, 0.0), 1060  # pixels, of Kinects
-CLIP = "[0-9][0-9][0-9]".join(["S", "C", "P", "R", "A", ""])
+CLIP = r"(?!.*[SPA]000)S0[0-3]\dC00[1-3]P(?:0\d\d|10[0-6])R00[12]A[01]\d\d"
 VIDEOS, SKELETONS = "nturgb+d_rgb", ("nturgb+d_skeletons", "nturgb+d_skeletons120", ".")
 MISSING = r"NTU_RGBD(?:120)?_samples_with_missing_skeletons\.txt"
 TWO_PEOPLE = {*range(50, 61), *range(106, 121)}  # actions
@@ -50,6 +49,7 @@ FRONT = {("C002", "R002"), ("C003", "R001")}  # camera and replication that show
 LENS_FILES, LENS_BODIES = 20, 8  # of a camera, of a file: what its lens is fitted to
 WIDE, WIDE_SHARE = 0.8, 0.69754  # who is so wide for their height, and in how many frames
 LISTED, NO_FILE = "clip on the list of missing skeletons", "clip without a file of skeletons"
+NO_LIST = "no list of missing skeletons is there, so clips that it names are packed"
 SPEC = DatasetSpec(
     name="ntu",
     joint_info=JointInfo(
@@ -98,8 +98,10 @@ def twins(options: Options) -> Twins:
 
 
 def calibrate(root: Path, options: Options) -> list[str]:
-    """Compares the layout with the rendered set's files."""
-    return twins(options).calibrate(root)
+    """Compares the layout with the rendered set's files; says if no list tells bad skeletons."""
+    lists, only_60 = names_like(root, MISSING), options.protocol.endswith("60")
+    lacks = not any(only_60 or "120" in name for name in lists)
+    return [NO_LIST] * lacks + twins(options).calibrate(root)
 
 
 def doctor(root: Path, options: Options) -> list[str]:
@@ -110,27 +112,34 @@ def doctor(root: Path, options: Options) -> list[str]:
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields a unit for each performer, replication and camera, then those of rendered clips."""
     known = recipe.chosen_subjects(options.subjects, [f"P{k:03d}" for k in range(1, 107)])
-    missing = {w for name in names_like(root, MISSING) for w in read_text(root / name).split()}
-    found = files_below(root / VIDEOS, f"**/{CLIP}_rgb.avi")
-    videos = by_key(((p.stem[:20], p, p) for p in found), root, "the video of")
-    found = (p for f in SKELETONS for p in files_below(root / f, f"{CLIP}.skeleton"))
-    there = by_key(((p.stem, p, p) for p in found), root, "the skeletons of")
+    missing = {c for n in names_like(root, MISSING) for c in read_counted_names(root / n, CLIP)}
+    found = files_below(root / VIDEOS, "**/*.*")
+    videos = clips_of(found, r"_rgb\.avi")
+    there = clips_of((p for f in SKELETONS for p in files_below(root / f, "*")), r"\.skeleton")
     groups, lenses = defaultdict(list), defaultdict(list)
     for clip in sorted(videos):
         groups[clip[:16]].append(clip)
         if clip in there and clip not in missing:
-            lenses[clip[:8]].append(there[clip])
+            lenses[clip[:8]].append(there[clip][0])
     for key, clips in groups.items():
         split, lens = split_of(clips[0], options.protocol), lenses[key[:8]]
         if key[8:12] in known and split:
             usable = [clip for clip in clips if clip in there and clip not in missing]
-            files = {"videos": [videos[clip] for clip in usable]}
-            files["skeletons"] = [there[clip] for clip in usable]
-            files["lens"] = lens[:: 1 + len(lens) // LENS_FILES]
+            files = {"lens": lens[:: 1 + len(lens) // LENS_FILES]}
+            for clip in usable:
+                files |= {f"{clip} video": videos[clip], f"{clip} skeletons": there[clip]}
             lost = Counter(LISTED if c in missing else NO_FILE for c in {*clips} - {*usable})
-            yield make_unit(key, split, files, lost=dict(lost))
+            yield make_unit(key, split, files, clips=usable, left_out=dict(lost))
+    if other := {*found} - {path for same in videos.values() for path in same}:
+        reason = f"file below {VIDEOS} that is not called <clip>_rgb.avi, as {min(other).name}"
+        yield from left_out_units("other_names", "train", [reason] * len(other))
     split = partial(split_of, protocol=options.protocol)
     yield from twins(options).units(root, split, lambda clip: clip[8:12] in known)
+
+
+def clips_of(paths: Iterable[Path], ending: str) -> dict[str, list[Path]]:
+    """Returns files by the clip in their names, in any case; perhaps several of one."""
+    return {clip.upper(): same for (clip,), same in alike(paths, f"({CLIP}){ending}").items()}
 
 
 def split_of(clip: str, protocol: str) -> str | None:
@@ -148,8 +157,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     if (rendered := twins(options).sequences(root, unit, lambda clip: clip[16:])) is not None:
         return rendered
     files, sequences, fronts = unit_files(unit), [], [np.empty(0)]
-    camera = fit_camera(files["lens"], options) if files["skeletons"] else None
-    for path, video in zip(files["skeletons"], files["videos"], strict=True):
+    clips, lost = unit.args.get("clips"), left_out_sequence(unit)
+    camera = fit_camera(files["lens"], options) if clips else None
+    for clip in clips or ():
+        path, video = (only_one(files[f"{clip} {k}"], k) for k in ("skeletons", "video"))
         bodies = read_kinect_bodies(path)
         sequences.append(load_clip(unit, (path, bodies, video), camera, options))
         fronts.append(bodies.left_on_the_left)
@@ -159,17 +170,16 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             text = f"in {seen.mean():.0%} of {len(seen)} frames from the front the right shoulder "
             text += f"is on the left of the picture; expected at least {options.min_facing:.0%}"
             hint = "were sides or pictures turned by somebody? or lower dataset.min_facing"
-            raise CorruptInput(files["skeletons"][0].with_name(unit.id), text, hint=hint)
+            raise CorruptInput(path.with_name(unit.id), text, hint=hint)
         sequences[0].checks["shoulders_crossed_share"] = float(1 - seen.mean())
-    if unit.args["lost"]:
-        sequences.append(picture_sequence(unit, [], dropped=unit.args["lost"]))
-    return sequences
+    return [*sequences, lost] if lost else sequences
 
 
 def load_clip(unit: Unit, files: tuple, camera: Camera, options: Options) -> Sequence:
     """Returns the frames of a clip in which the sensor saw as many people well as there are."""
     path, bodies, video = files
-    clip, points, n_people = path.stem, bodies.seen_mm, 1 + (int(path.stem[17:]) in TWO_PEOPLE)
+    clip, points = path.stem.upper(), bodies.seen_mm
+    n_people = 1 + (int(clip[17:]) in TWO_PEOPLE)
     good = np.isfinite(points).all(axis=-1).sum(axis=-1) >= options.min_tracked
     right = np.bincount(bodies.frames[good], minlength=bodies.n_frames) == n_people
     used, other = good & right[bodies.frames], ~good & right[bodies.frames]
@@ -179,12 +189,9 @@ def load_clip(unit: Unit, files: tuple, camera: Camera, options: Options) -> Seq
     people = match_over_time(frames, poses, max_distance_mm=options.max_step_mm)
     dropped, tracks = Counter({f"not {n_people} well-tracked bodies": int((~right).sum())}), []
     found = tracks_of_people(frames, poses, people)
-    spans = [np.nanmax(t.world_coords, 1) - np.nanmin(t.world_coords, 1) for t in found]
-    widths = [np.quantile(span[:, 0] / span[:, 1], 1 - WIDE_SHARE) for span in spans]
-    for width, track in zip(widths, found, strict=True):
+    for track, chair in zip(found, wider_than_others(found, WIDE, WIDE_SHARE), strict=True):
         track.activity, track.note = clip[16:], "joints are the Kinect's, no ground truth"
-        near = [w for w, t in zip(widths, found, strict=True) if {*t.frames} & {*track.frames}]
-        if width > max(WIDE, min(near)):
+        if chair:
             dropped["body as wide as a chair"] += len(track.frames)
         else:
             tracks.append(track)
@@ -198,15 +205,8 @@ def load_clip(unit: Unit, files: tuple, camera: Camera, options: Options) -> Seq
 
 def fit_camera(paths: tuple[Path, ...], options: Options) -> Camera:
     """Returns the colour camera, which is some centimetres beside the depth camera."""
-    points, pixels = [np.empty((0, 3))], [np.empty((0, 2))]
-    for path in paths:
-        with suppress(CorruptInput):  # which is said of the unit that the file belongs to
-            bodies = read_kinect_bodies(path)
-            every = 1 + len(bodies.ids) // LENS_BODIES
-            points += [*bodies.seen_mm[::every]]
-            pixels += [*bodies.color_pixels[::every]]
+    labels = lens_points(paths, LENS_BODIES)
     hint = "are these the skeletons of one setup and camera, as they were published?"
-    labels = np.concatenate(points), np.concatenate(pixels)
     limits = {"focal": (FOCAL - options.max_focal_px, FOCAL + options.max_focal_px)}
     limits["max_shift"] = options.max_beside_mm
     matrix, beside = fit_beside(paths[0], *labels, **limits, hint=hint)

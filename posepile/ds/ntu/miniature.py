@@ -66,7 +66,7 @@ def build(root: Path, seed: int = 0) -> None:
         sequences[name] = truth.SequenceTruth(split, sorted(kept), start, masks=False)
     writers.write_text(root / f"nturgb+d_skeletons/{MISSING}.skeleton", "0\n")
     video.write_video(root / f"nturgb+d_rgb/{MISSING}_rgb.avi", pictures[:2], 30, b_frames=0)
-    text = f"The missing skeletons\n(of samples)\n\n{MISSING}\n"
+    text = f"1 of the samples has no skeletons.\nPlease ignore it.\n\n{MISSING}\n"
     writers.write_text(root / "NTU_RGBD120_samples_with_missing_skeletons.txt", text)
     joints = actor.pose_skeleton(actor.move(4, seed, at=(0, 0, 950), step_mm=54), NAMES)
     starts = rendered.render_clip(root / "synthetic", RENDERED, joints, FIGURE, seed, 108)
