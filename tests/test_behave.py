@@ -22,6 +22,7 @@ BODY_25 = (
     "nose neck rsho relb rwri lsho lelb lwri rhip rkne rank lhip lkne lank reye leye rear lear "
     "lfoo ltoe lhee rfoo rtoe rhee pelv"
 )
+TIMES = "t0005.000", "t0007.000", "t0008.000"  # of TRAIN, those with a fit
 TRAIN, TEST = "Date05_Sub06_backpack_back", "Date03_Sub03_chairblack_sit"
 
 
@@ -86,11 +87,121 @@ def test_a_recording_without_any_fit_is_counted(root):
 
 
 def test_a_recording_that_train_does_not_list_is_for_testing(root):
-    edit(root / "split.json", lambda s: {"train": [], "test": s["test"]})
-    assert load_one(root, f"{TRAIN}/k0").split == "test"
-    edit(root / "split.json", lambda s: {"train": [], "test": [TRAIN]})
-    with pytest.raises(CorruptInput, match="split.json: test: found Date05.*of Date03_ alone"):
+    absent = "Date01_Sub01_box"
+    edit(root / "split.json", lambda s: {"train": [absent], "test": s["test"]})
+    sequences = load(root)
+    assert sequences[f"{TRAIN}/k0"].split == "test"
+    assert sequences[f"{TRAIN}/k0"].tracks[0].note == main.NEITHER
+    assert sequences[f"{TEST}/k0"].tracks[0].note == ""
+    assert sequences["left_out"].dropped == {main.ABSENT: 1}
+    assert "left_out" not in load(root, subjects=["Sub03"])  # the absent one is of Sub01
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        (([], [TEST]), "split.json: train: found no name"),
+        (([TRAIN], []), "split.json: test: found no name"),
+        (([TEST], [TRAIN]), "split.json: test: found Date05.*of Date03_ alone"),
+        (([TRAIN, TEST], [TEST]), f"split of {TEST}: found at train and at test"),
+        (([f"{TRAIN}\r"], [TEST]), r"train: found 'Date05_Sub06_backpack_back.r'; expected names"),
+        (([TRAIN], [f"{TEST}  "]), "test: found 'Date03_Sub03_chairblack_sit  '; expected names"),
+    ],
+)
+def test_lists_that_would_give_wrong_splits_are_refused(root, lists, message):
+    edit(root / "split.json", lambda _: dict(zip(("train", "test"), lists, strict=True)))
+    with pytest.raises(CorruptInput, match=message):
         load(root)
+
+
+def outcomes(root, **options):
+    """Returns what becomes of each unit: its sequence, or what is said."""
+    options, found = main.Options(**options), {}
+    for unit in main.list_units(root, options):
+        try:
+            (found[unit.id],) = main.load_unit(root, unit, options)
+        except CorruptInput as e:
+            found[unit.id] = str(e)
+    return found
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged", "another gender"])
+def test_a_recording_without_its_description_fails_alone(root, fault):
+    path = root / f"sequences/{TRAIN}/info.json"
+    if fault == "missing":
+        path.unlink()
+    elif fault == "damaged":
+        path.write_text(path.read_text()[:40])
+    else:
+        edit(path, lambda info: info.update(gender="neutral"))
+    found = outcomes(root)
+    assert found.keys() == {TRAIN, *(f"{TEST}/k{k}" for k in range(3))}
+    assert f"{TRAIN}/info.json" in found[TRAIN] and len(found[f"{TEST}/k0"].tracks[0].frames) == 2
+
+
+@pytest.mark.parametrize("name", [TRAIN.lower(), f"Date05/{TRAIN}", f"{TRAIN}/{TRAIN}"])
+def test_a_recording_at_another_place_does_not_vanish(root, name):
+    place = root / "sequences"
+    (place / TRAIN).rename(root / "away")
+    (place / name).parent.mkdir(exist_ok=True)
+    (root / "away").rename(place / name)
+    found = outcomes(root)
+    assert f"{name}: found here; expected in {place} itself" in found[f"misplaced/{name}"]
+    assert f"misplaced/{name}" not in outcomes(root, subjects=["Sub03"])
+
+
+@pytest.mark.parametrize("file", ["fit02/person_fit.pkl", "person_J3d.json"])
+def test_a_damaged_file_of_a_time_folder_costs_that_one(root, file):
+    paths = [root / f"sequences/{TRAIN}/{time}/person/{file}" for time in sorted(TIMES)]
+    paths[0].write_bytes(paths[0].read_bytes()[:50])
+    found = outcomes(root)
+    for k in range(4):
+        assert found[f"{TRAIN}/k{k}"].dropped == {main.NO_FIT: 1, main.UNREADABLE: 1}
+        assert len(found[f"{TRAIN}/k{k}"].tracks[0].frames) == 2
+    paths[1].write_bytes(paths[1].read_bytes()[:50])
+    found = outcomes(root)
+    assert "2 of 3 cannot be read, the first one: " in found[f"{TRAIN}/k0"]
+    assert len(found[f"{TEST}/k0"].tracks[0].frames) == 2
+
+
+def test_a_folder_that_is_named_like_no_time_is_counted(root):
+    place = root / f"sequences/{TEST}"
+    (place / "t0003.000").rename(place / "T0003")
+    assert load_one(root, f"{TEST}/k0").dropped == {main.NO_TIME: 1}
+
+
+def exchange(first, second):
+    spare = first.with_name("spare")
+    first.rename(spare)
+    second.rename(first)
+    spare.rename(second)
+
+
+@pytest.mark.parametrize("what", ["cameras", "masks", "poses"])
+def test_kinects_and_poses_that_were_exchanged_are_refused(root, what):
+    """Each view has less than the limit for one view outside, but half of them have much."""
+    if what == "cameras":
+        for folder in (root / "calibs").glob("Date*/config"):
+            exchange(folder / "0", folder / "2")
+    for time in (root / "sequences").glob("*/t*") if what == "masks" else ():
+        for path in time.glob("k0.person_mask.*"):
+            exchange(path, path.with_name(path.name.replace("k0", "k2")))
+    if what == "poses":
+        folder = root / "sequences" / TRAIN
+        exchange(folder / "t0005.000/person", folder / "t0008.000/person")
+        exchange(folder / "t0007.000/person", folder / "t0008.000/person")
+    found = outcomes(root, max_outside_mask=0.95)
+    for id in (f"{TRAIN}/k{k}" for k in range(4)):
+        assert "in half of 4 views" in found[id] and "poses are others" in found[id]
+    if what != "poses":
+        assert "in half of 3 views" in found[f"{TEST}/k1"]
+
+
+def test_another_kinects_broken_calibration_costs_only_its_own_view(root):
+    (root / "calibs/Date05/config/3/config.json").write_text("{")
+    found = outcomes(root)
+    assert "config/3/config.json" in found[f"{TRAIN}/k3"]
+    assert found[f"{TRAIN}/k0"].checks["outside_half"] < 0.2
 
 
 def test_the_world_is_kinect_1_and_the_lens_is_rational(root):
@@ -100,7 +211,7 @@ def test_the_world_is_kinect_1_and_the_lens_is_rational(root):
     np.testing.assert_allclose(camera.t, 1000 * np.array(pose["translation"]), rtol=1e-5)
     np.testing.assert_allclose(camera.R, to_world.T, atol=1e-6)
     lens = json.loads((root / "calibs/intrinsics/2/calibration.json").read_text())["color"]
-    point, k = np.array([0.5, -0.4, 1.0]), {key: lens[key] for key in main.LENS}
+    point, k = np.array([0.5, -0.4, 1.0]), lens
     r = point[0] ** 2 + point[1] ** 2
     radial = (1 + k["k1"] * r + k["k2"] * r**2 + k["k3"] * r**3) / (
         1 + k["k4"] * r + k["k5"] * r**2 + k["k6"] * r**3
@@ -211,9 +322,9 @@ def test_masks_of_both_kinds_and_missing_ones(root):
          "expected the same numbers, of pictures"),
         ("intrinsics/1/calibration.json",
          lambda c: (c["color"].update(fx=980.3), c["color"]["opencv"].__setitem__(0, 980.3))[2:],
-         "fx fy cx cy of Kinect 1: found .980.3"),
+         "fx fy cx cy: found .980.3"),
         ("Date05/config/1/config.json", lambda c: c["translation"].__setitem__(2, 0.1),
-         "Kinect 1 is 0.1 from the origin"),
+         "config/1/config.json: this Kinect is 0.1 from the origin"),
         ("Date05/config/0/config.json", lambda c: c["translation"].__setitem__(2, 99),
          "of the joints project outside the mask"),
         ("Date05/config/3/config.json",

@@ -7,11 +7,14 @@ world is the colour camera of Kinect 1.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import rlemasklib
+from deltacamera import Camera
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile import recipe
@@ -20,17 +23,21 @@ from posepile.bodies.parameters import parameters_by_frame
 from posepile.errors import CorruptInput
 from posepile.files import presence
 from posepile.formats.folders import names_like
+from posepile.formats.keys import splits_by_name
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array, OneOf
 from posepile.formats.text_files import read_json
+from posepile.geometry.azure_kinect import read_color_lens, read_place
 from posepile.geometry.cameras import make_camera
-from posepile.imaging.masks import read_label_image
+from posepile.imaging.masks import read_rle
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
-from posepile.shapes.units import make_unit, unit_files
+from posepile.shapes import silhouettes, units
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.stills import left_out_sequence, left_out_units
 
 SIZE, DEFAULT_KINECTS, TEST_DATE = (2048, 1536), 3, "Date03_"
+RECORDING, TIME = r"Date\d\d_(Sub\d\d)_\w+", r"t\d{4}\.\d{3}"
 # Of a time folder; the fit makes it one of ours, all else may be missing.
 PARTS = {
     "fits": ("person/fit02/person_fit.pkl",),
@@ -38,10 +45,7 @@ PARTS = {
     "pictures": ("k{k}.color.jpg",),
     "masks": ("k{k}.person_mask.jpg", "k{k}.person_mask.png"),
 }
-LENS = "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6".split()  # in the order of the list ``opencv``
 KNOWN_LENS = (979.784, 979.840, 1018.952, 779.487)  # of Kinect 1
-CALIBRATION = {key: Array() for key in (*LENS, "width", "height")} | {"opencv": Array(12)}
-POSE = {"rotation": Array(9), "translation": Array(3)}  # from the camera to the world, metres
 LISTS, GENDERS = {"train": [str], "test": [str]}, ("male", "female")
 INFO = {"gender": OneOf(*GENDERS), "kinects?": Array("K", dtype=int)}
 PLACES = {"config": str, "intrinsic": str}  # from the recording's folder
@@ -49,6 +53,8 @@ FIT = {"pose": Array(156), "betas": Array(10), "trans": Array(3)}
 POINTS = {"body_joints3d": Array(25, 4, finite=False)}  # metres, score
 GROUPS = slice(24), slice(24, 49)  # joints of SMPL, key points
 NO_FIT, NO_PICTURE = "time folder without a fit", "no picture of this Kinect"
+NO_TIME, UNREADABLE = "folder whose name is no time", "time folder whose fit or J3d is unreadable"
+ABSENT, NEITHER = "recording of split.json that is not there", "not listed in split.json"
 UNLISTED = "picture of a Kinect that info.json does not list"
 
 SPEC = DatasetSpec(
@@ -71,6 +77,8 @@ class Options(BaseModel):
         subjects: Ids of subjects, e.g. ["Sub01", "Sub06"]; null: all.
         max_outside_mask: Share of SMPL's joints, and of the key points, that may project outside
             the person's pixels, some of which are behind the object.
+        max_outside_half: The same in the views of half of the Kinects.
+        max_unreadable: Share of time folders, if several, whose fit or J3d may be damaged.
         max_fit_mm: Fits are left out whose limbs are further from the key points, in the median.
         max_lens_px: How far the lens of Kinect 1 may be from the one that is known.
         max_origin: How far Kinect 1 may be from the origin: metres, and entries of its rotation.
@@ -80,40 +88,60 @@ class Options(BaseModel):
 
     subjects: list[str] | None = Field(None, min_length=1, json_schema_extra=recipe.CHOOSES_UNITS)
     max_outside_mask: float = Field(0.6, gt=0, le=1)
+    max_outside_half: float = Field(0.35, gt=0, le=1)
+    max_unreadable: float = Field(0.1, ge=0, le=1)
     max_fit_mm: float = Field(100.0, gt=0)
     max_lens_px: float = Field(0.1, gt=0)
     max_origin: float = Field(1e-3, gt=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per recording and Kinect; recordings that train does not list are test."""
-    known, is_there = names_like(root / "sequences", r"Date\d\d_(Sub\d\d)_\w+"), presence()
-    lists = read_json(path := root / "split.json", LISTS)
-    if odd := [name for name in lists["test"] if not name.startswith(TEST_DATE)]:
+    """Yields one unit per recording and Kinect; recordings that no list has are test."""
+    place, is_there, path = root / "sequences", presence(), root / "split.json"
+    known, split_of = names_like(place, RECORDING), read_json(path, LISTS)
+    split_of = splits_by_name({split: split_of[split] for split in LISTS}, path, RECORDING)
+    if odd := [n for n, split in split_of.items() if split == "test" and TEST_DATE not in n]:
         raise CorruptInput(path, f"test: found {odd[0]}; expected recordings of {TEST_DATE} alone")
     wanted = recipe.chosen_subjects(options.subjects, (subject for (subject,) in known.values()))
+    yield from units.misplaced_units(place, RECORDING, "test", options.subjects)
+    asked = options.subjects or {name.split("_")[1] for name in split_of}
+    lost = [ABSENT for name in split_of if name not in known and name.split("_")[1] in asked]
+    yield from left_out_units("left_out", "train", lost)
     for name in (name for name, (subject,) in known.items() if subject in wanted):
-        split, folder = "train" if name in lists["train"] else "test", root / "sequences" / name
-        info = read_json(folder / "info.json", INFO | PLACES)
-        kinects = info.get("kinects", np.arange(DEFAULT_KINECTS)).tolist()
-        if kinects != [*range(len(kinects))]:
-            found = f"kinects: found {kinects}; expected 0, 1, 2 and so on"
-            raise CorruptInput(folder / "info.json", found)
-        all_times = names_like(folder, r"t\d{4}\.\d{3}")
+        split, folder = split_of.get(name, "test"), place / name
+        files = {"info": folder / "info.json"}
+        try:
+            info = read_info(files["info"])
+        except CorruptInput:  # its unit tells
+            yield units.make_unit(name, split, files)
+            continue
+        kinects, there = info["kinects"], names_like(folder, r"[tT]\d.*")
+        all_times = [time for time in there if re.fullmatch(TIME, time)]
         times = [time for time in all_times if is_there(folder / time / PARTS["fits"][0])]
         config, lenses = (Path(os.path.normpath(folder / info[key])) for key in PLACES)
-        others = {*range(4)} - {*kinects}
-        unlisted = sum(is_there(folder / t / f"k{k}.color.jpg") for t in times for k in others)
+        others = [f"k{k}.color.jpg" for k in range(len(kinects), 4)]
+        unlisted = sum(is_there(folder / time / name) for time in times for name in others)
+        files["poses"] = [config / f"{k}/config.json" for k in kinects]
+        files["lenses"] = [lenses / f"{k}/calibration.json" for k in kinects]
+        files["models"] = models.model_files("smpl", [info["gender"]], root)
+        lost = {NO_FIT: len(all_times) - len(times), NO_TIME: len(there) - len(all_times)}
         for k in kinects:
-            files = {"pose": config / f"{k}/config.json", "world": config / "1/config.json"}
-            files["lens"] = lenses / f"{k}/calibration.json"
             for part, names in PARTS.items():
-                paths = (folder / time / name.format(k=k) for time in times for name in names)
-                files[part] = [path for path in paths if is_there(path)]
-            files["models"] = models.model_files("smpl", [info["gender"]], root)
-            lost = {NO_FIT: len(all_times) - len(times), UNLISTED: unlisted * (k == kinects[-1])}
-            args = {"gender": info["gender"], "times": times, "lost": lost}
-            yield make_unit(f"{name}/k{k}", split, files, kinect=k, **args)
+                of = kinects if part == "masks" else [k]
+                shown = (folder / t / s.format(k=v) for v in of for t in times for s in names)
+                files[part] = [path for path in shown if is_there(path)]
+            told = {"times": times, "note": "" if name in split_of else NEITHER}
+            told["lost"] = lost | {UNLISTED: unlisted * (k == kinects[-1])}
+            yield units.make_unit(f"{name}/k{k}", split, files, kinect=k, **told)
+
+
+def read_info(path: Path) -> dict:
+    """Returns what is said of a recording."""
+    info = read_json(path, INFO | PLACES)
+    kinects = info["kinects"] = info.get("kinects", np.arange(DEFAULT_KINECTS)).tolist()
+    if kinects != [*range(max(2, len(kinects)))]:
+        raise CorruptInput(path, f"kinects: found {kinects}; expected 0, 1, 2 and so on")
+    return info
 
 
 def plan(root: Path, options: Options) -> list[str]:
@@ -123,58 +151,54 @@ def plan(root: Path, options: Options) -> list[str]:
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the pictures of a Kinect in the time folders that have a fit."""
-    files, (gender, k, times) = unit_files(unit), map(unit.args.get, ("gender", "kinect", "times"))
-    folder, n = root / "sequences" / unit.id.split("/")[0], len(times)
+    units.check_placed(root / "sequences", unit)
+    if absent := left_out_sequence(unit):
+        return [absent]
+    files, folder = units.unit_files(unit), unit.inputs[0].parent
+    info, k, times = read_info(files["info"]), unit.args["kinect"], unit.args["times"]
     at = {part: {p.relative_to(folder).parts[0]: p for p in files[part]} for part in PARTS}
-    if not times:
-        return [view_sequence(unit, Stills(()), None, [], dropped=unit.args["lost"])]
-    camera = make_camera(files["pose"], **camera_facts(files, k, options))
-    points = np.full((n, 25, 3), np.nan)
-    fits = [read_pickle(path, FIT) for path in at["fits"].values()]
-    for i, time in enumerate(times):
-        if path := at["points"].get(time):
-            *xyz, score = read_json(path, POINTS)["body_joints3d"].T
-            points[i] = 1000 * body25.clean_points(np.where(score > 0, xyz, np.nan).T)
-    pose, shape, trans = (np.array([fit[key] for fit in fits]) for key in FIT)
-    body = {"pose": np.pad(pose[:, :66], ((0, 0), (0, 6))), "shape": shape, "trans": trans}
-    smpl = body25.model_joints(root, gender, body)
-    joints, note = body25.joined(smpl, points, options.max_fit_mm)
-    body |= {"type": "smplh", "gender": gender, "hands": "whole", "pose": pose}
-    track = Track(np.arange(n), world_coords=joints, note=note)
-    track.activity = folder.name.split("_", 2)[2]
+    known = units.readable(folder, times, partial(read_person, at), options.max_unreadable)
+    lost = unit.args["lost"] | {UNREADABLE: len(times) - len(known)}
+    if not (times := [*known]):
+        return [view_sequence(unit, Stills(()), None, [], dropped=lost)]
+    camera, n = camera_of(files, k, options), len(times)
+    points = np.array([points for _, points in known.values()])
+    pose, shape, trans = (np.array([fit[key] for fit, _ in known.values()]) for key in FIT)
+    body = {"pose": pose, "shape": shape, "trans": trans}
+    joints, note, apart = body25.fitted(root, info["gender"], body, points, options.max_fit_mm)
+    body |= {"type": "smplh", "gender": info["gender"], "hands": "whole"}
+    track = Track(np.arange(n), world_coords=joints, activity=folder.name.split("_", 2)[2])
+    track.note = "; ".join(filter(None, (note, unit.args["note"])))
     track.parameters = None if note == body25.FAR_OFF else parameters_by_frame(folder, n, **body)
-    track.mask = lambda i: read_person(at["masks"].get(times[i]))
+    masks = {(path.parent.name, path.name[:2]): path for path in files["masks"]}
+    views, paths = {}, [folder / time / f"k{k}.color.jpg" for time in times]
+    for v in info["kinects"]:
+        shown = [masks.get((time, f"k{v}")) for time in times]
+        with suppress(CorruptInput):  # of another Kinect, whose own unit tells
+            if any(shown):
+                seen = cache(lambda i, shown=shown: shown[i] and read_rle(shown[i], 127))
+                views[v] = camera_of(files, v, options), seen
+    track.mask = views[k][1] if k in views else None
     track.unusable = lambda i: None if times[i] in at["pictures"] else NO_PICTURE
-    paths, hint = [folder / time / f"k{k}.color.jpg" for time in times], "another calibration?"
-    compared = folder, track, camera, options.max_outside_mask
-    shares = [joints_outside_mask(*compared, joints=part, hint=hint) for part in GROUPS]
-    apart = float(np.nan_to_num(body25.limbs_apart(smpl, points)))
-    more = {"checks": {"outside_mask": max(shares), "fit_mm": apart}, "dropped": unit.args["lost"]}
+    limits = options.max_outside_mask, options.max_outside_half
+    checks = silhouettes.joints_outside_masks(folder, track, views, k, limits, groups=GROUPS)
+    more = {"checks": checks | {"fit_mm": float(np.nan_to_num(apart))}, "dropped": lost}
     more["image_name"] = lambda i, _: f"sequences/{folder.name}/{times[i]}/{paths[i].name}"
     return [view_sequence(unit, Stills(tuple(paths), (SIZE,) * n), camera, [track], **more)]
 
 
-def read_person(path: Path | None) -> dict | None:
-    """Returns a person's pixels as RLE; masks are JPEG or PNG."""
-    return path and rlemasklib.encode((read_label_image(path)[..., 0] > 127).astype(np.uint8))
+def read_person(at: dict, time: str) -> tuple[dict, np.ndarray]:
+    """Returns the fit of a time folder, and key points, mm, NaN = missing."""
+    fit, points = read_pickle(at["fits"][time], FIT), np.full((25, 3), np.nan)
+    if path := at["points"].get(time):
+        *xyz, score = read_json(path, POINTS)["body_joints3d"].T
+        points = 1000 * body25.clean_points(np.where(score > 0, xyz, np.nan).T)
+    return fit, points
 
 
-def camera_facts(files: dict[str, Path], k: int, options: Options) -> dict:
-    """Returns what is known of a Kinect's colour camera; the world is that of Kinect 1."""
-    poses = (read_json(files[key], POSE) for key in ("world", "pose"))
-    world, pose = (np.c_[p["rotation"].reshape(3, 3), p["translation"]] for p in poses)
-    if (off := abs(world - np.eye(3, 4)).max()) > options.max_origin:
-        found = f"Kinect 1 is {off:.3g} from the origin of the world; expected at most"
-        raise CorruptInput(files["world"], f"{found} {options.max_origin:g}")
-    lens = read_json(files["lens"], {"color": CALIBRATION})["color"]
-    named, size = np.array([lens[key] for key in LENS]), (lens["width"], lens["height"])
-    if not np.allclose(named, lens["opencv"], rtol=1e-6, atol=0) or size != SIZE:
-        found = f"{' '.join(LENS)}: found {named.tolist()}, opencv {lens['opencv'].tolist()}"
-        raise CorruptInput(
-            files["lens"], f"{found}; expected the same numbers, of pictures {SIZE}"
-        )
-    if k == 1 and abs(named[:4] - KNOWN_LENS).max() > options.max_lens_px:
-        found = f"fx fy cx cy of Kinect 1: found {named[:4].tolist()}; expected {KNOWN_LENS}"
-        raise CorruptInput(files["lens"], found)
-    lens = {"focal": tuple(named[:2]), "principal": tuple(named[2:4]), "distortion": named[4:]}
-    return lens | {"camera_to_world": pose, "unit": "m", "size": SIZE, "world_up": SPEC.world_up}
+def camera_of(files: dict, k: int, options: Options) -> Camera:
+    """Returns a Kinect's colour camera; the world is that of Kinect 1."""
+    known = (KNOWN_LENS, options.max_lens_px) if k == 1 else ()
+    facts = read_color_lens(files["lenses"][k], SIZE, *known) | {"unit": "m"}
+    place = read_place(files["poses"][k], files["poses"][1], options.max_origin)
+    return make_camera(files["poses"][k], camera_to_world=place, world_up=SPEC.world_up, **facts)

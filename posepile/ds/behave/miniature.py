@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from posepile.miniature import actor, bodies, pickled, rig, shoot, truth, writers
+from posepile.miniature import actor, bodies, pickled, shoot, truth, writers
+from posepile.miniature.azure_kinect import SIZE, write_kinects
 from posepile.miniature.body25 import BODY_25, FIGURE, PACKED_25, PACKED_SMPL
 
-SIZE, RATIONAL = (2048, 1536), "k1 k2 p1 p2 k3 k4 k5 k6".split()
 # Sequence, gender, split, kinects, kind of mask; time folders and what is there of the person.
 TRAIN = {"t0005.000": "fit J3d", "t0006.000": "J3d", "t0007.000": "fit J3d", "t0008.000": "fit"}
 TEST = {"t0003.000": "fit J3d", "t0004.000": "fit J3d"}
@@ -32,7 +32,7 @@ def build(root: Path, seed: int = 0) -> None:
     rooms = [shoot.Backdrop(SIZE, seed + view) for view in range(4)]
     for name, gender, part, n_views, kind, times in SEQUENCES:
         folder, (date, _, thing, *_) = root / "sequences" / name, name.split("_")
-        cameras = write_calibration(root / "calibs", date)[:n_views]
+        cameras = write_kinects(root / "calibs", f"{date}/config", MIDDLE, ANGLES, 1)[:n_views]
         info = {"config": f"../../calibs/{date}/config", "intrinsic": "../../calibs/intrinsics"}
         info |= {"cat": thing.replace("black", ""), "gender": gender, "empty": None, "beta": None}
         info |= {"kinects": [0, 1, 2, 3]} if n_views == 4 else {}
@@ -81,30 +81,6 @@ def make_person(gender: str, n: int, rng: np.random.Generator) -> tuple[list[dic
     size = 1 + 0.04 * (bodies.SEEDS[gender] % 3 - 1)
     points = actor.pose_skeleton(motion, BODY_25, size)[:, PACKED_25]
     return fits, np.concatenate([told, points], axis=1)
-
-
-def write_calibration(root: Path, date: str) -> list[rig.RigCamera]:
-    """Writes lenses and places of the kinects; returns their colour cameras."""
-    cameras = []
-    for k, angle in enumerate(ANGLES):
-        lens = np.array([0.45, -2.4, 5e-4, -3e-4, 1.4, 0.33, -2.2, 1.3]) * (1 + 0.03 * k)
-        place = rig.around(MIDDLE, 2700, angle, 300 * (k != 1), up="-y")
-        camera = rig.make_camera(SIZE, place, MIDDLE, 975 + k, up="-y", distortion=lens)
-        n = k - 1  # of kinect 1 these numbers are known
-        matrix = np.array([[979.784 - n, 0, 1018.952 + n], [0, 979.840 - n, 779.487], [0, 0, 1]])
-        pose = (np.eye(3), np.zeros(3)) if k == 1 else (camera.rotation, camera.translation)
-        cameras.append(rig.RigCamera(SIZE, matrix, *pose, tuple(lens)))
-        pose = {"rotation": pose[0].T.ravel(), "translation": cameras[k].center / 1000}
-        writers.write_json(root / f"{date}/config/{k}/config.json", pose)
-        told = dict(zip(RATIONAL, lens, strict=True)) | {"codx": 0, "cody": 0}
-        told |= {"fx": matrix[0, 0], "fy": matrix[1, 1], "cx": matrix[0, 2], "cy": matrix[1, 2]}
-        told |= {"width": SIZE[0], "height": SIZE[1], "metric_radius": 1.7}
-        told["opencv"] = [told[key] for key in ("fx", "fy", "cx", "cy")] + lens.tolist()
-        content = {"color": told, "depth": told | {"width": 640, "height": 576}}
-        for way in ("color_to_depth", "depth_to_color"):
-            content[way] = {"rotation": np.eye(3).ravel(), "translation": [0.032, 0, 0]}
-        writers.write_json(root / f"intrinsics/{k}/calibration.json", content)
-    return cameras
 
 
 def write_view(stem: Path, picture: shoot.Picture, kind: str, detected: bool) -> None:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
-import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.bodies import models
@@ -23,7 +22,7 @@ from posepile.formats.schema import Array
 from posepile.formats.text_files import iter_json, read_json
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import check_projection
-from posepile.imaging.masks import read_label_image
+from posepile.imaging.masks import read_rle
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
 from posepile.shapes import stills
@@ -195,4 +194,4 @@ def scaled_body(root: Path, labels: Mapping, options: Options) -> dict[str, np.n
 
 def read_mask(path: Path) -> dict:
     """Returns the visible pixels of the person as RLE."""
-    return rlemasklib.encode((read_label_image(path)[..., 0] > 0).astype(np.uint8))
+    return read_rle(path)
