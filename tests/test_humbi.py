@@ -7,6 +7,7 @@ import pytest
 
 from posepile.ds.humbi import main
 from posepile.errors import CorruptInput, UsageError
+from posepile.imaging.jpeg import NO_END
 from posepile.shapes.units import UNLABELLED
 
 # As the card lists them.
@@ -83,7 +84,7 @@ def test_up_is_the_normal_of_the_ring(root):
 def test_pictures_that_make_no_example_are_counted(root):
     sequences = load(root)
     assert sequences[FIRST].dropped[main.NO_CAMERA] == 1
-    assert sequences["subject_1/body/00000033"].dropped[main.BROKEN] == 1
+    assert sequences["subject_1/body/00000033"].dropped[NO_END] == 1
     assert "subject_1/body/00000009" not in sequences  # has no picture
     (root / LAST / "reconstruction/keypoints.txt").unlink()
     assert load(root, max_unlabelled=1)[LAST].dropped[UNLABELLED] == 4
@@ -95,6 +96,24 @@ def test_pictures_that_make_no_example_are_counted(root):
         else:
             found |= {s.id for s in main.load_unit(root, unit, main.Options())}
     assert found == {FIRST, "subject_1/body/00000033"}
+
+
+@pytest.mark.parametrize("place", ["Body_81_140/subject_88", "Subject_88"])
+def test_a_subject_at_another_place_does_not_vanish(root, place):
+    (root / place).parent.mkdir(exist_ok=True)
+    (root / "subject_88").rename(root / place)
+    units = {unit.id: unit for unit in main.list_units(root, main.Options())}
+    assert FIRST in units and LAST not in units
+    with pytest.raises(CorruptInput, match=f"{place}: found here; expected in {root} itself"):
+        main.load_unit(root, units[f"misplaced/{place}"], main.Options())
+    assert FIRST in load(root, subjects=["1"])
+
+
+def test_a_subject_without_a_body_session_is_counted(root):
+    (root / "subject_88/body").rename(root / "subject_88/Body")
+    sequences = load(root)
+    assert sequences["subject_88/left_out"].dropped == {main.NO_SESSION: 1}
+    assert FIRST in sequences
 
 
 @pytest.mark.parametrize("file", ["keypoints.txt", "smpl_parameter.txt"])

@@ -17,19 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile.bodies import body25, models
 from posepile.bodies.parameters import body_parameters
 from posepile.errors import CorruptInput
-from posepile.files import fingerprint, names_in, open_regular
+from posepile.files import fingerprint, names_in
 from posepile.formats.folders import files_by_number, names_like
 from posepile.formats.keys import by_key
 from posepile.formats.schema import Array, check
 from posepile.formats.text_files import numbers_in, read_text
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import check_projection
+from posepile.imaging.jpeg import unfinished
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
 from posepile.shapes import stills
-from posepile.shapes.units import make_unit, unit_files
+from posepile.shapes.units import check_placed, make_unit, misplaced_units, unit_files
 
-SIZE, N_CAMERAS, JPEG_END, SUBJECT = (1920, 1080), 107, b"\xff\xd9", r"subject_(\d+)"
+SIZE, N_CAMERAS, SUBJECT = (1920, 1080), 107, r"subject_(\d+)"
 # Rows of a camera in each file, below three lines (numframes among them counts cameras) and one
 # with 0 and its index: K; centre in metres and R, world to camera; P.
 ROWS = {"intrinsic": (3, 3), "extrinsic": (4, 3), "project": (3, 4)}
@@ -38,7 +39,7 @@ SCALE, TRANS, POSE, SHAPE = 0, slice(1, 4), slice(4, 76), slice(76, 86)  # m, ra
 POINTS, STAGE_MM, KNEES, ANKLES = Array(25, 3, finite=False), 3000, [10, 13], [11, 14]
 FITTED = {"type": "smpl", "gender": "neutral", "hands": "none"}
 FIT, NO_FIT = "smpl_parameter.txt", "no joints and parameters of the body, which was not fitted"
-NO_CAMERA, BROKEN = "camera is not calibrated", "broken JPEG, which has no end"
+NO_CAMERA, NO_SESSION = "camera is not calibrated", "subject without a picture of its body"
 
 SPEC = DatasetSpec(
     name="humbi",
@@ -74,6 +75,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per instant that has pictures; instants are numbered sparsely."""
     smpl, known = models.model_files("smpl", ["neutral"], root), files_by_number(root, SUBJECT)
     wanted = chosen_subjects(options.subjects, map(str, known))
+    yield from misplaced_units(root, SUBJECT, "train", options.subjects)
     for session in (folder / "body" for id, folder in known.items() if str(id) in wanted):
         lost, n = {}, 0
         for name in names_like(session, r"\d{8}"):
@@ -81,12 +83,13 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
             folder, unit = session / name / "reconstruction", f"{session.parent.name}/body/{name}"
             n += len(pictures)
             if "keypoints.txt" in names_in(folder) and pictures:
-                files = {kind: session / f"{kind}.txt" for kind in ROWS}
-                files |= {"points": folder / "keypoints.txt", "fit?": folder / FIT}
-                files |= {"pictures": pictures.values(), "models": smpl}
+                files = {"pictures": pictures.values()} | {k: session / f"{k}.txt" for k in ROWS}
+                files |= {"points": folder / "keypoints.txt", "fit?": folder / FIT, "models": smpl}
                 yield make_unit(unit, "train", files, cameras=[*pictures])
             elif pictures:
                 lost[unit] = len(pictures)
+        id, empty = f"{session.parent.name}/left_out", [] if n else [NO_SESSION]
+        yield from stills.left_out_units(id, "train", empty)
         for unit, some in lost.items():
             yield make_unit(unit, "train", {}, unlabelled=some, share=sum(lost.values()) / n)
 
@@ -108,7 +111,7 @@ def calibrate(root: Path, options: Options) -> list[str]:
                 with suppress(CorruptInput):  # its own unit tells
                     points, fit = read_points(folder / "keypoints.txt"), read_fit(folder / FIT)
                     shank = np.linalg.norm(points[KNEES] - points[ANKLES], axis=1).mean() / 1000
-                    apart = body25.limbs_apart(body25.model_joints(root, "neutral", fit), points)
+                    apart = body25.fitted(root, "neutral", fit, points[None], np.inf)[2]
                     if np.isfinite(shank):
                         found.append([fit["scale"], shank, apart])
                         break
@@ -125,8 +128,9 @@ def calibrate(root: Path, options: Options) -> list[str]:
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the pictures of one instant."""
-    if lost := stills.unlabelled_sequence(unit):
-        if (share := unit.args["share"]) > options.max_unlabelled:
+    check_placed(root, unit)
+    if lost := stills.left_out_sequence(unit) or stills.unlabelled_sequence(unit):
+        if (share := unit.args.get("share", 0)) > options.max_unlabelled:
             raise CorruptInput(root / unit.id, f"{share:.0%} of its subject lack key points")
         return [lost]
     files, pictures, off = unit_files(unit), [], [0.0]
@@ -135,8 +139,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     far = np.linalg.norm(points - middle, axis=1) > STAGE_MM
     points[far] = np.nan
     fit = read_fit(files["fit"]) if "fit" in files else None
-    smpl = fit and body25.model_joints(root, "neutral", fit)
-    joints, note = body25.joined(smpl, points[None], options.max_fit_mm)
+    joints, note, _ = body25.fitted(root, "neutral", fit, points[None], options.max_fit_mm)
     more = {"note": note if fit else NO_FIT}
     if fit and note != body25.FAR_OFF:
         more["parameters"] = partial(body_parameters, files["fit"], **FITTED, **fit)
@@ -146,10 +149,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
             seen = points @ matrix[:, :3].T + 1000 * matrix[:, 3]
             given = camera, points, seen[:, :2] / seen[:, 2:], options.max_projection_px
             off.append(check_projection(f"{files['project']}, camera {index}", *given))
-            with open_regular(path) as f:
-                f.seek(max(0, f.seek(0, 2) - 1000))
-                broken = None if JPEG_END in f.read() else BROKEN
-            person = stills.Person(0, joints[0], left_out=broken, **more)
+            person = stills.Person(0, joints[0], left_out=unfinished(path), **more)
             pictures.append(stills.Picture(path, SIZE, [person], camera))
     more = {"dropped": {NO_CAMERA: len(files["pictures"]) - len(pictures)}}
     more["checks"] = {"projection_px": max(off), "points_off_the_stage": float(far.sum())}
