@@ -125,7 +125,7 @@ def test_pictures_without_camera_are_left_out_and_many_are_refused(root):
     assert sequence.camera(1) is None and sequence.camera(0) is not None
     track = sequence.tracks[0]
     assert track.unusable(track.frames.tolist().index(1)) == main.NO_CAMERA
-    with pytest.raises(CorruptInput, match=r"in 1 of 4.*max_unfitted"):
+    with pytest.raises(CorruptInput, match=r"no camera fits 1 of 4.*max_unfitted"):
         load(root, max_unfitted=0.2)
 
 
@@ -152,6 +152,58 @@ def test_a_map_is_read_once_for_everybody(root, monkeypatch):
         for k in range(len(track.frames)):
             track.unusable(k), track.mask(k)
     assert len(seen) == len(set(seen)) > 0
+
+
+def amodal_masks(root, person="*"):
+    return sorted((root / SCENE).glob(f"{person}_Ped_*/*.png"))
+
+
+@pytest.mark.parametrize("fault", ["black", "half", "maps one off", "of another size"])
+def test_amodal_masks_that_are_not_of_what_is_visible_are_refused(root, fault):
+    assert load(root).checks["masks_of_others_share"] == 0
+    maps = sorted((root / SCENE / "visible").iterdir())
+    if fault == "maps one off":
+        content = [path.read_bytes() for path in maps]
+        for path, other in zip(maps, content[1:] + content[:1], strict=True):
+            path.write_bytes(other)
+    else:
+        for path in amodal_masks(root):
+            mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            rows = np.flatnonzero(mask.any(axis=1))
+            mask[rows[0] : rows[-1] + 1 if fault == "black" else rows.mean().astype(int)] = 0
+            cv2.imwrite(str(path), mask[:400] if fault == "of another size" else mask)
+    message = "holds 1280 x 400 pixels; expected 1280 x 800"
+    if fault != "of another size":
+        message = rf"{SCENE}: in \d+ of \d+ pictures of people more than 10% of their visible"
+    main.read_visible.cache_clear()
+    with pytest.raises(CorruptInput, match=message):
+        load(root)
+
+
+def test_one_whose_visible_pixels_are_not_theirs_is_left_out(root):
+    cv2.imwrite(str(amodal_masks(root, "0003")[0]), np.zeros((800, 1280), np.uint8))
+    why = load(root).tracks[0].unusable
+    assert why(0) == main.OUTSIDE and why(1) is None
+    assert load(root, max_outside=1).tracks[0].unusable(0) is None
+
+
+def test_folders_of_other_names_are_people_too_or_counted(root):
+    people = sorted(path for path in (root / SCENE).iterdir() if "_Ped_" in path.name)
+    people[0].rename(people[0].with_name(people[0].name.replace("Ped", "ped")))
+    assert len(load(root).tracks) == 3
+    (root / SCENE / "images").rename(root / SCENE / "Images")
+    (root / "train").mkdir()
+    (root / "abigail_mcs_2").rename(root / "train/abigail_mcs_2")
+    (root / "empty/images").mkdir(parents=True)
+    sequence = load(root, "left_out")
+    assert sequence.dropped == {f"{main.OTHER}empty": 3}
+
+
+def test_a_picture_there_twice_costs_its_scene_alone(root):
+    shutil.copy(root / SCENE / "images/000001.bmp", root / SCENE / "images/000001.png")
+    with pytest.raises(CorruptInput, match="pictures 1: found at 000001.bmp and at 000001.png"):
+        load(root)
+    assert load(root, "abigail_mcs_2").tracks
 
 
 def test_a_world_that_does_not_stand_on_z_is_refused(root, monkeypatch):

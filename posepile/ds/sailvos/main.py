@@ -7,7 +7,6 @@ become millimetres from the mean position of the scene's cameras.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,19 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.bodies.checks import check_up
 from posepile.errors import CorruptInput
-from posepile.files import names_in
 from posepile.formats.arrays import read_array
-from posepile.formats.folders import files_by_number, names_like
+from posepile.formats.folders import folders_holding, in_order, names_like
 from posepile.formats.keys import by_key
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_numbers
 from posepile.geometry.cameras import make_camera
-from posepile.geometry.fitting import fit_focal
+from posepile.geometry.focals import fit_focals
 from posepile.geometry.pictures import box_of_mask, inside
-from posepile.imaging.masks import read_mask
+from posepile.imaging.amodal import check_amodal, compare_amodal
 from posepile.joint_info import JointInfo
 from posepile.recipe import Bystander, DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
+from posepile.shapes.stills import left_out_sequence, left_out_units
 from posepile.shapes.units import Rows, make_unit, same_count, unit_files
 
 SIZE = (1280, 800)
@@ -49,6 +48,8 @@ NO_POSE = "person without pose files, which are not published"
 INCOMPLETE = "pose without its other file, mask, picture or map of what is visible"
 NO_CAMERA = "no camera fits the pose files of the picture"
 VAGUE = "focal length is not told by the pose files of the picture"
+OUTSIDE = "visible pixels outside of the person's amodal mask"
+OTHER = "folder without pictures called images/<6 digits>.bmp or .jpg, as "
 
 SPEC = DatasetSpec(
     name="sailvos",
@@ -72,6 +73,8 @@ class Options(BaseModel):
             pictures without such a camera are left out.
         max_focal_error: Standard error of its focal length, as a share, above which they are, too.
         max_unfitted: Largest share of a scene's pictures that may be without camera.
+        max_outside: People of whose visible pixels a larger share is outside of their amodal mask
+            are left out; a scene is refused if half of them are such.
         max_hidden: People of whom a larger share is hidden are left out.
         min_side: Shorter side of the box around someone's visible pixels.
     """
@@ -81,29 +84,36 @@ class Options(BaseModel):
     max_camera_px: float = Field(2.0, gt=0)
     max_focal_error: float = Field(0.1, gt=0)
     max_unfitted: float = Field(0.5, ge=0, le=1)
+    max_outside: float = Field(0.1, ge=0, le=1)
     max_hidden: float = Field(0.75, ge=0, le=1)
     min_side: float = Field(50.0, ge=0)
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per cut scene."""
-    for name in sorted(names_in(root)):
-        if pictures := files_by_number(root / name / "images", r"(\d{6})\.(?:bmp|png|jpe?g)"):
-            visible = files_by_number(root / name / "visible", r"(\d{6})\.np[yz]")
-            files = {"pictures": [*pictures.values()], "visible": [*visible.values()]}
-            people = [root / name / person for person in names_like(root / name, r"\d{4}_Ped_.*")]
+    """Yields one unit per cut scene, and one that counts folders that look like it."""
+    scenes, other = folders_holding(root, "images")
+    for name in scenes:
+        if pictures := in_order(root / name / "images", r"(\d{6})\.(?:bmp|png|jpe?g)"):
+            visible = in_order(root / name / "visible", r"(\d{6})\.np[yz]")
+            files = {"pictures": pictures, "visible": visible}
+            people = [root / name / p for p in names_like(root / name, r"\d{4}_(?i:ped)_.*")]
             for kind in KINDS:
-                found = [files_by_number(person, rf"(\d{{6}}){kind}") for person in people]
-                files[kind] = [path for them in found for path in them.values()]
+                found = [in_order(person, rf"(\d{{6}}){kind}") for person in people]
+                files[kind] = [path for them in found for path in them]
             yield make_unit(name, "train", files)
+        else:
+            other.append(name)
+    yield from left_out_units("left_out", "train", [OTHER + min(other, default="")] * len(other))
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the people of a cut scene."""
+    if lost := left_out_sequence(unit):
+        return [lost]
     where, files = root / unit.id, unit_files(unit)
-    numbers = [int(path.stem) for path in files["pictures"]]
+    once = lambda k: by_key(((int(p.stem), p.name, p) for p in files[k]), where, k)  # noqa: E731
+    maps, numbers = once("visible"), [*once("pictures")]
     frames = {number: i for i, number in enumerate(numbers)}
-    maps = {int(path.stem): path for path in files["visible"]}
     of = lambda path: (int(path.parent.name[:4]), int(path.name[:6]))  # noqa: E731
     masks, seen, space = (
         by_key(((of(path), path.parent.name, path) for path in files[k]), where, "pose")
@@ -118,7 +128,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         joints[key], bones[key] = read_pose(seen[key], space[key])
     up = [j[NAMES.index("neck")] - j[NAMES.index("pelv")] for j in joints.values()]
     check_up(where, np.reshape(up, (-1, 3)), SPEC.world_up)
-    found = fit_cameras(where, bones, options)
+    given = where, bones, LENS["principal"], FOCALS, options.max_camera_px
+    found = fit_focals(*given, max_unfitted=options.max_unfitted)
     sure = {k: fit for k, (error, fit) in found.items() if error <= options.max_focal_error}
     origin = np.mean([fit["center"] for fit in sure.values()] or [[0, 0, 0]], axis=0)
     cameras, given = {}, LENS | {"unit": "m", "world_up": SPEC.world_up}
@@ -137,10 +148,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         visible = read_visible(maps[number]).get(person)
         if not box_of_mask(visible)[2:].min() > options.min_side:
             return "shorter side of the visible box below dataset.min_side"
-        hidden = 1 - rlemasklib.area(visible) / max(read_mask(masks[keys[k]]).sum(), 1)
+        hidden, outside = compare_amodal(visible, masks[keys[k]])
+        if outside > options.max_outside:
+            return OUTSIDE
         return "hidden by more than dataset.max_hidden" if hidden > options.max_hidden else None
 
-    people = []
+    people, looks = [], []
     for person in sorted({person for person, _ in whole}):
         keys = [key for key in whole if key[0] == person]
         shown, world = [maps[key[1]] for key in keys], np.stack([joints[key] for key in keys])
@@ -149,9 +162,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         track.mask = lambda k, p=person, shown=shown: read_visible(shown[k]).get(p)
         track.unusable = partial(why_not, keys)
         people.append(track)
+        looks.append((track.mask, [masks[key] for key in keys]))
+    hint = "masks or maps of others? or raise dataset.max_outside"
+    wrong = check_amodal(where, looks, options.max_outside, 0.5, hint=hint)
     stills = Stills(files["pictures"], (SIZE,) * len(numbers))
     told = {"image_name": lambda i, p: f"{unit.id}/images/{numbers[i]:06d}_{p:04d}.jpg"}
-    told |= {"scene": unit.id, "dropped": dropped}
+    told |= {"scene": unit.id, "dropped": dropped, "checks": {"masks_of_others_share": wrong}}
     sequence = view_sequence(unit, stills, cameras.get, people, **told)
     for person, number in no_pose:
         if number in frames and number in maps:
@@ -177,19 +193,3 @@ def read_visible(path: Path) -> dict[int, dict]:
     """Returns the visible pixels of each object of a map as RLE."""
     ids = read_array(path, {".npz": "visible_ids"}.get(path.suffix), SIZE[::-1])
     return {int(k): rlemasklib.encode((ids == k).astype(np.uint8)) for k in np.unique(ids)}
-
-
-def fit_cameras(where: Path, bones: dict, options: Options) -> dict[int, tuple[float, dict]]:
-    """Returns how uncertain a focal length is, and it, rotation, centre (metres), by picture."""
-    cameras, rows = {}, defaultdict(list)
-    for (_, number), some in bones.items():
-        rows[number].append(some)
-    for number, some in sorted(rows.items()):
-        both = np.split(np.concatenate(some), [3], axis=1)
-        fit = fit_focal(where, *both, LENS["principal"], FOCALS)
-        if fit and fit[0] <= options.max_camera_px:
-            cameras[number] = fit[1:]
-    if (lost := len(rows) - len(cameras)) > options.max_unfitted * len(rows):
-        hint = "rows, axes or units are not those meant, or raise dataset.max_unfitted"
-        raise CorruptInput(where, f"{NO_CAMERA} in {lost} of {len(rows)}", hint=hint)
-    return cameras
