@@ -89,9 +89,19 @@ def test_a_video_of_another_split_or_without_labels_does_not_pass(root):
     for path in ("annotations/{}/seq_256.json", "videos/{}/seq_256.mp4"):
         (root / path.format("test")).rename(root / path.format("train"))
     with pytest.raises(CorruptInput, match=r"seq_256\.json: this number is not one of train"):
-        load(root)
+        load(root, "train/seq_256", splits=["train"])
     with pytest.raises(CorruptInput, match="found nothing of test; or set dataset.splits"):
         list(main.list_units(root, main.Options(splits=["test"])))
+    assert load(root, "val/seq_257", splits=["train", "val"])  # goes on
+
+
+def test_files_of_other_names_are_counted(root):
+    shutil.copy(root / "annotations/train/seq_0.json", root / "annotations/train/seq_00.json")
+    (root / "annotations/train/Seq_2.json").touch()
+    (root / "videos/train/seq_2.avi").touch()
+    units = {unit.id for unit in main.list_units(root, main.Options())}
+    assert units == {"train/seq_0", "val/seq_257", "test/seq_256", "train/left_out"}
+    assert load(root, "train/left_out").dropped == {f"{main.OTHER}Seq_2.json": 3}
 
 
 def test_pictures_have_another_focal_length_than_the_rows(root):
@@ -165,7 +175,7 @@ def test_a_joint_twice_is_refused(root):
 
 def test_up_is_the_geometric_median_of_people(root):
     lying = np.array([[1.0, 0, 0]] + [[0, -0.8, -0.6]] * 4)
-    np.testing.assert_allclose(main.geometric_median(lying), [0, -0.8, -0.6], atol=0.05)
+    np.testing.assert_allclose(main.median_direction(lying), [0, -0.8, -0.6], atol=0.05)
     camera = load(root).camera(0)
     assert camera.world_up[1] < -0.9 and np.linalg.norm(camera.world_up) == pytest.approx(1)
     assert load(root).camera(0) is not load(root).camera(1)

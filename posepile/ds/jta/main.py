@@ -16,15 +16,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import CorruptInput
+from posepile.files import names_in
 from posepile.formats.folders import names_like
 from posepile.formats.schema import Array
 from posepile.formats.text_files import iter_json
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import box_of_points, check_projection, inside, project
+from posepile.geometry.rotations import median_direction
 from posepile.imaging.frames import open_frames
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Track, Unit, Video
 from posepile.shapes.multiview import view_sequence
+from posepile.shapes.stills import left_out_sequence, left_out_units
 from posepile.shapes.units import make_unit, unit_files
 
 SIZE, LENS = (1920, 1080), {"principal": (960, 540), "pixel_origin": "edge", "size": (1920, 1080)}
@@ -37,6 +40,7 @@ JOINTS = (
 ).split()
 NECK, ANKLES = JOINTS.index("neck"), [JOINTS.index("rank"), JOINTS.index("lank")]
 FRAME_ZERO = "annotated in frame 0, before the first of the video"
+OTHER = "file that is not called seq_<number>.json or .mp4, as "
 NUMBERS = {"train": range(256), "val": range(257, 512, 2), "test": range(256, 512, 2)}
 
 SPEC = DatasetSpec(
@@ -81,24 +85,29 @@ class Options(BaseModel):
 
 
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per video, also if it has no annotations."""
+    """Yields one unit per video, also without annotations, and counts files of other names."""
     for split in options.splits:
-        found = names_like(root / "annotations" / split, r"seq_(\d+)\.json").values()
-        shown = names_like(root / "videos" / split, r"seq_(\d+)\.mp4").values()
+        rows, videos = root / "annotations" / split, root / "videos" / split
+        found = names_like(rows, r"seq_(0|[1-9]\d*)\.json")
+        shown = names_like(videos, r"seq_(0|[1-9]\d*)\.mp4")
         if not {*found, *shown}:
             raise CorruptInput(root, f"found nothing of {split}", hint="or set dataset.splits")
-        for (number,) in sorted({*found, *shown}):
-            stem = f"{split}/seq_{number}"
-            files = {"rows": root / "annotations" / f"{stem}.json"}
-            if int(number) not in NUMBERS[split]:
-                raise CorruptInput(files["rows"], f"this number is not one of {split}")
-            yield make_unit(stem, split, files | {"video": root / "videos" / f"{stem}.mp4"})
+        for (number,) in sorted({*found.values(), *shown.values()}):
+            files = {"rows": rows / f"seq_{number}.json", "video": videos / f"seq_{number}.mp4"}
+            yield make_unit(f"{split}/seq_{number}", split, files, number=int(number))
+        other = (names_in(rows) | names_in(videos)) - {*found, *shown}
+        reasons = [OTHER + min(other, default="")] * len(other)
+        yield from left_out_units(f"{split}/left_out", split, reasons)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns the people of a video."""
+    if lost := left_out_sequence(unit):
+        return [lost]
     files = unit_files(unit)
     where = files["rows"]
+    if unit.args["number"] not in NUMBERS[unit.split]:
+        raise CorruptInput(where, f"this number is not one of {unit.split}", hint="move it")
     ids, frames, values = load_rows(where)
     if (frames < 0).any() and not options.frame_zero:
         raise CorruptInput(where, "found rows of frame 0; expected from 1, or dataset.frame_zero")
@@ -175,17 +184,7 @@ def upright_cameras(path: Path, frames: np.ndarray, joints: np.ndarray, focal: f
     def camera(frame: int):
         them = up[frames == frame]
         them = them[np.isfinite(them).all(axis=1)].astype(np.float64)
-        towards = geometric_median(them) if len(them) else np.array([0.0, -1, 0])
+        towards = median_direction(them) if len(them) else np.array([0.0, -1, 0])
         return make_camera(path, focal=focal, world_up=tuple(towards.tolist()), **LENS)
 
     return camera
-
-
-def geometric_median(vectors: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
-    """Returns the unit vector ``[3]`` along the geometric median of some ``[n, 3]``."""
-    median, step = vectors.mean(axis=0), np.inf
-    while step > tolerance:
-        weights = 1 / np.maximum(np.linalg.norm(vectors - median, axis=1), 1e-6)
-        last, median = median, weights @ vectors / weights.sum()
-        step = np.linalg.norm(median - last)
-    return median / max(np.linalg.norm(median), 1e-9)
