@@ -169,13 +169,49 @@ def test_the_rotation_wins_over_pitch_and_roll_and_the_difference_is_told(root):
     sequence = load(root)["train/00000"]
     assert sequence.checks["pitch_and_roll_deg"] == pytest.approx(7, abs=0.01)
     assert sequence.checks["turn_deg"] < 0.01
+    assert {note for t in sequence.tracks for note in notes_of(t)} == {main.TURNED}
+
+
+def notes_of(track):
+    return [track.note] if isinstance(track.note, str) else track.note
+
+
+def test_nobody_is_told_of_rotations_that_agree(root):
+    assert not any(any(notes_of(t)) for t in load(root)["train/00000"].tracks)
+
+
+def test_shapes_that_are_all_nothing_are_refused(root):
+    relabel(root, shape=lambda x: np.where(np.arange(5)[:, None] == 1, x, 0))
+    assert load(root, max_median=1)["train/00000"].checks["shape_size"] > 0
+    relabel(root, shape=lambda x: x * 0)
+    with pytest.raises(CorruptInput, match="train/00000: shape: found 0 of everybody; expected"):
+        load(root)
+
+
+def test_files_that_were_exchanged_are_refused(root):
+    folder = root / "spec-syn/annotations"
+    train, test = (folder / f"{split}.npz" for split in ("train", "test"))
+    content = train.read_bytes()
+    train.write_bytes(test.read_bytes())
+    test.write_bytes(content)
+    with pytest.raises(CorruptInput, match="test.npz has more pictures than train.npz"):
+        load(root)
+
+
+def test_a_picture_of_two_cameras_costs_its_unit_alone(root):
+    relabel(root, cam_int=lambda x: x * np.array([1, 2, 1, 1, 1])[:, None, None])
+    options = main.Options()
+    units = {unit.id: unit for unit in main.list_units(root, options)}
+    assert main.load_unit(root, units["test/00000"], options)
+    with pytest.raises(CorruptInput, match=r"train\.npz: cam_int: rows \[1, 3, 4\] of hdri"):
+        main.load_unit(root, units["train/00000"], options)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"cam_int": lambda x: x * np.array([1, 2, 1, 1, 1])[:, None, None]},
-         r"cam_int: rows \[1, 3, 4\] of scene1/hdri_0_12_cam00_5.png differ; expected one camera"),
+         r"cam_int: rows \[1, 3, 4\] of hdri_0_12_cam00_5.png differ; expected one camera"),
         ({"cam_rotmat": lambda x: x * [1, 1, -1]}, "rotation"),
         ({"pose": lambda x: x[:, :66]}, r"pose: found shape \(5, 66\)"),
         ({"shape": lambda x: x[1:]}, "shape: found shape"),

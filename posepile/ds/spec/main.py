@@ -23,12 +23,13 @@ from posepile.formats import derived
 from posepile.formats.folders import names_like
 from posepile.formats.keys import by_key
 from posepile.formats.numpy_files import load_npz
-from posepile.formats.schema import Array, check
+from posepile.formats.schema import AGAIN, Array, check
+from posepile.formats.tables import rows_by
 from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.fitting import fit_pose
 from posepile.geometry.pictures import box_of_points, project
-from posepile.geometry.rotations import euler_matrix, matrix_rotvec
+from posepile.geometry.rotations import euler_matrix, turn_degrees
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
 from posepile.shapes import stills
@@ -40,12 +41,13 @@ PEOPLE = {"pose": each(72), "shape": each(10), "openpose_gt": each(25, 3)}
 CAMERAS = {"cam_rotmat": each(3, 3), "cam_int": each(3, 3)}  # world to camera
 CAMERAS |= {"cam_pitch": each(), "cam_roll": each()}
 LABELS = {"imgname": Array("N", dtype=str), **PEOPLE, **CAMERAS}
-PICTURE = {"imgname": str, "rows": [int], **PEOPLE}
+PICTURE = {"imgname": str, "rows": [int], "differ": [str], **PEOPLE}
 PICTURE |= {key: Array(*array.shape[1:]) for key, array in CAMERAS.items()}
 # BODY_25 has these of SMPL: neck, arms, pelvis, legs.
 BOTH = slice(1, 15)
 OF_SMPL = [SMPL_JOINT_NAMES.index(name) for name in BODY25_NAMES[BOTH]]
 LEAST = 6  # points that tell where somebody is
+TURNED = "pitch and roll are not those of the camera's rotation, which is taken"
 LOST, EXPAND = "place not found: 2D joints do not fit the pose", 1.15
 
 SPEC = DatasetSpec(
@@ -95,11 +97,13 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     for split in ("train", "test"):
         file, place = folder / f"annotations/{split}.npz", derived.work_folder(root) / split
         given = place, partial(read_pictures, file), "imgname", options.pictures_per_unit
-        for piece, names in derived.derived_rows([file], *given).items():
+        for piece, names in derived.derived_rows([file], *given, version=2).items():
             files = {"labels": file, "rows": piece, "pictures": [folder / n for n in names]}
             files["models"] = models.model_files("smpl", ["neutral"], root)
             yield make_unit(f"{split}/{piece.stem}", split, files)
             labelled += [(path, f"{split}.npz", split) for path in files["pictures"]]
+    if 2 * sum(split == "test" for *_, split in labelled) > len(labelled):
+        raise CorruptInput(folder, "test.npz has more pictures than train.npz: were they swapped?")
     labelled = by_key(labelled, folder / "annotations", "picture")
     for at, split in {path.parent: split for path, split in labelled.items()}.items():
         shown = [at / name for name in names_like(at, r".*\.png")]
@@ -116,17 +120,11 @@ def plan(root: Path, options: Options) -> list[str]:
 def read_pictures(path: Path) -> Iterator[dict]:
     """Yields what is told of each picture and of all people in it; their rows are anywhere."""
     labels = check(load_npz(path, LABELS), LABELS, path)
-    names, of = np.unique(labels["imgname"], return_inverse=True)
-    order = np.argsort(of, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
-    for name, rows in zip(names, groups, strict=True):
-        for key in CAMERAS:
-            if np.ptp(labels[key][rows], axis=0).max() > 1e-3:
-                found = f"{key}: rows {rows.tolist()} of {name} differ; expected one camera"
-                raise CorruptInput(path, found)
+    for name, rows in rows_by(labels["imgname"]).items():
+        differ = [key for key in CAMERAS if np.ptp(labels[key][rows], axis=0).max() > 1e-3]
         people = {key: labels[key][rows] for key in PEOPLE}
         camera = {key: labels[key][rows[0]] for key in CAMERAS}
-        yield {"imgname": str(name), "rows": rows.tolist(), **people, **camera}
+        yield {"imgname": name, "rows": rows.tolist(), "differ": differ, **people, **camera}
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -136,8 +134,14 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     files, pictures, rows, fits = unit_files(unit), [], {}, defaultdict(list)
     for path, row in zip(files["pictures"], read_json(files["rows"], [dict]), strict=True):
         told = check(row, PICTURE, files["rows"], path.name)  # each has its own number of people
+        for key in told["differ"]:
+            found = f"{key}: rows {told['rows']} of {path.name} differ; expected one camera"
+            raise CorruptInput(files["labels"], found, hint=AGAIN)
         pictures.append(load_picture(root, path, told, fits, options))
         rows[path] = told["rows"]
+    if not max(fits["shape_size"], default=1):
+        found = f"{unit.id}: shape: found 0 of everybody; expected bodies that differ"
+        raise CorruptInput(files["labels"], found, hint=AGAIN)
     lost = [person.left_out == LOST for picture in pictures for person in picture.people]
     if sum(lost) > max(1, options.max_lost * len(lost)):
         found = f"{unit.id}: of {sum(lost)} of {len(lost)} people no place is found; expected"
@@ -164,7 +168,9 @@ def load_picture(root: Path, at: Path, told: dict, fits: dict, options: Options)
     given = {"intrinsics": told["cam_int"], "size": size, "world_up": SPEC.world_up}
     camera = make_camera(at, rotation=told["cam_rotmat"], center=np.zeros(3), **given)
     stated = euler_matrix("XZ", [told["cam_pitch"], told["cam_roll"]])
-    fits["pitch_and_roll_deg"].append(turn(stated.T @ told["cam_rotmat"]))
+    fits["pitch_and_roll_deg"].append(turn_degrees(stated.T @ told["cam_rotmat"]))
+    fits["shape_size"].append(float(np.abs(told["shape"]).max()))
+    note = TURNED if fits["pitch_and_roll_deg"][-1] > options.max_turn else ""
     people, place = [], {"models_root": models.models_below(root)}
     joints = 1000 * models.body_joints("smpl", "neutral", told, **place).astype(np.float64)
     for p, (pose, shape, seen) in enumerate(zip(*(told[key] for key in PEOPLE), strict=True)):
@@ -173,14 +179,13 @@ def load_picture(root: Path, at: Path, told: dict, fits: dict, options: Options)
             people.append(stills.Person(p, left_out=LOST))
             continue
         fits["place_px"].append(off)
-        fits["turn_deg"].append(turn(to_world[:3, :3]))
+        fits["turn_deg"].append(turn_degrees(to_world[:3, :3]))
         world = joints[p] @ to_world[:3, :3].T + 1000 * to_world[:3, 3]
         box = box_of_points(project(camera, world), size, EXPAND)
         body = {"pose": pose, "shape": shape, "trans": np.zeros(3)}
-        person = stills.Person(p, world.astype(np.float32))
-        person.left_out = stills.SMALL if box[2:].min() < options.min_side else None
-        person.parameters = partial(moved_body, at, body, to_world, place)
-        people.append(person)
+        small = stills.SMALL if box[2:].min() < options.min_side else None
+        more = {"note": note, "parameters": partial(moved_body, at, body, to_world, place)}
+        people.append(stills.Person(p, world.astype(np.float32), left_out=small, **more))
     return stills.Picture(at, size, people, camera)
 
 
@@ -200,15 +205,10 @@ def find_place(
     to_world = np.eye(4)
     to_world[:3, :3] = told["cam_rotmat"].T @ rotation
     to_world[:3, 3] = told["cam_rotmat"].T @ translation / 1000
-    return (None if turn(to_world[:3, :3]) > options.max_turn else to_world), off
+    return (None if turn_degrees(to_world[:3, :3]) > options.max_turn else to_world), off
 
 
 def moved_body(path: Path, body: dict, to_world: np.ndarray, place: dict) -> dict:
     """Returns the parameters of a body at its place."""
     moved = models.move_body("smpl", "neutral", body, to_world, **place)
     return body_parameters(path, type="smpl", gender="neutral", hands="none", **moved)
-
-
-def turn(rotation: np.ndarray) -> float:
-    """Returns by how many degrees a rotation turns."""
-    return float(np.degrees(np.linalg.norm(matrix_rotvec(rotation))))
