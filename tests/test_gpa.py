@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from posepile.ds.gpa import main
 from posepile.errors import CorruptInput, UsageError
+from posepile.shapes.stills import NO_PIXEL, TOO_LARGE
 from posepile.shapes.units import UNLABELLED
 
 NAMES = (
@@ -126,6 +128,27 @@ def test_a_joint_that_is_nan_is_missing(root):
     joints = sequences["train/1/00000"].tracks[0].world_coords
     assert np.isnan(joints).any(axis=-1).sum(axis=1).tolist() == [1] * len(joints)
     assert np.isnan(sequences["test/1/00000"].tracks[0].world_coords).all()
+
+
+def test_a_lens_that_is_nan_costs_its_unit_alone(root):
+    content = json.loads((root / main.LABELS).read_text())
+    content["annotations"][0]["f"] = [float("nan")] * 2
+    (root / main.LABELS).write_text(json.dumps(content))
+    options = main.Options()
+    units = {unit.id: unit for unit in main.list_units(root, options)}
+    assert main.load_unit(root, units["train/4/00000"], options)
+    with pytest.raises(CorruptInput, match="camera 1, 0000000146"):
+        main.load_unit(root, units["train/1/00000"], options)
+
+
+def test_masks_of_nobody_and_of_everything_are_left_out(root):
+    track = load(root)["train/1/00000"].tracks[0]
+    assert [track.unusable(k) for k in range(3)] == [None] * 3
+    for k, value in ((0, 0), (1, 255)):
+        name = f"{sorted(k for k in CAMERAS if CAMERAS[k] == '1')[k]:010d}_mask.jpg"
+        cv2.imwrite(str(root / main.MASKS / name), np.full((1080, 1920), value, np.uint8))
+    track = load(root)["train/1/00000"].tracks[0]
+    assert [track.unusable(k) for k in range(3)] == [NO_PIXEL, TOO_LARGE, None]
 
 
 def test_annotations_without_picture_or_mask_are_counted(root):

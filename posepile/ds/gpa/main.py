@@ -37,7 +37,7 @@ from posepile.shapes.units import check_there, make_unit, unit_files, unlabelled
 LABELS, WORLD = "xyz_gpa12_mdp_cntind_crop_cam_c2g.json", "xyz_gpa12_cntind_world_cams.json"
 PICTURES, MASKS = "Gaussian_img_jpg_new", "img_jpg_new_resnet101deeplabv3humanmask"
 SIZE, PER_PIECE = (1920, 1080), 4000
-LENS = {"f": Array(2), "c": Array(2)}
+LENS = {"f": Array(2, finite=False), "c": Array(2, finite=False)}
 LABEL = {"joint_cams": Array(3, 34, finite=False), "joint_imgs_uncrop": Array(34, 2, finite=False)}
 LABEL |= {"istrains": bool, "istests": bool}
 ROW = LENS | {"joints": Array(34, 3, finite=False), "pixels": Array(34, 2, finite=False)}
@@ -117,11 +117,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     files, where = unit_files(unit), f"{root / LABELS}, camera {camera}"
     rows = {row["name"][2]: row for row in read_json(files["rows"])}
     rows = check([rows[p.stem] for p in files["pictures"]], [ROW], files["labels"])
-    lens = {"distortion": options.distortion.get(camera), "world_up": SPEC.world_up}
+    lens = {"distortion": options.distortion.get(camera), "world_up": SPEC.world_up, "size": SIZE}
     pictures, away = [], []
     for row, path, file in zip(rows, files["pictures"], files["masks"], strict=True):
-        optics = {"focal": row["f"], "principal": row["c"], "size": SIZE}
-        seen_by = make_camera(where, **optics, **lens)
+        seen_by = make_camera(f"{where}, {path.stem}", focal=row["f"], principal=row["c"], **lens)
         known = np.isfinite([*row["joints"].T, *row["pixels"].T]).all(axis=0)
         off = np.linalg.norm(project(seen_by, row["joints"]) - row["pixels"], axis=-1)[known]
         away += np.nan_to_num(off, nan=np.inf).tolist()
@@ -134,7 +133,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         raise CorruptInput(where, f"{found}most {options.max_projection_px:g} px", hint=hint)
     told = {"image_name": lambda path, _: f"{path.stem[:6]}/{path.stem[6:8]}/{path.stem}.jpg"}
     told |= {"checks": {"projection_px": off}, "dropped": {NO_FILE: n - len(pictures)}}
-    return [stills.picture_sequence(unit, pictures, **told)]
+    return [stills.without_poor_masks(stills.picture_sequence(unit, pictures, **told))]
 
 
 def label_pieces(root: Path, options: Options) -> dict[Path, list[tuple[str, str, str]]]:
@@ -152,7 +151,8 @@ def read_rows(root: Path, options: Options) -> Iterator[dict]:
     for image, label in iter_json_pairs(path, lists):
         if not re.fullmatch(r"\d{10}", id := image["file_name"][-14:-4]):
             raise CorruptInput(path, f"images: found {image['file_name']!r}; expected 10 digits")
-        lenses.append((int(id), tuple(np.round([*label["f"], *label["c"]], 2).tolist())))
+        lens = np.round([*label["f"], *label["c"]], 2)
+        lenses.append((int(id), tuple(lens.tolist()) if np.isfinite(lens).all() else None))
         ids.append(id)
     table = [str(value) for value in np.ravel(read_npy(camera_table(root)))]
     cameras = tell_cameras(camera_table(root), table, lenses, **options.model_dump(include=TOLD))
