@@ -10,6 +10,7 @@ import pytest
 from posepile.acquire.doctor import run_doctor
 from posepile.acquire.plan import plan
 from posepile.acquire.sources import load_sources
+from posepile.config import load_config
 from posepile.ds.umpm import main
 from posepile.errors import CorruptInput, UsageError
 from posepile.formats.loose_json import read_loose_json
@@ -53,9 +54,6 @@ def test_recordings_in_one_folder_or_each_in_its_own(root):
     ids = {unit.id for unit in main.list_units(root, main.Options())}
     takes = ("p1_grab_3", "p2_free_1", "p3_ball_12")
     assert ids == {f"{take}/{view}" for take in takes for view in "fsrl"}
-    shutil.copy(root / "p2_free_1.json", root / "p1_grab_3" / "p2_free_1.json")
-    with pytest.raises(CorruptInput, match="recording p2_free_1: found at"):
-        list(main.list_units(root, main.Options()))
 
 
 def test_recordings_unpacked_by_hand_need_no_archives(root):
@@ -119,6 +117,42 @@ def test_a_description_under_another_name_is_missed(root):
     file.rename(root / "p2_free_1.json_broken")
     (lost,) = (u for u in main.list_units(root, main.Options()) if u.id == "p2_free_1/f")
     assert file in lost.inputs  # which is not there: the unit says so, the others go on
+
+
+def test_a_recording_of_which_only_videos_are_left_is_missed(root):
+    (root / "p2_free_1.json").rename(root / "p2_free_1.json_broken")
+    (root / "Groundtruth/p2_free_1_vm.c3d").unlink()
+    units = {unit.id: unit for unit in main.list_units(root, main.Options())}
+    assert root / "p2_free_1.json" in units["p2_free_1/l"].inputs
+
+
+def test_descriptions_and_cameras_in_two_places_cost_their_recording_alone(root):
+    own = root / "p1_grab_3"
+    shutil.copy(root / "p2_free_1.json", own)
+    (own / "Calib").mkdir()  # nothing in it: the cameras beside it count
+    assert load(root, "p2_free_1/f").tracks and load(root, "p1_grab_3/f").tracks
+    (own / "p2_free_1.json").write_text((root / "p3_ball_12.json").read_text())
+    shutil.copy(root / "Calib/calib_l06_f.ini", own / "Calib")
+    assert load(root, "p1_grab_3/f").tracks  # the same twice
+    shutil.copy(root / "Calib/calib_n27_f.ini", own / "Calib/calib_l06_f.ini")
+    for id, what in (("p2_free_1/s", "recording"), ("p1_grab_3/f", "camera")):
+        with pytest.raises(CorruptInput, match=f"{what}: found here and at"):
+            load(root, id)
+    assert load(root, "p3_ball_12/f").tracks and load(root, "p1_grab_3/s").tracks
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("bone_range=[1.25, 0.5]", "dataset.bone_range = .1.25, 0.5. is not allowed: .* smaller"),
+        ("bone_range=[0.5, .inf]", r"dataset.bone_range\[1\] = inf is not allowed: .* finite"),
+        ("bone_mm=.inf", "dataset.bone_mm = inf is not allowed: expected a finite number"),
+        ("bone_mm=.nan", "dataset.bone_mm = nan is not allowed"),
+    ],
+)
+def test_limits_that_check_nothing_are_refused(override, text):
+    with pytest.raises(UsageError, match=text):
+        load_config("umpm", main.Options, [f"dataset.{override}"])
 
 
 def test_every_other_pose_belongs_to_a_picture(root):

@@ -19,7 +19,7 @@ from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats.derived import work_folder
 from posepile.formats.folders import check_numbers, names_like
-from posepile.formats.keys import by_key, only_one
+from posepile.formats.keys import alike, only_one
 from posepile.formats.loose_json import read_loose_json
 from posepile.formats.mocap_files import points_in_mm, read_c3d
 from posepile.formats.schema import Array, OneOf, check
@@ -36,7 +36,7 @@ from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import unit_files, view_units
 
 SIZE, VIEWS = (644, 486), ("f", "s", "r", "l")
-NAME, POSES = r"(p\d_[a-z]+_\d+)\.json", r"(p\d_[a-z]+_\d+)_vm\.c3d"
+NAME, OTHERS = r"(p\d_[a-z]+_\d+)\.json", r"(p\d_[a-z]+_\d+)_(?:vm\.c3d|[fsrl]\b.*)"
 TAKE = dict.fromkeys(("id", "calib", "video_dir", "gt_dir", "calib_dir"), str)
 SPEC = DatasetSpec(
     name="umpm",
@@ -89,30 +89,31 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     told = "sequences", "recording"
     recipe.chosen_subjects(options.calibrations or None, takes, "calibrations", "recording")
     for name in sorted(recipe.chosen_subjects(options.sequences, takes, *told)):
-        file = takes[name]
+        files, folder = takes[name], takes[name][0].parent
         try:
-            take, folder = read_loose_json(file, TAKE), file.parent
+            take = read_loose_json(files[0], TAKE)
         except CorruptInput:  # loading the unit says so
-            yield from view_units(name, "train", {v: {} for v in options.views}, {"take": file})
+            yield from view_units(name, "train", {v: {} for v in options.views}, {"take": files})
             continue
         calib = options.calibrations.get(name, take["calib"])
-        places = (place / take["calib_dir"] for place in (folder, root))
-        cameras = only_one(places, "the cameras") or root / take["calib_dir"]
-        views = {}
+        places, views = sorted({at / take["calib_dir"] for at in (folder, root)}), {}
         for view in options.views:
             pictures = find_pictures(folder / take["video_dir"], f"{name}_{view}")
-            views[view] = {"pictures": pictures, "camera": cameras / f"{calib}_{view}.ini"}
-        shared = {"take": file, "joints": folder / take["gt_dir"] / f"{name}_vm.c3d"}
+            cameras = [place / f"{calib}_{view}.ini" for place in places]
+            there = [file for file in cameras if file.name in names_in(file.parent)]
+            views[view] = {"pictures": pictures, "camera": there or cameras[:1]}
+        shared = {"take": files, "joints": folder / take["gt_dir"] / f"{name}_vm.c3d"}
         yield from view_units(name, "train", views, shared)
 
 
-def find_takes(root: Path) -> dict[str, Path]:
-    """Returns the descriptions of recordings by name, missing ones too where poses are."""
+def find_takes(root: Path) -> dict[str, list[Path]]:
+    """Returns the descriptions of recordings by name, also those that are missing."""
     folders = [root, *(root / name for name in names_like(root, r"p\d_\w+_\d+"))]
-    files = [(name, f / file) for f in folders for file, (name,) in names_like(f, NAME).items()]
-    takes = by_key(((name, file, file) for name, file in sorted(files)), root, "recording")
-    poses = [(f, n) for f in folders for (n,) in names_like(f / "Groundtruth", POSES).values()]
-    return {name: folder / f"{name}.json" for folder, name in poses} | takes
+    takes = alike((folder / name for folder in folders for name in names_in(folder)), NAME)
+    for place in (folder / name for folder in folders for name in ("Groundtruth", "Video")):
+        for key in names_like(place, OTHERS).values():
+            takes.setdefault(key, [place.parent / f"{key[0]}.json"])
+    return {name: sorted(files, key=lambda at: len(at.parts)) for (name,), files in takes.items()}
 
 
 def find_pictures(place: Path, name: str) -> Path | list[Path]:
@@ -125,8 +126,9 @@ def find_pictures(place: Path, name: str) -> Path | list[Path]:
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one recording seen by one camera."""
     files, (name, view) = unit_files(unit), unit.id.split("/")
-    take = read_loose_json(files["take"], TAKE)
-    joints, camera = read_joints(files["joints"]), read_camera(files["camera"])
+    take = read_loose_json(only_one(files["take"], "the recording") or files["take"][0], TAKE)
+    where = only_one(files["camera"], "the camera") or files["camera"][0]
+    joints, camera = read_joints(files["joints"]), read_camera(where)
     pictures, place = files["pictures"], work_folder(root) / "pictures" / f"{name}_{view}"
     if isinstance(pictures, Path) and pictures.suffix == ".xz":
         pictures = packed_pictures(pictures, place, SIZE)
@@ -138,7 +140,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         raise CorruptInput(files["joints"], f"{found}, or {options.max_frames_off} more or less")
     joints = joints[:n]
     hint = "are these the cameras of its session? See dataset.calibrations"
-    outside = check_inside(files["camera"], camera, joints, SIZE, options.max_outside, hint=hint)
+    outside = check_inside(where, camera, joints, SIZE, options.max_outside, hint=hint)
     check_standing(files["joints"], joints, SPEC.joint_info.names, SPEC.world_up)
     is_doubted = name not in options.calibrations and (name in WRONG or take["id"] != name)
     told = options, DOUBTED if is_doubted else ""
@@ -153,14 +155,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
 def make_track(person: int, joints: np.ndarray, options: Options, note: str) -> Track:
     """Returns a person without joints that are wrong; poses are compared about their middles."""
     wrong = joints_of_odd_bones(joints, EDGES, options.bone_range, options.bone_mm)
+    odd = wrong.any(axis=1).tolist()
     return Track(
         np.arange(len(joints)),
         person,
         world_coords=np.float32(np.where(wrong[..., None], np.nan, joints)),
         motion_coords=joints - middle_of_joints(joints)[:, None],
-        note=[
-            "; ".join(filter(None, (note, FILTERED * odd))) for odd in wrong.any(axis=1).tolist()
-        ],
+        note=["; ".join(filter(None, (note, FILTERED * is_odd))) for is_odd in odd],
     )
 
 

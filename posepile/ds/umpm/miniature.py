@@ -50,8 +50,7 @@ def build(root: Path, seed: int = 0) -> None:
             video.write_video(folder / f"Video/{name}_{view}.avi", shots, RATE, b_frames=0)
             sequences[f"{name}_{view}"] = truth.SequenceTruth("train", sorted(kept), start)
     pattern = r"Video/(?P<sequence>\w+_[fsrl])/frame_(?P<frame>\d{6})_(?P<person>\d)\.jpg$"
-    made = truth.make_truth(FIGURE, pattern, sequences, n_people=3, box="loose")
-    truth.write_truth(root, made)
+    truth.write_truth(root, truth.make_truth(FIGURE, pattern, sequences, n_people=3, box="loose"))
 
 
 def make_joints(n_people: int, rng: np.random.Generator) -> np.ndarray:
