@@ -111,8 +111,34 @@ def test_groups_belong_to_poses_by_number(root):
     assert sequence.image_name(3, 0) == f"{NAME}/Dump/color/{names[3][:-4]}.jpg"
     assert sequence.checks["projection_px"] < 0.01 and sequence.tracks[0].note == ""
     shutil.copy(folder / "color" / names[0], folder / "color/007_M72h_color_1.png")
-    with pytest.raises(CorruptInput, match=r"M72h, group 7: found at"):
-        units(root)
+    with pytest.raises(CorruptInput, match=r"M72h, group 7: found at 007_"):
+        load(root)
+    assert load(root, f"{NAME}/M72e").tracks
+
+
+def test_bad_poses_stop_their_recording_and_a_bad_sensor_its_view(root):
+    folder = root / NAME / "Dump/gposes3d"
+    shutil.copy(folder / "3.npy", folder / "003.npy")
+    with pytest.raises(CorruptInput, match=r"gposes3d: pose 3: found at 003.npy and at 3.npy"):
+        load(root)
+    assert load(root, f"{OTHER}/M72h").tracks
+    shutil.rmtree(folder)
+    with pytest.raises(CorruptInput, match=r"gposes3d: holds no <number>.npy"):
+        load(root)
+    (root / "S2/pose/M72e.extrinsics").write_text("")
+    with pytest.raises(CorruptInput, match=r"M72e.extrinsics"):
+        load(root, f"{OTHER}/M72e")
+    assert tuple(load(root, f"{OTHER}/M72h").camera.world_up) == (0, 1, 0)
+
+
+def test_another_offset_is_told_by_the_number_of_2d_rows(root):
+    path = root / "S1/offsets.txt"
+    path.write_text(path.read_text().replace("\t9\t", "\t10\t"))
+    told = r"_2d.npy: found 7 groups after the offset; expected 6, as in .*offsets.txt"
+    with pytest.raises(CorruptInput, match=told):
+        load(root)
+    without_arrays(root)
+    assert load(root).tracks[0].note == main.UNCHECKED
 
 
 def test_the_index_of_poses_is_decided_on_2d_arrays(root):

@@ -8,6 +8,7 @@ clockwise, and everything here is of the turned ones. Group ``g`` of the picture
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from posepile import recipe
 from posepile.errors import CorruptInput
 from posepile.files import names_in
 from posepile.formats.arrays import read_npy
-from posepile.formats.folders import files_by_number, names_like
+from posepile.formats.folders import in_order, names_like, read_in_order
 from posepile.formats.keys import by_key, only_one
 from posepile.formats.schema import Array, check, lookup
 from posepile.formats.text_files import read_json, read_lines, read_numbers
@@ -30,7 +31,7 @@ from posepile.geometry.rotations import nearest_axis
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.units import unit_files, view_units
+from posepile.shapes.units import same_count, unit_files, view_units
 
 SUBJECT, RECORDING = r"S\d+", r"\d\d(?:-\d\d){5}"
 STORED, SIZE, UPRIGHT = (1280, 720), (720, 1280), 3  # quarter turns counter-clockwise
@@ -89,17 +90,18 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         shared = {"devices": (folder if devices in names_in(folder) else root) / devices}
         shared["offsets"] = folder / "offsets.txt"
         for name in names_like(folder, RECORDING):
-            groups, views = pictures_by_sensor(color := folder / name / "Dump/color"), {}
+            groups, views = pictures_by_sensor(folder / name / "Dump/color"), {}
             used = known & groups.keys() or groups.keys()  # loading says that they are missing
             shared["sensors"] = [folder / "pose" / f"{s}.extrinsics" for s in sorted(known | used)]
-            poses = files_by_number(folder / name / "Dump/gposes3d", r"(\d+)\.npy")
-            shared["poses"] = poses.values()
+            shared["poses"] = in_order(folder / name / "Dump/gposes3d", r"(\d+)\.npy")
             for sensor in sorted(used):
                 arrays = names_like(folder / name, rf"(?!.*bbox).*{sensor}.*2d.*\.npy")
-                files = {"pictures": [color / p for p in groups[sensor].values()]}
-                views[sensor] = files | {"pixels": [folder / name / file for file in arrays]}
+                pixels = [folder / name / file for file in arrays]
+                views[sensor] = {"pictures": groups[sensor], "pixels": pixels}
             lost = dict.fromkeys(sorted(used)[:1], sum(len(groups[s]) for s in {*groups} - used))
-            yield from view_units(f"{subject}/{name}", "train", views, shared, lost=lost)
+            last = max((int(paths[-1].name.split("_")[0]) for paths in groups.values()), default=0)
+            told = {"lost": lost, "last": last}
+            yield from view_units(f"{subject}/{name}", "train", views, shared, **told)
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -107,16 +109,20 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     files, (subject, name, view) = unit_files(unit), unit.id.split("/")
     camera = load_camera(files["devices"], files["sensors"], view, options)
     offset, poses = read_offset(files["offsets"], name), read_poses(files["poses"])
-    groups = [int(path.name.partition("_")[0]) for path in files["pictures"]]
+    if not poses:
+        raise CorruptInput(root / subject / name / "Dump/gposes3d", "holds no <number>.npy")
+    groups = list(read_in_order(files["pictures"], str, f"{view}, group"))
     shift, checks = options.pose_shift or 0, {}
-    first, path = (min(poses, default=0), groups[0]), only_one(files["pixels"], "2D joints")
+    first, path = (min(poses), groups[0]), only_one(files["pixels"], "2D joints")
     if path is None and options.pose_shift is None and 1 in first:
         text = f"poses are numbered from {first[0]}, groups from {first[1]}; expected 2D arrays"
         raise CorruptInput(root / subject / name, f"{text} that tell the shift", hint=HINT)
     if path is not None:
+        captured = {files["offsets"]: unit.args["last"] - offset + 1}
+        same_count({**captured, path: len(pixels := read_pixels(path))}, "groups after the offset")
         pose = {number: people[0] for number, people in poses.items() if len(people)}
         told = {"limit": options.max_projection_px, "shift": options.pose_shift, "hint": HINT}
-        shift, checks["projection_px"] = find_shift(path, camera, pose, read_pixels(path), **told)
+        shift, checks["projection_px"] = find_shift(path, camera, pose, pixels, **told)
     row = {i: g - offset + shift for i, g in enumerate(groups) if g >= offset}
     dropped = {BEFORE: len(groups) - len(row), UNKNOWN_SENSOR: unit.args["lost"].get(view, 0)}
     dropped[NO_POSE] = sum(number not in poses for number in row.values())
@@ -136,12 +142,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     return [view_sequence(unit, stills, camera, tracks, checks=checks, scene="studio", **told)]
 
 
-def pictures_by_sensor(folder: Path) -> dict[str, dict[int, str]]:
-    """Returns sensor -> group -> name of the picture, by number."""
-    named: dict[str, list] = {}
-    for name, (group, sensor) in names_like(folder, r"(\d+)_(\w+?)_color_\d+\.png").items():
-        named.setdefault(sensor, []).append((int(group), name, name))
-    return {s: by_key(sorted(named[s]), folder, f"{s}, group") for s in sorted(named)}
+def pictures_by_sensor(folder: Path) -> dict[str, list[Path]]:
+    """Returns the pictures of each sensor by group; of one group perhaps several."""
+    sensors = {sensor for (sensor,) in names_like(folder, r"\d+_(\w+?)_color_\d+\.png").values()}
+    return {s: in_order(folder, rf"(\d+)_{s}_color_\d+\.png") for s in sorted(sensors)}
 
 
 def read_offset(path: Path, name: str) -> int:
@@ -156,7 +160,7 @@ def read_offset(path: Path, name: str) -> int:
 def read_poses(paths: tuple[Path, ...]) -> dict[int, np.ndarray]:
     """Returns number -> joints of everybody ``[P, 33, 3]``, millimetres."""
     shape = Array("people", 33, 3, finite=False)
-    return {int(path.stem): read_npy(path, shape) for path in paths}
+    return read_in_order(paths, lambda path: read_npy(path, shape), "pose")
 
 
 def load_camera(devices: Path, sensors: list[Path], name: str, options: Options):
@@ -173,7 +177,10 @@ def load_camera(devices: Path, sensors: list[Path], name: str, options: Options)
     if (away := float(np.linalg.norm(offset))) > options.max_sensors_mm:
         text = f"{name}: the colour sensor is {away:.0f} mm from the depth sensor; expected "
         raise CorruptInput(devices, f"{text}{options.max_sensors_mm:g} or less: not in metres?")
-    extrinsics = {path.stem: read_numbers(path, Array(4, 3)) for path in sensors}
+    extrinsics = {}
+    for path in sensors:
+        with nullcontext() if path.stem == name else suppress(CorruptInput):  # costs its own view
+            extrinsics[path.stem] = read_numbers(path, Array(4, 3))
     to_world, place = extrinsics[name][:3], extrinsics[name][3]
     turned = TURN @ device["Color Depth Rotation"].reshape(3, 3).T @ to_world.T
     up = -np.mean([given[:3, 0] for given in extrinsics.values()], axis=0)  # +x is to the floor

@@ -23,7 +23,7 @@ STUDIO = (
 ).split()
 KEPT = [j for j in range(33) if j != 15]
 FIGURE = skeleton.make_figure([RAW[j] for j in KEPT])
-SIZE, DEPTH_SIZE = (1280, 720), (320, 180)
+SIZE = (1280, 720)
 SENSORS = {"M72h": 25, "M72e": 250}  # where they stand, degrees
 NO_POSE = "M72i"  # is among the devices, but has no pose
 N, BEFORE = 9, 2  # groups; those before the motion capture starts
@@ -37,7 +37,6 @@ def build(root: Path, seed: int = 0) -> None:
     """Writes the miniature below ``root``; the seed is that of poses and scene."""
     root, rng, sequences = Path(root), np.random.default_rng(seed), {}
     backdrop = shoot.Backdrop(SIZE, seed)
-    depth_file = f"P2\n{DEPTH_SIZE[0]} {DEPTH_SIZE[1]}\n65535\n" + ("0 " * 320 + "\n") * 180
     for r, (subject, name, offset, gap, lost) in enumerate(RECORDINGS):
         cameras, repository = make_sensors(root / subject / "pose", rng)
         # The one file lies in the folder of its subject, the other one beside the subjects.
@@ -58,18 +57,12 @@ def build(root: Path, seed: int = 0) -> None:
         for s, (sensor, camera) in enumerate(cameras.items()):
             for i in range(N):
                 group, number = offset - BEFORE + i, 16 * s + i
-                stem = f"{group}_{sensor}_{{}}_{46613 + 7 * s + i}"
+                color = f"{group}_{sensor}_color_{46613 + 7 * s + i}"
                 if (sensor, i - BEFORE) == lost:
                     continue
                 actors = [shoot.Actor(joints[i, KEPT], FIGURE)]
                 picture = shoot.shoot(backdrop, camera, actors, 40 * r + number)
-                color = stem.format("color")
                 writers.write_png(folder / f"Dump/color/{color}.png", picture.image)
-                time = f"{1562909542.5 + i / 15:.3f}\n"
-                writers.write_text(folder / f"Dump/timestamp/{color}.txt", time)
-                if i == BEFORE:  # one depth map is enough
-                    file = folder / f"Dump/depth/{stem.format('depth')}.pgm"
-                    writers.write_text(file, depth_file)
                 frames[color] = number
                 seen += [(number, 0)] * (i - BEFORE in kept)
             points = camera.project(joints[BEFORE:])[:, None]

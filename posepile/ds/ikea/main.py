@@ -7,8 +7,7 @@ its own axes; the world is the frame of the second camera.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from posixpath import normpath
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile.bodies.checks import check_up
 from posepile.errors import CorruptInput
 from posepile.files import names_in
-from posepile.formats.folders import in_order, names_like
-from posepile.formats.keys import by_key, only_one
+from posepile.formats.folders import in_order, names_like, read_in_order
+from posepile.formats.keys import only_one
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array, OneOf, check, lookup
 from posepile.formats.text_files import read_json, read_lines
@@ -119,7 +118,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         text = f"in the split's lists: found {unit.args['listed']}; expected one of {SPLITS}"
         raise CorruptInput((root / unit.id).parent, text, hint="lists of another release?")
     cameras = load_cameras(files["cameras"], scene)
-    poses = {v: read_each(files[f"poses_{v}"], read_pose, v == view) for v in VIEWS}
+    poses = {
+        v: read_in_order(files[f"poses_{v}"], read_pose, "frame", own=v == view) for v in VIEWS
+    }
     own, camera = poses[view], cameras[view]
     where = f"{files['cameras']}, scene {scene}, {unit.id}"
     checks = check_other_views(where, view, cameras, poses, options.max_views_mm)
@@ -127,7 +128,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     world = camera.camera_to_world(np.float32(list(own.values())))
     up = world[:, SHOULDERS].mean(axis=1) - world[:, HIPS].mean(axis=1)
     check_up(root / unit.id, up, SPEC.world_up)
-    if marks := read_each(files["marks"], read_marks):
+    if marks := read_in_order(files["marks"], read_marks, "frame"):
         there = [i for i, k in enumerate(own) if k in marks]
         pixels = np.reshape([marks[k] for k in frames[there]], (-1, 17, 2))
         given = camera, frames[there], world[there], pixels, options.max_marks_px
@@ -167,16 +168,6 @@ def load_cameras(path: Path, scene: str) -> dict[str, deltacamera.Camera]:
         lens = {"intrinsics": found["K"], "distortion": np.ravel(found["dist_coefs"])}
         cameras[view] = make_camera(where, **pose, **lens, size=SIZE, world_up=SPEC.world_up)
     return cameras
-
-
-def read_each(paths: tuple[Path, ...], read: Callable, own: bool = True) -> dict[int, np.ndarray]:
-    """Returns labels by frame; files of another view that cannot be read are passed over."""
-    entries = []
-    for path in paths:
-        with nullcontext() if own else suppress(CorruptInput):
-            entries.append((int(path.stem), path.name, read(path)))
-    folder = Path(*paths[:1]).parent
-    return by_key(entries, folder, "frame") if own else {k: p for k, _, p in entries}
 
 
 def read_pose(path: Path) -> np.ndarray:
