@@ -7,11 +7,7 @@ this laboratory have in common is in :mod:`posepile.shapes.lab_json`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from posepile.bodies.models import lacking_models
-from posepile.recipe import DatasetSpec, Sequence, Unit
+from posepile.recipe import DatasetSpec
 from posepile.shapes import lab_json
 
 LAB = lab_json.Lab("humansc3d", ("s01", "s02", "s03", "s06"))
@@ -30,17 +26,4 @@ SPEC = DatasetSpec(
     licence="HumanSC3D licence: academic use, on request",
 )
 
-
-def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields one unit per action and camera of the subjects that joints are published of."""
-    yield from lab_json.action_units(root, LAB, options)
-
-
-def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns one action seen by one camera."""
-    return [lab_json.action_sequence(root, unit, LAB, options)]
-
-
-def plan(root: Path, options: Options) -> list[str]:
-    """Returns what the body model is needed for and where it belongs, if it is missing."""
-    return lacking_models("smplx", ["neutral"], root, "fits are not compared with the joints")
+list_units, load_unit, plan = lab_json.lab_recipe(LAB)
