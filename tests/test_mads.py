@@ -76,6 +76,20 @@ def test_no_other_spelling_makes_a_video_vanish(root):
     assert found == {main.NO_VIDEO: 1, main.NO_MOVEMENT: 3}
 
 
+def test_poses_and_cameras_that_are_there_twice_concern_their_views_alone(root):
+    base = root / "multi_view_data"
+    paths = [base / "HipHop/HipHop_HipHop1_GT.mat", base / "Kata/Calib_Cam0.mat"]
+    twins = [shutil.copy(path, path.with_name(path.name.upper())) for path in paths]
+    assert load(root).tracks and load(root, f"{KATA}_C0.avi").tracks  # the same twice
+    for twin in twins:
+        twin.write_bytes(b"another")
+    with pytest.raises(CorruptInput, match="the poses: found here and at"):
+        load(root)
+    with pytest.raises(CorruptInput, match="the camera: found here and at"):
+        load(root, f"{KATA}_C0.avi")
+    assert load(root, f"{KATA}_C2.avi").tracks
+
+
 def test_of_fifteen_joints_toes_and_hands_are_missing(root):
     assert list(main.SPEC.joint_info.names) == JOINTS
     track, raw = load(root, f"{KATA}_C0.avi").tracks[0], poses(root, KATA)

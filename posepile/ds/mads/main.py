@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Movement = Literal["HipHop", "Jazz", "Kata", "Sports", "Taichi"]
 MOVEMENTS = {name.lower(): name for name in Movement.__args__}
 VIDEO = r"(.+)_C([0-2])\.avi"
+POSES, TABLE = r"(.+)_GT\.mat", r"(.+)\.mat"
 NO_VIDEO = "view of a take of which there is no video (videos)"
 NO_MOVEMENT = "video in a folder that is called by no movement (videos)"
 CALIBRATION = {"KK": Array(3, 3), "kc": Array(5, 1, squeezed=True)}  # k1 k2 p1 p2 k3
@@ -100,14 +101,15 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     for movement, at in folders.items():
         if movement not in chosen:
             continue
-        names = {name.lower(): name for name in names_in(base / at)}
-        known = {name[:-7] for name in names if name.endswith("_gt.mat")}
-        videos = alike(((base / at / name) for name in names_in(base / at)), VIDEO)
+        paths = [base / at / name for name in names_in(base / at)]
+        known = {take for (take,) in alike(paths, POSES)}
+        videos, tables = alike(paths, VIDEO), alike(paths, TABLE)
         for (_, view), found in videos.items():
             if int(view) in options.views:
-                poses, camera = f"{found[0].stem[:-2]}GT.mat", f"Calib_Cam{view}.mat"
-                files = {"video": found, "poses": base / at / names.get(poses.lower(), poses)}
-                files["camera"] = base / at / names.get(camera.lower(), camera)
+                files = {"video": found}
+                needed = {"poses": f"{found[0].stem[:-2]}GT", "camera": f"Calib_Cam{view}"}
+                for kind, stem in needed.items():
+                    files[kind] = tables.get((stem.lower(),), [base / at / f"{stem}.mat"])
                 yield make_unit(f"{movement}/{found[0].name}", "train", files)
         missing = ((take, str(v)) for take in known for v in options.views)
         lost += [NO_VIDEO for key in missing if key not in videos]
@@ -120,8 +122,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one take seen by one camera, or how many videos were left out."""
     if lost := left_out_sequence(unit):
         return [lost]
-    files = unit_files(unit)
-    path = only_one(files["video"], "the video") or files["video"][0]
+    files = {kind: only_one(at, f"the {kind}") or at[0] for kind, at in unit_files(unit).items()}
+    path = files["video"]
     joints, size = read_poses(files["poses"]), index_packets(path).size
     camera = read_camera(files["camera"], size, options)
     check_up(files["poses"], joints[:, NECK] - joints[:, ANKLES].mean(axis=1), SPEC.world_up)
