@@ -1,5 +1,6 @@
 """MuCo-3DHP: the list's frames, who is in front, masks that are none, composites of our own."""
 
+import re
 import shutil
 
 import numpy as np
@@ -29,6 +30,10 @@ def load(root, **options):
     (unit,) = main.list_units(root, options)
     (sequence,) = main.load_unit(root, unit, options)
     return sequence
+
+
+def not_used(root):
+    return [line for line in main.calibrate(root, main.Options()) if line.startswith("not used")]
 
 
 def reasons(sequence, k):
@@ -144,18 +149,18 @@ def test_the_same_frame_twice_is_one_person(root):
     assert reasons(load(root), 3) == [None, None, "nobody seen", None]
 
 
-def test_frames_extracted_from_1_are_refused(root):
+def test_takes_extracted_from_1_are_not_used(root):
     assert "takes of MPI-INF-3DHP: 5 of 16" in main.calibrate(root, main.Options())
     folder = root / "3dhp/S2/Seq1/FGmasks"
     (folder / "img_0_000000.jpg").rename(folder / "img_0_000001.jpg")
-    with pytest.raises(CorruptInput, match="img_0_000001.jpg: is there without img_0_000000.jpg"):
-        main.calibrate(root, main.Options())
+    (told,) = not_used(root)
+    assert "S2/Seq1: " in told and "img_0_000001.jpg: is there without img_0_000000.jpg" in told
     (folder / "img_0_000001.jpg").rename(folder / "img_0_000000.jpg")
     picture = root / "3dhp/S3/Seq1/imageSequence/img_7_000001.jpg"
     picture.parent.mkdir()
     picture.touch()
-    with pytest.raises(CorruptInput, match="imageSequence/img_7_000001.jpg: is there without"):
-        main.calibrate(root, main.Options())
+    (told,) = not_used(root)
+    assert "imageSequence/img_7_000001.jpg: is there without" in told
 
 
 def test_cameras_and_labels_of_different_poses_are_refused(root):
@@ -164,9 +169,71 @@ def test_cameras_and_labels_of_different_poses_are_refused(root):
     path = root / "3dhp/S2/Seq1/camera.calibration"
     main.read_cameras.cache_clear()
     path.write_text(path.read_text().replace("3852.623", "-3852.623"))
-    with pytest.raises(CorruptInput, match="two cameras have a joint 7705 mm apart"):
-        main.calibrate(root, main.Options())
+    (told,) = not_used(root)
+    assert "two cameras have a joint 7705 mm apart" in told
     main.read_cameras.cache_clear()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "nan", "calibration"])
+def test_a_damaged_take_costs_its_composites_only(root, damage):
+    before, folder = load(root), root / "3dhp/S6/Seq2"
+    path = folder / "annot.mat"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "nan":
+        content = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+        content["annot3"][0, 0][3] = np.nan
+        writers.write_mat(path, content)
+    else:
+        (folder / "camera.calibration").write_text("Skeletool")
+    main.read_cameras.cache_clear()
+    (told,) = not_used(root)
+    assert "not used: S6/Seq2: " in told
+    sequence = load(root)
+    n = sequence.dropped[main.BAD_TAKE]
+    assert n >= 1 and len(sequence.frames.paths) == len(before.frames.paths) - n
+    main.read_cameras.cache_clear()
+
+
+def turn_cameras(root, turned):
+    def other(match):
+        matrix = np.array(match[1].split(), float).reshape(4, 4)
+        matrix[:3, :3] = turned(matrix[:3, :3])
+        return "extrinsic " + " ".join(map(repr, matrix.ravel().tolist()))
+
+    for path in root.glob("3dhp/*/*/camera.calibration"):
+        path.write_text(re.sub(r"extrinsic ([^\n]+)", other, path.read_text()))
+    main.read_cameras.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "turned, told",
+    [
+        (np.transpose, "rotations are transposed"),
+        (lambda rotation: rotation @ np.eye(3)[[1, 2, 0]], "bodies stand along"),
+    ],
+)
+def test_cameras_that_are_wrong_in_all_takes_are_refused(root, turned, told):
+    turn_cameras(root, turned)
+    with pytest.raises(CorruptInput, match=told):
+        main.calibrate(root, main.Options())
+    with pytest.raises(CorruptInput, match=told):
+        load(root)
+
+
+def test_chunks_without_a_usable_composite_are_counted(root):
+    for path in root.glob("3dhp/*/*/ChairMasks/*.jpg"):
+        path.unlink()
+    sequence = load(root)
+    assert not sequence.frames.paths and sequence.dropped[main.NO_MASK] >= 4
+
+
+def test_composites_numbered_from_0_are_refused(root):
+    (root / SET / "000002.jpg").rename(root / SET / "000000.jpg")
+    with pytest.raises(CorruptInput, match="000000.jpg: composites are numbered from 0"):
+        load(root)
 
 
 def test_what_is_needed_depends_on_the_composites(root):
@@ -223,7 +290,7 @@ def listed(path, *people):
     return path
 
 
-def test_the_list_is_checked(tmp_path):
+def test_the_list_is_checked(tmp_path, capsys):
     path, good = tmp_path / "list.mat", (8, 2, 13, 0)
     assert main.read_list(listed(path, good, good, good, good)).tolist() == [[list(good)] * 4]
     for wrong in ((9, 2, 13, 0), (8, 0, 13, 0), (8, 2, 12, 0), (8, 2, 13, -1), (8, 2, 13, 0.5)):
@@ -236,6 +303,7 @@ def test_the_list_is_checked(tmp_path):
         cells[i, p][0, :] = [np.float64([(p + 1, 1, 0, i if i < 2 else -1)])] * 6
     writers.write_mat73(path, {"composite_info": cells})
     assert main.read_list(path, first=2)[1].tolist() == [[p, 1, 0, 1] for p in (1, 2, 3, 4)]
+    assert "reads 2 of 3 composites, person 4 of 4" in capsys.readouterr().err
     with pytest.raises(CorruptInput, match="composite 3: found"):
         main.read_list(path, first=None)
     with pytest.raises(CorruptInput, match="expected four of four numbers each"):

@@ -7,7 +7,9 @@ and masks are those of MPI-INF-3DHP. One unit is 500 composites of the list.
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache, lru_cache, partial
@@ -23,7 +25,7 @@ from posepile.ds.muco.takes import SIZE
 from posepile.errors import CorruptInput
 from posepile.files import names_in, presence
 from posepile.formats.derived import derived_folder, work_folder
-from posepile.formats.folders import files_by_number
+from posepile.formats.folders import check_start, files_by_id, files_by_number
 from posepile.formats.matlab_files import MatCells, read_mat
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_json
@@ -33,11 +35,12 @@ from posepile.geometry.skeletool import read_skeletool
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.units import Rows, make_unit, unit_files
+from posepile.shapes.units import Rows, make_unit, unit_files, usable_only
 
 PER_UNIT = 500  # as the authors' programs divide their list
 LIST, SET = "sampled_dataset_info.mat", r"(un)?augmented_set_\d+"
 NO_PICTURE, NO_MASK = "composite without a picture", "composite without a mask of a source"
+BAD_TAKE = "composite of a take that cannot be used, see calibrate"
 SPEC = DatasetSpec(
     name="muco",
     joint_info=JointInfo(markerless.ALL_NAMES, markerless.ALL_EDGES),
@@ -88,27 +91,38 @@ def calibrate(root: Path, options: Options) -> list[str]:
     if options.composites == "coco_pack":
         return [f"{sum(1 for _ in coco_pack.list_units(root))} units of the pack in COCO's format"]
     tdhp = takes.tdhp_root(root, options.tdhp_root)
-    folders = {take: takes.take_folder(tdhp, take) for take in takes.TAKES}
-    there = [take for take, folder in folders.items() if "annot.mat" in names_in(folder)]
-    cameras, views = [read_cameras(folders[take] / "camera.calibration") for take in there], [0.0]
-    for take, own in zip(there, cameras, strict=True):
-        for kind in compose.KINDS:
-            takes.check_numbering(tdhp, take, kind)
-        points = np.load(takes.take_labels(root, folders[take]) / "points.npy", mmap_mode="r")
-        some, path = points[:, :: 1 + points.shape[1] // 100], folders[take] / "camera.calibration"
-        for c in takes.CAMERAS:
-            both = own[c], own[c + 1], some[c], some[c + 1]
-            views.append(markerless.check_views(path, *both, options.max_views_mm))
-    lines = [f"takes of MPI-INF-3DHP: {len(there)} of {len(takes.TAKES)}"]
-    lines.append(f"labels of two cameras are up to {max(views):.1f} mm apart in the world")
+    apart, faults = judge_takes(root, tdhp, options)
+    cameras = [read_cameras(takes.take_folder(tdhp, t) / "camera.calibration") for t in apart]
+    lines = [f"takes of MPI-INF-3DHP: {len(apart)} of {len(takes.TAKES)}"]
+    lines += [f"not used: S{s}/Seq{q}: {fault}" for (s, q), fault in faults.items()]
+    lines.append(
+        f"labels of two cameras are up to {max(apart.values()):.1f} mm apart in the world"
+    )
     if options.composites == "own":
-        lines += compose.make(root, tdhp, there, options.own_number, options.own_seed)
+        lines += compose.make(root, tdhp, list(apart), options.own_number, options.own_seed)
     for c in takes.CAMERAS:
         px = max((lens_apart(some[c], cameras[0][c]) for some in cameras), default=0.0)
         mm = max((np.linalg.norm(some[c].t - cameras[0][c].t) for some in cameras), default=0.0)
         if px > 0 or mm > 0:
             lines.append(f"camera {c} differs between takes: {px:.2f} px, {mm:.1f} mm apart")
     return [*lines, f"composites: {len(list_pieces(root, options))} times {PER_UNIT} or less"]
+
+
+def judge_takes(root: Path, tdhp: Path, options: Options) -> tuple[dict, dict]:
+    """Returns take -> how far labels of two cameras are apart, mm, and take -> what is wrong."""
+
+    def check_take(take: tuple[int, int]) -> float:
+        folder = takes.take_folder(tdhp, take)
+        for kind, c in itertools.product(compose.KINDS, takes.CAMERAS):
+            check_start(folder / kind, f"img_{c}_{{:06d}}.jpg")
+        path = folder / "camera.calibration"
+        cameras = read_cameras.__wrapped__(path)  # opened anew: the list of units depends on it
+        points = np.load(takes.take_labels(root, folder) / "points.npy", mmap_mode="r")
+        some = points[: len(takes.CAMERAS) + 1, :: 1 + points.shape[1] // 100]
+        return markerless.check_rig(path, cameras, some, options.max_views_mm)
+
+    there = (take for take in takes.TAKES if names_in(takes.take_folder(tdhp, take)))
+    return usable_only(there, check_take, tdhp)
 
 
 def doctor(root: Path, options: Options) -> list[str]:
@@ -147,7 +161,10 @@ def read_list(path: Path, first: int | None = None) -> np.ndarray:
     cells = MatCells(path, "composite_info")
     n_all, rest = divmod(len(cells), 4)
     n = min(n_all, first or n_all)
-    values = [np.ravel(cells.first_of(p * n_all + i)) for p in range(4) for i in range(n)]
+    values = []
+    for p in range(4):
+        print(f"{path}: reads {n} of {n_all} composites, person {p + 1} of 4", file=sys.stderr)
+        values += [np.ravel(cells.first_of(p * n_all + i)) for i in range(n)]
     if rest or any(len(v) != 4 for v in values):
         raise CorruptInput(path, f"found {len(cells)} cells; expected four of four numbers each")
     rows = np.array(values).reshape(4, n, 4).transpose(1, 0, 2)
@@ -168,6 +185,7 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         return
     tdhp, is_there = takes.tdhp_root(root, options.tdhp_root), presence()
     pieces, labels_of = list_pieces(root, options), cache(partial(takes.take_labels, root))
+    usable, _ = judge_takes(root, tdhp, options)
     wanted = compose.FOLDER if options.composites == "own" else SET
     for name in sorted(name for name in names_in(root) if re.fullmatch(wanted, name)):
         pictures = pictures_of(root / name)
@@ -183,6 +201,8 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
                     counts[NO_PICTURE] += 1
                 elif not all(map(is_there, masks)):
                     counts[NO_MASK] += 1
+                elif not {tuple(person[:2]) for person in people.tolist()} <= usable.keys():
+                    counts[BAD_TAKE] += 1
                 else:
                     kept.append((i, masks))
             used = sorted({tuple(v[:2]) for i, _ in kept for v in sources[i].tolist()})
@@ -199,11 +219,11 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
 
 def pictures_of(folder: Path) -> dict[int, Path]:
     """Returns composites by number, from 1; also where they were moved to NN/NNNN/NNNNNN.jpg."""
-    found = files_by_number(folder, r"(\d{6,})\.jpg")
-    for outer in sorted(name for name in names_in(folder) if re.fullmatch(r"\d\d", name)):
-        for inner in sorted(names_in(folder / outer)):
-            found |= files_by_number(folder / outer / inner, r"(\d{6,})\.jpg")
-    return found
+    found = files_by_id(folder, r"0*(\d+)(?<=\d{6})\.jpg")
+    if "0" in found:
+        hint = "number them as the authors' programs do, from 1, or compose them again"
+        raise CorruptInput(found["0"], "composites are numbered from 0; expected 1", hint=hint)
+    return {int(number): path for number, path in found.items()}
 
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
@@ -239,7 +259,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         checks = markerless.check_labels(
             files["points"][0].parent, lambda k: behind[who[k][0]], *seen, limit
         )
-    if "chunk" in files:
+    if "chunk" in files and n:
         pixels = np.take_along_axis(labels["pixels"], near_first[..., None, None], axis=1)
         names = [path.name for path in files["pictures"]]
         checks["list_px"] = check_chunk(files["chunk"], names, pixels, options.max_list_px)
@@ -308,9 +328,9 @@ def check_chunk(path: Path, names: list[str], pixels: np.ndarray, limit: float) 
     if lost := [name for name in names if name not in stored]:
         raise CorruptInput(path, f"does not name {lost[0]}, which is there")
     ours = pixels[:, :, takes.EXTENDED]
-    off = np.abs([stored[name] for name in names] - ours).max(axis=(1, 2, 3), initial=0)
-    if len(names) and off.max() > limit:
+    off = np.abs([stored[name] for name in names] - ours).max(axis=(1, 2, 3))
+    if off.max() > limit:
         found = f"joints of {names[off.argmax()]} are {off.max():.0f} px from those of the list; "
         hint = "list and composites are not of one run, or frames do not count from 0"
         raise CorruptInput(path, found + f"expected at most {limit:g} px", hint=hint)
-    return float(off.max(initial=0))
+    return float(off.max())

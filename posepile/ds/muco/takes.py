@@ -9,7 +9,6 @@ import numpy as np
 import rlemasklib
 
 from posepile.errors import CorruptInput
-from posepile.files import names_in
 from posepile.formats.derived import derived_folder, work_folder
 from posepile.formats.keys import only_one
 from posepile.geometry.markerless import ALL_OF_STUDIO, OF_STUDIO, PELVIS, read_studio
@@ -33,11 +32,8 @@ def tdhp_root(root: Path, configured: str | None) -> Path:
     Raises:
         CorruptInput: It is at none of these places, or at two.
     """
-    places = (
-        [Path(configured)]
-        if configured
-        else [root / "3dhp", *(root.parent / n for n in ("tdhp", "3dhp"))]
-    )
+    beside = [root.parent / name for name in ("tdhp", "3dhp")]
+    places = [Path(configured)] if configured else [root / "3dhp", *beside]
     found = only_one(places, "MPI-INF-3DHP")
     if found is None:
         hint = "link the folder of posepile/ds/tdhp there, or set dataset.tdhp_root"
@@ -72,21 +68,6 @@ def take_labels(root: Path, folder: Path) -> Path:
         np.save(made / "depth.npy", np.float32(pelvis))
 
     return derived_folder([source], work_folder(root) / place, make)
-
-
-def check_numbering(tdhp: Path, take: tuple[int, int], kind: str) -> None:
-    """Makes sure that extracted frames are numbered from 0, as labels and lists count them.
-
-    Raises:
-        CorruptInput: A camera's begin at 1.
-    """
-    folder = take_folder(tdhp, take) / kind
-    names = names_in(folder)
-    for c in CAMERAS:
-        first, second = (f"img_{c}_{k:06d}.jpg" for k in (0, 1))
-        if second in names and first not in names:
-            hint = "extract them with ffmpeg -start_number 0: without, they begin at 1"
-            raise CorruptInput(folder / second, f"is there without {first}", hint=hint)
 
 
 def person_mask(path: Path, pixels: np.ndarray) -> dict:
