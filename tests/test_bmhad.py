@@ -12,6 +12,8 @@ from posepile.errors import CorruptInput
 from posepile.formats.mocap_files import read_c3d
 from posepile.imaging.frames import open_frames
 from posepile.miniature import writers
+from posepile.stages.plausible import CheckParams
+from posepile.stages.sides import refuse_wrong_sides
 
 L01 = "Camera/Cluster01/Cam01/S01/A01/R01"
 NAMES = (
@@ -147,7 +149,9 @@ def test_rows_of_correspondences(root):
     backwards = "".join(reversed(whole.splitlines(keepends=True)))
     for wrong, found in ((whole.replace(" 87\n", " 8700\n"), "0 to 8700"), (backwards, "87 to 0")):
         path.write_text(wrong)
-        with pytest.raises(CorruptInput, match=f"column: found {found}; expected increasing rows"):
+        with pytest.raises(
+            CorruptInput, match=f"column 3: found {found}; expected increasing rows"
+        ):
             load(root)
 
 
@@ -187,3 +191,34 @@ def test_a_gap_among_pictures_is_refused(root):
     (root / L01 / "img_l01_c01_s01_a01_r01_00002.pgm").unlink()
     with pytest.raises(CorruptInput, match="no number 2 among 4 files"):
         load(root)
+
+
+def test_front_is_told_by_the_names_of_markers(root):
+    (root / "Mocap/OpticalData/moc_s01_a01_r01.txt").unlink()
+    points = main.read_markers(root / "Mocap/OpticalData/moc_s01_a01_r01.c3d")
+    info, params = main.SPEC.joint_info, CheckParams()
+    refuse_wrong_sides("a.c3d", points, info, params)
+    others = [NAMES.index(re.sub("^[lr]", lambda m: "lr"[m[0] == "l"], name)) for name in NAMES]
+    for wrong in (points[:, others], points * (-1, 1, 1)):
+        with pytest.raises(CorruptInput, match="exchanged, or the world is mirrored"):
+            refuse_wrong_sides("a.c3d", wrong, info, params)
+
+
+def test_a_take_without_its_markers_is_a_unit_that_fails(root):
+    mocap, ids = root / "Mocap/OpticalData", {u.id for u in main.list_units(root, main.Options())}
+    (mocap / "moc_s05_a02_r05.c3d").rename(mocap / "MOC_S05_A02_R05.C3D")
+    assert load(root, L01.replace("S01/A01/R01", "S05/A02/R05")).tracks
+    (mocap / "moc_s01_a01_r01.c3d").unlink()
+    found = list(main.list_units(root, main.Options()))
+    assert {unit.id for unit in found} == ids
+    assert mocap / "moc_s01_a01_r01.c3d" in next(u for u in found if u.id == L01).inputs
+
+
+@pytest.mark.parametrize("action", ["00", "12"])
+def test_there_are_eleven_actions(root, action):
+    (root / L01).parents[0].rename(root / L01.replace("A01/R01", f"A{action}"))
+    folder = root / L01.replace("A01", f"A{action}")
+    for path in [*folder.iterdir(), *root.glob("*/**/*_s01_a01_r01.*")]:
+        path.rename(path.with_name(path.name.replace("_a01_", f"_a{action}_")))
+    with pytest.raises(CorruptInput, match=rf"is of action {int(action)}; expected 1 to 11"):
+        load(root, folder.relative_to(root).as_posix())

@@ -17,20 +17,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile import recipe
 from posepile.bodies.checks import check_standing
 from posepile.errors import CorruptInput
+from posepile.files import files_below
 from posepile.formats.folders import check_numbers, files_by_number, names_like
 from posepile.formats.keys import only_one
 from posepile.formats.mocap_files import points_in_mm, read_c3d
 from posepile.formats.opencv_files import read_opencv_yaml
 from posepile.formats.schema import Array, check
-from posepile.formats.text_files import numbers_in, read_lines, read_numbers, read_text
+from posepile.formats.text_files import numbers_in, read_lines, read_text
 from posepile.geometry.agreement import check_same_points
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import check_inside
+from posepile.geometry.rigs import check_place
 from posepile.geometry.rotations import rotvec_matrix
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
-from posepile.shapes.units import make_unit, same_count, unit_files
+from posepile.shapes.units import make_unit, read_row_numbers, same_count, unit_files
 
 SIZE = (640, 480)
 VIEWS = [f"l0{c}c0{k}" for c, n in enumerate((4, 4, 2, 2), 1) for k in range(1, n + 1)]
@@ -83,16 +85,20 @@ class Options(BaseModel):
 def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per sequence and view of which there are pictures."""
     mocap, at = root / "Mocap/OpticalData", root / "Calibration"
-    takes = names_like(mocap, r"moc_s(\d\d)_a(\d\d)_r(\d\d)\.c3d")
-    subjects = recipe.chosen_subjects(options.subjects, {f"S{take[0]}" for take in takes.values()})
+    named = names_like(mocap, r"(?i)moc_s(\d\d)_a(\d\d)_r(\d\d)\.c3d")
+    c3d = {take: name for name, take in named.items()}
     folders = {view: view_folder(root, view) for view in options.views}
-    for s, a, r in (take for take in takes.values() if f"S{take[0]}" in subjects):
+    places = (p for f, *_ in folders.values() for p in files_below(f, "S[0-9]?/A[0-9]?/R[0-9]?"))
+    takes = sorted({*c3d, *(tuple(part[1:] for part in path.parts[-3:]) for path in places)})
+    subjects = recipe.chosen_subjects(options.subjects, {f"S{take[0]}" for take in takes})
+    for s, a, r in (take for take in takes if f"S{take[0]}" in subjects):
         name, place = f"s{s}_a{a}_r{r}", f"S{s}/A{a}/R{r}"
         for view, (folder, images, corr) in folders.items():
             if not (pictures := files_by_number(folder / place, images.format(name))):
                 continue
             files = {"pictures": pictures.values(), "rows": Path(f"{corr}_{name}.txt")}
-            files |= {"markers": mocap / f"moc_{name}.c3d", "text?": mocap / f"moc_{name}.txt"}
+            files["markers"] = mocap / c3d.get((s, a, r), f"moc_{name}.c3d")
+            files["text?"] = mocap / f"moc_{name}.txt"
             files |= {"lens": at / f"camcfg_{view[:3]}.yml", "place": at / f"RwTw_{view[:3]}.txt"}
             id = f"{folder.relative_to(root).as_posix()}/{place}"
             yield make_unit(id, "train", files, view=view, action=int(a))
@@ -112,23 +118,19 @@ def view_folder(root: Path, view: str) -> tuple[Path, str, str]:
 
 def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     """Returns one sequence seen by one camera."""
-    files, view = unit_files(unit), unit.args["view"]
+    files, view, action = unit_files(unit), unit.args["view"], unit.args["action"]
+    if not 1 <= action <= len(ACTIONS):
+        raise CorruptInput(files["markers"], f"is of action {action}; expected 1 to 11")
     pictures, checks, markers = files["pictures"], {}, read_markers(files["markers"])
     if "text" in files:
         checks["text_mm"] = check_text(files["text"], markers, options.max_text_mm)
     camera, checks["camera_mm"] = read_camera(files["lens"], files["place"], view, options)
     check_standing(files["markers"], markers[::10], SPEC.joint_info.names, SPEC.world_up)
     check_numbers(pictures)
-    where, n = files["rows"], len(pictures)
-    columns = read_numbers(where, Array("n", "columns"))
-    at = check(columns[:, 2:3], Array("n", 1, dtype=int), where, "third column")[:, 0]
-    same_count({pictures[0].parent: n, where: len(at)}, "pictures or rows")
-    if not (0 <= at[0] and at[-1] < len(markers) and (np.diff(at) > 0).all()):
-        found = f"third column: found {at[0]} to {at[-1]}; expected increasing rows of the markers"
-        raise CorruptInput(where, f"{found}, 0 to {len(markers) - 1}")
+    n, at = len(pictures), read_row_numbers(files["rows"], 2, pictures, len(markers))
     checks["outside"] = check_inside(files["lens"], camera, markers[at], SIZE, options.max_outside)
-    person = Track(np.arange(n), world_coords=np.float32(markers[at]))
-    person.activity = ACTIONS[unit.args["action"] - 1]
+    coords = np.float32(markers[at])
+    person = Track(np.arange(n), world_coords=coords, activity=ACTIONS[action - 1])
     source = Stills(pictures, (SIZE,) * n, mosaic=None if view.startswith("k") else "grbg")
     told = {"checks": checks, "image_name": lambda k, _: f"{unit.id}/{pictures[k].stem}.jpg"}
     return [view_sequence(unit, source, camera, [person], **told)]
@@ -155,10 +157,8 @@ def read_camera(lens_file: Path, place_file: Path, view: str, options: Options) 
     text = re.sub("[RT]w=", " ", read_text(place_file))
     numbers = check(numbers_in(text, place_file, 1), Array(12), place_file, "Rw, Tw")
     rotation, translation = numbers[:9].reshape(3, 3), numbers[9:]
-    off = float(np.linalg.norm(-rotation.T @ translation - PLACES[view[:3]]))
-    if off > options.max_camera_mm:
-        found = f"is {off:.3g} mm from {PLACES[view[:3]]}, its known place; expected at most "
-        raise CorruptInput(place_file, f"{found}{options.max_camera_mm:g} mm")
+    place, known = -rotation.T @ translation, PLACES[view[:3]]
+    off = check_place(place_file, place, known, options.max_camera_mm)
     key = f"Camera_{int(view[4:] or 1)}"
     lens = read_opencv_yaml(lens_file, {key: LENS})[key]
     if key == "Camera_1" and lens["PosRel"].any():
