@@ -120,8 +120,12 @@ def test_splits_and_choices(root):
         units(root, subjects=["d99"])
     (root / "annotations").rename(root / "aist_plusplus_final")
     assert FIRST in units(root)
-    (root / "aist_plusplus_final/splits/pose_val.txt").write_text("")
-    with pytest.raises(CorruptInput, match="2 sequences are not in both .*gHO_sFM_cAll_d20"):
+    path = root / "aist_plusplus_final/splits/pose_val.txt"
+    path.write_text("gWA_sFM_cAll_d25_mWA2_ch11\n")
+    with pytest.raises(CorruptInput, match="1 sequences are not in both .*gHO_sFM_cAll_d20"):
+        units(root)
+    path.write_text("")
+    with pytest.raises(CorruptInput, match="val: found no name; expected some in every list"):
         units(root)
 
 
@@ -180,4 +184,47 @@ def test_labels_that_do_not_fit_are_refused(root, change, message):
 def test_people_stand_along_y(root):
     edit(root, lambda joints: np.resize(joints, (24, 17, 3))[..., [0, 2, 1]])
     with pytest.raises(CorruptInput, match=r"bodies stand along \[0, 0, 1\]"):
+        load(root)
+
+
+def write_split(root, split, *names):
+    (root / f"annotations/splits/pose_{split}.txt").write_text("\n".join(names))
+
+
+def test_the_dancers_of_the_test_list_are_those_divisible_by_three(root):
+    lists = {
+        split: (root / f"annotations/splits/pose_{split}.txt").read_text().splitlines()
+        for split in ("train", "val", "test")
+    }
+    write_split(root, "train", *lists["train"], lists["train"][0])  # a line twice is one
+    assert FIRST in units(root)
+    write_split(root, "train", *lists["test"])
+    write_split(root, "test", *lists["train"])
+    with pytest.raises(CorruptInput, match=r"pose_\w+.txt.*dancers divisible by 3"):
+        units(root)
+    write_split(root, "test", *lists["test"])
+    write_split(root, "train", *lists["train"], "gBR_sBM_cAll")
+    mapping = root / "annotations/cameras/mapping.txt"
+    mapping.write_text(mapping.read_text() + "gBR_sBM_cAll setting1\n")
+    with pytest.raises(CorruptInput, match=r"pose_train.txt: holds gBR_sBM_cAll; expected names"):
+        units(root)
+
+
+def test_videos_are_found_whatever_their_case(root):
+    video = root / f"videos/{FIRST}.mp4"
+    video.rename(video.with_name(f"{FIRST.upper()}.MP4"))
+    assert load(root).frames.path.name == f"{FIRST.upper()}.MP4"
+
+
+def test_without_detections_cameras_must_stand_where_the_studio_has_them(root):
+    assert load(root).tracks[0].note == ""
+    (root / f"annotations/keypoints2d/{BREAK}.pkl").unlink()
+    assert load(root).tracks[0].note == main.NOT_COMPARED
+
+    def exchange(cameras):
+        cameras[1]["name"], cameras[7]["name"] = cameras[7]["name"], cameras[1]["name"]
+        return cameras
+
+    edit_cameras(root, exchange)
+    with pytest.raises(CorruptInput, match="camera 2 of 9 is at 4. degrees .*expected -45"):
         load(root)

@@ -7,8 +7,8 @@ Labels are 60 per second, videos 60 or 59.94: label ``i`` is of the frame that f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,13 +19,15 @@ from posepile import recipe
 from posepile.bodies.checks import check_up
 from posepile.errors import CorruptInput
 from posepile.files import names_in
-from posepile.formats.keys import by_key, only_one
+from posepile.formats.keys import by_key, only_one, splits_by_name
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_json, read_lines
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.pictures import check_median_projection
+from posepile.geometry.rigs import check_ring
 from posepile.geometry.rotations import rotvec_matrix
+from posepile.imaging.resampled import shown_frames
 from posepile.imaging.videos import frame_rate
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit, Video
@@ -33,7 +35,6 @@ from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import make_unit, same_count, unit_files
 
 FOLDERS = ("annotations", "aist_plusplus_final")
-VIDEO_RATES = (Fraction(60), Fraction(60000, 1001))
 NOSE, EARS, SHOULDERS, HIPS, ANKLES = 0, [3, 4], [5, 6], [11, 12], [15, 16]
 SIDES = {"left": slice(5, 17, 2), "right": slice(6, 17, 2)}
 CAMERA = {"name": str, "size": Array(2, dtype=int), "matrix": Array(3, 3), "rotation": Array(3)}
@@ -41,6 +42,9 @@ CAMERA |= {"translation": Array(3), "distortions": Array(5)}  # cm; k1 k2 p1 p2 
 JOINTS = {"keypoints3d_optim": Array("n", 17, 3, finite=False)}  # cm
 PIXELS = {"keypoints2d": Array(9, "n", 17, 3, finite=False)}  # x, y, score
 IGNORED, REPEATED = "on the official ignore_list.txt", "label of a frame that has one already"
+SEQUENCE = r"g\w\w_s\w\w_cAll_d(\d\d)_m\w\w\d_ch\d\d"
+KEPT = "dancers divisible by 3, no others"
+NOT_COMPARED = "cameras were not compared with detections: no keypoints2d"
 RELEASE = "labels of before 20210209? take release v1.0"
 
 SPEC = DatasetSpec(
@@ -88,14 +92,19 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per video of a dance that is labelled, and one per ignored dance."""
     labels = only_one((root / name for name in FOLDERS), "the labels") or root / FOLDERS[0]
     mapping = [text.split() for text in read_lines(labels / "cameras/mapping.txt")]
-    ignored, videos = set(read_lines(labels / "ignore_list.txt")), names_in(root / "videos")
-    lists = {s: read_lines(labels / f"splits/pose_{s}.txt") for s in recipe.SPLITS}
-    split_of = by_key(((name, s, s) for s in lists for name in lists[s]), labels, "split of")
+    ignored = set(read_lines(labels / "ignore_list.txt"))
+    videos = {name.lower(): name for name in sorted(names_in(root / "videos"))}
+    lists = {s: {*read_lines(labels / f"splits/pose_{s}.txt")} for s in recipe.SPLITS}
+    split_of = splits_by_name({s: sorted(lists[s]) for s in lists}, labels, r"\S+")
     lost = [row for row in mapping if len(row) != 2 or row[0] not in split_of]
     if lost or (lost := split_of.keys() - {row[0] for row in mapping} - ignored):
         text = f"{len(lost)} sequences are not in both mapping.txt and a split, as {min(lost)}"
         raise CorruptInput(labels, text)
     settings = by_key(((name, s, s) for name, s in mapping), labels, "setting of")
+    for name, split in split_of.items():
+        if not (m := re.fullmatch(SEQUENCE, name)) or (int(m[1]) % 3 == 0) != (split == "test"):
+            text = f"holds {name}; expected names as gBR_sBM_cAll_d04_mBR0_ch01, and as test those"
+            raise CorruptInput(labels / f"splits/pose_{split}.txt", f"{text} of {KEPT}")
     dancers = recipe.chosen_subjects(options.subjects, {name.split("_")[3] for name in split_of})
     for name, split in split_of.items():
         if split not in options.splits or name.split("_")[3] not in dancers:
@@ -108,8 +117,8 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         files["pixels?"] = labels / f"keypoints2d/{name}.pkl"
         for view in options.views:
             video = name.replace("_cAll_", f"_c{view:02d}_")
-            if f"{video}.mp4" in videos:
-                seen = {"video": root / f"videos/{video}.mp4"}
+            if file := videos.get(f"{video}.mp4".lower()):
+                seen = {"video": root / "videos" / file}
                 yield make_unit(video, split, files | seen, view=view)
 
 
@@ -134,26 +143,13 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     frames, rows = np.unique(shown, return_index=True)  # of several labels the first
     middles = [joints[:, pair].mean(axis=1, keepdims=True) for pair in (SHOULDERS, HIPS)]
     coords = np.float32(np.concatenate([joints, *middles], axis=1))[rows]
-    person = Track(frames, world_coords=coords, activity="dancing")
+    note = "" if checks else NOT_COMPARED
+    person = Track(frames, world_coords=coords, activity="dancing", note=note)
     video = Video(files["video"], n_frames=int(shown[-1]) + 1, mismatch_known=True, size=size)
     told = {"dropped": {REPEATED: len(shown) - len(rows)}, "scene": "studio", "checks": checks}
     label_of = dict(zip(frames.tolist(), rows.tolist(), strict=True))
     told["image_name"] = lambda k, _: f"videos/{unit.id}/{label_of[k]:06d}.jpg"
     return [view_sequence(unit, video, camera, [person], **told)]
-
-
-def shown_frames(n: int, rate: float | None, where: Path) -> np.ndarray:
-    """Returns the frame of the video that each of n labels is of, as ``fps=60:round=down`` does.
-
-    >>> shown_frames(1002, 60000 / 1001, "a.mp4")[-3:].tolist()
-    [999, 999, 1000]
-    """
-    near = next((r for r in VIDEO_RATES if rate and abs(r - rate) < 0.02), None)
-    if near is None:
-        text = f"has {rate or 0:.2f} frames per second; expected 59.94 or 60"
-        raise CorruptInput(where, text, hint="a converted copy? fetch the original file")
-    # Frame k is put out from position floor(k 60 / rate) on.
-    return (np.arange(1, n + 1) * near.numerator - 1) // (60 * near.denominator)
 
 
 def check_sides(where: Path, joints: np.ndarray, least: float) -> None:
@@ -186,4 +182,6 @@ def read_camera(path: Path, view: int, joints: np.ndarray) -> tuple:
             raise CorruptInput(path, text, hint=RELEASE)
     if len(made) != 9 or (name := f"c{view:02d}") not in made:
         raise CorruptInput(path, f"holds cameras {sorted(made)}; expected c01 to c09")
+    places = [made[name].t for name in sorted(made)]
+    check_ring(path, places, [-45 * (k % 8) for k in range(9)], (3000, 7000), hint=RELEASE)
     return made[name], tuple(cameras[name]["size"].tolist())
