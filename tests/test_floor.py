@@ -54,7 +54,10 @@ REASONS = {
         geometry.markerless.read_valid
         miniature.rig.sensor_camera""",
     "files of sensors and networks that several sets of the cards are published in: one here": """
-        formats.kinect_files.read_kinect_bodies formats.lcrnet_files.read_found_people
+        formats.kinect_files.lens_points formats.kinect_files.read_kinect_bodies
+        formats.lcrnet_files.read_found_people shapes.matching.wider_than_others
+        geometry.azure_kinect.read_color_lens geometry.azure_kinect.read_place
+        miniature.azure_kinect.write_kinects
         geometry.fitting.fit_beside geometry.relative.place_poses geometry.relative.tell_axes
         miniature.kinect.make_kinect miniature.kinect.write_kinect_bodies
         miniature.lcrnet.find_person miniature.lcrnet.in_older_axes
@@ -64,7 +67,7 @@ REASONS = {
         geometry.rotations.unreal_to_opencv miniature.unreal.put_into_scene
         miniature.unreal.unreal_camera""",
     "fits of body models, a file per body: most sets of the cards that have them, one here": """
-        bodies.fits.moved_fit bodies.fits.read_moved_fit""",
+        bodies.fits.moved_fit bodies.fits.read_moved_fit shapes.units.readable""",
     "boxes that were published beside the poses: checked, and put right with them": """
         geometry.pictures.check_in_boxes geometry.pictures.move_boxes
         shapes.multiview.joints_outside_boxes""",
@@ -75,7 +78,8 @@ REASONS = {
         geometry.static_lens.calibrated_lens
         miniature.writers.write_aria_lens miniature.writers.write_static_calibs""",
     "checks against meshes and masks, for sets without 2D labels: other studios are to come": """
-        geometry.agreement.check_parts""",
+        geometry.agreement.check_parts shapes.silhouettes.joints_outside_masks
+        imaging.amodal.check_amodal imaging.amodal.compare_amodal""",
     "AMASS and the activities that BABEL labels in it: other renders of it are to come": """
         bodies.amass.find_amass formats.babel.load_babel formats.babel.activity_at
         formats.babel.subject_of formats.babel.assign_splits""",
@@ -86,13 +90,16 @@ REASONS = {
         formats.pickled_values.check_plain""",
     "predictions as arguments of the smplx library: of one benchmark, others are to come": """
         bodies.models.require_body_model evaluation.library_bodies.library_body""",
+    "a folder in which every file is a recording, as of TFRecords: one dataset here": """
+        formats.folders.sort_out""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
         geometry.agreement.find_shift geometry.cameras.resize_intrinsics
-        geometry.numbering.tell_cameras formats.folders.files_by_id
+        geometry.numbering.tell_cameras
         shapes.units.check_there
-        geometry.rotations.nearest_axis""",
+        geometry.rotations.median_direction geometry.rotations.nearest_axis
+        geometry.rotations.turn_degrees formats.tables.rows_by""",
     "for the rooms above: shapes, acquire, stages and checking": """
-        formats.numpy_files.npy_size geometry.agreement.in_box
+        formats.numpy_files.npy_size geometry.agreement.better_shift geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
         miniature.marks.is_colourful
         miniature.marks.person_color
@@ -102,7 +109,7 @@ REASONS = {
         shapes.coco_masks.decode_mask shapes.coco_masks.mask_fault
         shapes.coco.joint_coords shapes.coco.malformed_lines
         shapes.coco.read_pieces
-        shapes.stills.masked_person""",
+        shapes.stills.masked_person shapes.stills.without_poor_masks""",
     "a tree that a layout in YAML describes: a shape of which one dataset is here": """
         shapes.described.clips.load_boxes shapes.described.clips.load_camera
         shapes.described.clips.load_clip shapes.described.clips.load_joints
@@ -128,15 +135,19 @@ REASONS = {
         evaluation.meshes.smpl_of_smplx evaluation.meshes.smplx_parts""",
     "markers and key points that only one of the many studios here tells in such a way": """
         formats.arrays.at_rows geometry.agreement.check_same_points
-        formats.folders.in_order geometry.markerless.check_other_views
+        formats.folders.check_start geometry.markerless.check_other_views
+        geometry.markerless.check_rig geometry.markerless.check_views shapes.units.usable_only
         geometry.bones.joints_of_odd_bones geometry.bones.without_strays
-        geometry.markerless.read_studio""",
+        geometry.markerless.read_studio geometry.rigs.check_place geometry.rigs.check_ring
+        imaging.resampled.shown_frames shapes.units.read_row_numbers""",
     "storage files of OpenCV, lists of objects in JSON: of one dataset, but common forms": """
+        formats.name_lists.read_counted_names formats.folders.folders_holding
         formats.opencv_files.read_opencv_yaml formats.tables.iter_json_pairs
         formats.loose_json.read_loose_json
         miniature.opencv_files.write_netpbm miniature.opencv_files.write_opencv_yaml""",
     "people fitted before several cameras or to scans: other studios are to come": """
         bodies.surface.smplx_output_joints geometry.fitting.fit_focal
+        geometry.focals.fit_focals
         formats.opencv_files.read_opencv_xml
         geometry.rotations.nearest_rotation
         miniature.bodies.make_regressor miniature.bodies.make_transfer

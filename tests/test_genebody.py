@@ -20,7 +20,7 @@ from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.formats.folders import files_by_number
 from posepile.miniature import kit
 from posepile.recipe import Unit
-from posepile.shapes.multiview import joints_outside_mask
+from posepile.shapes.silhouettes import joints_outside_mask
 from posepile.stages.counts import Counts
 from posepile.stages.examples import selected_examples
 from posepile.stages.select import SelectParams

@@ -21,7 +21,8 @@ from posepile.errors import CorruptInput, PosePileError
 from posepile.geometry.pictures import box_of_mask
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.silhouettes import joints_outside_mask
 from posepile.shapes.units import Rows
 
 EDGES = [(p, j) for j, p in enumerate(SMPLX_PARENTS) if p >= 0]
@@ -49,9 +50,8 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
     """Yields one unit per subject and view, with every file it will read."""
     for who in subjects.list_performers(root, options):
         if not who.views:
-            raise CorruptInput(
-                who.folder / "image", "no camera folders", hint="extract the archive"
-            )
+            place = who.folder / "image"
+            raise CorruptInput(place, "found no cameras", hint="extract the archive")
         shared = [who.folder / "annots.npy", *(who.params[f] for f in who.frames)]
         shared += [file for file in (who.model, *who.meshes.values()) if file]
         args = {"name": who.folder.name, "gender": who.gender, "joints": who.joints}

@@ -29,7 +29,8 @@ from posepile.imaging.masks import MaskFrames
 from posepile.imaging.videos import index_packets
 from posepile.joint_info import JointInfo
 from posepile.recipe import Sequence, Stills, Track, Unit, Video
-from posepile.shapes.multiview import joints_outside_mask, view_sequence
+from posepile.shapes.multiview import view_sequence
+from posepile.shapes.silhouettes import joints_outside_mask
 from posepile.shapes.stills import left_out_sequence, left_out_units
 from posepile.shapes.units import Rows, make_unit, unit_files
 
@@ -49,8 +50,7 @@ PARENTS = [0, 1, 2, 3, 4, 5, 4, 7, 8, 9, 4, 11, 12, 13, 0, 15, 16, 0, 18, 19]  #
 NECK, ANKLES, MIN_JOINTS = 5, [17, 20], 6
 LINES = (4, 4, 1, 3, 3, 3, 3)  # numbers in the lines of a camera
 NO_SPLIT = "take of an unseen subject that is in neither split of the protocol"
-NO_VIDEO = "mattes without a video (views)"
-NO_MATTE = "no matte for this frame"
+NO_VIDEO, NO_MATTE = "mattes without a video (views)", "no matte for this frame"
 
 SPEC = recipe.DatasetSpec(
     name="totalcapture",
