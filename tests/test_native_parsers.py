@@ -28,7 +28,7 @@ from posepile.shortage import vm_bytes
 from posepile.store.images import read_image
 
 CASES = ROOT / "tests" / "cases"
-MEMORY, CPU = 1 << 30, 5  # bytes and seconds that a damaged file may take
+MEMORY, CPU = 1 << 30, 30  # bytes and seconds that a damaged file may take
 
 
 def outcome(read, path):
