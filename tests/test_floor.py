@@ -56,7 +56,7 @@ REASONS = {
     "files of sensors and networks that several sets of the cards are published in: one here": """
         formats.kinect_files.lens_points formats.kinect_files.read_kinect_bodies
         formats.lcrnet_files.read_found_people shapes.matching.wider_than_others
-        geometry.azure_kinect.read_color_lens geometry.azure_kinect.read_place
+        geometry.azure_kinect.color_camera
         miniature.azure_kinect.write_kinects
         geometry.fitting.fit_beside geometry.relative.place_poses geometry.relative.tell_axes
         miniature.kinect.make_kinect miniature.kinect.write_kinect_bodies

@@ -14,7 +14,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from deltacamera import Camera
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile import recipe
@@ -27,8 +26,7 @@ from posepile.formats.keys import splits_by_name
 from posepile.formats.pickles import read_pickle
 from posepile.formats.schema import Array, OneOf
 from posepile.formats.text_files import read_json
-from posepile.geometry.azure_kinect import read_color_lens, read_place
-from posepile.geometry.cameras import make_camera
+from posepile.geometry.azure_kinect import color_camera
 from posepile.imaging.masks import read_rle
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
@@ -161,7 +159,16 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     lost = unit.args["lost"] | {UNREADABLE: len(times) - len(known)}
     if not (times := [*known]):
         return [view_sequence(unit, Stills(()), None, [], dropped=lost)]
-    camera, n = camera_of(files, k, options), len(times)
+
+    def see(k):
+        """Returns the colour camera of a Kinect; the world is that of Kinect 1."""
+        known = (KNOWN_LENS, options.max_lens_px) if k == 1 else None
+        told = {"world_up": SPEC.world_up, "max_origin": options.max_origin, "known": known}
+        return color_camera(
+            files["lenses"][k], (files["poses"][k], files["poses"][1]), SIZE, **told
+        )
+
+    camera, n = see(k), len(times)
     points = np.array([points for _, points in known.values()])
     pose, shape, trans = (np.array([fit[key] for fit, _ in known.values()]) for key in FIT)
     body = {"pose": pose, "shape": shape, "trans": trans}
@@ -177,7 +184,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         with suppress(CorruptInput):  # of another Kinect, whose own unit tells
             if any(shown):
                 seen = cache(lambda i, shown=shown: shown[i] and read_rle(shown[i], 127))
-                views[v] = camera_of(files, v, options), seen
+                views[v] = see(v), seen
     track.mask = views[k][1] if k in views else None
     track.unusable = lambda i: None if times[i] in at["pictures"] else NO_PICTURE
     limits = options.max_outside_mask, options.max_outside_half
@@ -194,11 +201,3 @@ def read_person(at: dict, time: str) -> tuple[dict, np.ndarray]:
         *xyz, score = read_json(path, POINTS)["body_joints3d"].T
         points = 1000 * body25.clean_points(np.where(score > 0, xyz, np.nan).T)
     return fit, points
-
-
-def camera_of(files: dict, k: int, options: Options) -> Camera:
-    """Returns a Kinect's colour camera; the world is that of Kinect 1."""
-    known = (KNOWN_LENS, options.max_lens_px) if k == 1 else ()
-    facts = read_color_lens(files["lenses"][k], SIZE, *known) | {"unit": "m"}
-    place = read_place(files["poses"][k], files["poses"][1], options.max_origin)
-    return make_camera(files["poses"][k], camera_to_world=place, world_up=SPEC.world_up, **facts)
