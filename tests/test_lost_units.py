@@ -103,7 +103,8 @@ def test_a_lost_unit_is_quarantined_with_its_reason_and_the_others_are_packed(fa
     assert "in load_unit" in json.loads(file.read_text())["error"]["trace"]
     lines = [json.loads(line) for line in open(run.work / "journal.jsonl")]
     traces = {line["unit"]: (line["error"] or {}).get("trace") or "" for line in lines}
-    assert all("load_unit" in traces[name] for name in ("crashes", "hangs", "eats", "raises"))
+    # One that eats memory is not waited for, so it may not have had the time.
+    assert all("load_unit" in traces[name] for name in ("crashes", "hangs", "raises"))
 
     # Under the same key they stay where they are.
     worked_on = []

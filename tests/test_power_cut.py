@@ -251,21 +251,40 @@ def recorded(root):
     return facts, sorted(p.relative_to(root).as_posix() for p in root.rglob("*"))
 
 
+def copy_moment(folder, copy):
+    """Copies a folder as it is at one moment, though another thread may be amid a change."""
+    while True:
+        with contextlib.suppress(shutil.Error, OSError):
+            shutil.copytree(folder, copy)
+            if contents(folder) == contents(copy):  # so it was like this in between
+                return
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def contents(folder):
+    """Content of each file below a folder, None for folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
 def test_downloads_killed_before_any_change_leave_what_others_leave(sources, tmp_path):
     """Of a killed process, all that it has done is there: no rule decides, so one state each."""
     make, _ = sources
     case, disk, states = make(), tmp_path / "disk", []
     shutil.copytree(disk, tmp_path / "before")
+    copying, is_copying = threading.RLock(), False
 
     def change():
-        if threading.current_thread() not in copying:
-            copying.append(threading.current_thread())
-            states.append(tmp_path / f"killed-{len(states)}")
-            with contextlib.suppress(shutil.Error):  # another thread goes on
-                shutil.copytree(disk, states[-1])
-            copying.pop()
+        nonlocal is_copying
+        with copying:  # another thread waits before its next change
+            if not is_copying:
+                is_copying = True
+                states.append(tmp_path / f"killed-{len(states)}")
+                copy_moment(disk, states[-1])
+                is_copying = False
 
-    copying = []
     with before_changes(change):
         case.run()
     expected = recorded(case.root)

@@ -9,6 +9,12 @@ import numpy as np
 from posepile.bodies.models import load_body_model
 from posepile.errors import WorkError
 
+# On machines with far more to do than processors, "SVD did not converge" is sometimes said of
+# bodies that are fitted every other time: the library's sums over vertices hold NaN then, though
+# what they sum is finite. The cause is not known; it was not seen in some hundred fits with
+# memory full of NaN, nor with six such processes on two processors.
+TRIES = 6
+
 
 def fit_bodies(
     kind: str,
@@ -52,7 +58,7 @@ def fit_bodies(
         ``joints`` of the fitted bodies, metres.
 
     Raises:
-        WorkError: The fit fails, also when tried again.
+        WorkError: The fit fails, also when tried again and again.
     """
     from smplfitter.np import BodyFitter
 
@@ -68,16 +74,15 @@ def fit_bodies(
         "beta_regularizer": beta_regularizer,
         "requested_keys": tuple(names.values()),
     }
-    try:
-        found = BodyFitter(model).fit(**given)
-    except np.linalg.LinAlgError:
-        # On a machine with far more to do than processors, "SVD did not converge" was once said of
-        # bodies that are fitted every other time; the cause is not known.
+    for tried in range(1, TRIES + 1):
         try:
             found = BodyFitter(model).fit(**given)
+            break
         except np.linalg.LinAlgError as e:
-            raise WorkError(
-                f"{len(vertices)} {kind} bodies cannot be fitted to their vertices and joints: {e}"
-            ) from e
+            if tried == TRIES:
+                raise WorkError(
+                    f"{len(vertices)} {kind} bodies cannot be fitted to their vertices and "
+                    f"joints: {e}"
+                ) from e
     fitted = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
     return fitted | {"shape": fitted["shape"][:, :n_betas]}

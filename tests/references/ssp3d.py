@@ -97,12 +97,19 @@ def fit_neutral(root, rows):
         w = np.array([row[key] for row in rows]) ** -1.5
         return w / w.mean(axis=-1, keepdims=True)
 
-    fitted = BodyFitter(model).fit(
-        np.array([row["vertices"] for row in rows]), np.array([row["joints"] for row in rows]),
-        weights("vertex_uncertainties"), weights("joint_uncertainties"), num_iter=3,
-        beta_regularizer=1, final_adjust_rots=True, requested_keys=("shape_betas", "vertices"),
-    )  # fmt: skip
-    return fitted["shape_betas"][:, :10]
+    for tries_left in reversed(range(6)):
+        try:
+            fitted = BodyFitter(model).fit(
+                np.array([row["vertices"] for row in rows]),
+                np.array([row["joints"] for row in rows]),
+                weights("vertex_uncertainties"), weights("joint_uncertainties"), num_iter=3,
+                beta_regularizer=1, final_adjust_rots=True,
+                requested_keys=("shape_betas", "vertices"),
+            )  # fmt: skip
+            return fitted["shape_betas"][:, :10]
+        except np.linalg.LinAlgError:  # now and then on a busy machine, of bodies it fits
+            if not tries_left:
+                raise
 
 
 def scores(truth, poses, protocol):
