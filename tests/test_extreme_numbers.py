@@ -39,6 +39,7 @@ EXTREME = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from(
 )
 @example([(0, 1, 1.7e308), (0, 16, -1.7e308), (1, 0, 1e300), (2, 3, 2e11)], True)
 @example([(0, 1, 1.7e308), (0, 16, -1.7e308), (1, 0, 1e300), (2, 3, 2e11)], False)
+@example([(1, 0, 2.225073858507203e-309), (1, 1, 5e-324)], False)
 def test_no_number_is_too_large(places, geocentric):
     coords = pose(TURNS["seated"], 5)
     for k, at, value in places:

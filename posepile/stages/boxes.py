@@ -67,7 +67,15 @@ def choose_boxes(
         boxes = [joints_box(j, image_size, box, counts) for j in joints]
     else:
         boxes = [expanded_annotation(s, box, counts) for s in group]
-    return [None if b is None else np.asarray(b, np.float32) for b in boxes]
+    return [None if b is None else with_extent(np.asarray(b, np.float32), counts) for b in boxes]
+
+
+def with_extent(box: np.ndarray, counts: Counts) -> np.ndarray | None:
+    """The box, if it has any width and height in the numbers that are stored."""
+    if (box[2:] > 0).all():
+        return box
+    counts.dropped["box without width or height"] += 1
+    return None
 
 
 def annotated_box(selected: Selected, counts: Counts) -> np.ndarray | None:
