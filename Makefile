@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo docs test mutants fuzz kills lint advisories clean
+.PHONY: demo docs test explore mutants fuzz kills lint advisories clean
 
 demo: .venv/installed
 	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -17,6 +17,10 @@ demo: .venv/installed
 
 test: .venv/installed-tests
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+# The same with other examples of the property tests, which `make test` draws alike every time.
+explore: .venv/installed-tests
+	HYPOTHESIS=explore .venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 # Can the contract test fail? Plants faults in every dataset's output; minutes.
 mutants: .venv/installed-tests

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Tests run in as many processes as there are processors. Before numpy is imported: threads of its
 # linear algebra that wait for each other would take the time of the other processes.
@@ -14,6 +15,12 @@ from posepile.checking.check import run_script
 from posepile.ds import load_miniature
 
 ROOT = Path(__file__).parent.parent
+
+# The same examples in every run, so that a change is judged by what it changes. HYPOTHESIS=explore
+# draws others; what it finds becomes an @example.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore")
+settings.load_profile(os.environ.get("HYPOTHESIS", "same"))
 
 
 @pytest.fixture(autouse=True)
