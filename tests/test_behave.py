@@ -351,3 +351,17 @@ def test_pictures_of_kinects_that_are_not_listed_are_counted(root):
     edit(root / f"sequences/{TRAIN}/info.json", lambda c: c.pop("kinects") and c)
     found = load(root, subjects=["Sub06"]).values()
     assert [s.dropped.get(main.UNLISTED, 0) for s in found] == [0, 0, 3]
+
+
+@pytest.mark.parametrize("file", ["config.json", "calibration.json"])
+def test_a_calibration_that_is_missing_costs_its_own_kinect(root, file):
+    info = json.loads((root / f"sequences/{TRAIN}/info.json").read_text())
+    place = info["config" if file == "config.json" else "intrinsic"]
+    (root / "sequences" / TRAIN / place / "2" / file).unlink()
+    lost = {
+        unit.id
+        for unit in main.list_units(root, main.Options())
+        if unit.id.startswith(TRAIN) and not all(path.exists() for path in unit.inputs)
+    }
+    assert lost == {f"{TRAIN}/k2"}
+    assert len(load_one(root, f"{TRAIN}/k0").tracks[0].frames) == 3

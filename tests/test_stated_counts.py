@@ -47,7 +47,7 @@ def warnings(text):
 def test_units_that_count_what_is_left_out_are_not_counted():
     class Listed:
         def ids(self):
-            ids = ("s1/walk", "s2/walk", "left_out", "misplaced/s3/walk")
+            ids = ("s1/walk", "s2/walk", "left_out", "misplaced/s3/walk", "s4/left_out")
             return [(id, "train") for id in ids]
 
     found = stated._among_units(Listed(), StatedCount(what="subjects", parts=1, train=3))

@@ -238,22 +238,24 @@ def read_in_order(
     return by_key(entries, folder, what, hint=ONE_OF_BOTH)
 
 
-def check_start(folder: Path, name: str) -> None:
+def check_start(folder: Path, names: Iterable[str]) -> None:
     """Makes sure that frames somebody has extracted count from 0, as labels count them.
 
     >>> (folder / "img_0_000001.jpg").touch()
-    >>> check_start(folder, "img_0_{:06d}.jpg")
+    >>> check_start(folder, [f"img_{camera}_{{:06d}}.jpg" for camera in range(2)])
     Traceback (most recent call last):
     posepile.errors.CorruptInput: ...img_0_000001.jpg: is there without img_0_000000.jpg; ...
 
     Args:
         folder: Their folder; gaps are fine, and so is none of the first two.
-        name: Of a frame, to be formatted with its number.
+        names: Of frames of each recording there, to be formatted with their number.
 
     Raises:
         CorruptInput: They begin at 1.
     """
-    first, second = name.format(0), name.format(1)
-    if second in (names := names_in(folder)) and first not in names:
-        hint = "extract them with ffmpeg -start_number 0: without, they begin at 1"
-        raise CorruptInput(folder / second, f"is there without {first}", hint=hint)
+    there = names_in(folder)  # perhaps a hundred thousand: listed once
+    for name in names:
+        first, second = name.format(0), name.format(1)
+        if second in there and first not in there:
+            hint = "extract them with ffmpeg -start_number 0: without, they begin at 1"
+            raise CorruptInput(folder / second, f"is there without {first}", hint=hint)

@@ -24,7 +24,7 @@ from posepile.stages.counts import Counts
 # What is counted person-frame by person-frame depends on these parameters as well.
 OF_PEOPLE = ("annotated", "examples")
 # Units that count or name what is not packed, and are none of those that are stated.
-OF_NOTHING = ("left_out", "misplaced")
+OF_NOTHING = {"left_out", "misplaced"}
 SECTIONS = {"select", "box", "detect", "check"}
 
 
@@ -105,8 +105,8 @@ def _among_units(units: UnitList, stated: StatedCount) -> dict[str, int]:
     """How many units there are by split, or groups of them whose ids begin alike."""
     seen: dict[str, set[str]] = {split: set() for split in SPLITS}
     for id, split in units.ids():
-        first, *others = id.split("/")
-        if first not in OF_NOTHING:
-            seen[split].add("/".join([first, *others][: stated.parts]))
+        parts = id.split("/")
+        if not OF_NOTHING & {*parts}:
+            seen[split].add("/".join(parts[: stated.parts]))
     found = {split: len(ids) for split, ids in seen.items()}
     return found | {"all": len(set().union(*seen.values()))}

@@ -219,7 +219,7 @@ def check_there(
         limit: Largest share that may be missing.
 
     Raises:
-        CorruptInput: More are.
+        CorruptInput: More are, or all.
     """
     ids = list(labelled)
     n_lost = sum(id not in there for id in ids)
@@ -249,18 +249,16 @@ def readable(
         limit: Largest share that may be damaged; one may be in any case, if others are not.
 
     Raises:
-        CorruptInput: More are.
+        CorruptInput: More are, or all.
     """
-    found, faults, pieces = {}, [], list(keys)
-    for key in pieces:
-        try:
-            found[key] = read(key)
-        except CorruptInput as e:
-            faults.append(str(e))
-    if faults and (not found or len(faults) > max(1, limit * len(pieces))):
+    if not (pieces := list(keys)):
+        return {}
+    found, faults = usable_only(pieces, read, where)
+    if len(faults) > max(1, limit * len(pieces)):
         raise CorruptInput(
             where,
-            f"{len(faults)} of {len(pieces)} cannot be read, the first one: {faults[0]}; "
+            f"{len(faults)} of {len(pieces)} cannot be read, the first one: "
+            f"{next(iter(faults.values()))}; "
             f"expected that at most {limit:.0%} are damaged",
             hint="fetch or extract them again",
         )
@@ -295,7 +293,7 @@ def misplaced_units(
     for place in (*(top for top in tops if not re.fullmatch(pattern, top)), *below):
         match = re.fullmatch(pattern, Path(place).name, re.IGNORECASE)
         if match and (wanted is None or match[1].lower() in wanted):
-            yield make_unit(f"misplaced/{place}", split, {}, place=place, pattern=pattern)
+            yield make_unit(f"misplaced/{place}", split, {}, misplaced=place, pattern=pattern)
 
 
 def check_placed(folder: Path, unit: Unit) -> None:
@@ -310,7 +308,7 @@ def check_placed(folder: Path, unit: Unit) -> None:
     Raises:
         CorruptInput: It is.
     """
-    if place := unit.args.get("place"):
+    if place := unit.args.get("misplaced"):
         raise CorruptInput(
             folder / place,
             f"found here; expected in {folder} itself, named like {unit.args['pattern']}",

@@ -119,18 +119,20 @@ def list_units(root: Path, options: Options) -> Iterator[Unit]:
         config, lenses = (Path(os.path.normpath(folder / info[key])) for key in PLACES)
         others = [f"k{k}.color.jpg" for k in range(len(kinects), 4)]
         unlisted = sum(is_there(folder / time / name) for time in times for name in others)
-        files["poses"] = [config / f"{k}/config.json" for k in kinects]
-        files["lenses"] = [lenses / f"{k}/calibration.json" for k in kinects]
         files["models"] = models.model_files("smpl", [info["gender"]], root)
         lost = {NO_FIT: len(all_times) - len(times), NO_TIME: len(there) - len(all_times)}
         for k in kinects:
+            seen = files | {f"pose {v}?": config / f"{v}/config.json" for v in kinects}
+            seen |= {f"lens {v}?": lenses / f"{v}/calibration.json" for v in kinects}
+            for key in sorted({f"pose {k}", "pose 1", f"lens {k}"}):  # all others may be missing
+                seen[key] = seen.pop(f"{key}?")
             for part, names in PARTS.items():
                 of = kinects if part == "masks" else [k]
                 shown = (folder / t / s.format(k=v) for v in of for t in times for s in names)
-                files[part] = [path for path in shown if is_there(path)]
+                seen[part] = [path for path in shown if is_there(path)]
             told = {"times": times, "note": "" if name in split_of else NEITHER}
             told["lost"] = lost | {UNLISTED: unlisted * (k == kinects[-1])}
-            yield units.make_unit(f"{name}/k{k}", split, files, kinect=k, **told)
+            yield units.make_unit(f"{name}/k{k}", split, seen, kinect=k, **told)
 
 
 def read_info(path: Path) -> dict:
@@ -164,9 +166,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         """Returns the colour camera of a Kinect; the world is that of Kinect 1."""
         known = (KNOWN_LENS, options.max_lens_px) if k == 1 else None
         told = {"world_up": SPEC.world_up, "max_origin": options.max_origin, "known": known}
-        return color_camera(
-            files["lenses"][k], (files["poses"][k], files["poses"][1]), SIZE, **told
-        )
+        places = files[f"pose {k}"], files["pose 1"]
+        return color_camera(files[f"lens {k}"], places, SIZE, **told)
 
     camera, n = see(k), len(times)
     points = np.array([points for _, points in known.values()])
@@ -182,7 +183,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     for v in info["kinects"]:
         shown = [masks.get((time, f"k{v}")) for time in times]
         with suppress(CorruptInput):  # of another Kinect, whose own unit tells
-            if any(shown):
+            if any(shown) and {f"pose {v}", f"lens {v}"} <= files.keys():
                 seen = cache(lambda i, shown=shown: shown[i] and read_rle(shown[i], 127))
                 views[v] = see(v), seen
     track.mask = views[k][1] if k in views else None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
 from posepile.errors import CorruptInput
@@ -28,7 +27,7 @@ from posepile.formats.text_files import read_json
 from posepile.geometry.cameras import make_camera
 from posepile.geometry.numbering import tell_cameras
 from posepile.geometry.pictures import project
-from posepile.imaging.masks import read_label_image
+from posepile.imaging.masks import read_rle
 from posepile.joint_info import JointInfo
 from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit, chosen_subjects
 from posepile.shapes import stills
@@ -124,7 +123,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         known = np.isfinite([*row["joints"].T, *row["pixels"].T]).all(axis=0)
         off = np.linalg.norm(project(seen_by, row["joints"]) - row["pixels"], axis=-1)[known]
         away += np.nan_to_num(off, nan=np.inf).tolist()
-        mask = functools.partial(read_mask, file)
+        mask = functools.partial(read_rle, file, 10)
         person = stills.Person(0, world_coords=np.float32(row["joints"]), mask=mask)
         pictures.append(stills.Picture(path, SIZE, [person], seen_by))
     if (off := float(np.mean(away or [0]))) > options.max_projection_px:
@@ -169,8 +168,3 @@ def camera_table(root: Path) -> Path:
     """Returns the table of cameras; people have its folder in small letters, too."""
     is_small = "sequence_ids" in names_in(root)
     return root / ("sequence_ids" if is_small else "Sequence_ids") / "cam_ids_750k.npy"
-
-
-def read_mask(path: Path) -> dict:
-    """Returns the pixels of the person, as they were segmented by the authors, as RLE."""
-    return rlemasklib.encode((read_label_image(path)[..., 0] > 10).astype(np.uint8))

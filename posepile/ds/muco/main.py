@@ -7,7 +7,6 @@ and masks are those of MPI-INF-3DHP. One unit is 500 composites of the list.
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ import numpy as np
 import rlemasklib
 from pydantic import BaseModel, ConfigDict, Field
 
+from posepile import recipe
 from posepile.ds.muco import coco_pack, compose, takes
 from posepile.ds.muco.takes import SIZE
 from posepile.errors import CorruptInput
@@ -113,10 +113,11 @@ def judge_takes(root: Path, tdhp: Path, options: Options) -> tuple[dict, dict]:
 
     def check_take(take: tuple[int, int]) -> float:
         folder = takes.take_folder(tdhp, take)
-        for kind, c in itertools.product(compose.KINDS, takes.CAMERAS):
-            check_start(folder / kind, f"img_{c}_{{:06d}}.jpg")
+        for kind in compose.KINDS:
+            check_start(folder / kind, (f"img_{c}_{{:06d}}.jpg" for c in takes.CAMERAS))
         path = folder / "camera.calibration"
-        cameras = read_cameras.__wrapped__(path)  # opened anew: the list of units depends on it
+        recipe.looked_at(path)  # though it may have been read before
+        cameras = read_cameras(path)
         points = np.load(takes.take_labels(root, folder) / "points.npy", mmap_mode="r")
         some = points[: len(takes.CAMERAS) + 1, :: 1 + points.shape[1] // 100]
         return markerless.check_rig(path, cameras, some, options.max_views_mm)

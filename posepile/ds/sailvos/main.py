@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from posepile.bodies.checks import check_up
 from posepile.errors import CorruptInput
 from posepile.formats.arrays import read_array
-from posepile.formats.folders import folders_holding, in_order, names_like
+from posepile.formats.folders import folders_holding, in_order, names_like, read_in_order
 from posepile.formats.keys import by_key
 from posepile.formats.schema import Array
 from posepile.formats.text_files import read_numbers
@@ -111,8 +111,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     if lost := left_out_sequence(unit):
         return [lost]
     where, files = root / unit.id, unit_files(unit)
-    once = lambda k: by_key(((int(p.stem), p.name, p) for p in files[k]), where, k)  # noqa: E731
-    maps, numbers = once("visible"), [*once("pictures")]
+    maps = read_in_order(files["visible"], Path, "visible")
+    numbers = [*read_in_order(files["pictures"], Path, "pictures")]
     frames = {number: i for i, number in enumerate(numbers)}
     of = lambda path: (int(path.parent.name[:4]), int(path.name[:6]))  # noqa: E731
     masks, seen, space = (
