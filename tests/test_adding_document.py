@@ -130,7 +130,7 @@ def test_what_the_document_names_is_there():
         (multiview, ["view_sequence"]),
         (units, ["view_units", "make_unit", "unit_files", "same_count"]),
         (stills, ["picture_units", "picture_sequence"]),
-        (coco, ["coco_units", "coco_sequence"]),
+        (coco, ["coco_recipe", "coco_pictures"]),
         (derived, ["derived_folder"]),
     ):
         for name in names:

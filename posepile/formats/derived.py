@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from posepile.durable import own_temporary, remove_left, sync_tree
-from posepile.errors import CorruptInput
+from posepile.errors import CorruptInput, raise_if_shortage
 from posepile.files import (
     disk_error,
+    encoded_json,
     fingerprint,
     is_disk_error,
     locked,
+    open_regular,
+    plain,
     read_json,
     stable_hash,
+    write_atomically,
     write_json,
 )
 from posepile.formats.keys import by_key
@@ -129,6 +135,84 @@ def derived_rows(
 
     folder = derived_folder(sources, place, write, version=f"{version}-{per_piece}")
     return {folder / f"{name}.json": of for name, of in read_json(folder / "index.json").items()}
+
+
+def write_if_changed(path: Path, content: Any) -> bool:
+    """Writes what a helper leaves behind, unless it is there already; then its time stays, too.
+
+    >>> write_if_changed(folder / "list.txt", b"a.jpg"), (folder / "list.txt").read_text()
+    (True, 'a.jpg')
+    >>> write_if_changed(folder / "list.txt", b"a.jpg")
+    False
+
+    Args:
+        path: The file.
+        content: Bytes as they are; anything else becomes JSON.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        WorkError: The disk is full or cannot be written to.
+    """
+    if not isinstance(content, bytes):
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, default=plain)
+        content = encoded_json(text + "\n")
+    try:
+        with open_regular(path) as f:
+            if f.read() == content:
+                return False
+    except OSError as e:
+        raise_if_shortage(path, e)
+    write_atomically(path, content)
+    return True
+
+
+def make_once(
+    outputs: Iterable[Path],
+    inputs: Iterable[Path],
+    memory: Path,
+    make: Callable[[], None],
+    version: Any = 1,
+) -> bool:
+    """Makes files that a helper leaves behind, unless they were made from these very inputs.
+
+    Inputs and outputs are known by their names, sizes and times.
+
+    >>> source, made = folder / "in.txt", folder / "out.txt"
+    >>> _ = source.write_text("3 1 2")
+    >>> def make():
+    ...     _ = made.write_text(" ".join(sorted(source.read_text().split())))
+    >>> [make_once([made], [source], folder / "memory.json", make) for _ in range(2)]
+    [True, False]
+
+    Args:
+        outputs: What is made.
+        inputs: What it is made from.
+        memory: File in which that is written down.
+        make: Makes the outputs.
+        version: Plain data, of what ``make`` does; another one makes them again.
+
+    Returns:
+        Whether they were made now.
+    """
+    outputs = list(outputs)
+    seen = stable_hash([sorted(map(_stamp, inputs)), version])
+    if read_json(memory) == [seen, *map(_stamp, outputs)]:
+        return False
+    make()
+    write_json(memory, [seen, *map(_stamp, outputs)])
+    return True
+
+
+def _stamp(path: Path) -> list:
+    """Name, size and time of a file, zeros where it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError as e:
+        raise_if_shortage(path, e)
+        return [path.name, 0, 0]
+    return [path.name, found.st_size, found.st_mtime_ns]
 
 
 def work_folder(root: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,6 +109,78 @@ def read_cell_rows(
         ]
         for i in range(n)
     ]
+
+
+def items_of(value: Any) -> list:
+    """Returns what an array, or a cell array, of :func:`read_mat` holds.
+
+    One of a single item has collapsed to the item.
+
+    >>> items_of(np.array([2, 5])), items_of(2), items_of(np.array([]))
+    ([2, 5], [2], [])
+    """
+    is_one = not isinstance(value, list) and np.ndim(value) == 0
+    return [value] if is_one else [x.item() if isinstance(x, np.generic) else x for x in value]
+
+
+def structs_of(value: Any, *path: str) -> list[dict]:
+    """Returns the structures of an array of them of :func:`read_mat`; see :func:`items_of`.
+
+    >>> structs_of({"x": 7}), structs_of([{"x": 7}, {"x": 8}]), structs_of(np.array([]))
+    ([{'x': 7}], [{'x': 7}, {'x': 8}], [])
+    >>> structs_of([{"points": {"x": 7}}, {"points": np.array([])}, {}], "points")
+    [{'x': 7}]
+
+    Args:
+        value: The array.
+        *path: Fields: the structures in the first one of each structure, and so on.
+    """
+    found = [item for item in items_of(value) if isinstance(item, dict)]
+    for name in path:
+        found = [inner for item in found for inner in structs_of(item.get(name))]
+    return found
+
+
+def numbers_of(struct: dict, *names: str) -> list[float]:
+    """Returns numbers of a structure of :func:`read_mat`; NaN where one is missing or empty.
+
+    >>> numbers_of({"x": 5, "seen": "1", "z": np.array([])}, "x", "seen", "y", "z")
+    [5.0, 1.0, nan, nan]
+
+    Args:
+        struct: The structure.
+        *names: Of fields with a number, or with the text of one.
+    """
+
+    def number(value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            return math.nan
+
+    return [number(struct.get(name)) for name in names]
+
+
+def rows_of(struct: dict, *names: str, path: str | os.PathLike) -> Iterator[tuple]:
+    """Returns the items of several arrays of a structure of :func:`read_mat`, row by row.
+
+    >>> [*rows_of({"id": np.array([4, 9]), "name": ["a", "b"]}, "id", "name", path="a.mat")]
+    [(4, 'a'), (9, 'b')]
+
+    Args:
+        struct: The structure.
+        *names: Of fields.
+        path: The file, for the message.
+
+    Raises:
+        CorruptInput: The arrays have different lengths.
+    """
+    first, *others = ((name, items_of(struct[name])) for name in names)
+    for name, items in others:
+        if len(items) != len(first[1]):
+            text = f"found {len(items)} {name}; expected {len(first[1])}, as there are {first[0]}"
+            raise CorruptInput(path, text)
+    return zip(first[1], *(items for _, items in others), strict=True)
 
 
 class MatCells:

@@ -198,8 +198,14 @@ def iter_json(
 
 def _is_within(wanted: dict, node: Any) -> bool:
     """Whether an object is another one or one of those in it."""
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return node is wanted or any(_is_within(wanted, value) for value in inner)
+    waiting = [node]  # no recursion: the node may be as deep as Python goes
+    while waiting:
+        if (node := waiting.pop()) is wanted:
+            return True
+        waiting += (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
+    return False
 
 
 class _TooDeep(ValueError):

@@ -17,8 +17,10 @@ import pydantic
 import yaml
 from pydantic import BaseModel
 
-from posepile.errors import UsageError, one_line
+from posepile.errors import CorruptInput, UsageError, one_line
 from posepile.files import open_regular
+from posepile.formats.schema import AGAIN, check
+from posepile.formats.text_files import read_text
 
 NOT_UTF8 = "not UTF-8 text; save it as UTF-8"
 
@@ -80,6 +82,28 @@ def load_yaml(path: Path, *, kind: str = "file") -> Any:
         return parse_yaml(text)
     except yaml.YAMLError as e:
         raise UsageError(f"{path}: not valid YAML: {one_line(e)}") from None
+
+
+def read_raw_yaml(path: str | os.PathLike, schema: Any = None, *, hint: str | None = AGAIN) -> Any:
+    r"""Returns the checked content of a YAML file that belongs to a dataset.
+
+    >>> _ = (folder / "cameras.yaml").write_text("sensor_0:\n  width: 752")
+    >>> read_raw_yaml(folder / "cameras.yaml", {"*": {"width": int}})
+    {'sensor_0': {'width': 752}}
+
+    Args:
+        path: The file.
+        schema: What is expected, see :mod:`posepile.formats.schema`.
+        hint: What the user can do if the file is not so.
+
+    Raises:
+        CorruptInput: Missing, damaged or not as expected.
+    """
+    try:
+        content = parse_yaml(read_text(path, hint=hint))
+    except yaml.YAMLError as e:
+        raise CorruptInput(path, f"not valid YAML: {one_line(e)}", hint=hint) from None
+    return check(content, schema, path, hint=hint)
 
 
 def parse_yaml(text: str) -> Any:

@@ -73,6 +73,8 @@ def box_fault(box: Any, width: int, height: int) -> str | None:
         return None
     if not is_numbers(box) or len(box) != 4:
         return "box is not four finite numbers x, y, w, h"
+    if min(box[2:]) <= 0:
+        return "box without width or height"
     return "box far outside the picture" if is_far(box, width, height) else None
 
 

@@ -7,15 +7,14 @@ names do not change with the options.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from posepile.files import names_in
 from posepile.joint_info import JointInfo
-from posepile.recipe import DatasetSpec, Sequence, Unit
-from posepile.shapes.coco import CocoFile, coco_sequence, coco_units, too_few_joints
+from posepile.recipe import DatasetSpec
+from posepile.shapes.coco import coco_recipe, too_few_joints
+from posepile.shapes.coco_files import CocoFile
 
 # Facts. Joint names have an l or r in front where there are two of them; edges are mirrored.
 SPEC = DatasetSpec(
@@ -29,7 +28,7 @@ SPEC = DatasetSpec(
     citation="newdata: who is to be cited",
     licence="not stated",
 )
-SPLITS = ("train", "val", "test")  # <split>.json; not all of them have to be there
+SPLITS = ("train", "val", "test")  # <split>.json and a folder; not all have to be there
 OPTIONAL = ("iscrowd", "segmentation", "bbox")  # keys that annotations may lack
 
 
@@ -47,24 +46,21 @@ class Options(BaseModel):
     labelled_share: float = Field(0.5, ge=0, le=1)
 
 
-def source(root: Path, split: str) -> CocoFile:
-    """Returns the annotation file of a split."""
+def files(root: Path, options: Options) -> dict[str, tuple[CocoFile, str]]:
+    """Returns the annotation file of each split; one without a folder of pictures is left out."""
     n_joints = SPEC.joint_info.n_joints
-    return CocoFile(root / f"{split}.json", root / split, n_joints, optional=OPTIONAL)
+    return {
+        split: (
+            CocoFile(root / f"{split}.json", root / split, n_joints, optional=OPTIONAL),
+            split,
+        )
+        for split in SPLITS
+    }
 
 
-def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields units of some hundred pictures of the splits that are there."""
-    there = names_in(root)
-    for split in SPLITS:
-        if f"{split}.json" in there:
-            yield from coco_units(source(root, split), root, split, split)
+def why_not(person: dict, others: list[dict], options: Options) -> str | None:
+    """Returns the reason to leave a labelled person out, None to keep them."""
+    return too_few_joints(person, options.visible_share, options.labelled_share)
 
 
-def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns the people of a unit's pictures who pass the test."""
-
-    def why_not(person: dict, others: list[dict]) -> str | None:
-        return too_few_joints(person, options.visible_share, options.labelled_share)
-
-    return [coco_sequence(source(root, unit.split), root, unit, why_not)]
+list_units, load_unit, calibrate = coco_recipe(files, why_not)
