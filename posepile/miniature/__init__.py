@@ -13,7 +13,8 @@ here uses the pipeline's cameras, kinematics or file readers::
     write_truth(root, make_truth(figure, "(?P<sequence>.+)/(?P<frame>[0-9]+)", sequences))
 
 These are in the modules ``skeleton``, ``actor``, ``rig``, ``shoot``, ``video`` and ``truth``; raw
-formats in ``writers`` and ``pickled``, body-model files in ``bodies``. What is drawn is read again
+formats in ``writers`` and ``pickled``, body-model files in ``bodies``. Photographs annotated in
+COCO's form are in ``photos``, points of face and hands in ``details``. What is drawn is read again
 from a crop with ``marks``.
 """
 

@@ -5,7 +5,7 @@ The kinematics are written out here in plain numpy, for readers to be compared w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -95,7 +95,12 @@ def move(
     return Motion(rotvecs, positions)
 
 
-def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> np.ndarray:
+def pose_skeleton(
+    motion: Motion,
+    names: Sequence[str],
+    height: float = 1.0,
+    more: Mapping[str, tuple[np.ndarray, str]] | None = None,
+) -> np.ndarray:
     """Returns joints of a moving actor.
 
     >>> pose_skeleton(move(12), ["pelv", "head", "lwri"]).shape
@@ -105,18 +110,22 @@ def pose_skeleton(motion: Motion, names: Sequence[str], height: float = 1.0) -> 
         motion: As :func:`move` gives it.
         names: Joints; a name that the skeleton lacks gives NaN.
         height: Factor on the size of the actor.
+        more: Further points: name -> where it is at rest and the joint that turns it, such as
+            :data:`posepile.miniature.details.DETAILS`.
 
     Returns:
         ``[n, J, 3]`` millimetres, world coordinates.
     """
     rest = np.array([REST[name] for name in TURNING]) * 1000 * height
+    places = {**(more or {}), **{n: (REST[n], FIXED_TO.get(n, n)) for n in names if n in REST}}
     joints = np.full((len(motion.positions), len(names), 3), np.nan)
     for k, (rotvecs, position) in enumerate(zip(motion.rotvecs, motion.positions, strict=True)):
         posed, rotations = pose_tree(rest, PARENTS, rotvecs)
         for j, name in enumerate(names):
-            if name in REST:
-                holder = TURNING.index(FIXED_TO.get(name, name))
-                offset = REST[name] * 1000 * height - rest[holder]
+            if name in places:
+                at, to = places[name]
+                holder = TURNING.index(to)
+                offset = at * 1000 * height - rest[holder]
                 joints[k, j] = posed[holder] + rotations[holder] @ offset + position
     return joints
 

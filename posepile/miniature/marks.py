@@ -31,7 +31,11 @@ _COLUMNS = np.random.default_rng(2566).permutation(np.arange(1, N_NUMBERS))
 
 
 def spread_colors(n: int) -> np.ndarray:
-    """Returns disc colours of evenly spaced hues, neighbours far apart: uint8 RGB ``[n, 3]``."""
+    """Returns disc colours of evenly spaced hues, neighbours far apart: uint8 RGB ``[n, 3]``.
+
+    >>> spread_colors(3).tolist()
+    [[255, 0, 0], [0, 0, 255], [0, 255, 0]]
+    """
     stride = next((s for s in (5, 7, 4, 3, 2) if n % s and np.gcd(s, n) == 1), 1)
     hues = [(stride * i % n) / n for i in range(n)]
     colors = [[round(255 * c) for c in colorsys.hsv_to_rgb(h, 1, 1)] for h in hues]

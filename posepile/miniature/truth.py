@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,8 @@ class Truth:
             themselves may be rounded or fitted in the raw data.
         box: What the box of an example is: ``person`` (tight around the drawn figure), ``joints``
             (around the joints), or ``loose`` (somewhat larger, e.g. a detector's).
+        artefacts: Of a helper: path below ``DATA_ROOT`` of a file that it leaves behind -> its
+            whole text, or a mapping that its JSON holds among others.
         facts: Whatever the dataset's own test needs besides.
     """
 
@@ -93,6 +95,7 @@ class Truth:
     moving: bool = False
     joint_error_px: float = 1.0
     box: str = "person"
+    artefacts: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -208,6 +211,42 @@ def frames_kept(
             kept.append(i)
             poses.append(np.where(np.isnan(pose), poses[-1], pose) if carried and poses else pose)
     return kept
+
+
+def examples_with_news(
+    annotations: Iterable[Mapping[str, Any]],
+    persons: Mapping[str, int],
+    frame: Callable[[int], int],
+    limit: Callable[[np.ndarray], float],
+) -> list[tuple[int, int]]:
+    """Returns the frames and persons of a video that show something new, by plain loops.
+
+    >>> points = [(14, [5, 5, 1]), (15, [8, 5, 1]), (16, [12, 5, 1]), (17, [12, 5, 1])]
+    >>> rows = [{"track_id": 7, "image_id": i, "keypoints": xyv} for i, xyv in points]
+    >>> examples_with_news(rows, {"007": 0}, lambda id: id - 10, lambda points: 5.0)
+    [(4, 0), (6, 0)]
+
+    Args:
+        annotations: In order of time; whoever counts, with key points x, y, v one after the
+            other, v = 0 where a point is not labelled.
+        persons: As of :class:`SequenceTruth`, track id -> person.
+        frame: Of an image's id.
+        limit: Points ``[J, 2]`` (NaN = not labelled) -> how far in pixels one of them must have
+            moved since the last frame that counts; or one is labelled that was not.
+    """
+    found: list[tuple[int, int]] = []
+    last: dict[int, np.ndarray] = {}
+    for annotation in annotations:
+        rows = np.reshape(annotation["keypoints"], (-1, 3))
+        points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
+        person = next(p for text, p in persons.items() if int(text) == annotation["track_id"])
+        if person not in last or any(
+            np.isfinite(p).all() and not np.linalg.norm(p - was) <= limit(points)
+            for p, was in zip(points, last[person], strict=True)
+        ):
+            found.append((frame(annotation["image_id"]), person))
+            last[person] = points
+    return found
 
 
 def _count_examples(sequences: dict[str, SequenceTruth]) -> dict[str, int]:

@@ -363,6 +363,19 @@ def write_mat(path: Path, variables: Mapping[str, Any]) -> None:
         f.write(b"MATLAB 5.0 MAT-file".ljust(116))
 
 
+def mat_structs(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Returns an array of structures ``[1, n]`` for :func:`write_mat`; without any it is ``[]``.
+
+    >>> mat_structs([{"x": 4, "y": 5}, {"x": 6, "y": []}]).shape, mat_structs([]).shape
+    ((1, 2), (0, 0))
+    """
+    if not rows:
+        return np.zeros((0, 0))
+    made = np.empty((1, len(rows)), [(key, object) for key in rows[0]])
+    made[0] = [tuple(row.values()) for row in rows]
+    return made
+
+
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> None:
     """Writes a MATLAB v7.3 (HDF5) file as MATLAB stores it, large arrays compressed.
 
