@@ -6,12 +6,15 @@ import archive_kit as kit
 import numpy as np
 import pytest
 
-from posepile import datasets3d
-from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, SparseCoords
+from posepile import datasets2d, datasets3d
+from posepile.datasets2d import Pose2DDataset, Pose2DExample
+from posepile.datasets3d import TEST, TRAIN, VALID, Pose3DDataset, Pose3DExample, SparseCoords
 from posepile.errors import UsageError
+from posepile.imaging import fingerprints
 from posepile.joint_info import JointInfo
+from posepile.merging import merge
 from posepile.merging.merge import merge_datasets
-from posepile.store import restricted_pickle
+from posepile.store import packing, parts, restricted_pickle
 
 
 @pytest.fixture
@@ -107,3 +110,141 @@ def test_datasets_without_names_are_refused(two, nothing_named):
 def test_a_skeleton_of_no_dataset_is_refused(two):
     with pytest.raises(UsageError, match="skeletons names 'onne'; expected one of one, two"):
         merge_datasets(two, {"onne": "same", "two": "same"})
+
+
+@pytest.fixture
+def flat(tmp_path, monkeypatch):
+    """Two 2D datasets, of 12 and 8 training examples."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    kit.make_archive(tmp_path, "mpii", kind="2d")
+    kit.make_archive(tmp_path, "coco", kind="2d", n=4)
+    return {name: datasets2d.get_dataset(name) for name in ("mpii", "coco")}
+
+
+def test_2d_joints_keep_apart_by_suffix(flat):
+    merged = merge_datasets(flat)
+    assert isinstance(merged, Pose2DDataset) and merged.kind == "2d"
+    info = merged.joint_info
+    assert info.names[:2] == ["pelv_mpii", "lhip_mpii"] and info.names[5] == "pelv_coco"
+    assert info.mirror_mapping[6] == 7
+    counts = [len(merged.examples[split]) for split in (TRAIN, VALID, TEST)]
+    assert counts == [20, 10, 0] and merged.train_bones is None and merged.left_out is None
+
+
+@pytest.mark.parametrize("through_pickle", [False, True])
+def test_2d_examples_have_the_joints_of_their_dataset(flat, through_pickle):
+    merged = merge_datasets(flat)
+    if through_pickle:
+        merged = restricted_pickle.loads(pickle.dumps(merged))
+    merged.examples[TRAIN].shuffle(0)
+    sources = {
+        ex.image_path: (k, ex) for k, d in enumerate(flat.values()) for ex in d.iter_examples()
+    }
+    assert len(sources) == 30
+    for example in merged.iter_examples():
+        k, original = sources[example.image_path]
+        assert isinstance(example, Pose2DExample) and len(pickle.dumps(example)) < 300
+        ex = pickle.loads(pickle.dumps(example)).load()
+        assert ex.coords.shape == (10, 2) and ex.coords.dtype == np.float32
+        np.testing.assert_array_equal(example.coords, ex.coords)
+        np.testing.assert_array_equal(ex.coords[5 * k : 5 * k + 5], original.coords)
+        assert np.isnan(ex.coords[5 * (1 - k) : 5 * (1 - k) + 5]).all()
+        np.testing.assert_array_equal(ex.bbox, original.bbox)
+        assert ex.mask == original.mask and ex.image.shape == (16, 24, 3)
+
+
+def test_2d_datasets_share_a_skeleton_and_merge_again(flat):
+    shared = merge_datasets(flat, {"mpii": "same", "coco": "same"})
+    assert shared.joint_info.n_joints == 5
+    made = Pose2DExample("x/y.jpg", np.ones((5, 2), np.float32), [0, 0, 1, 1])
+    plain = Pose2DDataset(kit.JOINTS, [made])
+    both = merge_datasets({"all": shared, "plain": plain})
+    assert both.joint_info.n_joints == 10 and both.joint_info.names[0] == "pelv_same_all"
+    first, last = both.examples[TRAIN][0].load(), both.examples[TRAIN][-1]
+    assert np.isfinite(first.coords[:5]).all() and np.isnan(first.coords[5:]).all()
+    assert np.isnan(last.coords[:5]).all() and (last.coords[5:] == 1).all()
+    assert made.coords.shape == (5, 2)
+
+
+def test_kinds_are_not_merged_with_each_other(two, flat):
+    with pytest.raises(UsageError, match="coco: a 2D dataset among 3D ones"):
+        merge_datasets({"one": two["one"], "coco": flat["coco"]})
+    with pytest.raises(UsageError, match="one: a 3D dataset among 2D ones"):
+        merge_datasets({"coco": flat["coco"], "one": two["one"]})
+    disguised = Pose2DDataset(kit.JOINTS, two["one"].examples[TRAIN])
+    with pytest.raises(UsageError, match="other: a 3D dataset among 2D ones"):
+        merge_datasets({"coco": flat["coco"], "other": disguised})
+    disguised = Pose2DDataset(kit.JOINTS, [two["one"].examples[TRAIN][0].load()])
+    with pytest.raises(UsageError, match="other: a 3D dataset among 2D ones"):
+        merge_datasets({"coco": flat["coco"], "other": disguised})
+
+
+@pytest.mark.parametrize("kind", ["2d", "3d"])
+def test_pictures_that_are_held_out_are_left_out_of_training_and_counted(
+    two, flat, kind, monkeypatch
+):
+    datasets = flat if kind == "2d" else two
+    first, second = datasets
+    masks = {first: np.arange(12) < 3, second: np.zeros(8, bool)}
+    monkeypatch.setattr(merge, "_held_out", lambda given: {name: masks[name] for name in given})
+    merged = merge_datasets(datasets, leave_out_held_out=True)
+    every = merge_datasets(datasets)
+    assert merged.left_out == {first: 3, second: 0} and every.left_out is None
+    paths = [ex.image_path for ex in merged.examples[TRAIN]]
+    assert paths == [ex.image_path for ex in every.examples[TRAIN]][3:]
+    assert len(merged.examples[VALID]) == len(every.examples[VALID]) == 10
+    again = restricted_pickle.loads(pickle.dumps(merged))
+    assert again.left_out == merged.left_out and len(again.examples[TRAIN]) == 17
+    assert restricted_pickle.loads(pickle.dumps(every)).left_out is None
+    # A plain list of examples, too.
+    plain = type(datasets[first])(kit.JOINTS, list(datasets[first].examples[TRAIN]))
+    masks["plain"] = np.arange(12) % 2 == 0
+    datasets = {"plain": plain}
+    assert len(merge_datasets(datasets, leave_out_held_out=True).examples[TRAIN]) == 6
+
+
+def make_photographs(root, name, pictures):
+    """Makes a 2D dataset of (split, picture, width of the stored file), a person in each."""
+    paths = []
+    for i, (split, picture, width) in enumerate(pictures):
+        luma = np.random.default_rng(picture).integers(0, 256, (8, 8), np.uint8)
+        luma = luma.repeat(8, axis=0).repeat(8, axis=1)
+        more = {"fingerprint": fingerprints.of_luma(luma, (width, width * 3 // 4))}
+        with parts.PartWriter(root / f"{name}_work" / "parts" / f"{i}.part") as writer:
+            writer.add(kit.record(name, split, 0, i, kind="2d", **more), kit.jpeg(i))
+        paths.append(writer.path)
+    spec = kit.spec(name, "2d")
+    packing.pack(paths, root / f"{name}.barecat", spec, {"sources": []})
+    return datasets2d.get_dataset(name)
+
+
+def test_a_photograph_in_anothers_test_set_is_no_training_example(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    # Picture 1 is twice in the training set and, smaller, in the other's test set; 4 is in both
+    # training sets; 5 is in the training and validation sets of the second.
+    train = [("train", picture, 640) for picture in (1, 1, 2, 3, 4)]
+    coco = make_photographs(tmp_path, "coco", [*train, ("val", 6, 640)])
+    others = [("train", 4, 500), ("train", 5, 500), ("val", 5, 640), ("test", 1, 320)]
+    crowd = make_photographs(tmp_path, "crowd", others)
+    both = {"coco": coco, "crowd": crowd}
+    merged = merge_datasets(both, leave_out_held_out=True)
+    assert merged.left_out == {"coco": 2, "crowd": 1}
+    numbers = [ex.frame for ex in merged.examples[TRAIN]]
+    names = [ex.image_path.partition("_")[0] for ex in merged.examples[TRAIN]]
+    assert list(zip(names, numbers, strict=True)) == [
+        ("coco", 2), ("coco", 3), ("coco", 4), ("crowd", 0)
+    ]  # fmt: skip
+    assert [len(merged.examples[split]) for split in (VALID, TEST)] == [2, 1]
+    assert merge_datasets({"coco": coco}, leave_out_held_out=True).left_out == {"coco": 0}
+    every = merge_datasets(both)
+    assert len(every.examples[TRAIN]) == 7
+    # What was merged can be looked through as well.
+    again = merge_datasets({"all": every}, leave_out_held_out=True)
+    assert again.left_out == {"all": 3} and len(again.examples[TRAIN]) == 4
+    twice = merge_datasets({"all": merge_datasets({"all": every})}, leave_out_held_out=True)
+    assert twice.left_out == {"all": 3}
+
+
+def test_examples_without_fingerprint_are_not_compared(flat):
+    with pytest.raises(UsageError, match="fingerprint"):
+        merge_datasets(flat, leave_out_held_out=True)

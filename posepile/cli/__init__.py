@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from posepile.cli.checking import add_check_options, cmd_check
+from posepile.cli.duplicates import add_duplicates_options, cmd_duplicates
 from posepile.cli.evaluating import add_eval_options, cmd_eval
 from posepile.cli.looking import (
     cmd_doctor,
@@ -149,6 +150,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_eval_options(
         add("eval", cmd_eval, "score predictions by the protocol of a benchmark", dataset=False)
+    )
+    add_duplicates_options(
+        add(
+            "duplicates",
+            cmd_duplicates,
+            "list photographs that several datasets or splits have in common",
+            dataset=False,
+        )
     )
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")

@@ -79,10 +79,12 @@ def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple
 def _finish_helper(run: Any, calibrated: bool) -> None:
     """A helper has no units: when its files are there, it is done."""
     from posepile.run import raw
+    from posepile.run.stated import compare, difference_lines
 
     if calibrated:
         raw.require_artefacts(run)
     print_lines(raw.artefact_lines(run))
+    print_lines([f"  {line}" for line in difference_lines(run.name, compare(run, None))])
 
 
 def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:

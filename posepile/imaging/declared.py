@@ -142,6 +142,17 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     return size
 
 
+def size_if_readable(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Returns width and height of a picture file, None of one that is missing or damaged.
+
+    For what is asked before a picture is needed: what is wrong with it is told when it is.
+    """
+    try:
+        return picture_size(path)
+    except CorruptInput:
+        return None
+
+
 def _size_of_tiff(data: bytes, order: str) -> tuple[int, int] | None:
     """The largest width and height among the first directories of a TIFF file.
 

@@ -22,6 +22,9 @@ from posepile.imaging import jpeg, warp
 # crops are stored with half the chroma anyway
 _LARGE = 3_000_000
 
+CELLS = 64  # per side of what a fingerprint is made of
+_ROWS = 512  # more rows of a picture than this are not needed for it, nor looked at
+
 
 class Frame(Protocol):
     """One picture; the classes below differ in how its pixels are come by.
@@ -61,6 +64,13 @@ class Frame(Protocol):
         """
         ...
 
+    def luma(self) -> np.ndarray:
+        """The luma of the whole picture in 64 x 64 cells, uint8, for its fingerprint.
+
+        To be asked for after what is drawn: it is made from what was decoded for that.
+        """
+        ...
+
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """Draws what a view needs at one of its pyramid levels; see :func:`warp.draw_packed`."""
         ...
@@ -90,6 +100,10 @@ class ArrayFrame:
     def reduced(self, size: tuple[int, int]) -> np.ndarray:
         """See :meth:`Frame.reduced`."""
         return _shrink(self._image, size)
+
+    def luma(self) -> np.ndarray:
+        """See :meth:`Frame.luma`."""
+        return _cells(cv2.cvtColor(_thinned(self._image), cv2.COLOR_RGB2GRAY))
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
@@ -147,6 +161,11 @@ class JpegFrame:
         # At full scale, because crops of the same frame mostly need that too
         return cv2.cvtColor(_shrink(self._decoded(0), size), cv2.COLOR_RGBA2RGB)
 
+    def luma(self) -> np.ndarray:
+        """See :meth:`Frame.luma`."""
+        image = self._decoded(self._expected)
+        return _cells(cv2.cvtColor(_thinned(image), cv2.COLOR_RGBA2GRAY))
+
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
         decoded = min(level, self._expected)
@@ -189,6 +208,12 @@ class PlanarFrame:
     def reduced(self, size: tuple[int, int]) -> np.ndarray:
         """See :meth:`Frame.reduced`."""
         return _reduce(self._frame, size)
+
+    def luma(self) -> np.ndarray:
+        """See :meth:`Frame.luma`."""
+        rows = _thinned(self._planes[0])[:, : self.size[0]]
+        spare = PLANAR_FORMATS[self._frame.format.name] - 8
+        return _cells(rows if spare == 0 else (rows >> spare).astype(np.uint8))
 
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
@@ -240,6 +265,10 @@ class ConvertedFrame:
         image = np.rot90(image, self._rot90)
         return image[:, ::-1] if self._mirrored else image
 
+    def luma(self) -> np.ndarray:
+        """See :meth:`Frame.luma`."""
+        return self._whole().luma()
+
     def draw(self, view: warp.View, level: int, out: np.ndarray) -> None:
         """See :meth:`Frame.draw`."""
         self._whole().draw(view, level, out)
@@ -267,6 +296,18 @@ def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (image.shape[1], image.shape[0]) == size:
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _thinned(image: np.ndarray) -> np.ndarray:
+    return image[:: max(1, image.shape[0] // _ROWS)]
+
+
+def _cells(luma: np.ndarray) -> np.ndarray:
+    # Exact halves are many times faster than other scales; an odd row or column is left out.
+    while min(luma.shape) >= 4 * CELLS:
+        h, w = luma.shape[0] // 2, luma.shape[1] // 2
+        luma = cv2.resize(luma[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    return cv2.resize(luma, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
 
 
 def _by_ffmpeg(frame, form: str, **more):

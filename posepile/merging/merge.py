@@ -2,14 +2,15 @@
 
 The skeleton of the merged dataset has the joints of all skeletons, ``lwri_h36m`` beside
 ``lwri_coco``; an example has those of its own dataset and none of the others. Nothing is read:
-lists refer to the archives of the datasets, so merging takes as long as opening them.
+lists refer to the archives of the datasets, so merging takes as long as opening them. Only
+where pictures are compared, their fingerprints are read.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,38 +20,48 @@ from posepile.recipe import SPLIT_NAMES, TRAIN, VALID
 from posepile.store.bones import compute_mean_bones
 from posepile.store.column_readers import missing_value
 from posepile.store.coords import SparseCoords
-from posepile.store.datasets import Pose3DDataset
+from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList, as_example_list
-from posepile.store.examples import Pose2DExample
 from posepile.store.fields import FIELDS
-from posepile.store.lazy import LazyPose3DExample
+from posepile.store.lazy import LAZY_EXAMPLES, LazyExample
+
+Dataset = TypeVar("Dataset", Pose2DDataset, Pose3DDataset)
 
 
 def merge_datasets(
-    datasets: Mapping[str, Pose3DDataset], skeletons: Mapping[str, str] | None = None
-) -> Pose3DDataset:
-    """Merges 3D datasets.
+    datasets: Mapping[str, Dataset],
+    skeletons: Mapping[str, str] | None = None,
+    *,
+    leave_out_held_out: bool = False,
+) -> Dataset:
+    """Merges 3D datasets, or 2D datasets.
 
     Args:
-        datasets: Datasets by name, in the order of the merged lists.
+        datasets: Datasets by name, in the order of the merged lists; all 3D or all 2D.
         skeletons: Name of the skeleton of a dataset where it is not the dataset's own name.
             Datasets that name the same skeleton must have the same joints and share them.
+        leave_out_held_out: Training examples whose picture is, also in part, in another size or
+            compressed anew, among those for validation or testing of any of the datasets are left
+            out; ``left_out`` of the result says how many of each dataset.
 
     Returns:
-        A dataset with the joints ``<joint>_<skeleton>``. Coordinates are
-        :class:`posepile.datasets3d.SparseCoords`. Bone lengths are those of each skeleton.
+        A dataset with the joints ``<joint>_<skeleton>``. In 3D coordinates are
+        :class:`posepile.datasets3d.SparseCoords`, and bone lengths are those of each skeleton; in
+        2D coordinates are dense, NaN for the joints of other skeletons.
 
     Raises:
-        UsageError: No dataset, a 2D dataset, a skeleton of a dataset that is not among them, names
-            that would be ambiguous, or different joints under one skeleton name.
+        UsageError: No dataset, 2D and 3D datasets together, a skeleton of a dataset that is not
+            among them, names that would be ambiguous, different joints under one skeleton name,
+            or pictures without fingerprints where they are to be compared.
     """
     if not isinstance(datasets, Mapping) or not datasets:
         raise UsageError(
             "merge_datasets: expected datasets by name: {'aspset': get_dataset(…), …}"
         )
+    kind = next(iter(datasets.values())).kind
     for name, dataset in datasets.items():
-        if dataset.kind == "2d":
-            _refuse(name)
+        if dataset.kind != kind:
+            _refuse(name, dataset.kind, kind)
     unknown = next((name for name in skeletons or {} if name not in datasets), None)
     if unknown is not None:
         raise UsageError(
@@ -78,29 +89,48 @@ def merge_datasets(
         edges += [(i + len(names), j + len(names)) for i, j in info.stick_figure_edges]
         names += [f"{joint}_{skeleton}" for joint in info.names]
     joint_info = JointInfo(names, edges, strict=False)
+    apart = _held_out(datasets) if leave_out_held_out else {}
     lists = {split: ExampleList() for split in SPLIT_NAMES}
     for name, dataset in datasets.items():
         for split, merged in lists.items():
+            examples = as_example_list(dataset.examples[split])
+            if split == TRAIN and name in apart:
+                examples = examples[~apart[name]]
             first, n_joints = first_joint[skeletons[name]], len(names)
-            merged.extend(_with_joints(dataset.examples[split], first, n_joints, name))
-    result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
+            merged.extend(_with_joints(examples, first, n_joints, name, kind))
+    if kind == "2d":
+        result = Pose2DDataset(joint_info, *lists.values())
+    else:
+        result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
+        _set_bones(result, [[datasets[name] for name in users] for users in members.values()])
+    if leave_out_held_out:
+        result.left_out = {name: int(mask.sum()) for name, mask in apart.items()}
+    return result
+
+
+def _set_bones(result, groups):
+    """Sets the bone lengths of a merged dataset from those of the users of each skeleton."""
     for attribute, splits in (
         ("train_bones", (TRAIN,)),
         ("trainval_bones", (TRAIN, VALID)),
     ):
-        bones = [
-            _bones([datasets[name] for name in users], attribute, splits)
-            for users in members.values()
-        ]
+        bones = [_bones(users, attribute, splits) for users in groups]
         if any(np.isfinite(b).any() for b in bones):
             setattr(result, attribute, np.concatenate(bones).astype(np.float32))
-    return result
 
 
-def _refuse(name):
+def _held_out(datasets):
+    """Returns for each dataset which of its training examples have pictures that are held out."""
+    from posepile.merging.duplicates import held_out  # not needed where nothing is compared
+
+    return held_out(datasets)
+
+
+def _refuse(name, found, kind):
     raise UsageError(
-        f"{name}: a 2D dataset, whose examples have no world coordinates; merging takes 3D "
-        "datasets only, leave it out and train on it beside the merged dataset"
+        f"{name}: a {found.upper()} dataset among {kind.upper()} ones, whose examples differ; "
+        "merge 2D datasets with each other and 3D datasets with each other, and train on both "
+        "beside each other"
     )
 
 
@@ -117,18 +147,23 @@ def _bones(datasets, attribute, splits):
     return np.full(len(info.stick_figure_edges), np.nan) if bones is None else bones
 
 
-def _with_joints(examples, first_joint, n_joints, name):
+def _with_joints(examples, first_joint, n_joints, name, kind):
     def source(own):
-        return _refuse(name) if own.kind == "2d" else MappedSource(own, first_joint, n_joints)
+        if own.kind != kind:
+            _refuse(name, own.kind, kind)
+        return MappedSource(own, first_joint, n_joints)
 
     def example(own):
-        if isinstance(own, Pose2DExample):
-            _refuse(name)
+        if kind != own.KIND:
+            _refuse(name, own.KIND, kind)
         result = copy.copy(own.load(load_image=False))
-        result.world_coords = _place(result.world_coords, first_joint, n_joints)
+        if kind == "3d":
+            result.world_coords = _place(result.world_coords, first_joint, n_joints)
+        else:
+            result.coords = _place_rows(result.coords, first_joint, n_joints)
         return result
 
-    return as_example_list(examples).mapped(source, example)
+    return examples.mapped(source, example)
 
 
 def _place(coords, first_joint, n_joints):
@@ -141,8 +176,15 @@ def _place(coords, first_joint, n_joints):
     return sparse
 
 
+def _place_rows(values, first_joint, n_joints):
+    """Returns values of every joint as part of those of a larger skeleton."""
+    placed = np.full((n_joints, *values.shape[1:]), missing_value(values.dtype), values.dtype)
+    placed[first_joint : first_joint + len(values)] = values
+    return placed
+
+
 def _mapped_example(source, first_joint, n_joints, row):
-    return LazyPose3DExample(MappedSource(source, first_joint, n_joints), row)
+    return LAZY_EXAMPLES[source.kind](MappedSource(source, first_joint, n_joints), row)
 
 
 class MappedSource:
@@ -154,10 +196,9 @@ class MappedSource:
         n_joints: Number of joints of the larger skeleton.
     """
 
-    kind = "3d"
-
     def __init__(self, source: Any, first_joint: int, n_joints: int):
         self.source = source
+        self.kind = source.kind
         self.first_joint = first_joint
         self.n_joints = n_joints
         self.getters: dict[str, Any] = {}
@@ -175,10 +216,10 @@ class MappedSource:
     def __len__(self):
         return len(self.source)
 
-    def example(self, row: Any) -> LazyPose3DExample:
+    def example(self, row: Any) -> LazyExample:
         """Returns the lazy example of a row."""
         self.check()
-        return LazyPose3DExample(self, row)
+        return LAZY_EXAMPLES[self.kind](self, row)
 
     def fetch(self, row: Any, name: str) -> Any:
         """Returns one field of a row."""
@@ -186,7 +227,7 @@ class MappedSource:
 
     def values(self, row: Any) -> dict[str, Any]:
         """Returns the fields of a row, by their names in examples; they can be changed."""
-        record_field = LazyPose3DExample.FETCHED
+        record_field = LAZY_EXAMPLES[self.kind].FETCHED
         values = self.source.values(row)
         return {name: self._placed(record_field[name], value) for name, value in values.items()}
 
@@ -194,10 +235,7 @@ class MappedSource:
         if name == "world_coords":
             return _place(value, self.first_joint, self.n_joints)
         if value is not None and FIELDS[name].per_joint:
-            shape = (self.n_joints, *value.shape[1:])
-            placed = np.full(shape, missing_value(value.dtype), value.dtype)
-            placed[self.first_joint : self.first_joint + len(value)] = value
-            return placed
+            return _place_rows(value, self.first_joint, self.n_joints)
         return value
 
     def place(self, row: Any) -> tuple:

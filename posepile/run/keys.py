@@ -99,7 +99,7 @@ def make_keys(recipe: Any, config: Config, exclusions: list[Exclusion]) -> Keys:
         "options": {"dataset": result_options(config.dataset)},
         "select": examples.identity(config),
         "detect": detect.identity(config),
-        "crop": crop.identity(config),
+        "crop": crop.identity(config, recipe.SPEC.kind),
         "segment": segment.identity(config),
     }
     shared = {name: stable_hash(value) for name, value in content.items()}

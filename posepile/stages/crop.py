@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.imaging import cropping, jpeg
+from posepile.imaging import cropping, fingerprints, jpeg
 from posepile.imaging.frames import Frame, open_frames
 from posepile.recipe import Sequence, Stills
 from posepile.stages import plausible
@@ -42,13 +42,19 @@ if TYPE_CHECKING:
 VERSION = 3
 
 
-def identity(params: StageParams) -> dict[str, Any]:
-    """Returns what of the parameters (and this code) crops depend on, besides the detections."""
-    return {
+def identity(params: StageParams, kind: str) -> dict[str, Any]:
+    """Returns what of the parameters (and this code) crops depend on, besides the detections.
+
+    Args:
+        params: Of all stages.
+        kind: Of the dataset.
+    """
+    known = {
         "version": VERSION,
         "box": params.box.model_dump(mode="json"),
         "crop": params.crop.model_dump(mode="json"),
     }
+    return known | {"fingerprints": fingerprints.VERSION} if kind == "2d" else known
 
 
 def run(task: Task) -> None:
@@ -213,6 +219,11 @@ def crop_frame(
             n_joints = task.spec.joint_info.n_joints
             around = neighbours(people, selected.track, camera, plan, n_joints)
         results.append((record, data, around))
+    # Of photographs only: of videos, every frame would be a picture of its own, like the next.
+    if results and task.spec.kind == "2d" and isinstance(sequence.frames, Stills):
+        fingerprint = fingerprints.of_frame(frame)
+        for record, *_ in results:
+            record.fingerprint = fingerprint
     return results
 
 

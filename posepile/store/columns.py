@@ -20,7 +20,7 @@ class ColumnBuilder:
         self.n_joints: int | None = None
         self._fixed = {name: [] for name in (*FIXED, *PART_ONLY)}
         self._ragged = {name: ([0], []) for name in RAGGED}
-        self._strings: dict[str, dict[str, int]] = {name: {} for name in STRINGS}
+        self._strings: dict[str, dict[str | bytes, int]] = {name: {} for name in STRINGS}
 
     def add(
         self,
@@ -70,7 +70,9 @@ class ColumnBuilder:
             columns[f"{name}_ptr"] = np.array(ptr, "<u8")
             columns[name] = _join(values, dtype, shape)
         for name in STRINGS:
-            blobs = [s.encode() for s in self._strings[name]]
+            if name in OPTIONAL and not self._strings[name]:
+                continue
+            blobs = [s if isinstance(s, bytes) else s.encode() for s in self._strings[name]]
             columns[f"{name}_strings"] = _join(blobs, "u1", ())
             columns[f"{name}_strings_ptr"] = np.cumsum([0, *map(len, blobs)]).astype("<u8")
         return {name: column for name, column in columns.items() if column is not None}

@@ -7,7 +7,7 @@ Pickles know the classes as ``posepile.datasets3d.Pose3DDataset`` and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,15 @@ from posepile.store.lazy import LazyExample
 
 
 class _Dataset:
-    """What datasets of both kinds do."""
+    """What datasets of both kinds do.
+
+    Attributes:
+        left_out: Of a merged dataset: how many training examples of each were left out because
+            their pictures are for validation or testing; None where none was looked for.
+    """
 
     kind: str
+    left_out: Mapping[str, int] | None = None
     train_bones: np.ndarray | None = None
     trainval_bones: np.ndarray | None = None
 
@@ -46,9 +52,11 @@ class _Dataset:
 
     def __getstate__(self):
         # Fixed order: equal datasets give equal bytes.
+        left_out = {} if self.left_out is None else {"left_out": dict(self.left_out)}
         return {
             "joint_info": self.joint_info,
             "examples": {split: _compact(self.examples[split]) for split in SPLIT_NAMES},
+            **left_out,
         }
 
     def __repr__(self):

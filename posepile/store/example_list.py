@@ -383,7 +383,7 @@ class ExampleList(MutableSequence):
 
     def iter_coord_chunks(self, size: int = 4096) -> Iterator[np.ndarray]:
         """Iterates over dense ``[n, J, 3]`` world coordinates, in any order of the examples."""
-        for rows, source in self.rows_by_source():
+        for _, rows, source in self.by_source():
             if hasattr(source, "table"):
                 yield from source.table().iter_coord_chunks(rows, size)
             else:
@@ -392,17 +392,17 @@ class ExampleList(MutableSequence):
             codes = self._array()
             yield from stacked_coords((self._objects[~c] for c in codes[codes < 0].tolist()), size)
 
-    def rows_by_source(self) -> Iterator[tuple[range | np.ndarray, Any]]:
-        """Iterates over (rows, source), rows in list order within each source."""
+    def by_source(self) -> Iterator[tuple[range | np.ndarray, range | np.ndarray, Any]]:
+        """Iterates over (positions, rows, source), in list order within each source."""
         codes = self._codes
         if isinstance(codes, range) and len(self._sources) == 1 and codes.step == 1:
-            yield codes, self._sources[0]
+            yield range(len(codes)), codes, self._sources[0]
             return
         codes = self._array()
         for k, source in enumerate(self._sources):
-            own = (codes >= self._starts[k]) & (codes < self._starts[k + 1])
-            if own.any():
-                yield codes[own].astype(np.int64) - self._starts[k], source
+            own = np.flatnonzero((codes >= self._starts[k]) & (codes < self._starts[k + 1]))
+            if len(own):
+                yield own, codes[own].astype(np.int64) - self._starts[k], source
 
     def __repr__(self):
         return f"<ExampleList of {self._n}>"

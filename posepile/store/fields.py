@@ -29,6 +29,7 @@ from posepile.store.storage import (
     JointCoords,
     Mask,
     Ragged,
+    Shared,
     Text,
 )
 
@@ -84,6 +85,8 @@ class Record:
         densepose: (imcoords ``[n, 2]``, i_faces, barycoords ``[n, 3]``).
         activity: Activity label.
         scene: Scene label.
+        fingerprint: Of the source picture (:mod:`posepile.imaging.fingerprints`), by which the
+            same photograph is found in several datasets; None where none was made.
     """
 
     image_path: str = stored(ImagePath(), examples=())  # examples have it as a property
@@ -107,6 +110,7 @@ class Record:
     densepose: tuple | None = stored(Extra(tuple), default=None, flag=64)
     activity: str = stored(Text(), default="unknown", examples={"3d": "activity_name"})
     scene: str = stored(Text(), default="unknown", examples={"3d": "scene_name"})
+    fingerprint: bytes | None = stored(Shared(), default=None, flag=512)
 
 
 # What examples have beside it and no archive stores, by kind.
@@ -152,7 +156,7 @@ def _column_types():
         total.texts += own.texts
         if field.required:
             required |= {*own.fixed, *own.ragged}
-        elif own.fixed and not own.texts:
+        elif own.fixed and (field.flag or not own.texts):
             optional |= set(own.fixed)
     return total, required, optional
 
@@ -168,8 +172,8 @@ FIXED = _types.fixed
 # Values of rows one after another; ``<name>_ptr`` (uint64, one longer than the table) says where.
 RAGGED = _types.ragged
 
-# Fixed columns that are numbers of strings; ``<name>_strings`` and ``<name>_strings_ptr`` hold
-# them.
+# Fixed columns that are numbers of strings (or bytes); ``<name>_strings`` and
+# ``<name>_strings_ptr`` hold them.
 STRINGS = _types.texts
 
 # Needed only to write the index; they stay in the part.

@@ -61,7 +61,7 @@ class Row:
         flags: Bits of what the row has.
         fixed: Values of fixed columns.
         ragged: Bytes or arrays of ragged columns.
-        texts: Strings, by column.
+        texts: Strings (or bytes that are shared), by column.
         extras: What goes into the msgpack map ``extras``.
     """
 
@@ -70,7 +70,7 @@ class Row:
         self.flags = 0
         self.fixed: dict[str, Any] = {}
         self.ragged: dict[str, Any] = {}
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, str | bytes] = {}
         self.extras: dict[str, Any] = {}
 
     def check_shape(self, name: str, value: np.ndarray, shape: tuple) -> None:
@@ -197,6 +197,35 @@ class Text:
     def reader(self, field: Field, columns: Columns) -> Callable[[int], str]:
         """Returns a function from row number to value."""
         return text_reader(field.name, columns, field.default)
+
+
+class Shared:
+    """Bytes that several rows have in common; equal ones are stored once per part."""
+
+    def columns(self, name: str) -> ColumnTypes:
+        """The columns it takes."""
+        return ColumnTypes(fixed={name: ("<u4", ())}, texts=(name,))
+
+    def store(self, field: Field, value: bytes, row: Row) -> None:
+        """Puts a value into a row."""
+        row.texts[field.name] = value
+        row.flags |= field.flag
+
+    def reader(self, field: Field, columns: Columns) -> Callable[[int], bytes | None]:
+        """Returns a function from row number to value."""
+        if field.name not in columns:
+            return nothing
+        flags, flag = memoryview(columns["flags"]), field.flag
+        numbers = memoryview(columns[field.name])
+        values, ptr = ragged_column(columns, f"{field.name}_strings")
+
+        def read(row):
+            if not flags[row] & flag:
+                return None
+            i = numbers[row]
+            return values[ptr[i] : ptr[i + 1]].tobytes()
+
+        return read
 
 
 class ImagePath:

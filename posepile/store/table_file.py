@@ -142,6 +142,8 @@ class TableWriter:
                     values = values + values.dtype.type(self._n_strings[name])
             elif name.endswith("_ptr"):
                 before = self._bases[name]
+                if values is None and name.removesuffix("_ptr") not in fields.RAGGED:
+                    continue  # strings are not of rows
                 if values is None:  # of a column that this part does not need
                     values = np.full(n_rows, before, column.dtype)
                 else:
@@ -151,7 +153,7 @@ class TableWriter:
                 continue
             column.write(values)
         for name in fields.STRINGS:
-            if name in self._columns:
+            if f"{name}_strings_ptr" in arrays:
                 self._n_strings[name] += len(arrays[f"{name}_strings_ptr"]) - 1
 
     def finish(self) -> list[tuple[str, int, int, int]]:

@@ -1,0 +1,119 @@
+"""The command ``duplicates``: the same photograph in several datasets."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import itertools
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from posepile.cli.builds import packed_archive, require_data_root
+from posepile.cli.options import shown
+from posepile.errors import UsageError
+from posepile.files import require_place, write_atomically
+from posepile.terminal import print_lines
+
+
+def add_duplicates_options(parser: argparse.ArgumentParser) -> None:
+    """What to compare, and where to write what is found."""
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="DATASET",
+        help="2D datasets, DATASET@VARIANT or .barecat files; of one alone, its own splits",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write every pair to it: .csv, or .jsonl with a line of JSON each",
+    )
+    parser.add_argument(
+        "--max-distance",
+        type=distance,
+        metavar="D",
+        help="up to which pictures are the same, above 0 and below 1; default: 0.2",
+    )
+
+
+def distance(text: str) -> float:
+    """A distance of two pictures."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"found {shown(text)}; expected a distance above 0 and below 1, e.g. 0.2"
+        )
+    return value
+
+
+def cmd_duplicates(args: argparse.Namespace) -> int:
+    """Prints how many photographs datasets and splits have in common."""
+    from posepile.merging import alike, duplicates
+
+    if args.out is not None and args.out.suffix not in (".csv", ".jsonl"):
+        raise UsageError(f"--out {args.out}: expected a name that ends with .csv or .jsonl")
+    twice = next((n for i, n in enumerate(args.names) if n in args.names[:i]), None)
+    if twice is not None:
+        raise UsageError(f"{twice}: named twice; name each dataset once, it is compared with all")
+    datasets = {name: _opened(name) for name in args.names}
+    if args.out is not None:
+        require_place(args.out, f"--out {args.out}")
+    limit = alike.MAX_DISTANCE if args.max_distance is None else args.max_distance
+    print_lines(_compare(duplicates.photographs(datasets), limit, args.out))
+    return 0
+
+
+def _opened(name: str) -> Any:
+    from posepile.ds import build_name, dataset_dir, split_build
+    from posepile.store.opening import open_dataset
+
+    if name.endswith(".barecat"):
+        return open_dataset(name)
+    dataset, variant = split_build(name)
+    dataset_dir(dataset)
+    require_data_root()
+    return open_dataset(packed_archive(build_name(dataset, variant)))
+
+
+def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
+    """Returns what to print, and writes the pairs."""
+    from posepile.merging.duplicates import Pair, pairs_among
+
+    lines = [
+        f"{s.dataset} {s.split}: {_pictures(len(s.first))}"
+        + (f", of which {s.n_vague} with too little in them to compare" if s.n_vague else "")
+        for s in splits
+    ]
+    text = io.StringIO()
+    table = csv.DictWriter(text, [f.name for f in fields(Pair)], lineterminator="\n")
+    if out is not None and out.suffix == ".csv":
+        table.writeheader()
+    for one, other in itertools.combinations(splits, 2):
+        n, ours, theirs = 0, set(), set()
+        for pair in pairs_among((one, other), limit):
+            n += 1
+            ours.add(pair.image)
+            theirs.add(pair.other_image)
+            if out is not None and out.suffix == ".csv":
+                table.writerow(asdict(pair))
+            elif out is not None:
+                text.write(json.dumps(asdict(pair)) + "\n")
+        lines.append(
+            f"{one.dataset} {one.split} - {other.dataset} {other.split}: "
+            + (f"{_pictures(len(ours))} in {len(theirs)}, pairs: {n}" if n else "none in common")
+        )
+    if out is not None:
+        write_atomically(out, text.getvalue().encode())
+        lines.append(str(out))
+    return lines
+
+
+def _pictures(n: int) -> str:
+    return f"{n} picture" if n == 1 else f"{n} pictures"
