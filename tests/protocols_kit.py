@@ -148,7 +148,7 @@ def check_refused(row: Row, outcome: Outcome, pred: Path, named: tuple) -> None:
         assert any(word in said for word in words), f"{row}: none of {words} in: {said}"
 
 
-# Attacks on poses of which each entry is one array ``[..., J, 3]``.
+# Attacks; most on poses of which each entry is one array ``[..., J, 3]``.
 
 
 def rows_of(poses: Any) -> list[tuple]:
@@ -156,7 +156,13 @@ def rows_of(poses: Any) -> list[tuple]:
     return list(poses.items()) if isinstance(poses, Mapping) else list(poses)
 
 
-def each(change: Callable[[np.ndarray], np.ndarray]) -> Callable:
+def chosen(poses: Any, rng: np.random.Generator) -> tuple:
+    """Returns an entry and its value."""
+    rows = rows_of(poses)
+    return rows[int(rng.integers(len(rows)))]
+
+
+def each(change: Callable[[Any], Any]) -> Callable:
     """Returns an attack that changes the value of every entry."""
     return lambda poses, rng: Attacked({key: change(value) for key, value in rows_of(poses)})
 

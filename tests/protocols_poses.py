@@ -1,4 +1,4 @@
-"""Rows of 3DHP, MuPoTS, 3DPW, EMDB, H36M and COCO for the comparison with references."""
+"""Rows of 3DHP, MuPoTS, 3DPW, EMDB and H36M for the comparison with references."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from protocols_kit import (
     Attack,
     Attacked,
     Row,
+    chosen,
+    each,
     empty,
     exchanged,
     key_words,
@@ -23,20 +25,9 @@ from protocols_kit import (
     rows_of,
     single,
 )
-from references import coco, emdb, h36m, mupots, tdhp, tdpw, trees
+from references import emdb, h36m, mupots, tdhp, tdpw, trees
 
 MIRROR = np.diag([-1.0, 1, 1])
-
-
-def chosen(poses, rng):
-    """Returns an entry and its value."""
-    rows = rows_of(poses)
-    return rows[int(rng.integers(len(rows)))]
-
-
-def every(change):
-    """Returns an attack that changes the value of every entry, which is no array."""
-    return lambda poses, rng: Attacked({key: change(value) for key, value in rows_of(poses)})
 
 
 # 3DHP and H36M: an array per image.
@@ -110,7 +101,7 @@ def with_nan(which):
 
 def of_both(points, pose):
     """Returns an attack that changes the points and poses of everybody."""
-    return every(lambda both: (points(both[0]), pose(both[1])))
+    return each(lambda both: (points(both[0]), pose(both[1])))
 
 
 def nobody(poses, rng):
@@ -163,7 +154,7 @@ MUPOTS = {
 # 3DPW: arrays of all people and frames per sequence.
 def of_tracks(**changes):
     """Returns an attack that changes arrays of every sequence by their names."""
-    return every(
+    return each(
         lambda content: {
             key: changes.get(key, lambda x: x)(array) for key, array in content.items()
         }
@@ -304,52 +295,6 @@ EMDB = {
 }
 
 
-# COCO: people per image, each with a score. Who was not found is part of the measure.
-def of_people(change):
-    """Returns an attack that changes the key points of everybody."""
-    return every(lambda people: [{**p, "keypoints": change(p["keypoints"])} for p in people])
-
-
-def nan_in_people(poses, rng):
-    """Puts NaN into somebody's key point."""
-    key = next(key for key, people in rows_of(poses) if people)
-    points, joint = np.array(poses[key][0]["keypoints"]), int(rng.integers(17))
-    points[joint, 0] = math.nan
-    people = [{**poses[key][0], "keypoints": points}, *poses[key][1:]]
-    return Attacked({**poses, key: people}, (str(key), f"joint {joint}"))
-
-
-def crowded(poses, rng):
-    """Finds everybody fifteen times: twenty people of an image are looked at."""
-    many = {}
-    for key, people in rows_of(poses):
-        many[key] = [{**p, "score": float(rng.random())} for p in people for _ in range(15)]
-    return Attacked(many)
-
-
-def people_shuffled(poses, rng):
-    rows = [(key, people[::-1]) for key, people in reversed(rows_of(poses))]
-    return Attacked(rows, scored=dict(rows))
-
-
-def exchange(x):
-    return x[coco.SWAPPED]
-
-
-COCO = {
-    "nan": Attack(nan_in_people, REFUSED),
-    "missing": Attack(lambda poses, rng: Attacked(lacking_one(poses, rng).poses), EQUAL),
-    "single": Attack(lambda poses, rng: Attacked(single(poses, rng).poses), EQUAL),
-    "empty": Attack(empty, EITHER),
-    "swapped": Attack(of_people(exchange), EQUAL),
-    "mirrored": Attack(of_people(lambda x: x * [-1, 1, 1] + [500, 0, 0]), EQUAL),
-    "times_1000": Attack(of_people(lambda x: x * [1000, 1000, 1]), EITHER),
-    "people_shuffled": Attack(people_shuffled, EQUAL),
-    "exchanged": Attack(exchanged, EQUAL),
-    "crowded": Attack(crowded, EQUAL),
-}
-
-
 def all_tracks(folder, raw_miniature):
     """Makes 3DPW with its 87 tracks."""
     trees.write_tdpw_tracks(folder, raw_miniature("tdpw"))
@@ -365,12 +310,6 @@ def whole_numbers(folder, raw_miniature):
 def walks(folder, raw_miniature):
     """Makes EMDB 2 with sequences of more than a hundred frames, in which feet stand still."""
     trees.write_emdb_walks(folder, raw_miniature("emdb"))
-    return folder
-
-
-def crowds(folder, raw_miniature):
-    """Makes COCO with more people than the miniature has."""
-    trees.write_coco(folder)
     return folder
 
 
@@ -432,6 +371,4 @@ ROWS = [
         Row(f"h36m.lifting-{name}", h36m, attacks=H36M if name == "p1" else {}, root=actions)
         for name in ("p1", "p2", "p3", "velocity")
     ),
-    Row("coco.keypoints", coco, "predictions.json", COCO, crowds),
-    Row("coco.keypoints", coco, "few.json", COCO),
 ]

@@ -217,13 +217,12 @@ FUNCTIONS = {
 }
 # Functions of errors, counts, rotations, pictures; tried in the other test_metrics_*.py.
 OTHERS = """
-    COCO_FIGURES COCO_SIGMAS Scores area_3dhp area_in_bins area_under_line binary_counts
-    bootstrap_interval contact_distances contact_scores detection_scores group_means hits
-    interval_of_sums
-    joint_means keypoint_ap label_means match_greedily mean_hits mean_value mpjae_deg
-    normalized_error oks oks_beside_box orientation_errors_deg overlap_pixels pooled_iou
-    pose_means silhouette_ious
-    trapezoid_hits worst_errors"""
+    COCO_FIGURES COCO_SIGMAS PartScores PosedPeople Scores TrackScores WHOLEBODY_SIGMAS
+    area_3dhp area_in_bins area_under_line binary_counts bootstrap_interval contact_distances
+    contact_scores detection_scores group_means head_size hits interval_of_sums joint_means
+    keypoint_ap label_means match_greedily mean_hits mean_value mpjae_deg normalized_error oks
+    oks_beside_box orientation_errors_deg overlap_pixels part_ap part_mota pooled_iou
+    pose_means silhouette_ious trapezoid_hits worst_errors"""
 
 
 def test_every_public_function_is_tried():

@@ -10,13 +10,14 @@ from protocols_kit import (
     check_refused,
     evaluate,
 )
+from protocols_pictures import ROWS as OF_PICTURES
 from protocols_poses import ROWS as OF_POSES
 
 from posepile.ds import dataset_names, has_evaluation, load_evaluation
 from posepile.evaluation import command
 
 EVALUATED = [name for name in dataset_names() if has_evaluation(name)]
-ROWS = [row for row in (*OF_POSES, *OF_BODIES) if row.dataset in EVALUATED]
+ROWS = [row for row in (*OF_POSES, *OF_PICTURES, *OF_BODIES) if row.dataset in EVALUATED]
 RANDOM = [(row, seed) for row in ROWS for seed in row.seeds]
 ATTACKS = [(row, name) for row in ROWS for name in row.attacks]
 

@@ -34,6 +34,7 @@ from posepile.metrics.global_motion import (
 from posepile.metrics.keypoints import (
     COCO_FIGURES,
     COCO_SIGMAS,
+    WHOLEBODY_SIGMAS,
     keypoint_ap,
     oks,
     oks_beside_box,
@@ -55,6 +56,8 @@ from posepile.metrics.motion import (
     velocity_errors,
 )
 from posepile.metrics.orientation import mpjae_deg, orientation_errors_deg
+from posepile.metrics.part_ap import PartScores, PosedPeople, head_size, part_ap
+from posepile.metrics.part_mota import TrackScores, part_mota
 from posepile.metrics.silhouettes import overlap_pixels, pooled_iou, silhouette_ious
 from posepile.metrics.thresholds import (
     area_3dhp,
@@ -73,7 +76,11 @@ from posepile.metrics.thresholds import (
 __all__ = [
     "COCO_FIGURES",
     "COCO_SIGMAS",
+    "WHOLEBODY_SIGMAS",
+    "PartScores",
+    "PosedPeople",
     "Scores",
+    "TrackScores",
     "acceleration_errors",
     "align",
     "area_3dhp",
@@ -90,6 +97,7 @@ __all__ = [
     "detection_scores",
     "foot_sliding",
     "group_means",
+    "head_size",
     "hits",
     "interval_of_sums",
     "jitter_values",
@@ -112,6 +120,8 @@ __all__ = [
     "orientation_errors_deg",
     "overlap_pixels",
     "pa_mpjpe",
+    "part_ap",
+    "part_mota",
     "pck",
     "pooled_iou",
     "pose_errors",

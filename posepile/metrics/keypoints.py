@@ -15,6 +15,23 @@ COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
     *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
 )
+# Those of COCO-WholeBody by part, in the order of its 133 joints.
+_FACE = (
+    *(42, 43, 44, 43, 40, 35, 31, 25, 20, 23, 29, 32, 37, 38, 43, 41, 45),  # contour
+    *(13, 12, 11, 11, 12, 12, 11, 11, 13, 15),  # brows
+    *(9, 7, 7, 7, 12, 9, 8, 16, 10),  # nose
+    *(17, 11, 9, 11, 9, 7, 13, 8, 11, 12, 10, 34),  # eyes
+    *(8, 8, 9, 8, 8, 7, 10, 8, 9, 9, 9, 7, 7, 8, 11, 8, 8, 8, 10, 8),  # mouth
+)
+_HAND = (29, 22, 35, 37, 47, 26, 25, 24, 35, 18, 24, 22, 26, 17, 21, 21, 32, 20, 19, 22, 31)
+_HAND_SIGMAS = tuple(thousandths / 1000 for thousandths in _HAND)
+WHOLEBODY_SIGMAS = {
+    "body": COCO_SIGMAS,
+    "foot": (0.068, 0.066, 0.066, 0.092, 0.094, 0.094),
+    "face": tuple(thousandths / 1000 for thousandths in _FACE),
+    "lefthand": _HAND_SIGMAS,
+    "righthand": _HAND_SIGMAS,
+}
 # In the order in which COCO's program gives them.
 COCO_FIGURES = (
     *("AP", "AP50", "AP75", "AP-medium", "AP-large"),

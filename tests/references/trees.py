@@ -159,3 +159,111 @@ def write_coco(root: Path, seed: int = 0, images: int = 25) -> None:
     folder = Path(root) / "annotations"
     folder.mkdir(parents=True)
     (folder / "person_keypoints_val2017.json").write_text(json.dumps(content))
+
+
+def write_crowdpose(root: Path, seed: int = 0, images: int = 25) -> None:
+    """Writes the annotations of crowded photographs, also of people without limb joints."""
+    import json
+
+    rng, content = np.random.default_rng(seed), {"images": [], "annotations": []}
+    content["categories"] = [{"id": 1, "name": "person", "keypoints": [], "skeleton": [[16, 14]]}]
+    for image in range(images):
+        number = 119000 - 7 * image
+        facts = {"file_name": f"{number}.jpg", "id": number, "height": 480, "width": 640}
+        index = float([0.05, 0.1, 0.15, 0.2, 0.5, 0.8, 1.2][image % 7])
+        content["images"].append({**facts, "crowdIndex": index})
+        for _ in range(int(rng.integers(0, 5))):
+            w, h = rng.uniform(10, 250, 2)
+            x, y = rng.uniform(0, 640 - w), rng.uniform(0, 480 - h)
+            labelled = rng.random(14) < 0.7
+            crowd = int(rng.random() < 0.1)
+            labelled[:12] &= rng.random() < 0.8
+            labelled &= not crowd
+            points = np.stack([rng.uniform(x, x + w, 14), rng.uniform(y, y + h, 14)], axis=1)
+            points = np.where(labelled[:, None], np.round(points), 0)
+            visibility = labelled * np.r_[rng.integers(1, 3, 12), 1, 1]
+            content["annotations"].append(
+                {
+                    "num_keypoints": int(labelled[:12].sum()),
+                    "iscrowd": crowd,
+                    "keypoints": np.hstack([points, visibility[:, None]])
+                    .astype(int)
+                    .ravel()
+                    .tolist(),
+                    "image_id": number,
+                    "bbox": [round(value, 2) for value in (x, y, w, h)],
+                    "category_id": 1,
+                    "id": 120000 + len(content["annotations"]),
+                }
+            )
+    folder = Path(root) / "json"
+    folder.mkdir(parents=True)
+    (folder / "crowdpose_test.json").write_text(json.dumps(content))
+
+
+def write_wholebody(root: Path, seed: int = 0, images: int = 15) -> None:
+    """Writes the annotations of people of all sizes with some, all or none of their parts."""
+    import json
+
+    from references.wholebody import PARTS
+
+    rng, content = np.random.default_rng(seed), {"images": [], "annotations": []}
+    content["categories"] = [{"id": 1, "name": "person", "keypoints": [], "skeleton": []}]
+    for image in range(900, 900 - images, -1):
+        facts = {"file_name": f"{image:012d}.jpg", "id": image, "height": 480, "width": 640}
+        content["images"].append(facts)
+        for _ in range(int(rng.integers(0, 5))):
+            w, h = rng.uniform(10, 250, 2)
+            x, y = rng.uniform(0, 640 - w), rng.uniform(0, 480 - h)
+            crowd = int(rng.random() < 0.1)
+            person = {"id": 1 + len(content["annotations"]), "image_id": image, "category_id": 1}
+            person |= {"iscrowd": crowd, "bbox": [x, y, w, h], "segmentation": []}
+            person["area"] = w * h * rng.uniform(0.3, 0.8)
+            for part, (key, n, _) in PARTS.items():
+                valid = not crowd and rng.random() < 0.7
+                # Visibility is any number of faces and hands, a valid foot may lack points.
+                v = rng.choice([0, 1, 2] if n < 20 else [0.3, 1, 2], n) * valid
+                points = np.stack([rng.uniform(x, x + w, n), rng.uniform(y, y + h, n), v], axis=1)
+                person[key] = np.where(v[:, None] > 0, np.round(points, 1), 0).ravel().tolist()
+                if part == "body":
+                    person["num_keypoints"] = int((v > 0).sum())
+                else:
+                    person[f"{part}_valid"] = bool(valid)
+            content["annotations"].append(person)
+    Path(root).mkdir(parents=True, exist_ok=True)
+    (Path(root) / "coco_wholebody_val_v1.0.json").write_text(json.dumps(content))
+
+
+def write_posetrack(root: Path, seed: int = 0, videos: int = 3, frames: int = 6) -> None:
+    """Writes validation labels: crowded frames with ignored regions, and frames without labels."""
+    import json
+
+    from references.posetrack import SLOTS
+
+    rng = np.random.default_rng(seed)
+    folder = Path(root) / "posetrack_data" / "annotations" / "val"
+    folder.mkdir(parents=True)
+    for number in range(1, videos + 1):
+        name = f"{number:06d}_mpii_test"
+        content = {"images": [], "annotations": []}
+        content["categories"] = [{"id": 1, "name": "person", "keypoints": SLOTS, "skeleton": []}]
+        for frame in range(frames):
+            image = 10_000_000_000 + number * 10_000 + frame
+            facts = {"id": image, "frame_id": image, "vid_id": f"{number:06d}", "nframes": frames}
+            facts |= {"file_name": f"images/val/{name}/{frame:06d}.jpg"}
+            facts |= {"is_labeled": frame % 3 != 2, "ignore_regions_x": [], "ignore_regions_y": []}
+            if frame % 2:
+                facts["ignore_regions_x"] = [[0, 150, 90, 20], [300, 400, 380]]
+                facts["ignore_regions_y"] = [[0, 10, 140, 200], [250, 240, 400]]
+            content["images"].append(facts)
+            for track in range(int(rng.integers(1, 5)) if facts["is_labeled"] else 0):
+                corner, size = rng.uniform(0, 300, 2), rng.uniform(40, 150, 2)
+                points = np.round(corner + size * rng.random((17, 2)), 1)
+                visible = rng.random(17) < (0.75 if track else 0.2)
+                visible[3:5] = False
+                rows = np.hstack([points, np.ones((17, 1))]) * visible[:, None]
+                person = {"image_id": image, "track_id": track, "id": 100 * image + track}
+                person |= {"category_id": 1, "keypoints": rows.ravel().tolist()}
+                person |= {"bbox": [*corner, *size], "bbox_head": [*corner, *size / 3]}
+                content["annotations"].append(person)
+        (folder / f"{name}.json").write_text(json.dumps(content))
