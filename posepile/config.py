@@ -253,6 +253,10 @@ def _refuse_without_effect(config: Config, given: set[str], spec: DatasetSpec | 
             "--set detect.model=yolox_s, or set box.source to annotation"
         )
     for key in sorted(given):
+        section = key.partition(".")[0]
+        if spec is not None and spec.kind == "helper" and section not in ("dataset", "run"):
+            text = f"{spec.name} is a helper, with nothing to crop; its options are below dataset:"
+            raise UsageError(f"--set {key} has no effect: {text}")
         reason = _why_without_effect(config, key) or _why_nothing_is_judged(config, key, spec)
         if reason:
             raise UsageError(f"--set {key} has no effect: {reason}")

@@ -7,9 +7,11 @@ import sys
 import pytest
 from conftest import ROOT
 
+from posepile.checking import mutants
 from posepile.checking.check import check
 
 MAIN = """
+from posepile.formats.derived import write_if_changed
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
 
@@ -26,7 +28,7 @@ def artefacts(root, options):
 
 def calibrate(root, options):
     names = sorted(p.name for p in root.glob("*.jpg"))
-    (root / MADE).write_text("\\n".join(names))
+    write_if_changed(root / MADE, "\\n".join(names).encode())
     return [f"{len(names)} pictures without people"]
 """
 MINIATURE = """
@@ -35,7 +37,7 @@ from posepile.miniature.truth import Truth, write_truth
 
 def build(root, seed=0):
     (root / "a.jpg").write_bytes(b"picture")
-    write_truth(root, Truth({}))
+    write_truth(root, Truth({}, artefacts={"backdrops/list.txt": "a.jpg"}))
 """
 SOURCES = """
 dataset: backdrops
@@ -112,4 +114,47 @@ def test_a_promised_file_that_is_not_made_is_a_failure(folder):
 def test_the_contract_of_a_helper(folder, capsys):
     assert check(["backdrops"])
     said = capsys.readouterr().out
-    assert "artefacts: 1 files" in said and "backdrops: ok" in said
+    assert "artefacts: 1 files, the content of 1 compared" in said and "second run" in said
+    assert "backdrops: ok, 5 of 5" in said
+
+
+def test_faults_of_its_files_are_seen(folder, capsys):
+    assert mutants.main(["backdrops"]) == 0
+    said = capsys.readouterr().out
+    assert "list.txt without content" in said and "5 killed in 1 datasets; 0 problems" in said
+
+
+def test_what_is_not_as_expected_or_made_anew_is_found(folder, capsys):
+    text = MAIN.replace("{made}", "list.txt")
+    (folder / "main.py").write_text(text.replace('"*.jpg"', '"*"'))
+    assert not check(["backdrops"])
+    assert "backdrops/list.txt: found '.miniature" in capsys.readouterr().out
+    del sys.modules["posepile.ds.backdrops.main"]
+    anew = text.replace("    write_if", "    (root / MADE).unlink(missing_ok=True)\n    write_if")
+    (folder / "main.py").write_text(anew)
+    assert not check(["backdrops"])
+    assert "list.txt was written again" in capsys.readouterr().out
+
+
+def test_stages_have_no_settings(folder):
+    done = posepile(folder, "run", "backdrops", "--miniature", "--set", "crop.jpeg_quality=9")
+    assert done.returncode == 2 and "backdrops is a helper, with nothing to crop" in done.stderr
+
+
+def test_an_empty_folder_is_no_artefact(folder):
+    text = MAIN.replace("{made}", "list.txt").replace('root / "list.txt"]', 'root / "folder"]')
+    make = '    (root / "folder").mkdir(exist_ok=True)\n    names ='
+    (folder / "main.py").write_text(text.replace("    names =", make))
+    done = posepile(folder, "run", "backdrops", "--miniature")
+    assert done.returncode == 1 and "folder: 1 of 1 artefacts" in done.stderr
+
+
+def test_numbers_that_authors_state_are_compared(folder):
+    sources = SOURCES + 'counts:\n  - {what: pictures, of: files, files: "*.jpg", all: 9}\n'
+    (folder / "sources.yaml").write_text(sources)
+    raw = folder.parents[1] / "data" / "backdrops"
+    raw.mkdir()
+    (raw / "b.jpg").write_bytes(b"picture")
+    done = posepile(folder, "run", "backdrops")
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 pictures; its authors state 9 (posepile doctor backdrops" in done.stdout

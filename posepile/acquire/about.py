@@ -15,11 +15,11 @@ class About(Strict):
     Attributes:
         what: What was recorded, and how.
         by_hand: What a person must do before the download; ``nothing``.
-        splits: The splits that the dataset has here.
+        splits: The splits that the dataset has here; a helper has none.
         verified: How far the recipe has been tried on what the authors published.
     """
 
     what: Annotated[str, Field(min_length=1)]
     by_hand: Annotated[str, Field(min_length=1)]
-    splits: Annotated[list[Literal["train", "val", "test"]], Field(min_length=1)]
+    splits: list[Literal["train", "val", "test"]]
     verified: Annotated[str, Field(min_length=1)]

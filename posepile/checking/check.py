@@ -57,6 +57,8 @@ def check_dataset(name: str, root: Path, seed: int = 0) -> Iterator[tuple[str, A
         return
     if load_recipe(name).SPEC.kind == "helper":
         yield "artefacts", ask(lambda n: whole.artefacts_are_there(n, root), name, name)
+        again = lambda n: whole.second_run_leaves_artefacts(n, root, lambda: run_main(n, root))  # noqa: E731
+        yield "second run", ask(again, name, name)
     elif (root / f"{name}.barecat.manifest.json").is_file():
         sample = open_sample(name, root)
         for question, function in OF_SAMPLE.items():
@@ -181,5 +183,6 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
         else:
             print(f"{name}: ok, {asked} of {len(answers)} questions asked")
         if keep is not None:
-            print(f"{name}: the data is in {root}; DATA_ROOT={root} posepile view {name}")
+            look = "status" if load_recipe(name).SPEC.kind == "helper" else "view"
+            print(f"{name}: the data is in {root}; DATA_ROOT={root} posepile {look} {name}")
     return not failed

@@ -175,7 +175,9 @@ def _is_own_inverse(camera: Any) -> bool:
 
 
 def drop_distortion(planting: Planting, sequence: Sequence) -> int:
-    """Forgets the lens distortion."""
+    """Forgets the lens distortion, unless picture and joints are cropped by the same camera."""
+    if planting.spec.kind == "2d":
+        return 0
     frames = [int(f) for track in sequence.tracks for f in track.frames[:1]]
     cameras = [camera_at(sequence, f) for f in frames]
     if not any(c is not None and c.has_distortion() for c in cameras):

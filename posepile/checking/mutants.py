@@ -3,7 +3,7 @@
 For each dataset the miniature is made and run by main.sh as always. Then its units are processed
 again, once as they are and once for every fault of :mod:`.faults`, within this process, where the
 recipe's functions are wrapped; each time all questions are asked. A fault that nobody sees is a
-hole in the contract test, or in the miniature.
+hole in the contract test, or in the miniature. Of a helper, the files that it leaves are changed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from unittest import mock
 
 import yaml
 
+from posepile.checking.artefact_faults import try_artefact_faults
 from posepile.checking.check import OF_SAMPLE, ask, check_dataset
 from posepile.checking.faults import FAULTS, Fault, Planting
 from posepile.checking.sample import data_root, open_sample
@@ -191,7 +192,11 @@ def try_dataset(name: str, folder: Path, faults: Sequence[Fault] = FAULTS) -> li
         print("\n".join(line for q, answer in wrong.items() for line in answer.lines(q)))
         return [Fate("none", "seen", ", ".join(wrong))]
     if load_recipe(name).SPEC.kind == "helper":
-        return [Fate("none", "ok", "a helper")]
+        with data_root(root):
+            tried = list(try_artefact_faults(name, root))
+        fates = [Fate(fault, "killed" if seen else "survived", "") for fault, seen in tried]
+        print("\n".join(f"  {fate.fault:50} {fate.state}" for fate in fates), flush=True)
+        return [Fate("none", "ok", ""), *fates]
     fates = []
     for fate in try_faults(Base(name, root, folder / "faulty"), faults):
         fates.append(fate)

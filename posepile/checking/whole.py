@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from posepile.checking.sample import Sample, data_root, points_of
 from posepile.config import NoOptions, config_path, load_config
 from posepile.ds import dataset_dir, load_recipe
 from posepile.errors import UsageError
+from posepile.files import files_below, names_in
+from posepile.formats.schema import shortened
+from posepile.miniature.truth import read_truth
 from posepile.recipe import SPLITS
 
 FILES = ("__init__.py main.py main.sh miniature.py sources.yaml exclusions.yaml README.md").split()
@@ -66,18 +70,63 @@ def spec_says_what_consumers_need(name: str) -> Answer:
 
 
 def artefacts_are_there(name: str, root: Path) -> Answer:
-    """Whether a helper left the files behind that it says it leaves."""
-    recipe = load_recipe(name)
-    config = load_config(name, getattr(recipe, "Options", NoOptions))
-    files = [Path(file) for file in recipe.artefacts(root / name, config.dataset)]
+    """Whether a helper left the files behind that it says it leaves, with what is expected."""
+    files = artefacts_of(name, root)
     texts = [f"{file} is missing or empty" for file in files if not _has_content(file)]
     if not files:
         texts.append("artefacts() names no file")
-    return Answer([Finding(name, text) for text in texts], f"{len(files)} files")
+    expected = read_truth(root / name).artefacts
+    for path, content in expected.items():
+        found = (root / path).read_text() if (root / path).is_file() else ""
+        if isinstance(content, str):
+            if found != content:
+                texts.append(f"{path}: found {shortened(found)}; expected {shortened(content)}")
+            continue
+        found = json.loads(found or "{}")
+        texts += [
+            f"{path}: {key}: found {shortened(found.get(key))}; expected {shortened(value)}"
+            for key, value in content.items()
+            if found.get(key) != value
+        ]
+    note = f"{len(files)} files, the content of {len(expected)} compared"
+    return Answer([Finding(name, text) for text in texts], note)
+
+
+def artefacts_of(name: str, root: Path) -> list[Path]:
+    """Returns the files and folders that a helper says it leaves below ``root``."""
+    recipe = load_recipe(name)
+    config = load_config(name, getattr(recipe, "Options", NoOptions))
+    with data_root(root):
+        return [Path(file) for file in recipe.artefacts(root / name, config.dataset)]
 
 
 def _has_content(path: Path) -> bool:
-    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
+    return bool(names_in(path)) or (path.is_file() and path.stat().st_size > 0)
+
+
+def second_run_leaves_artefacts(name: str, root: Path, run_again: Callable[[], object]) -> Answer:
+    """Whether a rerun of a helper's main.sh leaves its files as they are.
+
+    Args:
+        name: The helper.
+        root: DATA_ROOT, with its files.
+        run_again: Runs main.sh once more.
+    """
+    files = [f for path in artefacts_of(name, root) for f in (path, *files_below(path, "**/*"))]
+    before = _seen(files)
+    run_again()
+    after = _seen(files)
+    texts = [f"{f} was written again" for f in before if before[f] != after.get(f)]
+    return Answer([Finding(name, text) for text in texts], f"{len(before)} files untouched")
+
+
+def _seen(files: Iterable[Path]) -> dict[Path, tuple[int, str]]:
+    """Returns time and digest of the files among what is named."""
+    return {
+        f: (f.stat().st_mtime_ns, hashlib.sha256(f.read_bytes()).hexdigest())
+        for f in sorted(files)
+        if f.is_file()
+    }
 
 
 def counts_are_those_of_the_card(sample: Sample) -> Answer:
@@ -144,11 +193,7 @@ def examples_are_those_of_the_card(sample: Sample) -> Answer:
 def outputs(sample: Sample) -> dict[Path, tuple[int, str]]:
     """Returns time and digest of the files that a run leaves for users."""
     root, name = sample.root, sample.name
-    files = [*root.glob(f"{name}.barecat*"), root / "cache" / f"{name}.pkl"]
-    return {
-        f: (f.stat().st_mtime_ns, hashlib.sha256(f.read_bytes()).hexdigest())
-        for f in sorted(files)
-    }
+    return _seen([*root.glob(f"{name}.barecat*"), root / "cache" / f"{name}.pkl"])
 
 
 def second_run_does_nothing(sample: Sample, run_again) -> Answer:

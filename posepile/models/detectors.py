@@ -34,11 +34,11 @@ def load_detector(params: DetectParams) -> Detector | None:
         spec, path = params.model, Path(params.model.path).expanduser()
         if not path.is_file():
             raise UsageError(f"{path}: no such ONNX file (detect.model.path)")
-        label = f"{path.name}@{network_sha256(path)[:12]}"
+        name, digest = path.name, network_sha256(path)
     else:
         spec = weights.find_spec("detectors", params.model)
         path, digest = weights.ensure_weights(spec, params.cache_dir)
-        label = f"{spec.name}@{digest[:12]}"
+        name = spec.name
     network = onnx.ImageNetwork(
         path,
         threads=params.threads,
@@ -50,7 +50,7 @@ def load_detector(params: DetectParams) -> Detector | None:
     )
     stated = {k: v for k in LOOK if (v := getattr(spec, k, None)) is not None}
     found = recognise(network, spec.decoder, spec.person_class, stated)
-    return Detector(network, found, params, label)
+    return Detector(network, found, params, f"{name}@{digest[:12]}", digest)
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,21 @@ class Detector:
 
     Attributes:
         label: Name and abbreviated checksum of the network, for the manifest.
+        sha256: The whole checksum.
     """
 
     def __init__(
-        self, network: onnx.ImageNetwork, found: Recognised, params: DetectParams, label: str
+        self,
+        network: onnx.ImageNetwork,
+        found: Recognised,
+        params: DetectParams,
+        label: str,
+        sha256: str = "",
     ):
         self.network = network
         self.form = found.form
         self.params = params
-        self.label = label
+        self.label, self.sha256 = label, sha256
         self.given = Given(
             network.input_size,
             found.person_class,

@@ -193,6 +193,23 @@ class DetectParams(_Section):
         return self
 
 
+def detects_only(params: DetectParams) -> DetectParams:
+    """Returns the section of who looks for people alone; what is compared with them is refused.
+
+    >>> detects_only(DetectParams(model="yolox_s", iou=0.3))
+    Traceback (most recent call last):
+    ValueError: iou has no effect here: detections are compared with nobody
+
+    Raises:
+        ValueError: A key was given that has no effect.
+    """
+    idle = {"compare", "iou", "expand", "max_area", "min_joints_inside", "unmatched", "max_hidden"}
+    given = sorted(params.model_fields_set & idle) + ["model: joints"] * (params.model == "joints")
+    if given:
+        raise ValueError(f"{given[0]} has no effect here: detections are compared with nobody")
+    return params
+
+
 class SegmentParams(_Section):
     """Person masks on crops. Masks that come with the raw data always win.
 

@@ -15,6 +15,7 @@ from posepile.acquire.plan import plan_text
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.models import weights
 from posepile.models.identity import NO_NETWORK
+from posepile.models.params import DetectParams
 from posepile.models.weight_sources import fetch_weights, plan_weights, weight_sources
 from posepile.models.weights import WeightFile, WeightSpec
 from posepile.run.apart import call_apart
@@ -33,16 +34,22 @@ class Needed:
     """A network of ``configs/models.yaml`` that results are made with.
 
     Attributes:
-        section: ``detect`` or ``segment``, the section that names it.
+        key: The setting that names it: ``detect.model``, or a helper's own,
+            ``dataset.detect.model``.
         spec: Its entry.
         folder: Where its files lie.
         without: The setting that does without it.
     """
 
-    section: str
+    key: str
     spec: WeightSpec
     folder: Path
     without: str
+
+    @property
+    def section(self) -> str:
+        """``detect``, ``segment`` or ``dataset``."""
+        return self.key.partition(".")[0]
 
 
 def needed_networks(config: Config) -> list[Needed]:
@@ -55,12 +62,26 @@ def needed_networks(config: Config) -> list[Needed]:
         ("detect", "detectors", needs_detector(config), without),
         ("segment", "segmenters", segments(config), "--set segment.model=raw"),
     ):
-        params = getattr(config, section)
-        if used and isinstance(params.model, str) and params.model not in NO_NETWORK:
-            spec = weights.find_spec(kind, params.model)
-            folder = weights.weights_dir(params.cache_dir)
-            found.append(Needed(section, spec, folder, setting))
+        if used:
+            found += _needed(section, kind, getattr(config, section), setting)
+    for key, params in _of_helpers(config).items():
+        found += _needed(key, "detectors", params, f"--set {key}.model=none")
     return found
+
+
+def _needed(section: str, kind: Any, params: Any, without: str) -> list[Needed]:
+    if not isinstance(params.model, str) or params.model in NO_NETWORK:
+        return []
+    spec = weights.find_spec(kind, params.model)
+    return [Needed(f"{section}.model", spec, weights.weights_dir(params.cache_dir), without)]
+
+
+def _of_helpers(config: Config) -> dict[str, DetectParams]:
+    """Detectors that a helper's calibration runs: its options that are such a section."""
+    options = config.dataset
+    fields = getattr(type(options), "model_fields", {})
+    values = {f"dataset.{name}": getattr(options, name) for name in fields}
+    return {key: value for key, value in values.items() if isinstance(value, DetectParams)}
 
 
 def _other_boxes(config: Config) -> BoxParams:
@@ -100,7 +121,14 @@ def without_networks(config: Config, given: set[str]) -> tuple[Config, str]:
     if segments(config) and segment.model != "grabcut" and "segment.model" not in given:
         segment = segment.model_copy(update={"model": "raw", "threshold": None})
         done.append(f"segment.model = raw instead of masks by {_shown(config.segment.model)}")
-    made = config.model_copy(update={"box": box, "detect": detect, "segment": segment})
+    dataset = config.dataset
+    for key, params in _of_helpers(config).items():
+        if key not in given and params.model not in NO_NETWORK:
+            none = {key.partition(".")[2]: params.model_copy(update={"model": "none"})}
+            dataset = dataset.model_copy(update=none)
+            done.append(f"{key}.model = none instead of {_shown(params.model)}")
+    made = {"box": box, "detect": detect, "segment": segment, "dataset": dataset}
+    made = config.model_copy(update=made)
     return made, f"drawn figures are no people to a network: {', '.join(done)}" if done else ""
 
 
@@ -171,7 +199,7 @@ def _missing_files(needed: Needed) -> list[WeightFile]:
 
 
 def _needs(build: str, needed: Needed) -> str:
-    return f"{build}: {needed.section}.model = {needed.spec.name}"
+    return f"{build}: {needed.key} = {needed.spec.name}"
 
 
 def _by_folder(config: Config) -> list[list[Needed]]:
@@ -267,7 +295,7 @@ def plan_lines(config: Config) -> list[str]:
         folder, specs = needed[0].folder, [n.spec for n in needed]
         sources = weight_sources(specs, folder)
         lines += plan_text(sources, plan_weights(specs, folder), folder).split("\n")
-        lines += [f"  {n.section}.model = {n.spec.name}; without: {n.without}" for n in needed]
+        lines += [f"  {n.key} = {n.spec.name}; without: {n.without}" for n in needed]
     for section, paths in _own_files(config).items():
         for path in paths.values():
             there = "" if path.is_file() else ": no such file"
@@ -283,7 +311,7 @@ def plan_entries(config: Config) -> list[dict[str, Any]]:
         for file, decision in zip(needed.spec.files, decisions, strict=True):
             entries.append(
                 {
-                    "setting": f"{needed.section}.model",
+                    "setting": needed.key,
                     "network": needed.spec.name,
                     "part": file.part,
                     "url": file.url,
@@ -327,7 +355,7 @@ def doctor_lines(config: Config, checksums: bool) -> list[str]:
                 continue
             what = decision.reason if path.is_file() else f"{path}: not downloaded"
             lines.append(
-                f"  weights of {needed.spec.name} ({needed.section}.model): {what}; "
+                f"  weights of {needed.spec.name} ({needed.key}): {what}; "
                 f"{weights.by_hand(file, needed.folder)}"
             )
     return lines
@@ -351,7 +379,7 @@ def described_networks(config: Config) -> list[dict[str, Any]]:
             }
             for file in needed.spec.files
         ]
-        what = {"setting": f"{needed.section}.model", "network": needed.spec.name, "files": files}
+        what = {"setting": needed.key, "network": needed.spec.name, "files": files}
         found.append({**what, "licence": needed.spec.licence, "source": needed.spec.source})
     for section, paths in _own_files(config).items():
         files = [
@@ -375,9 +403,11 @@ def _sha256_there(file: WeightFile, folder: Path) -> str | None:
 def _own_files(config: Config) -> dict[str, dict[str, Path]]:
     """Files of networks of the user's own that are made use of: section -> part -> file."""
     found = {}
-    for section, used in (("detect", needs_detector(config)), ("segment", segments(config))):
-        model = getattr(config, section).model
-        if not used or isinstance(model, str):
+    sections = {"detect": config.detect} if needs_detector(config) else {}
+    sections |= {"segment": config.segment} if segments(config) else {}
+    for section, params in (sections | _of_helpers(config)).items():
+        model = params.model
+        if isinstance(model, str):
             continue
         found[section] = {"network": Path(model.path).expanduser()}
         decoder = getattr(model, "decoder_path", None)

@@ -129,21 +129,26 @@ def recipe_lines(run: Run, what: str) -> list[str]:
 def artefact_lines(run: Run) -> list[str]:
     """Returns which of a helper's files are there."""
     files = run.recipe.artefacts(run.root, run.config.dataset)
-    there = sum(path.exists() for path in files)
-    lines = [
-        f"{run.build}: a helper, nothing to pack: {there} of {len(files)} artefacts are there"
-    ]
-    return lines + [f"  {'there  ' if p.exists() else 'missing'}  {p}" for p in files]
+    there = [_is_there(path) for path in files]
+    head = f"{run.build}: a helper, nothing to pack: {sum(there)} of {len(files)} artefacts are"
+    words = {True: "there  ", False: "missing"}
+    found = zip(files, there, strict=True)
+    return [f"{head} there", *(f"  {words[is_there]}  {path}" for path, is_there in found)]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there, or a folder that holds something."""
+    return path.is_file() or bool(names_in(path))
 
 
 def require_artefacts(run: Run) -> None:
     """Looks for the files that a helper is there for.
 
     Raises:
-        WorkError: One is missing.
+        WorkError: One is missing, or a folder of files is empty.
     """
     files = run.recipe.artefacts(run.root, run.config.dataset)
-    missing = [path for path in files if not path.exists()]
+    missing = [path for path in files if not _is_there(path)]
     if missing:
         raise WorkError(
             f"{missing[0]}: {len(missing)} of {len(files)} artefacts of {run.name} are missing; "

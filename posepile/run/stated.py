@@ -29,7 +29,7 @@ SECTIONS = {"select", "box", "detect", "check"}
 
 
 def compare(
-    run: Run, units: UnitList, counts: dict[str, Counts] | None = None
+    run: Run, units: UnitList | None, counts: dict[str, Counts] | None = None
 ) -> list[dict[str, Any]]:
     """Returns stated numbers and those found: ``{"what", "split", "stated", "found"}`` each.
 
@@ -38,7 +38,7 @@ def compare(
 
     Args:
         run: The run.
-        units: Its units.
+        units: Its units; None of a helper, of which files alone are counted.
         counts: What became of them by split; None = not known yet, which leaves out numbers of
             examples.
     """
@@ -55,7 +55,10 @@ def compare(
     compared = []
     for stated in sources.counts:
         if stated.of not in OF_PEOPLE:
-            found = _on_disk(run.root, sources, stated) or _among_units(units, stated)
+            found = _on_disk(run.root, sources, stated)
+            if found is None and units is None:
+                continue
+            found = found or _among_units(units, stated)
         elif counts is not None and same_people:
             found = {split: getattr(counts[split], stated.of) for split in SPLITS}
             found["all"] = sum(found.values())
