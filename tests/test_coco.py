@@ -1,5 +1,5 @@
-import dataclasses
 import errno
+import functools
 import json
 import os
 from collections import Counter
@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from posepile.ds.coco import main, miniature
+from posepile.ds.coco import main
 from posepile.ds.coco.main import Options
-from posepile.errors import CorruptInput, Shortage
+from posepile.errors import CorruptInput, Shortage, UsageError
 from posepile.formats import derived
 from posepile.imaging.frames import open_frames
-from posepile.shapes import coco, coco_masks
+from posepile.miniature import photos
+from posepile.shapes import coco, coco_files, coco_masks, coco_people
 
 
 @pytest.fixture
@@ -54,10 +55,8 @@ def edited(root, tmp_path, change):
 
 def cut_into(monkeypatch, size):
     """Units of so many photographs."""
-    source = main.source
-    monkeypatch.setattr(
-        main, "source", lambda *a: dataclasses.replace(source(*a), pictures_per_unit=size)
-    )
+    cut = functools.partial(coco_files.CocoFile, pictures_per_unit=size)
+    monkeypatch.setattr(main, "CocoFile", cut)
 
 
 def test_the_right_people_are_kept_and_the_rest_counted(root):
@@ -66,8 +65,8 @@ def test_the_right_people_are_kept_and_the_rest_counted(root):
     train, val = sequences.values()
     assert people(train) == [("000000000007", 0), ("000000000007", 2)]
     assert people(val) == [("000000000285", 0), ("000000000285", 3)]
-    assert train.dropped == {main.SMALL: 1, coco.FEW_LABELLED: 1, coco.FEW_VISIBLE: 1}
-    assert val.dropped == {coco.CROWD: 1, coco.UNLABELLED: 1}
+    assert train.dropped == {coco.SMALL: 1, coco.FEW_LABELLED: 1, coco.FEW_VISIBLE: 1}
+    assert val.dropped == {coco_people.CROWD: 1, coco_people.UNLABELLED: 1}
     assert train.split == "train"
     assert train.image_name(0, 2) == "train2017/000000000007_02.jpg"
     truth = json.loads((root / "miniature_truth.json").read_text())
@@ -120,7 +119,7 @@ def test_single_leaves_out_who_overlaps(root, tmp_path):
 def test_options_move_the_limits(root):
     everyone = load(root, visible_share=0, labelled_share=0, min_size=0)
     assert len(people(everyone["train2017/000000000007"])) == 5
-    assert len(load(root, phases="val")) == 1
+    assert len(load(root, phases=["val2017"])) == 1
 
 
 @settings(max_examples=200)
@@ -147,16 +146,16 @@ def test_rle_forms_agree(height, width, seed, nearly_empty):
     rng = np.random.default_rng(seed)
     mask = rng.random((height, width)) < (0.05 if nearly_empty else 0.5)
     for form in ("plain", "compressed"):
-        rle = coco.decode_mask(miniature.encode_mask(mask, form), width, height)
+        rle = coco_masks.decode_mask(photos.encode_mask(mask, form), width, height)
         assert isinstance(rle["counts"], bytes)
         np.testing.assert_array_equal(coco_mask.decode(rle).astype(bool), mask)
 
 
 def test_degenerate_polygons_are_ignored():
-    assert coco.decode_mask([[1, 1, 5, 5]], 9, 9) is None
-    assert coco.decode_mask([], 9, 9) is None
+    assert coco_masks.decode_mask([[1, 1, 5, 5]], 9, 9) is None
+    assert coco_masks.decode_mask([], 9, 9) is None
     square = [1, 1, 5, 1, 5, 5, 1, 5]
-    rle = coco.decode_mask([[1, 1, 5, 5], square], 9, 9)
+    rle = coco_masks.decode_mask([[1, 1, 5, 5], square], 9, 9)
     assert coco_mask.area(rle) == 16
 
 
@@ -164,14 +163,19 @@ def test_missing_phases_are_named(root, tmp_path):
     copy = edited(root, tmp_path, lambda data: None)
     assert [u.split for u in main.list_units(copy, Options())] == ["val"]
     lines = main.calibrate(copy, Options())
-    assert lines[0].startswith("train2017: left out")
+    assert lines[0].startswith("train2017: left out, there is no folder ")
     assert lines[1] == "val2017: 1 photographs with labelled people, 1 units"
-    with pytest.raises(CorruptInput, match=r"train2017: folder is missing.*--parts train2017"):
-        list(main.list_units(copy, Options(phases="trainval")))
-    with pytest.raises(CorruptInput, match="neither train2014 nor val2014"):
+    assert main.calibrate(root, Options(phases=["val2017"]))[0] == (
+        "train2017: left out, it is not in dataset.phases"
+    )
+    with pytest.raises(CorruptInput, match=r"train2017: folder is missing.*posepile plan"):
+        list(main.list_units(copy, Options(phases=["train2017", "val2017"])))
+    with pytest.raises(UsageError, match="'val'; .* train2017, val2017"):
+        list(main.list_units(copy, Options(phases=["val"])))
+    with pytest.raises(CorruptInput, match=r"expected .*train2014, .*val2014"):
         list(main.list_units(copy, Options(year=2014)))
     (copy / "annotations" / "person_keypoints_val2017.json").unlink()
-    with pytest.raises(CorruptInput, match=r"person_keypoints_val2017\.json: cannot be read"):
+    with pytest.raises(CorruptInput, match=r"person_keypoints_val2017\.json: file is missing"):
         list(main.list_units(copy, Options()))
 
 
@@ -213,7 +217,7 @@ def test_broken_annotations_are_explained(root, tmp_path, change, message):
         (1203, {"keypoints": [5, float("nan"), 2] * 17}, "key points are not 51 finite numbers"),
         (1203, {"keypoints": ["5", 5, 2] * 17}, "key points are not 51 finite numbers"),
         (1203, {"keypoints": [5, 1e9, 2] * 17}, "key points far outside the picture"),
-        (1203, {"keypoints": None}, coco.UNLABELLED),
+        (1203, {"keypoints": None}, coco_people.UNLABELLED),
         (1203, {"bbox": [1, 2, 3]}, "box is not four finite numbers x, y, w, h"),
         (1203, {"bbox": [1, 2, 3, float("nan")]}, "box is not four finite numbers x, y, w, h"),
         (1203, {"bbox": [1, 2, 3, 1e9]}, "box far outside the picture"),
@@ -227,9 +231,9 @@ def test_broken_annotations_are_explained(root, tmp_path, change, message):
         (1203, {"segmentation": [[0, 0, 400, 300] * 9999]}, coco_masks.TOO_LONG),
         (1203, {"segmentation": "none"}, coco_masks.NO_MASK),
         (1200, {"segmentation": {"size": [10, 10], "counts": [100]}}, coco_masks.OTHER_SIZE),
-        (1200, {"segmentation": {"size": [460, 1500], "counts": [100]}}, coco_masks.NOT_FULL),
-        (1200, {"segmentation": {"size": [460, 1500], "counts": "zz~"}}, coco_masks.NOT_FULL),
-        (1200, {"segmentation": {"size": [460, 1500]}}, coco_masks.NOT_FULL),
+        (1200, {"segmentation": {"size": [460, 740], "counts": [100]}}, coco_masks.NOT_FULL),
+        (1200, {"segmentation": {"size": [460, 740], "counts": "zz~"}}, coco_masks.NOT_FULL),
+        (1200, {"segmentation": {"size": [460, 740]}}, coco_masks.NOT_FULL),
     ],
 )
 def test_a_malformed_annotation_costs_that_one_alone(root, tmp_path, id, change, reason):
@@ -240,10 +244,12 @@ def test_a_malformed_annotation_costs_that_one_alone(root, tmp_path, id, change,
     (sequence,) = load(copy).values()
     rest = {"000000000285": 3 if id == 1200 else 0}
     assert people(sequence) == list(rest.items())
-    assert sequence.dropped == Counter({coco.CROWD: 1, coco.UNLABELLED: 1}) + Counter([reason])
+    assert sequence.dropped == Counter(
+        {coco_people.CROWD: 1, coco_people.UNLABELLED: 1}
+    ) + Counter([reason])
     for track in sequence.tracks:
         assert track.mask(0) is not None
-    if reason != coco.UNLABELLED:
+    if reason != coco_people.UNLABELLED:
         line = f"val2017: 1 annotations left out: {reason} (the first one: annotation"
         assert any(found.startswith(line) for found in main.calibrate(copy, Options()))
 
@@ -318,7 +324,7 @@ def test_two_photographs_whose_crops_have_one_name_are_refused(root, tmp_path):
         person = next(a for a in data["annotations"] if a["id"] == 1203)
         data["annotations"].append({**person, "id": 9, "image_id": 139})
         data["images"][[i["id"] for i in data["images"]].index(139)] |= {
-            "file_name": "more/000000000285.jpg", "width": 1500, "height": 460,
+            "file_name": "more/000000000285.jpg", "width": 740, "height": 460,
         }  # fmt: skip
         data["annotations"] = [a for a in data["annotations"] if a["id"] != 1203]
 
@@ -374,7 +380,7 @@ def test_whoever_lies_behind_the_last_chunk_is_counted(root, tmp_path, monkeypat
     copy = edited(root, tmp_path, add_unlabelled)
     cut_into(monkeypatch, chunk_size)
     (sequence,) = load(copy).values()
-    assert sequence.dropped == {coco.CROWD: 1, coco.UNLABELLED: 2}
+    assert sequence.dropped == {coco_people.CROWD: 1, coco_people.UNLABELLED: 2}
 
 
 def test_a_changed_label_changes_its_unit_only(root, tmp_path, monkeypatch):
@@ -403,7 +409,7 @@ def test_a_resized_copy_of_the_photographs_is_refused(root, tmp_path):
         image = cv2.imread(str(file))
         cv2.imwrite(str(copy / "val2017" / file.name), cv2.resize(image, None, fx=0.5, fy=0.5))
     (sequence,) = load(copy).values()
-    message = r"285\.jpg, frame 0: is 750x230 pixels, but its annotations are for 1500x460"
+    message = r"285\.jpg, frame 0: is 370x230 pixels, but its annotations are for 740x460"
     with open_frames(sequence.frames) as reader, pytest.raises(CorruptInput, match=message):
         list(reader.read([0]))
 

@@ -97,6 +97,15 @@ def test_crowds_and_unlabelled_people_are_neither_found_nor_missed(root):
     assert figures(root, everybody)["AP"] == pytest.approx(1)
 
 
+def test_a_detection_is_as_large_as_its_box_else_as_its_joints(root):
+    """What finds nobody counts among those of its size."""
+    right = [guess(7, 100), guess(8, 100), guess(8, 400)]
+    for box, expected in (([0, 0, 50, 50], 0.75), ([0, 0, 20, 20], 1), (None, 1)):
+        wrong = guess(9, 300, 2.0) | {"bbox": box}  # its joints' box has 300 x 50 pixels
+        found = figures(root, [wrong, *right])
+        assert (found["AP"], found["AP-medium"]) == pytest.approx((0.75, expected))
+
+
 def lacking(row, key):
     return {k: v for k, v in row.items() if k != key}
 

@@ -8,28 +8,19 @@ not change with the options.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from posepile.errors import CorruptInput
-from posepile.files import names_in
 from posepile.geometry.pictures import box_of_points
 from posepile.joint_info import JointInfo
 from posepile.models.boxes import iou_matrix
-from posepile.recipe import CHOOSES_UNITS, DatasetSpec, Sequence, Unit
-from posepile.shapes.coco import (
-    CocoFile,
-    coco_sequence,
-    coco_units,
-    joint_coords,
-    malformed_lines,
-    read_pieces,
-    too_few_joints,
-)
+from posepile.recipe import CHOOSES_UNITS, DatasetSpec
+from posepile.shapes.coco import coco_recipe, joint_coords, too_few_joints, too_small
+from posepile.shapes.coco_files import CocoFile
+from posepile.shapes.coco_places import check_labels
 
 SPEC = DatasetSpec(
     name="coco",
@@ -45,8 +36,6 @@ SPEC = DatasetSpec(
 
 # Taken without: who has no box needs a detector, who has no mask a segmenter.
 OPTIONAL = ("iscrowd", "segmentation", "bbox", "keypoints")
-JOINT_BOX_FACTOR = 1.25  # enlargement of the joints' box before its size is judged
-SMALL = "box of the joints smaller than dataset.min_size"
 OVERLAPPING = "box overlaps another person's (dataset.people: single)"
 
 
@@ -55,27 +44,26 @@ class Options(BaseModel):
 
     Attributes:
         year: 2017 or 2014: the same photographs, divided differently into train and val.
-        phases: ``present``: those whose photographs are in place; ``train``, ``val`` or
-            ``trainval``: these, which must be there.
+        phases: Such as ``val2017``: these, which must be there; None = those in place.
         people: ``multi``: everyone who passes the tests; ``single``: in addition the box must not
-            overlap another person's.
-        max_overlap: IoU that counts as overlapping.
-        visible_share: At least this share of the 17 joints must be visible.
+            overlap anybody else's.
+        max_overlap: With ``single``: largest IoU with another person's box.
+        visible_share: At least this share of the joints must be visible.
         labelled_share: At least this share must be labelled (visible or hidden).
-        min_size: Longer side of the box of the labelled joints, enlarged by 1.25, in pixels.
+        min_size: Smallest longer side of the joints' box (1.25 times enlarged), in pixels.
+        max_beyond: Largest share of a unit's joints and boxes beyond the border of the picture.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     year: Literal[2014, 2017] = 2017
-    phases: Literal["present", "train", "val", "trainval"] = Field(
-        "present", json_schema_extra=CHOOSES_UNITS
-    )
+    phases: list[str] | None = Field(None, min_length=1, json_schema_extra=CHOOSES_UNITS)
     people: Literal["multi", "single"] = "multi"
     max_overlap: float = Field(0.1, gt=0, le=1)
     visible_share: float = Field(1 / 3, ge=0, le=1)
     labelled_share: float = Field(0.5, ge=0, le=1)
     min_size: float = Field(200.0, ge=0)
+    max_beyond: float = Field(0.02, ge=0, le=1)
 
     @field_validator("max_overlap")
     @classmethod
@@ -85,49 +73,35 @@ class Options(BaseModel):
         return value
 
 
-def source(root: Path, phase: str) -> CocoFile:
-    """Returns the annotation file of a phase such as ``val2017``."""
-    return CocoFile(
-        root / "annotations" / f"person_keypoints_{phase}.json",
-        root / phase,
-        optional=OPTIONAL,
-        hint="it comes with annotations_trainval<year>.zip",
-    )
-
-
-def list_units(root: Path, options: Options) -> Iterator[Unit]:
-    """Yields units of some hundred photographs with labelled people, in order of image id."""
-    for split in present_phases(root, options):
-        phase = f"{split}{options.year}"
-        yield from coco_units(source(root, phase), root, phase, split)
-
-
-def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
-    """Returns the people of a unit's photographs who pass the tests."""
-    phase, _ = unit.id.split("/")
-
-    def rule(person: dict, others: list[dict]) -> str | None:
-        return why_not(person, others, options)
-
-    return [coco_sequence(source(root, phase), root, unit, rule)]
+def files(root: Path, options: Options) -> dict[str, tuple[CocoFile, str]]:
+    """Returns the annotation files of the year, by phase such as ``val2017``."""
+    hint = "it comes with annotations_trainval<year>.zip"
+    return {
+        f"{split}{options.year}": (
+            CocoFile(
+                root / "annotations" / f"person_keypoints_{split}{options.year}.json",
+                root / f"{split}{options.year}",
+                optional=OPTIONAL,
+                hint=hint,
+            ),
+            split,
+        )
+        for split in ("train", "val")
+    }
 
 
 def why_not(person: dict, others: list[dict], options: Options) -> str | None:
     """Returns the reason to leave a labelled person out, None to keep them."""
     reason = too_few_joints(person, options.visible_share, options.labelled_share)
-    if reason:
+    reason = reason or too_small(person, options.min_size)
+    if reason or options.people == "multi":
         return reason
-    joints = joint_coords(person)
-    extent = np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
-    if extent.max() * JOINT_BOX_FACTOR < options.min_size:
-        return SMALL
-    if options.people == "single":
-        own, *boxes = map(box_of, (person, *others))
-        boxes = [box for box in boxes if box is not None]
-        if own is not None and boxes:
-            if (iou_matrix(own[None], np.stack(boxes)) >= options.max_overlap).any():
-                return OVERLAPPING
-    return None
+    own, *boxes = map(box_of, (person, *others))
+    boxes = [box for box in boxes if box is not None]
+    if own is None or not boxes:
+        return None
+    overlap = (iou_matrix(own[None], np.stack(boxes)) >= options.max_overlap).any()
+    return OVERLAPPING if overlap else None
 
 
 def box_of(person: dict) -> np.ndarray | None:
@@ -135,41 +109,7 @@ def box_of(person: dict) -> np.ndarray | None:
     if person["bbox"] is not None:
         return np.array(person["bbox"], np.float64)
     box = box_of_points(joint_coords(person))
-    return box if np.isfinite(box).all() else None
+    return box.astype(np.float64) if np.isfinite(box).all() else None
 
 
-def present_phases(root: Path, options: Options) -> list[str]:
-    """Returns the phases to read; what is asked for by name must be there."""
-    wanted = [s for s in ("train", "val") if s in options.phases or options.phases == "present"]
-    there = names_in(root)
-    found = [split for split in wanted if f"{split}{options.year}" in there]
-    if options.phases != "present" and len(found) < len(wanted):
-        missing = next(s for s in wanted if s not in found)
-        raise CorruptInput(
-            root / f"{missing}{options.year}",
-            "folder is missing",
-            hint=f"posepile step coco download --parts {missing}{options.year}",
-        )
-    if not found:
-        raise CorruptInput(
-            root,
-            f"holds neither train{options.year} nor val{options.year}",
-            hint="posepile plan coco shows what to fetch",
-        )
-    return found
-
-
-def calibrate(root: Path, options: Options) -> list[str]:
-    """Cuts the annotation files into pieces; says what is there and what is not."""
-    lines = []
-    found = present_phases(root, options)
-    for split in ("train", "val"):
-        phase = f"{split}{options.year}"
-        if split in found:
-            units = read_pieces(source(root, phase), root)
-            n = sum(len(unit["images"]) for unit in units)
-            lines.append(f"{phase}: {n} photographs with labelled people, {len(units)} units")
-            lines += [f"{phase}: {line}" for line in malformed_lines(units)]
-        else:
-            lines.append(f"{phase}: left out (posepile step coco download --parts {phase})")
-    return lines
+list_units, load_unit, calibrate = coco_recipe(files, why_not, check_labels)
