@@ -1,0 +1,1 @@
+"""CrowdPose: overlapping people in web photographs, 14 key points."""
