@@ -1,0 +1,1 @@
+"""AI Challenger 2017: people in web photographs, 14 key points."""
