@@ -1,0 +1,1 @@
+"""PoseTrack18: people tracked through web videos, 15 key points."""
