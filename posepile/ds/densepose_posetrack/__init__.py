@@ -1,0 +1,1 @@
+"""DensePose-PoseTrack: people in videos, points on the surface of the body."""
