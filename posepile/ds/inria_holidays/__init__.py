@@ -1,0 +1,1 @@
+"""INRIA Holidays: photographs without people, which are backgrounds."""
