@@ -1,0 +1,1 @@
+"""PASCAL VOC 2012: objects that are cut out and put before people."""
