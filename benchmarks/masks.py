@@ -88,7 +88,7 @@ def main() -> None:
 
 def read_cases(root: Path, phase: str, known: str, n_pictures: int | None):
     """Yields a case for each annotated person with a mask who can be cropped."""
-    source = coco.source(root, phase)
+    source, _ = coco.files(root, coco.Options())[phase]
     content = json.loads(source.path.read_text())
     by_image: dict[int, list[dict]] = {}
     for person in content["annotations"]:

@@ -51,7 +51,7 @@ def row(spec: DatasetSpec, sources: Sources) -> list[str]:
         f"`{spec.name}`",
         about.what,
         joints,
-        ", ".join(about.splits),
+        ", ".join(about.splits) or "none",
         size_of(sources),
         about.by_hand,
         spec.licence,

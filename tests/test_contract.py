@@ -65,3 +65,10 @@ def test_second_run(name, sample, run_main):
 @pytest.mark.parametrize("name", HELPERS)
 def test_artefacts(name, miniature):
     expect_nothing_wrong("artefacts", whole.artefacts_are_there(name, miniature(name)))
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_second_run_of_a_helper(name, miniature, run_main):
+    again = lambda: run_main(name, miniature(name), "--miniature")
+    answer = whole.second_run_leaves_artefacts(name, miniature(name), again)
+    expect_nothing_wrong("second run", answer)

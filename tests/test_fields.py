@@ -38,6 +38,10 @@ FIELDS = {
         'confidence: float | None = stored(Fixed("<f8"), default=None, flag=32768)',
         "0.25 * i",
     ),
+    "bytes that several have": (
+        "confidence: bytes | None = stored(Shared(), default=None, flag=32768)",
+        'b"bytes %d" % (i % 2)',
+    ),
     "a text": (
         'confidence: str = stored(Text(), default="unsure")',
         'f"text {i % 2}"',
@@ -192,6 +196,7 @@ def test_columns_are_those_of_the_format():
         "sequence": ("<u4", ()),
         "activity": ("<u4", ()),
         "scene": ("<u4", ()),
+        "fingerprint": ("<u4", ()),
     }
     assert fields.RAGGED == {
         "name": ("u1", ()),
@@ -202,5 +207,5 @@ def test_columns_are_those_of_the_format():
         "joint_ids": ("<u2", ()),
         "joint_rows": ("<f4", (3,)),
     }
-    assert fields.STRINGS == ("dir", "sequence", "activity", "scene")
-    assert fields.OPTIONAL == {"camera", "world_coords", "coords2d"}
+    assert fields.STRINGS == ("dir", "sequence", "activity", "scene", "fingerprint")
+    assert fields.OPTIONAL == {"camera", "world_coords", "coords2d", "fingerprint"}

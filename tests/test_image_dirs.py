@@ -17,6 +17,12 @@ PREFIXES = {
     "mads": "mads_down",
     "totalcapture": "totalcapture",
     "coco": "coco_",
+    "coco_wholebody": "coco_",
+    "crowdpose": "crowdpose_down",
+    "aic": "aic_down",
+    "halpe": "halpe",
+    "mpii": "mpii_down",
+    "posetrack": "posetrack_down",
     "genebody": "genebody",
     "tdhp": "3dhp",
     "mupots": "mupots",
@@ -42,6 +48,9 @@ PREFIXES = {
     "gpa": "gpa_",
     "ntu": "ntu_down",
     "smarthome": "smarthome_down",
+    "densepose_coco": "densepose_coco_",
+    "densepose_posetrack": "densepose_posetrack_",
+    "jrdb": "jrdb_down",
 }
 
 

@@ -431,7 +431,7 @@ def _path(ex):
     return ex.image_path
 
 
-def test_merging_refuses_2d_datasets_by_name():
+def test_merging_refuses_2d_datasets_among_3d_ones_by_name():
     flat, toy = dataset_of("2d"), dataset_of("table")
     disguised = [
         Pose3DDataset(kit.JOINTS, flat.examples[TRAIN], compute_bone_lengths=False),
@@ -439,6 +439,6 @@ def test_merging_refuses_2d_datasets_by_name():
         Pose3DDataset(kit.JOINTS, [flat.examples[TRAIN][0].load()], compute_bone_lengths=False),
     ]
     for dataset in (flat, *disguised):
-        with pytest.raises(UsageError, match="coco: a 2D dataset.*leave it out") as caught:
+        with pytest.raises(UsageError, match="coco: a 2D dataset among 3D ones") as caught:
             merge_datasets({"toy": toy, "coco": dataset})
         assert "\n" not in str(caught.value) and isinstance(caught.value, PosePileError)

@@ -40,7 +40,7 @@ def lists_of(options, prefix=""):
 
 
 # Where an empty list means none.
-MAY_BE_EMPTY = {"download.parts", "download.take_parts"}
+MAY_BE_EMPTY = {"download.parts", "download.take_parts", "without"}
 
 
 @pytest.mark.parametrize("name", dataset_names())

@@ -22,6 +22,13 @@ LIMITS = [
     ("behave", "max_fit_mm", 100, None),
     ("behave", "max_lens_px", 0.1, None),
     ("behave", "max_origin", 1e-3, None),
+    ("crowdpose", "max_beyond", 0.02, None),
+    ("crowdpose", "max_strays", 0.2, 1e-9),
+    ("aic", "max_beyond", 0.02, None),
+    ("coco_wholebody", "max_other_side", 0.25, None),
+    ("coco_wholebody", "max_beyond", 0.02, None),
+    ("halpe", "max_other_side", 0.25, None),
+    ("halpe", "max_beyond", 0.02, None),
     ("egoexo4d", "max_reprojection_px", 40, 1e-6),
     ("egoexo4d", "max_calibs_difference", 1e-3, 1e-18),
     ("egoexo4d", "max_calibs_degrees", 0.1, 1e-30),
@@ -104,6 +111,17 @@ LIMITS = [
     ("ntu", "max_focal_px", 100, 1e-9),
     ("ntu", "max_beside_mm", 150, 1),
     ("smarthome", "max_projection_px", 25, 1e-9),
+    # Shares, of which so few points say nothing
+    ("densepose_coco", "max_off_chart", 0.05, None),
+    ("densepose_coco", "max_beyond", 0.02, None),
+    ("densepose_posetrack", "max_off_chart", 0.05, None),
+    ("densepose_posetrack", "max_beyond", 0.02, None),
+    ("densepose_coco", "max_off_body", 0.3, None),
+    ("densepose_coco", "max_other_side", 0.25, None),
+    ("densepose_posetrack", "max_off_body", 0.3, None),
+    ("densepose_posetrack", "max_other_side", 0.25, None),
+    ("coco", "max_beyond", 0.02, None),
+    ("mpii", "max_beyond", 0.02, None),
 ]
 
 
@@ -111,7 +129,8 @@ LIMITS = [
 def test_a_limit_is_an_option(raw_miniature, tmp_path, name, key, default, tight):
     recipe = importlib.import_module(f"posepile.ds.{name}.main")
     assert recipe.Options.model_fields[key].default == default
-    assert re.search(rf"^ +{key}: [A-Z…]", recipe.Options.__doc__, re.MULTILINE)
+    told = "\n".join(str(c.__doc__) for c in recipe.Options.__mro__)  # also of what it extends
+    assert re.search(rf"^ +{key}: [A-Z…]", told, re.MULTILINE)
     if tight is not None:
         more = {"ego": True, "test": False} if name == "egoexo4d" else {}
         options, root = recipe.Options(**{key: tight}, **more), raw_miniature(name)

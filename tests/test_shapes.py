@@ -13,7 +13,8 @@ from posepile.errors import CorruptInput
 from posepile.formats.derived import derived_folder
 from posepile.recipe import Stills, Track, Unit, Video
 from posepile.run.listing import open_units
-from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
+from posepile.shapes.coco import coco_sequence, coco_units
+from posepile.shapes.coco_files import CocoFile
 from posepile.shapes.multiview import joints_outside_boxes, view_sequence
 from posepile.shapes.silhouettes import joints_outside_mask
 from posepile.shapes.stills import (

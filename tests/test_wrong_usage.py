@@ -124,7 +124,7 @@ WORDS = [
     ("export mini --to x", "invalid choice: 'x'"),
     ("run", "required: DATASET"),
     ("", "required: COMMAND"),
-    ("status mnii", "unknown dataset 'mnii' (did you mean mini?)"),
+    ("status minni", "unknown dataset 'minni' (did you mean mini?)"),
     (["status", ""], "unknown dataset ''"),
     (["status", "../mini"], "unknown dataset '../mini'"),
     (["status", "mini\x1b[2J"], r"unknown dataset 'mini\x1b[2J'"),

@@ -22,7 +22,8 @@ from posepile.bodies.fits import read_fits, read_moved_fit
 from posepile.bodies.meshes import mesh_error
 from posepile.errors import CorruptInput
 from posepile.miniature import bodies, pickled, writers
-from posepile.shapes.coco import CocoFile, coco_sequence, coco_units
+from posepile.shapes.coco import coco_sequence, coco_units
+from posepile.shapes.coco_files import CocoFile
 
 RNG = np.random.default_rng(2)
 
