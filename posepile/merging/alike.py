@@ -19,11 +19,11 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 
 from posepile.imaging.fingerprints import SIDE, unpack
@@ -174,7 +174,7 @@ def search(
         other.allowed[order],
     )
     blocks = [(i, min(i + _QUERIES, len(one))) for i in range(0, len(one), _QUERIES)]
-    n_threads = len(os.sched_getaffinity(0))
+    n_threads = joblib.cpu_count()
     require_memory_for_threads(n_threads)
     with ThreadPoolExecutor(n_threads) as pool:
         # A few at a time, as there may be any number of pairs.

@@ -87,9 +87,11 @@ def pack(
         DamagedParts: Parts are absent or damaged; nothing was changed.
         WorkError: Parts disagree, or two have the same image path; nothing was changed.
     """
+    import joblib  # takes long, and only packing needs it
+
     archive_path = Path(os.path.abspath(archive_path))
     archive_path.parent.mkdir(parents=True, exist_ok=True)
-    n_threads = max(2, len(os.sched_getaffinity(0)))
+    n_threads = max(2, joblib.cpu_count())
     require_memory_for_threads(n_threads)
     with ThreadPoolExecutor(n_threads) as pool:
         parts = _Parts(part_paths, spec, pool, max_shards)
