@@ -7,6 +7,7 @@ import yaml
 from posepile.ds.jrdb import main, miniature
 from posepile.ds.jrdb.main import Options
 from posepile.errors import CorruptInput, UsageError
+from posepile.shapes import coco_videos
 from posepile.shapes.coco_people import CROWD, UNLABELLED
 from posepile.shapes.coco_videos import NO_TRACK
 from posepile.shapes.label_frames import NO_PICTURE, OFFSET, SEAM
@@ -125,6 +126,41 @@ def test_with_the_right_offset_they_are_as_before(root, shifted):
     assert shared
     for key in shared:
         np.testing.assert_array_equal(joints[id(before)][key], joints[id(after)][key])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("image_0/", "image_2/", coco_videos.OTHER_VIDEO),
+        (SEQUENCE, "other-2019-01-01_0", coco_videos.OTHER_VIDEO),
+        ("/00000", "/00001", coco_videos.OTHER_FRAME),
+    ],
+)
+def test_labels_of_another_camera_sequence_or_frame_are_refused(root, tmp_path, old, new, message):
+    def change(data):
+        for image in data["images"]:
+            image["file_name"] = image["file_name"].replace(old, new)
+
+    with pytest.raises(CorruptInput, match=f"{message}.*expected some that are well-formed"):
+        load(copied(root, tmp_path, change), "0")
+
+
+def test_tracks_that_are_no_numbers_are_no_empty_video(root, tmp_path):
+    def change(data):
+        for person in data["annotations"]:
+            person["track_id"] = "pedestrian:8"
+
+    with pytest.raises(CorruptInput, match=coco_videos.NO_TRACK):
+        load(copied(root, tmp_path, change), "0")
+
+
+def test_a_camera_without_its_pictures_is_named(root, tmp_path):
+    copy = copied(root, tmp_path, lambda data: None)
+    folder = copy / "train_dataset/images/image_0"
+    folder.unlink()  # a link
+    (folder / SEQUENCE).mkdir(parents=True)
+    with pytest.raises(CorruptInput, match=f"{SEQUENCE}: found 0 pictures, none of those that"):
+        load(copy, "0")
 
 
 def test_pictures_that_are_not_there_cost_their_people(root):

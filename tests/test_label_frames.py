@@ -47,6 +47,33 @@ def test_two_frames_are_found_of_slow_people(speed):
     assert check_frame_offset("a.json", poses(boxes, 0), boxes, 0) == {OFFSET: 0.0}
 
 
+@pytest.mark.parametrize("speed", [3, 5, 8])
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_one_frame_is_found_of_slow_people(speed, shift):
+    boxes = walk(100, speed, tracks=6)
+    labels = {(t, k - shift): box for (t, k), box in poses(boxes, 0).items()}
+    with pytest.raises(CorruptInput, match=f"fit boxes {shift} frames later best"):
+        check_frame_offset("a.json", labels, boxes, 0)
+
+
+def test_all_one_way_at_one_small_speed_proves_nothing():
+    boxes = {
+        (t, k): np.array([90.0 * t + 2 * k, 100, 50, 150]) for t in range(4) for k in range(60)
+    }
+    assert check_frame_offset("a.json", poses(boxes, 1), boxes, 0) == {}
+
+
+@pytest.mark.parametrize("speed", [0, 12])
+@pytest.mark.parametrize(
+    "change", [lambda box: box / [640, 480, 640, 480], lambda box: 2 * box, lambda box: box + 300]
+)
+def test_labels_that_are_nowhere_near_their_boxes_are_refused(change, speed):
+    boxes = walk(60, speed)
+    labels = {key: change(box) for key, box in poses(boxes, 0).items()}
+    with pytest.raises(CorruptInput, match=r"widths beside the boxes.*of other pictures"):
+        check_frame_offset("a.json", labels, boxes, 0)
+
+
 @pytest.mark.parametrize("bias", [-4, 4])
 def test_joints_beside_the_middle_of_the_box_are_no_offset(bias):
     boxes = {(0, k): np.array([12.0 * k, 100, 50, 150]) for k in range(80)}  # all one way

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from posepile.errors import CorruptInput
 from posepile.formats.text_files import iter_json
-from posepile.shapes.coco import WhyNot, coco_pictures
+from posepile.shapes.coco import TWICE, WhyNot, coco_pictures
 from posepile.shapes.coco_files import CocoFile, read_pictures
 from posepile.shapes.coco_people import known_id, why_unusable
 from posepile.shapes.stills import Picture
 from posepile.shapes.thinning import thin_out
 
-NO_TRACK = "lacks track_id"
+NO_TRACK = "no track_id that is a whole number"
 TRACK_TWICE = "two people of one track_id in a picture"
 OTHER_VIDEO = "its file_name is not of this video"
 OTHER_FRAME = "its id is of another frame than its file_name"
@@ -82,9 +82,25 @@ def tracked_pictures(
         return {"left_out": REGION} if _is_region(person) else {}
 
     pictures = coco_pictures(source, images, rule, more=more, index="track_id")
+    _refuse_unusable(source, images, pictures)
     found = [{person["track_id"]: person for person in image["people"]} for image in images]
     thin_out(pictures, lambda k, person: limit(found[k][person.index]))
     return pictures, lost
+
+
+def _refuse_unusable(source: CocoFile, images: list[dict], pictures: list[Picture]) -> None:
+    """A video of which everybody is unusable is no video of nobody."""
+    reasons = Counter(
+        seen.left_out
+        for image, picture in zip(images, pictures, strict=True)
+        for person, seen in zip(image["people"], picture.people, strict=True)
+        if not person["iscrowd"]
+    )
+    faults = {why: n for why, n in reasons.items() if why in (NO_TRACK, TRACK_TWICE, TWICE)}
+    if faults and sum(faults.values()) > sum(reasons.values()) / 2:
+        why, n = max(faults.items(), key=lambda fault: fault[1])
+        text = f"{why} ({n} of {sum(reasons.values())} annotations); expected few such"
+        raise CorruptInput(source.path, text, hint=source.hint)
 
 
 def _mark_twice(people: list[dict]) -> None:
