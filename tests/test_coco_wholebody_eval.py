@@ -174,3 +174,21 @@ def test_joints_of_a_part_are_named(root, capsys):
     argv = ["--pred-path", str(path), "--data-dir", str(root), "--protocol", "righthand"]
     assert load_evaluation("coco_wholebody").main(argv) == 1
     assert "joint 1 (rhan2)" in capsys.readouterr().err
+
+
+def test_detections_without_any_score_of_a_joint_are_refused(root):
+    unscored = [guess(image, **points(v=0)) for image in (7, 8)]
+    for part in ("wholebody", "body"):
+        with pytest.raises(CorruptInput, match="2 detections, each without a third number above"):
+            figures(root, unscored, part)
+    bodies = [guess(image, **points(parts=("keypoints",))) for image in (7, 8)]
+    assert figures(root, bodies, "lefthand")["AP"] == 0  # of a program without hands
+    assert figures(root, [], "wholebody")["AP"] == 0
+
+
+def test_labels_of_nobody_are_refused(root):
+    write_labels(root, [person(1, 7, **points(v=0)), person(2, 8, iscrowd=1)])
+    for part in ("wholebody", "body"):
+        with pytest.raises(CorruptInput, match="nobody with labelled joints in 2 annotations"):
+            figures(root, [guess(7)], part)
+    assert figures(root, [guess(7)], "foot")["AP"] == -1

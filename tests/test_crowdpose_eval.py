@@ -97,7 +97,11 @@ def test_a_class_without_people_is_minus_1(root):
 def test_the_mended_file_goes_before_the_original(root):
     nobody = [person(1, 7, num_keypoints=0)]
     write_labels(root, nobody, "annotations/mmpose_crowdpose_test.json")
-    assert figures(root, [guess(7)])["AP"] == -1
+    # Nobody to find is no benchmark, and it is this file that has nobody.
+    with pytest.raises(CorruptInput, match=r"mmpose_crowdpose_test\.json: found nobody with"):
+        figures(root, [guess(7)])
+    write_labels(root, [person(1, 8)], "annotations/mmpose_crowdpose_test.json")
+    assert figures(root, [guess(7)])["AP"] == 0
 
 
 def test_people_of_unlisted_images_are_counted(root):

@@ -152,6 +152,7 @@ def test_people_of_pictures_that_are_not_listed_are_refused(root, perfect, capsy
     [
         (lambda c: c["annotations"][0].update(bbox_head=[5, 5, 0, 0]), "bbox_head of no size"),
         (lambda c: c["annotations"][0].update(image_id=5), "images that are not listed"),
+        (lambda c: c["annotations"][0].update(keypoints=[float("nan")] * 51), "keypoints: "),
         (lambda c: c["images"].append(c["images"][0]), "found at images.0 and at images."),
     ],
 )

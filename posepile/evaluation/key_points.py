@@ -49,7 +49,9 @@ def labels_schema(n_joints: int, person: Mapping[str, Any], image: Mapping[str, 
     return {"images": [{"id": int, **image}], "annotations": [labelled]}
 
 
-def labelled_people(name: str, labels: Mapping[str, Any], path: Path) -> Clip:
+def labelled_people(
+    name: str, labels: Mapping[str, Any], path: Path, *, may_lack: bool = False
+) -> Clip:
     """Returns the people of every image, in the order of the file's images.
 
     >>> labels = {"images": [{"id": 7}], "annotations": []}
@@ -61,10 +63,15 @@ def labelled_people(name: str, labels: Mapping[str, Any], path: Path) -> Clip:
         name: Of the clip.
         labels: Content of the annotation file.
         path: The file, for messages.
+        may_lack: There may be nobody to find.
 
     Raises:
-        CorruptInput: An image or an annotation is there twice.
+        CorruptInput: An image or an annotation is there twice, or there is nobody to find.
     """
+    is_there = (p["num_keypoints"] > 0 and not p["iscrowd"] for p in labels["annotations"])
+    if not may_lack and not any(is_there):
+        text = f"found nobody with labelled joints in {len(labels['annotations'])} annotations"
+        raise CorruptInput(path, f"{text}; expected the people of {name}")
     for kind, what in (("images", "image id"), ("annotations", "annotation id")):
         found = ((entry.get("id"), f"{kind}.{k}", None) for k, entry in enumerate(labels[kind]))
         by_key(found, path, what)
@@ -86,6 +93,7 @@ def found_people(
     *,
     more: Mapping[str, Any] = MappingProxyType({}),
     choose: Callable[[dict], dict | None] | None = None,
+    may_lack: bool = False,
 ) -> Predictions:
     """Returns the opened results JSON: of each image the joints, scores and boxes of its people.
 
@@ -103,10 +111,14 @@ def found_people(
         more: What a detection has in the file besides, or in another form.
         choose: Returns a detection of the file as it is scored, in the plain form; None: it is
             left aside.
+        may_lack: All may be left aside, as of a part of the body that nobody was asked for.
+
+    Raises:
+        CorruptInput: A detection is of no person, or all are left aside.
     """
     row = {"image_id": int, "category_id": int, "score": float, "bbox?": Array(4)}
     row |= {"keypoints": Array(3 * n_joints, finite=False), **more}
-    people = defaultdict(list)
+    people, number = defaultdict(list), -1
     for number, found in enumerate(read_pred_json(setup.pred_path, [row])):
         if found["category_id"] != PERSON:
             text = f"[{number}].category_id: found {found['category_id']}; expected {PERSON}"
@@ -115,6 +127,9 @@ def found_people(
         box = _box_of(found["keypoints"]) if box is None else box
         if scored := choose(found) if choose else found:
             people[str(found["image_id"])].append((scored["keypoints"], scored["score"], box))
+    if number >= 0 and not people and not may_lack:
+        text = f"found {number + 1} detections, each without a third number above 0"
+        raise CorruptInput(setup.pred_path, f"{text}; expected scores of joints", hint=WRITE_AGAIN)
 
     def take(clip: Clip) -> Taken:
         of_images = [people.get(key, []) for key in clip.keys]

@@ -24,7 +24,8 @@ _CATEGORIES = [{"keypoints": [str]}]
 _PERSON = {"image_id": int, "keypoints": Array(..., finite=False), "track_id?": int}
 _FOUND = {"images": [{"id": int}], "categories": _CATEGORIES}
 _FOUND["annotations"] = [_PERSON | {"scores?": Array(..., finite=False)}]
-_LABELS = {"categories": _CATEGORIES, "annotations": [_PERSON | {"bbox_head": Array(4)}]}
+_LABELLED = _PERSON | {"keypoints": Array(...), "bbox_head": Array(4)}
+_LABELS = {"categories": _CATEGORIES, "annotations": [_LABELLED]}
 _LABELS["images"] = [{"id": int, "ignore_regions_x?": None, "ignore_regions_y?": None}]
 
 

@@ -69,7 +69,8 @@ def truth(setup):
     for person in labels["annotations"]:
         person["keypoints"] = points_of(setup, person)
         person["num_keypoints"] = int((person["keypoints"][2::3] > 0).sum())
-    yield key_points.labelled_people(setup.args.split, labels, path)
+    may_lack = "body" not in setup.protocol.settings["parts"]  # as hands may in a file
+    yield key_points.labelled_people(setup.args.split, labels, path, may_lack=may_lack)
 
 
 def predictions(setup):
@@ -77,12 +78,12 @@ def predictions(setup):
 
     def choose(found):
         points, score = points_of(setup, found), found.get(setup.protocol.settings["score"])
-        if (points[2::3] <= 0).all():
-            return None
-        return {"keypoints": points, "score": found["score"] if score is None else score}
+        scored = {"keypoints": points, "score": found["score"] if score is None else score}
+        return scored if (points[2::3] > 0).any() else None
 
-    n_joints = len(setup.protocol.joint_names)
-    return key_points.found_people(setup, n_joints, more=FOUND, choose=choose)
+    more = {"more": FOUND, "choose": choose}
+    more["may_lack"] = "body" not in setup.protocol.settings["parts"]
+    return key_points.found_people(setup, len(setup.protocol.joint_names), **more)
 
 
 def score(setup, clip, pred):

@@ -42,7 +42,8 @@ MOTA = AP.variant(
     figures=("MOTA", *(f"MOTA-{part}" for part in GROUPS), "MOTP", "precision", "recall"),
     averaging="per joint, counted over all videos; then over joints",
     source="poseval, evaluateTracking: CLEAR MOT metrics, PCKh 0.5",
-    note="the last picture of every video does not count; MOTP is by pairs, that of the program "
+    note="pictures follow each other as in the file of labels; the last one of a video does not "
+    "count; MOTP is by pairs, that of the program "
     "depends on the release of py-motmetrics; all quirks: posepile.metrics.part_mota",
 )
 
