@@ -169,6 +169,16 @@ def test_labels_of_other_pictures_are_refused(root, tmp_path):
         load(edited(root, tmp_path, change))
 
 
+def test_a_unit_whose_points_are_malformed_is_no_unit_without_points(root, tmp_path):
+    def from_nought(data):
+        for person in data["annotations"]:
+            if person.get("dp_I"):
+                person["dp_I"] = [part - 1 for part in person["dp_I"]]
+
+    with pytest.raises(CorruptInput, match=f"train/.*: {dense.MALFORMED} of . people, and well"):
+        load(edited(root, tmp_path, from_nought))
+
+
 @pytest.mark.parametrize("way", ["exchanged", "halved"])
 def test_points_are_on_the_body(root, tmp_path, way):
     def change(data):

@@ -93,6 +93,22 @@ def test_what_are_no_detections_is_refused(root, rows):
         calibrate(root)
 
 
+def test_detections_of_other_pictures_are_refused(root):
+    rows = {f"jpg_small/{n}": [] for n in os.listdir(root / "jpg")}
+    (root / main.UPSTREAMS).write_bytes(pickle.dumps(rows))
+    with pytest.raises(CorruptInput, match=r"yolov4_.*'jpg_small/.*; expected names such as '1"):
+        calibrate(root)
+
+
+def test_small_pictures_and_other_suffixes(root):
+    names = sorted(os.listdir(root / "jpg"))
+    (root / "jpg" / names[0]).rename(root / "jpg" / f"{names[0][:-4]}.jpeg")
+    (root / "jpg" / "tiny.jpg").write_bytes(jpeg.encode(np.zeros((255, 900, 3), np.uint8)))
+    lines = calibrate(root)
+    assert lines[0].startswith(f"{len(names)} pictures of 512x512")
+    assert "tiny.jpg: found 900x255 pixels; expected a side of 256 at least" in lines[-1]
+
+
 def test_a_file_of_detections_that_is_named_must_be_there(root):
     with pytest.raises(CorruptInput, match="yolov3_person_detections.pkl"):
         calibrate(root, detections="yolov3_person_detections.pkl")
@@ -277,7 +293,7 @@ def test_people_in_real_photographs_are_found(tmp_path):
         pytest.skip(f"no {weights}")
     root = tmp_path / "inria_holidays"
     shutil.copytree(photos, root / "jpg")
-    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (400, 600, 3), np.uint8)
     (root / "jpg" / "000000.jpg").write_bytes(jpeg.encode(noise))
     detect = DetectParams(model=DetectorFile(path=str(weights), decoder="yolox"), score=0.25)
     calibrate(root, detect=detect)

@@ -197,6 +197,18 @@ def box_from_nowhere(root):
     change(root / "Annotations" / f"{FIRST}.xml", ("<xmin>", "<xmin>-"))
 
 
+def unsegmented(root):
+    change(root / "Annotations" / f"{FIRST}.xml", ("<segmented>1", "<segmented>0"))
+
+
+def no_annotation(root):
+    (root / "Annotations" / f"{FIRST}.xml").rename(root / "Annotations" / f"{FIRST}.XML")
+
+
+def other_class(root):
+    change(root / "Annotations" / f"{FIRST}.xml", ("<name>person</name>", "<name>Person</name>"))
+
+
 def path_for_a_name(root):
     change(root / "Annotations" / f"{FIRST}.xml", ("<filename>", "<filename>../"))
 
@@ -214,6 +226,9 @@ def path_for_a_name(root):
         (wrong_flag, "object 1: difficult: found 'yes'; expected 0 or 1"),
         (box_from_nowhere, "object 1: bndbox: found"),
         (path_for_a_name, "filename: found '../2007_000123.jpg'"),
+        (unsegmented, "no annotation in Annotations is of it, and says that it is segmented"),
+        (no_annotation, "no annotation in Annotations is of it, and says that it is segmented"),
+        (other_class, "object 1: found class 'Person'; expected one of the 20: aeroplane, "),
     ],
 )
 def test_a_damaged_picture_costs_itself_and_is_counted(root, fault, said):
@@ -225,6 +240,11 @@ def test_a_damaged_picture_costs_itself_and_is_counted(root, fault, said):
         CorruptInput, match="2 segmented pictures, 1 of them damaged; .* at most 5%"
     ):
         calibrate(root)
+
+
+def test_no_occluder_at_all_is_an_error(root):
+    with pytest.raises(CorruptInput, match=r"objects, all of them left out \("):
+        calibrate(root, min_pixels=10**9)
 
 
 def test_objects_are_looked_for_in_their_boxes_and_parts_are_no_objects(root):

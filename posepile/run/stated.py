@@ -33,8 +33,8 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Returns stated numbers and those found: ``{"what", "split", "stated", "found"}`` each.
 
-    Nothing is compared in a miniature, in a run of some units (``--only``), and where dataset
-    options are not those that the dataset comes with.
+    Nothing is compared in a miniature, in a run of some units (``--only``), and, but for helpers,
+    where dataset options are not those that the dataset comes with.
 
     Args:
         run: The run.
@@ -49,7 +49,8 @@ def compare(
     if sources is None or not sources.counts:
         return []
     shipped = load_config(run.name, getattr(run.recipe, "Options", NoOptions))
-    if run.config.dataset != shipped.dataset:
+    # Of a helper files alone are counted, which options do not change.
+    if units is not None and run.config.dataset != shipped.dataset:
         return []
     same_people = run.config.model_dump(include=SECTIONS) == shipped.model_dump(include=SECTIONS)
     compared = []

@@ -29,7 +29,7 @@ from posepile.shapes.coco import Files, coco_pictures, coco_recipe, joint_coords
 from posepile.shapes.coco_files import read_piece
 from posepile.shapes.coco_masks import decode_mask, is_numbers
 from posepile.shapes.coco_people import why_unusable
-from posepile.shapes.stills import picture_sequence
+from posepile.shapes.stills import Picture, picture_sequence
 
 FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
 OPTIONAL = ("iscrowd", "segmentation", "keypoints")  # not the box: the points lie in it
@@ -121,10 +121,15 @@ def dense_recipe(
         piece = read_piece(source, root, unit.args["piece"])
         lost, images, ids = Counter(piece["elsewhere"]), [], {}
         listing = functools.cache(names_in)
+
+        def why_lost(person: dict, image: dict) -> str:
+            no_points = NO_POINTS if skip is not None and skip in image else None
+            return why_unusable(person) or no_points or _fault(person, charts) or NO_PICTURE
+
         for image in piece["images"]:
             path = place(source.pictures / image["file_name"], listing)
             if path is None:
-                lost[NO_PICTURE] += len(image["people"])
+                lost.update(why_lost(person, image) for person in image["people"])
                 continue
             images.append(image | {"file_name": path.relative_to(source.pictures)})
             ids |= {(path, rank): person["id"] for rank, person in enumerate(image["people"])}
@@ -154,6 +159,7 @@ def dense_recipe(
             return f"{folder}/{path.stem}_{ids[path, rank]}.jpg"
 
         pictures = coco_pictures(source, images, rule, more=more)
+        _refuse_malformed(source.path, unit, pictures)
         checks = _checks(source.path, unit, seen, options)
         return [
             picture_sequence(unit, pictures, image_name=image_name, dropped=lost, checks=checks)
@@ -178,6 +184,18 @@ def _checks(path: Path, unit: Unit, seen: Counter, options: Any) -> dict[str, fl
             hint = f"{doubt} if the labels are right: dataset.{option}"
             raise CorruptInput(path, f"{unit.id}: {text}", hint=hint)
     return shares
+
+
+def _refuse_malformed(path: Path, unit: Unit, pictures: list[Picture]) -> None:
+    """Refuses a unit in which dense points are malformed of most who have some."""
+    reasons = Counter(person.left_out for picture in pictures for person in picture.people)
+    n, others = (
+        reasons[MALFORMED],
+        sum(p.densepose is not None for q in pictures for p in q.people),
+    )
+    if n > others:
+        text = f"{unit.id}: {MALFORMED} of {n} people, and well-formed of {others}"
+        raise CorruptInput(path, f"{text}; expected {', '.join(FIELDS)} as DensePose has them")
 
 
 def _counts(what: str, wrong: np.ndarray) -> dict:

@@ -41,7 +41,7 @@ def make_squares(
         CorruptInput: More are damaged, or there are none.
     """
     given, there = names_in(originals), names_in(squares)
-    names = sorted(name for name in given | there if name.lower().endswith(".jpg"))
+    names = sorted(name for name in given | there if name.lower().endswith((".jpg", ".jpeg")))
 
     def make(name: str) -> bool:
         source, target = originals / name, squares / name
@@ -73,6 +73,9 @@ def _upright_square(data: bytes, side: int, quality: int, name: Path) -> bytes:
 
     image = jpeg.orient(jpeg.decode(data, name=name), jpeg.read_orientation(data))
     shorter = min(image.shape[:2])
+    if 2 * shorter < side:
+        text = f"found {image.shape[1]}x{image.shape[0]} pixels; expected a side of {side // 2}"
+        raise CorruptInput(name, f"{text} at least")
     top, left = ((n - shorter) // 2 for n in image.shape[:2])
     square = np.ascontiguousarray(image[top : top + shorter, left : left + shorter])
     return jpeg.encode(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), quality)

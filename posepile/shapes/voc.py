@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import CorruptInput
-from posepile.files import files_below, presence
+from posepile.files import files_below, names_in, presence
 from posepile.formats.schema import AGAIN
 from posepile.formats.text_files import read_bytes
 from posepile.formats.voc_files import VocAnnotation, VocObject, read_voc
@@ -19,6 +19,10 @@ from posepile.imaging.palettes import read_indices
 from posepile.shapes.in_threads import in_threads
 
 FOLDERS = ANNOTATIONS, PICTURES, LABELS = ("Annotations", "JPEGImages", "SegmentationObject")
+CLASSES = frozenset(
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person pottedplant sheep sofa train tvmonitor".split()
+)
 _NO_OBJECT = (0, 255)  # of label images: background, and what is between objects
 
 
@@ -27,11 +31,18 @@ WhyNot = Callable[[VocObject, int], str | None]
 
 
 def _read_segmented(root: Path) -> tuple[list[VocAnnotation], list[CorruptInput]]:
-    """The annotations of segmented pictures in order of files, and what is damaged."""
+    """The annotations of segmented pictures in order of files, and what is damaged or alone."""
     files = files_below(root / ANNOTATIONS, "*.xml")
     found = [one for _, one in in_threads(read_voc, files)]
     segmented = [one for one in found if isinstance(one, VocAnnotation) and one.segmented]
-    return segmented, [one for one in found if isinstance(one, CorruptInput)]
+    damaged = [one for one in found if isinstance(one, CorruptInput)]
+    named = {_files(root, one)[1].name for one in segmented}
+    spoilt = {Path(fault.file).stem for fault in damaged}
+    for label in sorted(names_in(root / LABELS) - named):
+        if label.endswith(".png") and Path(label).stem not in spoilt:
+            text = f"no annotation in {ANNOTATIONS} is of it, and says that it is segmented"
+            damaged.append(CorruptInput(root / LABELS / label, text, hint=AGAIN))
+    return segmented, damaged
 
 
 def _missing_pictures(root: Path, annotations: Iterable[VocAnnotation]) -> list[Path]:
@@ -85,7 +96,8 @@ def cut_objects(
         pictures; and the number of segmented ones.
 
     Raises:
-        CorruptInput: None is segmented, a picture is missing, or more are damaged.
+        CorruptInput: None is segmented, a picture is missing, more are damaged, or all objects are
+            left out.
     """
     segmented, damaged = _read_segmented(root)
     n, lost = len(segmented) + len(damaged), _missing_pictures(root, segmented)
@@ -108,6 +120,9 @@ def cut_objects(
         text = f"found {n} segmented pictures, {len(damaged)} of them damaged; expected some, "
         text += f"and at most {max_damaged:.0%} damaged{first}"
         raise CorruptInput(root / ANNOTATIONS, text)
+    if all(reason for _, reason, _ in objects):
+        text = f"found {len(objects)} objects, all of them left out ({objects[0][1]} ...)"
+        raise CorruptInput(root / ANNOTATIONS, f"{text}; expected some that are not")
     return objects, damaged, len(segmented)
 
 
@@ -133,6 +148,10 @@ def _segmented_objects(
         raise CorruptInput(label_image, f"{text}, as many as are annotated", hint=AGAIN)
     found = []
     for number, thing in enumerate(annotation.objects, 1):
+        if thing.name not in CLASSES:
+            text = f"object {number}: found class {thing.name!r}; expected one of the "
+            text += f"{len(CLASSES)}: {', '.join(sorted(CLASSES))}"
+            raise CorruptInput(root / ANNOTATIONS / f"{picture.stem}.xml", text, hint=AGAIN)
         x0, y0, x1, y1 = thing.box
         mask = labels[y0:y1, x0:x1] == number
         if mask.sum() < min_inside * counts[number]:

@@ -8,8 +8,10 @@ index is the rank of the person's annotation within the frame; crops are named b
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -78,16 +80,23 @@ def files(root: Path, options: Options) -> dict[str, tuple[CocoFile, str]]:
 
 def read(path: Path, kind: str) -> Iterator[dict]:
     """Yields entries of a file; pictures named ``<phase>/<number>_<institute>/<frame>.jpg``."""
-    phase, first = "train" if "train" in path.stem else "val", None
+    phase = "train" if "train" in path.stem else "val"
+    images = iter_json(path, "images.item", hint=HINT) if kind == "images" else ()
+    usual = Counter(base for image in images if (base := number_base(image, phase)) is not None)
     for entry in iter_json(path, f"{kind}.item", hint=HINT):
         if kind != "images" or not isinstance(entry, dict):
             yield entry
-        elif (new := new_name(entry, phase)) is None:
-            yield {**entry, "fault": NO_NAME}
-        else:  # files of 2017 count from another number, which is the same everywhere
-            base = int(Path(entry["file_name"]).stem) - int(Path(new).stem)
-            first = base if first is None else first
-            yield {**entry, "file_name": new, "fault": OTHER_FRAME if base != first else None}
+            continue
+        base = number_base(entry, phase)
+        is_usual = base is not None and base == usual.most_common(1)[0][0]
+        fault = NO_NAME if base is None else None if is_usual else OTHER_FRAME
+        yield {**entry, "file_name": new_name(entry, phase), "fault": fault}
+
+
+def number_base(image: Any, phase: str) -> int | None:
+    """Returns the number in the name of 2017 of a video's first frame: the same everywhere."""
+    new = new_name(image, phase) if isinstance(image, dict) else None
+    return None if new is None else int(Path(image["file_name"]).stem) - int(Path(new).stem)
 
 
 def new_name(image: dict, phase: str) -> str | None:

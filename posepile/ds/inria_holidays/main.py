@@ -104,7 +104,7 @@ def count_people(
     """Returns how many people are in each picture, and who says so."""
     path = root / (options.detections or "")
     if options.detections and (options.detections != UPSTREAMS or path.is_file()):
-        rows = read_detections(path)
+        rows = read_detections(path, names)
         return {name: len(rows[name]) for name in rows}, {"file": path.name, **measure(path)}
     if options.shipped and SHIPPED.is_file():
         shipped = read_json(SHIPPED, {"made_by": {"*": None}, "without_people": [str]})
