@@ -19,7 +19,7 @@ from fingerprints_kit import PICTURES, changed, matches, packed
 from posepile import datasets2d, datasets3d
 from posepile.cli import main
 from posepile.datasets2d import TRAIN, VALID, Pose2DDataset
-from posepile.errors import UsageError, WorkError
+from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.imaging import fingerprints
 from posepile.imaging.pictures import ArrayFrame
 from posepile.merging import duplicates
@@ -91,6 +91,32 @@ def test_merging_leaves_out_who_is_held_out(two):
     assert merged.left_out == {"one": 4, "other": 2}
     assert len(merged.examples[TRAIN]) == 12 + 8
     assert not duplicates.held_out({"merged": merged})["merged"].any()
+
+
+def test_pictures_without_examples_are_held_out_where_they_are_given(two, tmp_path):
+    files = [tmp_path / f"{k}.png" for k in range(2)]
+    for file, k in zip(files, (0, 12), strict=True):
+        cv2.imwrite(str(file), changed(PICTURES[k], quality=70)[..., ::-1])
+    masks = duplicates.held_out(two, pictures=iter(files))
+    assert np.flatnonzero(masks["one"]).tolist() == [0, 1, 4, 5, 10, 11]
+    assert np.flatnonzero(masks["other"]).tolist() == [0, 1, 6, 7]
+    merged = merge_datasets(two, leave_out_held_out=True, held_out_pictures=files)
+    assert merged.left_out == {"one": 6, "other": 4}
+    with pytest.raises(UsageError, match="no effect without leave_out_held_out"):
+        merge_datasets(two, held_out_pictures=files)
+    with pytest.raises(CorruptInput, match="none.png"):
+        duplicates.held_out(two, pictures=[tmp_path / "none.png"])
+
+
+def test_of_plain_pictures_equal_ones_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    slope = np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (120, 1, 3))
+    even = np.full((120, 200, 3), 90, np.uint8)
+    splits = {"train": [slope, even, slope // 2], "val": [slope, even]}
+    data = {"plain": make_archive(tmp_path, "plain", splits, n_people=1)}
+    (pair,) = duplicates.find(data)
+    assert (pair.split, pair.other_split, pair.distance) == ("train", "val", 0)
+    assert duplicates.held_out(data)["plain"].tolist() == [True, False, False]
 
 
 def test_the_order_of_lists_and_changed_examples(two):

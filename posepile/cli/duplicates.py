@@ -88,7 +88,11 @@ def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
 
     lines = [
         f"{s.dataset} {s.split}: {_pictures(len(s.first))}"
-        + (f", of which {s.n_vague} with too little in them to compare" if s.n_vague else "")
+        + (
+            f", of which {s.n_vague} with too little in them for more than equal pixels"
+            if s.n_vague
+            else ""
+        )
         for s in splits
     ]
     text = io.StringIO()

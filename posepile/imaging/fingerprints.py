@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 VERSION = 1
 SIDE = 16  # coefficients per axis
 SIZE = 4 + SIDE * SIDE  # bytes
+HEAD = 5  # of them: width and height of the picture, version
 _LARGEST = 127
 _LEAST_CONTRAST = 2.0  # grey levels (standard deviation) below which there is nothing to compare
 

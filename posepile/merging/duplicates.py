@@ -16,8 +16,9 @@ import numpy as np
 
 from posepile.errors import UsageError, WorkError
 from posepile.imaging import fingerprints
+from posepile.imaging.frames import open_frames
 from posepile.merging import alike
-from posepile.recipe import SPLIT_NAMES, TRAIN
+from posepile.recipe import SPLIT_NAMES, TRAIN, Stills
 from posepile.store.example_list import as_example_list
 from posepile.store.fields import FIELDS
 from posepile.store.row_sources import run_command
@@ -58,6 +59,8 @@ class Photographs:
         picture: Number of the picture of each example, int64 ``[n]``.
         first: Position of the first example of each picture.
         ready: The pictures, made ready to be compared.
+        vague: Fingerprint of the others, which show too little to be compared -> their numbers.
+            Of these only the same pixels are the same picture.
     """
 
     def __init__(self, dataset: str, split: str, examples: Any):
@@ -65,7 +68,7 @@ class Photographs:
         self.picture, packed = _pictures(dataset, self.examples)
         self.first = np.full(len(packed), len(self.picture), np.int64)
         np.minimum.at(self.first, self.picture, np.arange(len(self.picture)))
-        self.ready = alike.prepare(packed)
+        self.ready, self.vague = _prepared(packed)
 
     @property
     def n_vague(self) -> int:
@@ -119,13 +122,22 @@ def pairs_among(
             for i, j, distance in zip(
                 ours.tolist(), theirs.tolist(), distances.tolist(), strict=True
             ):
-                here = one.dataset, one.split, one.image(i)
-                there = other.dataset, other.split, other.image(j)
-                yield Pair(*here, *there, max(0.0, round(distance, 4)))
+                yield _pair(one, i, other, j, max(0.0, round(distance, 4)))
+        for fingerprint, ours in one.vague.items():
+            for i, j in itertools.product(ours, other.vague.get(fingerprint, ())):
+                yield _pair(one, i, other, j, 0.0)
+
+
+def _pair(one, i, other, j, distance):
+    here = one.dataset, one.split, one.image(i)
+    return Pair(*here, other.dataset, other.split, other.image(j), distance)
 
 
 def held_out(
-    datasets: Mapping[str, Any], max_distance: float = alike.MAX_DISTANCE
+    datasets: Mapping[str, Any],
+    max_distance: float = alike.MAX_DISTANCE,
+    *,
+    pictures: Iterable[Path] = (),
 ) -> dict[str, np.ndarray]:
     """Says which training examples show a photograph that somebody is tested on.
 
@@ -134,6 +146,8 @@ def held_out(
     Args:
         datasets: Datasets by name.
         max_distance: Distance up to which pictures are the same.
+        pictures: Files of further pictures that somebody is tested on. Datasets know the pictures
+            of their examples alone, not those of which the recipe has left everybody out.
 
     Returns:
         For each dataset a mask of its training examples: True where their picture is in the
@@ -141,17 +155,38 @@ def held_out(
 
     Raises:
         UsageError: Examples without a fingerprint.
+        CorruptInput: A picture file is missing or damaged.
     """
     masks = {name: np.zeros(len(d.examples[TRAIN]), bool) for name, d in datasets.items()}
     splits = photographs(datasets)
     train = SPLIT_NAMES[TRAIN]
+    tested = [(s.ready, s.vague) for s in splits if s.split != train]
+    tested += [_of_files(pictures)] if (pictures := tuple(map(Path, pictures))) else []
     for one in (s for s in splits if s.split == train):
         seen = np.zeros(len(one.first), bool)
-        for other in (s for s in splits if s.split != train):
-            for ours, *_ in alike.search(one.ready, other.ready, max_distance):
+        for ready, vague in tested:
+            for ours, *_ in alike.search(one.ready, ready, max_distance):
                 seen[ours] = True
+            for fingerprint in one.vague.keys() & vague.keys():
+                seen[one.vague[fingerprint]] = True
         masks[one.dataset] = seen[one.picture]
     return masks
+
+
+def _prepared(packed):
+    """Fingerprints made ready to be compared, and those of pictures that show too little."""
+    ready = alike.prepare(packed)
+    vague: dict[bytes, list[int]] = {}
+    for number in np.setdiff1d(np.arange(len(packed)), ready.numbers).tolist():
+        if packed[number, fingerprints.HEAD :].any():  # an even surface is nobody's photograph
+            vague.setdefault(packed[number].tobytes(), []).append(number)
+    return ready, vague
+
+
+def _of_files(paths):
+    with open_frames(Stills(paths)) as reader:
+        found = [fingerprints.of_frame(frame) for _, frame in reader.read(range(len(paths)))]
+    return _prepared(np.frombuffer(b"".join(found), np.uint8).reshape(-1, fingerprints.SIZE))
 
 
 def _pictures(name, examples):

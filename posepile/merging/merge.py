@@ -9,7 +9,8 @@ where pictures are compared, their fingerprints are read.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +34,7 @@ def merge_datasets(
     skeletons: Mapping[str, str] | None = None,
     *,
     leave_out_held_out: bool = False,
+    held_out_pictures: Iterable[Path] = (),
 ) -> Dataset:
     """Merges 3D datasets, or 2D datasets.
 
@@ -43,6 +45,8 @@ def merge_datasets(
         leave_out_held_out: Training examples whose picture is, also in part, in another size or
             compressed anew, among those for validation or testing of any of the datasets are left
             out; ``left_out`` of the result says how many of each dataset.
+        held_out_pictures: With that, files of further pictures that somebody is tested on: as of
+            :func:`posepile.merging.duplicates.held_out`.
 
     Returns:
         A dataset with the joints ``<joint>_<skeleton>``. In 3D coordinates are
@@ -89,7 +93,10 @@ def merge_datasets(
         edges += [(i + len(names), j + len(names)) for i, j in info.stick_figure_edges]
         names += [f"{joint}_{skeleton}" for joint in info.names]
     joint_info = JointInfo(names, edges, strict=False)
-    apart = _held_out(datasets) if leave_out_held_out else {}
+    pictures = tuple(held_out_pictures)
+    if pictures and not leave_out_held_out:
+        raise UsageError("held_out_pictures has no effect without leave_out_held_out=True")
+    apart = _held_out(datasets, pictures) if leave_out_held_out else {}
     lists = {split: ExampleList() for split in SPLIT_NAMES}
     for name, dataset in datasets.items():
         for split, merged in lists.items():
@@ -119,11 +126,11 @@ def _set_bones(result, groups):
             setattr(result, attribute, np.concatenate(bones).astype(np.float32))
 
 
-def _held_out(datasets):
+def _held_out(datasets, pictures):
     """Returns for each dataset which of its training examples have pictures that are held out."""
     from posepile.merging.duplicates import held_out  # not needed where nothing is compared
 
-    return held_out(datasets)
+    return held_out(datasets, pictures=pictures)
 
 
 def _refuse(name, found, kind):
