@@ -186,8 +186,9 @@ def test_pictures_that_are_held_out_are_left_out_of_training_and_counted(
     datasets = flat if kind == "2d" else two
     first, second = datasets
     masks = {first: np.arange(12) < 3, second: np.zeros(8, bool)}
-    found = {name: masks[name] for name in datasets}
-    monkeypatch.setattr(merge, "_held_out", lambda given, pictures: found)
+    monkeypatch.setattr(
+        merge, "_held_out", lambda given, pictures: {name: masks[name] for name in given}
+    )
     merged = merge_datasets(datasets, leave_out_held_out=True)
     every = merge_datasets(datasets)
     assert merged.left_out == {first: 3, second: 0} and every.left_out is None

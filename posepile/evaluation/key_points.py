@@ -55,7 +55,7 @@ def labelled_people(
     """Returns the people of every image, in the order of the file's images.
 
     >>> labels = {"images": [{"id": 7}], "annotations": []}
-    >>> clip = labelled_people("val", labels, folder / "val.json")
+    >>> clip = labelled_people("val", labels, folder / "val.json", may_lack=True)
     >>> clip.keys, clip.truth
     (['7'], {'people': [[]]})
 
@@ -153,7 +153,7 @@ def label_and_result_files(clip: Clip, pred: Mapping[str, Any]) -> tuple[dict, l
     """Returns labels and results of a clip as COCO's program reads them.
 
     >>> content = {"images": [{"id": 7}], "annotations": []}
-    >>> clip = labelled_people("val", content, folder / "val.json")
+    >>> clip = labelled_people("val", content, folder / "val.json", may_lack=True)
     >>> found = {"joints": [np.ones((1, 17, 3))], "scores": [[0.5]], "boxes": [np.ones((1, 4))]}
     >>> labels, (row,) = label_and_result_files(clip, found)
     >>> labels["images"], row["image_id"], row["score"], row["bbox"]
