@@ -81,6 +81,11 @@ class DatasetSpec:
         body_shape: How far body-model shape can be trusted.
         n_valid_betas: Number of shape components that hold shape, None for all.
         far_from_origin: World coordinates are too far from the origin for float32.
+        sequence_names: What the ids of sequences say: a regular expression that whole ids match,
+            with any of the groups ``subject``, ``view`` (only where frames of one number are the
+            same instant in all views) and ``motion`` (what is performed). Frames of a sequence
+            are in the order of time but where one of two more groups takes part: ``instant``
+            (they are views of one instant) or ``stills``. Empty = sequences are no recordings.
         citation: BibTeX key and short reference.
         licence: Licence name of the raw data.
     """
@@ -96,6 +101,7 @@ class DatasetSpec:
     body_shape: Literal["exact", "fitted", "untrusted", "none"] = "none"
     n_valid_betas: int | None = None
     far_from_origin: bool = False
+    sequence_names: str = ""
     citation: str = ""
     licence: str = ""
 

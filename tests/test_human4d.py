@@ -102,13 +102,14 @@ def test_groups_belong_to_poses_by_number(root):
     sequence = load(root)
     folder = root / NAME / "Dump"
     names = [path.name for path in sequence.frames.paths]
-    assert [int(name.split("_")[0]) for name in names] == list(range(7, 16))  # 9 is before 10
+    # A frame is a group, which all sensors share; 9 is before 10.
+    assert [int(name.split("_")[0]) for name in names] == [7] * 7 + list(range(7, 16))
     # Offset 9: two groups before, and one of the others has no pose.
     assert sequence.dropped == {main.BEFORE: 2, main.NO_POSE: 1}
-    assert sequence.tracks[0].frames.tolist() == [2, 3, 5, 6, 7, 8]
+    assert sequence.tracks[0].frames.tolist() == [9, 10, 12, 13, 14, 15]
     pose = np.load(folder / "gposes3d/1.npy")[0][main.KEPT]
     np.testing.assert_allclose(sequence.tracks[0].world_coords[1], pose, atol=1e-3)
-    assert sequence.image_name(3, 0) == f"{NAME}/Dump/color/{names[3][:-4]}.jpg"
+    assert sequence.image_name(10, 0) == f"{NAME}/Dump/color/{names[10][:-4]}.jpg"
     assert sequence.checks["projection_px"] < 0.01 and sequence.tracks[0].note == ""
     shutil.copy(folder / "color" / names[0], folder / "color/007_M72h_color_1.png")
     with pytest.raises(CorruptInput, match=r"M72h, group 7: found at 007_"):
@@ -211,7 +212,7 @@ def test_several_people_and_sensors_without_extrinsics(root):
     first, second, tiny = load(root).tracks
     assert np.abs(second.world_coords - first.world_coords - [800, 0, 0]).max() < 0.1
     sequence = load(root)
-    assert sequence.image_name(2, 1).endswith("_01.jpg")
+    assert sequence.image_name(9, 1).endswith("_01.jpg")
     assert tiny.unusable(0) == main.SMALL and first.unusable(0) is None
     lost = load(root, f"{NAME}/M72e").dropped
     assert lost[main.UNKNOWN_SENSOR] == 1 and main.UNKNOWN_SENSOR not in sequence.dropped

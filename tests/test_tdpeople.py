@@ -136,7 +136,7 @@ def test_the_axis_that_points_up_is_found_and_becomes_z(root, up):
 def test_the_camera_follows_from_the_points(root):
     sequence = load(root)
     stored = np.loadtxt(root / "skeleton/woman17/02_04_jump/camera01/0001.txt")
-    camera, (person,) = sequence.camera(0), sequence.tracks
+    camera, (person,) = sequence.camera(1), sequence.tracks
     rows = units(root)[UNIT].args["joints"]
     off = project(camera, person.world_coords[0]) - stored[rows, :2]
     assert np.abs(off).max() < 0.01
@@ -187,10 +187,12 @@ def test_parts_of_another_size_are_refused(root):
 
 
 def test_pictures_are_paired_by_number_and_counted_without_a_skeleton(root):
-    assert [path.stem for path in load(root).frames.paths] == ["0001", "0002", "0003", "0004"]
+    assert load(root).tracks[0].frames.tolist() == [1, 2, 3, 4]
     (root / "skeleton/woman17/02_04_jump/camera01/0002.txt").unlink()
     sequence = load(root, max_unlabelled=0.3)
-    assert [path.stem for path in sequence.frames.paths] == ["0001", "0003", "0004"]
+    (track,), paths = sequence.tracks, sequence.frames.paths
+    assert track.frames.tolist() == [1, 3, 4]  # as in the other cameras
+    assert [paths[k].stem for k in track.frames] == ["0001", "0003", "0004"]
     assert sequence.dropped == {"picture without annotations": 1}
     with pytest.raises(CorruptInput, match="0002.jpg: found no annotations of this"):
         load(root)

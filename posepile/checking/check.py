@@ -13,7 +13,7 @@ from typing import Any
 
 import posepile
 from posepile.acquire.credentials import clean_environment
-from posepile.checking import pictures, whole, world
+from posepile.checking import origins, pictures, whole, world
 from posepile.checking.findings import Answer, Finding
 from posepile.checking.sample import Sample, data_root, open_sample
 from posepile.ds import dataset_dir, load_recipe
@@ -38,6 +38,7 @@ OF_SAMPLE: dict[str, Callable[[Sample], Answer]] = {
     "world": world.world_is_in_millimetres,
     "cameras": world.cameras_see_the_person,
     "mirroring": world.nothing_is_mirrored,
+    "origins": origins.origins_are_told_by_ids,
     "reader": whole.opens_without_us,
 }
 

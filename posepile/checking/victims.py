@@ -13,13 +13,13 @@ import functools
 import json
 import os
 import runpy
-import select
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,7 @@ class Watched:
 
     def listen(self, seconds: float) -> bool:
         """Takes in what the run says within some seconds; returns whether it still runs."""
-        ready, _, _ = select.select([self.pipe], [], [], max(0.0, seconds))
-        if not ready:
+        if not wait([self.pipe], max(0.0, seconds)):
             return True
         data = os.read(self.pipe, 1 << 16)
         if not data:

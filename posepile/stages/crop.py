@@ -39,7 +39,7 @@ from posepile.store.parts import PartWriter
 if TYPE_CHECKING:
     from posepile.stages.task import StageParams, Task
 
-VERSION = 3
+VERSION = 4
 
 
 def identity(params: StageParams, kind: str) -> dict[str, Any]:
@@ -336,6 +336,7 @@ def make_record(
         densepose=crop_densepose(track.densepose(k), camera, plan) if track.densepose else None,
         activity=activity,
         scene=sequence.scene,
+        track=track.person,
     )
 
 

@@ -61,6 +61,7 @@ SPEC = DatasetSpec(
     citation="li2021aist: Li et al., AI Choreographer: Music Conditioned 3D Dance Generation with "
     "AIST++, ICCV 2021; tsuchida2019aist: Tsuchida et al., AIST Dance Video Database, ISMIR 2019",
     licence="annotations CC BY 4.0; videos AIST Terms of Use (research, non-commercial)",
+    sequence_names=r"g\w\w_s\w\w_c(?P<view>\d\d)_(?P<subject>d\d\d)_(?P<motion>m\w+_ch\d\d)",
 )
 
 

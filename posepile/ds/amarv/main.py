@@ -52,6 +52,7 @@ SPEC = DatasetSpec(
     n_valid_betas=16,
     citation="schneider2024synthact",
     licence="MIT (AMARV's own part); AMASS licence (motions); BABEL licence (labels)",
+    sequence_names=r"(?P<motion>.+)/v(?P<view>\d+)",
 )
 
 

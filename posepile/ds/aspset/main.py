@@ -61,6 +61,7 @@ SPEC = DatasetSpec(
     citation="nibali2021aspset: Nibali et al., ASPset: An Outdoor Sports Pose Video Dataset With "
     "3D Keypoint Annotations, Image and Vision Computing 2021",
     licence="CC0 1.0",
+    sequence_names=r"\w+/(?P<subject>\w+)/\w+-(?P<motion>\w+)-(?P<view>left|mid|right)",
 )
 
 

@@ -65,6 +65,7 @@ SPEC = DatasetSpec(
     n_valid_betas=10,
     citation="bhatnagar22behave: Bhatnagar et al., BEHAVE, CVPR 2022",
     licence="BEHAVE licence: non-commercial research; faces are blurred in publications",
+    sequence_names=r"Date\d\d_(?P<subject>Sub\d\d)_(?P<motion>\w+)/k\d",
 )
 
 
@@ -169,8 +170,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         places = files[f"pose {k}"], files["pose 1"]
         return color_camera(files[f"lens {k}"], places, SIZE, **told)
 
-    camera, n = see(k), len(times)
-    points = np.array([points for _, points in known.values()])
+    camera, n, points = see(k), len(times), np.array([points for _, points in known.values()])
     pose, shape, trans = (np.array([fit[key] for fit, _ in known.values()]) for key in FIT)
     body = {"pose": pose, "shape": shape, "trans": trans}
     joints, note, apart = body25.fitted(root, info["gender"], body, points, options.max_fit_mm)

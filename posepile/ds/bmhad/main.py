@@ -34,7 +34,6 @@ from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
 from posepile.shapes.multiview import view_sequence
 from posepile.shapes.units import make_unit, read_row_numbers, same_count, unit_files
 
-SIZE = (640, 480)
 VIEWS = [f"l0{c}c0{k}" for c, n in enumerate((4, 4, 2, 2), 1) for k in range(1, n + 1)]
 VIEWS += ["k01", "k02"]  # Kinects
 View = Annotated[str, Field(pattern=f"^({'|'.join(VIEWS)})$")]
@@ -43,7 +42,7 @@ PLACES = {  # of the first camera of each cluster, mm
     **{"l04": (-1502, 1586, 2065), "k01": (2243, 1278, 2254), "k02": (-1448, 1231, -1880)},
 }
 ACTIONS = "jump jumping_jacks bend punch wave_both wave clap throw sit_stand sit stand".split()
-LENS = {"K": Array(3, 3), "Dist": Array(4), "PosRel": Array(6)}
+SIZE, LENS = (640, 480), {"K": Array(3, 3), "Dist": Array(4), "PosRel": Array(6)}
 SPEC = DatasetSpec(
     name="bmhad",
     joint_info=JointInfo(
@@ -59,6 +58,7 @@ SPEC = DatasetSpec(
     citation="ofli2013berkeley: Ofli, Chaudhry, Kurillo, Vidal, Bajcsy, Berkeley MHAD: A "
     "Comprehensive Multimodal Human Action Database, WACV 2013",
     licence="Berkeley MHAD: free for research with citation",
+    sequence_names=r"(?:Camera/(?P<view>\w+/\w+)|.+)/(?P<subject>S\d\d)/(?P<motion>A\d\d/R\d\d)",
 )
 
 

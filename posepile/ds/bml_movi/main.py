@@ -69,6 +69,7 @@ SPEC = DatasetSpec(
     citation="ghorbani2021movi: Ghorbani et al., MoVi: A large multi-purpose human motion and "
     "video dataset, PLOS ONE 16(6), 2021",
     licence="MoVi: non-commercial research, own terms",
+    sequence_names=r"(?P<subject>\d+)/(?P<motion>\w\d?)_(?:(?P<view>(?i:PG)\d)|\w\w\d)_.+",
 )
 
 

@@ -23,6 +23,7 @@ SPEC = DatasetSpec(
     citation="fieraru2020chi3d: Fieraru et al., Three-Dimensional Reconstruction of Human "
     "Interactions, CVPR 2020",
     licence="CHI3D licence: academic use, on request",
+    sequence_names=r"(?P<subject>s\d\d)/(?P<motion>.+)/(?P<view>\d+)",
 )
 
 list_units, load_unit, plan = lab_json.lab_recipe(LAB)

@@ -29,6 +29,7 @@ SPEC = DatasetSpec(
     citation='grauman2023ego: Grauman et al., "Ego-Exo4D: Understanding Skilled Human Activity '
     'from First- and Third-Person Perspectives", CVPR 2024',
     licence="Ego-Exo4D licence agreement (signed; no redistribution)",
+    sequence_names=r"\w+/(?P<motion>[^/]+)/(?P<view>[^/]+)",
 )
 
 

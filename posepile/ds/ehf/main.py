@@ -59,6 +59,7 @@ SPEC = DatasetSpec(
     citation="SMPL-X:2019: Pavlakos et al., Expressive Body Capture: 3D Hands, Face, and Body "
     "from a Single Image, CVPR 2019",
     licence="SMPL-X licence: non-commercial research, registration",
+    sequence_names=r"(?P<stills>(?P<subject>EHF))",
 )
 
 

@@ -75,6 +75,7 @@ SPEC = DatasetSpec(
     citation="kaufmann2023emdb: Kaufmann et al., EMDB: The Electromagnetic Database of Global 3D "
     "Human Pose and Shape in the Wild, ICCV 2023",
     licence="EMDB licence: research, application form",
+    sequence_names=r"(?P<subject>P\d)/(?P<motion>\d+_\w+)",
 )
 
 
@@ -146,8 +147,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     )
     n_good = int(data["good_frames_mask"].sum())
     dropped = {NOT_GOOD: n - n_good, IN_NO_SET: n_good - len(frames)}
-    frames_of = Stills(pictures, (size,) * n)
-    checks = {"projection_px": off}
+    frames_of, checks = Stills(pictures, (size,) * n), {"projection_px": off}
     return [view_sequence(unit, frames_of, camera, [person], dropped=dropped, checks=checks)]
 
 

@@ -24,6 +24,7 @@ SPEC = DatasetSpec(
     citation="fieraru2021aifit: Fieraru et al., AIFit: Automatic 3D Human-Interpretable Feedback "
     "Models for Fitness Training, CVPR 2021",
     licence="Fit3D licence: academic use, on request",
+    sequence_names=r"(?P<subject>s\d\d)/(?P<motion>.+)/(?P<view>\d+)",
 )
 
 list_units, load_unit, plan = lab_json.lab_recipe(LAB)

@@ -36,6 +36,7 @@ SPEC = DatasetSpec(
     body_shape="untrusted",
     citation="cheng2022generalizable: Cheng et al., Generalizable Neural Performer, 2022",
     licence="GeneBody release agreement (non-commercial research, no redistribution)",
+    sequence_names=r"(?P<subject>.+)/(?P<view>\d\d)",
 )
 BODY = slice(22)  # joints before jaw, eyes and fingers, which stick out of mattes
 NO_MEAN = "hands lack the mean pose, since the SMPL-X file was not found"

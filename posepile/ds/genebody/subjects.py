@@ -21,8 +21,7 @@ from posepile.formats.yaml_files import read_yaml
 from posepile.imaging.masks import MaskedStills, person_rule
 from posepile.recipe import CHOOSES_UNITS, chosen_subjects
 
-PARTS = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}
-SPLIT_FILE = "genebody_split.npy"
+PARTS, SPLIT_FILE = {"train": "GeneBody-Train40", "test": "GeneBody-Test10"}, "genebody_split.npy"
 N_MESHES = 10  # compared with the parameters, spread over the sequence
 
 

@@ -43,7 +43,6 @@ JOINTS = [1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27, 0]  # of the
 OTHER_NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 SHIFTED = re.compile(r"\bS9/([^/]+/)+(Greeting|SittingDown 1|Waiting 1)\.")
 SHIFT = np.array([-200.0, 0, 0])  # mm, of poses and boxes alike
-
 SPEC = DatasetSpec(
     name="h36m",
     joint_info=JointInfo(
@@ -56,6 +55,7 @@ SPEC = DatasetSpec(
     citation="ionescu2014human36m: Ionescu et al., Human3.6M: Large Scale Datasets and Predictive "
     "Methods for 3D Human Sensing in Natural Environments, TPAMI 2014",
     licence="Human3.6M academic licence, one per approved account, no redistribution",
+    sequence_names=r"(?P<subject>S\d+)/(?P<motion>[^/]+)/(?P<view>\d+)",
 )
 
 

@@ -42,8 +42,7 @@ BYTES, NUMBER = Array(1, 2, dtype=int), Array(1, dtype=int)  # of the former, wh
 FRAME = {"image/rgb": BYTES, "character_masks": BYTES, "camera_intrinsics": Array(4)}
 FRAME |= {"number_of_rigged_characters": NUMBER}
 PERSON = {"joints_3d": Array(63 * 3), "mask_id": NUMBER}  # metres
-FOLDER, RECORDS = "2021_01/train", r".+\.tfrecord"
-BRUSH = np.ones((4, 4), np.uint8)
+FOLDER, RECORDS, BRUSH = "2021_01/train", r".+\.tfrecord", np.ones((4, 4), np.uint8)
 
 SPEC = DatasetSpec(
     name="hspace",
@@ -58,6 +57,7 @@ SPEC = DatasetSpec(
     citation="bazavan2021hspace: Bazavan et al., HSPACE: Synthetic Parametric Humans Animated in "
     "Complex Environments, arXiv 2112.12867, 2021",
     licence="access form; Google AI Principles",
+    sequence_names=r"train/.+",
 )
 
 

@@ -43,7 +43,6 @@ NO_POSE, BEFORE = "no gposes3d of this group", "group before the motion capture"
 UNKNOWN_SENSOR = "picture of a sensor without extrinsics"
 UNCHECKED = "index of the poses as in the official demo, without 2D arrays that would tell"
 LEAST, SMALL = 30, "longer side of the joints' box below 30 px"
-
 SPEC = DatasetSpec(
     name="human4d",
     joint_info=JointInfo(
@@ -57,6 +56,7 @@ SPEC = DatasetSpec(
     citation="chatzitofis2020human4d: Chatzitofis et al., HUMAN4D: A Human-Centric Multimodal "
     "Dataset for Motions and Immersive Media, IEEE Access 8, 2020",
     licence="see the Zenodo records; code MIT",
+    sequence_names=r"(?P<subject>S\d+)/(?P<motion>[\d-]+)/(?P<view>\w+)",
 )
 
 
@@ -111,9 +111,9 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     offset, poses = read_offset(files["offsets"], name), read_poses(files["poses"])
     if not poses:
         raise CorruptInput(root / subject / name / "Dump/gposes3d", "holds no <number>.npy")
-    groups = list(read_in_order(files["pictures"], str, f"{view}, group"))
+    groups = read_in_order(files["pictures"], Path, f"{view}, group")  # frames are these numbers
     shift, checks = options.pose_shift or 0, {}
-    first, path = (min(poses), groups[0]), only_one(files["pixels"], "2D joints")
+    first, path = (min(poses), min(groups)), only_one(files["pixels"], "2D joints")
     if path is None and options.pose_shift is None and 1 in first:
         text = f"poses are numbered from {first[0]}, groups from {first[1]}; expected 2D arrays"
         raise CorruptInput(root / subject / name, f"{text} that tell the shift", hint=HINT)
@@ -123,11 +123,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         pose = {number: people[0] for number, people in poses.items() if len(people)}
         told = {"limit": options.max_projection_px, "shift": options.pose_shift, "hint": HINT}
         shift, checks["projection_px"] = find_shift(path, camera, pose, pixels, **told)
-    row = {i: g - offset + shift for i, g in enumerate(groups) if g >= offset}
+    row = {g: g - offset + shift for g in groups if g >= offset}
     dropped = {BEFORE: len(groups) - len(row), UNKNOWN_SENSOR: unit.args["lost"].get(view, 0)}
     dropped[NO_POSE] = sum(number not in poses for number in row.values())
-    seen = {i: poses[number] for i, number in row.items() if number in poses}
-    tracks = []
+    seen, tracks = {i: poses[number] for i, number in row.items() if number in poses}, []
     for p in range(max(map(len, seen.values()), default=0)):
         frames = np.array([i for i, people in seen.items() if len(people) > p], int)
         person = Track(frames, p, np.float32([seen[i][p][KEPT] for i in frames.tolist()]))
@@ -135,10 +134,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         sides = box_of_points(project(camera, person.world_coords), SIZE)[:, 2:].max(axis=1)
         person.unusable = lambda k, sides=sides: SMALL if sides[k] < LEAST else None
         tracks.append(person)
-    stems = [f"{subject}/{name}/Dump/color/{path.stem}" for path in files["pictures"]]
-    ending = "_{:02d}.jpg" if len(tracks) > 1 else ".jpg"
-    told = {"image_name": lambda i, p: stems[i] + ending.format(p), "dropped": dropped}
-    stills = Stills(files["pictures"], (SIZE,) * len(groups), rot90=UPRIGHT)
+    place = f"{subject}/{name}/Dump/color/{{}}{'_{:02d}' if len(tracks) > 1 else ''}.jpg"
+    told = {"image_name": lambda i, p: place.format(groups[i].stem, p), "dropped": dropped}
+    # A place without a picture repeats the first one and is never read.
+    paths = tuple(groups.get(g, files["pictures"][0]) for g in range(max(groups) + 1))
+    stills = Stills(paths, (SIZE,) * len(paths), rot90=UPRIGHT)
     return [view_sequence(unit, stills, camera, tracks, checks=checks, scene="studio", **told)]
 
 

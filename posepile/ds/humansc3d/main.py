@@ -24,6 +24,7 @@ SPEC = DatasetSpec(
     citation="fieraru2021humansc3d: Fieraru et al., Learning Complex 3D Human Self-Contact, AAAI "
     "2021",
     licence="HumanSC3D licence: academic use, on request",
+    sequence_names=r"(?P<subject>s\d\d)/(?P<motion>.+)/(?P<view>\d+)",
 )
 
 list_units, load_unit, plan = lab_json.lab_recipe(LAB)

@@ -40,7 +40,6 @@ POINTS, STAGE_MM, KNEES, ANKLES = Array(25, 3, finite=False), 3000, [10, 13], [1
 FITTED = {"type": "smpl", "gender": "neutral", "hands": "none"}
 FIT, NO_FIT = "smpl_parameter.txt", "no joints and parameters of the body, which was not fitted"
 NO_CAMERA, NO_SESSION = "camera is not calibrated", "subject without a picture of its body"
-
 SPEC = DatasetSpec(
     name="humbi",
     joint_info=JointInfo(body25.JOINT_NAMES, body25.EDGES),
@@ -50,6 +49,7 @@ SPEC = DatasetSpec(
     n_valid_betas=10,
     citation="yu2020humbi: Yu et al., HUMBI: A Large Multiview Dataset, CVPR 2020",
     licence="HUMBI terms: research",
+    sequence_names=r"(?P<subject>\w+)/body/(?P<instant>\d+)",
 )
 
 

@@ -61,6 +61,7 @@ SPEC = DatasetSpec(
     citation="benshabat2021ikea: Ben-Shabat et al., The IKEA ASM Dataset: Understanding People "
     "Assembling Furniture through Actions, Objects and Pose, WACV 2021",
     licence="CC BY-NC 4.0 as others report; see the dataset's page",
+    sequence_names=r"(?P<motion>\w+/(?P<subject>\d+)_\w+)/(?P<view>dev\d)",
 )
 
 

@@ -36,6 +36,7 @@ SPEC = DatasetSpec(
     citation="vendrow2023jrdbpose: Vendrow et al., JRDB-Pose: A Large-Scale Dataset for "
     "Multi-Person Pose Estimation and Tracking, CVPR 2023",
     licence="non-commercial research, login",
+    sequence_names=r"image_\w+/.+",
 )
 NAMES = (  # as the files call them
     "head,right eye,left eye,right shoulder,center shoulder,left shoulder,right elbow,left elbow,"
@@ -103,9 +104,8 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     )
     told = {"offset": options.frame_offset, "least": options.min_compared, "hint": HINT}
     told["around"] = None if "cameras" in files else 3760  # pixels of a panorama
-    found, lost, checks = numbered_pictures(
-        source, files["pictures"], files.get("boxes"), options.min_motion, **told
-    )
+    seen = source, files["pictures"], files.get("boxes"), options.min_motion
+    found, lost, checks = numbered_pictures(*seen, **told)
     if "cameras" in files:
         cameras = ring_cameras(files["cameras"], HEADINGS, RING_MM, SPEC.world_up)
         for picture in found:

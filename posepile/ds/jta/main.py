@@ -54,6 +54,7 @@ SPEC = DatasetSpec(
     citation="fabbri2018learning: Fabbri et al., Learning to Detect and Track Visible and "
     "Occluded Body Joints in a Virtual World, ECCV 2018",
     licence="CC BY-NC 4.0, and a statement to own the game",
+    sequence_names=r"\w+/seq_\d+",
 )
 
 

@@ -69,6 +69,7 @@ SPEC = DatasetSpec(
     citation="zhang2017mads: Zhang et al., Martial Arts, Dancing and Sports Dataset: a "
     "Challenging Stereo and Multi-View Dataset for 3D Human Pose Estimation, IVC 2017",
     licence="MADS: research use, see the project's page",
+    sequence_names=r"\w+/(?P<motion>.+)_(?i:C(?P<view>\d)\.avi)",
 )
 
 

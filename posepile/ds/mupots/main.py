@@ -45,6 +45,7 @@ SPEC = DatasetSpec(
     citation="mehta2018singleshot: Mehta et al., Single-Shot Multi-Person 3D Pose Estimation From "
     "Monocular RGB, 3DV 2018",
     licence="MuPoTS-3D: non-commercial research",
+    sequence_names=r"TS\d+",
 )
 
 

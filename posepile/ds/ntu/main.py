@@ -61,6 +61,7 @@ SPEC = DatasetSpec(
     image_dir="ntu_downscaled",
     citation="shahroudy2016ntu, liu2020ntu; rendered: schneider2024synthact",
     licence="NTU RGB+D: research only, no redistribution (ROSE Lab, NTU Singapore)",
+    sequence_names=r"(?:.+/)?S\d+C\d+(?P<subject>P\d+)R\d+(?P<motion>A\d+)(?:/v(?P<view>\d+))?",
 )
 
 

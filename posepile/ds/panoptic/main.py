@@ -63,6 +63,7 @@ SPEC = DatasetSpec(
     citation="joo2017panoptic: Joo et al., Panoptic Studio: A Massively Multiview System for "
     "Social Interaction Capture, TPAMI 2017",
     licence="free for non-commercial research",
+    sequence_names=r"(?P<motion>[^/]+)/(?P<view>hd_\d\d_\d\d)",
 )
 
 

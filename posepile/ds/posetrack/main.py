@@ -37,6 +37,7 @@ SPEC = DatasetSpec(
     citation="andriluka2018posetrack: Andriluka et al., PoseTrack: A Benchmark for Human Pose "
     "Estimation and Tracking, CVPR 2018",
     licence="non-commercial research",
+    sequence_names=r"\w+/[^/]+",
 )
 NO_BOX, NO_LABELS = "lacks bbox", "video without an annotation file"
 
@@ -94,8 +95,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     )
 
     def limit(person: dict) -> float:
-        head = person.get("bbox_head")
-        is_box = is_numbers(head) and len(head) == 4
+        is_box = is_numbers(head := person.get("bbox_head")) and len(head) == 4
         return options.min_motion * math.hypot(*head[2:]) if is_box else math.nan
 
     def why_not(person: dict, others: list[dict]) -> str | None:

@@ -64,6 +64,7 @@ SPEC = DatasetSpec(
     citation="huang2022rich: Huang et al., Capturing and Inferring Dense Full-Body Human-Scene "
     "Contact, CVPR 2022",
     licence="RICH licence: non-commercial research, registration",
+    sequence_names=r"\w+/(?P<motion>[^_]+_(?P<subject>\d+(?:_\d+)*)_[^_]+)/(?P<view>cam_\d\d)",
 )
 
 
@@ -121,27 +122,26 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     scene, *subjects = name.split("_")[:-1]
     turn = load_turn(files["world"], scene, options.max_tilt)
     camera, size = load_camera(files["camera"], files["pictures"][0], turn, options)
-    numbers = [int(path.stem[:5]) for path in files["pictures"]]
+    shown = {int(path.stem[:5]): path for path in files["pictures"]}  # frames are these numbers
     tracks, dropped = [], Counter({UNCALIBRATED: unit.args["lost"].get(view, 0)})
     people = load_people(files["gender"], files["fits"], models.models_below(root))
     for subject, (who, fits, joints) in people.items():
         row = {int(fit.parent.name): k for k, fit in enumerate(fits)}
-        there = [i for i, number in enumerate(numbers) if number in row]
-        rows = [row[numbers[i]] for i in there]
+        there = [number for number in shown if number in row]
+        rows = [row[number] for number in there]
         dropped[NO_PICTURE] += len(fits) - len(rows)
         world = np.float32(joints[rows] @ turn.T)
         person = Track(np.array(there, int), subjects.index(subject), world)
         person.parameters = moved_fits([fits[k] for k in rows], turn, who)
         tracks.append(person)
-    dropped[UNLABELLED] = len(set(range(len(numbers))).difference(*(t.frames for t in tracks)))
+    dropped[UNLABELLED] = len({*shown}.difference(*(t.frames for t in tracks)))
     check_seen(files["camera"], camera, size, [track.world_coords for track in tracks])
     off = [check_mesh(mesh, people[mesh.stem], options.max_mesh_mm) for mesh in files["meshes"]]
     told = {"scene": scene, "dropped": dropped, "min_side": options.min_side}
-    told["image_name"] = lambda i, p: f"{unit.id}/{numbers[i]:05d}_{view[4:]}_{subjects[p]}.jpg"
-    stills, checks = (
-        Stills(files["pictures"], (size,) * len(numbers)),
-        {"mesh_mm": max(off, default=0.0)},
-    )
+    told["image_name"] = lambda i, p: f"{unit.id}/{i:05d}_{view[4:]}_{subjects[p]}.jpg"
+    # A place without a picture repeats the first one and is never read.
+    paths = tuple(shown.get(number, files["pictures"][0]) for number in range(max(shown) + 1))
+    stills, checks = Stills(paths, (size,) * len(paths)), {"mesh_mm": max(off, default=0.0)}
     return [view_sequence(unit, stills, camera, tracks, checks=checks, **told)]
 
 

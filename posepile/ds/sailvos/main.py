@@ -50,7 +50,6 @@ NO_CAMERA = "no camera fits the pose files of the picture"
 VAGUE = "focal length is not told by the pose files of the picture"
 OUTSIDE = "visible pixels outside of the person's amodal mask"
 OTHER = "folder without pictures called images/<6 digits>.bmp or .jpg, as "
-
 SPEC = DatasetSpec(
     name="sailvos",
     joint_info=JointInfo(
@@ -62,6 +61,7 @@ SPEC = DatasetSpec(
     synthetic=True,
     citation="hu2019sailvos: Hu et al., Semantic Amodal Instance Level Video Object..., CVPR 2019",
     licence="SAIL-VOS terms of use: research",
+    sequence_names=r"[^/]+",
 )
 
 

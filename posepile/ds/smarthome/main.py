@@ -30,7 +30,7 @@ from posepile.shapes.multiview import view_sequence
 from posepile.shapes.stills import picture_sequence
 from posepile.shapes.units import make_unit, same_count, unit_files
 
-SIZE, CENTER, UP = (640, 480), (320, 240), (0.0, -1.0, 0.0)
+SIZE, CENTER, UP, HIPS = (640, 480), (320, 240), (0.0, -1.0, 0.0), [4, 5]
 CLIP, TAG = r"([A-Za-z.]+_(p\d\d)_(r\d\d)_v\d\d_(c\d\d))", r"(?:_[A-Za-z0-9+.]+)?\.json"
 VIDEO, DURATIONS = r"((P\d\d)T\d\d(C\d\d))\.mp4", "smarthome_CS_51.json"
 REMOVED = "Pour.Fromcup"  # an activity that the data no longer have
@@ -39,7 +39,6 @@ CROSS_VIEW = (  # activities that those splits are of
     "Enter Getup Leave Pour.Frombottle Pour.Fromcan Readbook Sitdown Takepills Uselaptop "
     "Usetablet Usetelephone Walk"
 ).split()
-HIPS = [4, 5]
 MERGED = {"Make_coffee.Get_water": "Get_water", "Make_tea.Insert_tea_bag": "Insert_tea_bag"}
 TRAIN, VAL, TEST = (3, 4, 6, 7, 9, 12, 13, 15, 17), (19, 25), (2, 10, 11, 14, 16, 18, 20)
 SPLITS = {  # of trimmed clips, and (long) of untrimmed videos; subjects or, cross-view, cameras
@@ -59,6 +58,7 @@ SPEC = DatasetSpec(
     image_dir="smarthome_downscaled",
     citation="Das_2019_ICCV, dai2022toyota; rendered: schneider2024synthact",
     licence="Toyota Smarthome licence v2: research only, no redistribution",
+    sequence_names=r"(?:.+/)?(?:(?P<motion>[^_/]+)_)?(?P<subject>[pP]\d\d)\w+(?:/v(?P<view>\d))?",
 )
 
 

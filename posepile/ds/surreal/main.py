@@ -66,6 +66,7 @@ SPEC = DatasetSpec(
     n_valid_betas=10,
     citation="varol2017surreal: Varol et al., Learning from Synthetic Humans, CVPR 2017",
     licence="SURREAL licence: non-commercial research, registration, no redistribution",
+    sequence_names=r"\w+/run\d/(?:ung_)?(?:(?P<motion>(?P<subject>\d+)_\d+)|\w+)/\w+",
 )
 
 

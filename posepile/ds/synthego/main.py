@@ -37,8 +37,7 @@ from posepile.shapes.units import UNLABELLED, unlabelled
 SIZE = (1280, 720)
 EYES = ("L", "R")  # of the stereo camera
 NEAR_PLANE = 0.05  # metres; closer landmarks (neck, collars) have meaningless image coordinates
-MIN_LANDMARKS = 4
-NECK, HEAD, ANKLES = 12, 15, [7, 8]
+MIN_LANDMARKS, NECK, HEAD, ANKLES = 4, 12, 15, [7, 8]
 # Nowhere stated; SMPL's own direction is assumed, and compared with the data.
 WORLD_UP = (0.0, 1.0, 0.0)
 FINGERS = [f"rwri-r{f}1-r{f}2-r{f}3" for f in ("thumb", "index", "middle", "ring", "pinky")]
@@ -54,6 +53,7 @@ SPEC = DatasetSpec(
     n_valid_betas=10,
     citation="cuevas2024simpleego",
     licence="Microsoft Research Use of Data Agreement v1.0; AMASS and MANO (MPI) for poses",
+    sequence_names=r"(?P<stills>(?P<subject>\d+))/(?P<view>[LR])",
 )
 CAMERA = {"world_to_camera": Array(4, 4), "camera_to_image": Array(3, 3)}
 METADATA = {  # metres and pixels

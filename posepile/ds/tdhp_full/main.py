@@ -29,6 +29,7 @@ SPEC = DatasetSpec(
     citation="mehta2017mpiinf3dhp: Mehta et al., Monocular 3D Human Pose Estimation In The Wild "
     "Using Improved CNN Supervision, 3DV 2017",
     licence="MPI-INF-3DHP: non-commercial research, no redistribution",
+    sequence_names=r"(?P<subject>S\d)/(?P<motion>Seq\d)/(?P<view>\d+)",
 )
 
 

@@ -52,6 +52,7 @@ SPEC = DatasetSpec(
     citation="pumarola2019threedpeople: Pumarola et al., 3DPeople: Modeling the Geometry of "
     "Dressed Humans, ICCV 2019",
     licence="3DPeople: access on request, terms not published",
+    sequence_names=r"(?P<subject>\w+)/(?P<motion>\w+)/(?P<view>camera\d\d)/.+",
 )
 
 
@@ -138,11 +139,12 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         *pose, rms = fit_pose(path, points[k], pixels, LENS, options.max_projection_px)
         poses[k], off = np.column_stack(pose), [*off, rms]
     given = {"world_to_camera": poses, "intrinsics": LENS, "size": SIZE, "world_up": SPEC.world_up}
-    camera = moving_cameras(files["skeletons"][0].parent, np.arange(n), **given)
+    shown = {int(path.stem): path for path in pictures}  # frames are these numbers
+    camera = moving_cameras(files["skeletons"][0].parent, [*shown], **given)
     images, masks = (dict(enumerate(files[key])) for key in ("pictures", "masks"))
     seen = MaskedStills(images, masks, lambda picture: ~pixels_of_color(picture, GREY, NEARLY))
     person = Track(
-        np.arange(n),
+        np.array([*shown]),
         world_coords=np.float32(points[:, unit.args["joints"]]),
         motion_coords=np.float32(points),
         bbox=Rows(range(n), lambda k: box_of_mask(seen.mask(k))),
@@ -150,11 +152,11 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         unusable=seen.why_not,
         activity=unit.id.split("/")[1],
     )
-    checks, compared = {"projection_px": max(off)}, (files["masks"][0].parent, person, camera)
+    compared, most = (files["masks"][0].parent, person, camera), options.max_outside_mask
     hint = "pictures, skeletons and segmentations are not of one frame; extract them again"
-    outside = joints_outside_mask(*compared, options.max_outside_mask, hint=hint)
-    checks["joints_outside_mask"] = outside
-    if options.max_outside_mask < 1:
+    outside = joints_outside_mask(*compared, most, hint=hint)
+    checks = {"projection_px": max(off), "joints_outside_mask": outside}
+    if most < 1:
         check_same_frames(*compared, hint=f"{hint}; dataset.max_outside_mask=1 accepts them")
     if files["parts"]:
         part = ~pixels_of_color(read_label_image(files["parts"][0]), GREY, NEARLY)
@@ -163,9 +165,10 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
         bare = part & ~rlemasklib.decode(seen.mask(0)).astype(bool)
         checks["skin_outside_mask"] = share = float(bare.sum() / max(part.sum(), 1))
         if share > options.max_skin_outside:
-            found = f"lacks {share:.0%} of the body's parts; expected at most "
-            found += f"{options.max_skin_outside:.0%}"
+            most = options.max_skin_outside
+            found = f"lacks {share:.0%} of the body's parts; expected at most {most:.0%}"
             raise CorruptInput(files["masks"][0], found, hint="does it show clothes without skin?")
     told = {"checks": checks, "dropped": {UNLABELLED: len(lost), UNSEEN: len(files["unseen"])}}
-    told["image_name"] = lambda k, _: f"{unit.id}/{pictures[k].name}"
-    return [view_sequence(unit, Stills(pictures, (SIZE,) * n), camera, [person], **told)]
+    told["image_name"] = lambda k, _: f"{unit.id}/{shown[k].name}"
+    paths = tuple(shown.get(k, pictures[0]) for k in range(max(shown) + 1))  # or never read
+    return [view_sequence(unit, Stills(paths, (SIZE,) * len(paths)), camera, [person], **told)]

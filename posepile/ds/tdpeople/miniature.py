@@ -103,12 +103,10 @@ def write_parts(root: Path, path: str, shot, points, names, camera, c: int) -> N
     start, limb = camera.project(ends[:, 0]), np.diff(camera.project(ends), axis=1)[:, 0]
     off = np.stack([columns, rows], axis=1)[:, None] - start
     along = np.clip((off * limb).sum(axis=2) / (limb**2).sum(axis=1), 0, 1)[..., None]
-    off = np.linalg.norm(off - along * limb, axis=2)
-    depth = camera.depth(ends.mean(axis=1))
+    off, depth = np.linalg.norm(off - along * limb, axis=2), camera.depth(ends.mean(axis=1))
     covers = off < FIGURE.radius_mm * LENS[0, 0] / depth
-    part = np.where(covers, depth, 1e5 + off).argmin(axis=1) + 1
     index = np.zeros(SIZE[::-1], np.uint8)
-    index[rows, columns] = part
+    index[rows, columns] = np.where(covers, depth, 1e5 + off).argmin(axis=1) + 1
     for k, kind in enumerate(("segmentation_body", "segmentation_clothes")):
         colors = np.uint8([GREY, *(pair[k] for pair in PARTS.values())])
         picture = (index, colors) if c == WITH_PALETTE else (colors[index],)

@@ -128,8 +128,7 @@ def decide(votes: Votes, broken: list[CorruptInput]) -> dict:
     """Returns what :func:`read_votes` does."""
     top, knuckle = votes.winner("head top"), votes.winner("knuckle of the right hand")
     eyes = [[j] for j in HEAD if j != top]
-    arms = [[*range(33, 37), knuckle], [*range(9, 14)]]
-    legs = [[*range(57, 62)], [*range(62, 67)]]
+    arms, legs = [[*range(33, 37), knuckle], [*range(9, 14)]], [[*range(57, 62)], [*range(62, 67)]]
     (reye, leye), (rarm, larm), (rleg, lleg) = (
         pair
         if votes.winner(f"first {name}", f"first {name}, by colour") == "right"

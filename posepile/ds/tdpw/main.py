@@ -70,6 +70,7 @@ SPEC = DatasetSpec(
     citation="vonmarcard2018: von Marcard et al., Recovering Accurate 3D Human Pose in The Wild "
     "Using IMUs and a Moving Camera, ECCV 2018",
     licence="3DPW licence: research, https://virtualhumans.mpi-inf.mpg.de/3DPW/license.html",
+    sequence_names=r"\w+/(?P<motion>\w+)",
 )
 
 

@@ -37,8 +37,7 @@ from posepile.shapes.units import Rows, make_unit, unit_files
 if TYPE_CHECKING:
     import deltacamera
 
-SIZE, INCH = (1920, 1080), 25.4
-VIDEO = r"TC_S(\d)_([a-z]+)(\d)_cam(\d)\.mp4"
+SIZE, INCH, VIDEO = (1920, 1080), 25.4, r"TC_S(\d)_([a-z]+)(\d)_cam(\d)\.mp4"
 TESTED = ("walking2", "freestyle3", "acting3")  # of all; everything else of S1 to S3 is train
 SEEN, SUBJECTS = ("S1", "S2", "S3"), ("S1", "S2", "S3", "S4", "S5")
 RAW = (
@@ -65,6 +64,7 @@ SPEC = recipe.DatasetSpec(
     citation="trumble2017totalcapture: Trumble et al., Total Capture: 3D Human Pose Estimation "
     "Fusing Video and Inertial Sensors, BMVC 2017",
     licence="TotalCapture research agreement, no redistribution",
+    sequence_names=r"(?:.+/)?(?i:TC_(?P<subject>S\d)_(?P<motion>[a-z]+\d)_cam(?P<view>\d))",
 )
 
 

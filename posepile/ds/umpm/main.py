@@ -49,6 +49,7 @@ SPEC = DatasetSpec(
     citation="HICV11:UMPM: van der Aa, Luo, Giezeman, Tan, Veltkamp, Utrecht Multi-Person Motion "
     "(UMPM) benchmark, HICV workshop at ICCV 2011",
     licence="UMPM: research, after registration",
+    sequence_names=r"(?P<motion>[^/]+)/(?P<view>[fslr])",
 )
 EDGES = SPEC.joint_info.stick_figure_edges
 WRONG = ("p2_free_1", "p2_free_2", "p3_circle_2")  # their descriptions are said to be
@@ -138,8 +139,7 @@ def load_unit(root: Path, unit: Unit, options: Options) -> list[Sequence]:
     if abs(n - len(joints)) > options.max_frames_off:
         found = f"found {len(joints)} poses, 50 per second; expected {n} as in {files['pictures']}"
         raise CorruptInput(files["joints"], f"{found}, or {options.max_frames_off} more or less")
-    joints = joints[:n]
-    hint = "are these the cameras of its session? See dataset.calibrations"
+    joints, hint = joints[:n], "are these the cameras of its session? See dataset.calibrations"
     outside = check_inside(where, camera, joints, SIZE, options.max_outside, hint=hint)
     check_standing(files["joints"], joints, SPEC.joint_info.names, SPEC.world_up)
     is_doubted = name not in options.calibrations and (name in WRONG or take["id"] != name)

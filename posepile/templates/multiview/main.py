@@ -34,6 +34,8 @@ SPEC = DatasetSpec(
     single_person=True,
     citation="newdata: who is to be cited",
     licence="not stated",
+    # Ids are <take>/<camera>; frame k is the same instant in all cameras.
+    sequence_names=r"(?P<motion>[^/]+)/(?P<view>[^/]+)",
 )
 SPLIT_OF_TAKE = {"turn": "val", "run": "test"}  # all others are for training
 CAMERAS, JOINTS, VIDEO = "cameras.json", "joints.npy", ".mp4"
