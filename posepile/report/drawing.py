@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import rlemasklib
 
-from posepile.geometry.pictures import project
-from posepile.store.cameras import project_row
+from posepile.store.cameras import example_pixels
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (90, 230, 90)
 BOX, MASK, VALID = (255, 255, 0), (255, 0, 160), (160, 160, 160)
@@ -30,14 +29,7 @@ def example_points(example) -> np.ndarray | None:
     world = example.world_coords
     if world is None or not len(world):
         return None
-    row = _camera_row(example)
-    return project(example.camera, world) if row is None else project_row(row, world)
-
-
-def _camera_row(example) -> np.ndarray | None:
-    """Returns the numbers of a stored camera without lens, None of an example that is loaded."""
-    source, row = getattr(example, "place", None) or (None, None)
-    return source.table().camera_row(row) if hasattr(source, "table") else None
+    return example_pixels(example, world)
 
 
 def draw_example(example, joint_info, tile: int = TILE) -> np.ndarray:
