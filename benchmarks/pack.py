@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -90,8 +89,7 @@ def pack_alone(folder: Path, n: int) -> None:
     packing.pack(paths, folder.parent / "tiny.barecat", synthetic.SPEC, {})
     us = (time.process_time() - start) * 1e6
     # The peak of this program alone, which getrusage would mix with that of its parent.
-    (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    print(us, int(peak) * 1024)
+    print(us, round(synthetic.peak_mb() * 2**20))
 
 
 def index_rate(root: Path, n: int) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 from pathlib import Path
 
 import cv2
 import deltacamera
 import numpy as np
+import rlemasklib
 
 from posepile.joint_info import JointInfo
 from posepile.recipe import DatasetSpec
+from posepile.store import packing
 from posepile.store.codec import Record
 from posepile.store.parts import PartWriter, read_arrays, shard_of, write_part
 
@@ -32,7 +36,8 @@ def records(n: int, sequence: str = "seq00000"):
     """Iterates over records of one sequence: 17 joints, camera, mask."""
     rng = np.random.default_rng(0)
     coords = rng.normal(0, 500, (n, 17, 3)).astype(np.float32)
-    mask = {"size": [96, 96], "counts": bytes(rng.integers(48, 112, 60, np.uint8))}
+    person = cv2.ellipse(np.zeros((96, 96), np.uint8), (48, 48), (20, 44), 5, 0, 360, 1, -1)
+    mask = {"size": [96, 96], "counts": rlemasklib.encode(person)["counts"]}
     camera = deltacamera.Camera(
         intrinsic_matrix=[[900, 0, 48], [0, 900, 48], [0, 0, 1]],
         rot_world_to_cam=cv2.Rodrigues(np.array([0.1, 1.2, 0.3]))[0],
@@ -74,6 +79,48 @@ def make_parts(root: Path, n_examples: int, part_size: int) -> list[Path]:
         write_part(path, header, columns)
         paths.append(path)
     return paths
+
+
+def make_archives(root: Path, n: int, part_size: int, n_sets: int, **facts) -> None:
+    """Packs an archive of ``n`` examples, ``set0``, and gives it other names.
+
+    Args:
+        root: Where the archives go.
+        n: Examples of each.
+        part_size: Of a part, and of a sequence.
+        n_sets: How many names.
+        facts: What the archive says of itself besides ``SPEC``.
+    """
+    made = make_parts(root / "parts", n, part_size)
+    packing.pack(made, root / "set0.barecat", dataclasses.replace(SPEC, **facts), {})
+    for file in root.glob("set0.barecat*"):
+        for k in range(1, n_sets):
+            (root / file.name.replace("set0", f"set{k}", 1)).hardlink_to(file)
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, in megabytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Measured:
+    """Time and memory of a block."""
+
+    def __enter__(self):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from what is held now
+        self._before = peak_mb()
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_):
+        wall, processor = time.perf_counter(), time.process_time()
+        self.figures = {
+            "ours": wall - self._wall,
+            "baseline": None,
+            "processor_s": round(processor - self._processor, 6),
+            "resident_mb": round(peak_mb() - self._before),
+        }
 
 
 def report(benchmark: str, case: str, unit: str, ours: float, baseline: float | None, **more):

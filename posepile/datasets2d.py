@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from posepile.joint_info import JointInfo
@@ -18,17 +19,35 @@ __all__ = [
     "JointInfo",
     "LazyPose2DExample",
     "Pose2DDataset",
+    "Pose2DDatasetBarecat",
     "Pose2DExample",
+    "Pose2DExampleBarecat",
     "get_compressed_dataset",
     "get_dataset",
     "get_dataset_cached",
     "get_joint_info",
 ]
 
+# What the original PosePile calls the examples of an archive.
+Pose2DExampleBarecat = LazyPose2DExample
+
 
 def get_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
     """Opens a dataset by name or file, as :func:`posepile.datasets3d.get_dataset` does."""
     return opening.get_dataset(name, "2d", **kwargs)
+
+
+def Pose2DDatasetBarecat(
+    annotations_path: str | os.PathLike, images_path: str | os.PathLike | None = None
+) -> Pose2DDataset:
+    """Opens an archive, as the class of this name does in the original PosePile.
+
+    Args:
+        annotations_path: The archive; relative paths are below ``DATA_ROOT``.
+        images_path: Where the images are of an archive of entries; one with a table holds its
+            own, and this is not used.
+    """
+    return opening.open_entries(annotations_path, "2d", images_path)
 
 
 def get_dataset_cached(name: str, **kwargs: Any) -> Pose2DDataset:

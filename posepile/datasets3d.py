@@ -10,6 +10,7 @@ a dataset, put such a one back (``ds.examples[TRAIN][i] = ex``). The rule in ful
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from posepile.joint_info import JointInfo, get_joint2bone_mat
@@ -21,6 +22,7 @@ from posepile.store.datasets import Pose3DDataset
 from posepile.store.example_list import example_list
 from posepile.store.examples import Pose3DExample
 from posepile.store.lazy import LazyPose3DExample
+from posepile.store.placed import placed_example, placed_source
 from posepile.store.row_sources import entry_example, entry_source, table_example, table_source
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "JointInfo",
     "LazyPose3DExample",
     "Pose3DDataset",
+    "Pose3DDatasetBarecat",
     "Pose3DExample",
+    "Pose3DExampleBarecat",
     "SparseCoords",
     "compute_mean_bones",
     "entry_example",
@@ -41,9 +45,14 @@ __all__ = [
     "get_dataset_cached",
     "get_joint2bone_mat",
     "get_joint_info",
+    "placed_example",
+    "placed_source",
     "table_example",
     "table_source",
 ]
+
+# What the original PosePile calls the examples of an archive.
+Pose3DExampleBarecat = LazyPose3DExample
 
 
 def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
@@ -61,6 +70,19 @@ def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
         WorkError: The dataset is known but has not been built.
     """
     return opening.get_dataset(name, "3d", **kwargs)
+
+
+def Pose3DDatasetBarecat(
+    annotations_path: str | os.PathLike, images_path: str | os.PathLike | None = None
+) -> Pose3DDataset:
+    """Opens an archive, as the class of this name does in the original PosePile.
+
+    Args:
+        annotations_path: The archive; relative paths are below ``DATA_ROOT``.
+        images_path: Where the images are of an archive of entries; one with a table holds its
+            own, and this is not used.
+    """
+    return opening.open_entries(annotations_path, "3d", images_path)
 
 
 def get_dataset_cached(name: str, **kwargs: Any) -> Pose3DDataset:

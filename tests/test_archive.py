@@ -378,7 +378,7 @@ def test_images_are_found_by_the_flag_of_training_code(root, monkeypatch):
 
 def test_export_for_readers_of_entries(root):
     records = kit.make_archive(root)
-    assert export_upstream("toy.barecat", "annotations.barecat") == len(records)
+    assert export_upstream("toy.barecat", "annotations.barecat").examples == len(records)
     with barecat.Barecat(str(root / "annotations.barecat"), auto_codec=True) as reader:
         metadata = reader["metadata.msgpack"]
         assert metadata["joint_names"] == kit.JOINTS.names

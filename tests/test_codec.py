@@ -255,9 +255,9 @@ def test_no_valid_joint_is_not_all_valid():
     entry = mini_read(
         codec.encode_entry(make_record(rng, world_coords=nothing, coords2d=nothing[:, :2]))
     )
-    assert "joints3d" not in entry
-    # 2D readers need the key: a row that says NaN, rather than "no indices: all valid"
-    assert entry["joints2d"]["i_rows"] == [0] and np.isnan(entry["joints2d"]["rows"]).all()
+    # Readers need the keys: a row that says NaN, rather than "no indices: all valid"
+    for joints in (entry["joints3d"], entry["joints2d"]):
+        assert joints["i_rows"] == [0] and np.isnan(joints["rows"]).all()
 
 
 def test_all_valid_carries_indices_so_that_readers_make_their_own_array():

@@ -188,6 +188,7 @@ def test_columns_are_those_of_the_format():
         "bbox": ("<f4", (4,)),
         "imshape": ("<i4", (2,)),
         "frame": ("<i8", ()),
+        "track": ("<i4", ()),
         "person": ("<u4", ()),
         "camera": ("<f4", (24,)),
         "world_coords": ("<f4", ("J", 3)),
@@ -208,4 +209,4 @@ def test_columns_are_those_of_the_format():
         "joint_rows": ("<f4", (3,)),
     }
     assert fields.STRINGS == ("dir", "sequence", "activity", "scene", "fingerprint")
-    assert fields.OPTIONAL == {"camera", "world_coords", "coords2d", "fingerprint"}
+    assert fields.OPTIONAL == {"camera", "world_coords", "coords2d", "fingerprint", "track"}

@@ -14,8 +14,9 @@ import rlemasklib
 from pycocotools import mask as coco_mask
 
 from posepile import datasets2d, datasets3d
+from posepile.datasets2d import Pose2DDataset
 from posepile.datasets3d import TRAIN, VALID, Pose3DDataset, Pose3DExample, compute_mean_bones
-from posepile.errors import PosePileError, UsageError
+from posepile.errors import UsageError
 from posepile.export.upstream import export_upstream
 from posepile.merging.merge import merge_datasets
 from posepile.store import restricted_pickle
@@ -431,14 +432,19 @@ def _path(ex):
     return ex.image_path
 
 
-def test_merging_refuses_2d_datasets_among_3d_ones_by_name():
+def test_merging_tells_2d_examples_from_3d_ones():
     flat, toy = dataset_of("2d"), dataset_of("table")
-    disguised = [
-        Pose3DDataset(kit.JOINTS, flat.examples[TRAIN], compute_bone_lengths=False),
-        Pose3DDataset(kit.JOINTS, [flat.examples[TRAIN][0]], compute_bone_lengths=False),
-        Pose3DDataset(kit.JOINTS, [flat.examples[TRAIN][0].load()], compute_bone_lengths=False),
+    of_2d = [
+        Pose3DDataset(kit.JOINTS, [ex], compute_bone_lengths=False)
+        for ex in (flat.examples[TRAIN][0], flat.examples[TRAIN][0].load())
     ]
-    for dataset in (flat, *disguised):
-        with pytest.raises(UsageError, match="coco: a 2D dataset among 3D ones") as caught:
-            merge_datasets({"toy": toy, "coco": dataset})
-        assert "\n" not in str(caught.value) and isinstance(caught.value, PosePileError)
+    for dataset in (flat, *of_2d):  # whatever the dataset calls itself
+        merged = merge_datasets({"toy": toy, "coco": dataset}).examples[TRAIN]
+        ex = merged[len(toy.examples[TRAIN])].load()
+        assert isinstance(ex, Pose3DExample) and ex.world_coords is None
+        np.testing.assert_array_equal(ex.coords2d[5:], flat.examples[TRAIN][0].coords)
+    first = toy.examples[TRAIN][0]
+    of_3d = [Pose2DDataset(kit.JOINTS, some) for some in (toy.examples[TRAIN], [first.load()])]
+    for dataset in of_3d:
+        with pytest.raises(UsageError, match="^toy: a 2D dataset with examples of a 3D one$"):
+            merge_datasets({"coco": flat, "toy": dataset})

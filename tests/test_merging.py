@@ -1,5 +1,6 @@
 """Merged datasets: joints by suffix, examples from several archives."""
 
+import dataclasses
 import pickle
 
 import archive_kit as kit
@@ -93,6 +94,23 @@ def test_examples_made_by_hand(two):
     assert made.world_coords.shape == (5, 3)
 
 
+def test_a_joint_without_all_its_coordinates_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    coords = np.arange(15, dtype=np.float32).reshape(5, 3)
+    coords[2, 2] = np.nan
+    with parts.PartWriter(tmp_path / "x_work" / "parts" / "0.part") as writer:
+        writer.add(kit.record("x", "train", 0, 0, world_coords=coords), kit.jpeg())
+    packing.pack([writer.path], tmp_path / "x.barecat", kit.spec("x"), {"sources": []})
+    own = datasets3d.get_dataset("x")
+    np.testing.assert_array_equal(own.examples[TRAIN][0].world_coords, coords)
+    merged = merge_datasets(
+        {"x": own, "made": Pose3DDataset(kit.JOINTS, [own.examples[TRAIN][0].load()])}
+    )
+    for example in merged.examples[TRAIN]:
+        assert len(example.world_coords.i_valid_joints) == 4
+        assert np.isnan(example.get_world_coords()).all(axis=1).sum() == 6
+
+
 def test_ambiguous_names_are_refused(two):
     with pytest.raises(UsageError, match="'a_b'"):
         merge_datasets(two, {"one": "a_b"})
@@ -166,17 +184,149 @@ def test_2d_datasets_share_a_skeleton_and_merge_again(flat):
     assert made.coords.shape == (5, 2)
 
 
-def test_kinds_are_not_merged_with_each_other(two, flat):
-    with pytest.raises(UsageError, match="coco: a 2D dataset among 3D ones"):
-        merge_datasets({"one": two["one"], "coco": flat["coco"]})
-    with pytest.raises(UsageError, match="one: a 3D dataset among 2D ones"):
-        merge_datasets({"coco": flat["coco"], "one": two["one"]})
+def test_2d_and_3d_datasets_merge_into_one(two, flat):
+    merged = merge_datasets({"one": two["one"], "coco": flat["coco"]})
+    assert isinstance(merged, Pose3DDataset) and merged.joint_info.n_joints == 10
+    for merged_again in (merged, restricted_pickle.loads(pickle.dumps(merged))):
+        examples = merged_again.examples[TRAIN]
+        assert len(examples) == 20
+        originals = [*two["one"].examples[TRAIN], *flat["coco"].examples[TRAIN]]
+        for example, original in zip(examples, originals, strict=True):
+            for ex in (example, pickle.loads(pickle.dumps(example)).load()):
+                assert isinstance(ex, Pose3DExample) and ex.image_path == original.image_path
+                if ex.dataset == "one":
+                    coords = ex.get_world_coords()
+                    np.testing.assert_array_equal(coords[:5], original.world_coords)
+                    assert ex.coords2d is None and np.isnan(coords[5:]).all()
+                else:
+                    assert ex.dataset == "coco" and ex.world_coords is None
+                    np.testing.assert_array_equal(ex.coords2d[5:], original.coords)
+                    assert np.isnan(ex.coords2d[:5]).all() and ex.camera is None
+    merged.update_bones()
+    np.testing.assert_allclose(merged.train_bones[:4], two["one"].train_bones, rtol=1e-5)
+    assert np.isnan(merged.train_bones[4:]).all()
+    assert [facts["kind"] for facts in merged.parts.values()] == ["3d", "2d"]
+    assert merged.parts["coco"]["counts"] == {"train": 8, "val": 4, "test": 0}
+    # Examples in memory, and those of lists that were merged before.
+    made = Pose2DDataset(kit.JOINTS, [Pose2DExample("x/y.jpg", np.ones((5, 2), np.float32))])
+    more = merge_datasets({"all": merged, "made": made, "two": two["two"]})
+    last = more.examples[TRAIN][20]
+    assert isinstance(last, Pose3DExample) and (last.coords2d[10:15] == 1).all()
+    assert last.world_coords is None and np.isnan(last.coords2d[:10]).all()
+    assert more.examples[TRAIN][0].dataset == "one" and more.examples[TRAIN][-1].dataset == "two"
+    assert list(more.parts) == ["one", "coco", "made", "two"]
+    with pytest.raises(UsageError, match="one is in two of the datasets"):
+        merge_datasets({"all": merged, "one": two["one"]})
+
+
+def test_3d_examples_do_not_pass_for_2d_ones(two, flat):
     disguised = Pose2DDataset(kit.JOINTS, two["one"].examples[TRAIN])
-    with pytest.raises(UsageError, match="other: a 3D dataset among 2D ones"):
+    with pytest.raises(UsageError, match="other: a 2D dataset with examples of a 3D one"):
         merge_datasets({"coco": flat["coco"], "other": disguised})
     disguised = Pose2DDataset(kit.JOINTS, [two["one"].examples[TRAIN][0].load()])
-    with pytest.raises(UsageError, match="other: a 3D dataset among 2D ones"):
+    with pytest.raises(UsageError, match="other: a 2D dataset with examples of a 3D one"):
         merge_datasets({"coco": flat["coco"], "other": disguised})
+
+
+@pytest.mark.parametrize("through_pickle", [False, True])
+def test_some_joints_of_a_dataset(two, flat, through_pickle):
+    merged = merge_datasets(
+        {**two, "coco": flat["coco"]},
+        {"one": "h", "two": "h"},
+        joints={
+            "one": ["rkne", "lkne"],
+            "two": ["rkne", "lkne"],
+            "coco": ["lhip", "rhip", "lkne"],
+        },
+        weights={"one": 2, "two": 1, "coco": 0.5},
+    )
+    if through_pickle:
+        merged = restricted_pickle.loads(pickle.dumps(merged))
+    names = ["rkne_h", "lkne_h", "lhip_coco", "rhip_coco", "lkne_coco"]
+    assert merged.joint_info.names == names and merged.joint_info.stick_figure_edges == [(2, 4)]
+    assert [facts["weight"] for facts in merged.parts.values()] == [2, 1, 0.5]
+    assert [facts["skeleton"] for facts in merged.parts.values()] == ["h", "h", "coco"]
+    for example, original in zip(
+        merged.examples[TRAIN][:12], two["one"].examples[TRAIN], strict=True
+    ):
+        coords = pickle.loads(pickle.dumps(example)).get_world_coords()
+        np.testing.assert_array_equal(coords[:2], original.world_coords[[4, 3]])
+        assert np.isnan(coords[2:]).all()
+    original = flat["coco"].examples[TRAIN][3]
+    coords = merged.examples[TRAIN][23].coords2d
+    np.testing.assert_array_equal(coords[2:], original.coords[[1, 2, 3]])
+
+
+def weights_of(merged):
+    return {name: facts["weight"] for name, facts in merged.parts.items()}
+
+
+def test_weights_survive_a_second_merge(two, flat):
+    weighted = merge_datasets(two, weights={"one": 1, "two": 3})
+    plain = merge_datasets(two)  # 12 and 8 training examples
+    coco = flat["coco"]
+    both = merge_datasets({"both": weighted, "coco": coco}, weights={"both": 1, "coco": 1})
+    assert weights_of(both) == {"one": 0.25, "two": 0.75, "coco": 1}
+    both = merge_datasets({"both": plain, "coco": coco}, weights={"both": 1, "coco": 1})
+    assert weights_of(both) == {"one": 0.6, "two": 0.4, "coco": 1}
+    more = merge_datasets({"weighted": weighted, "held": Pose3DDataset(kit.JOINTS)})
+    assert weights_of(more) == {"one": 1, "two": 3, "held": None}
+    assert set(weights_of(merge_datasets({"both": plain, "coco": coco})).values()) == {None}
+    with pytest.raises(UsageError, match="one has a weight .* coco has none; give `weights`"):
+        merge_datasets({"both": weighted, "coco": coco})
+
+
+def test_a_dataset_without_training_examples_has_no_weight(two, flat, monkeypatch):
+    empty = Pose3DDataset(kit.JOINTS, None, two["two"].examples[VALID])
+    merged = merge_datasets({"one": two["one"], "two": empty}, weights={"one": 1, "two": 3})
+    assert weights_of(merged) == {"one": 1, "two": None}
+    masks = {"mpii": np.ones(12, bool), "coco": np.zeros(8, bool)}
+    monkeypatch.setattr(merge, "_held_out", lambda given, pictures: masks)
+    merged = merge_datasets(flat, weights={"mpii": 3, "coco": 1}, leave_out_held_out=True)
+    assert weights_of(merged) == {"mpii": None, "coco": 1}
+
+
+def test_weights_are_those_of_datasets_that_have_examples(two):
+    assert two["one"].weights() is None and merge_datasets(two).weights(TRAIN) is None
+    merged = merge_datasets(two, weights={"one": 2, "two": 1})
+    for dataset in (merged, restricted_pickle.loads(pickle.dumps(merged))):
+        assert dataset.weights() == dataset.weights(TRAIN) == {"one": 2, "two": 1}
+    held = {name for name, part in merged.parts.items() if part["counts"]["val"]}
+    assert (merged.weights(VALID) or {}).keys() == held
+    merged.examples[TRAIN] = merged.examples[TRAIN].where(dataset="two")
+    assert merged.weights(TRAIN) == {"two": 1}
+    merged.examples[TEST] = []
+    assert merged.weights(TEST) is None
+
+
+def test_wrong_joints_and_weights_are_refused(two):
+    with pytest.raises(UsageError, match="joints of one: found 'lwri'"):
+        merge_datasets(two, joints={"one": ["lwri"]})
+    with pytest.raises(UsageError, match="joints names 'three'"):
+        merge_datasets(two, joints={"three": ["lwri"]})
+    with pytest.raises(UsageError, match="weight of two: found None"):
+        merge_datasets(two, weights={"one": 1})
+    with pytest.raises(UsageError, match="weight of two: found 0"):
+        merge_datasets(two, weights={"one": 1, "two": 0})
+
+
+def test_examples_know_where_they_come_from(two, tmp_path):
+    paths, _ = kit.make_parts(tmp_path, "named")
+    spec = kit.spec("named")
+    spec = dataclasses.replace(spec, licence="CC0", sequence_names=r"(?P<subject>s)(?P<view>\d)")
+    packing.pack(paths, tmp_path / "named.barecat", spec, {"sources": []})
+    named = datasets3d.get_dataset("named")
+    for dataset in (named, merge_datasets({"mine": named, **two})):
+        name = "mine" if dataset is not named else "named"
+        for ex in (dataset.examples[TRAIN][0], dataset.examples[TRAIN][0].load()):
+            assert (ex.dataset, ex.licence, ex.subject) == (name, "CC0", "s")
+            assert (ex.view, ex.recording, ex.motion) == ("0", "s*", "unknown")
+            assert ex.track == -1
+    last = dataset.examples[TRAIN][-1]
+    assert (last.dataset, last.subject, last.recording) == ("two", "unknown", "s1")
+    assert Pose3DExample("a.jpg", None, None, None).dataset == "unknown"
+    assert named.metadata["licence"] == named.parts["named"]["licence"] == "CC0"
+    assert dataset.metadata == {} and list(dataset.parts) == ["mine", "one", "two"]
 
 
 @pytest.mark.parametrize("kind", ["2d", "3d"])

@@ -45,7 +45,7 @@ def references(root):
         "dataset": ((root / "toy.pkl").read_bytes(), lambda ds: ds.examples[TRAIN][4]),
         "chosen": (pickle.dumps(chosen), lambda chosen: chosen[2]),
         "iterated": (pickle.dumps(chosen), lambda chosen: next(iter(chosen))),
-        "bones": (pickle.dumps(chosen), lambda c: next(c.iter_coord_chunks())),
+        "bones": (pickle.dumps(chosen), lambda c: next(c.iter_joint_chunks())),
         "plain list": (pickle.dumps(list(chosen)), lambda chosen: chosen[2].load()),
         "example": (pickle.dumps(examples[7]), lambda ex: ex.load()),
         "one field": (pickle.dumps(examples[7]), lambda ex: ex.bbox),

@@ -8,10 +8,9 @@ where pictures are compared, their fingerprints are read.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,60 +18,74 @@ from posepile.errors import UsageError
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES, TRAIN, VALID
 from posepile.store.bones import compute_mean_bones
-from posepile.store.column_readers import missing_value
-from posepile.store.coords import SparseCoords
 from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList, as_example_list
-from posepile.store.fields import FIELDS
-from posepile.store.lazy import LAZY_EXAMPLES, LazyExample
+from posepile.store.placed import PlacedSource, Placement, placed_example, placed_source
 
-Dataset = TypeVar("Dataset", Pose2DDataset, Pose3DDataset)
+Dataset = Pose2DDataset | Pose3DDataset
 
 
 def merge_datasets(
     datasets: Mapping[str, Dataset],
     skeletons: Mapping[str, str] | None = None,
     *,
+    joints: Mapping[str, Sequence[str]] | None = None,
+    weights: Mapping[str, float] | None = None,
     leave_out_held_out: bool = False,
     held_out_pictures: Iterable[Path] = (),
 ) -> Dataset:
-    """Merges 3D datasets, or 2D datasets.
+    """Merges datasets: 3D, parametric and 2D ones.
 
     Args:
-        datasets: Datasets by name, in the order of the merged lists; all 3D or all 2D.
+        datasets: Datasets by name, in the order of the merged lists.
         skeletons: Name of the skeleton of a dataset where it is not the dataset's own name.
             Datasets that name the same skeleton must have the same joints and share them.
+        joints: Names of the joints that are taken of a dataset, in the order of the merged
+            skeleton; all where it is not named. Datasets of one skeleton must agree.
+        weights: Share of a dataset in training, relative to the others; where there are any, all
+            with training examples must have one. Kept in ``parts``, where datasets without
+            training examples have none. That of a dataset that was merged before is divided among
+            its parts, by their weights, or by their numbers of training examples if they have
+            none. Without ``weights`` such parts keep theirs as they are, if all have one.
         leave_out_held_out: Training examples whose picture is, also in part, in another size or
             compressed anew, among those for validation or testing of any of the datasets are left
-            out; ``left_out`` of the result says how many of each dataset.
+            out; ``left_out`` of the result says how many of each dataset. 2D datasets only: those
+            of other kinds stay as they are.
         held_out_pictures: With that, files of further pictures that somebody is tested on: as of
             :func:`posepile.merging.duplicates.held_out`.
 
     Returns:
-        A dataset with the joints ``<joint>_<skeleton>``. In 3D coordinates are
-        :class:`posepile.datasets3d.SparseCoords`, and bone lengths are those of each skeleton; in
-        2D coordinates are dense, NaN for the joints of other skeletons.
+        A dataset with the joints ``<joint>_<skeleton>``. Where all datasets are 2D it is a 2D
+        dataset, else a 3D one: its coordinates are
+        :class:`posepile.datasets3d.SparseCoords`, examples of 2D datasets have ``coords2d`` and no
+        ``world_coords``, and bone lengths are those of each skeleton. They hold a joint only if
+        all its coordinates are known: of one with x and y alone nothing is kept. ``coords`` and
+        ``coords2d`` are dense and as they were, NaN for the joints of other skeletons.
 
     Raises:
-        UsageError: No dataset, 2D and 3D datasets together, a skeleton of a dataset that is not
-            among them, names that would be ambiguous, different joints under one skeleton name,
-            or pictures without fingerprints where they are to be compared.
+        UsageError: No dataset, a name that is not among them, names that would be ambiguous,
+            different joints under one skeleton name, joints that a dataset does not have, weights
+            that are not positive numbers, weights of a former merge beside datasets without,
+            or pictures without fingerprints where they are to be
+            compared.
     """
     if not isinstance(datasets, Mapping) or not datasets:
         raise UsageError(
             "merge_datasets: expected datasets by name: {'aspset': get_dataset(…), …}"
         )
-    kind = next(iter(datasets.values())).kind
-    for name, dataset in datasets.items():
-        if dataset.kind != kind:
-            _refuse(name, dataset.kind, kind)
-    unknown = next((name for name in skeletons or {} if name not in datasets), None)
-    if unknown is not None:
-        raise UsageError(
-            f"merge_datasets: skeletons names {unknown!r}; expected one of {', '.join(datasets)}"
-        )
+    for what, given in (("skeletons", skeletons), ("joints", joints), ("weights", weights)):
+        unknown = next((name for name in given or {} if name not in datasets), None)
+        if unknown is not None:
+            raise UsageError(
+                f"merge_datasets: {what} names {unknown!r}; expected one of {', '.join(datasets)}"
+            )
+    _check_weights(datasets, weights)
     skeletons = {name: (skeletons or {}).get(name, name) for name in datasets}
     members: dict[str, list[str]] = {}
+    infos = {
+        name: _chosen(name, dataset.joint_info, (joints or {}).get(name))
+        for name, dataset in datasets.items()
+    }
     for name, skeleton in skeletons.items():
         if "_" in skeleton or not skeleton:
             raise UsageError(
@@ -81,14 +94,14 @@ def merge_datasets(
             )
         members.setdefault(skeleton, []).append(name)
         first = members[skeleton][0]
-        if datasets[name].joint_info != datasets[first].joint_info:
+        if infos[name] != infos[first]:
             raise UsageError(
                 f"skeleton {skeleton!r}: {first} and {name} have different joints; give them "
                 "different names in `skeletons`"
             )
     names, edges, first_joint = [], [], {}
     for skeleton, users in members.items():
-        info = datasets[users[0]].joint_info
+        info = infos[users[0]]
         first_joint[skeleton] = len(names)
         edges += [(i + len(names), j + len(names)) for i, j in info.stick_figure_edges]
         names += [f"{joint}_{skeleton}" for joint in info.names]
@@ -97,22 +110,143 @@ def merge_datasets(
     if pictures and not leave_out_held_out:
         raise UsageError("held_out_pictures has no effect without leave_out_held_out=True")
     apart = _held_out(datasets, pictures) if leave_out_held_out else {}
+    kind = "2d" if all(dataset.kind == "2d" for dataset in datasets.values()) else "3d"
     lists = {split: ExampleList() for split in SPLIT_NAMES}
+    taken: dict[str, dict[int, ExampleList]] = {}
     for name, dataset in datasets.items():
+        placement = _placement(
+            dataset.joint_info, infos[name], first_joint[skeletons[name]], len(names)
+        )
+        taken[name] = {}
         for split, merged in lists.items():
             examples = as_example_list(dataset.examples[split])
             if split == TRAIN and name in apart:
                 examples = examples[~apart[name]]
-            first, n_joints = first_joint[skeletons[name]], len(names)
-            merged.extend(_with_joints(examples, first, n_joints, name, kind))
+            taken[name][split] = _placed(examples, placement, name, kind)
+            merged.extend(taken[name][split])
     if kind == "2d":
         result = Pose2DDataset(joint_info, *lists.values())
     else:
         result = Pose3DDataset(joint_info, *lists.values(), compute_bone_lengths=False)
-        _set_bones(result, [[datasets[name] for name in users] for users in members.values()])
+        groups = [({n: datasets[n] for n in users}, infos[users[0]]) for users in members.values()]
+        _set_bones(result, groups)
+    result.parts = _parts(taken, datasets, skeletons, weights)
     if leave_out_held_out:
         result.left_out = {name: int(mask.sum()) for name, mask in apart.items()}
     return result
+
+
+def _check_weights(datasets, weights):
+    for name, dataset in datasets.items() if weights else ():
+        weight = weights.get(name)
+        if weight is None and not len(dataset.examples[TRAIN]):
+            continue
+        if not isinstance(weight, (int, float)) or not 0 < weight < np.inf:
+            raise UsageError(
+                f"merge_datasets: weight of {name}: found {weight!r}, expected a number above 0 "
+                "for each dataset with training examples"
+            )
+
+
+def _chosen(name, info, wanted):
+    """Returns the skeleton of the joints that are taken."""
+    if wanted is None:
+        return info
+    unknown = next((joint for joint in wanted if joint not in info.ids), None)
+    if unknown is not None or not wanted or len(set(wanted)) < len(wanted):
+        raise UsageError(
+            f"merge_datasets: joints of {name}: found {unknown or list(wanted)!r}; expected some, "
+            f"each once, of {', '.join(info.names)}"
+        )
+    return info.select_joints([info.ids[joint] for joint in wanted])
+
+
+def _placement(own, chosen, first, n_joints):
+    place = {joint: first + k for k, joint in enumerate(chosen.names)}
+    return Placement(np.array([place.get(joint, -1) for joint in own.names], np.int64), n_joints)
+
+
+def _placed(examples, placement, name, kind):
+    def source(own):
+        if own.kind != kind and kind == "2d":
+            _refuse(name, own.kind)
+        return PlacedSource(own, placement, name, kind)
+
+    def example(own):
+        if own.KIND != kind and kind == "2d":
+            _refuse(name, own.KIND)
+        return placement.example(own, kind)
+
+    return examples.mapped(source, example)
+
+
+def _refuse(name, found):
+    raise UsageError(f"{name}: a 2D dataset with examples of a {found.upper()} one")
+
+
+def _parts(taken, datasets, skeletons, weights):
+    """Returns facts about each dataset; of those that were merged before, of each of theirs."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, dataset in datasets.items():
+        own, counts = dataset.parts, None
+        if dataset.is_merged:
+            counts = counts_by_dataset(taken[name])
+        else:
+            facts = next(iter(own.values()), {"kind": dataset.kind})
+            own = {name: {**facts, "skeleton": skeletons[name]}}
+        for inner, facts in own.items():
+            if inner in parts:
+                raise UsageError(
+                    f"merge_datasets: {inner} is in two of the datasets; merge each dataset once"
+                )
+            parts[inner] = {**facts, "counts": {}}
+            for i, split in SPLIT_NAMES.items():
+                n = len(taken[name][i]) if counts is None else counts[split].get(inner, 0)
+                parts[inner]["counts"][split] = n
+        if weights:
+            _spread({inner: parts[inner] for inner in own}, weights.get(name))
+    return _all_or_none_weighted(parts)
+
+
+def _spread(parts, weight):
+    """Sets the weights of the parts of a dataset: that of the dataset, divided among them."""
+    sizes = {name: facts.get("weight") for name, facts in _trained(parts).items()}
+    if None in sizes.values():
+        sizes = {name: parts[name]["counts"][SPLIT_NAMES[TRAIN]] for name in sizes}
+    whole = sum(sizes.values())
+    for name, size in sizes.items():
+        parts[name]["weight"] = float(weight) * (size / whole)
+
+
+def _all_or_none_weighted(parts):
+    """Returns the parts, those without training examples without weights."""
+    trained = _trained(parts)
+    weights = {name: facts.get("weight") for name, facts in trained.items()}
+    without = [name for name, weight in weights.items() if weight is None]
+    if without and len(without) < len(weights):
+        first = next(name for name, weight in weights.items() if weight is not None)
+        raise UsageError(
+            f"merge_datasets: {first} has a weight since it was merged before, {without[0]} has "
+            "none; give `weights` of all the datasets"
+        )
+    return {name: {**facts, "weight": weights.get(name)} for name, facts in parts.items()}
+
+
+def _trained(parts):
+    return {n: facts for n, facts in parts.items() if facts["counts"][SPLIT_NAMES[TRAIN]]}
+
+
+def counts_by_dataset(lists: Mapping[int, ExampleList]) -> dict[str, dict[str, int]]:
+    """Returns split -> dataset -> number of its examples, of a merged dataset's lists.
+
+    Args:
+        lists: Examples by the number of the split.
+    """
+    counts = {}
+    for number, split in SPLIT_NAMES.items():
+        codes, names = lists[number].codes("dataset")
+        counts[split] = dict(zip(names, np.bincount(codes).tolist(), strict=True))
+    return counts
 
 
 def _set_bones(result, groups):
@@ -121,7 +255,7 @@ def _set_bones(result, groups):
         ("train_bones", (TRAIN,)),
         ("trainval_bones", (TRAIN, VALID)),
     ):
-        bones = [_bones(users, attribute, splits) for users in groups]
+        bones = [_bones(users, info, attribute, splits) for users, info in groups]
         if any(np.isfinite(b).any() for b in bones):
             setattr(result, attribute, np.concatenate(bones).astype(np.float32))
 
@@ -130,160 +264,33 @@ def _held_out(datasets, pictures):
     """Returns for each dataset which of its training examples have pictures that are held out."""
     from posepile.merging.duplicates import held_out  # not needed where nothing is compared
 
-    return held_out(datasets, pictures=pictures)
+    flat = {name: dataset for name, dataset in datasets.items() if dataset.kind == "2d"}
+    return held_out(flat, pictures=pictures)
 
 
-def _refuse(name, found, kind):
-    raise UsageError(
-        f"{name}: a {found.upper()} dataset among {kind.upper()} ones, whose examples differ; "
-        "merge 2D datasets with each other and 3D datasets with each other, and train on both "
-        "beside each other"
-    )
-
-
-def _bones(datasets, attribute, splits):
-    info = datasets[0].joint_info
-    if len(datasets) == 1:
-        bones = getattr(datasets[0], attribute)
+def _bones(datasets, info, attribute, splits):
+    """Returns the bone lengths of the datasets of one skeleton, NaN where none are known."""
+    whole = len(datasets) == 1 and next(iter(datasets.values()))
+    if whole and whole.joint_info == info:
+        bones = getattr(whole, attribute)
     else:
-        examples = ExampleList()
-        for dataset in datasets:
+        examples, n_joints = ExampleList(), info.n_joints
+        for name, dataset in datasets.items():
+            placement = _placement(dataset.joint_info, info, 0, n_joints)
             for split in splits:
-                examples.extend(dataset.examples[split])
+                own = as_example_list(dataset.examples[split])
+                examples.extend(_placed(own, placement, name, "3d"))
         bones = compute_mean_bones(examples, info)
     return np.full(len(info.stick_figure_edges), np.nan) if bones is None else bones
 
 
-def _with_joints(examples, first_joint, n_joints, name, kind):
-    def source(own):
-        if own.kind != kind:
-            _refuse(name, own.kind, kind)
-        return MappedSource(own, first_joint, n_joints)
-
-    def example(own):
-        if kind != own.KIND:
-            _refuse(name, own.KIND, kind)
-        result = copy.copy(own.load(load_image=False))
-        if kind == "3d":
-            result.world_coords = _place(result.world_coords, first_joint, n_joints)
-        else:
-            result.coords = _place_rows(result.coords, first_joint, n_joints)
-        return result
-
-    return examples.mapped(source, example)
+# Names in pickles of version 0.1.0.
 
 
-def _place(coords, first_joint, n_joints):
-    """Returns coordinates as part of a larger skeleton."""
-    if coords is None:
-        return None
-    sparse = SparseCoords(coords) if not isinstance(coords, SparseCoords) else copy.copy(coords)
-    sparse.shape = (n_joints, 3)
-    sparse.i_valid_joints = (sparse.i_valid_joints + first_joint).astype(np.uint16)
-    return sparse
-
-
-def _place_rows(values, first_joint, n_joints):
-    """Returns values of every joint as part of those of a larger skeleton."""
-    placed = np.full((n_joints, *values.shape[1:]), missing_value(values.dtype), values.dtype)
-    placed[first_joint : first_joint + len(values)] = values
-    return placed
+def MappedSource(source: Any, first_joint: int, n_joints: int) -> PlacedSource:
+    """Returns the source of a merged dataset's examples, as older pickles refer to it."""
+    return placed_source(source, first_joint, n_joints, None)
 
 
 def _mapped_example(source, first_joint, n_joints, row):
-    return LAZY_EXAMPLES[source.kind](MappedSource(source, first_joint, n_joints), row)
-
-
-class MappedSource:
-    """The examples of another source with their joints placed in a larger skeleton.
-
-    Args:
-        source: The other source.
-        first_joint: Index that its first joint gets.
-        n_joints: Number of joints of the larger skeleton.
-    """
-
-    def __init__(self, source: Any, first_joint: int, n_joints: int):
-        self.source = source
-        self.kind = source.kind
-        self.first_joint = first_joint
-        self.n_joints = n_joints
-        self.getters: dict[str, Any] = {}
-
-    @property
-    def annotation_path(self) -> str:
-        """Path of the annotation archive."""
-        return self.source.annotation_path
-
-    @property
-    def image_archive_path(self) -> str:
-        """Path of the image archive."""
-        return self.source.image_archive_path
-
-    def __len__(self):
-        return len(self.source)
-
-    def example(self, row: Any) -> LazyExample:
-        """Returns the lazy example of a row."""
-        self.check()
-        return LAZY_EXAMPLES[self.kind](self, row)
-
-    def fetch(self, row: Any, name: str) -> Any:
-        """Returns one field of a row."""
-        return self._placed(name, self.source.fetch(row, name))
-
-    def values(self, row: Any) -> dict[str, Any]:
-        """Returns the fields of a row, by their names in examples; they can be changed."""
-        record_field = LAZY_EXAMPLES[self.kind].FETCHED
-        values = self.source.values(row)
-        return {name: self._placed(record_field[name], value) for name, value in values.items()}
-
-    def _placed(self, name, value):
-        if name == "world_coords":
-            return _place(value, self.first_joint, self.n_joints)
-        if value is not None and FIELDS[name].per_joint:
-            return _place_rows(value, self.first_joint, self.n_joints)
-        return value
-
-    def place(self, row: Any) -> tuple:
-        """Returns what tells a row from every other example."""
-        return self.first_joint, self.n_joints, self.source.place(row)
-
-    def check(self) -> None:
-        """Opens the archive if it is not open yet, which compares identities."""
-        self.source.check()
-
-    def image_path(self, row: Any) -> str:
-        """Returns the image path of a row."""
-        return self.source.image_path(row)
-
-    def path(self, row: Any) -> str:
-        """Returns the entry key of a row."""
-        return self.source.path(row)
-
-    def image_bytes(self, row: Any) -> bytes:
-        """Returns the stored image file of a row."""
-        return self.source.image_bytes(row)
-
-    def image(self, row: Any) -> np.ndarray:
-        """Returns the decoded image of a row."""
-        return self.source.image(row)
-
-    def reduce_example(self, row: Any) -> tuple:
-        """Returns how to make the example in another process."""
-        return _mapped_example, (self.source, self.first_joint, self.n_joints, row)
-
-    def __eq__(self, other):
-        if not isinstance(other, MappedSource):
-            return NotImplemented
-        return (self.source, self.first_joint, self.n_joints) == (
-            other.source,
-            other.first_joint,
-            other.n_joints,
-        )
-
-    def __hash__(self):
-        return hash((self.source, self.first_joint))
-
-    def __reduce__(self):
-        return MappedSource, (self.source, self.first_joint, self.n_joints)
+    return placed_example(source, first_joint, n_joints, None, row)  # without opening the archive

@@ -24,15 +24,27 @@ class BoneLengths:
         self._sum = np.zeros(len(self._edges))
         self._count = np.zeros(len(self._edges), np.int64)
 
-    def add(self, coords: np.ndarray) -> None:
-        """Adds poses ``[m, J, 3]``; a bone with a missing end is left out."""
+    def add(self, coords: np.ndarray, joints: np.ndarray | None = None) -> None:
+        """Adds poses; a bone with a missing end is left out.
+
+        Args:
+            coords: ``[m, j, 3]``.
+            joints: Index in the skeleton of each, ``[j]``; None = all in their order.
+        """
         if coords.dtype not in (np.float32, np.float64):  # in which squares would overflow
             coords = coords.astype(np.float64)
-        vectors = coords[:, self._edges[:, 0]] - coords[:, self._edges[:, 1]]
+        bones, edges = slice(None), self._edges
+        if joints is not None:
+            place = np.full(max(self._edges.max(initial=-1), joints.max(initial=-1)) + 1, -1)
+            place[joints] = np.arange(len(joints))
+            edges = place[self._edges]
+            bones = np.flatnonzero((edges >= 0).all(axis=1))
+            edges = edges[bones]
+        vectors = coords[:, edges[:, 0]] - coords[:, edges[:, 1]]
         lengths = np.sqrt(np.einsum("nek,nek->ne", vectors, vectors))
         valid = np.isfinite(lengths)
-        self._sum += np.where(valid, lengths, 0).sum(axis=0, dtype=np.float64)
-        self._count += np.count_nonzero(valid, axis=0)
+        self._sum[bones] += np.where(valid, lengths, 0).sum(axis=0, dtype=np.float64)
+        self._count[bones] += np.count_nonzero(valid, axis=0)
 
     def mean(self, *others: BoneLengths) -> np.ndarray | None:
         """Returns the means over what was added here and to others of the same skeleton.
@@ -58,9 +70,12 @@ def bone_lengths(examples: Iterable[Any], joint_info: JointInfo) -> BoneLengths:
         joint_info: Their skeleton.
     """
     lengths = BoneLengths(joint_info)
-    by_columns = hasattr(examples, "iter_coord_chunks")
-    for coords in examples.iter_coord_chunks() if by_columns else stacked_coords(examples, 4096):
-        lengths.add(coords)
+    if hasattr(examples, "iter_joint_chunks"):
+        for joints, coords in examples.iter_joint_chunks():
+            lengths.add(coords, joints)
+    else:
+        for coords in stacked_coords(examples, 4096):
+            lengths.add(coords)
     return lengths
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posepile.errors import WorkError
+from posepile.geometry.pictures import project
 from posepile.store.read_only import read_only, read_only_class
 
 if TYPE_CHECKING:
@@ -44,6 +45,25 @@ def project_row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
     seen = (np.asarray(points, np.float64) - row[18:21]) @ rotation.T
     depth = np.where(seen[:, 2:] > 0, seen[:, 2:], np.nan)
     return (seen / depth @ intrinsics.T)[:, :2]
+
+
+def example_pixels(example: Any, points: np.ndarray) -> np.ndarray | None:
+    """Returns points of the world in pixels of an example's image, by its camera.
+
+    Args:
+        example: Loaded or not; of one that is stored without a lens the numbers
+            are used, as in :func:`project_row`.
+        points: ``[n, 3]`` millimetres.
+
+    Returns:
+        float64 ``[n, 2]``, NaN behind the camera; None where there is no camera.
+    """
+    source, row = getattr(example, "place", None) or (None, None)
+    numbers = source.table().camera_row(row) if hasattr(source, "table") else None
+    if numbers is not None:
+        return project_row(numbers, points)
+    camera = getattr(example, "camera", None)
+    return None if camera is None else project(camera, points)
 
 
 def distortion_to_row(camera: deltacamera.Camera) -> np.ndarray | None:

@@ -58,16 +58,12 @@ def encode_entry(record: Record) -> bytes:
     if record.world_coords is not None:
         coords = as_compact_float(record.world_coords)
         entry["n_joints"] = len(coords)
-        rows, i_rows = _valid_rows(coords)
-        if len(i_rows):  # without any, "no indices" would be read as "all valid"
-            entry["joints3d"] = {"rows": rows, "i_rows": i_rows}
+        if len(coords):
+            entry["joints3d"] = _joints(coords)
     if record.coords2d is not None:
         coords = np.asarray(record.coords2d, np.float32)
         entry["n_joints2d"] = len(coords)
-        rows, i_rows = _valid_rows(coords)
-        if not len(i_rows) and len(coords):  # 2D readers require the key: one explicit NaN row
-            rows, i_rows = coords[:1], np.zeros(1, np.uint16)
-        entry["joints2d"] = {"rows": rows, "i_rows": i_rows}
+        entry["joints2d"] = _joints(coords)
     if record.camera is not None:
         entry["cam"] = camera_to_dict(record.camera)
     if record.mask is not None:
@@ -157,11 +153,17 @@ def _unknown(field):
     return {"frame": -1, "sequence": ""}.get(field.name, field.default)
 
 
-def _valid_rows(coords):
+def _joints(coords):
+    """Returns the rows of the joints that are there, and their indices.
+
+    Where none is, one row that says NaN: readers take no indices for "all valid", and fail
+    without the key.
+    """
     index = present_joints(coords)
-    return np.ascontiguousarray(coords[index]), index.astype(
-        np.uint16 if len(coords) <= 65536 else np.uint32
-    )
+    if not len(index):
+        index = np.arange(min(1, len(coords)))
+    i_rows = index.astype(np.uint16 if len(coords) <= 65536 else np.uint32)
+    return {"rows": np.ascontiguousarray(coords[index]), "i_rows": i_rows}
 
 
 def _dense_coords(joints, n_joints, n_dims):

@@ -27,13 +27,18 @@ def as_compact_float(coords: np.ndarray) -> np.ndarray:
 
 
 def present_joints(coords: np.ndarray) -> np.ndarray:
-    """Returns the indices of joints that have at least one coordinate."""
-    # A row with only some components is kept: nothing that was given may get lost.
+    """Returns the indices of joints that have at least one coordinate.
+
+    Archives keep such rows: nothing that was given may get lost. Whoever asks whether a joint is
+    there wants all its coordinates, as :class:`SparseCoords` of merged datasets do.
+    """
     return np.flatnonzero(~np.isnan(coords).all(axis=-1))
 
 
 class SparseCoords:
     """Joint coordinates without the missing rows, for merged skeletons of many joints.
+
+    A joint is there only if all its coordinates are.
 
     Attributes:
         shape: Shape of the dense array.

@@ -6,17 +6,36 @@ Pickles know the classes as ``posepile.datasets3d.Pose3DDataset`` and
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from posepile.errors import PosePileError
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES, TEST, TRAIN, VALID
 from posepile.store.bones import bone_lengths
 from posepile.store.example_list import as_example_list
 from posepile.store.lazy import LazyExample
+
+# What of an archive's metadata is kept of each dataset of a merged one.
+_FACTS = (
+    "kind",
+    "licence",
+    "citation",
+    "single_person",
+    "synthetic",
+    "realistic_background",
+    "body_shape",
+    "n_valid_betas",
+    "far_from_origin",
+    "world_up",
+    "image_dir",
+    "sequence_names",
+)
 
 
 class _Dataset:
@@ -25,10 +44,15 @@ class _Dataset:
     Attributes:
         left_out: Of a merged dataset: how many training examples of each were left out because
             their pictures are for validation or testing; None where none was looked for.
+        parts: Dataset -> what is known of it as plain values: ``kind``, ``skeleton``, ``licence``,
+            ``citation``, the facts of :class:`posepile.recipe.DatasetSpec` that training needs,
+            ``weight`` (None = by its size) and ``counts`` of examples per split. Of a dataset
+            that is not merged, itself alone; empty where nothing is known.
     """
 
     kind: str
     left_out: Mapping[str, int] | None = None
+    _parts: Mapping[str, dict[str, Any]] | None = None
     train_bones: np.ndarray | None = None
     trainval_bones: np.ndarray | None = None
 
@@ -46,22 +70,120 @@ class _Dataset:
             TEST: test_examples if test_examples is not None else [],
         }
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the archive says of itself, see docs/FORMAT.md; empty unless there is just one."""
+        found = {
+            source.annotation_path: source.archive
+            for examples in self.examples.values()
+            if hasattr(examples, "by_source")
+            for _, _, source in examples.by_source()
+            if hasattr(source, "archive")
+        }
+        if len(found) != 1:
+            return {}
+        (archive,) = found.values()
+        return MappingProxyType(archive().metadata)
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it was merged of others, which ``parts`` names."""
+        return self._parts is not None
+
+    @property
+    def parts(self) -> Mapping[str, dict[str, Any]]:
+        """Facts about each dataset in it; see the class."""
+        if self._parts is None:
+            facts, metadata = {}, self.metadata
+            if metadata.get("name"):
+                counts = {n: len(self.examples[s]) for s, n in SPLIT_NAMES.items()}
+                facts = {name: metadata[name] for name in _FACTS if name in metadata}
+                more = {"skeleton": metadata["name"], "weight": None, "counts": counts}
+                return {metadata["name"]: {**facts, **more}}
+            return {}
+        return self._parts
+
+    @parts.setter
+    def parts(self, parts: Mapping[str, dict[str, Any]]) -> None:
+        self._parts = {name: dict(facts) for name, facts in parts.items()}
+
+    def weights(self, split: int = TRAIN) -> dict[str, float | None] | None:
+        """Returns the shares of the datasets in a split, for ``weights`` of a ``CropLoader``.
+
+        Args:
+            split: ``TRAIN``, ``VALID`` or ``TEST``.
+
+        Returns:
+            Dataset -> its weight in ``parts``, of those that have examples in the split as it is
+            now; None where none of them has a weight: all are drawn by their sizes then.
+        """
+        codes, names = as_example_list(self.examples[split]).codes("dataset")
+        there = {names[code] for code in np.unique(codes)}
+        found = {n: part.get("weight") for n, part in self.parts.items() if n in there}
+        return None if all(weight is None for weight in found.values()) else found
+
     def iter_examples(self) -> Iterator[Any]:
         """Iterates over the examples of all splits."""
         return itertools.chain.from_iterable(self.examples[split] for split in SPLIT_NAMES)
 
     def __getstate__(self):
         # Fixed order: equal datasets give equal bytes.
-        left_out = {} if self.left_out is None else {"left_out": dict(self.left_out)}
+        more = {} if self.left_out is None else {"left_out": dict(self.left_out)}
+        if self._parts is not None:
+            more["_parts"] = self._parts
         return {
             "joint_info": self.joint_info,
             "examples": {split: _compact(self.examples[split]) for split in SPLIT_NAMES},
-            **left_out,
+            **more,
         }
 
+    def __len__(self):
+        return sum(len(self.examples[split]) for split in SPLIT_NAMES)
+
+    def __bool__(self):
+        return True  # also without an example: code asks for it to learn whether there is one
+
     def __repr__(self):
-        counts = ", ".join(f"{n}: {len(self.examples[s])}" for s, n in SPLIT_NAMES.items())
-        return f"<{type(self).__name__} of {self.joint_info.n_joints} joints, {counts}>"
+        counts = ", ".join(f"{n}: {len(self.examples[s]):,}" for s, n in SPLIT_NAMES.items())
+        return (
+            f"<{type(self).__name__}{self._names()}, {self.joint_info.n_joints} joints, {counts}>"
+        )
+
+    def _repr_html_(self):
+        facts = ("kind", "licence", "skeleton", "weight")
+        columns = ("dataset", *facts, *SPLIT_NAMES.values())
+        rows = []
+        for name, part in _known_parts(self).items():
+            counts = part.get("counts", {})
+            cells = [name, *map(part.get, facts), *map(counts.get, SPLIT_NAMES.values())]
+            row = ("" if cell is None else html.escape(str(cell)) for cell in cells)
+            rows.append("".join(f"<td>{cell}</td>" for cell in row))
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        body = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
+        return f"<p>{html.escape(repr(self)[1:-1])}</p><table>{body}</table>"
+
+    def _names(self):
+        """Returns what the datasets in it are called, for ``repr``."""
+        parts = _known_parts(self)
+        licences = sorted({part.get("licence") or "unknown" for part in parts.values()})
+        if not self.is_merged:
+            return "".join(
+                f" {name} ({licence})" for name, licence in zip(parts, licences, strict=True)
+            )
+        names = list(parts)
+        more = f", … {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f" of {len(names)} datasets ({', '.join(names[:_SHOWN])}{more})"
+
+
+_SHOWN = 6  # names of datasets in a line
+
+
+def _known_parts(dataset):
+    """Returns what is known of the datasets; nothing where their archives cannot be read."""
+    try:
+        return dataset.parts
+    except PosePileError:
+        return {}
 
 
 def _compact(examples):

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from posepile.store.bones import stacked_coords
 from posepile.store.examples import Example
+from posepile.store.list_views import WholeList
 
 # Objects that are in a list no more are dropped from this number on.
 _TIDY_FROM = 64
 
 
-class ExampleList(MutableSequence):
+class ExampleList(WholeList, MutableSequence):
     """A list of examples that are built when asked for.
 
     Behaves like a list: index, slice, iterate, assign, delete, insert, append, concatenate,
@@ -381,17 +381,6 @@ class ExampleList(MutableSequence):
         self._own()
         return np.argsort(self._codes[: self._n], kind="stable")
 
-    def iter_coord_chunks(self, size: int = 4096) -> Iterator[np.ndarray]:
-        """Iterates over dense ``[n, J, 3]`` world coordinates, in any order of the examples."""
-        for _, rows, source in self.by_source():
-            if hasattr(source, "table"):
-                yield from source.table().iter_coord_chunks(rows, size)
-            else:
-                yield from stacked_coords((source.example(int(r)) for r in rows), size)
-        if self._objects:
-            codes = self._array()
-            yield from stacked_coords((self._objects[~c] for c in codes[codes < 0].tolist()), size)
-
     def by_source(self) -> Iterator[tuple[range | np.ndarray, range | np.ndarray, Any]]:
         """Iterates over (positions, rows, source), in list order within each source."""
         codes = self._codes
@@ -403,9 +392,6 @@ class ExampleList(MutableSequence):
             own = np.flatnonzero((codes >= self._starts[k]) & (codes < self._starts[k + 1]))
             if len(own):
                 yield own, codes[own].astype(np.int64) - self._starts[k], source
-
-    def __repr__(self):
-        return f"<ExampleList of {self._n}>"
 
     def __reduce__(self):
         own = self[:]  # without objects that are not in the list any more

@@ -15,6 +15,7 @@ import numpy as np
 from posepile.store.coords import SparseCoords
 from posepile.store.fields import NOT_STORED, names_in_examples
 from posepile.store.images import read_image
+from posepile.store.origin import NOWHERE, Origin
 
 if TYPE_CHECKING:
     import deltacamera
@@ -63,6 +64,43 @@ class Example:
             return self._origin.get_image()
         return read_image(self.image_path)
 
+    def _where_from(self) -> Origin:
+        return NOWHERE if self._origin is None else self._origin._where_from()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset it comes from, also as an example of a merged one."""
+        return self._where_from().dataset
+
+    @property
+    def licence(self) -> str:
+        """Licence of that dataset's raw data."""
+        return self._where_from().licence
+
+    @property
+    def subject(self) -> str:
+        """Who is seen, as the dataset calls them; ``unknown`` where its ids do not say."""
+        return self._where_from().subject
+
+    @property
+    def view(self) -> str:
+        """Which of several cameras that recorded the same at the same time."""
+        return self._where_from().view
+
+    @property
+    def recording(self) -> str:
+        """The sequence's id without the view, equal for all cameras."""
+        return self._where_from().recording
+
+    @property
+    def motion(self) -> str:
+        """What the motion was taken from, such as a file of AMASS."""
+        return self._where_from().motion
+
+    def _of_dataset(self):
+        """Returns the example of a dataset that this one is, or was loaded from, or None."""
+        return self._origin
+
     def __setstate__(self, state):
         # `state` is the __dict__ of the writer, or a pair of that and its slots. Some are from
         # before a field existed.
@@ -101,6 +139,7 @@ class Pose3DExample(Example):
         frame: Source frame index.
         person: Index of the person within the image.
         sequence: Sequence id.
+        track: Index of the person within the sequence; -1 where that is not known.
     """
 
     __module__ = "posepile.datasets3d"  # the name in pickles
@@ -137,8 +176,15 @@ class Pose3DExample(Example):
         self.parameters = parameters
 
     def get_world_coords(self) -> np.ndarray | None:
-        """Returns dense ``[J, 3]`` coordinates."""
+        """Returns dense ``[J, 3]`` coordinates.
+
+        All are NaN where a dataset has joints and this example of it has none; None in datasets
+        without joints, and where the example is of no dataset.
+        """
         coords = self.world_coords
+        if coords is None:
+            n_joints = getattr(self._of_dataset(), "n_joints", 0)
+            return np.full((n_joints, 3), np.nan, np.float32) if n_joints else None
         return coords.to_array() if isinstance(coords, SparseCoords) else coords
 
 
@@ -155,7 +201,7 @@ class Pose2DExample(Example):
         image: Decoded RGB image, or None when not loaded.
 
     Further attributes (``parameters``, ``imshape``, ``valid_poly``, ``frame``, ``person``,
-    ``sequence``) as there.
+    ``sequence``, ``track``) as there.
     """
 
     __module__ = "posepile.datasets2d"  # the name in pickles

@@ -85,6 +85,7 @@ class Record:
         densepose: (imcoords ``[n, 2]``, i_faces, barycoords ``[n, 3]``).
         activity: Activity label.
         scene: Scene label.
+        track: Index of the person within the sequence; -1 where that is not known.
         fingerprint: Of the source picture (:mod:`posepile.imaging.fingerprints`), by which the
             same photograph is found in several datasets; None where none was made.
     """
@@ -110,6 +111,7 @@ class Record:
     densepose: tuple | None = stored(Extra(tuple), default=None, flag=64)
     activity: str = stored(Text(), default="unknown", examples={"3d": "activity_name"})
     scene: str = stored(Text(), default="unknown", examples={"3d": "scene_name"})
+    track: int = stored(Fixed("<i4"), default=-1)
     fingerprint: bytes | None = stored(Shared(), default=None, flag=512)
 
 

@@ -29,6 +29,11 @@ FORMAT_VERSION = 1
 # Where the columns of the example table are among the keys.
 TABLE_PREFIX = "table"
 
+# What programs that know per-example entries alone are told by the only one they find.
+ENTRIES_ELSEWHERE = (
+    "this archive has a table instead of entries, posepile export NAME --to upstream writes those"
+)
+
 _NEXT = ".next"  # what the name of the folder of a complete new archive ends in
 
 Stamp = tuple[int, int, int, int]

@@ -4,7 +4,7 @@ A lazy example is a source and a row and nothing else: it cannot be changed, and
 leaves no trace. Fields are slots of the example class that stay unset, so that Python calls
 ``__getattr__``, which fetches the one field. Sources are in :mod:`posepile.store.row_sources`;
 they offer ``fetch(row, name)``, ``values(row)``, ``image_path(row)``, ``path(row)``,
-``image(row)``, ``place(row)`` and ``reduce_example(row)``.
+``image(row)``, ``origin(row)``, ``place(row)`` and ``reduce_example(row)``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from posepile.errors import UsageError, WorkError, one_line
 from posepile.store.examples import Pose2DExample, Pose3DExample
 from posepile.store.fields import NOT_STORED, names_in_examples
+from posepile.store.origin import Origin
 from posepile.store.read_only import read_only, read_only_reader
 
 _set = object.__setattr__
@@ -130,6 +131,9 @@ class LazyExample:
         """Key of the example's entry, ``{split}/{image_path}_{person:02d}.msgpack``."""
         return self._stored(self._source.path)
 
+    def _where_from(self) -> Origin:
+        return self._stored(self._source.origin)
+
     @property
     def place(self) -> tuple[Any, Any] | None:
         """(source, row); None if it has values of its own."""
@@ -149,6 +153,9 @@ class LazyExample:
     def n_joints(self) -> int:
         """Number of joints of the skeleton."""
         return self._source.n_joints
+
+    def _of_dataset(self):
+        return self
 
     def __eq__(self, other):
         # By place in the archive; an example with values of its own equals only itself.

@@ -21,6 +21,7 @@ from posepile.store import restricted_pickle
 from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList
 from posepile.store.layout import find_index
+from posepile.store.mixed import check_mix
 from posepile.store.reading import ArchiveReplaced, open_archive
 from posepile.store.row_sources import (
     EntrySource,
@@ -31,17 +32,18 @@ from posepile.store.row_sources import (
 )
 
 
-def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
+def get_dataset(name: str, kind: str | None, **kwargs: Any) -> Any:
     """Opens a dataset; see :func:`posepile.datasets3d.get_dataset`.
 
     Args:
         name: Name, ``name@variant`` or file.
-        kind: ``3d`` or ``2d``.
+        kind: ``3d`` or ``2d``; None = either.
         **kwargs: Options.
     """
     name = str(name)
     if name.endswith(".pkl"):
         _refuse(name, kwargs)
+        check_mix(paths.ensure_absolute(name))
         return _of_kind(restricted_pickle.load(paths.ensure_absolute(name)), kind, name)
     if name.endswith(".barecat"):
         images = kwargs.pop("image_barecat_path", None)
@@ -56,9 +58,12 @@ def get_dataset(name: str, kind: str, **kwargs: Any) -> Any:
             _refuse(name, kwargs)
         return make(**kwargs)
     if pickle_path.exists():
+        check_mix(pickle_path)
         return _of_kind(restricted_pickle.load(pickle_path), kind, name)
     if find_index(archive_path) is not None:
         return _open_archive(archive_path, kind, None)
+    if (paths.config_dir() / "merge" / f"{name}.yaml").is_file():
+        raise not_there_yet(pickle_path, "pickle", f"the mix {name}", f"posepile merge {name}")
     module = load_recipe(dataset)
     if hasattr(module, "make_dataset") and variant is None:
         return module.make_dataset()
@@ -103,6 +108,20 @@ def _open_archive(path, kind, images):
     return open_dataset(path, kind, images)
 
 
+def open_entries(
+    path: str | os.PathLike, kind: str, images: str | os.PathLike | None
+) -> Pose3DDataset | Pose2DDataset:
+    """Opens an archive for callers that always name an archive of images, too.
+
+    Args:
+        path: The archive.
+        kind: ``3d`` or ``2d``.
+        images: The archive of images; not used where ``path`` has a table and so its own.
+    """
+    own = os.fspath(path) if os.path.isabs(path) else paths.ensure_absolute(path)
+    return _open_archive(own, kind, None if open_archive(own).has_table else images)
+
+
 def _images_by_flag():
     """Returns the archive of images that the command line of training code names, None if none.
 
@@ -117,7 +136,7 @@ def _of_kind(dataset, kind, name):
     found = getattr(dataset, "kind", None)
     if found is None:
         raise WorkError(f"{name}: the pickle holds {type(dataset).__name__}, expected a dataset")
-    if found != kind:
+    if kind is not None and found != kind:
         raise UsageError(
             f"{name}: a {found.upper()} dataset; open it with posepile.datasets{found}.get_dataset"
         )

@@ -25,6 +25,7 @@ from posepile.store.columns import write_columns
 from posepile.store.index import Entry, IndexWriter
 from posepile.store.inputs_list import INPUTS_KEY, write_inputs
 from posepile.store.layout import (
+    ENTRIES_ELSEWHERE,
     FORMAT_VERSION,
     digests_path,
     manifest_path,
@@ -136,6 +137,9 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
         entries = table.finish()
         entries.append(table.append("metadata.msgpack", [pack_msgpack(metadata)]))
         entries.append(table.append("manifest.json", [manifest_bytes]))
+        entries += [
+            table.append(key, [pack_msgpack(text)]) for key, text in _for_others(parts.ranges)
+        ]
         if inputs is not None:
             entries.append(table.append(INPUTS_KEY, _pieces(inputs_file)))
             inputs_file.unlink()
@@ -165,6 +169,17 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
         "checked_bytes": checked + sum(shard["checked"] for shard in made),
         "check_seconds": seconds + sum(shard["seconds"] for shard in made),
     }
+
+
+def _for_others(ranges):
+    """Yields an entry per split for programs that know entries only and no table.
+
+    They would open the archive without a word as one of no examples; so they find one, whose
+    image path says what to do, and which cannot be loaded.
+    """
+    for split, (start, stop) in ranges.items():
+        if stop > start:
+            yield f"{split}/{ENTRIES_ELSEWHERE}_00.msgpack", ENTRIES_ELSEWHERE
 
 
 def _add_parts(parts, table, index, bones):
@@ -336,6 +351,7 @@ def _metadata(parts, spec, manifest, bones, identity):
         "producer": f"posepile {__version__}",
         "citation": spec.citation,
         "licence": spec.licence,
+        "sequence_names": spec.sequence_names,
         "counts": {name: stop - start for name, (start, stop) in parts.ranges.items()},
         "split_ranges": parts.ranges,
         "sources_sha256": hashlib.sha256(sources.encode()).hexdigest(),

@@ -25,6 +25,7 @@ from posepile.store.images import decode_image
 from posepile.store.index import require_plain_table
 from posepile.store.layout import FORMAT_VERSION, TABLE_PREFIX, Stamp, find_index, where_now
 from posepile.store.mapping import check_columns, npy_view
+from posepile.store.origin import UNKNOWN, NamesOfSequences, Origin
 from posepile.store.table import ExampleTable
 
 _MAX_OPEN_SHARDS = 128
@@ -115,10 +116,10 @@ class _Descriptor:
         with open_regular(path) as f:
             self.number = os.dup(f.fileno())
 
-    def __del__(self):
+    def __del__(self, close=os.close):  # at the end of the process modules are empty already
         number = getattr(self, "number", None)
         if number is not None:
-            os.close(number)
+            close(number)
 
 
 class Archive:
@@ -150,6 +151,8 @@ class Archive:
         self._shards: OrderedDict[int, _Descriptor] = OrderedDict()
         self._table: ExampleTable | None = None
         self._metadata: dict[str, Any] | None = None
+        self._names: NamesOfSequences | None = None
+        self._maps: list[mmap.mmap] = []
         self._connection()
         _live.add(self)
 
@@ -295,6 +298,10 @@ class Archive:
         else:
             yield from self._rows(f"{_SELECT} ORDER BY path")
 
+    def entries_with_checksums(self) -> Iterator[tuple[str, int, int, int, int]]:
+        """Iterates over (key, shard, offset, size, CRC32C) of all entries, ordered by key."""
+        yield from self._rows("SELECT path, shard, offset, size, crc32c FROM files ORDER BY path")
+
     def decoded(self) -> DecodedArchive:
         """Returns a view whose values are decoded by extension."""
         return DecodedArchive(self)
@@ -342,6 +349,16 @@ class Archive:
         """The skeleton."""
         return JointInfo(self.metadata["joint_names"], self.metadata["joint_edges"], strict=False)
 
+    def origin(self, sequence: str) -> Origin:
+        """Returns where the examples of a sequence come from."""
+        if self._names is None:
+            pattern = self.metadata.get("sequence_names") or ""
+            self._names = NamesOfSequences(str(pattern), self.index_path)
+        dataset, licence = (
+            str(self.metadata.get(name) or UNKNOWN) for name in ("name", "licence")
+        )
+        return Origin(dataset, licence, *self._names.of(sequence))
+
     @property
     def has_table(self) -> bool:
         """Whether this archive has an example table (or per-example entries only)."""
@@ -353,6 +370,11 @@ class Archive:
         if self._table is None:
             self._table = ExampleTable(self._map_columns(), len(self.metadata["joint_names"]))
         return self._table
+
+    def let_go(self) -> None:
+        """Hands the table's mapped pages back, which count as memory; what is read maps anew."""
+        for mapped in self._maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def split_rows(self) -> dict[str, range | np.ndarray]:
         """Returns which rows of the table each split has."""
@@ -372,6 +394,7 @@ class Archive:
                 columns[name] = npy_view(maps[shard], offset, size)
             except (OSError, ValueError) as e:
                 raise WorkError(f"{self.index_path}, {key}: {e}; {_ADVICE}") from e
+        self._maps = list(maps.values())
         if "flags" not in columns:
             raise WorkError(f"{self.index_path}: holds no example table")
         try:

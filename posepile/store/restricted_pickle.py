@@ -45,6 +45,8 @@ _POSEPILE = {
         "table_example",
         "entry_source",
         "entry_example",
+        "placed_source",
+        "placed_example",
     },
     "posepile.datasets2d": {"Pose2DDataset", "Pose2DExample", "LazyPose2DExample"},
     "posepile.joint_info": {"JointInfo", "_rebuild"},

@@ -19,6 +19,7 @@ from posepile.errors import PosePileError, WorkError
 from posepile.store import codec
 from posepile.store.images import decode_image, read_image
 from posepile.store.lazy import LAZY_EXAMPLES
+from posepile.store.origin import Origin
 from posepile.store.reading import Archive, ArchiveReplaced, open_archive
 from posepile.store.table import ExampleTable
 
@@ -199,6 +200,15 @@ class TableSource:
         """Returns what tells a row from every other example."""
         return self.annotation_path, self.kind, self.identity, row
 
+    def origin(self, row: int) -> Origin:
+        """Returns where a row comes from."""
+        archive = self.archive()
+        return archive.origin(archive.table.readers["sequence"](row))
+
+    def as_kind(self, kind: str) -> TableSource:
+        """Returns the source of the same rows as examples of another kind."""
+        return table_source(self.annotation_path, kind, len(self), self._known_identity())
+
     def image_path(self, row: int) -> str:
         """Returns the image path of a row."""
         return self.table().image_path(row)
@@ -317,6 +327,16 @@ class EntrySource:
         """Returns the fields of a row, by their names in examples; they can be changed."""
         record = self.record(row)
         return {name: getattr(record, field) for name, field in self._class.FETCHED.items()}
+
+    def origin(self, row: int | str) -> Origin:
+        """Returns where a row comes from."""
+        return open_archive(self.annotation_path).origin(self.fetch(row, "sequence"))
+
+    def as_kind(self, kind: str) -> EntrySource:
+        """Returns the source of the same rows as examples of another kind."""
+        return EntrySource(
+            self.annotation_path, self.image_archive_path, kind, self.n_joints, self._keys
+        )
 
     def place(self, row: int | str) -> tuple:
         """Returns what tells a row from every other example."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,19 +98,3 @@ class ExampleTable:
         if hasattr(values["world_coords"], "to_array"):
             values["world_coords"] = values["world_coords"].to_array()
         return Record(**values)
-
-    def iter_coord_chunks(self, rows: range | np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """Iterates over dense ``[n, J, 3]`` world coordinates of the given rows."""
-        world, flag = self.columns.get("world_coords"), FIELDS["world_coords"].flag
-        read = self.readers["world_coords"]
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            if world is not None:
-                if isinstance(chunk, range):
-                    chunk = slice(chunk.start, chunk.stop)
-                has = (self.columns["flags"][chunk] & flag) != 0
-                yield world[chunk][has]
-            else:
-                coords = [c.to_array() for c in map(read, map(int, chunk)) if c is not None]
-                if coords:
-                    yield np.stack(coords)
