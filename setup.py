@@ -3,6 +3,10 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["posepile", "posepile.*"]), "posepile.configs"],
+    packages=[
+        *find_packages(include=["posepile", "posepile.*"]),
+        "posepile.configs",
+        "posepile.configs.merge",
+    ],
     package_dir={"posepile.configs": "configs"},
 )
