@@ -9,9 +9,8 @@ import itertools
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
-from posepile.cli.builds import packed_archive, require_data_root
+from posepile.cli.builds import opened_build
 from posepile.cli.options import shown
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
@@ -62,24 +61,12 @@ def cmd_duplicates(args: argparse.Namespace) -> int:
     twice = next((n for i, n in enumerate(args.names) if n in args.names[:i]), None)
     if twice is not None:
         raise UsageError(f"{twice}: named twice; name each dataset once, it is compared with all")
-    datasets = {name: _opened(name) for name in args.names}
+    datasets = {name: opened_build(name) for name in args.names}
     if args.out is not None:
         require_place(args.out, f"--out {args.out}")
     limit = alike.MAX_DISTANCE if args.max_distance is None else args.max_distance
     print_lines(_compare(duplicates.photographs(datasets), limit, args.out))
     return 0
-
-
-def _opened(name: str) -> Any:
-    from posepile.ds import build_name, dataset_dir, split_build
-    from posepile.store.opening import open_dataset
-
-    if name.endswith(".barecat"):
-        return open_dataset(name)
-    dataset, variant = split_build(name)
-    dataset_dir(dataset)
-    require_data_root()
-    return open_dataset(packed_archive(build_name(dataset, variant)))
 
 
 def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
