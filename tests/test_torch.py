@@ -1,24 +1,16 @@
 """The loader: order by seed and epoch, shares of ranks, nothing lost; with torch where it is."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_lists import FakeList, made
 
-from posepile.torch import ShardShuffleSampler
-
-
-class FakeList:
-    """A list of which only length and storage order matter."""
-
-    def __init__(self, n, stored=None):
-        self.n, self.stored = n, stored
-
-    def __len__(self):
-        return self.n
-
-    def storage_order(self):
-        return self.stored
+from posepile.errors import UsageError
+from posepile.torch import CropDataset, ShardShuffleSampler
 
 
 @settings(deadline=None)
@@ -74,8 +66,24 @@ def test_a_reordered_list_is_still_read_in_storage_order():
 
 
 def test_wrong_rank_is_refused():
-    with pytest.raises(ValueError, match="rank 2 of 2"):
+    with pytest.raises(UsageError, match="rank 2 of 2"):
         ShardShuffleSampler(FakeList(5), rank=2, world_size=2)
+
+
+def test_numbers_are_whole_ones_of_any_type():
+    for name in ("seed", "rank", "world_size", "block", "window", "length"):
+        for wrong in (-1, 1.0, "1", None if name != "length" else []):
+            with pytest.raises(UsageError, match=rf"{name}.*: found {re.escape(repr(wrong))}"):
+                ShardShuffleSampler(FakeList(5), **{name: wrong})
+    for wrong in (-1, 1.5):
+        with pytest.raises(UsageError, match="seed: found"):
+            CropDataset(made(2), seed=wrong)
+        with pytest.raises(UsageError, match="set_epoch: found"):
+            ShardShuffleSampler(FakeList(5)).set_epoch(wrong)
+    of_numpy = {name: np.int32(3) for name in ("seed", "block", "window", "length")}
+    state = ShardShuffleSampler(FakeList(5), **of_numpy).state_dict()
+    assert json.loads(json.dumps(state)) == state
+    assert type(CropDataset(made(2), seed=np.int64(3)).seed) is int
 
 
 def test_loader_gives_every_example_once(miniature, monkeypatch):
