@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 import numpy as np
@@ -27,6 +28,9 @@ def fit_bodies(
     n_betas: int = 10,
     beta_regularizer: float = 1.0,
     n_iterations: int = 3,
+    start: np.ndarray | None = None,
+    kid: bool = False,
+    every: int = 1,
     models_root: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Returns pose and shape of the bodies that come nearest to given vertices and joints.
@@ -51,20 +55,25 @@ def fit_bodies(
         n_betas: How many shape components are fitted.
         beta_regularizer: How much they are held near 0.
         n_iterations: Of rotations and shape in turn.
+        start: Poses to begin from, ``[n, 3J]``; None: at rest.
+        kid: Whether the share of the kid template is fitted as well.
+        every: Only every n-th vertex of the model is given.
         models_root: As there.
 
     Returns:
         ``pose`` ``[n, 3J]``, ``shape`` ``[n, n_betas]``, ``trans`` ``[n, 3]``, ``vertices`` and
-        ``joints`` of the fitted bodies, metres.
+        ``joints`` of the fitted bodies, metres; ``kid_factor`` ``[n]`` if it was asked for.
 
     Raises:
         WorkError: The fit fails, also when tried again and again.
     """
     from smplfitter.np import BodyFitter
 
-    model = load_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
+    model = load_body_model(kind, gender, n_betas=n_betas, every=every, models_root=models_root)
+    model = _with_betas(model, n_betas)
     names = {"pose": "pose_rotvecs", "shape": "shape_betas", "trans": "trans"}
     names |= {"vertices": "vertices", "joints": "joints"}
+    names |= {"kid_factor": "kid_factor"} if kid else {}
     given = {
         "target_vertices": np.asarray(vertices, np.float64),
         "target_joints": np.asarray(joints, np.float64),
@@ -72,11 +81,12 @@ def fit_bodies(
         "joint_weights": joint_weights,
         "num_iter": n_iterations,
         "beta_regularizer": beta_regularizer,
+        "initial_pose_rotvecs": start,
         "requested_keys": tuple(names.values()),
     }
     for tried in range(1, TRIES + 1):
         try:
-            found = BodyFitter(model).fit(**given)
+            found = BodyFitter(model, enable_kid=kid).fit(**given)
             break
         except np.linalg.LinAlgError as e:
             if tried == TRIES:
@@ -85,4 +95,15 @@ def fit_bodies(
                     f"joints: {e}"
                 ) from e
     fitted = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
-    return fitted | {"shape": fitted["shape"][:, :n_betas]}
+    return fitted
+
+
+def _with_betas(model, n_betas: int):
+    """Returns a model of fewer shape components: what is fitted with more cannot be cut."""
+    if model.num_betas <= n_betas:
+        return model
+    fewer = copy.copy(model)
+    fewer.shapedirs = model.shapedirs[..., :n_betas]
+    fewer.J_shapedirs = model.J_shapedirs[..., :n_betas]
+    fewer.num_betas = n_betas
+    return fewer

@@ -196,9 +196,10 @@ def load_body_model(
     """
     path = require_body_model(kind, gender, n_betas=n_betas, models_root=models_root)
     # Files do not change during a run, so folder and gender identify the model.
-    name = path.relative_to(_models_root(models_root)).parts[0]
+    root = models_folder(models_root)
+    name = path.relative_to(root).parts[0]
     some = None if at is None else tuple(map(int, at))
-    return _load_model(name, gender[0].lower(), str(_models_root(models_root) / name), every, some)
+    return _load_model(name, gender[0].lower(), str(root / name), every, some)
 
 
 def find_body_model(
@@ -230,7 +231,7 @@ def find_body_model(
     Raises:
         UsageError: Unknown kind or gender, or ``SMPLFITTER_BODY_MODELS`` is no folder.
     """
-    root = _models_root(models_root)
+    root = models_folder(models_root)
     for file in _model_files(kind, gender, n_betas):
         path = root / file
         if path.name in names_in(path.parent):
@@ -263,7 +264,7 @@ def require_body_model(
         file = _model_files(kind, gender, n_betas)[0]
         raise WorkError(
             f"{kind} {gender} body model: {file} not found below "
-            f"{_models_root(models_root)}; get it as README.md says under Body models (licence "
+            f"{models_folder(models_root)}; get it as README.md says under Body models (licence "
             "needed), or set SMPLFITTER_BODY_MODELS to the folder that holds the model folders"
         )
     return path
@@ -374,7 +375,18 @@ def _with_expression(shape: np.ndarray, expression: np.ndarray, model) -> np.nda
     return out
 
 
-def _models_root(models_root: str | os.PathLike | None) -> Path:
+def models_folder(models_root: str | os.PathLike | None = None) -> Path:
+    """Returns the folder that holds the model folders, whether it is there or not.
+
+    >>> models_folder(folder) == folder
+    True
+
+    Args:
+        models_root: The folder itself; None: the one that the module's docstring names.
+
+    Raises:
+        UsageError: ``SMPLFITTER_BODY_MODELS`` is no folder.
+    """
     if models_root is not None:
         return Path(models_root)
     if named := os.environ.get("SMPLFITTER_BODY_MODELS"):

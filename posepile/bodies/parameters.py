@@ -40,6 +40,21 @@ SMPLX_FIT = {
 }
 
 
+def fit_parts(family: str) -> dict[str, int]:
+    """Returns the parts of a pose in their order, and how many numbers each has.
+
+    >>> fit_parts("smpl")
+    {'global_orient': 3, 'body_pose': 69}
+
+    Args:
+        family: ``smpl``, ``smplh`` or ``smplx``.
+
+    Returns:
+        Size by the name that the smplx library and HumanData have for a part.
+    """
+    return {_FIT_PARTS[part]: size for part, size in _PARTS[family].items()}
+
+
 def body_parameters(
     where: str | os.PathLike,
     *,

@@ -16,7 +16,10 @@ from posepile.files import require_place, write_atomically
 from posepile.imaging import jpeg
 from posepile.recipe import SPLITS
 from posepile.report.drawing import LEGEND, contact_sheet, draw_example, with_legend
+from posepile.report.reposed import COLUMNS as COLUMNS_OF_BODIES
+from posepile.report.reposed import WORST_COLUMNS, repose_section
 from posepile.store import reading
+from posepile.store.opening import get_dataset
 from posepile.terminal import printable
 
 COLUMNS = 4
@@ -37,12 +40,7 @@ code{background:#2a2a2a}}
 
 def open_dataset(name: str):
     """The packed dataset, 2D or 3D."""
-    kind = load_recipe(name).SPEC.kind
-    if kind == "2d":
-        from posepile import datasets2d as module
-    else:
-        from posepile import datasets3d as module
-    return module.get_dataset(name)
+    return get_dataset(name, None)
 
 
 def write_report(name: str, out: Path) -> None:
@@ -62,6 +60,7 @@ def write_report(name: str, out: Path) -> None:
         bare_list(manifest),
         reasons_table(manifest),
         checks_table(manifest),
+        bodies_part(name, dataset),
         networks_table(manifest),
         quarantine_list(manifest),
         fewer_list(manifest),
@@ -173,6 +172,18 @@ def checks_table(manifest: dict[str, Any]) -> str:
         return ""
     columns = ["split", "check", "mean", "largest", "values"]
     return "<h2>Self-checks</h2>" + table(columns, rows)
+
+
+def bodies_part(name: str, dataset: Any) -> str:
+    """Body models over the pictures; nothing where no example has parameters."""
+    section = repose_section(name, dataset)
+    if section is None:
+        return ""
+    title = f"<h2{' class=bad' if section.bad else ''}>Body models: {_text(section.title)}</h2>"
+    lines = "".join(f"<p class=sub>{_text(line)}</p>" for line in section.lines)
+    rows = table(COLUMNS_OF_BODIES, section.rows) if section.rows else ""
+    worst = table(WORST_COLUMNS, section.worst) if section.worst else ""
+    return title + lines + rows + worst
 
 
 def quarantine_list(manifest: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from fuzzing.mutators_numpy import NPY, NPZ
 from fuzzing.mutators_pickle import PICKLE
 from fuzzing.mutators_text import JSON, TEXT, evil_value
 from fuzzing.target import Target
-from posepile.bodies import models, parameters, surface
+from posepile.bodies import conversion, models, parameters, surface
 from posepile.bodies.amass import read_amass
 from posepile.bodies.fits import read_fits, read_moved_fit
 from posepile.bodies.meshes import mesh_error
@@ -108,6 +108,20 @@ def use_fit(path: Path, output: Path) -> None:
     look_at(read_moved_fit(path, up, gender="male", models_root=output))
     look_at(read_moved_fit(path, up, gender="male", kid=True, models_root=output))
     look_at(read_fits([path, path], gender="male", models_root=output))
+
+
+def transfer_samples(folder: Path) -> list[Path]:
+    from scipy.sparse import csr_matrix
+
+    matrix = np.eye(4, dtype=np.float32)
+    pickled.write_pickle(folder / "smplx2smpl.pkl", {"matrix": matrix})
+    both = csr_matrix(np.concatenate([matrix, matrix], axis=1))
+    pickled.write_pickle(folder / "smpl2smplx_deftrafo_setup.pkl", {"mtx": both})
+    return [folder / "smplx2smpl.pkl", folder / "smpl2smplx_deftrafo_setup.pkl"]
+
+
+def use_transfer(path: Path, output: Path) -> None:
+    look_at(conversion.read_transfer(path).toarray())
 
 
 BODY = {"gender": "male", "pose": np.zeros(165), "shape": np.zeros(10)}
@@ -210,5 +224,6 @@ TARGETS = [
     Target("hands", hands_samples, use_hands, NPZ),
     Target("mesh", mesh_samples, use_mesh, TEXT),
     Target("moved_fit", fit_samples, use_fit, PICKLE),
+    Target("body_transfer", transfer_samples, use_transfer, PICKLE),
     Target("coco", coco_samples, use_coco, (*(_annotation_or_text,) * 8, *JSON[:9])),
 ]
