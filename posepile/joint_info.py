@@ -86,6 +86,20 @@ class JointInfo:
         """Number of joints."""
         return len(self.names)
 
+    @staticmethod
+    def make_id_map(names: Iterable[str]) -> Addict:
+        """Returns name -> index, whose keys can be read as attributes.
+
+        >>> JointInfo.make_id_map(["pelv", "lhip"]).lhip
+        1
+        """
+        return Addict({name: i for i, name in enumerate(names)})
+
+    @staticmethod
+    def other_side_joint_name(name: str) -> str:
+        """Returns the name of the joint on the other side, as :func:`other_side_name`."""
+        return other_side_name(name)
+
     def add_edges(self, edges: Iterable[tuple[int, int]] | str) -> None:
         """Adds index pairs as given, or mirrored paths of joint names."""
         if isinstance(edges, str):
@@ -135,7 +149,7 @@ class JointInfo:
         if repeated:
             raise UsageError(f"joint name {sorted(repeated)[0]!r}: found twice, expected once")
         self.names = names
-        self.ids = Addict({name: i for i, name in enumerate(names)})
+        self.ids = self.make_id_map(names)
 
     def __eq__(self, other):
         if not isinstance(other, JointInfo):
@@ -147,7 +161,9 @@ class JointInfo:
             and list(self.mirror_mapping) == list(other.mirror_mapping)
         )
 
-    __hash__ = None
+    def __hash__(self):
+        # What no method changes: names and edges may be replaced while it is a key somewhere.
+        return hash(self.n_joints)
 
     def __repr__(self):
         return f"JointInfo({','.join(self.names)!r}, {self.stick_figure_edges!r})"

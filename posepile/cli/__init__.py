@@ -12,9 +12,11 @@ from pathlib import Path
 from posepile.cli.checking import add_check_options, cmd_check
 from posepile.cli.duplicates import add_duplicates_options, cmd_duplicates
 from posepile.cli.evaluating import add_eval_options, cmd_eval
+from posepile.cli.exporting import add_export_options, cmd_export
+from posepile.cli.hygiene import add_hygiene_options, cmd_hygiene
+from posepile.cli.importing import add_import_options, cmd_import
 from posepile.cli.looking import (
     cmd_doctor,
-    cmd_export,
     cmd_list,
     cmd_plan,
     cmd_report,
@@ -23,9 +25,12 @@ from posepile.cli.looking import (
     cmd_view,
 )
 from posepile.cli.making import cmd_new
+from posepile.cli.merging import add_merge_options, cmd_merge
 from posepile.cli.models import add_model_commands
 from posepile.cli.options import add_config_options, add_run_options, add_variant, position
 from posepile.cli.running import STEPS, cmd_run, cmd_step
+from posepile.cli.skeletons import add_skeleton_options, cmd_skeleton
+from posepile.cli.subsetting import add_subset_options, cmd_subset
 from posepile.errors import PosePileError
 from posepile.shortage import allow_open_files, shortage_behind
 from posepile.terminal import OneLineParser, complain, printable_output
@@ -159,6 +164,14 @@ def make_parser() -> argparse.ArgumentParser:
             dataset=False,
         )
     )
+    add_skeleton_options(
+        add("skeleton", cmd_skeleton, "print, convert or draw the joints of a dataset", False)
+    )
+    text = "list people, motions and pictures that are both trained on and tested on"
+    add_hygiene_options(add("hygiene", cmd_hygiene, text, dataset=False))
+    add_merge_options(
+        add("merge", cmd_merge, "make one training set of several datasets", dataset=False)
+    )
     report = add("report", cmd_report, "write the HTML report of a packed dataset")
     report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
     view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")
@@ -172,11 +185,17 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--repair", action="store_true", help="make again what is damaged, and nothing else"
     )
-    export = add("export", cmd_export, "write a packed dataset in another format")
-    export.add_argument("--to", choices=("upstream",), required=True)
-    export.add_argument("--out", type=Path, help="default: $DATA_ROOT/<name>_upstream.barecat")
+    add_subset_options(
+        add("subset", cmd_subset, "cut a small dataset out of a big one", dataset=False)
+    )
+    add_export_options(
+        add("export", cmd_export, "write a dataset in another format", dataset=False)
+    )
+    add_import_options(
+        add("import", cmd_import, "make a packed dataset of other formats", dataset=False)
+    )
     model = commands.add_parser("model", help="look at networks: which there are, what one is")
     add_model_commands(model)
-    for sub in (report, view, export):
+    for sub in (report, view):
         add_variant(sub)
     return parser

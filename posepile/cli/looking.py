@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from posepile.cli.builds import (
     build_of,
+    has_recipe,
     make_run,
     packed_archive,
     require_build,
@@ -99,25 +101,28 @@ def cmd_view(args: argparse.Namespace) -> int:
     return 0
 
 
+def _verify_archive(archive: Path, repair: bool) -> int:
+    from posepile.errors import UsageError
+    from posepile.store.verifying import verify
+
+    if repair:
+        raise UsageError(
+            f"{archive}: has no recipe, so --repair cannot make it again; do again what has made "
+            "it (posepile import, subset)"
+        )
+    problems = verify(archive)
+    print_lines(problems or [f"{archive}: every checksum and row is right"])
+    return 1 if problems else 0
+
+
 def cmd_verify(args: argparse.Namespace) -> int:
     """Checks a packed dataset; exit 1 if anything is wrong."""
     from posepile.run import commands
 
-    packed_archive(build_of(args))
+    build = build_of(args)
+    archive = packed_archive(build)
+    if not has_recipe(build):
+        return _verify_archive(archive, args.repair)
     ok, lines = commands.verify(make_run(args), args.repair)
     print_lines(lines)
     return 0 if ok else 1
-
-
-def cmd_export(args: argparse.Namespace) -> int:
-    """Exports a packed dataset."""
-    from posepile import paths
-    from posepile.export.upstream import export_upstream
-
-    build = build_of(args)
-    out = args.out or paths.data_root() / f"{build}_upstream.barecat"
-    archive = packed_archive(build)
-    require_place(out, f"--out {out}")
-    n = export_upstream(archive, out)
-    print(f"{out}: {n} entries")
-    return 0

@@ -317,7 +317,8 @@ def _person_categories(source: CocoFile) -> set[int | str] | None:
         return None
     schema = {"id": (int, float, str), "name": str}
     schema |= {"keypoints?": [str]} if source.key_points else {}
-    entries = [e for e in _entries(source, "categories", schema) if e["name"] == source.category]
+    names = (source.category,) if isinstance(source.category, str) else source.category
+    entries = [e for e in _entries(source, "categories", schema) if e["name"] in names]
     if not entries:
         raise CorruptInput(source.path, f"has no category {source.category!r}")
     for entry in entries:

@@ -22,8 +22,8 @@ class CocoFile:
             ``keypoints``; one that lacks another is left out, as is one that is malformed.
         crowd_key: How ``iscrowd`` is spelt.
         key_points: Their names in order, ``a|b`` is either; a file that states others is refused.
-        category: Name of the category; annotations of others are passed over. None: there are no
-            ``categories``, everything is a person.
+        category: Name of the category, or names; annotations of others are passed over. None:
+            there are no ``categories``, everything is a person.
         more: Further keys of annotations that the recipe needs, where they are there.
         more_of_images: Further keys of images that it needs.
         parts: Further lists of (x, y, v) that are appended to ``keypoints``: key of the list, key
@@ -45,7 +45,7 @@ class CocoFile:
     optional: tuple[str, ...] = ()
     crowd_key: str = "iscrowd"
     key_points: tuple[str, ...] = ()
-    category: str | None = "person"
+    category: str | tuple[str, ...] | None = "person"
     more: tuple[str, ...] = ()
     more_of_images: tuple[str, ...] = ()
     parts: tuple[tuple[str, str, int], ...] = ()

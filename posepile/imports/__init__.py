@@ -1,0 +1,1 @@
+"""Datasets in the forms of others, read into packed archives: ``posepile import``."""
