@@ -114,7 +114,7 @@ def load_config(
     # A section whose keys are all commented out is an empty one.
     raw = {str(section): {} if keys is None else keys for section, keys in raw.items()}
     for override in overrides:
-        _apply_override(raw, override)
+        apply_override(raw, override)
 
     where = f"{path.name}" + (" with --set" if overrides else "")
     dataset = raw.pop("dataset", None) or {}
@@ -152,7 +152,21 @@ def key_of(override: str) -> str:
     return override.partition("=")[0]
 
 
-def _apply_override(raw: dict, override: str) -> None:
+def apply_override(raw: dict, override: str) -> None:
+    """Puts one ``section.key=value`` of the command line into plain data.
+
+    >>> raw = {"box": {"expand": 1}}
+    >>> apply_override(raw, "box.expand=2")
+    >>> raw
+    {'box': {'expand': 2}}
+
+    Args:
+        raw: Sections of keys.
+        override: The text; its value is in YAML syntax.
+
+    Raises:
+        UsageError: It is of another form, or a section on the way is none.
+    """
     key, sep, value = override.partition("=")
     if not sep or not key:
         raise UsageError(f"--set {override}: expected section.key=value")

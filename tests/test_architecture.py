@@ -22,10 +22,10 @@ FLOORS = (
         "version",
         "ds",
     },
-    {"formats", "geometry", "bodies", "miniature", "metrics"},
+    {"formats", "geometry", "bodies", "miniature", "metrics", "skeletons"},
     {"store", "imaging", "models", "acquire", "shapes"},
     # What consumers import: faces over the store, which nothing below imports.
-    {"datasets3d", "datasets2d", "util", "archive", "table", "__init__"},
+    {"datasets3d", "datasets2d", "util", "joint_filtering", "archive", "table", "__init__"},
     {"stages"},
     {"run", "config"},
     {
@@ -35,7 +35,10 @@ FLOORS = (
         "viewer",
         "merging",
         "export",
+        "imports",
         "torch",
+        "augmentation",
+        "posing",
         "evaluation",
         "checking",
         "templates",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -170,6 +171,22 @@ def test_what_a_task_leaves_in_memory_is_not_the_fault_of_the_next():
     found = results(tasks, jobs=1, limits=Limits(300 * MB, 600))
     assert not [r for r in found.values() if isinstance(r, Lost)]
     assert 2 <= len(set(found.values())) <= 6  # workers
+
+
+def test_a_program_may_have_more_files_open_than_select_knows():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip(f"at most {hard} files can be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    opened = []
+    try:
+        while not opened or opened[-1] < 1100:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        assert not [r for r in results(OK, jobs=2).values() if isinstance(r, Lost)]
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_a_task_has_started_ends_with_it(tmp_path):

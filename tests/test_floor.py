@@ -112,7 +112,7 @@ REASONS = {
         formats.pickled_arrays.raw_bytes formats.pickled_values.canonical_name
         formats.pickled_values.check_plain""",
     "predictions as arguments of the smplx library: of one benchmark, others are to come": """
-        bodies.models.require_body_model evaluation.library_bodies.library_body""",
+        evaluation.library_bodies.library_body""",
     "a folder in which every file is a recording, as of TFRecords: one dataset here": """
         formats.folders.sort_out""",
     "a convention that one dataset here has: rotations, camera sizes, body parameters": """
@@ -130,14 +130,14 @@ REASONS = {
         miniature.marks.read_frame_number miniature.marks.read_person
         miniature.truth.example_key""",
     "a shape of which one dataset is here, and its template": """
-        shapes.coco_masks.decode_mask shapes.coco_masks.mask_fault
+        shapes.coco_masks.mask_fault
         shapes.stills.masked_person shapes.stills.without_poor_masks""",
     "parts of the shape of files like COCO's: for recipes that the whole does not fit": """
         shapes.coco.coco_pictures shapes.coco.coco_sequence shapes.coco.coco_units
         shapes.coco_files.malformed_lines shapes.coco_files.read_pictures
         shapes.coco_people.known_id shapes.coco_places.check_joints
         shapes.coco_videos.frame_fault
-        shapes.coco_files.read_piece shapes.coco_files.read_pieces
+        shapes.coco_people.why_unusable
         shapes.coco_places.note_share shapes.coco_places.people_of
         shapes.thinning.moved shapes.thinning.thin_out""",
     "a tree that a layout in YAML describes: a shape of which one dataset is here": """
@@ -153,13 +153,12 @@ REASONS = {
         evaluation.pickled.frame_pickles evaluation.pickled.pickle_of_clips
         evaluation.pickled.track_clip evaluation.pickled.track_pickles""",
     "bodies whose shape and silhouette are compared: one benchmark of those here": """
-        bodies.models.load_body_model
         evaluation.body_shape.bodies_by_gender evaluation.body_shape.crop_figures
         evaluation.body_shape.drawing evaluation.body_shape.fit_figures
         evaluation.body_shape.refuse_far evaluation.body_shape.rest_figures
         evaluation.body_shape.with_pooled_iou""",
     "meshes of SMPL-X in evaluations: a mesh of SMPL made of it, hands and face by themselves": """
-        bodies.models.require_body_model evaluation.forms.read_pred_pickle
+        evaluation.forms.read_pred_pickle
         evaluation.meshes.model_file evaluation.meshes.part_errors
         evaluation.meshes.read_regressor evaluation.meshes.smpl_of_fits
         evaluation.meshes.smpl_of_smplx evaluation.meshes.smplx_parts""",
@@ -170,6 +169,8 @@ REASONS = {
         geometry.bones.joints_of_odd_bones geometry.bones.without_strays
         geometry.markerless.read_studio geometry.rigs.check_place geometry.rigs.check_ring
         imaging.resampled.shown_frames shapes.units.read_row_numbers""",
+    "bodies that become those of another model: parts of it, which tests look at": """
+        bodies.conversion.copied_pose bodies.conversion.read_transfer""",
     "storage files of OpenCV, lists of objects in JSON: of one dataset, but common forms": """
         formats.name_lists.read_counted_names formats.folders.folders_holding
         formats.opencv_files.read_opencv_yaml formats.tables.iter_json_pairs

@@ -27,6 +27,7 @@ REASONS = {
         formats.keys.splits_by_name
         formats.schema.lookup formats.pickles.refusals bodies.checks.check_bones
         bodies.checks.check_model_joints bodies.fitting.fit_bodies
+        bodies.batches.alike_bodies bodies.batches.kind_of_body bodies.conversion.convert_bodies
         bodies.checks.check_up bodies.checks.check_standing bodies.parameters.body_parameters
         bodies.parameters.parameters_by_frame bodies.parameters.join_pose
         bodies.parameters.parameters_of_fit formats.mocap_files.points_in_mm""",
@@ -38,7 +39,8 @@ REASONS = {
         formats.derived.work_folder bodies.amass.find_amass
         bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
         bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
-        bodies.models.models_below bodies.models.require_body_model""",
+        bodies.models.models_below bodies.models.models_folder
+        bodies.models.require_body_model""",
     "bytes of files are compared with those of others": "formats.folders.sort_out",
     "files are read by a function that is handed in": """
         formats.folders.read_in_order formats.derived.make_once""",

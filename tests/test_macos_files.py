@@ -151,6 +151,7 @@ OTHER_LISTINGS = {
     "ds/genebody/subjects.py": 1,  # two digits
     "ds/emdb/eval.py": 2,  # begin with P; folders by name
     "imaging/compiling.py": 1,
+    "imports/writing.py": 1,  # own parts
     "miniature/bodies.py": 1,
     "report/page.py": 0,
     "run/pack.py": 1,

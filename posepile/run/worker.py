@@ -15,7 +15,6 @@ import mmap
 import os
 import pickle
 import resource
-import select
 import signal
 import socket
 import struct
@@ -24,7 +23,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from posepile.shortage import promise, shortage_behind, vm_bytes
@@ -151,7 +150,7 @@ def serve(control_fd: int, preload: str) -> None:
     workers: dict[int, int] = {}  # process id -> number
     with socket.socket(fileno=control_fd) as control:
         while True:
-            ready, _, _ = select.select([control, woken], [], [])
+            ready = wait([control, woken])  # any descriptor, where select ends at 1024
             if woken in ready:
                 _tell_who_ended(woken, control, workers)
             if control in ready and not _start_one(control, (woken, wake), workers):
@@ -160,7 +159,7 @@ def serve(control_fd: int, preload: str) -> None:
         kill_group(pid)
     deadline = time.monotonic() + LAST_SECONDS
     while workers and time.monotonic() < deadline:
-        select.select([woken], [], [], 0.1)
+        wait([woken], 0.1)
         _tell_who_ended(woken, None, workers)
 
 
