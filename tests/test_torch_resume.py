@@ -297,7 +297,6 @@ def test_an_epoch_that_is_named_within_another_is_the_next():
     assert items(own) == items(loader_at(7))
 
 
-def test_an_epoch_without_examples_is_one_epoch():
-    own = loader(n=1, world=2)
-    assert items(own) == [] and own.epoch == 1
-    assert items(own) == [] and own.epoch == 2
+def test_a_loader_whose_epochs_have_no_batch_is_refused():
+    with pytest.raises(UsageError, match="found 0 examples .* make no batch"):
+        loader(n=1, world=2)
