@@ -219,6 +219,12 @@ def test_2d_and_3d_datasets_merge_into_one(two, flat):
         merge_datasets({"all": merged, "one": two["one"]})
 
 
+def test_a_source_of_a_pickle_knows_its_joints_before_an_example_was_read(two):
+    merged = restricted_pickle.loads(pickle.dumps(merge_datasets(two)))
+    ids = [source.joint_ids.tolist() for _, _, source in merged.examples[TRAIN].by_source()]
+    assert ids == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
 def test_3d_examples_do_not_pass_for_2d_ones(two, flat):
     disguised = Pose2DDataset(kit.JOINTS, two["one"].examples[TRAIN])
     with pytest.raises(UsageError, match="other: a 2D dataset with examples of a 3D one"):

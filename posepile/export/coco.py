@@ -210,11 +210,7 @@ class _Categories:
 
 def _joints_of(source, n_joints):
     """Returns which joints of the skeleton the examples of a source can have, rising."""
-    ids = None
-    while source is not None and hasattr(source, "joint_ids"):
-        own = np.asarray(source.joint_ids)
-        ids = own if ids is None else np.where(own >= 0, ids[own], -1)
-        source = source.source
+    ids = getattr(source, "joint_ids", None)
     return np.arange(n_joints) if ids is None else np.unique(ids[ids >= 0])
 
 

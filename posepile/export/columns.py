@@ -97,14 +97,7 @@ def coords_dtype(dataset: Any) -> np.dtype:
 
 def _placed(source, n_joints):
     """Returns the number in the skeleton of a merged list of each joint of a table, -1 = none."""
-    placings = []
-    while hasattr(source, "source"):
-        placings.append(source.joint_ids)
-        source = source.source
-    ids = np.arange(n_joints)
-    for joint_ids in reversed(placings):
-        ids = np.where(ids >= 0, np.asarray(joint_ids)[ids], -1)
-    return ids
+    return getattr(source, "joint_ids", np.arange(n_joints))
 
 
 def cameras_of(part: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from posepile.store import bulk, fields
 from posepile.store.example_list import as_example_list
 from posepile.store.fields import Record
 from posepile.store.origin import UNKNOWN
+from posepile.store.placed import without_placing
 from posepile.store.reading import open_archive
 
 Progress = Callable[[int], None]
@@ -164,13 +165,6 @@ def _record(path, split, values, example):
 def dense(coords: Any) -> np.ndarray | None:
     """Returns coordinates of all joints, NaN where they are missing."""
     return coords.to_array() if hasattr(coords, "to_array") else coords
-
-
-def without_placing(source: Any) -> Any:
-    """Returns the source of an archive that a source of a merged dataset takes examples from."""
-    while hasattr(source, "source"):
-        source = source.source
-    return source
 
 
 def require_own_pictures(dataset: Any) -> None:

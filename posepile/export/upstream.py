@@ -29,7 +29,6 @@ from posepile.export.rows import (
     Row,
     dense,
     image_bytes,
-    without_placing,
 )
 from posepile.export.writing import places_read, require_replaceable
 from posepile.store import codec
@@ -43,6 +42,7 @@ from posepile.store.layout import (
     shard_path,
 )
 from posepile.store.opening import open_dataset
+from posepile.store.placed import without_placing
 from posepile.store.reading import Archive, open_archive
 from posepile.store.shard_files import link_or_copy
 

@@ -21,6 +21,7 @@ from posepile.merging import alike
 from posepile.recipe import SPLIT_NAMES, TRAIN, Stills
 from posepile.store.example_list import as_example_list
 from posepile.store.fields import FIELDS
+from posepile.store.placed import without_placing
 from posepile.store.row_sources import run_command
 
 _FIELD = FIELDS["fingerprint"]
@@ -212,8 +213,7 @@ def _pictures(name, examples):
 
 
 def _of_rows(name, rows, source):
-    while hasattr(source, "source"):  # of a merged dataset, perhaps of merged ones
-        source = source.source
+    source = without_placing(source)
     if not hasattr(source, "table"):
         raise _without(name, source.kind)
     build, columns = Path(source.annotation_path).stem, source.table().columns

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from posepile.store.origin import NamesOfSequences
+from posepile.store.placed import without_placing
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,7 @@ def _described(examples, names):
     """Returns number of a dataset -> how its ids are read, and what else its archive tells."""
     result: dict[int, tuple[str, dict[str, Any]]] = {}
     for positions, _, source in examples.by_source():
-        base = source
-        while hasattr(base, "source"):
-            base = base.source
+        base = without_placing(source)
         if hasattr(base, "table") and len(positions):
             told = base.archive().metadata
             more = {

@@ -18,7 +18,6 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import UsageError
-from posepile.export.rows import without_placing
 from posepile.export.writing import require_replaceable
 from posepile.files import disk_error, is_disk_error, locked
 from posepile.merging.filters import Filters, keep
@@ -29,7 +28,7 @@ from posepile.store import bulk, reading
 from posepile.store.example_list import ExampleList, as_example_list
 from posepile.store.layout import find_index
 from posepile.store.new_names import kind_of_archive
-from posepile.store.placed import PlacedSource
+from posepile.store.placed import PlacedSource, without_placing
 from posepile.version import __version__
 
 MADE_BY_HAND = "made in memory, of no archive"

@@ -16,6 +16,7 @@ from posepile.errors import UsageError, WorkError, one_line
 from posepile.store.column_readers import missing_value
 from posepile.store.fields import names_in_examples
 from posepile.store.origin import UNKNOWN, Origin
+from posepile.store.placed import without_placing
 from posepile.store.storage import Fixed, JointCoords, Text
 
 _FIELDS = {**names_in_examples("2d"), **names_in_examples("3d")}
@@ -171,8 +172,7 @@ def one_by_one(examples: Any, rows: Positions, source: Any) -> Iterable[Any]:
 
 def table_under(source):
     """Returns the table that a source's rows are of, however its joints are placed, or None."""
-    while hasattr(source, "source"):
-        source = source.source
+    source = without_placing(source)
     return source.table() if hasattr(source, "table") else None
 
 

@@ -139,6 +139,7 @@ class PlacedSource:
     @property
     def joint_ids(self) -> np.ndarray:
         """Index in the larger skeleton of each own joint, int64 ``[J]``; -1 = left out."""
+        self.check()  # of a pickle that says the first alone, the archive tells how many
         return self.placement.joint_ids
 
     @property
@@ -163,8 +164,9 @@ class PlacedSource:
     def check(self) -> None:
         """Opens the archive if it is not open yet, which compares identities."""
         self.source.check()
-        if len(self.joint_ids) > (n := self.source.n_joints):  # of a pickle that says the first
-            self.placement = Placement(self.joint_ids[:n], self.n_joints)
+        ids = self.placement.joint_ids
+        if len(ids) > (n := self.source.n_joints):  # of a pickle that says the first
+            self.placement = Placement(ids[:n], self.n_joints)
         if not self._readers and hasattr(self.source, "table"):
             self._make_readers()
 
@@ -251,6 +253,11 @@ class PlacedSource:
 
 def _placed(read, place):
     return lambda row: place(read(row))
+
+
+def without_placing(source: Any) -> Any:
+    """Returns the source of an archive that a source of a merged dataset takes examples from."""
+    return source.source if isinstance(source, PlacedSource) else source
 
 
 def placed_source(
