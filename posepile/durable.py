@@ -117,14 +117,25 @@ def _is_of_the_dead(owner: str) -> bool:
 
 
 def _goes_on(pid: int) -> bool:
+    return process_began(pid) is not None
+
+
+def process_began(pid: int) -> str | None:
+    """Returns when a process of this machine began; None if there is none, or if it has ended.
+
+    By the clock of the system, as text; where that is not told, ``unknown``. A number is given to
+    another process in time; a number and this are not.
+    """
+    # One that has ended keeps its number until its parent asks how. Who inherits the processes of
+    # a killed run may do so late, or never, as in a container without an init.
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat") as f:
+        # The name of the program, in parentheses, may hold blanks.
+        state, *rest = f.read().rpartition(")")[2].split()
+        return None if state in "ZX" else rest[18]
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return None
     except (PermissionError, OverflowError):
-        return True
-    # One that has ended keeps its number until its parent asks how. Who inherits the processes of
-    # a killed run may do so late, or never, as in a container without an init.
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
-        return f.read().rpartition(")")[2].split()[0] not in "ZX"
-    return True
+        pass
+    return "unknown"

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+KERNELS = 210  # about so many functions are compiled with an empty cache
 
-def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = None) -> list[str]:
+
+def warmup(
+    *more: Callable[[], None],
+    announce: Callable[[str], None] | None = None,
+    step: Callable[[str], None] | None = None,
+) -> list[str]:
     """Compiles the kernels into the cache on the disk, once per machine.
 
     Call it before worker processes start: with an empty cache each of them would compile the
@@ -14,6 +20,7 @@ def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = N
     Args:
         more: Functions that call further compiled code of other rooms on small inputs.
         announce: Is given a line to show if anything must be compiled.
+        step: Is given the name of each function before it is compiled.
 
     Returns:
         Names of what was compiled; empty if everything was in the cache.
@@ -29,7 +36,7 @@ def warmup(*more: Callable[[], None], announce: Callable[[str], None] | None = N
 
     names = ("kernels", "conversion", "warp", "lenses", "exercise", "compiling")
     modules = [f"posepile.imaging.{n}" for n in names] + [f.__module__ for f in more]
-    return compiling.compile_once("kernels", exercise, tuple(modules), announce, seconds=25)
+    return compiling.compile_once("kernels", exercise, tuple(modules), announce, 25, step)
 
 
 def preload() -> None:
@@ -38,7 +45,10 @@ def preload() -> None:
     For the process that workers are forked from, and for a worker that was not forked from such
     a one: afterwards deltacamera's functions are cached like our own. It starts no threads.
     """
+    from posepile.geometry.lenses import BEFORE_USE
     from posepile.imaging import exercise, lenses
 
     lenses.cache_library()
+    if lenses.compile_lens not in BEFORE_USE:
+        BEFORE_USE.append(lenses.compile_lens)
     exercise.draw_crops()

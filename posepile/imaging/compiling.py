@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,13 @@ WAITING = "waiting for another process that compiles kernels"
 _PACKAGES = ("numba", "llvmlite", "numpy", "deltacamera")
 _VARIABLES = ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
 
+_spent: list[float] = []  # seconds in which this process has compiled
+
+
+def seconds_compiling() -> float:
+    """Returns how long this process has compiled up to now."""
+    return sum(_spent)
+
 
 def compile_once(
     group: str,
@@ -33,6 +41,7 @@ def compile_once(
     modules: tuple[str, ...],
     announce: Callable[[str], None] | None = None,
     seconds: int = 0,
+    step: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Makes sure that a group of functions is compiled in the cache on the disk.
 
@@ -42,6 +51,7 @@ def compile_once(
         modules: Modules whose source files the compiled code or ``exercise`` depends on.
         announce: Is given a line to show before compiling begins, if anything must be compiled.
         seconds: About how long it takes, for that line.
+        step: Is given the name of each function before it is compiled.
 
     Returns:
         Names of the functions that were compiled; empty if all were in the cache.
@@ -55,9 +65,11 @@ def compile_once(
         if _is_compiled(note):  # another process did it while this one waited
             return []
         if announce is not None:
-            announce(f"compiling {group} once (about {seconds} s) …")
-        with listening() as events:
+            announce(f"compiling {group} once ({seconds} s, longer on a busy machine) …")
+        begun = time.monotonic()
+        with listening(step) as events:
             exercise()
+        _spent.append(time.monotonic() - begun)
         if note is not None:
             with contextlib.suppress(OSError):
                 write_json(note, {"files": cache_files()})
@@ -66,15 +78,22 @@ def compile_once(
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list]:
-    """Yields a list that collects the Python function of everything compiled in the block."""
+def listening(step: Callable[[str], None] | None = None) -> Iterator[list]:
+    """Yields a list that collects the Python function of everything compiled in the block.
+
+    Args:
+        step: Is given the name of each of them.
+    """
     from numba.core import event
 
     functions: list = []
 
     class Listener(event.Listener):
         def on_start(self, event):
-            functions.append(event.data["dispatcher"].py_func)
+            function = event.data["dispatcher"].py_func
+            functions.append(function)
+            if step is not None:
+                step(function.__name__)
 
         def on_end(self, event):
             pass

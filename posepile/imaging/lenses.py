@@ -15,6 +15,7 @@ import sys
 import numpy as np
 
 from posepile.imaging import compiling
+from posepile.progress import Progress
 
 
 @functools.cache
@@ -46,13 +47,15 @@ def _compile_lens(kind: type) -> None:
     cache_library()
     fisheye = kind.__name__ == "FisheyeKannalaBrandt"
     group = "fisheye lenses" if fisheye else "lens distortion"
-    compiling.compile_once(
-        group.replace(" ", "-"),
-        exercise_fisheye if fisheye else exercise_brown_conrady,
-        (__name__, "posepile.imaging.compiling"),
-        announce=lambda line: print(line, file=sys.stderr, flush=True),
-        seconds=10 if fisheye else 40,
-    )
+    with Progress(f"compiling {group}", unit="functions") as bar:
+        compiling.compile_once(
+            group.replace(" ", "-"),
+            exercise_fisheye if fisheye else exercise_brown_conrady,
+            (__name__, "posepile.imaging.compiling"),
+            announce=lambda line: print(line, file=sys.stderr, flush=True),
+            seconds=10 if fisheye else 40,
+            step=lambda name: bar.update(),
+        )
 
 
 def exercise_pinhole() -> None:

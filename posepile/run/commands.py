@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections import Counter
+import shlex
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from posepile import paths
 from posepile.errors import UsageError
+from posepile.imaging.compiling import seconds_compiling
+from posepile.progress.words import duration
 from posepile.recipe import SPLITS
-from posepile.run import faults, raw, results
+from posepile.run import faults, results
 from posepile.run import pack as packing
 from posepile.run.bare_units import bare_lines
-from posepile.run.job import Run, run_keys, run_units
-from posepile.run.manifest import other_settings, stored_manifest
-from posepile.run.plan import Plan, Planner, summary
+from posepile.run.failed import forget_failure
+from posepile.run.job import Run
+from posepile.run.manifest import other_settings
+from posepile.run.plan import Plan, summary
 from posepile.run.process import (
     check_detected,
     check_not_empty,
     check_quarantine,
-    final_stage,
     plan_share,
 )
 from posepile.run.process import process as run_stages
+from posepile.run.said import count_lines, few, time_taken
 from posepile.run.stated import difference_lines
-from posepile.stages import UNIT_STAGES
-from posepile.stages.counts import Counts
 from posepile.stages.task import needs_detector, segments
-from posepile.terminal import print_lines
-
-# What status says of units that have a result which is not current.
-OTHER_STATES = {
-    "again": "to be made again (--dry-run says why)",
-    "touched": "with input files of another size or time",
-}
+from posepile.terminal import paint, print_lines
 
 
-def process(run: Run, stages: tuple[str, ...]) -> None:
+def process(run: Run, stages: tuple[str, ...]) -> list[str]:
     """Runs stages over this process's share of the units and prints a summary.
+
+    Returns:
+        The warnings that were printed.
 
     Raises:
         WorkError: More input is quarantined than tolerated, or no example is left.
@@ -47,25 +45,30 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     idle = nothing_to_do(run, stages)
     if idle:
         print(f"{run.build}: {idle}")
-        return
+        return []
     if results.earlier_results(run.work):
         print(
             f"{run.build}: results of an earlier layout in {run.work} cannot be read; they are "
             "made again, and removed when that is packed"
         )
+    begun, compiled = time.monotonic(), seconds_compiling()
     found = run_stages(run, stages)
+    compiled = seconds_compiling() - compiled
+    worked = time.monotonic() - begun - compiled
+    besides = f" after {duration(compiled)} of compiling" if compiled >= 1 else ""
     n = found.done + found.kept + len(found.errors)
+    bad = f"{len(found.errors)} quarantined"
     print(
-        f"{run.build}: {'+'.join(stages)}: {n} units: {found.done} done now, "
-        f"{found.kept} kept, {len(found.errors)} quarantined"
+        f"{run.build}: {'+'.join(stages)}: {n} units: {found.done} done now, {found.kept} kept, "
+        f"{paint(bad, 'bad') if found.errors else bad}{time_taken(worked)}{besides}"
     )
-    counts = found.counts
-    if n > len(found.errors) or not n:
-        print_lines(count_lines(counts))
-    else:
+    counts, warnings = found.counts, []
+    if n == len(found.errors) > 0:
         print("  nothing is counted, as no unit could be used")
-    for line in difference_lines(run.name, found.stated):
-        print(f"  {line}")
+    elif found.plan.todo:  # a rerun with nothing to do has nothing new to say
+        print_lines(count_lines(counts, run.build, _options(run)))
+        warnings = difference_lines(run.name, found.stated)
+        _warn(few(warnings, run.build))
     failed = sorted(found.errors, key=lambda e: (e["file"], e["frame"] or 0))
     frames = sorted(counts.quarantined, key=lambda e: (e["file"], e["frame"] or 0))
     faults.write_list(failed + frames, faults.list_path(run))
@@ -75,6 +78,16 @@ def process(run: Run, stages: tuple[str, ...]) -> None:
     whole = run.shard == (0, 1) and run.only is None
     if whole and set(stages) & {"crop", "segment"}:
         check_not_empty(run, counts, len(failed), n)
+    return warnings
+
+
+def _options(run: Run) -> dict[str, Any]:
+    options = run.config.dataset
+    return {} if options is None else options.model_dump(mode="json")
+
+
+def _warn(lines: list[str]) -> None:
+    print_lines(f"  {paint(line, 'doubt')}" for line in lines)
 
 
 def print_faults(run: Run, errors: list[dict[str, Any]], said: list[str]) -> None:
@@ -88,7 +101,7 @@ def print_faults(run: Run, errors: list[dict[str, Any]], said: list[str]) -> Non
     others, n = faults.without_missing(errors, run, said)
     lines = [f"{n} x {faults.MISSING}, as said above"] if n else []
     for line in [*lines, *faults.fault_lines(others, run.root, faults.list_path(run), n)]:
-        print(f"  quarantined: {line}")
+        print(f"  {paint('quarantined:', 'bad')} {line}")
     if errors and not run.retry:
         print("  (what is unchanged stays quarantined; --retry tries it again)")
 
@@ -106,22 +119,6 @@ def nothing_to_do(run: Run, stages: tuple[str, ...]) -> str | None:
     return None
 
 
-def count_lines(counts: Counts) -> list[str]:
-    """Counts as indented lines."""
-    lines = [f"  {counts.annotated} annotated person-frames, {counts.selected} selected"]
-    if counts.frames_read:  # none are read by selection alone
-        lines[0] += f", {counts.examples} examples from {counts.frames_read} frames"
-    for title, reasons in (
-        ("dropped", counts.dropped),
-        ("excluded", counts.excluded),
-        ("note", counts.notes),
-    ):
-        lines += [f"  {title}: {n} x {reason}" for reason, n in sorted(reasons.items())]
-    for name, (n, total, largest) in sorted(counts.checks.items()):
-        lines.append(f"  self-check {name}: mean {total / n:.4g}, largest {largest:.4g} (of {n})")
-    return lines
-
-
 def dry_run(run: Run, stages: tuple[str, ...]) -> Plan:
     """Prints what a run would do and why, and does nothing."""
     idle = nothing_to_do(run, stages)
@@ -129,79 +126,45 @@ def dry_run(run: Run, stages: tuple[str, ...]) -> Plan:
         print(f"{run.build}: {idle}")
         return Plan(stages)
     _, _, plan = plan_share(run, stages)
+    if run.stand_in and plan.todo:
+        print(f"{run.build}: {run.stand_in}")
     print(f"{run.build}: {'+'.join(stages)}: {summary(plan)}")
     for line in plan.words:
         print(f"  {line}")
     return plan
 
 
-def pack(run: Run) -> bool:
-    """Packs; prints what was made and where. Returns whether anything had to be done."""
+def pack(run: Run, said: Sequence[str] = ()) -> bool:
+    """Packs; prints what was made, where, and what to do with it.
+
+    Args:
+        run: The run.
+        said: Warnings that were printed before.
+
+    Returns:
+        Whether anything had to be done.
+    """
+    begun = time.monotonic()
     manifest, changed = packing.pack(run)
-    state = "packed" if changed else "is packed and current"
+    if forget_failure(run.work):  # the page about the archive may say it
+        report_path(run).unlink(missing_ok=True)
     counts = ", ".join(f"{manifest['counts'][split]} {split}" for split in SPLITS)
-    print(f"{run.build}: {state}: {counts}")
+    if changed:
+        state, more = paint("packed", "good"), time_taken(time.monotonic() - begun)
+    else:
+        state, more = "is packed and current", f"; posepile view {shlex.quote(run.build)}"
+    print(f"{run.build}: {state}: {counts}{more}")
     lines = difference_lines(run.name, manifest.get("stated", []))
     units = sum(split["units"] for split in manifest["splits"].values())
-    for line in [*lines, *bare_lines(units, manifest.get("without_examples"))]:
-        print(f"  {line}")
+    lines += bare_lines(units, manifest.get("without_examples"))
+    _warn(few([line for line in lines if line not in said], run.build))
     if manifest["partial"]:
         part = manifest["partial"]
         print(f"  partial  {part['units']} of {part['of']} units, --only {part['only']}")
-    for label, path in (("archive", run.archive), ("pickle", run.pickle)):
-        print(f"  {label:8} {path}")
+    if changed:
+        for label, path in (("archive", run.archive), ("pickle", run.pickle)):
+            print(f"  {label:8} {path}")
     return changed
-
-
-def status(run: Run) -> list[str]:
-    """How many units each stage has finished under this configuration, and what is packed."""
-    if run.recipe.SPEC.kind == "helper":
-        return raw.artefact_lines(run)
-    keys = run_keys(run)
-    units = run_units(run, keys)
-    lines = [f"{run.build}: {units.count} units below {run.root}"]
-    quarantined: list[dict[str, Any]] = []
-    for stage in UNIT_STAGES:
-        if not (run.work / "parts" / stage).is_dir() and stage != final_stage(run.config):
-            continue
-        planner = Planner(run, keys, stage)
-        current, examples, others = 0, 0, Counter()
-        for row in units.rows(units.positions()):
-            decision = planner.decide(row)
-            if decision.state == "current":
-                current += 1
-                examples += decision.header["result"]["counts"]["examples"]
-            elif decision.state == "quarantined":
-                if stage == final_stage(run.config):
-                    quarantined.append(decision.record["error"])
-            elif decision.state != "new":
-                others[OTHER_STATES[decision.state]] += 1
-        other = "".join(f", {n} {words}" for words, n in sorted(others.items()))
-        of = f"{current} of {units.count} units"
-        lines.append(f"  {stage:8} {of} current, {examples} examples{other}")
-    found = faults.fault_lines(quarantined, run.root, run.work / "quarantine")
-    lines += [f"  quarantined: {line}" for line in found]
-    lines.append(f"  packed   {packed_state(run)}")
-    free = shutil.disk_usage(paths.data_root()).free
-    lines.append(f"  free     {free / 1e9:.1f} GB on the disk of DATA_ROOT")
-    return lines
-
-
-def packed_state(run: Run) -> str:
-    """Returns where the archive is and what is to be said of it, ``no`` if there is none."""
-    if not run.archive.is_file():
-        return "no"
-    remarks = []
-    part = (stored_manifest(run) or {}).get("partial")
-    if part:
-        remarks.append(f"partial: {part['units']} of {part['of']} units, --only {part['only']}")
-    other = other_settings(run)
-    if other:
-        remarks.append(f"with other settings: {other}")
-    missing = packing.missing_files(run)
-    if missing:
-        remarks.append(f"{missing[0]} is missing; posepile verify {run.build} --repair")
-    return f"{run.archive}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def verify(run: Run, repair: bool) -> tuple[bool, list[str]]:

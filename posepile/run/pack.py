@@ -10,6 +10,7 @@ from typing import Any
 
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
+from posepile.progress import Progress, over, recorded
 from posepile.recipe import SPLITS
 from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import archived_name, fingerprint_inputs
@@ -107,16 +108,21 @@ def _pack(
     positions = units.positions(run.only)
     skipped = found.skipped
     try:
-        summary = packing.pack(
-            (
-                results.part_path(run.work, stage, row.id)
-                for row in units.rows(p for p in positions if p not in skipped)
-            ),
-            run.archive,
-            run.recipe.SPEC,
-            manifest,
-            inputs=_inputs(run, units, stage, skipped),
-        )
+        with (
+            recorded(run.work) as record,
+            Progress(f"{run.build} pack", found.bytes, "B", quiet=run.quiet, record=record) as bar,
+        ):
+            summary = packing.pack(
+                (
+                    results.part_path(run.work, stage, row.id)
+                    for row in units.rows(p for p in positions if p not in skipped)
+                ),
+                run.archive,
+                run.recipe.SPEC,
+                manifest,
+                inputs=_inputs(run, units, stage, skipped),
+                progress=bar.update,
+            )
         opening.write_pickle(run.archive, run.pickle)
         write_json(done, {"key": key, "files": packed_files(run)})
     except OSError as e:
@@ -158,6 +164,7 @@ class Found:
         reason: A component in which one of them differs, with the digest it had.
         digest: Of all parts in order, and of what they were made from.
         quarantined_shares: Sum over the units of the share of quarantined frames.
+        bytes: Size of the pictures of the finished ones.
     """
 
     totals: Totals = field(default_factory=Totals)
@@ -169,18 +176,22 @@ class Found:
     reason: tuple[str, str | None] | None = None
     digest: Any = field(default_factory=hashlib.sha256)
     quarantined_shares: float = 0.0
+    bytes: int = 0
 
 
 def collect(run: Run, keys: Keys, units: UnitList) -> Found:
     """Looks at the units in archive order and keeps no more of them than their sums."""
     found = Found()
     planner = Planner(run, keys, final_stage(run.config))
-    for row in units.rows(units.positions(run.only)):
+    positions = units.positions(run.only)
+    words = f"{run.build} looking at results"
+    for row in over(units.rows(positions), words, len(positions), quiet=run.quiet):
         decision = settle(run, keys, planner, row)
         if decision.state == "current":
             result = decision.header["result"]
             found.quarantined_shares += found.totals.add(row.id, result, decision.kept)
             found.units += 1
+            found.bytes += decision.header.get("image_bytes") or 0
             sums = decision.header["sha256"]
             identity = [row.id, result["key"]["inputs"], sums["columns"], sums["shard"]]
             found.digest.update("\0".join(identity).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import mmap
 import os
@@ -17,10 +16,10 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, BinaryIO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,6 +35,7 @@ from posepile.run.worker import (
     memory_of,
     too_much,
 )
+from posepile.run.worker_log import LOG_BYTES, Log, Voice, last_lines
 from posepile.shortage import shortage_by_limit, shortage_in_words
 
 TICK = 0.2  # seconds between two looks at the workers
@@ -44,8 +44,6 @@ STARTS = 3  # so many workers in a row that end before they are ready stop the r
 START_SECONDS = 120.0  # imports from a slow disk may take longer than a task may be silent
 TRACE_SECONDS = 2.0  # to write down where it hangs
 GIVE_UP_SECONDS = 10.0  # a killed process that a dead disk holds back is not waited for
-TRACE_BYTES = 8000
-LOG_BYTES = 1 << 20
 NOTHING: Any = object()
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a run
 
@@ -76,6 +74,7 @@ def in_workers(
     limits: Limits,
     environment: Mapping[str, str],
     preload: bytes | None,
+    tick: Callable[[int], None],
 ) -> Iterator[tuple[Any, Any]]:
     """Yields tasks and results; see :func:`posepile.run.executor.run_tasks`.
 
@@ -86,8 +85,9 @@ def in_workers(
         limits: What one task may take.
         environment: Of the workers.
         preload: Pickled function to call before the workers are forked.
+        tick: Called now and then with how often all workers have said that they are alive.
     """
-    pool = _Pool(setup, iter(tasks), jobs, limits)
+    pool = _Pool(setup, iter(tasks), jobs, limits, tick)
     in_order = False
     try:
         pool.start_server(environment, preload)
@@ -121,12 +121,12 @@ def _signals_put_off() -> Iterator[list[int]]:
 class _Worker:
     number: int
     channel: Connection
-    log: BinaryIO
+    log: Log
     memory: mmap.mmap
     pid: int | None = None
     ready: bool = False
     task: Any = NOTHING
-    beat: bytes = bytes(8)
+    beat: int = 0
     quiet: float = 0.0
     verdict: Lost | None = None
     kill_at: float | None = None  # when to, or when it was
@@ -140,6 +140,7 @@ class _Pool:
     tasks: Iterator
     jobs: int
     limits: Limits
+    tick: Callable[[int], None]
     waiting: deque = field(default_factory=deque)
     workers: dict[int, _Worker] = field(default_factory=dict)
     idle: list[_Worker] = field(default_factory=list)
@@ -148,8 +149,9 @@ class _Pool:
     killed: list = field(default_factory=list)  # tasks that were tried again
     server: subprocess.Popen | None = None
     control: socket.socket | None = None
-    server_log: BinaryIO | None = None
-    shown: set[str] = field(default_factory=set)
+    server_log: Log | None = None
+    voice: Voice = field(default_factory=Voice)
+    steps: int = 0  # that workers have said they made
 
     def start_server(self, environment: Mapping[str, str], preload: bytes | None) -> None:
         """Starts the process that forks the workers."""
@@ -157,7 +159,7 @@ class _Pool:
             preload = None  # system libraries of macOS do not work after a fork
         self.poller = select.poll()
         self.control, theirs = socket.socketpair()
-        self.server_log = _log_file()
+        self.server_log = Log()
         words = [SERVER, str(theirs.fileno()), json.dumps(sys.path), (preload or b"").hex()]
         # Blocked signals stay so in the new process until it has its handlers.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -165,7 +167,7 @@ class _Pool:
             self.server = subprocess.Popen(
                 [sys.executable, "-c", *words],
                 stdin=subprocess.DEVNULL,
-                stderr=self.server_log,
+                stderr=self.server_log.file,
                 pass_fds=(theirs.fileno(),),
                 env=environment,
             )
@@ -195,6 +197,7 @@ class _Pool:
                 # A run that was stopped for a while has not looked; that is nobody's silence.
                 yield from self.look(now, min(now - looked, 1.0))
                 looked = now
+                self.tick(self.steps)
             self.hand_out()
 
     def hand_out(self) -> None:
@@ -220,7 +223,7 @@ class _Pool:
     def start_worker(self) -> None:
         """Asks the server for a worker."""
         ours, theirs = Pipe()
-        log, pulse = _log_file(), tempfile.TemporaryFile()
+        log, pulse = Log(), tempfile.TemporaryFile()
         with pulse, theirs:
             pulse.truncate(8)
             worker = _Worker(self.n_started, ours, log, mmap.mmap(pulse.fileno(), 8))
@@ -293,7 +296,7 @@ class _Pool:
         self.unplug(worker)
         if worker in self.idle:
             self.idle.remove(worker)
-        said = _end_of(worker.log)
+        said = worker.log.end()
         worker.channel.close()
         worker.memory.close()
         worker.log.close()
@@ -331,12 +334,13 @@ class _Pool:
             if worker.verdict is not None or worker.kill_at is not None:
                 yield from self.execute(worker, now)
                 continue
-            beat = worker.memory[:8]
+            beat = int.from_bytes(worker.memory[:8], sys.byteorder)
             worker.quiet = 0.0 if beat != worker.beat else worker.quiet + elapsed
+            self.steps += max(0, beat - worker.beat)
             worker.beat = beat
-            size = os.fstat(worker.log.fileno()).st_size
-            if size > LOG_BYTES:
-                os.ftruncate(worker.log.fileno(), 0)
+            self.say(worker.log.notes())
+            if worker.log.size() > LOG_BYTES:
+                worker.log.cut()
             silence = self.limits.stall_seconds
             if silence is not None and not worker.ready:
                 silence = max(silence, START_SECONDS)
@@ -350,13 +354,13 @@ class _Pool:
     def condemn(self, worker: _Worker, verdict: Lost, kill_at: float) -> None:
         """Asks a worker to write down where it is; then it will be ended."""
         worker.verdict, worker.kill_at = verdict, kill_at
-        os.ftruncate(worker.log.fileno(), 0)
+        worker.log.cut()
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, TRACE_SIGNAL)
 
     def execute(self, worker: _Worker, now: float) -> Iterator[tuple[Any, Any]]:
         """Ends a worker when it has said where it is or had time to; gives up if it cannot end."""
-        written = os.fstat(worker.log.fileno()).st_size > 0
+        written = worker.log.size() > 0
         if written or now >= worker.kill_at:
             worker.kill_at = min(now, worker.kill_at)
             kill_group(worker.pid)
@@ -364,15 +368,16 @@ class _Pool:
             yield from self.bury(worker, "cannot be ended")
 
     def show(self, worker: _Worker) -> None:
-        """Passes on what a worker has written to stderr, equal lines once."""
-        if os.fstat(worker.log.fileno()).st_size == 0:
-            return
-        text = _end_of(worker.log)
-        os.ftruncate(worker.log.fileno(), 0)
-        for line in text.splitlines():
-            if line.strip() and line not in self.shown and len(self.shown) < 1000:
-                self.shown.add(line)
-                tqdm.write(line, file=sys.stderr)  # above a bar, if there is one
+        """Passes on what a worker has written to stderr."""
+        if worker.log.size():
+            text = worker.log.end()
+            worker.log.cut()
+            self.say(text.splitlines())
+
+    def say(self, lines: list[str]) -> None:
+        """Shows lines on stderr, above a bar if there is one."""
+        for line in self.voice.new(lines):
+            tqdm.write(line, file=sys.stderr)
 
     def unplug(self, worker: _Worker) -> None:
         """Stops listening to a worker."""
@@ -383,16 +388,17 @@ class _Pool:
         """Returns the error for a server that is gone."""
         status = self.server.wait()
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        said = _end_of(self.server_log)
+        said = self.server_log.end()
         return self.cannot_start(f"the process that starts the workers ended ({how})", said)
 
     def cannot_start(self, how: str, said: str) -> PosePileError:
         """Returns the error for workers, or what starts them, that end too early."""
         lack = shortage_in_words(said) or shortage_by_limit(self.limits.memory_bytes)
-        return Shortage(f"{how}: {lack}") if lack else WorkError(f"{how}{_last_lines(said)}")
+        return Shortage(f"{how}: {lack}") if lack else WorkError(f"{how}{last_lines(said)}")
 
     def end(self) -> None:
         """Ends all processes and waits for them."""
+        self.say(self.voice.last())
         for worker in self.workers.values():
             if worker.pid is not None:
                 kill_group(worker.pid)
@@ -413,26 +419,6 @@ class _Pool:
 
 
 # ---------------------------------------------------------------- words
-
-
-def _log_file() -> BinaryIO:
-    """Returns a nameless file for a process' stderr; always appended to, so it can be cut."""
-    file = tempfile.TemporaryFile(buffering=0)
-    flags = fcntl.fcntl(file, fcntl.F_GETFL)
-    fcntl.fcntl(file, fcntl.F_SETFL, flags | os.O_APPEND)
-    return file
-
-
-def _end_of(log: BinaryIO) -> str:
-    size = os.fstat(log.fileno()).st_size
-    data = os.pread(log.fileno(), TRACE_BYTES, max(0, size - TRACE_BYTES))
-    lines = data.decode(errors="replace").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("Extension modules:")).strip()
-
-
-def _last_lines(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return ": " + " / ".join(lines[-3:]) if lines else ""
 
 
 def _duration(seconds: float) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
+from posepile.progress import Progress, recorded
 from posepile.run import faults, results, stated
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
@@ -103,7 +102,8 @@ def process(
     with lock(run):
         keys, units, plan = plan_share(run, stages)
         remember(keys, run.work)
-        for line in plan.words:
+        stand_in = [run.stand_in] if run.stand_in and plan.todo else []
+        for line in [*stand_in, *plan.words]:
             tell(f"{run.build}: {line}")
         summary = Summary(plan, kept=plan.states["current"])
         summary.counts.add(plan.counts)
@@ -151,6 +151,7 @@ def work_on(
     if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}
+    waited, label = _Waited(), f"{run.build} {'+'.join(stages)}"
     results_ = run_tasks(
         functools.partial(process_unit, Order(run, keys, stages, threads)),
         _noting(rows, handed_out),
@@ -160,13 +161,17 @@ def work_on(
         preload=functools.partial(import_all, run.name),
         initialize=None if sys.platform == "linux" else functools.partial(import_all, run.name),
         executor="processes" if run.config.run.isolate else "in_process",
+        tick=waited.tick,
     )
-    label = f"{run.build} {'+'.join(stages)}"
-    tqdm.monitor_interval = 0  # no thread: where memory lacks, its start is waited for for ever
-    bar = tqdm(total=count, desc=label, unit="unit", disable=run.quiet, file=sys.stderr)
     n_examples, n_quarantined = 0, 0
     try:
-        with bar, contextlib.closing(results_), Journal(run.work) as journal:
+        with (
+            recorded(run.work, run.shard) as record,
+            Progress(label, count, quiet=run.quiet, record=record) as bar,
+            contextlib.closing(results_),
+            Journal(run.work) as journal,
+        ):
+            waited.bar = bar
             for row, result in results_:
                 outcome = result
                 if isinstance(result, Lost) and result.kind == "shortage":
@@ -178,8 +183,7 @@ def work_on(
                 n_examples += outcome.counts.examples
                 n_quarantined += outcome.error is not None
                 quarantined = f", {n_quarantined} quarantined" if n_quarantined else ""
-                bar.set_postfix_str(f"{n_examples} examples{quarantined}")
-                bar.update()
+                bar.update(1, f"{n_examples} examples{quarantined}")
                 if outcome.fatal:
                     raise UsageError(outcome.fatal) if outcome.usage else WorkError(outcome.fatal)
                 yield outcome
@@ -191,6 +195,19 @@ def work_on(
                     results.remove_unfinished(run.work, stages, row.id)
 
 
+class _Waited:
+    """What is shown while workers are at work and no unit has ended."""
+
+    def __init__(self):
+        self.bar: Progress | None = None
+
+    def tick(self, steps: int) -> None:
+        """Takes how often the workers have said that they are alive: a frame or a crop each."""
+        if self.bar is not None:
+            # Until a unit has ended, nothing else tells that the work gets on.
+            self.bar.tick(None if self.bar.n else f"{steps} frames and crops" if steps else "")
+
+
 def _noting(rows: Iterable[Row], handed_out: dict[int, Row]) -> Iterator[Row]:
     for row in rows:
         handed_out[row.position] = row
@@ -198,10 +215,16 @@ def _noting(rows: Iterable[Row], handed_out: dict[int, Row]) -> Iterator[Row]:
 
 
 def _compile(run: Run, tell: Tell) -> None:
-    from posepile.imaging import warmup
+    from posepile.imaging import KERNELS, warmup
     from posepile.stages.select import compile_scan
 
-    warmup(compile_scan, announce=lambda line: tell(f"{run.build}: {line}"))
+    words = f"{run.build} compiling"
+    with Progress(words, KERNELS, "functions", quiet=run.quiet) as bar:
+        warmup(
+            compile_scan,
+            announce=lambda line: tell(f"{run.build}: {line}"),
+            step=lambda name: bar.update(),
+        )
 
 
 def limits(run: Run, jobs: int) -> Limits:
