@@ -65,6 +65,7 @@ def test_no_folder_at_all(tmp_path):
     (tmp_path / "sources.yaml").write_text("{dataset: x, layout: [a]}")
     report = run_doctor("x", tmp_path / "sources.yaml", tmp_path / "raw")
     assert not report.ok and "nothing there yet: no raw data of x" in report.lines[2]
+    assert report.lines[2].endswith("see the command below") and len(report.mends) == 1
 
 
 def test_missing_is_named(case):

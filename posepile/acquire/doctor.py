@@ -8,14 +8,23 @@ file that an extraction has recorded with its size.
 
 from __future__ import annotations
 
+import math
 import os
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from posepile.acquire.archive_ends import archive_fault
+from posepile.acquire.aside import lacking
+from posepile.acquire.checksums import read_known
+from posepile.acquire.elsewhere import find_elsewhere
+from posepile.acquire.findings import KINDS, DoctorReport
+from posepile.acquire.joined import is_archive_name
+from posepile.acquire.known import judge_known
 from posepile.acquire.lockfile import read_lock
 from posepile.acquire.media import content_fault
+from posepile.acquire.mending import Asked
+from posepile.acquire.moves import follow, gather, renamed_folders, where_it_belongs
 from posepile.acquire.partial import partial_files
 from posepile.acquire.patterns import (
     STATE_DIR,
@@ -26,65 +35,16 @@ from posepile.acquire.patterns import (
     match_files,
 )
 from posepile.acquire.places import FileFacts, measure
-from posepile.acquire.plan import plan
+from posepile.acquire.plan import Decision, plan
 from posepile.acquire.records import crc_of, read_record, record_names
+from posepile.acquire.remedies import Remedies
 from posepile.acquire.sources import Expected, Sources, load_sources
-from posepile.errors import no_raw_data
+from posepile.acquire.tree import bounds, counterparts, standing, too_few
+from posepile.errors import leads_nowhere, no_raw_data, not_there_yet
 from posepile.files import is_left_by_macos, names_in
 from posepile.miniature import MARK, TRUTH
 
-KINDS = ("missing", "truncated", "misplaced", "unexpected")
-_EXAMPLES = 5
-
-
-@dataclass
-class DoctorReport:
-    """What is wrong with a raw folder.
-
-    Attributes:
-        name: Dataset.
-        root: Its raw folder.
-        missing: What is not there, one phrase each.
-        truncated: Files of the wrong size or cut off, or (with checksums) of other content.
-        misplaced: Files that belong elsewhere, with the place.
-        unexpected: Files that belong nowhere; a remark, not a fault.
-        notes: Other things worth saying.
-        n_files: How many files were looked at.
-    """
-
-    name: str
-    root: Path
-    missing: list[str] = field(default_factory=list)
-    truncated: list[str] = field(default_factory=list)
-    misplaced: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    n_files: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that is needed is there and whole."""
-        return not (self.missing or self.truncated or self.misplaced)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How much of each kind of trouble."""
-        return {kind: len(getattr(self, kind)) for kind in KINDS}
-
-    @property
-    def lines(self) -> list[str]:
-        """The report as text, with the first few examples of each kind."""
-        lines = [f"{self.name}: {self.root}: {self.n_files} files"]
-        for kind in KINDS:
-            found = getattr(self, kind)
-            if found:
-                lines.append(f"  {kind}: {len(found)}")
-                lines += [f"    {text}" for text in found[:_EXAMPLES]]
-                if len(found) > _EXAMPLES:
-                    lines.append(f"    ... and {len(found) - _EXAMPLES} more")
-        lines += [f"  note: {text}" for text in self.notes]
-        lines.append("  ok" if self.ok else "  not ok")
-        return lines
+_GLANCE = 20_000  # files up to which a quick look goes
 
 
 def run_doctor(
@@ -94,6 +54,10 @@ def run_doctor(
     *,
     checksums: bool = False,
     only: Iterable[str] | None = None,
+    work: Path | None = None,
+    look_in: Iterable[Path] = (),
+    others: Collection[str] = (),
+    asked: Asked | None = None,
 ) -> DoctorReport:
     """Returns what is wrong with a dataset's raw folder.
 
@@ -105,45 +69,107 @@ def run_doctor(
         checksums: Also hash every downloaded and every extracted file again and look at the end of
             every image; reads everything once.
         only: Names or parts of the sources to ask for; all that are not optional if left out.
+        work: Work folder of the dataset, which keeps checksums of single files; None = none.
+        look_in: Further folders in which to look for the data if they are not there.
+        others: Names of folders beside the raw folder that are other datasets' own.
+        asked: What the commands that mend it are to name; the dataset alone if left out.
 
     Raises:
         UsageError: Something is wrong with ``sources.yaml``.
     """
     sources, root = load_sources(sources_path), Path(root)
     report = DoctorReport(name, root)
+    remedies = Remedies(sources, report, asked or Asked(name), look_in, others)
     if not names_in(root):
-        report.missing.append(str(no_raw_data(root, name)))
+        remedies.nothing_there()
+        report.missing.append(_nothing(root, name, mended=bool(report.mends)))
         return report
     if not (sources.sources or sources.layout):
         report.notes.append("sources.yaml names no files; the recipe's own checks follow")
         return report
-    files = _walk(root)
+    files = walk(root)
     report.n_files = len(files)
     miniature = TRUTH in files
     records = _records(root)
-    sources = _standing(sources, files)
     if miniature:
         report.notes.append("a miniature: numbers of files are not judged, archives not needed")
     else:
-        _judge_sources(sources, root, only, report)
+        decisions = plan(sources, root, only)
+        _judge_sources(decisions, root, report, checksums)
+        _judge_aside(decisions, root, report)
+    as_told, sources = sources, _standing(sources, files)
     _judge_records(sources, files, records, report, checksums)
     strays = _judge_layout(sources, files, records, miniature, report)
     _judge_strays(sources, files, strays, report)
     _judge_content(root, files, report, checksums)
     if checksums:
         _judge_checksums(sources, root, report)
+    if not miniature:
+        known = read_known(work, Path(sources_path).parent)
+        judge_known(known, as_told, files, records, report, work if checksums else None, checksums)
     for a in sources.absent:
         report.notes.append(f"known to be absent: {a.what} ({a.reason})")
     for kind in KINDS:
         setattr(report, kind, sorted(set(getattr(report, kind))))
+    if not miniature:
+        remedies.find(decisions, files)
     return report
 
 
-def _walk(root: Path) -> dict[str, int]:
-    """Size of every file by relative path; our own state and what macOS leaves are left out."""
+def glance(
+    name: str,
+    sources_path: str | os.PathLike,
+    root: str | os.PathLike,
+    others: Collection[str] = (),
+) -> str:
+    """Returns in one line what a quick look finds wrong with a raw folder; empty if nothing.
+
+    Names and the ends of archives are looked at. A folder of very many files is left to
+    :func:`run_doctor`.
+
+    Args:
+        name: Dataset.
+        sources_path: Its ``sources.yaml``.
+        root: Its raw folder.
+        others: Names of folders beside the raw folder that are other datasets' own.
+    """
+    sources, root = load_sources(sources_path), Path(root)
+    if not names_in(root):
+        found = find_elsewhere(sources, root, others=others)
+        return next((f"{here} holds what belongs at {there}" for here, there in found.items()), "")
+    if not (sources.sources or sources.layout):
+        return ""
+    files = walk(root, _GLANCE)
+    if len(files) >= _GLANCE:
+        return ""
+    report = DoctorReport(name, root)
+    for source in sources.sources:
+        for paths in match_files([p.path for p in source.places], files):
+            for archive in filter(is_archive_name, paths):
+                fault = content_fault(root / archive, deep=False) or archive_fault(root / archive)
+                if fault:
+                    report.truncated.append(f"{archive}: {fault}")
+    stands = _standing(sources, files)
+    strays = _judge_layout(stands, files, _records(root), False, report)
+    _judge_strays(stands, files, strays, report)
+    return next(iter([*report.misplaced_lines, *report.truncated]), "")
+
+
+def _nothing(root: Path, name: str, mended: bool) -> str:
+    """What is said of a raw folder that is not there, or empty."""
+    if mended and not leads_nowhere(root):
+        return str(not_there_yet(root, "raw data", name, "see the command below"))
+    return str(no_raw_data(root, name))
+
+
+def walk(root: Path, most: float = math.inf) -> dict[str, int]:
+    """Size of every file by relative path; our own state and what macOS leaves are left out.
+
+    A folder is the last one that is looked into once there are ``most`` files.
+    """
     sizes: dict[str, int] = {}
     waiting = [""]
-    while waiting:
+    while waiting and len(sizes) < most:
         at = waiting.pop()
         with os.scandir(os.path.join(root, at)) as entries:
             for entry in entries:
@@ -167,19 +193,7 @@ def _standing(sources: Sources, files: dict[str, int]) -> Sources:
         if any(match_files([below(folder, e.path) for e in sources.layout], files)):
             found = folder
             break
-    layout = [
-        e.model_copy(
-            update={
-                "path": below(found, e.path),
-                "for_each": e.for_each and below(found, e.for_each),
-            }
-        )
-        for e in sources.layout
-    ]
-    absent = [
-        a.model_copy(update={"paths": [below(found, p) for p in a.paths]}) for a in sources.absent
-    ]
-    return sources.model_copy(update={"layout": layout, "absent": absent})
+    return standing(sources, found)
 
 
 def _records(root: Path) -> dict[str, dict]:
@@ -188,9 +202,9 @@ def _records(root: Path) -> dict[str, dict]:
 
 
 def _judge_sources(
-    sources: Sources, root: Path, only: Iterable[str] | None, report: DoctorReport
+    decisions: Iterable[Decision], root: Path, report: DoctorReport, checksums: bool
 ) -> None:
-    for d in plan(sources, root, only):
+    for d in decisions:
         source = d.source
         target = root / source.path if source.url else None
         if target and target.is_file() and (fault := source.fault(target)):
@@ -199,7 +213,9 @@ def _judge_sources(
         record = read_record(root, source.name)
         if record and record["state"] == "done":
             continue  # the archive may be gone; its files are judged one by one
-        if d.action in ("fetch", "blocked"):
+        if d.action in ("fetch", "blocked") and d.found:
+            report.missing.append(f"{d.reason} ({source.name})")
+        elif d.action in ("fetch", "blocked"):
             report.missing.append(f"{source.path}: not downloaded ({source.name})")
         elif d.action == "resume":
             of = "" if d.total is None else f" of {d.total}"
@@ -213,8 +229,19 @@ def _judge_sources(
             report.missing.append(f"{source.name}: downloaded but not extracted")
         elif d.action == "verify":
             report.notes.append(f"{source.name}: on disk but never checked")
-        elif d.reason.endswith("not verified"):
+        elif d.reason.endswith("not verified") and not checksums:
             report.notes.append(f"{source.name}: {d.reason}")
+
+
+def _judge_aside(decisions: Iterable[Decision], root: Path, report: DoctorReport) -> None:
+    """Files that were put aside are missing until they come again."""
+    spare = [p.path for d in decisions if d.action == "have" for p in d.source.places]
+    not_needed = set(lacking(root, spare))  # archives of what is here
+    report.missing += [
+        f"{path}: was put aside as damaged, has to be got again"
+        for path in lacking(root)
+        if path not in not_needed
+    ]
 
 
 def _judge_records(
@@ -259,7 +286,7 @@ def _judge_layout(
             if fault:
                 report.truncated.append(f"{path}: {fault}")
         if expected.for_each:
-            for path in _counterparts(expected, files):
+            for path in counterparts(expected, files, expected.for_each):
                 if path not in files and not any(r.fullmatch(path) for r in absent):
                     report.missing.append(path)
 
@@ -276,35 +303,15 @@ def _judge_layout(
 def _judge_number(
     expected: Expected, found: list[str], miniature: bool, report: DoctorReport
 ) -> None:
-    if expected.optional and not found:
-        return
-    low, high = expected.min, expected.max
-    if expected.count is not None:
-        low = high = expected.count
-    if low is None:
-        low = 0 if expected.for_each else 1
     if miniature:
-        low, high = min(low, 1), None
-    n = len(found)
-    if n < low:
-        if is_literal(expected.path):
-            report.missing.append(expected.path)
-        elif expected.for_each is None or n == 0:
-            least = "" if expected.count is not None else "at least "
-            report.missing.append(f"{expected.path}: {n} files, {least}{low} expected")
-    elif high is not None and n > high:
-        most = "" if expected.count is not None else "at most "
-        report.unexpected.append(f"{expected.path}: {n} files, {most}{high} expected")
-
-
-def _counterparts(expected: Expected, files: dict[str, int]) -> list[str]:
-    """Paths that must exist because of the files matching ``for_each``."""
-    regex = glob_regex(expected.for_each)
-    result = set()
-    for path in match_files([expected.for_each], files)[0]:
-        words = regex.fullmatch(path).groupdict()
-        result.add(re.sub(r"<(\w+)>", lambda m, words=words: words[m[1]], expected.path))
-    return sorted(result)
+        few = min(bounds(expected)[0], 1)
+        expected = expected.model_copy(update={"count": None, "min": few, "max": None})
+    n, most = len(found), bounds(expected)[1]
+    if few := too_few(expected, expected.path, n):
+        report.missing.append(few)
+    elif most is not None and n > most:
+        limit = "" if expected.count is not None else "at most "
+        report.unexpected.append(f"{expected.path}: {n} files, {limit}{most} expected")
 
 
 def _judge_strays(
@@ -312,48 +319,24 @@ def _judge_strays(
 ) -> None:
     """Tells files that lie in the wrong place from files that belong nowhere."""
     expected = [e.path for e in sources.layout]
-    expected += [p.path for s in sources.sources for p in s.places]
-    tails = [t for pattern in dict.fromkeys(expected) for t in _tails(pattern)]
-    tails.sort(key=lambda t: -t.length)
-    for path in strays:
-        belongs = _belongs_at(path, tails)
-        if belongs in files:
-            report.unexpected.append(f"{path}: a second {belongs}")
-        elif belongs:
-            report.misplaced.append(f"{path}: belongs at {belongs}")
-        else:
-            report.unexpected.append(path)
-
-
-@dataclass(frozen=True)
-class _Tail:
-    """The last components of a pattern, by which a file can be recognised in another place."""
-
-    length: int
-    regex: re.Pattern
-    head: list[str]
-    pattern: str
-
-
-def _tails(pattern: str) -> list[_Tail]:
-    parts = pattern.split("/")
-    tails = []
-    for i in range(len(parts)):
-        tail = parts[i:]
-        # Without any fixed word (``*/*.json``) too much would be recognised.
-        if "**" not in tail and any(is_literal(p) for p in tail):
-            tails.append(_Tail(len(tail), glob_regex("/".join(tail)), parts[:i], pattern))
-    return tails
-
-
-def _belongs_at(path: str, tails: list[_Tail]) -> str | None:
-    parts = path.split("/")
-    for t in tails:
-        end = parts[-t.length :]
-        if t.length <= len(parts) and t.regex.fullmatch("/".join(end)):
-            known = all(is_literal(p) for p in t.head)
-            return "/".join([*t.head, *end]) if known else t.pattern
-    return None
+    archives = [p.path for s in sources.sources for p in s.places]
+    found = where_it_belongs(strays, expected + archives)
+    second = {path: place for path, place in found.items() if place in files}
+    report.unexpected += [f"{path}: a second {place}" for path, place in second.items()]
+    found = {path: place for path, place in found.items() if path not in second}
+    others = [p for p in strays if p not in found and p not in second]
+    numbers = {e.path: e.count or 0 for e in sources.layout}
+    found |= renamed_folders(others, numbers, files)
+    exact = {path: place for path, place in found.items() if is_literal(place)}
+    twice = {place for place, n in Counter(exact.values()).items() if n > 1}
+    exact = {path: place for path, place in exact.items() if place not in twice}
+    moves = gather(exact)
+    beside = follow(moves, (p for p in others if p not in found), expected)
+    exact |= {p: place for p, place in beside.items() if place not in files}
+    report.moves = gather(exact)
+    found |= exact
+    report.misplaced += [f"{path}: belongs at {place}" for path, place in found.items()]
+    report.unexpected += [path for path in others if path not in found]
 
 
 def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep: bool) -> None:
@@ -363,7 +346,7 @@ def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep
         if size == -1:
             report.missing.append(f"{path}: a link to a file that does not exist")
             continue
-        fault = content_fault(root / path, deep=deep)
+        fault = content_fault(root / path, deep=deep) or archive_fault(root / path)
         if fault:
             report.truncated.append(f"{path}: {fault}")
 

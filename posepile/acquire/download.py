@@ -27,6 +27,7 @@ from posepile.acquire.credentials import (
     redact,
 )
 from posepile.acquire.extract import extract_archive
+from posepile.acquire.leftovers import keeping_others
 from posepile.acquire.lockfile import read_lock, remember
 from posepile.acquire.partial import fetched_from
 from posepile.acquire.patterns import STATE_DIR, find_matches
@@ -35,7 +36,6 @@ from posepile.acquire.plan import (
     Decision,
     archives_of,
     decide,
-    details,
     host_of,
     plan,
     plan_text,
@@ -45,14 +45,12 @@ from posepile.acquire.plan import (
 from posepile.acquire.progress import between_bars, progress_bar
 from posepile.acquire.sources import Source, Sources
 from posepile.acquire.space import require_space
+from posepile.acquire.telling import Unpacked, left_lines, tell_people
 from posepile.acquire.transfer import UNDECLARED_BYTES, Log, NotFetched, Transfer, fetch
-from posepile.acquire.workers import Stop, Task, run_tasks
+from posepile.acquire.workers import AT_ONCE, PER_HOST, Stop, Task, run_tasks
 from posepile.acquire.zips import zip_fault
 from posepile.errors import CorruptInput, PosePileError, Shortage, UsageError, WorkError
 from posepile.files import disk_error, is_disk_error, locked
-
-AT_ONCE = 4
-PER_HOST = 2
 
 Password = Secret | str | Callable[[], Secret | str]
 
@@ -156,19 +154,22 @@ def run_download(
         require_space(root, sum(d.remaining or 0 for d in fetched))
         told = between_bars(lambda line: log(without_access(line)))
         secret = {k: _as_secret(v) for k, v in (passwords or {}).items()}
-        job = _Job(sources, root, told, secret, attempts, sleep)
+        job = _Job(sources, root, told, secret, attempts, sleep, Unpacked(told))
         work = [_Work(d) for d in decisions if d.action != "have"]
         _ask_for_credentials(job, work)
         for_people = [w for w in work if w.decision.action in ("manual", "blocked")]
         for w in for_people:
-            _tell(job, w)
+            w.left = w.decision.reason
+        tell_people(told, sources, [w.decision for w in for_people])
         tasks = [_task(job, w) for w in work if w not in for_people]
         run_tasks(tasks, job.stop, at_once=AT_ONCE)
+        job.unpacked.say_rest()
     for w in work:
         report.fetched += [w.source.name] if w.fetched else []
         report.extracted += w.extracted
-        report.left += [f"{w.source.name}: {w.left}"] if w.left else []
-    for line in report.left:
+    left = [(w.source.name, w.left) for w in work if w.left]
+    report.left += [f"{source}: {reason}" for source, reason in left]
+    for line in left_lines(name, left):
         log(f"left to do: {line}")
     if strict:
         report.raise_for_rest()
@@ -189,6 +190,7 @@ class _Job:
         accounts: Credentials by account, or why there are none.
         accepted: Accounts that a server has let in.
         refused: Accounts that a server has turned away.
+        unpacked: Says which archives were extracted.
     """
 
     sources: Sources
@@ -197,6 +199,7 @@ class _Job:
     passwords: dict[str, Secret | Callable[[], Secret | str]]
     attempts: int
     sleep: Callable[[float], None] | None
+    unpacked: Unpacked
     stop: Stop = field(default_factory=Stop)
     accounts: dict[str, Credentials | PosePileError] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
@@ -276,12 +279,6 @@ def _nothing(job: _Job, work: _Work) -> None:
     """What comes before an extraction where the archive is there and checked."""
 
 
-def _tell(job: _Job, work: _Work) -> None:
-    work.left = work.decision.reason
-    for detail in details(job.sources, work.decision):
-        job.log(f"{work.source.name}: {detail}")
-
-
 def _extract_source(job: _Job, work: _Work) -> None:
     source, lock = work.source, read_lock(job.root)
     archives = archives_of(source, job.root)
@@ -295,7 +292,7 @@ def _extract_source(job: _Job, work: _Work) -> None:
         result = extract_archive(
             job.root / path,
             job.root,
-            source.extract,
+            keeping_others(source, path, job.root),
             name=record_name(source, path),
             sha256=lock[path]["sha256"] if path in lock else None,
             password=lambda: _archive_password(job, source),
@@ -304,7 +301,7 @@ def _extract_source(job: _Job, work: _Work) -> None:
         )
         if not result.done_before:
             work.extracted.append(path)
-            job.log(f"{source.name}: extracted {len(result.files)} files from {path}")
+            job.unpacked.add(source.name, len(result.files), path)
 
 
 def _archive_password(job: _Job, source: Source) -> Secret | None:
@@ -335,7 +332,7 @@ def _run_tool(job: _Job, work: _Work) -> None:
         job.stop.unblocking(process.terminate),
     ):
         code = process.wait()
-    after = decide(source, job.sources.roots, job.root, read_lock(job.root))
+    after = decide(source, job.sources, job.root, read_lock(job.root))
     if code != 0 or after.action == "tool":
         what = f"ended with exit status {code}" if code else f"ran, but {after.reason}"
         advice = f"; {tool.on_failure}" if tool.on_failure else ""

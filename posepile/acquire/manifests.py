@@ -7,6 +7,7 @@ files may carry attributes to filter by, as the program ``egoexo`` of the packag
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posepile.acquire.addresses import without_access
+from posepile.acquire.amounts import Amount
 from posepile.acquire.programs import AWS_KEY_TROUBLE, aws_environment
 from posepile.errors import WorkError
 from posepile.files import is_left_by_macos, write_atomically
@@ -83,19 +85,29 @@ class Cost:
     present: int
 
 
-def plan_requests(root: Path, bucket: Bucket, requests: Iterable[Request]) -> list[str]:
+def plan_requests(
+    root: Path,
+    bucket: Bucket,
+    requests: Iterable[Request],
+    expected: Callable[[str, str | None], Iterable[str]] = lambda part, uid: (),
+) -> list[str]:
     """Returns what requests amount to, by manifests where they can be had; a line for each part.
 
     Args:
         root: Where the files lie once they are fetched.
         bucket: Where the manifests are.
         requests: What is to be fetched.
+        expected: As of :func:`find_absent`, for what is here without a manifest.
+
+    Returns:
+        Lines; those of parts are :class:`~posepile.acquire.amounts.Amount`, for the sum.
 
     Raises:
         WorkError: As :func:`fetch_by_aws`.
         CorruptInput: What is there is no manifest.
     """
-    lines, total, estimated = [], 0.0, 0.0
+    lines: list[str] = []
+    estimated = False
     for request in requests:
         share = 1.0
         if request.uids is not None:
@@ -105,25 +117,39 @@ def plan_requests(root: Path, bucket: Bucket, requests: Iterable[Request]) -> li
             entries = load_manifest(bucket, part)
             if entries is None:
                 gigabytes = share * bucket.gigabytes[part]
-                estimated += gigabytes
-                lines.append(
-                    f"  {part}: about {gigabytes:,.4g} GB, by the published size of the part"
-                )
+                estimated = True
+                lacking = _share_absent(root, request, part, expected)
+                text = f"  {part}: about {gigabytes:,.4g} GB, by the published size of the part"
+                here = "" if lacking == 1 else f"; {1 - lacking:.0%} of it is here"
+                lines.append(Amount(text + here, 1e9 * gigabytes * lacking))
                 continue
             cost = cost_of(root, entries, request)
-            total += cost.size / 1e9
-            lines.append(
+            text = (
                 f"  {part}: {cost.files} files, {cost.size / 1e9:,.3f} GB, of which "
                 f"{cost.present / 1e9:,.3f} GB are here"
                 + (f"; {cost.unsized} files of unknown size" if cost.unsized else "")
             )
+            lines.append(Amount(text, cost.size - cost.present))
     if estimated:
-        lines.append(
-            f"  for exact figures: {bucket.more}; or put manifests at "
-            f"{bucket.folder}/PART/manifest.json: aws s3 cp {bucket.url}/PART/manifest.json FILE"
-        )
-    exact = f"  total: {total:,.3f} GB by manifests"
-    return [*lines, f"{exact}, about {estimated:,.4g} GB estimated, into {root}"]
+        place = f"{bucket.folder}/PART/manifest.json"
+        lines += [
+            f"  for exact figures: {bucket.more}; or fetch the manifest of each PART:",
+            f"    aws s3 cp {bucket.url}/PART/manifest.json {shlex.quote(place)}",
+        ]
+    return lines
+
+
+def _share_absent(
+    root: Path,
+    request: Request,
+    part: str,
+    expected: Callable[[str, str | None], Iterable[str]],
+) -> float:
+    """How much of a part is not here, by whether any file of it is, 0 to 1."""
+    globs = [list(expected(part, uid)) for uid in request.uids or [None]]
+    known = [g for g in globs if g]
+    here = sum(any(is_here(path) for glob in g for path in root.glob(glob)) for g in known)
+    return 1 - here / len(known) if known else 1.0
 
 
 def load_manifest(bucket: Bucket, part: str) -> list[dict] | None:

@@ -15,7 +15,7 @@ from posepile.files import is_left_by_macos
 STATE_DIR = ".posepile"
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1 << 14)
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """Returns a path pattern as a regular expression for whole relative paths.
 
@@ -80,6 +80,15 @@ def _component_regex(component: str, seen: set[str]) -> str:
 def is_literal(pattern: str) -> bool:
     """Returns whether a pattern names exactly one path."""
     return not re.search(r"[*?\[{<]", pattern)
+
+
+def fixed_part(pattern: str) -> str:
+    """Returns a pattern without its wildcards.
+
+    >>> fixed_part("video_<c>.{avi,mp4}")
+    'video_.'
+    """
+    return re.sub(r"\{[^}]*\}|\[[^\]]*\]|<\w+>|[*?]", "", pattern)
 
 
 def find_matches(root: Path, pattern: str) -> Iterator[str]:
@@ -162,3 +171,18 @@ def _folder_regex(pattern: str) -> re.Pattern | None:
     if "**" in pattern:
         return None
     return glob_regex(folder) if folder else re.compile("")
+
+
+def without_copies(paths: Iterable[str]) -> list[str]:
+    """Returns paths without the second ones that browsers make of what is fetched twice.
+
+    >>> without_copies(["a/S7.tgz", "a/S7 (1).tgz", "a/S8 (1).tgz"])
+    ['a/S7.tgz', 'a/S8 (1).tgz']
+    """
+    known = list(paths)
+    there = set(known)
+    return [p for p in known if (first := _COPY.sub(r"\1", p)) == p or first not in there]
+
+
+# As in ``a (1).zip``.
+_COPY = re.compile(r" \(\d{1,3}\)((?:\.[^/]*)?)$")

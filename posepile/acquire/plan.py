@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from posepile.acquire.addresses import shown_address, without_access
+from posepile.acquire.aside import lacking as put_aside
 from posepile.acquire.credentials import have_credentials, variable_names
 from posepile.acquire.joined import is_archive_name, is_later_part
 from posepile.acquire.lockfile import read_lock
-from posepile.acquire.patterns import below, find_matches
+from posepile.acquire.patterns import below, find_matches, without_copies
 from posepile.acquire.places import Place, notes_path, part_path
 from posepile.acquire.records import is_extracted, read_record, record_names
 from posepile.acquire.sources import Source, Sources, load_sources
 from posepile.acquire.space import format_bytes, free_bytes
+from posepile.acquire.tree import provided
 from posepile.errors import UsageError
 from posepile.files import names_in
 from posepile.paths import data_root
 
 # Of sources that differ only in the values of their entry, so many lines.
 SHOWN_ALIKE = 4
+
+# What a person must do something for.
+_BY_PERSON = ("manual", "blocked")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Decision:
         reason: One phrase.
         total: Size of the file in bytes, None if unknown.
         offset: How much of it is there.
+        found: Part of what comes out of it is on disk already.
     """
 
     source: Source
@@ -49,6 +55,7 @@ class Decision:
     reason: str = ""
     total: int | None = None
     offset: int = 0
+    found: bool = False
 
     @property
     def remaining(self) -> int | None:
@@ -73,7 +80,7 @@ def plan(sources: Sources, root: Path, only: Iterable[str] | None = None) -> lis
         UsageError: ``only`` names something that does not exist.
     """
     root, lock = Path(root), read_lock(root)
-    decisions = [decide(source, sources.roots, root, lock) for source in sources.select(only)]
+    decisions = [decide(source, sources, root, lock) for source in sources.select(only)]
     return _settle(decisions, root)
 
 
@@ -83,7 +90,7 @@ def _settle(decisions: list[Decision], root: Path) -> list[Decision]:
     kept, covered = [], {}
     for d in decisions:
         others = by_hand.keys() & set(d.source.instead_of)
-        begun = bool(record_names(root, f"{d.source.name}--*"))
+        begun = bool(others) and bool(record_names(root, f"{d.source.name}--*"))
         if others and (d.action == "manual" or not (begun or any(by_hand[n] for n in others))):
             continue  # not there, or the others are there by themselves
         if d.action != "manual":
@@ -97,21 +104,23 @@ def _settle(decisions: list[Decision], root: Path) -> list[Decision]:
     ]
 
 
-def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) -> Decision:
+def decide(source: Source, sources: Sources, root: Path, lock: dict[str, dict]) -> Decision:
     """Returns what is to be done about one source.
 
     Args:
         source: The source.
-        roots: Folders below which the extracted tree may stand.
+        sources: All that ``sources.yaml`` says: where the extracted tree may stand, and what is
+            expected of it.
         root: Raw folder.
         lock: What :func:`~posepile.acquire.lockfile.read_lock` gave.
     """
     if source.url is None:
-        return _decide_places(source, roots, root, lock)
+        return _decide_places(source, sources, root, lock)
     size, target = source.size, root / source.path
     if source.extract and is_extracted(root, source.name, source.extract):
         return Decision(source, "have", "extracted", size)
     suspicious = ""
+    there, lacking = (False, "") if target.is_file() else _found(source, sources, root)
     if target.is_file():
         found, fault = target.stat().st_size, source.fault(target)
         if fault is None:
@@ -121,8 +130,10 @@ def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) 
             action = "extract" if source.extract else "have"
             return Decision(source, action, "downloaded and checked", found, found)
         suspicious = f"{source.path}: {fault}: it will be replaced"
-    elif source.provides and _all_provided(source, roots, root):
+    elif there and not lacking:
         return Decision(source, "have", "found extracted on disk; not verified", size)
+    elif lacking:
+        suspicious = f"not all of it is there: {lacking}"
     part = part_path(target)
     offset = part.stat().st_size if part.is_file() else 0
     reason = suspicious or shown_address(source.url)
@@ -135,23 +146,26 @@ def decide(source: Source, roots: list[str], root: Path, lock: dict[str, dict]) 
             size,
             offset,
         )
-    return Decision(source, "resume" if offset else "fetch", reason, size, offset)
+    action = "resume" if offset else "fetch"
+    return Decision(source, action, reason, size, offset, bool(lacking))
 
 
 def _decide_places(
-    source: Source, roots: list[str], root: Path, lock: dict[str, dict]
+    source: Source, sources: Sources, root: Path, lock: dict[str, dict]
 ) -> Decision:
-    if source.provides and _all_provided(source, roots, root):
-        return Decision(source, "have", "found on disk", source.size)
     if source.extract and _hand_archives_extracted(source, root):
         return Decision(source, "have", "extracted", source.size)
+    found, lacking = _found(source, sources, root)
+    if found and not lacking:
+        return Decision(source, "have", "found on disk", source.size)
     if all(_is_shared_model(place, root) for place in source.places):
         return Decision(source, "have", "in the body models of all datasets", source.size)
     unchecked = False
     for place in source.places:
-        matches = list(find_matches(root, place.path))
+        matches = list(without_copies(find_matches(root, place.path)))
         reason = _place_fault(place, matches, root)
         if reason:
+            reason = f"not all of it is there: {lacking}" if lacking else reason
             return Decision(source, "manual" if source.manual else "tool", reason, source.size)
         unchecked |= not all(place.is_confirmed(root / m, lock.get(m)) for m in matches)
     if source.tool:
@@ -178,18 +192,25 @@ def _place_fault(place: Place, matches: list[str], root: Path) -> str | None:
     if len(matches) < place.min:
         found = f", {len(matches)} of {place.min} there" if place.min > 1 else ""
         return f"{place.path} is missing{found}"
+    if gone := put_aside(root, [place.path]):
+        return f"{gone[0]} was put aside as damaged"
     faults = ((match, place.fault(root / match)) for match in matches)
     return next((f"{match}: {fault}" for match, fault in faults if fault), None)
 
 
-def _all_provided(source: Source, roots: list[str], root: Path) -> bool:
-    if read_record(root, source.name) is not None:
+def _found(source: Source, sources: Sources, root: Path) -> tuple[bool, str]:
+    """Whether somebody has extracted a source, and what lacks of it."""
+    if not source.provides or read_record(root, source.name) is not None:
         # We extracted it ourselves, in another way or not to the end, or files have been lost.
-        return False
-    return any(
-        all(next(find_matches(root, below(r, p)), None) is not None for p in source.provides)
-        for r in roots
-    )
+        return False, ""
+    there, lacking = provided(source, sources, root)
+    patterns = [below(r, p) for r in sources.roots for p in source.provides]
+    if gone := put_aside(root, patterns):
+        there, lacking = True, f"{gone[0]} was put aside as damaged"
+    others = (s.name for s in sources.sources if source.name in s.instead_of)
+    if any(record_names(root, f"{name}--*") for name in others):
+        return there, ""  # it came out of another's archive, whatever that held
+    return there, lacking
 
 
 def archives_of(source: Source, root: Path) -> list[str]:
@@ -197,6 +218,7 @@ def archives_of(source: Source, root: Path) -> list[str]:
     if source.url:
         return [source.path]
     found = {m for place in source.places for m in find_matches(root, place.path)}
+    found = set(without_copies(found))
     # By their content it is told what others are.
     archives = [m for m in found if is_archive_name(m)]
     return sorted(archives or [m for m in found if not is_later_part(root / m)])
@@ -227,6 +249,16 @@ def _can_log_in(source: Source) -> bool:
 def host_of(url: str) -> str:
     """Returns the host of an address, without the port."""
     return urllib.parse.urlsplit(url).hostname or ""
+
+
+def people_needed(decisions: Iterable[Decision]) -> list[str]:
+    """Returns what a person must do before a download can go through, in words."""
+    missing = [d.source.tool.command[0] for d in decisions if d.action == "tool"]
+    programs = dict.fromkeys(p for p in missing if shutil.which(p) is None)
+    n = Counter(d.action for d in decisions)
+    found = [f"{n['blocked']} without user name and password"] if n["blocked"] else []
+    found += [f"{n['manual']} to be fetched by hand"] if n["manual"] else []
+    return [*found, *(f"{program} is not installed" for program in programs)]
 
 
 # ---------------------------------------------------------------- telling
@@ -285,9 +317,47 @@ def sources_of(name: str, path: str | os.PathLike) -> Sources:
 
 def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     """Returns decisions as text; see :func:`format_plan`."""
+    lines = plan_lines(sources, decisions, root)
+    sums = f"  {sum_line(decisions)}; {format_bytes(free_bytes(root))} free on the disk"
+    return "\n".join([*lines, *by_hand_lines(sources, decisions), sums])
+
+
+def plan_lines(sources: Sources, decisions: list[Decision], root: Path) -> list[str]:
+    """Returns what a plan does by itself, what is on disk, and what is optional, in lines.
+
+    Args:
+        sources: What ``sources.yaml`` says.
+        decisions: What is to be done.
+        root: Raw folder.
+    """
     head = [f"{sources.dataset}: {root}"]
     head += [f"  page     {sources.page}"] if sources.page else []
     head += [f"  licence  {sources.licence}"] if sources.licence else []
+    lines = _source_lines(sources, [d for d in decisions if d.action not in _BY_PERSON])
+    if sources.absent:
+        lines.append(f"  known to be absent: {'; '.join(a.what for a in sources.absent)}")
+    lines += _optional_lines(sources, decisions)
+    return without_access("\n".join(head + lines)).split("\n")
+
+
+def by_hand_lines(sources: Sources, decisions: list[Decision]) -> list[str]:
+    """Returns what a person must do, in lines.
+
+    Args:
+        sources: What ``sources.yaml`` says.
+        decisions: What is to be done.
+    """
+    lines = _source_lines(sources, [d for d in decisions if d.action in _BY_PERSON])
+    logins = {s.login.account for s in sources.sources if s.login}
+    for account, service in sources.services.items():
+        if account not in logins:  # needed by the recipe's own download
+            lines.append(f"  by hand  {account}")
+            lines += [f"{'':11}{i}. {step}" for i, step in enumerate(service.steps, 1)]
+            lines += [f"{'':11}see {service.url}"] if service.url else []
+    return without_access("\n".join(lines)).split("\n") if lines else []
+
+
+def _source_lines(sources: Sources, decisions: list[Decision]) -> list[str]:
     width = max([len(d.source.name) for d in decisions], default=0)
     lines = []
     words = {"manual": "by hand"}
@@ -310,25 +380,26 @@ def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
             f"  {words.get(d.action, d.action):8} {d.source.name:{width}}  {size}{d.reason}"
         )
         lines += [f"{'':11}{note}" for note in details(sources, d)]
-    logins = {s.login.account for s in sources.sources if s.login}
-    for account, service in sources.services.items():
-        if account not in logins:  # needed by the recipe's own download
-            lines.append(f"  by hand  {account}")
-            lines += [f"{'':11}{i}. {step}" for i, step in enumerate(service.steps, 1)]
-            lines += [f"{'':11}see {service.url}"] if service.url else []
+    return lines
+
+
+def sum_line(decisions: list[Decision], further: int = 0) -> str:
+    """Returns in words what decisions come to.
+
+    Args:
+        decisions: What is to be done.
+        further: Bytes that are fetched besides.
+    """
     waiting = [d for d in decisions if d.remaining != 0]
-    known = sum(d.remaining or 0 for d in waiting)
+    known = sum(d.remaining or 0 for d in waiting) + further
     unknown = sum(d.remaining is None for d in waiting)
     to_get = [f"{format_bytes(known)} to get"] if known or not unknown else []
     more = "more" if known else "to get"
     to_get += [f"{unknown} {more} whose size is known once they are fetched"] if unknown else []
-    lines.append(
-        f"  in all: {len(decisions)} sources, {len(decisions) - len(waiting)} on disk, "
-        f"{' and '.join(to_get)}; {format_bytes(free_bytes(root))} free on the disk"
-    )
-    lines += [f"  known to be absent: {a.what} ({a.reason})" for a in sources.absent]
-    lines += _optional_lines(sources, decisions)
-    return without_access("\n".join(head + lines))
+    there = len(decisions) - len(waiting)
+    n = f"{len(decisions)} source{'' if len(decisions) == 1 else 's'}"
+    own = f" ({format_bytes(further)} of it by the dataset's own program)" if further else ""
+    return f"in all: {n}, {there} on disk, {' and '.join(to_get)}{own}"
 
 
 def _optional_lines(sources: Sources, decisions: list[Decision]) -> list[str]:

@@ -8,6 +8,7 @@ file is reported as one line with file, key, value and what is allowed.
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import os
 import re
@@ -159,14 +160,14 @@ class Source(FileFacts):
     """One file (or one set of files fetched together). Exactly one of url, manual, tool.
 
     Attributes:
-        name: Unique; what ``--only`` takes.
+        name: Unique; what ``--parts`` takes.
         url: Where it is fetched.
         mirrors: Tried in order when ``url`` fails.
         manual: Steps for a person.
         tool: The dataset's own program.
         approx_bytes: Rough size for the plan's totals, where the exact one is unknown.
         licence: Where it differs from the dataset's.
-        part: Group name, also taken by ``--only``.
+        part: Group name, also taken by ``--parts``.
         optional: Fetched only when asked for by name or part.
         to: Path below the raw folder; ``archives/<last part of the URL>`` if left out.
         extract: What to do with an archive.
@@ -226,7 +227,7 @@ class Source(FileFacts):
         """Where the downloaded file lies below the raw folder."""
         return self.to or f"archives/{_last_part(self.url or '')}"
 
-    @property
+    @functools.cached_property
     def places(self) -> list[Place]:
         """Where the source's files lie, whichever way they come."""
         if self.url is not None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from posepile.shortage import require_memory_for_threads
 
+AT_ONCE = 4  # pieces of work that ask a server
+PER_HOST = 2
 _LAST_WORDS_SECONDS = 5
 _LOOK_SECONDS = 1.0  # how often it is looked whether the threads live
 

@@ -69,7 +69,7 @@ def dataset_dir(name: str) -> Path:
     """Returns the folder of a dataset, whichever build of it is named.
 
     Raises:
-        UsageError: No such dataset; the message lists those there are.
+        UsageError: No such dataset; the message names one that is called nearly so.
     """
     name, _ = split_build(name)
     found = _find(name)
@@ -78,13 +78,15 @@ def dataset_dir(name: str) -> Path:
     names = dataset_names()
     if name in names:
         return Path(__path__[0], name)
-    close = difflib.get_close_matches(name, names, 1)
+    plain = {n.replace("_", ""): n for n in names}
+    asked = name.casefold().replace("-", "").replace("_", "").replace(" ", "")
+    close = [plain[n] for n in difflib.get_close_matches(asked, plain, 1)]
     hint = f" (did you mean {close[0]}?)" if close else ""
     lacking = "".join(
         f"; POSEPILE_DATASETS names {folder}, which is no folder" for folder in missing_folders()
     )
     shown = name if len(name) <= 100 else f"{name[:100]}..."
-    raise UsageError(f"unknown dataset {shown!r}{hint}; there are: {', '.join(names)}{lacking}")
+    raise UsageError(f"unknown dataset {shown!r}{hint}; posepile list shows all{lacking}")
 
 
 def load_recipe(name: str) -> ModuleType:

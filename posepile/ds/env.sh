@@ -11,3 +11,12 @@ if [ -z "${PYTHON:-}" ]; then
   [ -x "$PYTHON" ] || PYTHON=python3
 fi
 posepile() { PYTHONPATH="$_root${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m posepile "$@"; }
+
+# What is said at its top is the help of a main.sh.
+for _word in "$@"; do
+  case "$_word" in -h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[1]}"
+    exit
+    ;;
+  esac
+done

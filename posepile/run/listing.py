@@ -140,7 +140,7 @@ class UnitList:
             for id_, split in self._db.execute("SELECT id, split FROM units ORDER BY number"):
                 yield id_, SPLITS[split]
 
-    def share(self, index: int, count: int, only: str | None = None) -> Iterable[int]:
+    def share(self, index: int, count: int, only: str | None = None) -> range | array:
         """Returns the places of every ``count``-th unit from ``index`` on.
 
         Args:
@@ -182,6 +182,7 @@ def open_units(
     *,
     name: str,
     apart: bool = False,
+    quiet: bool = False,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -195,6 +196,7 @@ def open_units(
         options: The recipe's options.
         name: The dataset, for messages.
         apart: List in a process of its own, which a file that crashes its parser ends alone.
+        quiet: Do not show since when it lists.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -202,16 +204,16 @@ def open_units(
     """
     if not names_in(root):
         raise no_raw_data(root, name)
-    found = _current(path, key)
+    found = current_list(path, key)
     if found is not None:
         return found
     waiting = f"{name}: waiting for another process that lists the units"
     with locked(path.with_name(".lock-list"), waiting=waiting):
-        found = _current(path, key)
+        found = current_list(path, key)
         if found is None:
             try:
                 arguments = (path, key, root, list_units, options, name)
-                call_apart(lambda: _make(*arguments), f"listing {name}", apart)
+                call_apart(lambda: _make(*arguments), f"listing {name}", apart, shown=not quiet)
             except (OSError, sqlite3.Error) as e:  # of our own file: a recipe's is a WorkError
                 if is_disk_error(e):
                     raise disk_error(e, path) from e
@@ -220,7 +222,14 @@ def open_units(
     return found
 
 
-def _current(path: Path, key: str) -> UnitList | None:
+def current_list(path: Path, key: str, whatever_changed: bool = False) -> UnitList | None:
+    """Returns the list that is there; None if there is none, or it has to be made again.
+
+    Args:
+        path: ``units.sqlite``.
+        key: As for :func:`open_units`.
+        whatever_changed: Also if files that listing looked at are others by now.
+    """
     if not path.is_file():
         return None
     try:
@@ -228,12 +237,22 @@ def _current(path: Path, key: str) -> UnitList | None:
     except (ValueError, sqlite3.Error):
         return None
     try:
-        if units.is_current(key):
+        if units.key == key if whatever_changed else units.is_current(key):
             return units
     except sqlite3.Error:
         pass
     units.close()
     return None
+
+
+def count_units(path: Path) -> int:
+    """Returns how many units a list holds, whether or not it is of today; 0 if there is none."""
+    try:
+        units = UnitList(path)
+    except (ValueError, sqlite3.Error):
+        return 0  # it is made anew when it is needed
+    units.close()
+    return units.count
 
 
 def _make(path: Path, key: str, root: Path, list_units: Any, options: Any, name: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from posepile import models
 from posepile.acquire.lockfile import read_lock
-from posepile.acquire.plan import plan_text
+from posepile.acquire.plan import Decision, by_hand_lines
+from posepile.acquire.plan import plan_lines as source_lines
 from posepile.errors import CorruptInput, UsageError, WorkError
 from posepile.models import weights
 from posepile.models.identity import NO_NETWORK
@@ -288,19 +289,23 @@ def is_of_network(config: Config, file: str) -> bool:
     return False
 
 
-def plan_lines(config: Config) -> list[str]:
-    """Returns as text which weights are there and which would be fetched."""
-    lines = []
+def plan_lines(config: Config) -> tuple[list[str], list[Decision]]:
+    """Returns as text which weights are there and which would be fetched, and the decisions."""
+    lines: list[str] = []
+    decided: list[Decision] = []
     for needed in _by_folder(config):
         folder, specs = needed[0].folder, [n.spec for n in needed]
         sources = weight_sources(specs, folder)
-        lines += plan_text(sources, plan_weights(specs, folder), folder).split("\n")
+        decisions = plan_weights(specs, folder)
+        decided += decisions
+        lines += source_lines(sources, decisions, folder)
+        lines += by_hand_lines(sources, decisions)
         lines += [f"  {n.key} = {n.spec.name}; without: {n.without}" for n in needed]
     for section, paths in _own_files(config).items():
         for path in paths.values():
             there = "" if path.is_file() else ": no such file"
             lines.append(f"  {section}.model, a file of your own: {path}{there}")
-    return lines
+    return lines, decided
 
 
 def plan_entries(config: Config) -> list[dict[str, Any]]:

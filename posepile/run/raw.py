@@ -6,9 +6,9 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import posepile.miniature
+from posepile import paths
 from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import PartlyDone, UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_object, replacing
@@ -18,21 +18,30 @@ from posepile.run.apart import call_apart
 from posepile.run.job import Run
 from posepile.run.locks import lock
 from posepile.run.recipe_calls import lines_of
+from posepile.run.said import few, unsaid
 
 
-def download(run: Run, miniature: bool, only: list[str] | None = None) -> None:
+def download(
+    run: Run, miniature: bool, only: list[str] | None = None, *, keep_archives: bool = True
+) -> None:
     """Fetches weights, and fetches, verifies and extracts the raw files or makes the miniature.
 
     One process does; those of the same Slurm array wait for it and find the work done.
+
+    Args:
+        run: The run.
+        miniature: Make the miniature.
+        only: Names or parts of sources; everything that is not optional if left out.
+        keep_archives: Keep archives that can be fetched again once they are extracted.
     """
     with lock(run, "raw"):
         networks.fetch_networks(
             run.config, run.build
         )  # first, as a run of hours may end without them
-        _download(run, miniature, only)
+        _download(run, miniature, only, keep_archives)
 
 
-def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
+def _download(run: Run, miniature: bool, only: list[str] | None, keep_archives: bool) -> None:
     if miniature:
         make_miniature(run)
         return
@@ -43,9 +52,22 @@ def _download(run: Run, miniature: bool, only: list[str] | None) -> None:
         )
     sources = dataset_dir(run.name) / "sources.yaml"
     if sources.is_file():
-        from posepile.acquire.download import run_download
+        from posepile.acquire.checksums import keep_extracted
+        from posepile.acquire.download import run_download, sources_of
+        from posepile.acquire.leftovers import for_once, let_go
+        from posepile.acquire.space import format_bytes
 
-        run_download(run.name, sources, run.root, only=only)
+        told = sources_of(run.name, sources)
+        try:
+            wanted = told if keep_archives else for_once(told)
+            run_download(run.name, wanted, run.root, only=only)
+        finally:
+            if names_in(run.root):
+                keep_extracted(run.root, paths.work_dir(run.name), told.roots)
+        gone = {} if keep_archives else let_go(told, run.root, only)
+        if gone:
+            size = format_bytes(sum(gone.values()))
+            print(f"{run.name}: {len(gone)} archives that were extracted before are gone, {size}")
     if hasattr(run.recipe, "download"):
         for line in recipe_lines(run, "download"):
             print(f"{run.name}: {line}")
@@ -55,7 +77,7 @@ def make_miniature(run: Run) -> None:
     """Builds the miniature under another name and renames it; real data is never touched."""
     mark = _mark(run.name)
     if names_in(run.root):
-        if not (run.root / TRUTH).is_file():
+        if not _is_drawn(run.root):
             raise UsageError(
                 f"{run.root} holds data that is not a miniature; set another DATA_ROOT for "
                 "--miniature"
@@ -67,6 +89,14 @@ def make_miniature(run: Run) -> None:
         shutil.rmtree(run.root)  # holds nothing but what macOS leaves
     build_miniature(run.name, run.root)
     print(f"{run.name}: miniature made: {run.root}")
+
+
+def _is_drawn(root: Path) -> bool:
+    """Whether a folder is a miniature's own; a link in other data may lead to its marks."""
+    return (
+        all(not (root / name).is_symlink() for name in ("", TRUTH, MARK))
+        and (root / TRUTH).is_file()
+    )
 
 
 def build_miniature(name: str, root: Path, seed: int = 0) -> None:
@@ -110,9 +140,11 @@ def calibrate(run: Run) -> None:
         with lock(run, "raw"):
             try:
                 lines = recipe_lines(run, "calibrate")
+                if run.recipe.SPEC.kind != "helper":  # whose files are all that it makes
+                    lines = unsaid(run.work, lines)
             except PartlyDone as e:
                 lines = [str(e)]
-            for line in lines:
+            for line in few(lines, run.build):
                 print(f"{run.name}: {line}")
 
 
@@ -123,6 +155,7 @@ def recipe_lines(run: Run, what: str) -> list[str]:
         lambda: lines_of(function, run.name, run.work, run.root, run.config.dataset),
         f"{what} of {run.name}",
         run.config.run.isolate,
+        shown=what == "calibrate" and not run.quiet,
     )
 
 
@@ -154,61 +187,3 @@ def require_artefacts(run: Run) -> None:
             f"{missing[0]}: {len(missing)} of {len(files)} artefacts of {run.name} are missing; "
             f"posepile run {run.build} makes them"
         )
-
-
-def download_plan(run: Run) -> list[str]:
-    """Returns what a download would do and what a person must do."""
-    if (run.root / TRUTH).is_file():
-        return [
-            f"{run.name}: {run.root} holds the miniature, for which nothing is fetched; with "
-            "another DATA_ROOT the plan is that of the real data",
-            *networks.plan_lines(run.config),
-        ]
-    lines = []
-    sources = dataset_dir(run.name) / "sources.yaml"
-    if sources.is_file():
-        from posepile.acquire.plan import format_plan
-
-        lines += format_plan(run.name, sources, run.root).splitlines()
-    if hasattr(run.recipe, "plan"):
-        lines += recipe_lines(run, "plan")
-    return lines + networks.plan_lines(run.config)
-
-
-def plan_data(run: Run) -> dict[str, Any]:
-    """Returns the same as plain data: sources and weights, and what else the recipe says."""
-    plan: dict[str, Any] = {"dataset": run.name, "root": str(run.root), "sources": []}
-    sources = dataset_dir(run.name) / "sources.yaml"
-    miniature = (run.root / TRUTH).is_file()
-    if sources.is_file() and not miniature:
-        from posepile.acquire.plan import plan_entries
-
-        plan["sources"] = plan_entries(run.name, sources, run.root)
-    told = hasattr(run.recipe, "plan") and not miniature
-    plan["notes"] = recipe_lines(run, "plan") if told else []
-    return plan | {"miniature": miniature, "weights": networks.plan_entries(run.config)}
-
-
-def doctor(run: Run, checksums: bool = False) -> tuple[bool, list[str]]:
-    """Compares the raw files with what is expected: (all well, lines)."""
-    apart = run.config.run.isolate
-    return call_apart(lambda: _doctor(run, checksums), f"looking at {run.name}", apart)
-
-
-def _doctor(run: Run, checksums: bool) -> tuple[bool, list[str]]:
-    ok, lines = True, []
-    sources = dataset_dir(run.name) / "sources.yaml"
-    if sources.is_file():
-        from posepile.acquire.doctor import run_doctor
-
-        report = run_doctor(run.name, sources, run.root, checksums=checksums)
-        ok, lines = report.ok, list(report.lines)
-    if hasattr(run.recipe, "doctor"):
-        problems = recipe_lines(run, "doctor")
-        ok = ok and not problems
-        # the verdict of the first report goes last, as that of both
-        lines = [*lines[:-1], *problems, "  ok" if ok else "  not ok"]
-    lacking = networks.doctor_lines(run.config, checksums)
-    if lacking:
-        ok, lines = False, [*lines[:-1], *lacking, "  not ok"]
-    return ok, lines

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from posepile.acquire.amounts import Amount
 from posepile.acquire.manifests import Request, plan_requests
 from posepile.acquire.release import ProgramOptions, read_release
 from posepile.ds.egoexo4d import takes
@@ -193,11 +194,16 @@ def plan(root: Path, options: Any) -> list[str]:
         share = 1 / wanted.every if wanted.every else 0
         gigabytes = RELEASE.parts[VIDEO_PART[options.video]].gigabytes * share
         lines += [
-            f"Videos are planned once the labels are there ({missing[0]} is missing).",
-            f"  at most {gigabytes:,.0f} GB for {share:.0%} of all takes; about half of the takes "
-            "have pose labels",
+            f"Videos are planned once {missing[0].name} is there.",
+            Amount(
+                f"  at most {gigabytes:,.0f} GB for {share:.0%} of all takes "
+                f"(dataset.download.every={wanted.every}); about half of them have pose labels",
+                1e9 * gigabytes,
+                less=f"dataset.download.every={10 * wanted.every}" if wanted.every else "",
+            ),
         ]
-    return lines + plan_requests(root, RELEASE.bucket(root, wanted.release, wanted), requests)
+    bucket, expected = RELEASE.bucket(root, wanted.release, wanted), expectation(root, options)
+    return lines + plan_requests(root, bucket, requests, expected)
 
 
 def doctor(root: Path, options: Any) -> list[str]:
