@@ -6,10 +6,11 @@ import rlemasklib
 from test_plausible import H36M, LIMBS, TURNS, pose
 
 from posepile.errors import CorruptInput
+from posepile.geometry.sides import CLEAR_MM, front
 from posepile.joint_info import JointInfo
 from posepile.miniature import actor
 from posepile.stages.plausible import CheckParams, refuse_unfit
-from posepile.stages.sides import CLEAR_MM, front, refuse_wrong_sides
+from posepile.stages.sides import refuse_wrong_sides
 from posepile.stages.silhouettes import MASK_ELSEWHERE, check_masks, on_mask
 from posepile.stages.views import box_fits, check_views
 

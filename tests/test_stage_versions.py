@@ -1,5 +1,7 @@
 """The VERSION of a stage is raised when its results change: its code is compared with a record.
 
+So is that of suspects, which are kept beside an archive.
+
 ``python tests/test_stage_versions.py --record`` writes the record anew.
 """
 
@@ -28,7 +30,10 @@ STAGES = {
     "detect": ("posepile.stages.detect", "posepile.models.detectors"),
     "crop": ("posepile.stages.crop",),
     "segment": ("posepile.stages.segment", "posepile.models.segmenters"),
+    "suspects": ("posepile.suspects.search",),
 }
+# Where the VERSION stands, if it is not in the module of the stage's name.
+ELSEWHERE = {"suspects": "posepile.suspects.kept"}
 
 # The form of results on the disk (the store) and what a recipe gives have versions and keys of
 # their own.
@@ -47,6 +52,7 @@ OTHERWISE_KNOWN = {
 # The version of the selection is in the keys of all later stages, too.
 SELECTION = "examples exclusions limbs motion plausible poses select sides"
 SELECTION = {f"posepile.stages.{n}" for n in SELECTION.split()}
+SIDES = {"posepile.geometry.sides", "posepile.stages.limbs"}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -56,6 +62,8 @@ def digests(stage):
     def counts(name):
         if stage == "examples":
             return name in SELECTION
+        if stage == "suspects":  # besides what comes from the store
+            return name in SIDES or name.split(".")[1] == "suspects"
         return name.split(".")[1] in ROOMS and name not in OTHERWISE_KNOWN | SELECTION
 
     found = {}
@@ -65,7 +73,12 @@ def digests(stage):
 
 
 def version(stage):
-    return importlib.import_module(f"posepile.stages.{stage}").VERSION
+    return importlib.import_module(module(stage)).VERSION
+
+
+def module(stage):
+    """Where the VERSION of a stage stands."""
+    return ELSEWHERE.get(stage, f"posepile.stages.{stage}")
 
 
 def current():
@@ -80,8 +93,9 @@ def complaint(stage, then, now):
     names = sorted(then["code"].keys() | now["code"].keys())
     changed = [n for n in names if then["code"].get(n) != now["code"].get(n)]
     what = ", ".join(changed) or f"VERSION ({then['version']} -> {now['version']})"
+    place = module(stage).replace(".", "/")
     return (
-        f"{what} changed: raise VERSION in posepile/stages/{stage}.py if results change, "
+        f"{what} changed: raise VERSION in {place}.py if results change, "
         f"then run {COMMAND} to record the new digest"
     )
 
@@ -105,6 +119,8 @@ def test_what_determines_results_is_among_the_code():
     assert names["crop"] >= {f"posepile.imaging.{n}" for n in pixels.split()}
     assert names["detect"] >= {"posepile.models.detectors", "posepile.models.onnx"}
     assert names["segment"] >= {"posepile.models.segmenters", "posepile.models.grabcut"}
+    assert names["suspects"] > SIDES
+    assert {f"posepile.suspects.{n}" for n in ("poses", "shifts", "kernels")} < names["suspects"]
     assert "posepile.models.detectors" not in names["segment"] | names["crop"]
 
 

@@ -22,8 +22,6 @@ LIMB_SHARES = {
     ("hip", "kne"): 0.245,
     ("kne", "ank"): 0.246,
 }
-# Limbs that are equally long on the left and on the right.
-PAIRED_LIMBS = (("sho", "elb"), ("elb", "wri"), ("hip", "kne"), ("kne", "ank"))
 # Joints of arms and legs: what they reach is how large a person's box must be. Two of each.
 REACHING_JOINTS = frozenset(("sho", "elb", "wri", "hip", "kne", "ank"))
 

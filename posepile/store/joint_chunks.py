@@ -31,6 +31,8 @@ class JointChunk:
         pixels: ``[n, j, 2]`` pixels of the stored images, NaN = missing or behind the camera; None
             where they were not asked for. Annotated ones where an example has any; those of others
             are projected, lens and all, if they have joints in the world and a camera.
+        lenses: (lens model, numbers in the chunk of the examples that have it), as
+            :func:`project_rows` takes them; empty where pixels were not asked for.
     """
 
     positions: np.ndarray
@@ -38,6 +40,7 @@ class JointChunk:
     in_world: np.ndarray
     world: np.ndarray
     pixels: np.ndarray | None
+    lenses: list[tuple[Any, np.ndarray]]
 
     def present(self) -> np.ndarray:
         """Returns which joints have coordinates, in the world or annotated, bool ``[n, j]``."""
@@ -147,8 +150,8 @@ def _of_table(table: ExampleTable, rows, pixels):
     else:
         world = world[rows]
     if not pixels:
-        return in_world, world, None
-    camera = columns.get("camera")
+        return in_world, world, None, []
+    camera, lenses = columns.get("camera"), _lenses(columns, rows)
     both = FIELDS["world_coords"].flag | FIELDS["camera"].flag
     projected = (has & both) == both if camera is not None else np.zeros(len(has), bool)
     places = columns.get("coords2d")
@@ -158,9 +161,9 @@ def _of_table(table: ExampleTable, rows, pixels):
         places = places[rows]
         projected &= ~has_places(places)
     if projected.any():
-        found = project_rows(camera[rows], world, _lenses(columns, rows))
+        found = project_rows(camera[rows], world, lenses)
         places = np.where(projected[:, None, None], found, places)
-    return in_world, world, places
+    return in_world, world, places, lenses
 
 
 def _lenses(columns, rows):
@@ -230,8 +233,8 @@ def _annotated(example):
 
 
 def _of_examples(examples, n_joints, pixels):
-    worlds, places, in_world = [], [], []
-    for example in examples:
+    worlds, places, in_world, lenses = [], [], [], []
+    for i, example in enumerate(examples):
         world = _world(example)
         missing = np.full((n_joints, 3), np.nan, np.float32)
         in_world.append(world is not None)
@@ -241,9 +244,11 @@ def _of_examples(examples, n_joints, pixels):
         camera = example.camera
         place = _annotated(example)
         annotated = place is not None and has_places(place)
+        bent = camera is not None and camera.has_distortion()
+        if bent:
+            lenses.append((camera.distortion_model, np.array([i])))
         if world is not None and camera is not None and not annotated:
-            lens = camera.distortion_model
-            lenses = [(lens, np.array([0]))] if camera.has_distortion() else []
-            place = project_rows(camera_to_row(camera)[None], world[None], lenses)[0]
+            lens = [(camera.distortion_model, np.array([0]))] if bent else []
+            place = project_rows(camera_to_row(camera)[None], world[None], lens)[0]
         places.append(missing[:, :2] if place is None else place)
-    return np.array(in_world), np.stack(worlds), np.stack(places) if pixels else None
+    return np.array(in_world), np.stack(worlds), np.stack(places) if pixels else None, lenses

@@ -1,0 +1,1 @@
+"""Examples that are probably wrong, worst first, each with the reason."""
