@@ -100,4 +100,4 @@ def test_a_report_does_without_the_camera_library(miniature, tmp_path):
     )
     with data_root(miniature("surreal")):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / "r.html")], check=True)
-    assert "contact sheet" in (tmp_path / "r.html").read_text()
+    assert "Contact sheets" in (tmp_path / "r.html").read_text()

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import rlemasklib
 
+from posepile.store.bulk import has_any
 from posepile.store.cameras import example_pixels
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (90, 230, 90)
@@ -14,6 +15,20 @@ TILE = 320
 # What the colours mean, in words.
 LEGEND = ((LEFT, "the person's left"), (RIGHT, "the person's right"), (MIDDLE, "middle"))
 LEGEND += ((BOX, "box"), (MASK, "mask"), (VALID, "border of the valid region"))
+_OF_FIELDS = {MASK: "mask", VALID: "valid_poly"}
+
+
+def legend_of(lists: list) -> tuple:
+    """Returns those entries of the legend that an example of some lists can have drawn.
+
+    Args:
+        lists: The ``ExampleList`` of each split of a dataset.
+    """
+    return tuple(
+        (color, said)
+        for color, said in LEGEND
+        if color not in _OF_FIELDS or has_any(lists, _OF_FIELDS[color])
+    )
 
 
 def side_color(name: str) -> tuple[int, int, int]:
@@ -23,10 +38,11 @@ def side_color(name: str) -> tuple[int, int, int]:
 
 def example_points(example) -> np.ndarray | None:
     """Joints of an example in its crop, ``[J, 2]``; None without joints."""
-    coords = getattr(example, "coords", None)
-    if coords is not None:
-        return np.asarray(coords, np.float64)
-    world = example.world_coords
+    if example.KIND == "2d":
+        coords = example.coords
+        coords = coords.to_array() if hasattr(coords, "to_array") else coords
+        return None if coords is None else np.asarray(coords, np.float64)
+    world = example.get_world_coords()
     if world is None or not len(world):
         return None
     return example_pixels(example, world)
@@ -107,18 +123,18 @@ def contact_sheet(tiles: list[np.ndarray], columns: int, tile: int = TILE) -> np
     return sheet
 
 
-def with_legend(sheet: np.ndarray) -> np.ndarray:
+def with_legend(sheet: np.ndarray, legend: tuple = LEGEND) -> np.ndarray:
     """Returns a contact sheet with a line or more below it that says what the colours mean."""
     font, swatch, step = (cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1), 12, 26
     places, x, y = [], 10, 8
-    for _, text in LEGEND:
+    for _, text in legend:
         width = swatch + 6 + cv2.getTextSize(text, *font)[0][0]
         if x > 10 and x + width > sheet.shape[1] - 10:
             x, y = 10, y + step
         places.append((x, y))
         x += width + 18
     strip = np.full((y + step, sheet.shape[1], 3), 32, np.uint8)
-    for (color, text), (x, y) in zip(LEGEND, places, strict=True):
+    for (color, text), (x, y) in zip(legend, places, strict=True):
         cv2.rectangle(strip, (x, y), (x + swatch, y + swatch), color, -1)
         at = (x + swatch + 6, y + swatch - 1)
         cv2.putText(strip, text, at, font[0], font[1], (220, 220, 220), font[2], cv2.LINE_AA)

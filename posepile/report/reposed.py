@@ -13,6 +13,7 @@ from posepile.ds import split_build
 from posepile.errors import PosePileError
 from posepile.posing import Reposed, ReposeLimits, repose
 from posepile.recipe import SPLITS
+from posepile.store.example_list import as_example_list
 
 SAMPLED = 40  # examples of each split, evenly spaced
 WORST = 6
@@ -56,7 +57,7 @@ def repose_section(
     lines: dict[str, None] = {}
     n_with = n_posed = n_over = 0
     for index, split in enumerate(SPLITS):
-        examples = dataset.examples[index]
+        examples = as_example_list(dataset.examples[index])
         there = np.flatnonzero(examples.column("has_parameters")) if len(examples) else []
         if not len(there):
             continue

@@ -1,0 +1,130 @@
+"""What a report is about: a build with its manifest, or any other dataset with neither."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from posepile import paths
+from posepile.ds import dataset_names, load_recipe, split_build
+from posepile.errors import UsageError
+from posepile.files import read_object
+from posepile.recipe import SPLITS
+from posepile.store import reading
+from posepile.store.example_list import as_example_list
+from posepile.store.layout import find_index
+from posepile.store.mixed import mix_manifest_path
+from posepile.store.opening import get_dataset
+
+VIEWER = "http://127.0.0.1:8765"
+
+
+@dataclass
+class Build:
+    """A dataset that a report is written of.
+
+    Attributes:
+        name: As it was asked for.
+        dataset: Opened.
+        manifest: What a run says of it; also that of an import, a subset or a mix, which says
+            less; empty where there is none.
+        spec: Of the recipe, None without one.
+        work: Folder of its parts and journal, which need not exist.
+    """
+
+    name: str
+    dataset: Any
+    manifest: dict[str, Any]
+    spec: Any
+    work: Path
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether the manifest is that of a run, which counted what it left out."""
+        splits = self.manifest.get("splits")
+        return isinstance(splits, dict) and all(split in splits for split in SPLITS)
+
+    def examples(self, split: str) -> Any:
+        """Returns the list of a split by its name."""
+        return as_example_list(self.dataset.examples[SPLITS.index(split)])
+
+    @property
+    def lists(self) -> list[Any]:
+        """The lists of all splits."""
+        return [self.examples(split) for split in SPLITS]
+
+    def ups(self) -> dict[str, np.ndarray]:
+        """Returns dataset -> up vector of its world, unit float64 ``[3]``, where it has one."""
+        result = {}
+        for name, part in self.dataset.parts.items():
+            up = np.array(part.get("world_up") or (0, 0, 0), np.float64)
+            if up.shape == (3,) and np.linalg.norm(up) > 0:
+                result[name] = up / np.linalg.norm(up)
+        return result
+
+    def world_up(self) -> np.ndarray | None:
+        """Returns the up vector of the world; None where datasets in it have different ones."""
+        found = {tuple(up.tolist()) for up in self.ups().values()}
+        alike = len(found) == 1 and len(self.ups()) == len(self.dataset.parts)
+        return np.array(found.pop()) if alike else None
+
+
+def open_build(name: str) -> Build:
+    """Opens what a report is to be written of.
+
+    Args:
+        name: A dataset, ``NAME@VARIANT``, a mix, an import or a subset.
+    """
+    dataset = get_dataset(name, None)
+    spec = None
+    base = name if name.endswith((".pkl", ".barecat")) else split_build(name)[0]
+    if base in dataset_names():
+        spec = load_recipe(base).SPEC
+    return Build(name, dataset, _manifest(name), spec, paths.work_dir(name))
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    if name.endswith(".pkl"):
+        return read_object(mix_manifest_path(Path(name))) or {}
+    archive = Path(name) if name.endswith(".barecat") else paths.archive_path(name)
+    if find_index(archive) is not None:
+        try:
+            reading.open_archive(archive)["manifest.json"]
+        except KeyError:  # an archive of the original has none
+            return {}
+        found = reading.read_manifest(archive)
+        return found if isinstance(found, dict) else {}
+    try:
+        return read_object(mix_manifest_path(paths.cache_dir() / f"{name}.pkl")) or {}
+    except UsageError:
+        return {}
+
+
+def journal_lines(work: Path) -> Any:
+    """Iterates over the lines of a journal that can be read, as dicts."""
+    try:
+        file = (work / "journal.jsonl").open("rb")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            try:
+                found = json.loads(line)
+            except ValueError:  # a line that was being written when the machine stopped
+                continue
+            if isinstance(found, dict):
+                yield found
+
+
+def viewer_link(name: str, split: str, image_path: str) -> str:
+    """Returns the address of an example in the viewer, which must be running.
+
+    >>> viewer_link("gym", "train", "gym/a b/1.jpg")
+    'http://127.0.0.1:8765/#/gym/train/gym/a%20b/1.jpg'
+    """
+    return f"{VIEWER}/#/{quote(name)}/{split}/{quote(image_path)}"
