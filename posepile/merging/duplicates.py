@@ -101,6 +101,12 @@ def photographs(datasets: Mapping[str, Any]) -> list[Photographs]:
 def find(datasets: Mapping[str, Any], max_distance: float = alike.MAX_DISTANCE) -> Iterator[Pair]:
     """Finds photographs that are in two datasets, or in two splits of one.
 
+    >>> from posepile import datasets2d
+    >>> sets = {name: datasets2d.get_dataset(name) for name in ("mpii", "aic")}
+    >>> pairs = list(find(sets))
+    >>> len(pairs), pairs[0].distance < 0.01
+    (6, True)
+
     Args:
         datasets: Datasets by name; one is enough.
         max_distance: Distance up to which pictures are the same.
@@ -143,6 +149,11 @@ def held_out(
     """Says which training examples show a photograph that somebody is tested on.
 
     ``dataset.examples[TRAIN] = dataset.examples[TRAIN][~mask]`` leaves them out.
+
+    >>> from posepile import datasets2d
+    >>> sets = {name: datasets2d.get_dataset(name) for name in ("mpii", "aic")}
+    >>> {name: int(mask.sum()) for name, mask in held_out(sets).items()}
+    {'mpii': 6, 'aic': 0}
 
     Args:
         datasets: Datasets by name.

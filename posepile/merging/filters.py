@@ -28,6 +28,9 @@ class Filters(BaseModel):
     means over the training examples. An example without joints in the world has no bones to be
     odd.
 
+    >>> Filters(min_joints=7, only={"subject": ("S1", "S[5-8]")}, needs=("camera",)).min_joints
+    7
+
     Attributes:
         only: Texts, by column (``subject``, ``sequence``, ``activity_name``, …): names or globs,
             one of which must match.
@@ -114,6 +117,13 @@ def keep(
 
     No example is built; memory grows by some bytes per example.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> filters = Filters(only={"view": ("left",)})
+    >>> kept, reasons = keep(ds.examples[TRAIN], ds.joint_info, filters, ds.train_bones)
+    >>> int(kept.sum()), dict(reasons)
+    (12, {'view not wanted': 12})
+
     Args:
         examples: An ``ExampleList``, of one dataset or merged.
         joint_info: Its skeleton.
@@ -141,7 +151,7 @@ def keep(
     for name, patterns in filters.without.items():
         leave_out(_matching(examples, name, patterns), f"{name} excluded")
     if filters.exclusions:
-        listed = [line for path in filters.exclusions for line in _lines(path)]
+        listed = [line for path in filters.exclusions for line in exclusion_lines(path)]
         leave_out(_matching(examples, "image_path", listed), "image_path in a list of exclusions")
     for name in filters.needs:
         leave_out(~examples.column(f"has_{name}"), f"no {name}")
@@ -158,7 +168,12 @@ def keep(
 _COMMENT = re.compile(r"(?:^|\s)#")
 
 
-def _lines(path):
+def exclusion_lines(path: Path | str) -> list[str]:
+    """Returns the image paths and globs of a file of exclusions, without comments.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark first
     except (OSError, UnicodeDecodeError) as e:
@@ -168,6 +183,27 @@ def _lines(path):
         ) from None
     lines = (_COMMENT.split(line, maxsplit=1)[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
+
+
+def without_match(examples: Any, path: Path | str) -> list[str]:
+    """Returns the lines of a file of exclusions that no example matches, in their order.
+
+    Args:
+        examples: An ``ExampleList``.
+        path: The file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    numbers, texts = examples.codes("image_path")
+    there = [texts[code] for code in np.unique(numbers)] if len(texts) else []
+    names = frozenset(there)
+    return [
+        line
+        for line in dict.fromkeys(exclusion_lines(path))
+        if line not in names
+        and not (_GLOB.search(line) and any(map(re.compile(fnmatch.translate(line)).match, there)))
+    ]
 
 
 def _matching(examples, name, patterns):

@@ -68,6 +68,12 @@ class Groups(Sequence):
 def views_of_instants(examples: Any, *, by_person: bool = True, least: int = 2) -> Groups:
     """Finds the examples that show one instant from several views.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> views = views_of_instants(ds.examples[TRAIN])
+    >>> views, [ex.view for ex in ds.examples[TRAIN][views[0]]]
+    (<12 groups of 24 examples>, ['left', 'mid'])
+
     Args:
         examples: An ``ExampleList``, also of merged datasets.
         by_person: A group is one person from several views; else it is everybody there.
@@ -100,6 +106,11 @@ def views_of_instants(examples: Any, *, by_person: bool = True, least: int = 2) 
 def people_of_pictures(examples: Any, *, least: int = 1) -> Groups:
     """Finds the examples that are of one picture: the people in it.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> people_of_pictures(ds.examples[TRAIN])
+    <24 groups of 24 examples>
+
     Args:
         examples: An ``ExampleList``, also of merged datasets.
         least: Fewest people of a group.
@@ -125,6 +136,12 @@ def clips(
 
     Packing keeps frames in which somebody has moved: few may be equally far apart then.
     ``step=None`` takes the frames that there are.
+
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> motion = clips(ds.examples[TRAIN], 3)
+    >>> motion, ds.examples[TRAIN][motion[0]].column("frame").tolist()
+    (<8 groups of 24 examples>, [0, 1, 2])
 
     Args:
         examples: An ``ExampleList``, also of merged datasets.
@@ -176,6 +193,12 @@ class GroupBatches:
 
     For training on several processes, each rank gets every so many groups, all of them equally
     many batches. The same seed and epoch give the same order.
+
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> batches = GroupBatches(views_of_instants(ds.examples[TRAIN]), 4, seed=0)
+    >>> len(batches), [len(positions) for positions in batches]
+    (3, [8, 8, 8])
 
     Args:
         groups: The groups.

@@ -73,6 +73,11 @@ class Hygiene:
 def find_leaks(datasets: Mapping[str, Any], *, pictures: bool = True) -> Hygiene:
     """Compares training examples with those for validation and testing.
 
+    >>> from posepile import datasets2d
+    >>> found = find_leaks({name: datasets2d.get_dataset(name) for name in ("mpii", "aic")})
+    >>> len(found.leaks), found.leaks[0].kind, found.leaks[0].place, found.leaks[0].held_place
+    (6, 'picture', 'mpii_downscaled/images/000000.jpg', 'aic_downscaled/images/000000.jpg')
+
     Args:
         datasets: Datasets by name; merged ones count as those they were merged of.
         pictures: Whether to compare pictures, which takes minutes for some 100,000.

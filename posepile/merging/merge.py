@@ -36,6 +36,14 @@ def merge_datasets(
 ) -> Dataset:
     """Merges datasets: 3D, parametric and 2D ones.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> sets = {name: get_dataset(name) for name in ("aspset", "h36m")}
+    >>> both = merge_datasets(sets, weights={"aspset": 3, "h36m": 1})
+    >>> both
+    <Pose3DDataset of 2 datasets (aspset, h36m), 34 joints, train: 30, val: 6, test: 6>
+    >>> both.joint_info.names[:2], both.examples[TRAIN][-1].dataset, both.weights(TRAIN)
+    (['rank_aspset', 'rkne_aspset'], 'h36m', {'aspset': 3.0, 'h36m': 1.0})
+
     Args:
         datasets: Datasets by name, in the order of the merged lists.
         skeletons: Name of the skeleton of a dataset where it is not the dataset's own name.

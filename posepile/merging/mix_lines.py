@@ -10,6 +10,7 @@ from posepile.merging.mixes import Mix
 from posepile.merging.mixing import READY, SPLITS, PartState, missing_text
 
 _WIDTH = 99
+_SOME = 3  # lines of a file that are shown
 
 
 def mix_lines(mix: Mix, states: Mapping[str, PartState]) -> list[str]:
@@ -28,6 +29,7 @@ def mix_lines(mix: Mix, states: Mapping[str, PartState]) -> list[str]:
         "",
         *_epoch(states),
         *_left_out(states),
+        *_unmatched(states),
         *_joints(mix, _meant(states)),
         *_licences(_meant(states)),
         *_sources(mix),
@@ -69,8 +71,19 @@ def mix_data(mix: Mix, states: Mapping[str, PartState]) -> dict[str, Any]:
         "groups": {name: group.share for name, group in mix.file.groups.items()},
         "n_joints": sum(n for _, n in _skeletons(mix, _meant(states))),
         "missing": [name for name, state in states.items() if state.state != READY],
+        "unmatched_exclusions": unmatched_exclusions(states),
         "datasets": datasets,
     }
+
+
+def unmatched_exclusions(states: Mapping[str, PartState]) -> dict[str, list[str]]:
+    """Returns file -> its lines that match no training example of any dataset that reads it."""
+    found: dict[str, list[str]] = {}
+    for state in states.values():
+        for path, lines in state.unmatched.items():
+            here = set(lines)
+            found[path] = [line for line in found.get(path, lines) if line in here]
+    return {path: lines for path, lines in found.items() if lines}
 
 
 def _rows(mix: Mix, states: Mapping[str, PartState]) -> Iterator[list[str]]:
@@ -136,6 +149,13 @@ def _left_out(states: Mapping[str, PartState]) -> Iterator[str]:
         if state.left_out:
             said = ", ".join(f"{reason}: {n:,}" for reason, n in state.left_out.items())
             yield from _wrapped(f"left out of {name}: {said}")
+
+
+def _unmatched(states: Mapping[str, PartState]) -> Iterator[str]:
+    for path, lines in unmatched_exclusions(states).items():
+        some = ", ".join(lines[:_SOME]) + (", …" if len(lines) > _SOME else "")
+        n = f"{len(lines):,} {'line matches' if len(lines) == 1 else 'lines match'}"
+        yield from _wrapped(f"exclusions: {path}: {n} no training example: {some}")
 
 
 def _skeletons(mix: Mix, states: Mapping[str, PartState]) -> list[tuple[str, int]]:

@@ -41,6 +41,8 @@ from posepile.version import __version__
 SPLITS = tuple(SPLIT_NAMES.values())
 _NUMBERS = {name: number for number, name in SPLIT_NAMES.items()}
 
+_OF_STATE = ("name", "state", "todo", "unmatched")  # what the manifest does not keep
+
 READY, NOT_PACKED, NO_RECIPE, HELPER = "ready", "not packed", "no recipe", "a helper"
 
 
@@ -59,6 +61,7 @@ class PartState:
         counts: Number of examples by split of the mix; before filters where ``left_out`` is None.
         left_out: Reason -> number of training examples that were left out.
         weight: Its share of what is drawn in training; None: by its size.
+        unmatched: File of exclusions -> its lines that match no training example.
     """
 
     name: str
@@ -71,6 +74,7 @@ class PartState:
     counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] | None = None
     weight: float | None = None
+    unmatched: dict[str, list[str]] = field(default_factory=dict)
 
 
 def examine(mix: Mix) -> dict[str, PartState]:
@@ -80,9 +84,12 @@ def examine(mix: Mix) -> dict[str, PartState]:
         mix: The mix.
 
     Raises:
-        UsageError: It keeps joints that a dataset does not have.
+        UsageError: It keeps joints that a dataset does not have, or a file of exclusions cannot
+            be read.
     """
     states = {}
+    for path in dict.fromkeys(p for name in mix.parts for p in mix.filters(name).exclusions):
+        filters.exclusion_lines(path)
     for name in mix.parts:
         state = states[name] = _state_of(name)
         info = None
@@ -226,6 +233,8 @@ def _part(mix: Mix, state: PartState) -> Pose2DDataset | Pose3DDataset:
         lists["train"], whole.joint_info, mix.filters(name), whole.train_bones
     )
     left_out.update(reasons)
+    for path in mix.filters(name).exclusions:
+        state.unmatched[str(path)] = filters.without_match(lists["train"], path)
     chosen = np.flatnonzero(mask)
     thinned = chosen[:: part.every]
     if part.most is not None and len(thinned) > part.most:
@@ -291,7 +300,7 @@ def mix_manifest(
             "archive": paths.relative_to_root(path),
             "identity": short_identity(open_archive(path)),
             "skeleton": mix.skeleton(name),
-            **{k: v for k, v in asdict(state).items() if k not in ("name", "state", "todo")},
+            **{k: v for k, v in asdict(state).items() if k not in _OF_STATE},
             "splits": {split: list(s) for split, s in mix.splits(name).items()},
             "share": mix.parts[name].share,
             "source": mix.source(name),

@@ -62,6 +62,11 @@ def choose(
 ) -> tuple[Any, Counter[str]]:
     """Returns a dataset of some examples of another one, which stays as it is.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> small, reasons = choose(get_dataset("aspset"), splits=("train",), n=5)
+    >>> small, dict(reasons)
+    (<Pose3DDataset aspset (CC0 1.0), 17 joints, train: 5, val: 0, test: 0>, {})
+
     Args:
         dataset: The dataset, merged or not.
         splits: Splits from which examples are taken; the others become empty.
@@ -118,6 +123,11 @@ def write_subset(
     progress: Callable[[int], None] | None = None,
 ) -> Subset:
     """Writes all examples of a dataset as archives of their own.
+
+    >>> from posepile.datasets3d import get_dataset
+    >>> small, _ = choose(get_dataset("aspset"), n=2)
+    >>> write_subset(small, folder / "tiny.barecat", {"of": "aspset"}).dataset
+    <Pose3DDataset aspset (CC0 1.0), 17 joints, train: 2, val: 2, test: 0>
 
     Args:
         dataset: What :func:`choose` returned, or any other dataset of packed archives.

@@ -117,6 +117,19 @@ def column(examples: Any, name: str) -> np.ndarray:
     return _joined(parts, len(examples), field, read)
 
 
+def has_any(lists: Iterable[Any], name: str) -> bool:
+    """Returns whether any example has a field, such as ``mask``; True where none can tell.
+
+    Args:
+        lists: Some ``ExampleList``, of the splits of a dataset.
+        name: Of the field, as in :data:`PRESENCES`.
+    """
+    try:
+        return any(bool(column(some, f"has_{name}").any()) for some in lists)
+    except WorkError:  # damaged: told where it is looked at
+        return True
+
+
 def _joined(parts, n, field, read):
     if read is _presence:
         dtype, shape, missing = np.dtype(bool), (), False

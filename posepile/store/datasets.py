@@ -196,6 +196,13 @@ def _compact(examples):
 class Pose3DDataset(_Dataset):
     """A dataset: skeleton, examples per split, mean bone lengths.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> len(ds), len(ds.examples[TRAIN]), ds.joint_info.n_joints, ds.metadata["licence"]
+    (30, 24, 17, 'CC0 1.0')
+    >>> {name: part["kind"] for name, part in ds.parts.items()}
+    {'aspset': '3d'}
+
     Attributes:
         joint_info: The skeleton.
         examples: ``{TRAIN: ..., VALID: ..., TEST: ...}``, list-like.
@@ -238,6 +245,11 @@ class Pose3DDataset(_Dataset):
 
 class Pose2DDataset(_Dataset):
     """A dataset of image coordinates.
+
+    >>> from posepile.datasets2d import VALID, get_dataset
+    >>> photographs = get_dataset("coco")
+    >>> len(photographs.examples[VALID]), photographs.joint_info.names[:3]
+    (6, ['nose', 'leye', 'reye'])
 
     Attributes:
         joint_info: The skeleton.

@@ -25,6 +25,16 @@ class ExampleList(WholeList, MutableSequence):
     nothing before. Examples of a source cannot be changed, so the list keeps their rows; an
     example that was loaded, changed and assigned is kept as the object it is.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> examples = ds.examples[TRAIN]
+    >>> examples[::2], len(examples.where(subject=["04ac"]))
+    (<ExampleList of 12 examples of aspset>, 12)
+    >>> examples.column("bbox").shape, examples.codes("view")[1]
+    ((24, 4), ['left', 'mid'])
+    >>> examples[examples.column("frame") > 3]
+    <ExampleList of 8 examples of aspset>
+
     Args:
         source: Where examples come from: has ``__len__``, ``example(row)``, and equality.
         rows: Which rows of the source, as a range or array.

@@ -116,6 +116,16 @@ class Example:
 class Pose3DExample(Example):
     """One person in one image.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> ex = ds.examples[TRAIN][0].load()
+    >>> ex.image_path
+    'aspset_downscaled/trainval/04ac/04ac-0001-left/000000.jpg'
+    >>> ex.bbox.tolist(), ex.activity_name, ex.subject, ex.view
+    ([40.0, 20.0, 48.0, 60.0], 'walking', '04ac', 'left')
+    >>> ex.camera.world_to_image(ex.world_coords).shape
+    (17, 2)
+
     Attributes:
         image_path: Path relative to ``DATA_ROOT`` with forward slashes; while a dataset is being
             made also an absolute path, the bytes of an image file (1-D uint8) or an image.
@@ -190,6 +200,11 @@ class Pose3DExample(Example):
 
 class Pose2DExample(Example):
     """One person in one image, in image coordinates.
+
+    >>> from posepile.datasets2d import TRAIN, get_dataset
+    >>> ex = get_dataset("coco").examples[TRAIN][0].load(load_image=False)
+    >>> ex.image_path, ex.coords.dtype, ex.image is None
+    ('coco_downscaled/train2017/000000.jpg', dtype('float32'), True)
 
     Attributes:
         image_path: As in :class:`posepile.datasets3d.Pose3DExample`; known before loading.

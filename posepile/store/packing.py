@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,7 @@ def pack(
     *,
     inputs: Iterable[tuple[str, int, str]] | None = None,
     max_shards: int = MAX_SHARDS,
+    progress: Callable[[int], None] = lambda n_bytes: None,
 ) -> dict[str, Any]:
     """Makes an archive of parts; what was there before is valid until the new one is complete.
 
@@ -78,6 +79,8 @@ def pack(
         inputs: (path, bytes, hash) of the raw files, with repetitions; stored as
             ``inputs.jsonl``, and their totals in the manifest.
         max_shards: Largest number of image shards.
+        progress: Called now and then with how many bytes of pictures have been compared with
+            their checksums since the last call.
 
     Returns:
         Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits``, ``n_shards``,
@@ -97,14 +100,14 @@ def pack(
     with ThreadPoolExecutor(n_threads) as pool:
         parts = _Parts(part_paths, spec, pool, max_shards)
         with replacing_archive(archive_path) as new:
-            return _write(parts, new, spec, manifest, inputs, pool)
+            return _write(parts, new, spec, manifest, inputs, pool, progress)
 
 
-def _write(parts, new, spec, manifest, inputs, pool):
+def _write(parts, new, spec, manifest, inputs, pool, progress):
     # Shards of images are made and compared in threads, all else meanwhile.
     shards = [pool.submit(_make_shard, parts, number, new) for number in range(parts.n_shards)]
     try:
-        return _write_rest(parts, new, spec, manifest, inputs, pool, shards)
+        return _write_rest(parts, new, spec, manifest, inputs, pool, shards, progress)
     except BaseException:
         for shard in shards:
             shard.cancel()
@@ -112,7 +115,7 @@ def _write(parts, new, spec, manifest, inputs, pool):
         raise
 
 
-def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
+def _write_rest(parts, new, spec, manifest, inputs, pool, shards, progress):
     if inputs is not None:
         inputs_file = new.with_name("inputs")
         manifest = {**manifest, "inputs": write_inputs(inputs, inputs_file)}
@@ -125,7 +128,13 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards):
         IndexWriter(new) as index,
         TableWriter(shard_path(new, table_shard), parts.plan) as table,
     ):
-        damaged, checked, seconds = _add_parts(parts, table, index, bones)
+        compared = parts.newly_compared
+        damaged, checked, seconds = _add_parts(
+            parts, table, index, bones, lambda: progress(compared())
+        )
+        while wait(shards, timeout=0.5).not_done:
+            progress(compared())
+        progress(compared())
         made = [future.result() for future in shards]
         for shard in made:
             damaged.update(shard["damaged"])
@@ -182,7 +191,7 @@ def _for_others(ranges):
             yield f"{split}/{ENTRIES_ELSEWHERE}_00.msgpack", ENTRIES_ELSEWHERE
 
 
-def _add_parts(parts, table, index, bones):
+def _add_parts(parts, table, index, bones, each):
     """Adds rows, index entries and bone lengths of all parts.
 
     Returns damaged part -> reason, the bytes compared with their checksums, and the seconds of
@@ -191,6 +200,7 @@ def _add_parts(parts, table, index, bones):
     damaged: dict[Path, str] = {}
     checked, seconds = 0, 0.0
     for k, path in enumerate(parts.paths):
+        each()
         start = time.thread_time()
         try:
             header, arrays = read_arrays(path)
@@ -239,6 +249,7 @@ class _Parts:
         ranges: First row and end of each split.
         image_bytes: Size of each shard.
         n_shards: Number of image shards of the archive.
+        compared: How many bytes of each shard have been compared with their checksums.
     """
 
     def __init__(self, part_paths, spec, pool, max_shards):
@@ -295,6 +306,12 @@ class _Parts:
         starts = ends - self.image_bytes
         self._bases = starts - starts[self._firsts[shards]] if n else starts
         self._shards = shards.astype(np.int32)
+        self.compared, self._told = np.zeros(self.n_shards, np.int64), 0
+
+    def newly_compared(self):
+        """Returns how many bytes of pictures the threads have compared since the last call."""
+        before, self._told = self._told, int(self.compared.sum())
+        return self._told - before
 
     def place_of(self, k):
         """Returns shard and place of the images of a part."""
@@ -414,6 +431,7 @@ def _make_shard(parts, number, new) -> dict[str, Any]:
                 result["damaged"][Path(path)] = str(e)
                 continue
             result["checked"] += header["image_bytes"]
+            parts.compared[number] = result["checked"]
             if out is not None:
                 with open(shard_of(path), "rb") as f:
                     result["copied"] += append_file(f, out)

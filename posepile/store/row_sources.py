@@ -164,6 +164,25 @@ class TableSource:
         except PosePileError:  # will be raised when an example is used
             return True
 
+    def require_current(self) -> None:
+        """Goes on with the archive that has the place now, if it holds the same.
+
+        Raises:
+            ArchiveReplaced: It does not, or there is none any more.
+        """
+        if not self.is_stale():
+            return
+        archive = self._archive
+        try:
+            now = open_archive(self.annotation_path)
+        except PosePileError:
+            now = None
+        if now is None or self.identity is None:
+            raise ArchiveReplaced(
+                f"{archive.index_path}: was replaced or removed while open; open the dataset again"
+            )
+        self._use(now)
+
     def table(self) -> ExampleTable:
         """Returns the table."""
         return self.archive().table
@@ -223,11 +242,8 @@ class TableSource:
         try:
             return archive.read(*archive.table.image_address(row))
         except ArchiveReplaced:  # its files cannot be opened any more; those of an equal one do
-            if self.identity is None:
-                raise
-            now = open_archive(self.annotation_path)
-            self._use(now)
-            return now.read(*now.table.image_address(row))
+            self.require_current()
+            return self._archive.read(*self._archive.table.image_address(row))
 
     def image(self, row: int) -> np.ndarray:
         """Returns the decoded image of a row."""
