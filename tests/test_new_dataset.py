@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,16 @@ def test_every_trace_of_the_template_goes(tmp_path, like):
     assert os.access(folder / "main.sh", os.X_OK)
     lines = sum(len(file.read_text().splitlines()) for file in folder.glob("*.py"))
     assert lines <= 300, f"{lines} lines of Python"
+
+
+def test_the_help_of_main_sh_is_its_own(tmp_path):
+    folders = [new_dataset(f"my{like}", like, tmp_path) for like in SHAPES]
+    for folder in [*folders, Path(posepile.ds.dataset_dir("aspset"))]:
+        command = ["bash", str(folder / "main.sh"), "--jobs", "2", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        first, *lines = done.stdout.splitlines()
+        assert first.lower().startswith(folder.name) and "  --miniature" in done.stdout
+        assert lines and not any(line.startswith(("#", "set ", "posepile step")) for line in lines)
 
 
 @pytest.mark.parametrize("name", ["My", "1a", "a-b", "a b", "", "../a", "class", "x" * 41, "ä"])
@@ -228,7 +239,8 @@ def test_a_wrong_entry_point_is_one_line(entry, capsys, value, message):
         command(["list"])
     assert end.value.code == 1
     out = capsys.readouterr().out
-    assert "zz_b         cannot be read: entry point" in out and message in out and "coco" in out
+    assert re.search(r"^zz_b +cannot be read: entry point", out, re.MULTILINE)
+    assert message in out and "coco" in out
 
 
 def test_ours_come_before_those_of_others(tmp_path, entry, monkeypatch):

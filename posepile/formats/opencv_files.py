@@ -74,6 +74,48 @@ def read_opencv_yaml(path: str | os.PathLike, schema: Any, *, hint: str | None =
     return check(content, schema, path, hint=hint)
 
 
+def read_opencv_storage(path: str | os.PathLike, *, hint: str | None = AGAIN) -> dict[str, Any]:
+    """Returns all that an OpenCV storage file holds, whether YAML or XML, by its ending.
+
+    >>> from posepile.miniature.writers import write_opencv_xml
+    >>> write_opencv_xml(folder / "000.xml", {"camera_matrix": np.eye(3)})
+    >>> read_opencv_storage(folder / "000.xml")["camera_matrix"].shape
+    (3, 3)
+
+    Args:
+        path: The file, ``.xml``, or YAML under any other name.
+        hint: What the user can do if it is damaged.
+
+    Raises:
+        CorruptInput: Missing or damaged.
+    """
+    if os.fspath(path).lower().endswith(".xml"):
+        root = read_xml(path, hint=hint)
+        try:
+            content = _with_arrays(_of_xml(root))
+        except (ValueError, TypeError, RecursionError) as e:
+            fault = f"not an OpenCV storage file: {one_line(e)}"
+            raise CorruptInput(path, fault, hint=hint) from None
+        return check(content, {"*": None}, path, hint=hint)
+    return read_opencv_yaml(path, {"*": None}, hint=hint)
+
+
+def _of_xml(element: Any) -> Any:
+    """An element as nested mappings, lists of words and numbers."""
+    if len(element):
+        content = {child.tag: _of_xml(child) for child in element}
+        if {"rows", "cols", "data"} <= set(content) and not isinstance(content["data"], list):
+            content["data"] = [content["data"]]
+        return content
+    words: list[Any] = []
+    for word in (element.text or "").split():
+        try:
+            words.append(float(word))
+        except ValueError:
+            words.append(word)
+    return words[0] if len(words) == 1 else words
+
+
 def _with_arrays(node: Any) -> Any:
     """Returns nested mappings with arrays in place of matrices."""
     if not isinstance(node, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 OPENCV_ORDER = "k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y".split()
 FISHEYE_ORDER = "k1 k2 k3 k4".split()
 LENSES = ("brown_conrady", "kannala_brandt", "half_tangential")
+
+# What is done with every model that is made, before anybody computes with it: worker processes
+# have it compiled once for all of them.
+BEFORE_USE: list[Callable[[deltacamera.LensDistortionModel], None]] = []
 
 
 def make_lens(
@@ -65,17 +70,23 @@ def make_lens(
     import deltacamera
 
     if lens == "kannala_brandt":
-        return deltacamera.FisheyeKannalaBrandt(value)
+        return _made(deltacamera.FisheyeKannalaBrandt(value))
     if lens == "half_tangential":
         # OpenCV's prism terms s1 r² and s3 r² give back what half of p1 and p2 lack
         if value[5:].any():
             raise ValueError("half_tangential has the coefficients k1 k2 k3 p1 p2 only")
         p1, p2 = value[2:4] / 2
         value[2], value[3], value[8], value[10] = p1, p2, p2, p1
-        return deltacamera.BrownConradyEx(value[:12])
+        return _made(deltacamera.BrownConradyEx(value[:12]))
     used = 1 + max(slots.index(name) for name in names)
     n = next(n for n in (5, 8, 12, 14) if n >= used)
-    return deltacamera.BrownConradyEx(value[:n])
+    return _made(deltacamera.BrownConradyEx(value[:n]))
+
+
+def _made(model: deltacamera.LensDistortionModel) -> deltacamera.LensDistortionModel:
+    for prepare in BEFORE_USE:
+        prepare(model)
+    return model
 
 
 def mirror_lens(

@@ -9,6 +9,7 @@ import keyword
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from posepile.ds import dataset_names
@@ -16,16 +17,18 @@ from posepile.errors import UsageError
 from posepile.files import replacing, require_place
 
 PLACEHOLDER = "newdata"
-SHAPES = ("multiview", "stills", "coco")
+_HOME = "posepile.ds."  # where modules of datasets are found, wherever their folder lies
+SHAPES = ("multiview", "stills", "coco", "videos")
 
 
-def new_dataset(name: str, like: str, at: Path) -> Path:
+def new_dataset(name: str, like: str, at: Path, filled: Mapping[str, str] | None = None) -> Path:
     """Makes the folder of a dataset and returns it.
 
     Args:
         name: Of the dataset and of its folder.
         like: One of :data:`SHAPES`.
         at: Folder in which it is made.
+        filled: File -> its text, of those that are not as in the template.
 
     Raises:
         UsageError: No proper name, or one that is taken; or no folder can be made there.
@@ -59,20 +62,36 @@ def new_dataset(name: str, like: str, at: Path) -> Path:
         for source in sorted(template.iterdir()):
             if source.is_file():
                 target = temporary / source.name
-                target.write_text(source.read_text().replace(PLACEHOLDER, name))
+                text = source.read_text().replace(f"posepile.templates.{like}.", f"{_HOME}{name}.")
+                text = text.replace(PLACEHOLDER, name)
+                target.write_text((filled or {}).get(source.name, text))
                 target.chmod(0o755 if source.suffix == ".sh" else 0o644)
     return folder
 
 
-def next_steps(folder: Path) -> list[str]:
-    """Returns what to do with a new folder, as lines for a person."""
+def next_steps(folder: Path, raw: Path | None = None) -> list[str]:
+    """Returns what to do with a new folder, as lines for a person.
+
+    Args:
+        folder: The folder.
+        raw: The recordings that have been looked at to make it; None = there were none.
+    """
     name, above = folder.name, shlex.quote(str(folder.parent))
     listed = name in dataset_names()
     others = ":$POSEPILE_DATASETS" if os.environ.get("POSEPILE_DATASETS") else ""
-    export = f"export POSEPILE_DATASETS={above}{others}"
-    return [
-        f"{folder}: a complete dataset with made-up content. Now",
-        *([] if listed else [f"  {export}    # where posepile finds it"]),
-        f"  posepile check {name}",
-        f"  $EDITOR {shlex.quote(str(folder / 'main.py'))}    # facts first",
+    set_path = f"  export POSEPILE_DATASETS={above}{others}    # so that it is found"
+    export = [] if listed else [set_path]
+    facts = next(n for n in ("facts.py", "main.py") if (folder / n).is_file())
+    edit = f"  $EDITOR {shlex.quote(str(folder / facts))}    # facts first"
+    check = f"  posepile check {name}"
+    if raw is None:
+        first = f"{folder}: a complete dataset with made-up content. Now"
+        return [first, *export, check, edit]
+    first = f"{folder}: a complete dataset of these recordings. Now"
+    place = shlex.quote(os.path.abspath(raw))
+    after = [
+        f'  ln -s {place} "$DATA_ROOT"/{name}    # where its raw files are',
+        f"  bash {shlex.quote(str(folder / 'main.sh'))}",
+        f"  posepile view {name}",
     ]
+    return [first, *export, edit.replace("facts first", "see whether it is all true"), *after]

@@ -23,6 +23,14 @@ posepile() {
   else python3 -m posepile "$@"; fi
 }
 
+for word in "$@"; do
+  case "$word" in -h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit
+    ;;
+  esac
+done
+
 posepile step newdata download  "$@"   # looks whether what sources.yaml names is in place
 posepile step newdata calibrate "$@"   # nothing to derive
 posepile step newdata process   "$@"   # per unit: select, crop, segment if asked for
