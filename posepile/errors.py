@@ -132,8 +132,16 @@ def not_there_yet(place: str | os.PathLike, what: str, name: str, todo: str = ""
     return WorkError(f"{os.fspath(place)}: nothing there yet: no {what} of {name}; {todo}")
 
 
+def leads_nowhere(path: str | os.PathLike) -> bool:
+    """Returns whether a path is a link to nothing, or in a circle."""
+    return os.path.islink(path) and not os.path.exists(path)
+
+
 def no_raw_data(root: str | os.PathLike, name: str) -> WorkError:
-    """Returns the error for a raw folder that is absent or empty."""
+    """Returns the error for a raw folder that is absent or empty, or a link to nowhere."""
+    if leads_nowhere(root):
+        where = f"is a link to {os.readlink(root)}, where nothing is"
+        return WorkError(f"{os.fspath(root)}: {where}; is its disk mounted?")
     todo = f"run its download stage first (posepile plan {name} shows what is needed)"
     return not_there_yet(root, "raw data", name, todo)
 

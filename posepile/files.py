@@ -245,14 +245,13 @@ def is_left_by_macos(name: str) -> bool:
 
 
 def names_in(folder: str | os.PathLike) -> frozenset[str]:
-    """Returns the names of what lies in a folder; none if there is no such folder.
-
-    What macOS leaves there does not count.
-    """
+    """Returns the names in a folder, without what macOS leaves; none if there is no folder."""
     try:
         return frozenset(name for name in os.listdir(folder) if not is_left_by_macos(name))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return frozenset()
+        raise
 
 
 @contextlib.contextmanager

@@ -12,12 +12,16 @@ from fake_dataset import a_run, packed_bytes, process_and_pack, states
 
 from posepile import config, datasets3d, paths
 from posepile.errors import UsageError, WorkError
-from posepile.run import commands, job, pack, raw
+from posepile.run import commands, job, pack, raw_state, status
 
 fake = fake_dataset.fake  # the fixture
 
 
 # ---------------------------------------------------------------- variants
+
+
+def said_of(run):
+    return status.status_lines(run, status.status_data(run))
 
 
 def test_a_variant_stands_beside_the_main_build(fake):
@@ -143,10 +147,10 @@ def test_doctor_and_plan_look_where_the_raw_data_lie(fake, monkeypatch):
     monkeypatch.setattr(
         recipe, "doctor", lambda root, options: seen.append(root) or [], raising=False
     )
-    monkeypatch.setattr(raw, "dataset_dir", lambda name: fake)
+    monkeypatch.setattr(raw_state, "dataset_dir", lambda name: fake)
     run = a_run(fake, f"dataset.root={fake / 'x'}")
-    raw.download_plan(run)
-    raw.doctor(run)
+    raw_state.make_plan(run)
+    raw_state.examine(run)
     assert seen == [fake / "x"] * 2
 
 
@@ -276,18 +280,18 @@ def test_status_counts_what_is_current_under_the_settings(fake):
     states(a_run(fake, "crop.jpeg_quality=80", only="seq1"))
     assert (
         "  crop     2 of 3 units current, 8 examples, 1 to be made again (--dry-run says why)"
-        in (commands.status(a_run(fake)))
+        in (said_of(a_run(fake)))
     )
     assert (
         "  crop     1 of 3 units current, 4 examples, 2 to be made again (--dry-run says why)"
-        in (commands.status(a_run(fake, "crop.jpeg_quality=80")))
+        in (said_of(a_run(fake, "crop.jpeg_quality=80")))
     )
 
 
 def test_status_names_what_is_quarantined(fake):
     (fake / "fake" / "seq0" / "world.json").write_text("{garbage")
     states(a_run(fake))
-    (line,) = [line for line in commands.status(a_run(fake)) if "quarantined" in line]
+    (line,) = [line for line in said_of(a_run(fake)) if "quarantined" in line]
     assert "world.json: not JSON" in line
 
 
@@ -304,7 +308,7 @@ def test_limits_of_workers_change_no_result(fake):
 
 def test_status_says_what_the_archive_is(fake):
     process_and_pack(fake)
-    said = lambda *settings: "\n".join(commands.status(a_run(fake, *settings)))
+    said = lambda *settings: "\n".join(said_of(a_run(fake, *settings)))
     assert "fake.barecat\n" in said()
     assert "with other settings: crop.jpeg_quality)" in said("crop.jpeg_quality=50")
     assert "3 to be made again (--dry-run says why)" in said("crop.jpeg_quality=50")

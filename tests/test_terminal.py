@@ -19,7 +19,13 @@ from posepile import cli
 from posepile.errors import CorruptInput, UsageError
 from posepile.report import write_report
 from posepile.run import commands, process
-from posepile.terminal import PrintableStream, print_lines, printable, printable_output
+from posepile.terminal import (
+    PrintableStream,
+    print_lines,
+    printable,
+    printable_output,
+    wrapped,
+)
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07<script>alert(1)</script>&\u202egpj.exe\r\n\udcff\x85\u2028"
 
@@ -155,3 +161,18 @@ def test_a_raw_file_whose_name_is_no_utf8_is_read_and_listed(fake):  # noqa: F81
         lines = archive["inputs.jsonl"].decode("utf-8").splitlines()
     names = [json.loads(line)[0] for line in lines]
     assert "seq1/3\udcfc.jpg" in names and names == sorted(names)
+
+
+def test_prose_is_broken_between_words_and_what_is_copied_is_not():
+    command = (
+        "    posepile run egoexo4d --set dataset.root=/a/long/path/of/somebody/somewhere/else"
+    )
+    address = "https://example.org/a/very/long/address/that/does/not/fit/the/terminal-at-all.zip"
+    assert wrapped(command, 40) == command
+    assert address in wrapped(f"  fetch  a  1 GB  {address} and more", 40).split()
+    told = wrapped("  room: about 2.3 TB at the peak, and 49.0 GB are free on the disk", 40)
+    assert [line.lstrip() for line in told.split("\n")] == [
+        "room: about 2.3 TB at the peak, and",
+        "49.0 GB are free on the disk",
+    ]
+    assert wrapped(" " * 90, 40) == " " * 90

@@ -123,7 +123,6 @@ WORDS = [
     ("view mini --split trian", "invalid choice: 'trian'"),
     ("export mini --to x", "invalid choice: 'x'"),
     ("run", "required: DATASET"),
-    ("", "required: COMMAND"),
     ("status minni", "unknown dataset 'minni' (did you mean mini?)"),
     (["status", ""], "unknown dataset ''"),
     (["status", "../mini"], "unknown dataset '../mini'"),

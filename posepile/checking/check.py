@@ -143,13 +143,19 @@ def run_script(name: str, root: Path, *options: str) -> subprocess.CompletedProc
     )
 
 
-def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
+def check(
+    names: list[str],
+    keep: Path | None = None,
+    seed: int = 0,
+    found: dict[str, dict[str, Answer]] | None = None,
+) -> bool:
     """Checks datasets one after the other and prints what was found.
 
     Args:
         names: The datasets.
         keep: Folder in which to leave the data, below the dataset's name; None = nowhere.
         seed: Of the miniatures.
+        found: Takes the answers, by dataset and question.
 
     Returns:
         Whether all is well.
@@ -174,6 +180,8 @@ def check(names: list[str], keep: Path | None = None, seed: int = 0) -> bool:
                 for question, answer in check_dataset(name, root, seed):
                     answers[question] = answer
                     print("\n".join(answer.lines(question)), flush=True)
+        if found is not None:
+            found[name] = answers
         wrong = [question for question, answer in answers.items() if answer.findings]
         asked = sum(answer.asked for answer in answers.values())
         if wrong:

@@ -5,35 +5,50 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import signal
 import sys
-from pathlib import Path
+import traceback
 
 from posepile.cli.checking import add_check_options, cmd_check
+from posepile.cli.completion import add_completion_options, cmd_completion
 from posepile.cli.duplicates import add_duplicates_options, cmd_duplicates
 from posepile.cli.evaluating import add_eval_options, cmd_eval
 from posepile.cli.exporting import add_export_options, cmd_export
+from posepile.cli.help import MainParser, add_examples, version_line
 from posepile.cli.hygiene import add_hygiene_options, cmd_hygiene
 from posepile.cli.importing import add_import_options, cmd_import
+from posepile.cli.listing import add_list_options, cmd_list
 from posepile.cli.looking import (
-    cmd_doctor,
-    cmd_list,
-    cmd_plan,
-    cmd_report,
-    cmd_status,
     cmd_verify,
-    cmd_view,
 )
-from posepile.cli.making import cmd_new
+from posepile.cli.making import add_new_options, cmd_new
 from posepile.cli.merging import add_merge_options, cmd_merge
 from posepile.cli.models import add_model_commands
-from posepile.cli.options import add_config_options, add_run_options, add_variant, position
+from posepile.cli.options import (
+    add_config_options,
+    add_json,
+    add_run_options,
+    add_said_options,
+)
+from posepile.cli.raw_files import add_doctor_options, add_plan_options, cmd_doctor, cmd_plan
+from posepile.cli.reporting import add_report_options, cmd_report
 from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.cli.skeletons import add_skeleton_options, cmd_skeleton
+from posepile.cli.state import add_status_options, cmd_status
 from posepile.cli.subsetting import add_subset_options, cmd_subset
+from posepile.cli.viewing import add_view_options, cmd_view
 from posepile.errors import PosePileError
+from posepile.files import require_place
 from posepile.shortage import allow_open_files, shortage_behind
-from posepile.terminal import OneLineParser, complain, printable_output
+from posepile.terminal import (
+    OneLineParser,
+    complain,
+    kept_for_json,
+    logged,
+    note,
+    printable_output,
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,7 +58,28 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _main(argv: list[str] | None) -> int:
-    args = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    parser = make_parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    args = parser.parse_args(words)
+    log = getattr(args, "log", None)
+    try:
+        if log is not None:
+            require_place(log, f"--log {log}")
+        with logged(log), kept_for_json(getattr(args, "json", False)):
+            note(f"posepile {shlex.join(words)}")
+            code = _obey(args)
+            note(f"exit {code}")
+            return code
+    except (PosePileError, OSError) as e:  # of the log's file
+        complain(e if isinstance(e, PosePileError) else f"--log {log}: {e.strerror or e}")
+        return getattr(e, "exit_code", 2)
+
+
+def _obey(args: argparse.Namespace) -> int:
+    """Runs a command; returns its exit code."""
     allow_open_files()
     # Batch systems ask with SIGTERM before they kill; SIGHUP is a terminal that was closed, which
     # nohup has ignored.
@@ -58,6 +94,8 @@ def _main(argv: list[str] | None) -> int:
         code = args.function(args)
         sys.stdout.flush()  # whoever reads it may be gone
     except PosePileError as e:
+        if getattr(args, "debug", False):
+            traceback.print_exc()
         complain(e)
         code = e.exit_code
     except KeyboardInterrupt as e:
@@ -74,7 +112,10 @@ def _main(argv: list[str] | None) -> int:
             if isinstance(e, PermissionError):
                 lack += "; make it accessible and run again"
         if lack is None:
+            note(traceback.format_exc())
             raise
+        if getattr(args, "debug", False):
+            traceback.print_exc()
         complain(lack)
         code = 1
     return code
@@ -108,48 +149,45 @@ def interrupted(error: KeyboardInterrupt) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = OneLineParser(
+    parser = MainParser(
         prog="posepile", description="Pose datasets, from raw files to training data."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=version_line(), help="say which")
+    add_said_options(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=OneLineParser)
+    parser.described = described = {}
 
     def add(name, function, description, dataset=True):
         sub = commands.add_parser(name, help=description, description=description)
+        described[name] = description
         sub.set_defaults(function=function, parser=sub)
+        add_said_options(sub)
+        add_examples(sub, name)
         if dataset:
             sub.add_argument("name", metavar="DATASET")
         return sub
 
-    add("list", cmd_list, "list the datasets", dataset=False)
+    add_list_options(add("list", cmd_list, "list the datasets", dataset=False))
     add_run_options(add("run", cmd_run, "run all steps, or some, on a dataset"))
     step = add("step", cmd_step, "run one step of a dataset's main.sh")
     step.add_argument("step", choices=STEPS)
     add_run_options(step)
     for name, function, text in (
-        ("plan", cmd_plan, "show what would be downloaded and what a person must do by hand"),
+        ("plan", cmd_plan, "show what a download takes; exit 1 if a run could not go through now"),
         ("doctor", cmd_doctor, "compare the raw files on disk with the expected layout"),
         ("status", cmd_status, "show how far a dataset is under a configuration"),
     ):
         sub = add(name, function, text)
         add_config_options(sub)
+        if name == "status":
+            add_status_options(sub)
         if name == "plan":
-            sub.add_argument("--json", action="store_true", help="as JSON, with every source")
+            add_plan_options(sub)
         if name == "doctor":
-            sub.add_argument("--checksums", action="store_true", help="read and verify every file")
+            add_doctor_options(sub)
     new = add("new", cmd_new, "make the folder of a new dataset, complete, to be filled in")
-    new.add_argument(
-        "--like",
-        choices=("multiview", "stills", "coco"),
-        required=True,
-        help="calibrated videos; pictures with a camera and bodies each; COCO's annotation files",
-    )
-    new.add_argument(
-        "--at",
-        type=Path,
-        default=Path("."),
-        metavar="DIR",
-        help="folder to make it in; default: .",
-    )
+    add_new_options(new)
+    add_json(new, "as JSON")
     add_check_options(
         add("check", cmd_check, "test a dataset's folder by its miniature", dataset=False)
     )
@@ -172,16 +210,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_merge_options(
         add("merge", cmd_merge, "make one training set of several datasets", dataset=False)
     )
-    report = add("report", cmd_report, "write the HTML report of a packed dataset")
-    report.add_argument("--out", type=Path, help="default: <name>_work/report.html")
-    view = add("view", cmd_view, "draw examples with box, joints and mask into a PNG")
-    view.add_argument("--split", choices=("train", "val", "test"), default="train")
-    view.add_argument(
-        "--index", type=position, nargs="+", default=[0], help="positions in the split"
-    )
-    view.add_argument("--out", type=Path, default=Path("view.png"))
+    add_report_options(add("report", cmd_report, "write the HTML report of a dataset"))
+    add_view_options(add("view", cmd_view, "look through a dataset in a browser, or draw a PNG"))
     verify = add("verify", cmd_verify, "check every checksum and row of a packed dataset")
     add_config_options(verify)
+    add_json(verify, "as JSON, with every problem")
     verify.add_argument(
         "--repair", action="store_true", help="make again what is damaged, and nothing else"
     )
@@ -194,8 +227,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_import_options(
         add("import", cmd_import, "make a packed dataset of other formats", dataset=False)
     )
-    model = commands.add_parser("model", help="look at networks: which there are, what one is")
-    add_model_commands(model)
-    for sub in (report, view):
-        add_variant(sub)
+    described["model"] = "look at networks: which there are, what one is"
+    add_model_commands(commands.add_parser("model", help=described["model"]))
+    text = "print what a shell needs to complete commands, options and datasets by Tab"
+    add_completion_options(add("completion", cmd_completion, text, dataset=False), parser)
     return parser

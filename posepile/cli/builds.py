@@ -39,6 +39,18 @@ def require_data_root() -> None:
         raise UsageError(f"DATA_ROOT = {root}: {what}")
 
 
+def require_mounted(run: Any) -> None:
+    """Looks whether the raw folder is a link to something, if it is one.
+
+    Raises:
+        WorkError: It leads nowhere, as when a disk is not mounted, or in a circle.
+    """
+    from posepile.errors import leads_nowhere, no_raw_data
+
+    if leads_nowhere(run.root):
+        raise no_raw_data(run.root, run.name)
+
+
 def require_build(run: Any) -> None:
     """Looks whether there is anything of a variant.
 

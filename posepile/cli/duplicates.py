@@ -9,12 +9,13 @@ import itertools
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from posepile.cli.builds import opened_build
-from posepile.cli.options import shown
+from posepile.cli.options import add_json, shown
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 
 def add_duplicates_options(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def add_duplicates_options(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="up to which pictures are the same, above 0 and below 1; default: 0.2",
     )
+    add_json(parser, "as JSON: how many pictures each two splits have in common")
 
 
 def distance(text: str) -> float:
@@ -65,12 +67,18 @@ def cmd_duplicates(args: argparse.Namespace) -> int:
     if args.out is not None:
         require_place(args.out, f"--out {args.out}")
     limit = alike.MAX_DISTANCE if args.max_distance is None else args.max_distance
-    print_lines(_compare(duplicates.photographs(datasets), limit, args.out))
+    lines, facts = _compare(duplicates.photographs(datasets), limit, args.out)
+    if args.json:
+        print_json({**facts, "file": args.out})
+    else:
+        print_lines(lines)
     return 0
 
 
-def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
-    """Returns what to print, and writes the pairs."""
+def _compare(
+    splits: list, limit: float, out: Path | None
+) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
+    """Returns what to print, as lines and as facts, and writes the pairs."""
     from posepile.merging.duplicates import Pair, pairs_among
 
     lines = [
@@ -82,6 +90,18 @@ def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
         )
         for s in splits
     ]
+    facts = {
+        "splits": [
+            {
+                "dataset": s.dataset,
+                "split": s.split,
+                "pictures": len(s.first),
+                "vague": s.n_vague,
+            }
+            for s in splits
+        ],
+        "common": [],
+    }
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for f in fields(Pair)], lineterminator="\n")
     if out is not None and out.suffix == ".csv":
@@ -96,6 +116,14 @@ def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
                 table.writerow(asdict(pair))
             elif out is not None:
                 text.write(json.dumps(asdict(pair)) + "\n")
+        facts["common"].append(
+            {
+                "datasets": [one.dataset, other.dataset],
+                "splits": [one.split, other.split],
+                "pictures": [len(ours), len(theirs)],
+                "pairs": n,
+            }
+        )
         lines.append(
             f"{one.dataset} {one.split} - {other.dataset} {other.split}: "
             + (f"{_pictures(len(ours))} in {len(theirs)}, pairs: {n}" if n else "none in common")
@@ -103,7 +131,7 @@ def _compare(splits: list, limit: float, out: Path | None) -> list[str]:
     if out is not None:
         write_atomically(out, text.getvalue().encode())
         lines.append(str(out))
-    return lines
+    return lines, facts
 
 
 def _pictures(n: int) -> str:

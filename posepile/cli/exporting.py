@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posepile.cli.builds import build_of, packed_archive
-from posepile.cli.options import add_variant
+from posepile.cli.options import add_json, add_variant
 from posepile.errors import UsageError, WorkError
 from posepile.files import require_place
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 
 class Format(NamedTuple):
@@ -82,12 +82,14 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         choices=("deltacamera", "cameralib"),
         help="of a pickle: the library whose cameras it names; default: deltacamera",
     )
+    add_json(parser, "print the result as JSON")
     add_variant(parser)
 
 
 def cmd_export(args: argparse.Namespace) -> int:
     """Exports a dataset."""
     from posepile import paths
+    from posepile.progress import Progress
 
     form = FORMATS[args.to]
     options = _options(args, form)
@@ -101,7 +103,11 @@ def cmd_export(args: argparse.Namespace) -> int:
     dataset = opened()
     if not any(map(len, dataset.examples.values())):
         raise WorkError(f"{args.name}: has no example; nothing was exported")
-    done = exporter(args.to)(dataset, out, _progress(), **options)
+    with Progress(f"export {args.name}", unit="examples", quiet=not sys.stderr.isatty()) as bar:
+        done = exporter(args.to)(dataset, out, lambda n: bar.update(n - bar.n), **options)
+    if args.json:
+        print_json(done)
+        return 0
     lines = [f"{done.files[0]}: {_count(done.examples, 'example')}"]
     if done.images:
         lines[0] += f", {_count(done.images, 'image')}"
@@ -150,16 +156,6 @@ def _require_folder(out, to, asked):
     if to != "folder":
         require_own(out, to)
     require_place(out / DESCRIPTION if out.is_dir() else out, asked)
-
-
-def _progress():
-    if not sys.stderr.isatty():
-        return None
-
-    def say(n):
-        print(f"\r{n} examples ", end="", file=sys.stderr, flush=True)
-
-    return say
 
 
 def _count(n, what):

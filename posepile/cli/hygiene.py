@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from posepile.cli.builds import opened_build
+from posepile.cli.options import add_json
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 SHOWN = 20  # people and motions that are printed, of each pair of splits
 
@@ -39,6 +40,7 @@ def add_hygiene_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit 1 if there is anything in common, or if nothing could be compared",
     )
+    add_json(parser, "as JSON, with everything that was found")
 
 
 def cmd_hygiene(args: argparse.Namespace) -> int:
@@ -65,8 +67,25 @@ def cmd_hygiene(args: argparse.Namespace) -> int:
         table.writerows(map(asdict, found.leaks))
         write_atomically(args.out, text.getvalue().encode())
         lines.append(str(args.out))
-    print_lines(lines)
+    if args.json:
+        print_json(_facts(found, args))
+    else:
+        print_lines(lines)
     return 1 if args.strict and (found.leaks or not found.compared) else 0
+
+
+def _facts(found: Any, args: argparse.Namespace) -> dict[str, Any]:
+    unknown = [
+        {"dataset": name, "split": split, "reason": why, "examples": n}
+        for (name, split, why), n in found.unknown.items()
+    ]
+    return {
+        "leaks": found.leaks,
+        "compared": found.compared,
+        "unknown": unknown,
+        "pictures_compared": not args.no_pictures,
+        "file": args.out,
+    }
 
 
 def _lines(found: Any) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from posepile.cli.options import add_json
 
 FORMS = ("coco", "humandata", "pickle", "upstream", "webdataset")
 
@@ -13,7 +14,13 @@ FORMS = ("coco", "humandata", "pickle", "upstream", "webdataset")
 def add_import_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``posepile import``."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="in their order")
-    parser.add_argument("--from", dest="form", choices=FORMS, required=True)
+    parser.add_argument(
+        "--from",
+        dest="form",
+        choices=FORMS,
+        required=True,
+        help="form of the files; see docs/IMPORT.md",
+    )
     parser.add_argument("--name", required=True, help="of the dataset that is made")
     parser.add_argument(
         "--images", type=Path, metavar="PLACE", help="folder or archive of the pictures"
@@ -29,11 +36,13 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="y, z, …, three numbers, or unknown; --world-up=-y with = where a - comes first",
     )
     parser.add_argument("--licence", help="of the data; unknown is an answer")
-    parser.add_argument("--split", choices=("train", "val", "test"))
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), help="of examples whose files do not tell"
+    )
     parser.add_argument(
         "--skip-missing", action="store_true", help="leave out examples without a picture"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser, "print the result as JSON")
 
 
 def cmd_import(args: argparse.Namespace) -> int:
@@ -42,7 +51,7 @@ def cmd_import(args: argparse.Namespace) -> int:
     from posepile.imports import writing
     from posepile.imports.facts import read_facts
     from posepile.imports.forms import import_dataset
-    from posepile.terminal import print_lines
+    from posepile.terminal import print_json, print_lines
 
     require_data_root()
     named = ("units", "axes", "world_up", "licence", "split")
@@ -57,7 +66,7 @@ def cmd_import(args: argparse.Namespace) -> int:
         tell=lambda line: print(line, file=sys.stderr),
     )
     if args.json:
-        print(json.dumps(writing.plain(imported), indent=1))
+        print_json(writing.plain(imported))
     else:
         print_lines(writing.summary(imported))
     return 0

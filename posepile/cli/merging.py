@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 
 from posepile.cli.builds import require_data_root
+from posepile.cli.options import add_json
 from posepile.errors import PosePileError, UsageError
 from posepile.paths import ensure_absolute
-from posepile.terminal import complain, print_lines
+from posepile.terminal import complain, print_json, print_lines
 
 
 def add_merge_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_merge_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-missing", action="store_true", help="do without the datasets that are not here"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_json(parser)
     parser.add_argument(
         "--copy",
         action="store_true",
@@ -92,7 +92,7 @@ def _names() -> list[str]:
 def _show(args, mix_lines, mix, states, made=None) -> None:
     made = made or {}
     if args.json:
-        print(json.dumps({**mix_lines.mix_data(mix, states), **made}, indent=1))
+        print_json({**mix_lines.mix_data(mix, states), **made})
     else:
         files = [made["pickle"], *made.get("archives", {}).values()] if made else []
         print_lines([*mix_lines.mix_lines(mix, states), *files])
@@ -114,7 +114,7 @@ def _list_mixes(args: argparse.Namespace) -> int:
             continue
         found[name] = {"datasets": len(mix.parts), "about": mix.file.about}
     if args.json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
     else:
         width = max(map(len, found), default=0)
         print_lines(

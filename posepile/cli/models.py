@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from posepile.cli.help import add_examples
+from posepile.cli.options import add_json, add_said_options
 from posepile.errors import CorruptInput, UsageError, WorkError
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 
 def add_model_commands(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +21,16 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
     text = "bring the weights of networks, as the download step of a dataset does"
     fetching = commands.add_parser("fetch", help=text, description=text)
     fetching.set_defaults(function=cmd_model_fetch, parser=fetching)
-    fetching.add_argument("names", nargs="+", metavar="NAME")
+    fetching.add_argument(
+        "names", nargs="+", metavar="NAME", help="networks as posepile model list names them"
+    )
     text = "show what a network's file is taken for and why, and what it finds on pictures"
     check = commands.add_parser("check", help=text, description=text)
     check.set_defaults(function=cmd_model_check, parser=check)
-    check.add_argument("model", metavar="FILE_OR_NAME")
-    check.add_argument("--image", type=Path, nargs="+", default=[], metavar="FILE")
+    check.add_argument("model", metavar="FILE_OR_NAME", help="an ONNX file, or a network by name")
+    check.add_argument(
+        "--image", type=Path, nargs="+", default=[], metavar="FILE", help="pictures to look at"
+    )
     check.add_argument("--decoder", metavar="NAME", help="take it for this; default: by itself")
     check.add_argument(
         "--box",
@@ -43,8 +48,10 @@ def add_model_commands(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("--score", type=float, default=0.5, help="lowest score; default: 0.5")
     check.add_argument("--out", type=Path, metavar="PNG", help="the pictures with boxes")
-    for sub in (listing, check):
-        sub.add_argument("--json", action="store_true", help="as JSON")
+    for name, sub in (("list", listing), ("fetch", fetching), ("check", check)):
+        add_examples(sub, f"model {name}")
+        add_json(sub)
+        add_said_options(sub)
 
 
 def cmd_model_list(args: argparse.Namespace) -> int:
@@ -69,7 +76,7 @@ def cmd_model_list(args: argparse.Namespace) -> int:
                 }
             )
     if args.json:
-        print(json.dumps({"folder": str(folder), "networks": entries}, indent=1))
+        print_json({"folder": str(folder), "networks": entries})
         return 0
     for e in entries:
         size = "size unknown" if e["bytes"] is None else f"{e['bytes'] / 1e6:.1f} MB"
@@ -97,9 +104,11 @@ def cmd_model_fetch(args: argparse.Namespace) -> int:
         files = [file for spec in specs for file in spec.files]
         file = next((f for f in files if f.file_name in report.left[0]), files[0])
         raise WorkError(f"{report.left[0]}; {weights.by_hand(file, folder)}")
-    for spec in specs:
-        for path in weights.installed(spec, folder).paths.values():
-            print(path)
+    paths = {s.name: [*weights.installed(s, folder).paths.values()] for s in specs}
+    if args.json:
+        print_json({"folder": folder, "networks": paths})
+    else:
+        print_lines(str(path) for files in paths.values() for path in files)
     return 0
 
 
@@ -121,7 +130,7 @@ def cmd_model_check(args: argparse.Namespace) -> int:
     images = {str(path): _read(path) for path in args.image}
     told = call_apart(lambda: _check(args, stated, images), f"looking at {args.model}")
     if args.json:
-        print(json.dumps(told, indent=1))
+        print_json(told)
     else:
         from posepile.models.checking import words
 

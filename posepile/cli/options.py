@@ -20,6 +20,38 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser, text: str = "as JSON") -> None:
+    """The option for programs: one document on standard output, and nothing else there.
+
+    The command prints it by :func:`posepile.terminal.print_json`. What it prints in another way
+    meanwhile is on standard error, so who has parsed the option need not look after that.
+
+    Args:
+        parser: Of the command, which finds ``args.json``.
+        text: What ``--help`` says of it.
+    """
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+def add_said_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command about what it says; before the command's name or after it."""
+    unless_given = argparse.SUPPRESS  # a default here would replace what stood before the name
+    group = parser.add_argument_group("what is said")
+    group.add_argument(
+        "--debug",
+        action="store_true",
+        default=unless_given,
+        help="also say where in the program an error comes from",
+    )
+    group.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        default=unless_given,
+        help="append everything that is said, with its time, to a file",
+    )
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose a configuration."""
     parser.add_argument(
@@ -58,6 +90,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "SLURM_ARRAY_TASK_COUNT; packing is then a separate last step",
     )
     parser.add_argument("--parts", nargs="*", metavar="SOURCE", help="download only these sources")
+    parser.add_argument(
+        "--delete-archives",
+        action="store_true",
+        help="archives go once every file of them is extracted and checked; those that only a "
+        "person can get stay",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="say which units would be done and why, no more"
     )

@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from posepile import paths
-from posepile.cli.builds import make_run, require_data_root
+from posepile.cli.builds import make_run, require_data_root, require_mounted
 from posepile.cli.options import slurm_shard
 from posepile.errors import UsageError
 from posepile.files import leaving_nothing_empty
+from posepile.progress import doing
 from posepile.stages import STAGES, UNIT_STAGES
 from posepile.terminal import print_lines
 
@@ -50,12 +51,25 @@ def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
 
 
 def _run_steps(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    from posepile.run.active import noted
+    from posepile.run.failed import noting_failure
+
     prepare_data_root(create="download" in stages and not args.dry_run)
-    if run.stand_in and ("download" in steps or args.stage or args.start):
-        print(f"{run.build}: {run.stand_in}")
+    if args.dry_run:
+        _take_steps(args, run, steps, stages)
+        return
+    with noted(run, "run", run.work), noting_failure(run.work):
+        _take_steps(args, run, steps, stages)
+
+
+def _take_steps(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple) -> None:
+    if "download" in steps or "calibrate" in steps:
+        require_mounted(run)
     if not args.dry_run:
         _prepare_raw(args, run, steps, stages)
     if run.recipe.SPEC.kind == "helper":
+        if run.stand_in and "download" in steps:
+            print(f"{run.build}: {run.stand_in}")
         if steps != ("download",):
             done = "calibrate" in steps and "calibrate" in stages and not args.dry_run
             _finish_helper(run, done)
@@ -69,7 +83,8 @@ def _prepare_raw(args: argparse.Namespace, run: Any, steps: tuple, stages: tuple
 
     remember_settings(run)
     if "download" in steps and "download" in stages:
-        raw.download(run, args.miniature, args.parts)
+        keep = not args.delete_archives
+        raw.download(run, args.miniature, args.parts, keep_archives=keep)
     elif args.miniature:
         raw.require_miniature(run)
     if "calibrate" in steps and "calibrate" in stages:
@@ -95,18 +110,19 @@ def _process_and_pack(args: argparse.Namespace, run: Any, steps: tuple, stages: 
     unit_stages = tuple(s for s in stages if s in UNIT_STAGES)
     if unit_stages and args.stage is None:
         unit_stages = default_stages(run.config)
+    said = []
     if "process" in steps and unit_stages:
         if args.dry_run and args.miniature and not run.root.is_dir():
             print(f"{run.build}: the miniature would be made, and all of its units be done")
         elif args.dry_run:
             commands.dry_run(run, unit_stages)
         else:
-            commands.process(run, unit_stages)
+            said = commands.process(run, unit_stages)
     if "pack" in steps and "pack" in stages and not args.dry_run:
         if run.shard != (0, 1) and args.stage != "pack":
             print(f"{run.build}: this was a share of the units; when all are done: --stage pack")
         else:
-            _report(run, commands.pack(run))
+            _report(run, commands.pack(run, said))
 
 
 def _report(run: Any, changed: bool) -> None:
@@ -114,16 +130,21 @@ def _report(run: Any, changed: bool) -> None:
     from posepile.files import disk_error
     from posepile.report import write_report
     from posepile.run.commands import report_path
+    from posepile.run.said import next_lines
 
     report = report_path(run)
     if changed:  # an old page must not pass for this archive's if writing fails
         report.unlink(missing_ok=True)
     if not report.is_file():
         try:
-            write_report(run.build, report)
+            with doing(f"{run.build}: writing the report", quiet=run.quiet):
+                write_report(run.build, report)
         except OSError as e:
             raise disk_error(e, report) from e
-    print(f"  report   {report}")
+        changed = True
+    if changed:
+        print(f"  report   {report}")
+        print_lines(next_lines(run))
 
 
 def prepare_data_root(create: bool) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from posepile.cli.options import add_json
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 
 def add_skeleton_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_skeleton_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--same-only", action="store_true", help="only what is the same point")
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw it: a .png")
-    parser.add_argument("--json", action="store_true", help="as JSON, with reasons and sources")
+    add_json(parser, "as JSON, with reasons and sources")
 
 
 def cmd_skeleton(args: argparse.Namespace) -> int:
@@ -60,7 +61,7 @@ def _print(facts: Any, lines: list[str]) -> None:
     if facts is None:
         print_lines(lines)
     else:
-        print(json.dumps(facts, indent=1))
+        print_json(facts)
 
 
 class _Joints:
@@ -187,10 +188,24 @@ def _converted(own: _Joints, target: _Joints, similar: bool) -> tuple[dict, list
     width = max(len(row["joint"]) for row in rows)
     given = max([1, *(len(row["from"] or "") for row in rows)])
     lines = [f"{own.name} as {target.name}, {len(rows)} joints: {number}"]
+    alike: dict[str, list[str]] = {}
     for k, row in enumerate(rows):
         line = f"{k:4} {row['joint']:{width}}  {row['kind']:7}  {row['from'] or '-':{given}}"
-        lines.append(f"{line}  {row['why']}".rstrip())
+        same = _SAME_PLACE.fullmatch(row["why"])
+        if same is None:
+            lines.append(f"{line}  {row['why']}".rstrip())
+        else:  # said once, below
+            lines.append(line.rstrip())
+            alike.setdefault(f"{same[1]} and {same[2]}", []).append(row["joint"])
+    for families, joints in alike.items():
+        lines.append(f"of {families} the same place by other means: {', '.join(joints)}")
     return facts, lines
+
+
+# What posepile.skeletons.data says of many joints of two families.
+_SAME_PLACE = re.compile(
+    r"(\w+)\.\w+ and (\w+)\.\w+ are the same place of the body by other means"
+)
 
 
 def _draw(own: _Joints, args: argparse.Namespace) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import sys
 
 from posepile.cli.exporting import dataset_of
-from posepile.cli.options import add_variant
+from posepile.cli.options import add_json, add_variant
 from posepile.errors import UsageError
-from posepile.terminal import print_lines
+from posepile.terminal import print_json, print_lines
 
 _SPLITS = ("train", "val", "test")
 
@@ -27,7 +26,13 @@ def add_subset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=_count, default=1, metavar="K", help="each K-th of a dataset and split"
     )
-    parser.add_argument("--splits", nargs="+", choices=_SPLITS, default=list(_SPLITS))
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        choices=_SPLITS,
+        default=list(_SPLITS),
+        help="splits to take from; default: all",
+    )
     parser.add_argument("--subjects", nargs="+", metavar="NAME", help="only of these people")
     for option, text in (("only", "of which one must match"), ("without", "none of which may")):
         parser.add_argument(
@@ -37,7 +42,7 @@ def add_subset_options(parser: argparse.ArgumentParser) -> None:
             metavar="COLUMN=GLOB",
             help=f"a pattern, {text}, such as sequence=*walk*; may be repeated",
         )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser, "print the result as JSON")
     add_variant(parser)
 
 
@@ -54,6 +59,7 @@ def cmd_subset(args: argparse.Namespace) -> int:
     from posepile.cli.builds import require_data_root
     from posepile.files import write_atomically
     from posepile.merging import subset
+    from posepile.progress import Progress
     from posepile.store.new_names import check_new_name
 
     require_data_root()
@@ -71,7 +77,9 @@ def cmd_subset(args: argparse.Namespace) -> int:
         "n": args.n,
         "filters": filters.model_dump(mode="json", exclude_defaults=True),
     }
-    made = subset.write_subset(chosen, paths.archive_path(out), facts, _progress())
+    with Progress(f"subset {out}", unit="examples", quiet=not sys.stderr.isatty()) as bar:
+        archive, step = paths.archive_path(out), lambda n: bar.update(n - bar.n)
+        made = subset.write_subset(chosen, archive, facts, step)
     pickle_path = paths.cache_dir() / f"{out}.pkl"
     pickle_path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(pickle_path, pickle.dumps(made.dataset, protocol=4))
@@ -85,11 +93,12 @@ def cmd_subset(args: argparse.Namespace) -> int:
             "not_chosen": dict(reasons),
             "left_out": dict(made.left_out),
         }
-        print(json.dumps(result, indent=1))
+        print_json(result)
         return 0
     total = ", ".join(f"{n} {split}" for split, n in counts.items() if n)
     lines = [
-        f"{pickle_path}: {total} of {made.n_images} images",
+        f"{pickle_path}: {total} of {made.n_images} images"
+        + (f"; --n: at most {args.n} of each dataset and split" if args.n else ""),
         *map(str, made.archives.values()),
     ]
     lines += [f"  not chosen: {n} {why}" for why, n in reasons.items()]
@@ -119,9 +128,3 @@ def _filters(args):
         raise UsageError(
             f"--{why['loc'][0]}: {why['msg'].removeprefix('Value error, ')}"
         ) from None
-
-
-def _progress():
-    if not sys.stderr.isatty():
-        return None
-    return lambda n: print(f"\r{n} examples ", end="", file=sys.stderr, flush=True)

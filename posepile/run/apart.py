@@ -12,6 +12,7 @@ import mmap
 import os
 import pickle
 import resource
+import select
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from posepile.errors import PosePileError, Shortage, WorkError
+from posepile.progress import Progress
 from posepile.run.ended import how_ended, shortage_by_end
 from posepile.run.worker import end_with_parent, limit_data, machine_memory, too_much
 from posepile.shortage import LEAST, vm_bytes
@@ -27,13 +29,16 @@ from posepile.shortage import LEAST, vm_bytes
 T = TypeVar("T")
 
 _NOTE_BYTES = 4096
+REDRAW_SECONDS = 0.5
 _LAST_SECONDS = 5.0
 # Files of Python and of the system, which no dataset consists of.
 _CODE = (".py", ".pyc", ".so", ".pyd", ".nbi", ".nbc")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", sys.prefix + os.sep, sys.base_prefix + os.sep)
 
 
-def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
+def call_apart(
+    function: Callable[[], T], what: str, apart: bool = True, *, shown: bool = False
+) -> T:
     """Returns what a function returns; it runs in a fork of this process.
 
     What it changes in memory is not seen here. It may take as much memory as the machine has, and
@@ -47,6 +52,7 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
         function: Its result can be pickled.
         what: What it does, for the message: ``listing aspset``.
         apart: False: it is simply called, as for a debugger.
+        shown: Show meanwhile what is being done and since when; for what prints nothing itself.
 
     Raises:
         WorkError: The process ended before it was done; names the file that it had opened last.
@@ -64,7 +70,10 @@ def call_apart(function: Callable[[], T], what: str, apart: bool = True) -> T:
         _be_child(function, what, caller, theirs, note)
     os.close(theirs)
     try:
-        with open(ours, "rb") as answers:
+        with open(ours, "rb", buffering=0) as answers:
+            with Progress(what, unit="", quiet=not shown) as progress:
+                while not select.select([answers], [], [], REDRAW_SECONDS)[0]:
+                    progress.tick()
             data = answers.read()
         _, status = os.waitpid(pid, 0)
         pid = 0

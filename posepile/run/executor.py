@@ -63,6 +63,7 @@ def run_tasks(
     initialize: Callable[[], None] | None = None,
     preload: Callable[[], None] | None = None,
     executor: str = "processes",
+    tick: Callable[[int], None] = lambda steps: None,
 ) -> Iterator[tuple[T, R | Lost]]:
     """Yields each task with the function's result for it, or with why there is none.
 
@@ -76,6 +77,8 @@ def run_tasks(
         preload: Imports what all workers need, once, before they are forked; must not start
             threads, as the import of onnxruntime does: its imports are left to the workers then.
         executor: ``processes`` or ``in_process``.
+        tick: Called some times a second while workers are waited for, with how often they have
+            called :func:`progress` in all.
 
     Raises:
         WorkError: Workers cannot be started.
@@ -87,7 +90,7 @@ def run_tasks(
     setup = pickle.dumps((function, initialize, limits.memory_bytes), -1)
     imports = None if preload is None else pickle.dumps(preload, -1)
     environment = clean_environment(network=False) | thread_environment(threads)
-    return in_workers(setup, tasks, jobs, limits, environment, imports)
+    return in_workers(setup, tasks, jobs, limits, environment, imports, tick)
 
 
 def cpu_count() -> int:

@@ -17,7 +17,7 @@ from posepile.files import read_object, stable_hash, write_json
 from posepile.miniature import TRUTH
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
-from posepile.run.listing import UnitList, check_only, open_units
+from posepile.run.listing import UnitList, check_only, current_list, open_units
 from posepile.run.networks import without_networks
 from posepile.run.recipe_calls import check_recipe
 from posepile.stages.exclusions import load_exclusions
@@ -165,15 +165,24 @@ def run_units(run: Run, keys: Keys) -> UnitList:
     Raises:
         UsageError: ``--only`` matches no unit.
     """
-    key = stable_hash([LIST_VERSION, str(run.root), keys.shared["recipe"], run.config.dataset])
     units = open_units(
         run.work / "units.sqlite",
-        key,
+        _list_key(run, keys),
         run.root,
         run.recipe.list_units,
         run.config.dataset,
         name=run.name,
         apart=run.config.run.isolate,
+        quiet=run.quiet,
     )
     check_only(units, run.only, run.name)
     return units
+
+
+def listed_units(run: Run, keys: Keys) -> UnitList | None:
+    """Returns the units as somebody has listed them last; does not list them, nor wait."""
+    return current_list(run.work / "units.sqlite", _list_key(run, keys), whatever_changed=True)
+
+
+def _list_key(run: Run, keys: Keys) -> str:
+    return stable_hash([LIST_VERSION, str(run.root), keys.shared["recipe"], run.config.dataset])

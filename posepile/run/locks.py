@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from posepile import paths
 from posepile.files import locked
+from posepile.run.active import noted
 
 if TYPE_CHECKING:
     from posepile.run.job import Run
@@ -30,11 +31,12 @@ def lock(run: Run, what: Literal["units", "pack", "raw"] = "units") -> Iterator[
     if what == "raw":
         waiting = f"{run.name}: waiting for another process that prepares the raw files"
         # The raw files are those of all variants.
-        with locked(paths.work_dir(run.name) / ".lock-raw", waiting=waiting):
+        folder = paths.work_dir(run.name)
+        with locked(folder / ".lock-raw", waiting=waiting), noted(run, what, folder):
             yield
     elif what == "pack":
         busy = f"another run of {run.build} is active; pack when it has ended"
-        with locked(run.work / ".lock-pack", busy=busy):
+        with locked(run.work / ".lock-pack", busy=busy), noted(run, what, run.work):
             yield
     else:
         busy = f"another run of {run.build} is active on these units"
@@ -42,5 +44,6 @@ def lock(run: Run, what: Literal["units", "pack", "raw"] = "units") -> Iterator[
         with (
             locked(run.work / f".lock-units-{index}-of-{count}", busy=busy),
             locked(run.work / ".lock-pack", shared=True, busy=packing),
+            noted(run, what, run.work),
         ):
             yield

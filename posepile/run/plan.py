@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from posepile.errors import raise_if_shortage
+from posepile.progress import over
 from posepile.run import results
 from posepile.run.faults import MissingFiles
 from posepile.run.inputs import unchanged
@@ -173,7 +174,7 @@ class Plan:
 
 
 def make_plan(
-    run: Run, keys: Keys, units: UnitList, stages: tuple[str, ...], positions: Iterable[int]
+    run: Run, keys: Keys, units: UnitList, stages: tuple[str, ...], positions: Collection[int]
 ) -> Plan:
     """Decides about some of the units.
 
@@ -186,7 +187,8 @@ def make_plan(
     """
     planner = Planner(run, keys, stages[-1])
     plan, missing = Plan(stages), MissingFiles(run, keys)
-    for row in units.rows(positions):
+    words = f"{run.build} looking at results"
+    for row in over(units.rows(positions), words, len(positions), quiet=run.quiet):
         decision = planner.decide(row)
         plan.count += 1
         plan.states[decision.state] += 1
