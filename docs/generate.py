@@ -6,6 +6,9 @@ A hook of mkdocs (see mkdocs.yml); the pages are not in the repository, so they 
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import posixpath
 import re
 import sys
 import typing
@@ -15,6 +18,7 @@ from pathlib import Path
 from griffe import Docstring, Parser
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -23,18 +27,66 @@ from posepile.ds import dataset_names, has_evaluation, load_evaluation, load_rec
 from posepile.evaluation.scoring import definition
 
 sys.path.insert(0, str(Path(__file__).parent))
-from catalogue import datasets_page
-from interface import ROOMS, interface
+from catalogue import dataset_pages, datasets_page
+from commands import commands_page
+from interface import ROOMS, USED, interface
+
+ROOT = Path(__file__).parent.parent
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Adds the pages of single datasets to the navigation; mkdocs calls it."""
+    for section in config.nav:
+        if "Datasets" in section:
+            section["Datasets"] += [{name: f"datasets/{name}.md"} for name in dataset_names()]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages; mkdocs calls it."""
     pages = {f"rooms/{room}.md": room_page(room) for room in ROOMS}
     pages |= {"CONFIG.md": config_page(), "PROTOCOLS.md": protocols_page()}
-    pages["DATASETS.md"] = datasets_page()
+    pages |= {
+        "DATASETS.md": datasets_page(),
+        "CLI.md": commands_page(),
+        "PYTHON.md": python_page(),
+    }
+    pages["NETWORKS.md"] = (ROOT / "posepile" / "models" / "README.md").read_text()
+    pages |= dataset_pages()
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        pages[name] = (ROOT / name).read_text().replace("](docs/", "](")
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+# Pages in docs/ link to what there is in the clone; where the site has a page of that, to this.
+IN_THE_SITE = {
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "README.md#datasets": "DATASETS.md",
+    "docs/interface.py": "PYTHON.md",
+    "posepile/cli/help.py": "CLI.md",
+    "posepile/config.py": "CONFIG.md",
+    "posepile/evaluation/benchmark.py": "PROTOCOLS.md",
+    "posepile/models/README.md": "NETWORKS.md",
+}
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Returns a page with links into the site; mkdocs calls it."""
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def link(found: re.Match[str]) -> str:
+        path, sign, anchor = found[1].partition("#")
+        place = posixpath.normpath(posixpath.join("docs", folder, path))
+        whole = place + sign + anchor
+        for key, rest in ((whole, ""), (place, sign + anchor)):
+            if key in IN_THE_SITE:
+                return f"]({posixpath.relpath(IN_THE_SITE[key], folder or '.')}{rest})"
+        return found[0]
+
+    return re.sub(r"\]\(([\w./-]+(?:#[\w-]*)?)\)", link, markdown)
 
 
 def room_page(room: str) -> str:
@@ -56,6 +108,27 @@ def room_page(room: str) -> str:
         lines += ["", f"## {module.removeprefix(f'posepile.{room}.')}", "", f"::: {module}"]
         lines += ["    options:", f"      members: [{members}]"]
     return "\n".join(lines) + "\n"
+
+
+def python_page() -> str:
+    """Returns the page of the names that training code and scripts import."""
+    lines = [PYTHON_INTRODUCTION]
+    for module, names in USED.items():
+        lines += [f"## {module}", ""]
+        for name in names:
+            place = inspect.getmodule(getattr(importlib.import_module(module), name)).__name__
+            lines += [f"::: {place}.{name}", "    options: {show_root_heading: true}", ""]
+    return "\n".join(lines) + "\n"
+
+
+PYTHON_INTRODUCTION = """\
+# In Python, by name
+
+What training code and scripts import, with an example each, as `help()` shows it. The examples run
+in the tests, on small sets called `aspset` (3D) and `coco` (2D); `folder` is the path of an empty
+folder and `np` is NumPy. The same by task is in [Datasets in training code](TRAINING.md); what
+recipes are built of begins with [reading raw files](rooms/formats.md).
+"""
 
 
 # ---------------------------------------------------------------- protocols

@@ -104,3 +104,46 @@ def interface(
         if nodes:
             result[module] = nodes
     return result
+
+
+# What training code and scripts import: module -> names, in the order of the page. Each has an
+# example, which tests/test_docs_python.py runs. (Bodies need licensed files: docs/BODIES.md.)
+USED = {
+    "posepile.datasets3d": ("get_dataset", "get_joint_info", "Pose3DDataset", "Pose3DExample"),
+    "posepile.datasets2d": ("get_dataset", "get_joint_info", "Pose2DDataset", "Pose2DExample"),
+    "posepile": ("load",),
+    "posepile.joint_info": ("JointInfo",),
+    "posepile.store.example_list": ("ExampleList",),
+    "posepile.merging.merge": ("merge_datasets",),
+    "posepile.merging.filters": ("Filters", "keep"),
+    "posepile.merging.groups": (
+        "views_of_instants",
+        "people_of_pictures",
+        "clips",
+        "GroupBatches",
+    ),
+    "posepile.merging.subset": ("choose", "write_subset"),
+    "posepile.merging.duplicates": ("find", "held_out"),
+    "posepile.merging.hygiene": ("find_leaks",),
+    "posepile.skeletons.mapping": ("to_convention", "JointMapping"),
+    "posepile.augmentation": ("Augmentation", "AugmentationParams", "Backgrounds", "Occluders"),
+    "posepile.torch": (
+        *("CropDataset", "CropLoader", "ShardShuffleSampler", "Draw", "make_draw", "collate"),
+    ),
+    "posepile.export.upstream": ("export_upstream",),
+    "posepile.export.original_pickle": ("export_pickle",),
+    "posepile.export.folder": ("export_folder",),
+    "posepile.export.coco": ("export_coco",),
+    "posepile.export.webdataset": ("export_webdataset",),
+    "posepile.export.humandata": ("export_humandata",),
+    "posepile.export.parquet": ("export_parquet",),
+    "posepile.export.labels": ("export_labels",),
+    "posepile.imports.forms": ("import_dataset",),
+    "posepile.metrics": (
+        *("root_relative", "similarity_transform", "align", "joint_errors", "pose_errors"),
+        *("mpjpe", "pa_mpjpe", "n_mpjpe", "pck", "auc", "cps", "oks", "keypoint_ap"),
+        *("mpjae_deg", "mpjve", "mean_acceleration_error", "mean_jitter", "wa_errors"),
+        *("rte_percent", "silhouette_ious", "joint_means", "group_means", "label_means"),
+        "bootstrap_interval",
+    ),
+}

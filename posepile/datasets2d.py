@@ -33,7 +33,13 @@ Pose2DExampleBarecat = LazyPose2DExample
 
 
 def get_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
-    """Opens a dataset by name or file, as :func:`posepile.datasets3d.get_dataset` does."""
+    """Opens a dataset by name or file, as :func:`posepile.datasets3d.get_dataset` does.
+
+    >>> photographs = get_dataset("coco")
+    >>> ex = photographs.examples[TRAIN][0].load()
+    >>> ex.image.shape, ex.coords.shape, ex.bbox.tolist()
+    ((96, 128, 3), (17, 2), [40.0, 20.0, 48.0, 60.0])
+    """
     return opening.get_dataset(name, "2d", **kwargs)
 
 
@@ -61,5 +67,9 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose2DDataset:
 
 
 def get_joint_info(name: str) -> JointInfo:
-    """Returns the skeleton of a dataset, built or not."""
+    """Returns the skeleton of a dataset, built or not.
+
+    >>> get_joint_info("coco").n_joints
+    17
+    """
     return opening.get_joint_info(name)

@@ -58,6 +58,13 @@ Pose3DExampleBarecat = LazyPose3DExample
 def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
     """Opens a dataset by name or file.
 
+    >>> ds = get_dataset("aspset")
+    >>> ds
+    <Pose3DDataset aspset (CC0 1.0), 17 joints, train: 24, val: 6, test: 0>
+    >>> ex = ds.examples[TRAIN][0].load()
+    >>> ex.image.shape, ex.world_coords.shape, ex.camera.world_up.tolist()
+    ((96, 128, 3), (17, 3), [0.0, -1.0, 0.0])
+
     Args:
         name: ``*.pkl`` (a dataset pickle), ``*.barecat`` (an archive), both relative to
             ``DATA_ROOT``; or the name of a dataset that has been built, ``name@variant`` where
@@ -96,5 +103,9 @@ def get_compressed_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
 
 
 def get_joint_info(name: str) -> JointInfo:
-    """Returns the skeleton of a dataset, built or not."""
+    """Returns the skeleton of a dataset, built or not.
+
+    >>> get_joint_info("h36m").names[:5]
+    ['rhip', 'rkne', 'rank', 'lhip', 'lkne']
+    """
     return opening.get_joint_info(name)

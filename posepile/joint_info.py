@@ -38,6 +38,12 @@ def other_side_name(name: str) -> str:
 class JointInfo:
     """Names and topology of a skeleton.
 
+    >>> info = JointInfo("pelv,lhip,rhip,lkne,rkne", "pelv-lhip-lkne")
+    >>> info.n_joints, info.ids.rkne, info.mirror_mapping
+    (5, 4, [0, 2, 1, 4, 3])
+    >>> info.stick_figure_edges
+    [(0, 1), (0, 2), (1, 3), (2, 4)]
+
     Attributes:
         ids: Joint name to index; also readable as attributes (``ids.lwri``).
         names: Joint names in index order.

@@ -53,6 +53,14 @@ class Augmentation:
     ``body_gender``, ``body_pose``, ``body_shape``, ``body_expression``, ``body_trans``,
     ``body_scale`` and ``body_kid_factor``: of the body in the new camera's coordinates, metres.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> from posepile.augmentation import AugmentationParams
+    >>> plain = Augmentation(AugmentationParams(side=64), ds.joint_info).plain()
+    >>> arrays = plain(ds.examples[TRAIN][0])
+    >>> arrays["image"].shape, arrays["coords3d"].shape, bool(arrays["mirrored"])
+    ((64, 64, 3), (17, 3), False)
+
     Args:
         params: What is done; default: everything, as far as crops have room for.
         joint_info: Skeleton of the examples; joints change sides by its ``mirror_mapping``.

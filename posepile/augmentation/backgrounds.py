@@ -22,6 +22,11 @@ _LEAST, _MOST, _AWAY = 1.2, 1.5, 0.1  # size over what is needed, and share of i
 class Backgrounds:
     """JPEG pictures by their files; each is read and decoded when it is used.
 
+    >>> import cv2
+    >>> _ = cv2.imwrite(str(folder / "wall.jpg"), np.full((80, 100, 3), 128, np.uint8))
+    >>> Backgrounds([folder / "wall.jpg"]).picture(32, np.random.default_rng(0)).shape
+    (32, 32, 3)
+
     Args:
         files: At least one.
     """

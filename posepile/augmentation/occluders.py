@@ -21,6 +21,12 @@ _USUAL = 256  # side of the pictures that the scale of objects refers to
 class Occluders:
     """Objects with soft masks, as ``pascal_voc`` leaves them; read once in each process.
 
+    >>> import pickle
+    >>> ball = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
+    >>> _ = (folder / "things.pkl").write_bytes(pickle.dumps([ball]))
+    >>> len(Occluders(folder / "things.pkl"))
+    1
+
     Args:
         path: Pickle of a list of (uint8 ``[h, w, 3]`` RGB, share of the object in each pixel
             ``[h, w]`` from 0 to 1).

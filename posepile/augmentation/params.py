@@ -15,6 +15,10 @@ class AugmentationParams(BaseModel):
 
     Probabilities are from 0 to 1; 0 switches a change off. What is drawn is drawn uniformly,
     factors on a logarithmic scale.
+
+    >>> params = AugmentationParams(side=128, mirror=0)
+    >>> params.side, params.mirror, params.rotation
+    (128, 0.0, 30)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -434,7 +434,7 @@ def _load_model(
         from smplfitter.np import BodyModel
     except ImportError as e:
         raise UsageError(
-            "joints from body-model parameters need smplfitter; pip install 'posepile[bodies]'"
+            "joints from body-model parameters need smplfitter; pip install 'smplfitter>=0.6'"
         ) from e
     some = None if at is None else np.array(at)
     if every > 1:

@@ -16,7 +16,13 @@ from posepile.evaluation.scoring import PACKED, RAW, Scored, explanation, score_
 from posepile.evaluation.worst import write_worst
 from posepile.files import names_in, require_place
 from posepile.run.apart import call_apart
-from posepile.terminal import OneLineParser, print_lines, printable_output
+from posepile.terminal import (
+    OneLineParser,
+    kept_for_json,
+    print_json,
+    print_lines,
+    printable_output,
+)
 
 
 def run_benchmark(
@@ -63,13 +69,23 @@ def _run_benchmark(
 ) -> int:
     parser = benchmark_parser(benchmark, description)
     args = parser.parse_args(argv)
+    with kept_for_json(args.json):
+        return _evaluate(benchmark, parser, args)
+
+
+def _evaluate(
+    benchmark: Benchmark, parser: argparse.ArgumentParser, args: argparse.Namespace
+) -> int:
     names = args.protocol.split(",") if args.protocol else [None]
     protocols = [benchmark.protocol(name) for name in names]
     for i, protocol in enumerate(protocols):
         if protocol in protocols[:i]:
             raise UsageError(f"--protocol {args.protocol}: {protocol.name} is there twice")
     if args.explain:
-        for protocol in protocols if args.protocol else benchmark.protocols:
+        asked = protocols if args.protocol else benchmark.protocols
+        if args.json:
+            print_json({protocol.name: explanation(protocol) for protocol in asked})
+        for protocol in asked:
             print_lines([*explanation(protocol), ""])
         return 0
     if args.pred_path is None:
@@ -103,6 +119,8 @@ def _run_benchmark(
         raise
     results = [s.result for s in scored]
     write_result(out, results[0] if len(results) == 1 else results)
+    if args.json:
+        print_json(results[0] if len(results) == 1 else results)
     for result in results:
         print_lines(summary(result))
     if args.worst:
@@ -140,6 +158,9 @@ def benchmark_parser(
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="result as JSON; default beside the predictions"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON as well as writing it"
     )
     parser.add_argument("--units", choices=tuple(MILLIMETRES), help="of lengths in predictions")
     parser.add_argument(

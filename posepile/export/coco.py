@@ -43,6 +43,11 @@ def export_coco(
 ) -> Exported:
     """Writes COCO keypoint files; see docs/EXPORT.md.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_coco(get_dataset("aspset"), folder / "annotations")
+    >>> made.examples, made.files[0].name
+    (30, 'annotations')
+
     Args:
         dataset: The dataset.
         out: The folder to make; relative paths are below ``DATA_ROOT``.

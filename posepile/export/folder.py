@@ -23,6 +23,11 @@ def export_folder(
     An export that was interrupted goes on: images that are there are not written again. In
     ``DATA_ROOT`` itself nothing but the images is written.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_folder(get_dataset("aspset"), folder / "pictures")
+    >>> made.examples, made.files[0].name
+    (30, 'pictures')
+
     Args:
         dataset: The dataset.
         out: The folder, which may hold other things, such as ``DATA_ROOT``; relative paths are

@@ -59,6 +59,11 @@ def export_humandata(
 ) -> Exported:
     """Writes HumanData files; see docs/EXPORT.md.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_humandata(get_dataset("aspset"), folder / "human")
+    >>> made.examples, made.files[0].name
+    (30, 'human')
+
     Args:
         dataset: The dataset.
         out: The folder to make; relative paths are below ``DATA_ROOT``.

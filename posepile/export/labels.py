@@ -32,6 +32,11 @@ def export_labels(
 ) -> Exported:
     """Writes all labels into one ``.npz`` without pickled arrays; see docs/EXPORT.md.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_labels(get_dataset("aspset"), folder / "labels.npz")
+    >>> made.examples, made.files[0].name
+    (30, 'labels.npz')
+
     Args:
         dataset: The dataset.
         out: The file; relative paths are below ``DATA_ROOT``.

@@ -51,6 +51,11 @@ def export_pickle(
     The images are not in it: the original opens ``image_path`` as a file, see
     :func:`posepile.export.folder.export_folder`.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_pickle(get_dataset("aspset"), folder / "old.pkl")
+    >>> made.examples, made.files[0].name
+    (30, 'old.pkl')
+
     Args:
         dataset: The dataset.
         out: The file; relative paths are below ``DATA_ROOT``. Kinds that the original keeps in

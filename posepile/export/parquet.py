@@ -50,6 +50,11 @@ def export_parquet(
 ) -> Exported:
     """Writes Parquet files; see docs/EXPORT.md.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_parquet(get_dataset("aspset"), folder / "tables")
+    >>> made.examples, made.files[0].name
+    (30, 'tables')
+
     Args:
         dataset: The dataset.
         out: The folder to make; relative paths are below ``DATA_ROOT``.
@@ -67,7 +72,7 @@ def export_parquet(
         import pyarrow  # noqa: F401
     except ImportError:
         raise UsageError(
-            "Parquet is written by pyarrow, which is not installed; pip install posepile[export]"
+            "Parquet is written by pyarrow, which is not installed; pip install 'pyarrow>=16'"
         ) from None
     out = Path(os.path.abspath(paths.ensure_absolute(out)))
     done, numbers = Exported(files=[out]), Images()

@@ -65,6 +65,11 @@ def export_upstream(
 ) -> Exported:
     """Writes the pair of archives that the original PosePile reads.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_upstream(get_dataset("aspset"), folder / "old.barecat")
+    >>> made.examples, made.files[0].name
+    (30, 'old.barecat')
+
     Args:
         dataset: A dataset, or the path of an archive.
         out: The archive of annotations; relative paths are below ``DATA_ROOT``. Kinds that the

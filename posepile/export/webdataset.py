@@ -29,6 +29,11 @@ def export_webdataset(
 ) -> Exported:
     """Writes tar shards in the order of the lists; see docs/EXPORT.md.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> made = export_webdataset(get_dataset("aspset"), folder / "shards")
+    >>> made.examples, made.files[0].name
+    (30, 'shards')
+
     Args:
         dataset: The dataset.
         out: The folder to make; relative paths are below ``DATA_ROOT``.

@@ -35,6 +35,14 @@ def import_dataset(
 
     What is finished is not done again, so an import that was ended goes on.
 
+    >>> from posepile.datasets3d import get_dataset
+    >>> from posepile.export.webdataset import export_webdataset
+    >>> _ = export_webdataset(get_dataset("aspset"), folder / "shards")
+    >>> shards = sorted((folder / "shards").glob("*.tar"))
+    >>> _ = import_dataset(shards, "webdataset", "again", tell=lambda line: None)
+    >>> get_dataset("again")
+    <Pose3DDataset again (CC0 1.0), 17 joints, train: 24, val: 6, test: 0>
+
     Args:
         files: The files, in the order of the archive.
         form: One of :data:`FORMS`.

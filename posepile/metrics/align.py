@@ -12,6 +12,10 @@ from posepile.metrics.planes import as_poses, batches, planes, solve_scale, solv
 def root_relative(poses: np.ndarray, root: int | Sequence[int]) -> np.ndarray:
     """Subtracts the root joint from every joint; a pose whose root is missing becomes all NaN.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> root_relative(true, 3)[0].tolist()
+    [-100.0, 0.0, 0.0]
+
     Args:
         poses: ``[..., J, D]``.
         root: Index of the root joint, or of several whose mean is the root, such as both hips.
@@ -35,6 +39,12 @@ def similarity_transform(
     Rotation never contains a reflection. Only points that are finite on both sides and marked
     valid take part; a pose with fewer than ``D`` of them gets NaN everywhere, since its rotation
     is not determined. Where all source points coincide, scale is 1.
+
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> scale, rotation, translation = similarity_transform(pred, true)
+    >>> round(float(scale), 6), translation.round(6).tolist()
+    (1.0, [-30.0, -0.0, -40.0])
 
     Args:
         source: ``[..., J, D]``.
@@ -77,6 +87,11 @@ def align(
     single: bool = False,
 ) -> np.ndarray:
     """Each predicted pose moved onto its truth by :func:`similarity_transform`.
+
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> align(2 * pred, true).round(6).tolist() == true.tolist()
+    True
 
     Args:
         pred: ``[..., J, D]``.

@@ -24,6 +24,10 @@ def bootstrap_interval(
     Poses of one clip are alike, so whole clips are drawn where there are any; each drawn clip
     brings all its values, so that the mean is that over values, not over clips.
 
+    >>> low, high = bootstrap_interval(np.arange(100.0), clips=["a", "b"] * 50)
+    >>> round(low, 1), round(high, 1)
+    (49.0, 50.0)
+
     Args:
         values: ``[n]``, or ``[n, J]`` of which each entry's mean is taken; NaN = not counted.
         clips: Clip of each entry ``[n]``; None = entries are drawn one by one.

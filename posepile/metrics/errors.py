@@ -46,6 +46,12 @@ def joint_errors(
 ) -> np.ndarray:
     """Euclidean distance per joint: ``[..., J]``, NaN = not counted, inf = prediction missing.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> pred[3] = np.nan
+    >>> joint_errors(pred, true).tolist()
+    [50.0, 50.0, 50.0, inf]
+
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``, same shape.
@@ -72,6 +78,11 @@ def pose_errors(
     A pose with fewer than ``D`` counted joints cannot be rotated onto its truth and is not
     counted (NaN); a pose with enough counted joints but too few predicted ones has infinite
     error.
+
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> pose_errors(pred, true, root=0).tolist()
+    [0.0, 0.0, 0.0, 0.0]
 
     Args:
         pred: ``[..., J, D]``.
@@ -113,6 +124,11 @@ def mpjpe(
 ) -> float:
     """Mean per-joint position error; of vertices it is the MVE.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> mpjpe(pred, true), mpjpe(pred, true, root=0)
+    (50.0, 0.0)
+
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``.
@@ -138,6 +154,11 @@ def pa_mpjpe(
     A pose with fewer than ``D`` counted joints cannot be aligned and is not counted; a pose with
     enough counted joints but too few predicted ones has infinite error.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> round(pa_mpjpe(2 * pred, true), 6)
+    0.0
+
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``.
@@ -161,6 +182,11 @@ def n_mpjpe(
     average: Average = "joint",
 ) -> float:
     """MPJPE after each pose was scaled by its :func:`posepile.metrics.align.scale_factor`.
+
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> round(n_mpjpe(2 * pred, true, root=0), 6)
+    0.0
 
     Args:
         pred: ``[..., J, D]``, root-relative unless ``root`` is given.

@@ -65,6 +65,10 @@ def wa_errors(
 ) -> np.ndarray:
     """Returns :func:`chunk_errors` fitted on whole chunks; the mean is WA-MPJPE.
 
+    >>> true = np.random.default_rng(0).normal(size=(10, 4, 3))
+    >>> wa_errors(2 * true + 5, true).shape, round(float(wa_errors(2 * true + 5, true).mean()), 6)
+    ((10, 4), 0.0)
+
     Args:
         pred: ``[T, J, 3]`` in the world.
         true: ``[T, J, 3]`` in the world.
@@ -79,6 +83,10 @@ def rte_percent(pred: np.ndarray, true: np.ndarray) -> np.ndarray:
 
     The predicted track is moved onto the true one rigidly, without scale; the distance is divided
     by the length of the whole true path.
+
+    >>> true = np.arange(5.0)[:, None] * [100, 0, 0]
+    >>> rte_percent(true * 1.1, true).round(6).tolist()
+    [5.0, 2.5, 0.0, 2.5, 5.0]
 
     Args:
         pred: Track of the root in the world ``[T, 3]``.

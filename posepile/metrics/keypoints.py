@@ -53,6 +53,10 @@ def oks(
     prediction has similarity 0. A person without labelled joints gets NaN; COCO's program
     compares its predictions with the doubled box instead (:func:`oks_beside_box`).
 
+    >>> true = np.random.default_rng(0).uniform(0, 100, (17, 2))
+    >>> float(oks(true, true, 5000)), round(float(oks(true + 5, true, 5000)), 2)
+    (1.0, 0.65)
+
     Args:
         pred: ``[..., J, 2]`` in pixels.
         true: ``[..., J, 2]``; joints with NaN do not count.
@@ -105,6 +109,15 @@ def keypoint_ap(
     sigmas: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """Returns the ten numbers of COCO's keypoint evaluation (0..1), by pycocotools itself.
+
+    >>> points = [x for k in range(17) for x in (10.0 + k, 20.0 + 2 * k, 2)]
+    >>> person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": points}
+    >>> person |= {"bbox": [5, 15, 60, 60], "area": 3600, "iscrowd": 0, "num_keypoints": 17}
+    >>> category = {"id": 1, "name": "person", "keypoints": ["k"] * 17, "skeleton": []}
+    >>> truth = {"images": [{"id": 1}], "annotations": [person], "categories": [category]}
+    >>> found = {"image_id": 1, "category_id": 1, "keypoints": points, "score": 0.9}
+    >>> round(keypoint_ap(truth, [found])["AP"], 3)
+    1.0
 
     Args:
         truth: Content of an annotation file.

@@ -65,6 +65,9 @@ def pose_means(values: np.ndarray) -> np.ndarray:
 def joint_means(values: np.ndarray) -> np.ndarray:
     """Returns the mean of each joint over all poses: ``[J]``, NaN where it never counts.
 
+    >>> joint_means(np.array([[10.0, 20], [30, np.nan]])).tolist()
+    [20.0, 20.0]
+
     Args:
         values: ``[..., J]``, NaN = not counted.
     """
@@ -76,6 +79,9 @@ def group_means(
     values: np.ndarray, groups: Mapping[str, Sequence[int]], average: Average = "joint"
 ) -> dict[str, float]:
     """Returns the mean of each group of joints, such as knees or major joints.
+
+    >>> group_means(np.array([[10.0, 20, 60]]), {"legs": [0, 1], "head": [2]})
+    {'legs': 15.0, 'head': 60.0}
 
     Args:
         values: ``[..., J]``, NaN = not counted.
@@ -92,6 +98,9 @@ def label_means(
     """Returns the mean of each label, such as an activity, a sequence or a scene.
 
     The mean over these, each counting once, is ``mean_value(list(label_means(...).values()))``.
+
+    >>> label_means(np.array([10.0, 20, 60]), ["walk", "walk", "sit"])
+    {'walk': 15.0, 'sit': 60.0}
 
     Args:
         values: ``[n]`` or ``[n, J]``, NaN = not counted.

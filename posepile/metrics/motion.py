@@ -102,6 +102,11 @@ def mpjve(
 
     Without ``frames`` gaps between entries are not seen.
 
+    >>> true = np.zeros((3, 1, 3))
+    >>> pred = np.arange(3.0)[:, None, None] * [10, 0, 0]
+    >>> mpjve(pred, true, fps=50)
+    500.0
+
     Returns:
         Mean over counted joints and pairs, in units per second (``fps=1``: per entry).
     """
@@ -111,12 +116,23 @@ def mpjve(
 def mean_acceleration_error(
     pred: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None, **facts: Any
 ) -> float:
-    """Mean of :func:`acceleration_errors`, of which arguments are, in units per second squared."""
+    """Mean of :func:`acceleration_errors`, of which arguments are, in units per second squared.
+
+    >>> true = np.zeros((3, 1, 3))
+    >>> pred = np.array([0.0, 0, 4])[:, None, None] * [1, 0, 0]
+    >>> mean_acceleration_error(pred, true)
+    4.0
+    """
     return _mean(_differences((pred, true), valid, 2, **facts))
 
 
 def mean_jitter(poses: np.ndarray, valid: np.ndarray | None = None, **facts: Any) -> float:
-    """Mean of :func:`jitter_values`, of which arguments are, in units per second cubed."""
+    """Mean of :func:`jitter_values`, of which arguments are, in units per second cubed.
+
+    >>> poses = np.array([0.0, 0, 0, 2])[:, None, None] * [1, 0, 0]
+    >>> mean_jitter(poses)
+    2.0
+    """
     return _mean(_differences((poses,), valid, 3, **facts))
 
 

@@ -54,6 +54,10 @@ def mpjae_deg(
 ) -> float:
     """Returns the mean of :func:`orientation_errors_deg`.
 
+    >>> turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    >>> round(mpjae_deg(np.stack([turned, np.eye(3)]), np.stack([np.eye(3)] * 2)), 6)
+    45.0
+
     Args:
         pred: ``[..., P, 3, 3]``.
         true: ``[..., P, 3, 3]``.

@@ -26,6 +26,9 @@ def silhouette_ious(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
 
     Their mean is the mIOU.
 
+    >>> silhouette_ious(np.array([50, 0]), np.array([100, 0])).tolist()
+    [0.5, nan]
+
     Args:
         intersection: As from :func:`overlap_pixels`.
         union: As from there.

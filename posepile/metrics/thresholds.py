@@ -133,6 +133,12 @@ def pck(
 ) -> float:
     """Share (0..1) of counted joints whose error is at most ``threshold``.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> pred[3] += 200
+    >>> pck(pred, true, 150)
+    0.75
+
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``.
@@ -166,6 +172,11 @@ def auc(
     31 steps to 150 mm is what MPI-INF-3DHP uses (``strict`` there). For datasets whose official
     evaluator has no AUC, report the number as **unofficial**.
 
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> round(auc(pred, true), 3)
+    0.677
+
     Args:
         pred: ``[..., J, D]``.
         true: ``[..., J, D]``.
@@ -195,6 +206,12 @@ def cps(
     strict: bool = False,
 ) -> float:
     """Correct pose score: share (0..1) of poses whose worst joint is near after Procrustes.
+
+    >>> true = np.array([[0.0, 0, 0], [0, 0, 100], [0, 50, 100], [100, 0, 0]])
+    >>> pred = true + [30.0, 0, 40]
+    >>> wrong = pred + [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 400]]
+    >>> cps(np.stack([pred, wrong]), np.stack([true, true]), 50)
+    0.5
 
     Args:
         pred: ``[..., J, D]``.

@@ -32,6 +32,11 @@ class JointMapping:
     has the joints of its own dataset only: :meth:`of` gives the mapping of one dataset, and
     :meth:`apply` chooses for each example.
 
+    >>> from posepile.datasets3d import get_joint_info
+    >>> mapping = to_convention(get_joint_info("h36m"), "coco17", dataset="h36m")
+    >>> mapping.joint_info.names[:6], mapping.mask[:6].tolist()
+    (['nose', 'leye', 'reye', 'lear', 'rear', 'lsho'], [True, False, False, False, False, True])
+
     Attributes:
         joint_info: The joints that come out.
         names: The joints that go in, ``J``.
@@ -177,6 +182,12 @@ def to_convention(
     joint_info: Any, name: str, similar: bool = True, *, dataset: Whose = None
 ) -> JointMapping:
     """Returns how joints become those of a convention, such as ``coco17`` or ``smplx55``.
+
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> mapping = to_convention(ds, "coco17")
+    >>> mapping.apply(ds.examples[TRAIN][0].world_coords).shape, mapping.kinds.tolist()
+    ((17, 3), [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
 
     Args:
         joint_info: The joints, or a dataset with them, also one that is merged of several.

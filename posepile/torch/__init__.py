@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
             if e.name != "torch":
                 raise
             raise ImportError(
-                "posepile.torch.CropLoader needs PyTorch: pip install 'posepile[torch]'"
+                "posepile.torch.CropLoader needs PyTorch: pip install 'torch>=2.6'"
             ) from None
         return CropLoader
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,6 +37,12 @@ class CropDataset(_Dataset):
 
     Crops differ in size: where ``transform`` does not bring them to one, a batch is a list.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> crops = CropDataset(ds.examples[TRAIN], lambda ex, draw: (ex.image.shape, draw.epoch))
+    >>> len(crops), crops[5, 2]  # of the third epoch
+    (24, ((96, 128, 3), 2))
+
     Args:
         examples: E.g. ``dataset.examples[TRAIN]``, or a plain list; taken as it is now, later
             changes to the list are not seen.

@@ -20,6 +20,10 @@ UNKNOWN_EPOCH = -1
 class Draw:
     """One reading of an example in training.
 
+    >>> draw = make_draw(5, epoch=2, seed=0)
+    >>> draw.index, draw.epoch, draw.rng.random() == make_draw(5, epoch=2, seed=0).rng.random()
+    (5, 2, True)
+
     Attributes:
         index: Position of the example in the list.
         epoch: Which pass over the data; -1 where the sampler does not say.

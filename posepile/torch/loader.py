@@ -53,6 +53,17 @@ class CropLoader(DataLoader):
     iteration goes on with the batch after it, with any number of workers. With another number of
     processes it goes on with the examples that none of them had.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> from posepile.torch import CropDataset
+    >>> data = CropDataset(ds.examples[TRAIN], lambda ex: (ex.image, ex.image_path))
+    >>> loader = CropLoader(data, batch_size=8)
+    >>> for batch in loader:
+    ...     print(loader.epoch, tuple(batch[0].shape), len(batch[1]))
+    0 (8, 96, 128, 3) 8
+    0 (8, 96, 128, 3) 8
+    0 (8, 96, 128, 3) 8
+
     Args:
         dataset: What is read.
         batch_size: Examples of a batch of this process.

@@ -41,6 +41,13 @@ class ShardShuffleSampler:
     With several processes, or a loader's ``drop_last``, those few of an epoch that are dropped do
     not come in that pass.
 
+    >>> from posepile.datasets3d import TRAIN, get_dataset
+    >>> ds = get_dataset("aspset")
+    >>> sampler = ShardShuffleSampler(ds.examples[TRAIN], seed=0, block=1)
+    >>> order = [int(index) for index in sampler]
+    >>> len(order), sorted(order) == list(range(len(order)))
+    (24, True)
+
     Args:
         examples: What is sampled; an ``ExampleList`` or a plain list.
         seed: Order is a function of seed and epoch (and of the list) alone.
