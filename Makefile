@@ -12,7 +12,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 .PHONY: demo docs test explore mutants fuzz kills lint advisories clean
 
 demo: .venv/installed
-	DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
+	@DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
 	@echo "Look around: source .venv/bin/activate; export DATA_ROOT='$(DATA_ROOT)'; posepile view aspset"
 
 test: .venv/installed-tests
@@ -49,15 +49,17 @@ advisories: .venv/installed-tests
 	.venv/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 .venv/installed: pyproject.toml setup.py constraints.txt
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	$(PIP) -e .
-	$(CV2)
-	touch $@
+	@echo "Installing PosePile into .venv (about 1 GB, some minutes) …"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) -e .
+	@$(CV2)
+	@touch $@
 
 .venv/installed-tests: .venv/installed
-	$(PIP) -e '.[test]'
-	$(CV2)
-	touch $@
+	@echo "Installing what tests need into .venv (some more minutes) …"
+	@$(PIP) -e '.[test]'
+	@$(CV2)
+	@touch $@
 
 clean:
 	rm -rf .venv data build site *.egg-info

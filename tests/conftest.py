@@ -95,6 +95,21 @@ def installed(tmp_path_factory):
     return install_package(tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("prefix"))
 
 
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium, see browser_kit; skips where there is none."""
+    from browser_kit import start
+
+    yield from start()
+
+
+@pytest.fixture
+def browser(chromium):
+    """The same, whose pages are closed after each test."""
+    yield chromium
+    chromium.close_pages()
+
+
 @pytest.fixture
 def server():
     """A web server on this machine."""
