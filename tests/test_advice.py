@@ -13,6 +13,7 @@ FINE = (
     "or remove body from the layout manifest",
     "made again, and removed when that is packed",
     "was replaced or removed while open",
+    "with --delete-archives",  # which leaves alone what has no address
     "wave clap throw sit_stand",  # actions of people
 )
 RISKY = re.compile(r"\b(delet|remov|eras|wip|discard|throw|rm -)\w*", re.IGNORECASE)

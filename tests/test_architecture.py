@@ -15,6 +15,7 @@ FLOORS = (
         "joint_info",
         "paths",
         "files",
+        "progress",
         "durable",
         "errors",
         "shortage",
@@ -33,6 +34,7 @@ FLOORS = (
         "__main__",
         "report",
         "viewer",
+        "suspects",
         "merging",
         "export",
         "imports",
@@ -42,6 +44,7 @@ FLOORS = (
         "evaluation",
         "checking",
         "templates",
+        "recordings",
     },
 )
 FLOOR_OF = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

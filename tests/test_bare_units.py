@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from fake_dataset import a_run, fake  # noqa: F401
 
-from posepile.report import page
+from posepile.report import counts
 from posepile.run import commands
 from posepile.run.bare_units import bare_lines, is_bare
 from posepile.stages.counts import Counts
@@ -25,7 +25,7 @@ def test_a_unit_without_examples_is_told(fake, capsys):  # noqa: F811
     assert "seq1 (4 x " in line
     manifest = json.loads(manifest_path(run.archive).read_text())
     assert manifest["without_examples"]["first"][0]["unit"] == "seq1"
-    assert "seq1" in page.bare_list(manifest)
+    assert "seq1" in counts.bare_section(manifest).body
 
 
 def test_nothing_is_told_where_every_unit_has_examples(fake, capsys):  # noqa: F811
@@ -33,7 +33,7 @@ def test_nothing_is_told_where_every_unit_has_examples(fake, capsys):  # noqa: F
     commands.process(run, ("crop",))
     commands.pack(run)
     assert "gave no example" not in capsys.readouterr().out
-    assert bare_lines(3, None) == [] and page.bare_list({}) == ""
+    assert bare_lines(3, None) == [] and counts.bare_section({}).body == ""
 
 
 @pytest.mark.parametrize(

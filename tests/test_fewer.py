@@ -8,7 +8,7 @@ import barecat
 import pytest
 from fake_dataset import a_run, fake, list_units, process_and_pack  # noqa: F401
 
-from posepile.report.page import fewer_list
+from posepile.report.counts import fewer_section
 from posepile.run import pack, replaced
 from posepile.store.inputs_list import INPUTS_KEY
 
@@ -33,9 +33,9 @@ def test_a_lost_unit_is_said(fake, capsys):  # noqa: F811
         "fake: made of 2 units where the archive that is replaced had 3; raw files not there or "
         "not used any more: 5, seq1/0.jpg, seq1/1.jpg, seq1/2.jpg, …"
     ]
-    page = fewer_list({replaced.KEY: fewer})
-    assert "2 units, 3 in the last build" in page and "seq1/3.jpg" in page
-    assert fewer_list({}) == ""
+    section = fewer_section({replaced.KEY: fewer})
+    assert "2 units, 3 in the last build" in section.title and "seq1/3.jpg" in section.body
+    assert fewer_section({}).body == ""
 
     # What is packed again, as it was, still says it; another build of as many units does not.
     assert process_and_pack(fake)[1] is False

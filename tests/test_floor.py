@@ -121,8 +121,13 @@ REASONS = {
         shapes.units.check_there
         geometry.rotations.median_direction geometry.rotations.nearest_axis
         geometry.rotations.turn_degrees formats.tables.rows_by""",
+    "people's own recordings in the forms of several programs: posepile new --like videos": """
+        formats.colmap_files.read_colmap_cameras formats.colmap_files.read_colmap_images
+        formats.opencv_files.read_opencv_storage formats.toml_files.read_toml
+        shapes.recordings.unit_in_mm shapes.recordings_check.fitting_facts
+        miniature.recordings.write_calibration miniature.recordings.write_points""",
     "for the rooms above: shapes, acquire, stages and checking": """
-        formats.numpy_files.npy_size formats.schema.shortened
+        formats.numpy_files.npy_size
         geometry.agreement.better_shift geometry.agreement.in_box
         geometry.agreement.in_silhouette geometry.agreement.ray_distance
         miniature.marks.is_colourful

@@ -67,6 +67,8 @@ def test_the_command(tmp_path):
     done = posepile("skeleton", "fit3d", "--as", "COCO-17", "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fit3d as coco17, 17 joints: same: 0, similar: 13, missing: 4")
+    assert done.stdout.count("by other means") == 1  # not once a joint
+    assert "other means: lsho, rsho, lelb," in done.stdout
     assert cv2.imread(str(out)).shape[0] == 900
     facts = json.loads(posepile("skeleton", "ntu", "--json").stdout)
     assert facts["joints"][2] | {"meaning": ""} == {

@@ -177,7 +177,7 @@ def test_limbs_of_every_dataset_are_found_at_their_own_side():
             assert point.place == limb
 
 
-@pytest.mark.parametrize("like", ["coco", "multiview", "stills"])
+@pytest.mark.parametrize("like", ["coco", "multiview", "stills", "videos"])
 def test_templates_describe_their_joints(like, monkeypatch, tmp_path):
     info = importlib.import_module(f"posepile.templates.{like}.main").SPEC.joint_info
     (tmp_path / "gym").mkdir()

@@ -9,7 +9,7 @@ from posepile.config import load_config
 from posepile.ds import dataset_dir, dataset_names
 from posepile.errors import UsageError
 from posepile.miniature import TRUTH
-from posepile.report import page
+from posepile.report import counts
 from posepile.run import commands, stated
 
 COUNTS = """
@@ -65,8 +65,8 @@ def test_differences_are_said_in_output_manifest_and_report(counted, capsys):
     manifest, changed = process_and_pack(counted)
     assert not changed
     assert {"what": "label files", "split": "all", "stated": 3, "found": 3} in manifest["stated"]
-    assert "Numbers that the authors state: 3 of 8 differ" in page.stated_table(manifest)
-    assert page.stated_table({"stated": []}) == ""
+    assert "3 of 8 differ" in counts.stated_section(manifest).body
+    assert counts.stated_section({"stated": []}).body == ""
 
 
 @pytest.mark.parametrize("case", ["only", "miniature", "options", "selection", "shard"])

@@ -210,6 +210,8 @@ def test_the_command(root, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "3 train, 3 val" in out
     assert "not chosen: 12 sequence excluded" in out
+    assert run(place, "--out", "few", "--n", 3) == 0
+    assert "; --n: at most 3 of each dataset and split" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
