@@ -14,6 +14,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from griffe import Docstring, Parser
 from mkdocs.config.defaults import MkDocsConfig
@@ -116,9 +117,22 @@ def python_page() -> str:
     for module, names in USED.items():
         lines += [f"## {module}", ""]
         for name in names:
-            place = inspect.getmodule(getattr(importlib.import_module(module), name)).__name__
+            place = _defined_in(importlib.import_module(module), name)
             lines += [f"::: {place}.{name}", "    options: {show_root_heading: true}", ""]
     return "\n".join(lines) + "\n"
+
+
+def _defined_in(module: ModuleType, name: str) -> str:
+    """The module that defines a name; of what cannot be imported here, where it comes from."""
+    try:
+        return inspect.getmodule(getattr(module, name)).__name__
+    except ImportError:  # of a library that is no part of what pages are made with
+        imports = ast.walk(ast.parse(inspect.getsource(module)))
+        return next(
+            node.module
+            for node in imports
+            if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]
+        )
 
 
 PYTHON_INTRODUCTION = """\

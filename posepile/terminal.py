@@ -48,7 +48,7 @@ _MARK = f"[{secrets.token_hex(8)}:"
 _MARKS = re.compile(re.escape(_MARK) + r"(\d+)\]")
 
 # What lines begin with that are to be copied into a shell.
-_COMMANDS = "posepile python pip bash source export mv ln mkdir rmdir aws $EDITOR".split()
+_COMMANDS = "bash source export mv ln mkdir rmdir aws $EDITOR pip python posepile".split()
 
 _document: TextIO | None = None  # where print_json writes while standard output is kept for it
 _log: Log | None = None  # what is said is kept there as well

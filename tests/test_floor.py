@@ -125,7 +125,7 @@ REASONS = {
         formats.colmap_files.read_colmap_cameras formats.colmap_files.read_colmap_images
         formats.opencv_files.read_opencv_storage formats.toml_files.read_toml
         shapes.recordings.unit_in_mm shapes.recordings_check.fitting_facts
-        miniature.recordings.write_calibration miniature.recordings.write_points""",
+        miniature.recordings.write_calibration""",
     "for the rooms above: shapes, acquire, stages and checking": """
         formats.numpy_files.npy_size
         geometry.agreement.better_shift geometry.agreement.in_box

@@ -12,7 +12,7 @@ from posepile.cli.completion import commands_of
 
 # Options of other programs that are named in passing.
 FOREIGN = {"--array", "--ignore-zeros", "--lzip", "--lzma", "--zstd", "--no-absolute-filenames"}
-FOREIGN |= {"--max-wh", "--ort", "--pred-path", "--protocol"}
+FOREIGN |= {"--max-wh", "--ort", "--pred-path", "--protocol", "--web-viewer"}
 
 COMMANDS = {c.path: {n for o in c.options for n in o.names} for c in commands_of(make_parser())}
 OPTIONS = set().union(*COMMANDS.values())
