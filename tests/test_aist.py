@@ -130,7 +130,9 @@ def test_splits_and_choices(root):
 
 
 @pytest.mark.parametrize("folder", main.FOLDERS)
-def test_labels_that_somebody_has_unpacked_are_not_fetched(root, folder):
+def test_labels_that_somebody_has_unpacked_are_not_fetched(root, folder, monkeypatch):
+    # A miniature has fewer files than the authors state.
+    monkeypatch.setattr("posepile.acquire.tree.too_few", lambda *args: None)
     (root / "annotations").rename(root / folder)
     decisions = plan(load_sources(Path(main.__file__).with_name("sources.yaml")), root)
     found = {d.source.name: d.action for d in decisions if d.source.extract}
