@@ -171,20 +171,3 @@ def _mounts() -> list[Path]:
         for p in map(Path, kept)
         if p.is_dir() and not str(p).startswith(("/etc", "/boot", "/sys"))
     ]
-
-
-def in_words(seconds: float) -> str:
-    """Returns a time as people say it.
-
-    >>> [in_words(s) for s in (5, 90, 5000, 200_000)]
-    ['5 s', '2 min', '1 h 23 min', '2 days 7 h']
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} days {hours % 24} h"

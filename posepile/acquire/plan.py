@@ -21,11 +21,12 @@ from posepile.acquire.patterns import below, find_matches, without_copies
 from posepile.acquire.places import Place, notes_path, part_path
 from posepile.acquire.records import is_extracted, read_record, record_names
 from posepile.acquire.sources import Source, Sources, load_sources
-from posepile.acquire.space import format_bytes, free_bytes
+from posepile.acquire.space import free_bytes
 from posepile.acquire.tree import provided
 from posepile.errors import UsageError
 from posepile.files import names_in
 from posepile.paths import data_root
+from posepile.progress.words import byte_size
 
 # Of sources that differ only in the values of their entry, so many lines.
 SHOWN_ALIKE = 4
@@ -318,7 +319,7 @@ def sources_of(name: str, path: str | os.PathLike) -> Sources:
 def plan_text(sources: Sources, decisions: list[Decision], root: Path) -> str:
     """Returns decisions as text; see :func:`format_plan`."""
     lines = plan_lines(sources, decisions, root)
-    sums = f"  {sum_line(decisions)}; {format_bytes(free_bytes(root))} free on the disk"
+    sums = f"  {sum_line(decisions)}; {byte_size(free_bytes(root))} free on the disk"
     return "\n".join([*lines, *by_hand_lines(sources, decisions), sums])
 
 
@@ -372,9 +373,9 @@ def _source_lines(sources: Sources, decisions: list[Decision]) -> list[str]:
                 more = f"{alike[kind] - SHOWN_ALIKE + 1} more {d.source.one_of}, to {last[kind]}"
                 lines.append(f"  {words.get(d.action, d.action):8} … and {more}")
             continue
-        size = format_bytes(d.total) if d.total is not None else "unknown size"
+        size = byte_size(d.total) if d.total is not None else "unknown size"
         if d.action == "resume":
-            size = f"{format_bytes(d.offset)} of {size}"
+            size = f"{byte_size(d.offset)} of {size}"
         size = "" if d.action == "have" else f"{size}  "
         lines.append(
             f"  {words.get(d.action, d.action):8} {d.source.name:{width}}  {size}{d.reason}"
@@ -393,12 +394,12 @@ def sum_line(decisions: list[Decision], further: int = 0) -> str:
     waiting = [d for d in decisions if d.remaining != 0]
     known = sum(d.remaining or 0 for d in waiting) + further
     unknown = sum(d.remaining is None for d in waiting)
-    to_get = [f"{format_bytes(known)} to get"] if known or not unknown else []
+    to_get = [f"{byte_size(known)} to get"] if known or not unknown else []
     more = "more" if known else "to get"
     to_get += [f"{unknown} {more} whose size is known once they are fetched"] if unknown else []
     there = len(decisions) - len(waiting)
     n = f"{len(decisions)} source{'' if len(decisions) == 1 else 's'}"
-    own = f" ({format_bytes(further)} of it by the dataset's own program)" if further else ""
+    own = f" ({byte_size(further)} of it by the dataset's own program)" if further else ""
     return f"in all: {n}, {there} on disk, {' and '.join(to_get)}{own}"
 
 

@@ -25,7 +25,7 @@ from posepile.acquire.patterns import below, find_matches, glob_regex, match_fil
 from posepile.acquire.plan import Decision, archives_of, people_needed, plan
 from posepile.acquire.records import read_record
 from posepile.acquire.sources import Source, Sources
-from posepile.acquire.space import format_bytes
+from posepile.progress.words import byte_size
 
 _Damaged = tuple[str, Source | None]
 
@@ -188,7 +188,7 @@ class Remedies:
     def _in_full(self, others: list[_Damaged]) -> str:
         """Which archives are fetched for files that are not known to have come out of them."""
         fetched = {s.name: s.size for _, s in others if s and s.url}
-        sizes = [f"{n}, {format_bytes(size)}" if size else n for n, size in fetched.items()]
+        sizes = [f"{n}, {byte_size(size)}" if size else n for n, size in fetched.items()]
         return f" (fetches all of {'; '.join(sizes)})" if sizes else ""
 
     def _path_of(self, text: str) -> str:

@@ -6,14 +6,7 @@ import shutil
 from pathlib import Path
 
 from posepile.errors import WorkError
-
-
-def format_bytes(n: int) -> str:
-    """Returns a size like ``22.0 GB``; powers of ten, as dataset pages give sizes."""
-    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n >= scale:
-            return f"{n / scale:.1f} {unit}"
-    return f"{n} B"
+from posepile.progress.words import byte_size
 
 
 def free_bytes(path: Path) -> int:
@@ -33,6 +26,6 @@ def require_space(path: Path, need: int) -> None:
     free = free_bytes(path)
     if need > free:
         raise WorkError(
-            f"{path}: {format_bytes(need)} are to be fetched, {format_bytes(free)} are free; "
+            f"{path}: {byte_size(need)} are to be fetched, {byte_size(free)} are free; "
             "free some space, or fetch parts with --parts"
         )

@@ -297,13 +297,13 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _size(row: dict[str, Any]) -> str:
-    from posepile.acquire.space import format_bytes
+    from posepile.progress.words import byte_size
 
     if row["kind"] in MADE:
         return ""
     if row["bytes"] is None:
         return "?"
-    return ">" * bool(row["bytes_unknown"]) + format_bytes(row["bytes"])
+    return ">" * bool(row["bytes_unknown"]) + byte_size(row["bytes"])
 
 
 def _state(row: dict[str, Any]) -> str:

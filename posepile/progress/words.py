@@ -34,10 +34,22 @@ def amount(n: float, unit: str) -> str:
         n: How many.
         unit: Of what, in the plural; ``B`` for bytes.
     """
-    if unit != "B":
-        return f"{n:,.0f} {unit[:-1] if n == 1 and unit.endswith('s') else unit}"
+    if unit == "B":
+        return byte_size(n)
+    return f"{n:,.0f} {unit[:-1] if n == 1 and unit.endswith('s') else unit}"
+
+
+def byte_size(n: float) -> str:
+    """Returns a size in powers of ten, as pages of datasets give sizes.
+
+    >>> byte_size(999), byte_size(22e9), byte_size(999_960_000)
+    ('999 B', '22.0 GB', '1.0 GB')
+
+    Args:
+        n: Bytes.
+    """
     for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if n >= size:
+        if n >= size * 0.99995:  # from there on it is 1.0 of them
             return f"{n / size:.1f} {prefix}B"
     return f"{n:.0f} B"
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from posepile.progress import words
 from posepile.report.build import journal_lines
 from posepile.report.markup import Section, table
 
@@ -108,14 +109,9 @@ def duration(seconds: float) -> str:
     """Returns a time in words.
 
     >>> duration(0.25), duration(75), duration(7260)
-    ('0.2 s', '1 min 15 s', '2 h 1 min')
+    ('0.2 s', '75 s', '2 h 1 min')
     """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds:.1f} s" if seconds < 60 else words.duration(seconds)
 
 
 def _between(first: Any, last: Any) -> float | None:

@@ -55,7 +55,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None, keep_archives: 
         from posepile.acquire.checksums import keep_extracted
         from posepile.acquire.download import run_download, sources_of
         from posepile.acquire.leftovers import for_once, let_go
-        from posepile.acquire.space import format_bytes
+        from posepile.progress.words import byte_size
 
         told = sources_of(run.name, sources)
         try:
@@ -66,7 +66,7 @@ def _download(run: Run, miniature: bool, only: list[str] | None, keep_archives: 
                 keep_extracted(run.root, paths.work_dir(run.name), told.roots)
         gone = {} if keep_archives else let_go(told, run.root, only)
         if gone:
-            size = format_bytes(sum(gone.values()))
+            size = byte_size(sum(gone.values()))
             print(f"{run.name}: {len(gone)} archives that were extracted before are gone, {size}")
     if hasattr(run.recipe, "download"):
         for line in recipe_lines(run, "download"):

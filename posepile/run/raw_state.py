@@ -13,7 +13,7 @@ from typing import Any
 from posepile import paths
 from posepile.acquire.amounts import Amount
 from posepile.acquire.doctor import glance
-from posepile.acquire.estimates import Estimate, estimate, in_words, packed_bytes, roomy_disks
+from posepile.acquire.estimates import Estimate, estimate, packed_bytes, roomy_disks
 from posepile.acquire.findings import DoctorReport
 from posepile.acquire.mending import MEND, Asked, Mend, other_versions
 from posepile.acquire.plan import (
@@ -26,12 +26,12 @@ from posepile.acquire.plan import (
     sum_line,
 )
 from posepile.acquire.plan import plan_entries as source_entries
-from posepile.acquire.space import format_bytes
 from posepile.acquire.stated import StatedCount
 from posepile.ds import dataset_dir, dataset_names
 from posepile.errors import UsageError
 from posepile.files import read_object, write_json
 from posepile.miniature import MARK, TRUTH
+from posepile.progress.words import byte_size, duration
 from posepile.run import networks
 from posepile.run.apart import call_apart
 from posepile.run.job import Run
@@ -160,28 +160,28 @@ def _doctor(run: Run) -> str:
 
 def _room_lines(run: Run, need: Estimate, rate: float, why: str) -> list[str]:
     least = "at least " if need.unknown else "about "
-    parts = [f"{format_bytes(need.get)} fetched"] if need.get else []
-    parts += [f"{format_bytes(need.extracted)} extracted"] if need.extracted else []
-    size = "size not known beforehand" if need.packed is None else format_bytes(need.packed)
+    parts = [f"{byte_size(need.get)} fetched"] if need.get else []
+    parts += [f"{byte_size(need.extracted)} extracted"] if need.extracted else []
+    size = "size not known beforehand" if need.packed is None else byte_size(need.packed)
     room = "at least " if need.packed is None else least
     if need.packed is None and parts:
         parts.append("without the packed result")
     lines = [f"  packed: {size}{f' ({why})' if why else ''}"]
     lines += [f"  to make it: {_working_time(run)}"]
     if parts:
-        lean = f", {format_bytes(need.lean)} with --delete-archives" * (need.lean < need.peak)
+        lean = f", {byte_size(need.lean)} with --delete-archives" * (need.lean < need.peak)
         lines.append(
-            f"  room: {room}{format_bytes(need.peak)} at the peak ({', '.join(parts)})"
-            f"{lean}; {format_bytes(need.free)} free on the disk"
+            f"  room: {room}{byte_size(need.peak)} at the peak ({', '.join(parts)})"
+            f"{lean}; {byte_size(need.free)} free on the disk"
         )
         if need.goes:
-            less = format_bytes(need.peak - need.goes)
+            less = byte_size(need.peak - need.goes)
             lines.append(f"        {less} stay with --delete-archives, all of it without")
     else:
-        lines.append(f"  room: {format_bytes(need.free)} free on the disk")
+        lines.append(f"  room: {byte_size(need.free)} free on the disk")
     if need.get:
         lines.append(
-            f"  time: {least}{in_words(need.get / rate)} to fetch at {format_bytes(round(rate))} "
+            f"  time: {least}{duration(need.get / rate)} to fetch at {byte_size(round(rate))} "
             "a second (--rate 50MB says another speed)"
         )
     return lines
@@ -199,7 +199,7 @@ def _working_time(run: Run) -> str:
     if not n_all or not any(seconds):
         return "time not known beforehand (posepile run shows it once some units are done)"
     whole = sum(seconds) / len(seconds) * n_all
-    return f"about {in_words(whole)} on one core, by {len(seconds)} units of {n_all}"
+    return f"about {duration(whole)} on one core, by {len(seconds)} units of {n_all}"
 
 
 def _stands_in_the_way(run: Run, need: Estimate, less: str = "") -> list[Mend]:
@@ -207,8 +207,8 @@ def _stands_in_the_way(run: Run, need: Estimate, less: str = "") -> list[Mend]:
         return []
     asked = asked_of(run)
     what = (
-        f"the disk of {run.root} is too small: {format_bytes(need.peak)} are needed, "
-        f"{format_bytes(need.free)} are free"
+        f"the disk of {run.root} is too small: {byte_size(need.peak)} are needed, "
+        f"{byte_size(need.free)} are free"
     )
     if need.fits_lean:
         return [
