@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo docs test explore mutants fuzz kills lint advisories clean
+.PHONY: demo docs test explore mutants fuzz kills lint advisories installs clean
 
 demo: .venv/installed
 	@DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -42,6 +42,11 @@ lint: .venv/installed-tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/shellcheck -x -P SCRIPTDIR .ci/run $$(find posepile -name '*.sh')
+
+# The wheel, installed and used on every Python that is named, in new environments; some minutes each.
+PYTHONS ?= $(PYTHON)
+installs: .venv/installed-tests
+	.venv/bin/python tests/installs.py --uvx $(PYTHONS)
 
 # Known vulnerabilities of the locked versions, where a database of advisories can be reached.
 advisories: .venv/installed-tests

@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from posepile.errors import UsageError, WorkError
 from posepile.joint_info import JointInfo
+from posepile.merging.exclusion_lines import is_glob, pattern_and_reason
 from posepile.store import bulk
 from posepile.store.bones import compute_mean_bones
 from posepile.store.joint_chunks import JointChunk, in_picture, joint_chunks
-
-_GLOB = re.compile(r"[*?\[]")
 
 
 class Filters(BaseModel):
@@ -164,10 +163,6 @@ def keep(
     return kept, reasons
 
 
-# Image paths may have # in them.
-_COMMENT = re.compile(r"(?:^|\s)#")
-
-
 def exclusion_lines(path: Path | str) -> list[str]:
     """Returns the image paths and globs of a file of exclusions, without comments.
 
@@ -181,7 +176,7 @@ def exclusion_lines(path: Path | str) -> list[str]:
         raise UsageError(
             f"exclusions: {path}: {why}; expected a text file of image paths"
         ) from None
-    lines = (_COMMENT.split(line, maxsplit=1)[0].strip() for line in text.splitlines())
+    lines = (pattern_and_reason(line)[0] for line in text.splitlines())
     return [line for line in lines if line]
 
 
@@ -202,7 +197,7 @@ def without_match(examples: Any, path: Path | str) -> list[str]:
         line
         for line in dict.fromkeys(exclusion_lines(path))
         if line not in names
-        and not (_GLOB.search(line) and any(map(re.compile(fnmatch.translate(line)).match, there)))
+        and not (is_glob(line) and any(map(re.compile(fnmatch.translate(line)).match, there)))
     ]
 
 
@@ -210,7 +205,7 @@ def _matching(examples, name, patterns):
     """Returns which examples have a text that is or matches one of some patterns."""
     numbers, texts = examples.codes(name)
     names = frozenset(patterns)
-    globs = [fnmatch.translate(p) for p in patterns if _GLOB.search(p)]
+    globs = [fnmatch.translate(p) for p in patterns if is_glob(p)]
     matches = re.compile("|".join(globs)).match if globs else lambda text: None
     found = np.array([text in names or matches(text) is not None for text in texts], bool)
     return found[numbers] if len(texts) else np.zeros(len(examples), bool)

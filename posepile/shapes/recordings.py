@@ -252,7 +252,7 @@ def load_recording(unit: Unit, recordings: Recordings, spec: DatasetSpec) -> Seq
     >>> from posepile.miniature.recordings import record
     >>> from posepile.miniature.skeleton import make_figure
     >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths))
+    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
     >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
     ...     to_file=np.eye(3), n_frames=3, size=(320, 240))
     >>> from posepile.joint_info import JointInfo

@@ -100,7 +100,7 @@ def off_person(unit: Unit, recordings: Recordings, spec: DatasetSpec) -> dict[st
     >>> from posepile.miniature.recordings import record
     >>> from posepile.miniature.skeleton import make_figure
     >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths))
+    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
     >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
     ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
     >>> from posepile.joint_info import JointInfo
@@ -138,7 +138,7 @@ def fitting_facts(
     >>> from posepile.miniature.recordings import record
     >>> from posepile.miniature.skeleton import make_figure
     >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths))
+    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
     >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
     ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
     >>> from posepile.joint_info import JointInfo
@@ -333,7 +333,7 @@ def check_recordings(
     >>> from posepile.miniature.recordings import record
     >>> from posepile.miniature.skeleton import make_figure
     >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths))
+    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
     >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
     ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
     >>> from posepile.joint_info import JointInfo

@@ -50,11 +50,11 @@ class Answers:
             )
             for number, split in SPLIT_NAMES.items()
         }
-        sources = {id(source): source for source in _sources(dataset)}
-        self._archives = [s for s in sources.values() if hasattr(s, "require_current")]
+        lists = [browsed.examples for browsed in self.splits.values()]
+        sources = {id(source): source for source in _sources(lists)}  # which the list holds
+        self._sources = [s for s in sources.values() if hasattr(s, "archive")]
         self._writing = threading.Lock()
         self._is_warm = False
-        lists = [browsed.examples for browsed in self.splits.values()]
         self._has = {layer: bulk.has_any(lists, name) for layer, name in _LAYERS.items()}
 
     def require_current(self) -> None:
@@ -63,7 +63,7 @@ class Answers:
         Raises:
             ArchiveReplaced: A dataset was packed again, so positions mean other examples.
         """
-        for source in self._archives:
+        for source in self._sources:
             source.require_current()
 
     def about(self, query: Query) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Answers:
             "name": self.name,
             "kind": self.dataset.kind,
             "merged": bool(self.dataset.is_merged),
-            "miniature": _is_made_up(self.dataset),
+            "miniature": any(map(_is_made_up, self._sources)),
             "splits": {split: len(browsed) for split, browsed in self.splits.items()},
             "joints": list(joints.names),
             "edges": [[int(a), int(b)] for a, b in joints.stick_figure_edges],
@@ -262,22 +262,20 @@ class Answers:
         return split, self.splits[split]
 
 
-def _is_made_up(dataset):
-    """Returns whether the first archive behind a dataset says that it is of a miniature."""
-    for source in _sources(dataset):
-        if hasattr(source, "archive"):
-            data = source.archive().get("manifest.json")
-            try:
-                return bool(data) and bool(json.loads(data).get("miniature"))
-            except (ValueError, AttributeError):
-                return False
-    return False
+def _is_made_up(source):
+    """Returns whether an archive says that it is of a miniature."""
+    data = source.archive().get("manifest.json")
+    try:
+        return bool(data) and bool(json.loads(data).get("miniature"))
+    except (ValueError, AttributeError):
+        return False
 
 
-def _sources(dataset):
-    """Iterates over what the examples are taken from, one source once for each split."""
-    for examples in dataset.examples.values():
-        yield from map(without_placing, getattr(examples, "_sources", ()))
+def _sources(lists):
+    """Iterates over what examples are taken from, one source once for each list."""
+    for examples in lists:
+        for _, _, source in examples.by_source():
+            yield without_placing(source)
 
 
 def _warm(browsed):

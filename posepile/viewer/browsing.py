@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from posepile.errors import UsageError
+from posepile.merging.exclusion_lines import is_glob
 from posepile.store import bulk
 from posepile.store.example_list import as_example_list
 from posepile.store.origin import UNKNOWN
@@ -36,7 +37,6 @@ COLUMNS = (
 MOST_VALUES = 400  # of a column, that a page lists
 MOST_AT_ONCE = 64  # examples that belong together
 _CHUNK = 1 << 18  # names that are searched at once
-_GLOB = re.compile(r"[*?\[]")
 _REMEMBERED = 12
 
 Positions = range | np.ndarray
@@ -172,7 +172,7 @@ class Browsed:
         numbers, texts = self.codes(name)
         if not texts:
             return np.zeros(len(self), bool)
-        if value in texts or not _GLOB.search(value):
+        if value in texts or not is_glob(value):
             meet = np.array([text == value for text in texts], bool)
         else:
             matches = re.compile(fnmatch.translate(value)).match

@@ -11,18 +11,18 @@ import glob
 import os
 import re
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 
 from posepile.errors import UsageError, WorkError
 from posepile.files import locked, write_atomically
+from posepile.merging.exclusion_lines import is_glob, pattern_and_reason
 from posepile.terminal import printable
 from posepile.viewer.browsing import Browsed
 
 HEAD = "# Examples that are left out: an image path or glob a line; # begins a comment"
-_COMMENT = re.compile(r"(?:^|\s)#")
-_GLOB = re.compile(r"[*?\[]")
 # What ends a line for ``str.splitlines``, and what UTF-8 cannot hold.
 _UNWRITABLE = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
 _MOST_OF_A_REASON = 300
@@ -41,7 +41,7 @@ class Marks:
         self._stamp: tuple | None = None
         self._reasons: dict[str, str] = {}
         self._globs: list[str] = []
-        self._masks: dict[int, tuple] = {}
+        self._masks: weakref.WeakKeyDictionary[Browsed, tuple] = weakref.WeakKeyDictionary()
         self._automatic: set[str] = set()  # lines of this viewer, nothing of which was typed
 
     def reason_of(self, image_path: str) -> str | None:
@@ -159,11 +159,10 @@ class Marks:
             return
         self._reasons, self._globs = {}, []
         for line in self._text().removeprefix("\ufeff").splitlines():
-            pattern = _pattern(line)
+            pattern, reason = pattern_and_reason(line)
             if pattern:
-                comment = _COMMENT.split(line, maxsplit=1)
-                self._reasons.setdefault(pattern, comment[1].strip() if len(comment) > 1 else "")
-        self._globs = [p for p in self._reasons if _GLOB.search(p) and _literal(p) is None]
+                self._reasons.setdefault(pattern, reason)
+        self._globs = [p for p in self._reasons if is_glob(p) and _literal(p) is None]
         self._stamp = stamp
 
     def stamp(self) -> tuple | None:
@@ -178,19 +177,19 @@ class Marks:
         """Returns which examples of a split are on the list, bool ``[n]``, and the stamp of it."""
         with self._lock:
             self._read()
-            known = self._masks.get(id(browsed))
+            known = self._masks.get(browsed)
             if known is not None and known[1] == self._stamp:
                 return known
             found = np.zeros(len(browsed), bool)
             for pattern in self._reasons:
-                path = pattern if not _GLOB.search(pattern) else _literal(pattern)
+                path = pattern if not is_glob(pattern) else _literal(pattern)
                 for name in {pattern, path} - {None}:
                     found[browsed.find(name)] = True
             if self._globs:
                 numbers, texts = browsed.codes("image_path")
                 match = re.compile("|".join(map(fnmatch.translate, self._globs))).match
                 found |= np.array([match(text) is not None for text in texts], bool)[numbers]
-            self._masks[id(browsed)] = found, self._stamp
+            self._masks[browsed] = found, self._stamp
             return found, self._stamp
 
     def covers(self, image_path: str, browsed: Browsed) -> int:
@@ -239,7 +238,7 @@ def _end_of(line):
 
 
 def _pattern(line):
-    return _COMMENT.split(line, maxsplit=1)[0].strip()
+    return pattern_and_reason(line)[0]
 
 
 def _literal(pattern):
