@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import walkers
+from conftest import ROOT
 
+from posepile.errors import WorkError
 from posepile.store.opening import open_dataset
 from posepile.suspects import kept
 from posepile.suspects.found import Suspects
 from posepile.suspects.kept import suspects_of
+from posepile.viewer.quality import Quality
 
 JPEG = cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes()
 
@@ -129,3 +132,26 @@ def test_without_data_root(clean, monkeypatch):
     monkeypatch.delenv("CACHE_DIR", raising=False)
     dataset = type(clean)(clean.joint_info, clean.examples[0][:30])
     assert isinstance(suspects_of("mine", dataset)["train"], Suspects)
+
+
+def test_the_viewer_searches_in_another_process_alone(small, monkeypatch):
+    (small / "cache" / "walkers_suspects.npz").mkdir(parents=True)  # so that nothing is kept
+    monkeypatch.setattr(kept, "find_suspects", never)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    quality = Quality("walkers", open_dataset(small / "walkers.barecat"))
+    quality._look()
+    assert (quality.state, quality.problem) == ("ready", "")
+    positions, kinds, names = quality.of_split("train")
+    assert len(positions) == len(kinds) and {names[k] for k in kinds} == set(
+        quality.kinds("train")
+    )
+    first = quality.about("train", int(positions[0]))
+    assert first and all(each["kind"] in names and each["reason"] for each in first)
+
+
+def test_what_was_found_of_other_examples_is_refused(small, clean):
+    data = kept.packed_suspects("walkers")
+    with pytest.raises(WorkError, match="the examples are others by now"):
+        kept.unpacked_suspects(data, clean)
+    with pytest.raises(WorkError, match="others by now"):
+        kept.unpacked_suspects(data[:40], open_dataset(small / "walkers.barecat"))

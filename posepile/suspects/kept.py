@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from posepile import paths
-from posepile.errors import PosePileError
+from posepile.errors import PosePileError, WorkError
 from posepile.files import write_atomically
 from posepile.recipe import SPLIT_NAMES
 from posepile.store import opening
@@ -70,6 +70,31 @@ def suspects_of(build: str, dataset: Any = None) -> dict[str, Suspects]:
     return found
 
 
+def packed_suspects(build: str) -> bytes:
+    """Returns the suspects of a build as :func:`unpacked_suspects` takes them.
+
+    Args:
+        build: As for :func:`suspects_of`.
+    """
+    return _packed(suspects_of(build), _keys(opening.get_dataset(build, None)))
+
+
+def unpacked_suspects(data: bytes, dataset: Any) -> dict[str, Suspects]:
+    """Returns what another process has found of the examples of a dataset.
+
+    Args:
+        data: Of :func:`packed_suspects`.
+        dataset: The build, opened here.
+
+    Raises:
+        WorkError: They are of other examples.
+    """
+    found = _read(io.BytesIO(data))
+    if {split: key for split, (key, _) in found.items()} != _keys(dataset):
+        raise WorkError("the examples are others by now; open the dataset again")
+    return {split: suspects for split, (_, suspects) in found.items()}
+
+
 def _keys(dataset: Any) -> dict[str, str | None]:
     """Returns what tells the examples of each split apart."""
     return {
@@ -124,10 +149,10 @@ def _key(examples: Any) -> str | None:
     return digest.hexdigest() if n == len(examples) else None
 
 
-def _packed(found: dict[str, Suspects], keys: dict[str, str]) -> bytes:
+def _packed(found: dict[str, Suspects], keys: dict[str, str | None]) -> bytes:
     arrays = {"version": np.array([VERSION, len(KINDS)])}
     for split, suspects in found.items():
-        arrays[f"{split}_key"] = np.array(keys[split])
+        arrays[f"{split}_key"] = np.array(keys[split] or "")
         arrays[f"{split}_n"] = np.array(suspects.n)
         for name in _ARRAYS:
             arrays[f"{split}_{name}"] = getattr(suspects, name)
@@ -139,7 +164,7 @@ def _packed(found: dict[str, Suspects], keys: dict[str, str]) -> bytes:
     return file.getvalue()
 
 
-def _read(place: Path) -> dict[str, tuple[str, Suspects]]:
+def _read(place: Path | io.BytesIO) -> dict[str, tuple[str, Suspects]]:
     """Returns split -> (key, suspects); nothing of a file that is damaged or of other rules."""
     try:
         with np.load(place, allow_pickle=False) as file:

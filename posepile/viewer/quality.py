@@ -12,12 +12,6 @@ import numpy as np
 from posepile.errors import PosePileError, one_line
 from posepile.terminal import note
 
-# Finding takes all of a core for seconds to minutes; in this process pages would wait for it.
-_FIND = (
-    "import os, sys; os.nice(10); from posepile.suspects.kept import suspects_of; "
-    "suspects_of(sys.argv[1])"
-)
-
 
 class Quality:
     """What is odd about the examples of a dataset, as soon as it is known.
@@ -50,24 +44,22 @@ class Quality:
 
     def _look(self):
         try:
-            from posepile.suspects.kept import suspects_of
+            from posepile.suspects.kept import unpacked_suspects
 
             with self._lock:
                 if self._ended:
                     return
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _FIND, self._build],
+                    [sys.executable, "-m", "posepile.suspects.apart", self._build],
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    text=True,
-                    errors="replace",
                 )
-            _, said = self._process.communicate()
+            data, said = self._process.communicate()
             if self._process.returncode:
-                last = said.strip().rpartition("\n")[2]
+                last = said.decode(errors="replace").strip().rpartition("\n")[2]
                 raise RuntimeError(last or f"ended with {self._process.returncode}")
-            found = suspects_of(self._build, self._dataset)
+            found = unpacked_suspects(data, self._dataset)
             self._rows = {split: _by_position(each.positions) for split, each in found.items()}
             self._found = found
             self.state = "ready"
