@@ -95,9 +95,13 @@ def installed(tmp_path_factory):
     return install_package(tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("prefix"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A running Chromium, see browser_kit; skips where there is none."""
+    """A running Chromium, see browser_kit; skips where there is none.
+
+    For one module: Playwright's event loop and its program would be in the way of what others
+    fork, which would keep its pipe open.
+    """
     from browser_kit import start
 
     yield from start()

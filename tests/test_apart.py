@@ -1,6 +1,7 @@
 """What reads raw files outside of units: a crash there is one line that names the file."""
 
 import os
+import resource
 import signal
 import sys
 
@@ -13,7 +14,7 @@ from posepile.errors import CorruptInput, Shortage, WorkError
 from posepile.evaluation.benchmark import Benchmark, Clip, Protocol
 from posepile.evaluation.command import run_benchmark
 from posepile.evaluation.forms import keyed
-from posepile.run import apart, raw
+from posepile.run import apart, raw, raw_state
 from posepile.run.apart import call_apart
 from posepile.run.job import run_keys, run_units
 from posepile.run.worker import end_with_parent
@@ -88,6 +89,21 @@ def test_who_ends_while_writing_the_answer(file, monkeypatch):
     monkeypatch.setattr("posepile.run.apart.os._exit", lambda code: crash(file))
     with pytest.raises(WorkError, match=r"a\.c3d: counting ended with signal 11 \(SIGSEGV\)"):
         call_apart(lambda: 1, "counting")
+
+
+def test_a_process_with_thousands_of_open_files(file):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < 1200:
+        pytest.skip(f"a process may open {most} files here")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(1200, before[0]), most))
+    opened = [os.open(file.parent, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert call_apart(lambda: 6 * 7, "multiplying") == 42
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_memory_has_a_limit(file, monkeypatch):
@@ -168,7 +184,7 @@ def test_listing_calibrating_and_doctor(fake, monkeypatch, step):
     do = {
         "list_units": lambda: run_units(asked, run_keys(asked)),
         "calibrate": lambda: raw.calibrate(asked),
-        "doctor": lambda: raw.doctor(asked),
+        "doctor": lambda: raw_state.examine(asked),
     }
     with pytest.raises(WorkError, match=r"a\.raw: .* fake ended with signal 11 \(SIGSEGV\)"):
         do[step]()

@@ -48,7 +48,7 @@ def test_a_manifest_whose_entries_are_of_another_form(tmp_path, entry):
     bucket = manifests.Bucket("s3://h", tmp_path, {"takes": 1.0}, None, "", "", "")
     request = manifests.Request(["takes"], filters={"view": ["ego"]})
     n = int(entry["paths"][0].get("view", "ego") == "ego")
-    (line, _) = manifests.plan_requests(tmp_path, bucket, [request])
+    (line,) = manifests.plan_requests(tmp_path, bucket, [request])
     assert f"takes: {n} files" in line and "0.000 GB are here" in line
     found = list(manifests.find_absent(tmp_path, bucket, request, lambda part, uid: []))
     assert len(found) == n

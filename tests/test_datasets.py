@@ -72,10 +72,10 @@ def test_data_root_behaves_like_a_string(root, monkeypatch):
     assert str(paths.DATA_ROOT) == "/changed"
 
 
-def test_unknown_dataset_names_the_known_ones(root, recipe):
+def test_unknown_dataset_names_the_one_that_is_meant(root, recipe):
     recipe("zz_one", "")
-    with pytest.raises(UsageError, match=r"'nothing'.*zz_one"):
-        datasets3d.get_dataset("nothing")
+    with pytest.raises(UsageError, match=r"'zz_on' \(did you mean zz_one\?\)"):
+        datasets3d.get_dataset("zz_on")
 
 
 def test_known_but_not_built(root, recipe):

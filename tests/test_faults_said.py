@@ -11,7 +11,7 @@ from tqdm import tqdm
 from posepile.errors import CorruptInput, WorkError
 from posepile.run import commands, faults
 from posepile.run.executor import Limits, run_tasks
-from posepile.run.status import status as status_of
+from posepile.run.status import status_data, status_lines
 from posepile.stages import crop
 
 
@@ -71,7 +71,7 @@ def test_faults_of_one_kind_are_one_line(many, capsys):
     assert lines[0].startswith("  quarantined: 8 x not JSON: extra-seq") and lines[0].endswith("…")
     assert "ZeroDivisionError" in lines[1]
     assert "not JSON" not in err
-    status = "\n".join(status_of(a_run(many)))
+    status = "\n".join(status_lines(a_run(many), status_data(a_run(many))))
     assert "8 x not JSON" in status and str(a_run(many).work / "quarantine") in status
 
 

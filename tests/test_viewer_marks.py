@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from posepile.merging.filters import _lines, _matching
+from posepile.merging.filters import _matching, exclusion_lines
 from posepile.viewer.marks import Marks, pattern_of
 
 ANY = st.text(
@@ -42,13 +42,13 @@ def test_filters_read_exactly_what_was_marked(tmp_path_factory, path, others):
     file = tmp_path_factory.mktemp("marks") / "x.txt"
     Marks(file).mark(path, "why # so")
     pattern = pattern_of(path)
-    assert _lines(file) == [pattern]
+    assert exclusion_lines(file) == [pattern]
     # Of names that differ by one character each, and of any, only the one itself is meant.
     near = {path[:i] + c + path[i + 1 :] for i in range(len(path)) for c in ("x", "?", "")}
     texts = sorted({path, *others, *near} - ({pattern} - {path}))
     alike = "".join("." if re.match(BREAK, c) else re.escape(c) for c in path)
     meant = [text for text in texts if text == path or re.fullmatch(alike, text, re.DOTALL)]
-    found = _matching(Examples(texts), "image_path", _lines(file))
+    found = _matching(Examples(texts), "image_path", exclusion_lines(file))
     assert [text for text, is_found in zip(texts, found, strict=True) if is_found] == meant
     assert re.search(BREAK, path) or meant == [path]
 

@@ -71,8 +71,10 @@ def call_apart(
     os.close(theirs)
     try:
         with open(ours, "rb", buffering=0) as answers:
+            answered = select.poll()  # any descriptor, where select.select ends at 1024
+            answered.register(answers, select.POLLIN)
             with Progress(what, unit="", quiet=not shown) as progress:
-                while not select.select([answers], [], [], REDRAW_SECONDS)[0]:
+                while not answered.poll(REDRAW_SECONDS * 1000):
                     progress.tick()
             data = answers.read()
         _, status = os.waitpid(pid, 0)
