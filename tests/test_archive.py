@@ -36,6 +36,18 @@ def snapshot(root, name="toy"):
     return {p.name: p.read_bytes() for p in sorted(root.glob(f"{name}.barecat*"))}
 
 
+def test_many_archives_keep_few_shards_open(root, monkeypatch):
+    for name in ("a", "b", "c"):
+        kit.make_archive(root, name=name)
+    monkeypatch.setattr(reading, "most_open", lambda: 2)
+    opened = [reading.open_archive(root / f"{name}.barecat") for name in ("a", "b", "c")]
+    for _ in range(2):
+        for archive in opened:
+            plain = barecat.Barecat(archive.path)
+            assert all(archive[key] == plain[key] for key in plain)
+            assert sum(len(archive._shards) for archive in opened) <= 2
+
+
 def test_what_goes_in_comes_out(root):
     records = kit.make_archive(root)
     ds = datasets3d.get_dataset("toy")
@@ -296,7 +308,7 @@ def test_reader_is_cached_and_renewed(root):
 
 def test_threads_and_few_descriptors(root, monkeypatch):
     kit.make_archive(root, units=["train"] * 6)
-    monkeypatch.setattr(reading, "_MAX_OPEN_SHARDS", 2)
+    monkeypatch.setattr(reading, "most_open", lambda: 2)
     examples = datasets3d.get_dataset("toy").examples[TRAIN]
     reader = reading.open_archive("toy.barecat")
     expected = [reader[ex.image_path] for ex in examples]

@@ -8,7 +8,6 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -17,18 +16,16 @@ import numpy as np
 
 from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
-from posepile.files import open_regular
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
 from posepile.store import codec
+from posepile.store.descriptors import Descriptor, Descriptors, close_some, most_open
 from posepile.store.images import decode_image
 from posepile.store.index import require_plain_table
 from posepile.store.layout import FORMAT_VERSION, TABLE_PREFIX, Stamp, find_index, where_now
 from posepile.store.mapping import check_columns, npy_view
 from posepile.store.origin import UNKNOWN, NamesOfSequences, Origin
 from posepile.store.table import ExampleTable
-
-_MAX_OPEN_SHARDS = 128
 
 _SELECT = "SELECT path, shard, offset, size FROM files"
 
@@ -107,21 +104,6 @@ def _after_fork():
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Descriptor:
-    """A file descriptor that closes when the last user lets go of it."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, path):
-        with open_regular(path) as f:
-            self.number = os.dup(f.fileno())
-
-    def __del__(self, close=os.close):  # at the end of the process modules are empty already
-        number = getattr(self, "number", None)
-        if number is not None:
-            close(number)
-
-
 class Archive:
     """Read access to one archive. Obtain it from :func:`open_archive`.
 
@@ -148,7 +130,7 @@ class Archive:
         self.stamp = stamp
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._shards: OrderedDict[int, _Descriptor] = OrderedDict()
+        self._shards = Descriptors()
         self._table: ExampleTable | None = None
         self._metadata: dict[str, Any] | None = None
         self._names: NamesOfSequences | None = None
@@ -183,8 +165,7 @@ class Archive:
             descriptor = self._shards.get(shard)
             if descriptor is None:
                 descriptor = self._open_file(f"-shard-{shard:05d}")
-                while len(self._shards) >= _MAX_OPEN_SHARDS:
-                    self._shards.popitem(last=False)
+                close_some(most_open() - 1)
                 self._shards[shard] = descriptor
         return descriptor
 
@@ -192,7 +173,7 @@ class Archive:
         descriptor = None
         for candidate in where_now(self.path, suffix):
             try:
-                descriptor = _Descriptor(candidate)
+                descriptor = Descriptor(candidate)
                 break
             except (FileNotFoundError, NotADirectoryError):
                 continue
