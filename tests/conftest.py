@@ -23,6 +23,14 @@ settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS", "same"))
 
 
+def pytest_runtest_logreport(report):
+    """Says at once what failed and why: a run that is ended from outside never tells."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        why = str(report.longrepr).strip().splitlines() or [""]
+        reason = next((line for line in why if line.startswith("E  ")), why[-1])
+        print(f"\n{report.nodeid} ({report.when}): {reason.lstrip('E ')[:300]}", flush=True)
+
+
 @pytest.fixture(autouse=True)
 def _no_outside_environment(monkeypatch):
     for name in ("DATA_ROOT", "CACHE_DIR", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"):

@@ -5,7 +5,6 @@ What is needed and damaged is said in one line; what can be made again is; nothi
 
 import os
 import random
-import signal
 
 import pytest
 import usage_kit
@@ -18,16 +17,7 @@ from posepile.store import reading, row_sources
 packed_mini, own_mini = usage_kit.packed_mini, usage_kit.own_mini  # the fixtures
 
 
-@pytest.fixture(autouse=True)
-def _nothing_waits(monkeypatch):
-    def alarm(number, frame):
-        raise AssertionError("waits for ever")
-
-    before = signal.signal(signal.SIGALRM, alarm)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.timeout(60)  # a pipe in place of a file would make a reader wait for ever
 
 
 def cut(path):
