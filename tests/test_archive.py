@@ -8,7 +8,6 @@ import pickle
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import archive_kit as kit
@@ -34,18 +33,6 @@ def root(tmp_path, monkeypatch):
 
 def snapshot(root, name="toy"):
     return {p.name: p.read_bytes() for p in sorted(root.glob(f"{name}.barecat*"))}
-
-
-def test_many_archives_keep_few_shards_open(root, monkeypatch):
-    for name in ("a", "b", "c"):
-        kit.make_archive(root, name=name)
-    monkeypatch.setattr(reading, "most_open", lambda: 2)
-    opened = [reading.open_archive(root / f"{name}.barecat") for name in ("a", "b", "c")]
-    for _ in range(2):
-        for archive in opened:
-            plain = barecat.Barecat(archive.path)
-            assert all(archive[key] == plain[key] for key in plain)
-            assert sum(len(archive._shards) for archive in opened) <= 2
 
 
 def test_what_goes_in_comes_out(root):
@@ -304,32 +291,6 @@ def test_reader_is_cached_and_renewed(root):
     (root / "bad.barecat").write_bytes(b"no database at all" * 100)
     with pytest.raises(WorkError, match="not the index"):
         reading.open_archive("bad.barecat")
-
-
-def test_threads_and_few_descriptors(root, monkeypatch):
-    kit.make_archive(root, units=["train"] * 6)
-    monkeypatch.setattr(reading, "most_open", lambda: 2)
-    examples = datasets3d.get_dataset("toy").examples[TRAIN]
-    reader = reading.open_archive("toy.barecat")
-    expected = [reader[ex.image_path] for ex in examples]
-    failures = []
-
-    def work(seed):
-        rng = np.random.default_rng(seed)
-        for i in rng.integers(0, len(examples), 300):
-            ex = examples[int(i)]
-            if (
-                ex._source.image_bytes(ex._row) != expected[i]
-                or reader[ex.image_path] != expected[i]
-            ):
-                failures.append(i)
-
-    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not failures
 
 
 def _sum_in_worker(examples):
