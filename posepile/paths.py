@@ -18,6 +18,7 @@ __all__ = [
     "named_folder",
     "raw_dir",
     "relative_to_root",
+    "require_data_root",
     "work_dir",
 ]
 
@@ -35,6 +36,19 @@ def data_root() -> Path:
             "datasets; set it, e.g. export DATA_ROOT=/data"
         )
     return Path(os.path.abspath(value))
+
+
+def require_data_root() -> None:
+    """Looks whether ``DATA_ROOT`` is a folder.
+
+    Raises:
+        UsageError: It is none.
+    """
+    root = data_root()
+    if not os.path.isdir(root):
+        there = os.path.lexists(root)
+        what = "is not a folder" if there else "no such folder; make it or set another"
+        raise UsageError(f"DATA_ROOT = {root}: {what}")
 
 
 def cache_dir() -> Path:

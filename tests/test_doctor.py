@@ -90,6 +90,13 @@ def test_truncated_is_told_from_missing(case):
     assert not report.missing
 
 
+def test_a_finding_names_its_file_whatever_that_is_called(case):
+    report = case(GOOD | {"poses/a: b/1: belongs at.c3d": b"1"})
+    (found,) = report.of("truncated")
+    assert found.path == "poses/a: b/1: belongs at.c3d" and not found.place
+    assert found.line == f"{found.path}: 1 bytes, at least 4 expected" == report.truncated[0]
+
+
 def test_misplaced_is_told_from_unexpected(case):
     moved = {f"Set-1.0/{k}": v for k, v in GOOD.items() if k.startswith("cameras")}
     files = without(*(k for k in GOOD if k.startswith("cameras"))) | moved

@@ -174,6 +174,8 @@ REASONS = {
         geometry.bones.joints_of_odd_bones geometry.bones.without_strays
         geometry.markerless.read_studio geometry.rigs.check_place geometry.rigs.check_ring
         imaging.resampled.shown_frames shapes.units.read_row_numbers""",
+    "what examples in docstrings draw, each in a folder of its own": """
+        miniature.recordings.recorded_example""",
     "bodies that become those of another model: parts of it, which tests look at": """
         bodies.conversion.copied_pose bodies.conversion.read_transfer""",
     "storage files of OpenCV, lists of objects in JSON: of one dataset, but common forms": """

@@ -18,7 +18,7 @@ from posepile.acquire.archive_ends import archive_fault
 from posepile.acquire.aside import lacking
 from posepile.acquire.checksums import read_known
 from posepile.acquire.elsewhere import find_elsewhere
-from posepile.acquire.findings import KINDS, DoctorReport
+from posepile.acquire.findings import DoctorReport
 from posepile.acquire.joined import is_archive_name
 from posepile.acquire.known import judge_known
 from posepile.acquire.lockfile import read_lock
@@ -82,7 +82,7 @@ def run_doctor(
     remedies = Remedies(sources, report, asked or Asked(name), look_in, others)
     if not names_in(root):
         remedies.nothing_there()
-        report.missing.append(_nothing(root, name, mended=bool(report.mends)))
+        report.add("missing", "", _nothing(root, name, mended=bool(report.mends)))
         return report
     if not (sources.sources or sources.layout):
         report.notes.append("sources.yaml names no files; the recipe's own checks follow")
@@ -109,8 +109,7 @@ def run_doctor(
         judge_known(known, as_told, files, records, report, work if checksums else None, checksums)
     for a in sources.absent:
         report.notes.append(f"known to be absent: {a.what} ({a.reason})")
-    for kind in KINDS:
-        setattr(report, kind, sorted(set(getattr(report, kind))))
+    report.sort()
     if not miniature:
         remedies.find(decisions, files)
     return report
@@ -148,7 +147,7 @@ def glance(
             for archive in filter(is_archive_name, paths):
                 fault = content_fault(root / archive, deep=False) or archive_fault(root / archive)
                 if fault:
-                    report.truncated.append(f"{archive}: {fault}")
+                    report.add("truncated", archive, fault)
     stands = _standing(sources, files)
     strays = _judge_layout(stands, files, _records(root), False, report)
     _judge_strays(stands, files, strays, report)
@@ -208,28 +207,28 @@ def _judge_sources(
         source = d.source
         target = root / source.path if source.url else None
         if target and target.is_file() and (fault := source.fault(target)):
-            report.truncated.append(f"{source.path}: {fault}")
+            report.add("truncated", source.path, fault)
             continue
         record = read_record(root, source.name)
         if record and record["state"] == "done":
             continue  # the archive may be gone; its files are judged one by one
         if d.action in ("fetch", "blocked") and d.found:
-            report.missing.append(f"{d.reason} ({source.name})")
+            report.add("missing", "", d.reason, source=source.name, telling=True)
         elif d.action in ("fetch", "blocked"):
-            report.missing.append(f"{source.path}: not downloaded ({source.name})")
+            report.add("missing", source.path, "not downloaded", source=source.name)
         elif d.action == "resume":
             of = "" if d.total is None else f" of {d.total}"
-            report.missing.append(
-                f"{source.path}: download unfinished, {d.offset}{of} bytes ({source.name})"
-            )
+            fault = f"download unfinished, {d.offset}{of} bytes"
+            report.add("missing", source.path, fault, source=source.name, telling=True)
         elif d.action in ("manual", "tool"):
             how = "to be put there by hand" if source.manual else f"by {source.tool.command[0]}"
-            report.missing.append(f"{d.reason} ({source.name}: {how})")
+            by = f"{source.name}: {how}"
+            report.add("missing", "", d.reason, source=by, telling=d.found)
         elif d.action in ("extract", "verify") and source.extract:
-            report.missing.append(f"{source.name}: downloaded but not extracted")
+            report.add("missing", source.name, "downloaded but not extracted")
         elif d.action == "verify":
             report.notes.append(f"{source.name}: on disk but never checked")
-        elif d.reason.endswith("not verified") and not checksums:
+        elif d.unverified and not checksums:
             report.notes.append(f"{source.name}: {d.reason}")
 
 
@@ -237,11 +236,10 @@ def _judge_aside(decisions: Iterable[Decision], root: Path, report: DoctorReport
     """Files that were put aside are missing until they come again."""
     spare = [p.path for d in decisions if d.action == "have" for p in d.source.places]
     not_needed = set(lacking(root, spare))  # archives of what is here
-    report.missing += [
-        f"{path}: was put aside as damaged, has to be got again"
-        for path in lacking(root)
-        if path not in not_needed
-    ]
+    for path in lacking(root):
+        if path not in not_needed:
+            fault = "was put aside as damaged, has to be got again"
+            report.add("missing", path, fault, telling=True)
 
 
 def _judge_records(
@@ -260,13 +258,13 @@ def _judge_records(
         crcs = record.get("crc32", {}) if checksums else {}
         for path, size in record["files"].items():
             if path not in files:
-                report.missing.append(f"{path}: was extracted from {name}, has disappeared")
+                report.add("missing", path, f"was extracted from {name}, has disappeared")
             elif any(r.fullmatch(path) for r in free):
                 continue
             elif files[path] != size:
-                report.truncated.append(f"{path}: {files[path]} bytes instead of {size}")
+                report.add("truncated", path, f"{files[path]} bytes instead of {size}")
             elif path in crcs and crc_of(report.root / path) != crcs[path]:
-                report.truncated.append(f"{path}: not the content that came from {name}")
+                report.add("truncated", path, f"not the content that came from {name}")
 
 
 def _judge_layout(
@@ -284,11 +282,11 @@ def _judge_layout(
         for path in found:
             fault = None if miniature else expected.size_fault(files[path])
             if fault:
-                report.truncated.append(f"{path}: {fault}")
+                report.add("truncated", path, fault)
         if expected.for_each:
             for path in counterparts(expected, files, expected.for_each):
                 if path not in files and not any(r.fullmatch(path) for r in absent):
-                    report.missing.append(path)
+                    report.add("missing", path)
 
     known = {path for found in matches for path in found}
     known |= {path for record in records.values() for path in record["files"]}
@@ -307,11 +305,12 @@ def _judge_number(
         few = min(bounds(expected)[0], 1)
         expected = expected.model_copy(update={"count": None, "min": few, "max": None})
     n, most = len(found), bounds(expected)[1]
-    if few := too_few(expected, expected.path, n):
-        report.missing.append(few)
+    few = too_few(expected, expected.path, n)
+    if few is not None:
+        report.add("missing", expected.path, few)
     elif most is not None and n > most:
         limit = "" if expected.count is not None else "at most "
-        report.unexpected.append(f"{expected.path}: {n} files, {limit}{most} expected")
+        report.add("unexpected", expected.path, f"{n} files, {limit}{most} expected")
 
 
 def _judge_strays(
@@ -322,7 +321,8 @@ def _judge_strays(
     archives = [p.path for s in sources.sources for p in s.places]
     found = where_it_belongs(strays, expected + archives)
     second = {path: place for path, place in found.items() if place in files}
-    report.unexpected += [f"{path}: a second {place}" for path, place in second.items()]
+    for path, place in second.items():
+        report.add("unexpected", path, "a second", place=place)
     found = {path: place for path, place in found.items() if path not in second}
     others = [p for p in strays if p not in found and p not in second]
     numbers = {e.path: e.count or 0 for e in sources.layout}
@@ -335,8 +335,11 @@ def _judge_strays(
     exact |= {p: place for p, place in beside.items() if place not in files}
     report.moves = gather(exact)
     found |= exact
-    report.misplaced += [f"{path}: belongs at {place}" for path, place in found.items()]
-    report.unexpected += [path for path in others if path not in found]
+    for path, place in found.items():
+        report.add("misplaced", path, "belongs at", place=place)
+    for path in others:
+        if path not in found:
+            report.add("unexpected", path)
 
 
 def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep: bool) -> None:
@@ -344,11 +347,11 @@ def _judge_content(root: Path, files: dict[str, int], report: DoctorReport, deep
         if path.endswith(tuple(partial_files(""))):
             continue
         if size == -1:
-            report.missing.append(f"{path}: a link to a file that does not exist")
+            report.add("missing", path, "a link to a file that does not exist")
             continue
         fault = content_fault(root / path, deep=deep) or archive_fault(root / path)
         if fault:
-            report.truncated.append(f"{path}: {fault}")
+            report.add("truncated", path, fault)
 
 
 def _judge_checksums(sources: Sources, root: Path, report: DoctorReport) -> None:
@@ -364,6 +367,6 @@ def _judge_checksums(sources: Sources, root: Path, report: DoctorReport) -> None
         recorded = FileFacts(**{key: entry[key] for key in keys})
         found = measure(root / path, FileFacts(**(place.facts | recorded.facts)))
         if recorded.fault(root / path, found):
-            report.truncated.append(f"{path}: its content has changed since it was fetched")
+            report.add("truncated", path, "its content has changed since it was fetched")
         elif place.fault(root / path, found):
-            report.truncated.append(f"{path}: its checksum is not the published one")
+            report.add("truncated", path, "its checksum is not the published one")

@@ -11,8 +11,43 @@ from posepile.acquire.moves import Move
 
 KINDS = ("missing", "truncated", "misplaced", "unexpected")
 _EXAMPLES = 5
-# What tells most is said first.
-_FIRST = ("download unfinished", "not all of it is there", "holds what belongs", "was put aside")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a raw folder; :attr:`line` makes a sentence of it.
+
+    Attributes:
+        kind: One of ``KINDS``: ``missing``: not there; ``truncated``: of the wrong size or cut
+            off, or (with checksums) of other content; ``misplaced``: belongs elsewhere;
+            ``unexpected``: belongs nowhere, a remark and not a fault.
+        path: The file, or folder or pattern of files, in the raw folder or absolute; empty where
+            ``fault`` names it.
+        fault: What is wrong, in words; empty where the kind and the path say it.
+        place: Where it belongs, or what is there already.
+        source: What it is to come from, and how.
+        telling: Whether it explains others of its kind, so that it is said before these.
+    """
+
+    kind: str
+    path: str
+    fault: str = ""
+    place: str = ""
+    source: str = ""
+    telling: bool = False
+
+    @property
+    def line(self) -> str:
+        """The finding in words.
+
+        >>> Finding("misplaced", "x/a.csv", "belongs at", "poses/a.csv").line
+        'x/a.csv: belongs at poses/a.csv'
+        >>> Finding("missing", "a.zip", "not downloaded", source="train").line
+        'a.zip: not downloaded (train)'
+        """
+        words = " ".join(filter(None, [self.fault, self.place]))
+        said = ": ".join(filter(None, [self.path, words]))
+        return f"{said} ({self.source})" if self.source else said
 
 
 @dataclass
@@ -22,10 +57,7 @@ class DoctorReport:
     Attributes:
         name: Dataset.
         root: Its raw folder.
-        missing: What is not there, one phrase each.
-        truncated: Files of the wrong size or cut off, or (with checksums) of other content.
-        misplaced: Files that belong elsewhere, with the place.
-        unexpected: Files that belong nowhere; a remark, not a fault.
+        findings: What is wrong with the files.
         notes: Other things worth saying.
         problems: What the dataset's own checks and those of its networks have found.
         n_files: How many files were looked at.
@@ -36,10 +68,7 @@ class DoctorReport:
 
     name: str
     root: Path
-    missing: list[str] = field(default_factory=list)
-    truncated: list[str] = field(default_factory=list)
-    misplaced: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     n_files: int = 0
@@ -47,22 +76,57 @@ class DoctorReport:
     aside: list[str] = field(default_factory=list)
     mends: list[Mend] = field(default_factory=list)
 
+    def add(self, kind: str, path: str, fault: str = "", **more: Any) -> None:
+        """Adds a :class:`Finding`."""
+        self.findings.append(Finding(kind, path, fault, **more))
+
+    def sort(self) -> None:
+        """Brings the findings into the order of their lines, each once."""
+        once = {(f.kind, f.line): f for f in self.findings}
+        self.findings = [once[key] for key in sorted(once)]
+
+    def of(self, kind: str) -> list[Finding]:
+        """Returns the findings of a kind."""
+        return [f for f in self.findings if f.kind == kind]
+
+    @property
+    def missing(self) -> list[str]:
+        """What is missing, in words."""
+        return [f.line for f in self.of("missing")]
+
+    @property
+    def truncated(self) -> list[str]:
+        """What is truncated, in words."""
+        return [f.line for f in self.of("truncated")]
+
+    @property
+    def misplaced(self) -> list[str]:
+        """What is misplaced, in words, file by file."""
+        return [f.line for f in self.of("misplaced")]
+
+    @property
+    def unexpected(self) -> list[str]:
+        """What is unexpected, in words."""
+        return [f.line for f in self.of("unexpected")]
+
     @property
     def ok(self) -> bool:
         """Whether everything that is needed is there and whole."""
-        return not (self.missing or self.truncated or self.misplaced or self.problems)
+        return not self.problems and all(f.kind == "unexpected" for f in self.findings)
 
     @property
     def counts(self) -> dict[str, int]:
         """How much of each kind of trouble."""
-        return {kind: len(getattr(self, kind)) for kind in KINDS}
+        return {kind: len(self.of(kind)) for kind in KINDS}
 
     @property
     def misplaced_lines(self) -> list[str]:
         """What is misplaced, one line for files that lie together."""
+        return [move.line for move in self.moves] + [f.line for f in self._moved_alone()]
+
+    def _moved_alone(self) -> list[Finding]:
         moved = {path for move in self.moves for path in move.files}
-        others = [t for t in self.misplaced if t.partition(": belongs at ")[0] not in moved]
-        return [move.line for move in self.moves] + others
+        return [f for f in self.of("misplaced") if f.path not in moved]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -84,14 +148,17 @@ class DoctorReport:
         """The report as text, with the first few examples of each kind."""
         lines = [f"{self.name}: {self.root}: {self.n_files} files"]
         for kind in KINDS:
-            found = getattr(self, kind)
+            found = self.of(kind)
             if found:
                 lines.append(f"  {kind}: {len(found)}")
-                found = self.misplaced_lines if kind == "misplaced" else found
-                found = sorted(found, key=lambda text: not any(word in text for word in _FIRST))
-                lines += [f"    {text}" for text in found[:_EXAMPLES]]
-                if len(found) > _EXAMPLES:
-                    lines.append(f"    ... and {len(found) - _EXAMPLES} more")
+                together = []
+                if kind == "misplaced":
+                    found, together = self._moved_alone(), [move.line for move in self.moves]
+                said = [f.line for f in found if f.telling] + together
+                said += [f.line for f in found if not f.telling]
+                lines += [f"    {text}" for text in said[:_EXAMPLES]]
+                if len(said) > _EXAMPLES:
+                    lines.append(f"    ... and {len(said) - _EXAMPLES} more")
         lines += [f"  note: {text}" for text in self.notes]
         lines += self.problems
         for mend in self.mends:

@@ -52,9 +52,9 @@ def judge_known(
         expected, crc, origin = known[key]
         of = "as it was at the first look" if origin == FIRST_LOOK else f"as in {origin}"
         if size != expected:
-            report.truncated.append(f"{path}: {size} bytes instead of {expected}, {of}")
+            report.add("truncated", path, f"{size} bytes instead of {expected}, {of}")
         elif deep and crc_of(report.root / path) != crc:
-            report.truncated.append(f"{path}: not the content that it should have, {of}")
+            report.add("truncated", path, f"not the content that it should have, {of}")
         else:
             right += deep
     if right:

@@ -11,8 +11,10 @@ from pathlib import Path
 from posepile.acquire.aside import free_name
 from posepile.acquire.moves import Move
 
-# How a recipe's doctor says what mends something: the command follows.
+# How a line of a recipe's own doctor says what mends something: the command follows.
 MEND = "mend: "
+# What such a command is about.
+FOUND = "what was found"
 
 MANY = 6  # folders that one printed mv names
 
@@ -168,7 +170,7 @@ _VERSION = "of the current release"
 OTHER_VERSION = "_other_version"
 
 
-def other_versions(lines: Iterable[str], root: Path, asked: Asked) -> list[str]:
+def other_versions(lines: Iterable[str], root: Path, asked: Asked) -> tuple[list[str], list[Mend]]:
     """Returns what is said beside problems that come of another version of the data.
 
     Args:
@@ -177,17 +179,17 @@ def other_versions(lines: Iterable[str], root: Path, asked: Asked) -> list[str]:
         asked: The dataset.
 
     Returns:
-        Nothing if they come of something else; else what it is, and one command that puts the
-        recordings aside, each as a whole, out of the raw folder, and says where the current ones
-        are.
+        Nothing if they come of something else; else what it is, in lines as those, and one command
+        that puts the recordings aside, each as a whole, out of the raw folder, and says where the
+        current ones are.
     """
     found = [_file_of(line, root) for line in lines if _VERSION in line]
     if not found:
-        return []
+        return [], []
     whole = {Path(*path.relative_to(root).parts[:2]) for path in found if path is not None}
     said = [f"problem: {root / f} is of a wrong version of {asked.build}" for f in sorted(whole)]
     if not whole:
-        return [f"problem: {root} is of a wrong version of {asked.build}"]
+        return [f"problem: {root} is of a wrong version of {asked.build}"], []
     aside, n = root.with_name(f"{root.name}{OTHER_VERSION}"), 1
     while any(os.path.lexists(aside / f) for f in whole):
         n += 1
@@ -197,7 +199,8 @@ def other_versions(lines: Iterable[str], root: Path, asked: Asked) -> list[str]:
         of_it = [root / f for f in sorted(whole) if f.parent == part]
         target = aside / part
         steps.append(f"mkdir -p {quoted(target)} && mv -n {quoted(*of_it)} {quoted(f'{target}/')}")
-    return [*said, f"{MEND}{' && '.join(steps)} && {asked.command('plan')}"]
+    command = f"{' && '.join(steps)} && {asked.command('plan')}"
+    return said, [Mend(FOUND, command)]
 
 
 def _file_of(line: str, root: Path) -> Path | None:

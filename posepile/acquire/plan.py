@@ -33,6 +33,7 @@ SHOWN_ALIKE = 4
 
 # What a person must do something for.
 _BY_PERSON = ("manual", "blocked")
+_UNVERIFIED = "found extracted on disk; not verified"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Decision:
         reason: One phrase.
         total: Size of the file in bytes, None if unknown.
         offset: How much of it is there.
-        found: Part of what comes out of it is on disk already.
+        found: Part of it, or of what comes out of it, is on disk already or was put aside.
+        unverified: What comes out of it is there and was not compared with anything.
     """
 
     source: Source
@@ -57,6 +59,7 @@ class Decision:
     total: int | None = None
     offset: int = 0
     found: bool = False
+    unverified: bool = False
 
     @property
     def remaining(self) -> int | None:
@@ -132,7 +135,7 @@ def decide(source: Source, sources: Sources, root: Path, lock: dict[str, dict]) 
             return Decision(source, action, "downloaded and checked", found, found)
         suspicious = f"{source.path}: {fault}: it will be replaced"
     elif there and not lacking:
-        return Decision(source, "have", "found extracted on disk; not verified", size)
+        return Decision(source, "have", _UNVERIFIED, size, unverified=True)
     elif lacking:
         suspicious = f"not all of it is there: {lacking}"
     part = part_path(target)
@@ -140,13 +143,8 @@ def decide(source: Source, sources: Sources, root: Path, lock: dict[str, dict]) 
     reason = suspicious or shown_address(source.url)
     if source.login and not _can_log_in(source):
         user, password = variable_names(source.login.account)
-        return Decision(
-            source,
-            "blocked",
-            f"no user name and password for {source.login.account}: set {user} and {password}",
-            size,
-            offset,
-        )
+        lacks = f"no user name and password for {source.login.account}: set {user} and {password}"
+        return Decision(source, "blocked", lacks, size, offset)
     action = "resume" if offset else "fetch"
     return Decision(source, action, reason, size, offset, bool(lacking))
 
@@ -164,10 +162,11 @@ def _decide_places(
     unchecked = False
     for place in source.places:
         matches = list(without_copies(find_matches(root, place.path)))
-        reason = _place_fault(place, matches, root)
+        reason, aside = _place_fault(place, matches, root)
         if reason:
             reason = f"not all of it is there: {lacking}" if lacking else reason
-            return Decision(source, "manual" if source.manual else "tool", reason, source.size)
+            action, begun = "manual" if source.manual else "tool", bool(lacking) or aside
+            return Decision(source, action, reason, source.size, found=begun)
         unchecked |= not all(place.is_confirmed(root / m, lock.get(m)) for m in matches)
     if source.tool:
         return Decision(source, "have", "on disk", source.size)
@@ -189,14 +188,15 @@ def _is_shared_model(place: Place, root: Path) -> bool:
     return bool(shared) and any(find_matches(Path(shared), name))
 
 
-def _place_fault(place: Place, matches: list[str], root: Path) -> str | None:
+def _place_fault(place: Place, matches: list[str], root: Path) -> tuple[str, bool]:
+    """What is wrong with the files of a place, empty if nothing; and whether one is put aside."""
     if len(matches) < place.min:
         found = f", {len(matches)} of {place.min} there" if place.min > 1 else ""
-        return f"{place.path} is missing{found}"
+        return f"{place.path} is missing{found}", False
     if gone := put_aside(root, [place.path]):
-        return f"{gone[0]} was put aside as damaged"
+        return f"{gone[0]} was put aside as damaged", True
     faults = ((match, place.fault(root / match)) for match in matches)
-    return next((f"{match}: {fault}" for match, fault in faults if fault), None)
+    return next((f"{match}: {fault}" for match, fault in faults if fault), ""), False
 
 
 def _found(source: Source, sources: Sources, root: Path) -> tuple[bool, str]:

@@ -72,16 +72,16 @@ class Remedies:
             files: Size of every file.
         """
         report, decisions = self.report, list(decisions)
-        damaged = set(map(self._path_of, report.truncated))
+        damaged = {f.path: None for f in report.of("truncated")}
         found = {here: to for move in report.moves for here, to in move.files.items()}
-        if damaged & found.keys():  # what is of no use is not brought into place
+        if damaged.keys() & found.keys():  # what is of no use is not brought into place
             report.moves = gather({h: to for h, to in found.items() if h not in damaged})
         if report.moves:
             of_others = report.root.is_symlink() or not os.access(report.root, os.W_OK)
             move = link_command if of_others else move_command
             report.mends.append(move(report.root, report.moves, files, self.asked))
-        cut = self._damaged(report.truncated)
-        if not report.missing:
+        cut = self._damaged(damaged)
+        if not report.of("missing"):
             return
         tree = [below(r, e.path) for e in self.sources.layout for r in self.sources.roots]
         known = any(match_files(tree, files))
@@ -111,7 +111,9 @@ class Remedies:
     def _elsewhere(self) -> bool:
         found = find_elsewhere(self.sources, self.report.root, self.look_in, self.others)
         for folder, place in itertools.islice(found.items(), 1):
-            self.report.misplaced.append(f"{folder}: holds what belongs at {place}")
+            self.report.add(
+                "misplaced", str(folder), "holds what belongs at", place=str(place), telling=True
+            )
             command = elsewhere_command(place, folder, self.asked)
             self._add(f"data in another place, {folder}", command)
         return bool(found)
@@ -119,17 +121,17 @@ class Remedies:
     def _archives(self) -> None:
         found = archives_elsewhere(self.sources, self.report.root, self.look_in)
         for here, there in found.items():
-            self.report.misplaced.append(f"{here}: belongs at {there}")
+            self.report.add("misplaced", str(here), "belongs at", place=str(there))
         if found:
             folders = dict.fromkeys(there.parent for there in found.values())
             steps = [f"mkdir -p {quoted(*folders)}"]
             steps += [f"ln -s {quoted(here, there)}" for here, there in found.items()]
             self._add("archives in another place", " && ".join(steps))
 
-    def _damaged(self, truncated: Iterable[str]) -> set[str]:
+    def _damaged(self, paths: Iterable[str]) -> set[str]:
         """Adds commands for damaged files; returns the sources that these are about."""
         cut, again, others = set(), [], []
-        for path in dict.fromkeys(map(self._path_of, truncated)):
+        for path in paths:
             source, is_archive = self._source_of(path)
             if is_archive and source.url:
                 then = self._download(source.name)
@@ -190,15 +192,6 @@ class Remedies:
         fetched = {s.name: s.size for _, s in others if s and s.url}
         sizes = [f"{n}, {byte_size(size)}" if size else n for n, size in fetched.items()]
         return f" (fetches all of {'; '.join(sizes)})" if sizes else ""
-
-    def _path_of(self, text: str) -> str:
-        """The file that a line of the report begins with; names may hold colons."""
-        parts = text.split(": ")
-        for i in range(len(parts), 0, -1):
-            path = ": ".join(parts[:i])
-            if (self.report.root / path).exists():
-                return path
-        return parts[0]
 
     def _source_of(self, path: str) -> tuple[Source | None, bool]:
         """The source that a file is of, and whether it is one of its archives."""

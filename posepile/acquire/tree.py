@@ -23,22 +23,26 @@ def bounds(expected: Expected) -> tuple[int, int | None]:
 
 
 def too_few(expected: Expected, path: str, n: int) -> str | None:
-    """Returns in words that there are too few files of one kind, None if there are enough.
+    """Returns how many files of one kind there are where these are too few, in words.
 
     Args:
         expected: The line of the expected tree.
         path: Its pattern below the raw folder.
         n: How many files match it.
+
+    Returns:
+        What to say of the path: nothing (an empty text) of a single file, which is not there; None
+        if there are enough.
     """
     low, _ = bounds(expected)
     if n >= low or (expected.optional and not n):
         return None
     if is_literal(path):
-        return path
+        return ""
     if expected.for_each is not None and n:
         return None  # which ones are missing is said one by one
     least = "" if expected.count is not None else "at least "
-    return f"{path}: {n} files, {least}{low} expected"
+    return f"{n} files, {least}{low} expected"
 
 
 def counterparts(expected: Expected, paths: Iterable[str], for_each: str) -> list[str]:
@@ -131,8 +135,9 @@ def shortfalls(stands: Sources, kinds: Iterable[Expected], root: Path) -> Iterat
     absent = [glob_regex(p) for a in stands.absent for p in a.paths]
     for expected in kinds:
         n = sum(1 for _ in find_matches(root, expected.path))
-        if few := too_few(expected, expected.path, n):
-            yield f"{few} is missing" if is_literal(expected.path) else few
+        few = too_few(expected, expected.path, n)
+        if few is not None:
+            yield f"{expected.path}: {few}" if few else f"{expected.path} is missing"
         if not expected.for_each:
             continue
         wanted = counterparts(expected, find_matches(root, expected.for_each), expected.for_each)

@@ -11,7 +11,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from posepile.cli.builds import opened_build
 from posepile.cli.options import add_json, shown
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
@@ -57,13 +56,14 @@ def distance(text: str) -> float:
 def cmd_duplicates(args: argparse.Namespace) -> int:
     """Prints how many photographs datasets and splits have in common."""
     from posepile.merging import alike, duplicates
+    from posepile.store.named import named
 
     if args.out is not None and args.out.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"--out {args.out}: expected a name that ends with .csv or .jsonl")
     twice = next((n for i, n in enumerate(args.names) if n in args.names[:i]), None)
     if twice is not None:
         raise UsageError(f"{twice}: named twice; name each dataset once, it is compared with all")
-    datasets = {name: opened_build(name) for name in args.names}
+    datasets = {name: named(name).open() for name in args.names}
     if args.out is not None:
         require_place(args.out, f"--out {args.out}")
     limit = alike.MAX_DISTANCE if args.max_distance is None else args.max_distance

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from posepile.cli.builds import build_of, packed_archive
 from posepile.cli.options import add_json, add_variant
 from posepile.errors import UsageError, WorkError
 from posepile.files import require_place
@@ -132,22 +131,11 @@ def _options(args, form):
 
 def dataset_of(args: argparse.Namespace) -> tuple[str, Callable[[], Any]]:
     """Returns the name of the packed or merged dataset, and a function that opens it."""
-    from posepile import paths
-    from posepile.ds import dataset_names, split_build
-    from posepile.store.layout import find_index
-    from posepile.store.opening import get_dataset, open_dataset
+    from posepile.store.named import named
 
-    name = args.name
-    if name.endswith((".pkl", ".barecat")) and args.variant is None:
-        return Path(name).stem, lambda: get_dataset(name, None)
-    is_recipe = split_build(name, args.variant)[0] in dataset_names()
-    if not is_recipe and (
-        (paths.cache_dir() / f"{name}.pkl").exists() or find_index(paths.archive_path(name))
-    ):
-        return name, lambda: get_dataset(name, None)
-    build = build_of(args)
-    archive = packed_archive(build)
-    return build, lambda: open_dataset(archive)
+    found = named(args.name, args.variant)
+    found.packed()
+    return Path(found.name).stem if found.kind == "file" else found.name, found.open
 
 
 def _require_folder(out, to, asked):

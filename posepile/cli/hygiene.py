@@ -10,7 +10,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from posepile.cli.builds import opened_build
 from posepile.cli.options import add_json
 from posepile.errors import UsageError
 from posepile.files import require_place, write_atomically
@@ -46,13 +45,14 @@ def add_hygiene_options(parser: argparse.ArgumentParser) -> None:
 def cmd_hygiene(args: argparse.Namespace) -> int:
     """Prints which people, motions and pictures are in training and in what is tested on."""
     from posepile.merging import hygiene
+    from posepile.store.named import named
 
     if args.out is not None and args.out.suffix != ".csv":
         raise UsageError(f"--out {args.out}: expected a name that ends with .csv")
     twice = next((n for i, n in enumerate(args.names) if n in args.names[:i]), None)
     if twice is not None:
         raise UsageError(f"{twice}: named twice; name each dataset once, it is compared with all")
-    datasets = {name: opened_build(name) for name in args.names}
+    datasets = {name: named(name).open() for name in args.names}
     if args.out is not None:
         require_place(args.out, f"--out {args.out}")
     found = hygiene.find_leaks(datasets, pictures=not args.no_pictures)

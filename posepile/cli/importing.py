@@ -47,10 +47,10 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
 
 def cmd_import(args: argparse.Namespace) -> int:
     """Imports files and prints what has become of them."""
-    from posepile.cli.builds import require_data_root
     from posepile.imports import writing
     from posepile.imports.facts import read_facts
     from posepile.imports.forms import import_dataset
+    from posepile.paths import require_data_root
     from posepile.terminal import print_json, print_lines
 
     require_data_root()

@@ -5,12 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from posepile.cli.builds import (
-    build_of,
-    has_recipe,
-    make_run,
-    packed_archive,
-)
+from posepile.cli.builds import make_run
 from posepile.terminal import print_json, print_lines
 
 
@@ -33,11 +28,15 @@ def _verify_archive(archive: Path, repair: bool, as_json: bool) -> int:
 
 def cmd_verify(args: argparse.Namespace) -> int:
     """Checks a packed dataset; exit 1 if anything is wrong."""
+    from posepile.ds import dataset_dir
     from posepile.run import commands
+    from posepile.store.named import named
 
-    build = build_of(args)
-    archive = packed_archive(build)
-    if not has_recipe(build):
+    found = named(args.name, args.variant)
+    if found.kind in ("mix", "file"):
+        dataset_dir(found.name)  # which raises: there is no archive of that name
+    archive = found.packed()
+    if found.kind != "recipe":
         return _verify_archive(archive, args.repair, args.json)
     ok, lines = commands.verify(make_run(args), args.repair)
     if args.json:

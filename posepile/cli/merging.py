@@ -6,10 +6,9 @@ import argparse
 import os
 import shlex
 
-from posepile.cli.builds import require_data_root
 from posepile.cli.options import add_json
 from posepile.errors import PosePileError, UsageError
-from posepile.paths import ensure_absolute
+from posepile.paths import ensure_absolute, require_data_root
 from posepile.terminal import complain, print_json, print_lines
 
 

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from posepile.cli.builds import make_run, require_data_root, require_mounted
+from posepile.cli.builds import make_run, require_mounted
 from posepile.cli.options import add_json
 from posepile.errors import UsageError
+from posepile.paths import require_data_root
 from posepile.terminal import print_json, print_lines
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
 
-from posepile.cli.builds import build_of, packed_archive
 from posepile.cli.options import add_json, add_variant
 from posepile.errors import UsageError
 from posepile.files import require_place
@@ -27,18 +25,18 @@ def cmd_report(args: argparse.Namespace) -> int:
     from posepile.report import write_report
     from posepile.report.page import older_line
     from posepile.store.layout import find_index
+    from posepile.store.named import named
 
-    if args.name.endswith((".pkl", ".barecat")):
-        name = str(paths.ensure_absolute(args.name))
-        there = find_index(name) is not None if name.endswith("t") else Path(name).is_file()
+    found = named(args.name, args.variant)
+    name, place = found.name, found.packed()
+    if found.kind == "file":
+        name = str(place)
+        there = find_index(place) is not None if name.endswith("t") else place.is_file()
         if not there:
             raise UsageError(f"{name}: no such dataset")
         out = args.out or Path(f"{name.rpartition('.')[0]}_report.html")
     else:
-        name = _mix_of(args) or build_of(args)
         out = args.out or paths.work_dir(name) / "report.html"
-        if _mix_of(args) is None:
-            packed_archive(name)
     if args.out is None:
         out.parent.mkdir(exist_ok=True)
     else:
@@ -56,21 +54,3 @@ def cmd_report(args: argparse.Namespace) -> int:
             print(paint(printable(line), entry["verdict"]))
     print(out)
     return 0
-
-
-def _mix_of(args: argparse.Namespace) -> str | None:
-    """Returns the name of a mix that was merged; None if a dataset is meant."""
-    from posepile import paths
-    from posepile.ds import dataset_names, split_build
-    from posepile.store.layout import find_index
-
-    with contextlib.suppress(UsageError):  # told where it is looked up
-        known = split_build(args.name)[0] in dataset_names()
-        if (
-            args.variant is None
-            and not known
-            and find_index(paths.archive_path(args.name)) is None
-        ):
-            pickle = paths.cache_dir() / f"{args.name}.pkl"
-            return args.name if pickle.is_file() else None
-    return None

@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from posepile import paths
-from posepile.cli.builds import make_run, require_data_root, require_mounted
+from posepile.cli.builds import make_run, require_mounted
 from posepile.cli.options import slurm_shard
 from posepile.errors import UsageError
 from posepile.files import leaving_nothing_empty
+from posepile.paths import require_data_root
 from posepile.progress import doing
 from posepile.stages import STAGES, UNIT_STAGES
 from posepile.terminal import print_lines

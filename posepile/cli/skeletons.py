@@ -141,33 +141,23 @@ class _Joints:
 
 def _opened(name: str) -> Any:
     """The dataset of an archive or of a merged set; None where a recipe is meant."""
-    from posepile.ds import dataset_names, split_build
-
-    if name.endswith(".barecat"):
-        from posepile.store.opening import open_dataset
-
-        return open_dataset(name)
-    if split_build(name)[0] in dataset_names():
-        return None
-    from posepile.ds import dataset_dir
+    from posepile.ds import split_build
     from posepile.paths import cache_dir
     from posepile.skeletons.data import conventions
-    from posepile.store.restricted_pickle import load
+    from posepile.store.named import named
 
-    path = None
-    if os.environ.get("CACHE_DIR") or os.environ.get("DATA_ROOT"):
-        path = Path(cache_dir(), f"{name}.pkl")
-    if path is None or not path.is_file():
-        try:
-            dataset_dir(name)
-        except UsageError:
-            where = path or "in $CACHE_DIR or $DATA_ROOT/cache, neither of which is set"
-            raise UsageError(
-                f"{name}: no convention ({', '.join(conventions())}), no dataset (posepile list), "
-                f"and no merged set {where}"
-            ) from None
-        return None
-    return load(path)
+    split_build(name)  # which tells what is wrong with a variant
+    try:
+        found = named(name)
+    except UsageError:
+        where = "in $CACHE_DIR or $DATA_ROOT/cache, neither of which is set"
+        if os.environ.get("CACHE_DIR") or os.environ.get("DATA_ROOT"):
+            where = Path(cache_dir(), f"{name}.pkl")
+        raise UsageError(
+            f"{name}: no convention ({', '.join(conventions())}), no dataset (posepile list), "
+            f"and no merged set {where}"
+        ) from None
+    return None if found.kind == "recipe" else found.open()
 
 
 def _converted(own: _Joints, target: _Joints, similar: bool) -> tuple[dict, list[str]]:

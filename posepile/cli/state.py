@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from posepile.cli.builds import make_run, require_build, require_data_root
+from posepile.cli.builds import make_run, require_build
 from posepile.cli.options import add_json, positive
 from posepile.errors import UsageError
+from posepile.paths import require_data_root
 from posepile.terminal import print_json, print_lines, printable
 
 PAUSE = 5.0  # seconds between two steps of a main.sh, in which nothing seems to run

@@ -56,9 +56,9 @@ def _count(text: str) -> int:
 def cmd_subset(args: argparse.Namespace) -> int:
     """Writes a subset, its archives and the pickle that opens it."""
     from posepile import paths
-    from posepile.cli.builds import require_data_root
     from posepile.files import write_atomically
     from posepile.merging import subset
+    from posepile.paths import require_data_root
     from posepile.progress import Progress
     from posepile.store.new_names import check_new_name
 

@@ -6,9 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from posepile.cli.builds import build_of, packed_archive
 from posepile.cli.options import add_variant, natural, position
 from posepile.cli.other_viewers import (
     add_other_viewers,
@@ -20,7 +18,6 @@ from posepile.cli.windows import has_windows
 from posepile.errors import UsageError
 from posepile.terminal import printable
 
-_FILES = (".barecat", ".pkl")
 _MOST_PORTS = 65535
 
 
@@ -66,6 +63,8 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
 
 def cmd_view(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl-C, or writes chosen examples into files."""
+    from posepile.store.named import named
+
     check_other_viewers(args)
     if args.image_path is not None and args.index is not None:
         raise UsageError(f"{args.image_path}, --index: give one of them")
@@ -76,7 +75,8 @@ def cmd_view(args: argparse.Namespace) -> int:
         )
     if args.png is not None:
         _check_picture(args.png)
-    build, dataset = _viewed(args)
+    found = named(args.name, args.variant)
+    build, dataset = found.name, found.open()
     if args.png is not None:
         return _draw(args, build, dataset)
     if args.rerun is not None:
@@ -96,34 +96,6 @@ def _check_picture(place):
     if not cv2.haveImageWriter(str(place)):
         found = place.suffix or "no suffix"
         raise UsageError(f"--png, --out {place}: found {found}, expected .png or .jpg")
-
-
-def _viewed(args) -> tuple[str, Any]:
-    """Returns the name of a dataset and the dataset: with a recipe or without, merged, a file."""
-    from posepile.ds import dataset_names
-    from posepile.store import opening
-
-    if args.name.endswith(_FILES):
-        if args.variant is not None:
-            raise UsageError(f"--variant {args.variant}: {args.name} is a file")
-        return args.name, opening.get_dataset(args.name, None)
-    is_other = args.variant is None and args.name.partition("@")[0] not in dataset_names()
-    if is_other and _is_pickled(args.name):
-        return args.name, opening.get_dataset(args.name, None)
-    build = build_of(args)
-    packed_archive(build)
-    return build, opening.get_dataset(build, None)
-
-
-def _is_pickled(name):
-    from posepile import paths
-
-    if os.sep in name or "\0" in name:
-        return False
-    try:
-        return (paths.cache_dir() / f"{name}.pkl").is_file()
-    except UsageError:  # without DATA_ROOT, which is told where the archive is looked for
-        return False
 
 
 def _place(args, dataset) -> tuple[str, int | None]:
@@ -163,6 +135,7 @@ def _draw(args, build, dataset):
 
 def _serve(args, build, dataset):
     from posepile import paths
+    from posepile.store.named import FILES
     from posepile.viewer import DEFAULT_PORT, make_server, serve
     from posepile.viewer.answers import Answers
     from posepile.viewer.marks import Marks, default_place
@@ -172,7 +145,7 @@ def _serve(args, build, dataset):
     port = DEFAULT_PORT if args.port is None else args.port
     if port > _MOST_PORTS:
         raise UsageError(f"--port {port}: expected a number up to {_MOST_PORTS}")
-    is_file = build.endswith(_FILES)
+    is_file = build.endswith(FILES)
     name = Path(build).stem if is_file else build
     if args.exclusions is not None:
         listed = args.exclusions

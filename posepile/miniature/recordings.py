@@ -14,13 +14,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from posepile.joint_info import JointInfo
 from posepile.miniature import actor, rig, writers
 from posepile.miniature.opencv_files import write_opencv_yaml
 from posepile.miniature.rig import RigCamera
 from posepile.miniature.shoot import Backdrop, shoot_frames
-from posepile.miniature.skeleton import Figure
+from posepile.miniature.skeleton import Figure, make_figure
 from posepile.miniature.truth import SequenceTruth, frames_kept
 from posepile.miniature.video import write_video
+from posepile.recipe import DatasetSpec
 
 SIZE = (960, 720)
 
@@ -146,6 +148,30 @@ def write_points(
         head = [f"{label}_{axis}" for label in labels for axis in "xyz"]
         rows = [[*map(_cell, row.ravel()), k] for k, row in enumerate(points)]
         writers.write_csv(path, [[*head, "fnum"], *rows])
+
+
+def recorded_example(folder: Path, n_frames: int = 12) -> tuple[list[str], DatasetSpec]:
+    """Draws the folder that the examples of :mod:`posepile.shapes.recordings` are about.
+
+    One take of four joints, filmed by two cameras, all in millimetres.
+
+    >>> recorded_example(folder, n_frames=2)[0]
+    ['<camera>.mp4', 'p.trc', 'c.toml']
+
+    Args:
+        folder: Where to.
+        n_frames: Of each video.
+
+    Returns:
+        The paths of videos, key points and calibration, and what is declared of the dataset.
+    """
+    joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
+    record(
+        folder, make_figure(joints), {"take": "train"}, video=paths[0], keypoints=paths[1],
+        calibration=paths[2], labels=joints, to_file=np.eye(3), n_frames=n_frames, size=(320, 240),
+    )  # fmt: skip
+    info = JointInfo(",".join(joints), "neck-pelv-lank")
+    return paths, DatasetSpec("own", info, "own", world_up=(0, 0, 1))
 
 
 def record(

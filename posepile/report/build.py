@@ -11,15 +11,12 @@ from urllib.parse import quote
 import numpy as np
 
 from posepile import paths
-from posepile.ds import dataset_names, load_recipe, split_build
-from posepile.errors import UsageError
 from posepile.files import read_object
 from posepile.recipe import SPLITS
 from posepile.store import reading
 from posepile.store.example_list import as_example_list
-from posepile.store.layout import find_index
 from posepile.store.mixed import mix_manifest_path
-from posepile.store.opening import get_dataset
+from posepile.store.named import Named, named
 
 VIEWER = "http://127.0.0.1:8765"
 
@@ -80,29 +77,19 @@ def open_build(name: str) -> Build:
     Args:
         name: A dataset, ``NAME@VARIANT``, a mix, an import or a subset.
     """
-    dataset = get_dataset(name, None)
-    spec = None
-    base = name if name.endswith((".pkl", ".barecat")) else split_build(name)[0]
-    if base in dataset_names():
-        spec = load_recipe(base).SPEC
-    return Build(name, dataset, _manifest(name), spec, paths.work_dir(name))
+    found = named(name)
+    return Build(name, found.open(), _manifest(found), found.spec, paths.work_dir(name))
 
 
-def _manifest(name: str) -> dict[str, Any]:
-    if name.endswith(".pkl"):
-        return read_object(mix_manifest_path(Path(name))) or {}
-    archive = Path(name) if name.endswith(".barecat") else paths.archive_path(name)
-    if find_index(archive) is not None:
-        try:
-            reading.open_archive(archive)["manifest.json"]
-        except KeyError:  # an archive of the original has none
-            return {}
-        found = reading.read_manifest(archive)
-        return found if isinstance(found, dict) else {}
+def _manifest(found: Named) -> dict[str, Any]:
+    if found.path.suffix == ".pkl":
+        return read_object(mix_manifest_path(found.path)) or {}
     try:
-        return read_object(mix_manifest_path(paths.cache_dir() / f"{name}.pkl")) or {}
-    except UsageError:
+        reading.open_archive(found.path)["manifest.json"]
+    except KeyError:  # an archive of the original has none
         return {}
+    manifest = reading.read_manifest(found.path)
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def journal_lines(work: Path) -> Any:

@@ -15,7 +15,7 @@ from posepile.acquire.amounts import Amount
 from posepile.acquire.doctor import glance
 from posepile.acquire.estimates import Estimate, estimate, packed_bytes, roomy_disks
 from posepile.acquire.findings import DoctorReport
-from posepile.acquire.mending import MEND, Asked, Mend, other_versions
+from posepile.acquire.mending import FOUND, MEND, Asked, Mend, other_versions
 from posepile.acquire.plan import (
     Decision,
     by_hand_lines,
@@ -299,11 +299,10 @@ def _examine(run: Run, checksums: bool, look_in: list[Path]) -> DoctorReport:
         )
     if hasattr(run.recipe, "doctor"):
         told = recipe_lines(run, "doctor")
-        for line in [*told, *other_versions(told, run.root, asked_of(run))]:
-            if line.startswith(MEND):
-                report.mends.append(Mend("what was found", line[len(MEND) :]))
-            else:
-                report.problems.append(line)
+        versions, mends = other_versions(told, run.root, asked_of(run))
+        report.problems += [line for line in told if not line.startswith(MEND)] + versions
+        commands = [line[len(MEND) :] for line in told if line.startswith(MEND)]
+        report.mends += [*(Mend(FOUND, command) for command in commands), *mends]
     whole = report.ok
     lacking = networks.doctor_lines(run.config, checksums)
     report.problems += lacking
@@ -371,7 +370,7 @@ def link_from(run: Run, folder: Path) -> list[str]:
         raise UsageError(f"--link-from {folder}: holds a miniature, no data ({drawn[0]})")
     report = run_doctor(run.name, dataset_dir(run.name) / "sources.yaml", folder)
     moved = {here: there for move in report.moves for here, there in move.files.items()}
-    stray = {text.partition(": a second ")[0] for text in report.unexpected}
+    stray = {found.path for found in report.of("unexpected")}
     places = {f: moved.get(f, f) for f in here if f not in stray}
     if not places:
         raise UsageError(f"--link-from {folder}: nothing in it is known as of {run.name}")

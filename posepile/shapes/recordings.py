@@ -249,15 +249,8 @@ def _one_file(root: Path, pattern: str) -> Path:
 def load_recording(unit: Unit, recordings: Recordings, spec: DatasetSpec) -> Sequence:
     """Returns one take seen by one camera.
 
-    >>> from posepile.miniature.recordings import record
-    >>> from posepile.miniature.skeleton import make_figure
-    >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
-    >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
-    ...     to_file=np.eye(3), n_frames=3, size=(320, 240))
-    >>> from posepile.joint_info import JointInfo
-    >>> info = JointInfo(",".join(joints), "neck-pelv-lank")
-    >>> spec = DatasetSpec("own", info, "own", world_up=(0, 0, 1))
+    >>> from posepile.miniature.recordings import recorded_example
+    >>> paths, spec = recorded_example(folder, n_frames=3)
     >>> facts = Recordings(*paths, joints={})
     >>> unit, _ = recording_units(folder, facts)
     >>> load_recording(unit, facts, spec).tracks[0].world_coords.shape

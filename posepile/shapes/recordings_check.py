@@ -97,15 +97,8 @@ def _check_take(
 def off_person(unit: Unit, recordings: Recordings, spec: DatasetSpec) -> dict[str, float]:
     """Returns which share of the body lies elsewhere than what moves, among a sequence's checks.
 
-    >>> from posepile.miniature.recordings import record
-    >>> from posepile.miniature.skeleton import make_figure
-    >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
-    >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
-    ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
-    >>> from posepile.joint_info import JointInfo
-    >>> info = JointInfo(",".join(joints), "neck-pelv-lank")
-    >>> spec = DatasetSpec("own", info, "own", world_up=(0, 0, 1))
+    >>> from posepile.miniature.recordings import recorded_example
+    >>> paths, spec = recorded_example(folder)
     >>> from posepile.shapes.recordings import recording_units
     >>> facts = Recordings(*paths, joints={})
     >>> unit, _ = recording_units(folder, facts)
@@ -135,15 +128,8 @@ def fitting_facts(
 ) -> tuple[Recordings, tuple[float, float, float] | None, float]:
     """Returns the reading of units and axes that fits the videos best, of a folder just found.
 
-    >>> from posepile.miniature.recordings import record
-    >>> from posepile.miniature.skeleton import make_figure
-    >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
-    >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
-    ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
-    >>> from posepile.joint_info import JointInfo
-    >>> info = JointInfo(",".join(joints), "neck-pelv-lank")
-    >>> spec = DatasetSpec("own", info, "own", world_up=(0, 0, 1))
+    >>> from posepile.miniature.recordings import recorded_example
+    >>> paths, spec = recorded_example(folder)
     >>> from posepile.shapes.recordings import recording_units
     >>> facts = Recordings(*paths, joints={}, camera_unit="m")  # which is wrong
     >>> found, up, share = fitting_facts(list(recording_units(folder, facts)), facts, spec)
@@ -330,15 +316,8 @@ def check_recordings(
 ) -> list[str]:
     """Returns, as lines for a person, how well key points lie on the person in all videos.
 
-    >>> from posepile.miniature.recordings import record
-    >>> from posepile.miniature.skeleton import make_figure
-    >>> joints, paths = ["pelv", "neck", "lank", "rank"], ["<camera>.mp4", "p.trc", "c.toml"]
-    >>> names = dict(zip(("video", "keypoints", "calibration"), paths, strict=True))
-    >>> _ = record(folder, make_figure(joints), {"take": "train"}, **names, labels=joints,
-    ...     to_file=np.eye(3), n_frames=12, size=(320, 240))
-    >>> from posepile.joint_info import JointInfo
-    >>> info = JointInfo(",".join(joints), "neck-pelv-lank")
-    >>> spec = DatasetSpec("own", info, "own", world_up=(0, 0, 1))
+    >>> from posepile.miniature.recordings import recorded_example
+    >>> paths, spec = recorded_example(folder)
     >>> from posepile.shapes.recordings import recording_units
     >>> facts = Recordings(*paths, joints={})
     >>> check_recordings(recording_units(folder, facts), facts, spec)[0][:30]

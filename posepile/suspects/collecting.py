@@ -9,6 +9,11 @@ import numpy as np
 from posepile.suspects.batches import Sequences
 from posepile.suspects.found import CODES, Suspects
 
+# What is told of a whole sequence counts this much more than an example as far over its limit.
+# Chosen; that whole sequences are surer is measured: see docs/SUSPECTS.md.
+WHOLE = 1.5
+# Shares of what may be nearly nothing say no more from here on.
+MOST = 6.0
 # The second worst sequence of a kind counts so much less than the worst, and so on: the first
 # page shows every kind.
 _NEXT = 0.75
@@ -40,7 +45,7 @@ class Collector:
         Args:
             kind: Of :data:`posepile.suspects.found.KINDS`.
             positions: In the list, ``[k]``.
-            scores: ``[k]``, from 1.
+            scores: ``[k]``, what was measured in multiples of its limit.
             values: ``[k]`` or one for all.
             texts: A sentence for each, or one for all, with ``{}`` for the value.
         """
@@ -62,7 +67,7 @@ class Collector:
         Args:
             kind: Of the kinds.
             positions: Of its examples.
-            score: Of the whole.
+            score: What was measured of the whole, in multiples of its limit.
             value: The figure.
             text: The sentence for it.
             seen: ``[k]``, how well it is seen in each example; those are shown first.
@@ -71,7 +76,7 @@ class Collector:
         rank = np.zeros(n)
         if seen is not None:
             rank[np.argsort(-np.nan_to_num(np.asarray(seen, float)), kind="stable")] = np.arange(n)
-        self.add(kind, positions, score * (1 - 0.1 * rank / n), value, text)
+        self.add(kind, positions, WHOLE * score * (1 - 0.1 * rank / n), value, text)
 
     def drop(self, kind: str, positions) -> None:
         """Takes back what is found of a kind, now or later, where something else explains it."""

@@ -23,7 +23,7 @@ from posepile.suspects.search import find_suspects
 
 NAME = "suspects.npz"
 # Of what is looked for: what was found by other rules is not shown any more.
-VERSION = 3
+VERSION = 4
 _ARRAYS = {
     "positions": np.int32,
     "kinds": np.int8,

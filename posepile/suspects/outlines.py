@@ -16,6 +16,7 @@ _OUTSIDE_MASK = 0.34  # share of the joints
 _OUTSIDE_BOX = 0.25
 _BORDER = 0.25  # share of the picture's border that a mask may touch
 _MIRRORED = 0.05  # by how much more joints are in the mask's mirror image
+_MIRRORED_ONE = 0.4  # in one picture
 STEP = 0.015  # of the size of the person, in which shifts are tried
 _CERTAIN = 5.0  # standard errors
 _SOON = 12  # frames over which a velocity is known
@@ -118,9 +119,9 @@ def examples(batch: Batch, seen: Outlines, out: Collector) -> None:
     score, value = seen.border[bad] / _BORDER, 100 * seen.border[bad]
     out.add("cut_mask", batch.positions[bad], score, value, "it touches {:.0f} % of the border")
     better = seen.fits[:, 1] - seen.fits[:, 0]
-    bad = np.flatnonzero(seen.by_mask & (better > 0.4) & (seen.fits[:, 1] > 0.9))
+    bad = np.flatnonzero(seen.by_mask & (better > _MIRRORED_ONE) & (seen.fits[:, 1] > 0.9))
     out.add(
-        "mirrored_image", batch.positions[bad], better[bad] / 0.4, 100 * better[bad],
+        "mirrored_image", batch.positions[bad], better[bad] / _MIRRORED_ONE, 100 * better[bad],
         "{:.0f} % more of the joints are in the mirror image of the mask than in the mask",
     )  # fmt: skip
     for kind in ("outside_mask", "outside_box"):  # which follows from it
@@ -154,7 +155,7 @@ def mirrored(batch: Batch, run: slice, seen: Outlines, out: Collector) -> bool:
     ):
         return False
     out.add_run(
-        "mirrored_image", batch.positions[run], 2 * mean / _MIRRORED, 100 * mean,
+        "mirrored_image", batch.positions[run], mean / _MIRRORED, 100 * mean,
         "{:.0f} % more of the joints are in the mirror images of the sequence's masks",
         np.where(use, better, -1),
     )  # fmt: skip
@@ -212,7 +213,7 @@ def off_by_frames(batch: Batch, run: slice, seen: Outlines, out: Collector) -> N
         visible = np.zeros(n)
         visible[use] = np.abs(speed).max(axis=1)
         out.add_run(
-            "off_by_frames", batch.positions[run], 2 * score, abs(frames_off),
+            "off_by_frames", batch.positions[run], score, abs(frames_off),
             f"joints are those of about {{:.1f}} frames {way} than what the pictures show",
             visible,
         )  # fmt: skip

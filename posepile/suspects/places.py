@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posepile.suspects.batches import Batch
-from posepile.suspects.collecting import Collector
+from posepile.suspects.collecting import MOST, Collector
 from posepile.suspects.outlines import features
 
 _OFF = 0.1  # of the size of the person
@@ -52,7 +52,7 @@ def _faces(batch: Batch, out: Collector) -> None:
         wide = np.hypot(*across.T) > 6
         bad = np.flatnonzero((share > _FACE) & wide)
     out.add(
-        "swapped_sides", batch.positions[bad], np.minimum(4, share[bad] / _FACE), share[bad],
+        "swapped_sides", batch.positions[bad], np.minimum(MOST, share[bad] / _FACE), share[bad],
         "the left eye is where the right one belongs (by {:.2f} of the distance of the eyes)",
     )  # fmt: skip
 
@@ -68,6 +68,6 @@ def _crossed(batch: Batch, out: Collector) -> None:
         least = np.minimum(broad, wide)
         bad = np.flatnonzero((cosine < -0.7) & (least > _WIDE))
     out.add(
-        "swapped_sides", batch.positions[bad], np.minimum(4, least[bad] / _WIDE), least[bad],
+        "swapped_sides", batch.positions[bad], np.minimum(MOST, least[bad] / _WIDE), least[bad],
         "left and right are other ways round in hips and shoulders ({:.2f} of the trunk apart)",
     )  # fmt: skip

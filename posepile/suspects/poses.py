@@ -6,7 +6,7 @@ import numpy as np
 
 from posepile.geometry.sides import front
 from posepile.suspects.batches import Batch
-from posepile.suspects.collecting import Collector
+from posepile.suspects.collecting import MOST, Collector
 
 # Runs of fewer examples have no medians worth the name.
 LEAST = 10
@@ -25,7 +25,7 @@ _CROSSED = 0.6  # share of a sequence's poses: people seldom sit with crossed le
 _CROSSED_BONE_MM = 20.0  # of thighs that lead to the knee of the other side
 _AT_ONCE = 8  # frames within which nobody turns round
 _SOON = 30
-_TWIST = -0.5  # cosine between the lines through hips and shoulders
+_TWIST_DEGREES = 120.0  # between the lines through hips and shoulders
 _ODD_BONE = 0.3
 _ODD_BONE_STILLS = 0.8
 _ODD_BONE_MM = 40.0
@@ -53,7 +53,7 @@ def sides(batch: Batch, out: Collector) -> None:
         limit = _BACKWARDS if long else _BACKWARDS_SHORT
         if share > limit if long else _short_backwards(told[clear], share):
             out.add_run(
-                "swapped_sides", batch.positions[run], 1.5 * share / limit, 100 * share,
+                "swapped_sides", batch.positions[run], share / limit, 100 * share,
                 "knees, toes or nose point backwards in {:.0f} % of the sequence's poses",
                 -told,
             )  # fmt: skip
@@ -83,10 +83,11 @@ def _twisted(batch: Batch, out: Collector) -> None:
         )
         wide, broad = np.linalg.norm(hips, axis=1), np.linalg.norm(shoulders, axis=1)
         cosine = (hips * shoulders).sum(axis=1) / (wide * broad)
-        bad = np.flatnonzero((cosine < _TWIST) & (wide > 60) & (broad > 100))
+        turned = cosine < np.cos(np.radians(_TWIST_DEGREES))
+        bad = np.flatnonzero(turned & (wide > 60) & (broad > 100))
     angle = np.degrees(np.arccos(np.clip(cosine[bad], -1, 1)))
     text = "shoulders are turned against the hips by {:.0f} degrees"
-    out.add("swapped_sides", batch.positions[bad], angle / 120, angle, text)
+    out.add("swapped_sides", batch.positions[bad], angle / _TWIST_DEGREES, angle, text)
     out.drop("jump", batch.positions[bad])
 
 
@@ -109,7 +110,7 @@ def _limbs(batch: Batch, run: slice, name: str, out: Collector) -> None:
     share = crossed.sum() / known
     if share > _CROSSED:
         out.add_run(
-            "swapped_sides", batch.positions[run], 1.5 * share / _CROSSED, 100 * share,
+            "swapped_sides", batch.positions[run], share / _CROSSED, 100 * share,
             f"{name} cross the body in {{:.0f}} % of the sequence's poses", -apart,
         )  # fmt: skip
         return
@@ -122,7 +123,7 @@ def _limbs(batch: Batch, run: slice, name: str, out: Collector) -> None:
     bad = np.flatnonzero(crossed & better & (off > limit))
     positions = batch.positions[run][bad]
     text = f"{name} cross the body, and {base} to {joints[0]} is wrong by {{:.0f}} mm"
-    out.add("swapped_sides", positions, np.minimum(6, 1.5 * off[bad] / limit), off[bad], text)
+    out.add("swapped_sides", positions, np.minimum(MOST, off[bad] / limit), off[bad], text)
     for kind in ("odd_bone", "jump"):
         out.drop(kind, positions)
 
@@ -148,7 +149,7 @@ def _exchanged(batch: Batch, run: slice, ahead: np.ndarray, out: Collector) -> N
         if not borders or told > 0 or (told == 0 and gap[borders].max() > _AT_ONCE):
             continue
         k = max(borders, key=lambda j: own[j] / max(other[j], 1.0))
-        score = min(6.0, _EXCHANGED * own[k] / max(float(other[k]), 1.0))
+        score = min(MOST, _EXCHANGED * own[k] / max(float(other[k]), 1.0))
         positions = batch.positions[run][a:b]
         out.add(
             "swapped_sides", positions, np.full(b - a, score), own[k],

@@ -152,7 +152,7 @@ def _say(
             continue
         text = f"by {{:.1f}} % of the person's size, the same way in {where}"
         value = 100 * float(np.hypot(*off))
-        out.add_run("shifted_camera", run.positions, 1.5 * score, value, text, run.each @ off)
+        out.add_run("shifted_camera", run.positions, score, value, text, run.each @ off)
         for kind in ("outside_mask", "outside_box", "mirrored_image"):
             out.drop(kind, run.positions)
 

@@ -10,7 +10,7 @@ from posepile.store import bulk
 from posepile.store.joint_chunks import joint_chunks
 from posepile.suspects.batches import Batch, Sequences
 from posepile.suspects.body import Body
-from posepile.suspects.collecting import Collector
+from posepile.suspects.collecting import MOST, Collector
 
 _DIFFER_MM = 50.0
 _EXACT_MM = 2.0
@@ -131,7 +131,7 @@ class Together:
             for part, mm in zip(parts, medians.tolist(), strict=True):
                 if mm > limit and len(part) >= _FEW:
                     text = "by {:.0f} mm in the median of the sequence from the other cameras"
-                    score = min(6.0, mm / limit)
+                    score = min(MOST, mm / limit)
                     out.add_run("views_differ", order[part], score, mm, text, off[part])
 
     def _duplicates(self, keys, out):

@@ -66,7 +66,7 @@ class Whole:
             out: Takes what is found.
         """
         for run, score, value, text in self._scales(subjects, recordings):
-            out.add_run("wrong_scale", run.positions, 1.5 * score, value, text)
+            out.add_run("wrong_scale", run.positions, score, value, text)
         names = {name for run in self.runs for name in run.lengths}
         table = {name: [] for name in names}
         stature = np.array([run.stature for run in self.runs])
