@@ -1,8 +1,8 @@
 """Installs the built wheel as people do, for every Python that is named, and uses it.
 
-``python tests/installs.py [--extra NAME ... | --each] [--uvx] PYTHON ...``: in an empty folder and
-a new environment each: pip installs the wheel with the extras, ``posepile`` says its version, makes
-a miniature, draws it and checks it, and each extra does what it is for. ``--each`` makes an
+``python tests/installs.py [--extra NAME ... | --each] [--uvx] PYTHON ...``: in an empty folder
+and a new environment each: pip installs the wheel with the extras, ``posepile`` says its version,
+makes a miniature, draws it and checks it, and each extra does what it is for. ``--each`` makes an
 environment without extras and one for each extra. Reaches a package index, so it is no test of
 ``make test``; ``make installs`` runs it.
 """
@@ -47,6 +47,16 @@ ds = open_dataset(Path(os.environ["DATA_ROOT"]) / "coco.barecat")
 samples = list(iter_samples(ds, that_meet(ds, {}, ["train"]), Path("pictures")))
 assert samples and all(s.boxes.detections and s.joints.keypoints for s in samples)
 """
+# The versions that were installed, of the libraries that differ most and of those of the extras.
+VERSIONS = """
+import re, sys
+from importlib.metadata import requires, version
+
+marks = [f"extra == '{name}'" for name in sys.argv[1:]]
+found = [r for r in requires("posepile") if any(m in r.replace('"', "'") for m in marks)]
+names = ["numpy", "numba", "onnxruntime", *(re.match(r"[\\w.-]+", r).group() for r in found)]
+print(", ".join(f"{name} {version(name)}" for name in dict.fromkeys(names)))
+"""
 # What each extra is for: words of a command among the environment's own programs.
 EXTRAS: dict[str, list[list[str]]] = {
     "models": [["python", "-c", "import onnxruntime"]],
@@ -58,7 +68,7 @@ EXTRAS: dict[str, list[list[str]]] = {
         [
             "python",
             "-c",
-            "from pyarrow import dataset as d; assert d.dataset('rows').count_rows()",
+            "from pyarrow import dataset as d; assert d.dataset('rows/data').count_rows()",
         ],
     ],
     "keyring": [["python", "-c", "import keyring; keyring.get_keyring()"]],
@@ -81,6 +91,9 @@ def main() -> int:
     which.add_argument("--each", action="store_true", help="without extras, and with each alone")
     parser.add_argument("--but", nargs="*", default=[], choices=EXTRAS, help="not with --each")
     parser.add_argument("--uv", action="store_true", help="uv installs; it resolves in seconds")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="with coco packed, which extras then use, not make"
+    )
     parser.add_argument("--latest", action="store_true", help="without constraints.txt")
     parser.add_argument("--uvx", action="store_true", help="also run the wheel by uvx and pipx")
     args = parser.parse_args()
@@ -148,11 +161,18 @@ def works(
                 return False
             text += f" ({HEADLESS})"
         dataset = "coco" if extras else "aspset"
-        use = [f"posepile {words}".format(dataset).split() for words in (*FIRST, *USE)]
+        given = bool(extras and args.data)
+        if given:
+            shutil.copytree(args.data, place / "data")
+        words = (*FIRST, *(USE[-1:] if given else USE))
+        use = [f"posepile {some}".format(dataset).split() for some in words]
         for command in (*use, *(words for name in extras for words in EXTRAS[name])):
             if not done([str(own / command[0]), *command[1:]], place, env, text):
                 return False
-        print(f"{text}: installed and used in {time.monotonic() - start:.0f} s", flush=True)
+        versions = [str(own / "python"), "-c", VERSIONS, *extras]
+        said = subprocess.run(versions, env=env, capture_output=True, text=True).stdout.strip()
+        took = f"{time.monotonic() - start:.0f} s"
+        print(f"{text}: installed and used in {took}: {said}", flush=True)
         return True
     finally:
         shutil.rmtree(place)
