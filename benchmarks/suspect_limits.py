@@ -90,14 +90,15 @@ def main() -> None:
             found = {name: _largest(dataset, limit) for name, dataset in sets}
             largest[limit.of_whole] += found.values()
             of = "whole sequence" if limit.of_whole else "example"
-            said = ", ".join(
-                f"{name}: {share:.2f}" if share else f"{name}: below {1 / LOWER}"
-                for name, share in found.items()
-            )
+            said = ", ".join(f"{name}: {_words(share)}" for name, share in found.items())
             print(f"{limit.kind:15} {limit.constant:19} {of:15} {said}", flush=True)
     for of_whole, shares in largest.items():
         of = "whole sequences" if of_whole else "examples"
-        print(f"largest of {of}: {max(shares):.2f} of the limit")
+        print(f"largest of {of}: {_words(max(shares))} of the limit")
+
+
+def _words(share: float) -> str:
+    return f"{share:.2f}" if share else f"below {1 / LOWER}"
 
 
 def _largest(dataset: Any, limit: Limit) -> float:

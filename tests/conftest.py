@@ -28,7 +28,8 @@ def pytest_runtest_logreport(report):
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         why = str(report.longrepr).strip().splitlines() or [""]
         reason = next((line for line in why if line.startswith("E  ")), why[-1])
-        print(f"\n{report.nodeid} ({report.when}): {reason.lstrip('E ')[:300]}", flush=True)
+        reason = reason.removeprefix("E").strip()[:300]
+        print(f"\n{report.nodeid} ({report.when}): {reason}", flush=True)
 
 
 @pytest.fixture(autouse=True)

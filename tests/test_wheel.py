@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import installs
+import pytest
 from conftest import ROOT
 from wheel_kit import outside, tracked
 
@@ -72,3 +74,9 @@ def test_an_installed_check_tests_a_folder(installed, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("coco: ok, ")
+
+
+def test_installations_are_tried_with_every_extra():
+    tomllib = pytest.importorskip("tomllib")  # came with Python 3.11
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(installs.EXTRAS) == set(project["optional-dependencies"])

@@ -31,7 +31,8 @@ def cmd_report(args: argparse.Namespace) -> int:
     name, place = found.name, found.packed()
     if found.kind == "file":
         name = str(place)
-        there = find_index(place) is not None if name.endswith("t") else place.is_file()
+        is_archive = place.suffix == ".barecat"
+        there = find_index(place) is not None if is_archive else place.is_file()
         if not there:
             raise UsageError(f"{name}: no such dataset")
         out = args.out or Path(f"{name.rpartition('.')[0]}_report.html")
