@@ -13,6 +13,7 @@ from posepile.checking import raw_server
 from posepile.checking.bench import Bench
 from posepile.checking.leftovers import contents, differences, held_locks, users_of
 from posepile.checking.victims import At, kill, processes_of
+from posepile.report import markup
 
 
 def test_two_states_differ_in_bytes_and_names(tmp_path):
@@ -30,6 +31,20 @@ def test_two_states_differ_in_bytes_and_names(tmp_path):
         "x_work/journal.jsonl is missing",
         "x_work/parts/.1.part.tmp is too many",
     ]
+
+
+def test_how_long_the_work_took_is_no_difference_between_pages(tmp_path):
+    def page(took: str, size: str) -> dict[str, str]:
+        sections = [
+            markup.Section("counts", "Counts", f"<p>{size}</p>", summary=size),
+            markup.Section("timings", "Time it took", f"<p>{took}</p>", summary=f"{took} of work"),
+        ]
+        (tmp_path / "x_work").mkdir(exist_ok=True)
+        (tmp_path / "x_work" / "report.html").write_text(markup.page_html("x", "", sections))
+        return contents(tmp_path, "x")
+
+    assert page("0.1 s", "4 examples") == page("0.2 s", "4 examples")
+    assert page("0.1 s", "4 examples") != page("0.1 s", "5 examples")
 
 
 def test_held_locks_and_processes_are_seen(tmp_path):

@@ -9,7 +9,9 @@ import os
 import re
 from pathlib import Path
 
-_TIMES = re.compile(rb"<section id='timings'>.*?</section>", re.DOTALL)
+_TIMES = re.compile(
+    rb"<section id='timings'>.*?</section>|<a href='#timings'>.*?</li>", re.DOTALL
+)  # and the line about it in the overview
 
 
 def contents(root: Path, name: str) -> dict[str, str]:
@@ -17,7 +19,7 @@ def contents(root: Path, name: str) -> dict[str, str]:
 
     Files of the work folder and of the download's bookkeeping hold times: of those only counts
     that they are there. The page about the dataset lies in the work folder and is compared, but
-    for the section that says how long the work took.
+    for the section that says how long the work took and its line of the overview.
     """
     found = {}
     for path in sorted(p for p in root.rglob("*") if not p.is_dir()):
