@@ -8,11 +8,13 @@ import functools
 import glob
 import hashlib
 import os
+import platform
 import shutil
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 # What killed processes of other machines left goes after this time.
 STALE_SECONDS = 24 * 3600
@@ -90,34 +92,78 @@ def boot_id() -> str:
 
 
 @functools.cache
+def machine() -> dict[str, str]:
+    """Returns where the number of a process means the same process: ``host``, ``boot``, ``space``.
+
+    Two containers may have one name, or the same kernel below them.
+    """
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return {"host": platform.node(), "boot": boot_id(), "space": space}
+
+
 def host() -> str:
-    """Returns what stands for this machine in names of files."""
-    return hashlib.blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()
+    """Returns what stands for this machine in names of files; a container has its own."""
+    place = f"{machine()['host']} {machine()['space']}"
+    return hashlib.blake2b(place.encode(), digest_size=4).hexdigest()
+
+
+def own_name() -> str:
+    """Returns what stands for this process in names of files."""
+    return f"{host()}-{os.getpid()}"
 
 
 def own_temporary(path: Path) -> Path:
     """Returns a place beside a path to which no other process writes."""
-    owner = f"{host()}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
-    return path.with_name(f".{path.name}.{owner}.tmp")
+    return path.with_name(f".{path.name}.{own_name()}-{uuid.uuid4().hex[:4]}.tmp")
 
 
 def remove_left(path: Path) -> None:
     """Removes what killed processes left beside a path: of this machine, or what is a day old."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*tmp"):
+    _remove_left(path.parent, f".{glob.escape(path.name)}.*tmp")
+
+
+@functools.lru_cache(maxsize=1024)
+def remove_left_once(folder: Path) -> None:
+    """Removes what killed processes left in a folder, beside any path, once in this process."""
+    _remove_left(folder, ".*.*-*-*.tmp")
+
+
+def _remove_left(folder: Path, pattern: str) -> None:
+    for left in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):  # another process removes them as well
             age = time.time() - left.stat().st_mtime
-            if age > STALE_SECONDS or _is_of_the_dead(left.name.split(".")[-2]):
+            if age > STALE_SECONDS or is_of_the_dead(left.name.split(".")[-2]):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _is_of_the_dead(owner: str) -> bool:
-    machine, _, rest = owner.partition("-")
-    pid = rest.partition("-")[0]
-    return machine == host() and pid.isdecimal() and not _goes_on(int(pid))
+def is_of_the_dead(name: str) -> bool:
+    """Returns whether a name that begins with an :func:`own_name` is of a process that has ended.
+
+    Of other machines that is not known, so it is false.
+    """
+    place, number, *_ = [*name.split("-"), ""]
+    return place == host() and number.isdecimal() and process_began(int(number)) is None
 
 
-def _goes_on(pid: int) -> bool:
-    return process_began(pid) is not None
+def own_process() -> dict[str, Any]:
+    """Returns what tells this process from all others, to be written down for them."""
+    pid = os.getpid()
+    return {**machine(), "pid": pid, "began": process_began(pid)}
+
+
+def is_alive(process: Mapping[str, Any]) -> bool | None:
+    """Returns whether a process is there; None if that cannot be told from here.
+
+    Args:
+        process: As of :func:`own_process`, read from a file: anything may be missing.
+    """
+    pid = process.get("pid")
+    elsewhere = any(process.get(name) != value for name, value in machine().items())
+    if elsewhere or not isinstance(pid, int) or pid <= 0:
+        return None
+    return process_began(pid) == process.get("began")
 
 
 def process_began(pid: int) -> str | None:

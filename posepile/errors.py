@@ -18,6 +18,25 @@ from posepile.terminal import printable
 
 _LONGEST = 2000  # characters of a message; names from files may be of any length
 
+_stand_for: dict[str, str] = {}  # folder here -> address of the objects for which its files stand
+
+
+def stands_for(folder: str | os.PathLike, address: str) -> None:
+    """Lets messages name the objects of a store instead of the files here that stand for them."""
+    _stand_for[os.path.join(folder, "")] = f"{address}/"
+
+
+def as_told(text: str) -> str:
+    """Returns a text in which objects of a store have their addresses.
+
+    >>> stands_for("/cache/raw/x-1/files", "s3://bucket/x")
+    >>> as_told("/cache/raw/x-1/files/a.mkv: is truncated")
+    's3://bucket/x/a.mkv: is truncated'
+    """
+    for folder, address in _stand_for.items():
+        text = text.replace(folder, address)
+    return text
+
 
 class PosePileError(Exception):
     """Base of our errors. **Making one may give an object of another class**: a ``Shortage``.
@@ -66,7 +85,7 @@ class PosePileError(Exception):
         return _as_judged, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
-        text = printable(super().__str__())
+        text = printable(as_told(super().__str__()))
         half = _LONGEST // 2
         return text if len(text) <= _LONGEST else f"{text[: half - 3]} ... {text[2 - half :]}"
 
@@ -110,6 +129,8 @@ def raise_if_shortage(place: str | os.PathLike, error: BaseException) -> None:
         Shortage: The machine lacked something when the file was read or written.
     """
     absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    if absent and error.__cause__ is error.__context__ is None:
+        return  # nothing is behind it, which is asked for each of many files
     lack = shortage_behind(error, in_doubt=not absent)
     if lack is not None:
         place = "" if lack.startswith(os.fspath(place)) else f"{os.fspath(place)}: "

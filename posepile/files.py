@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, locks, and what to say when a disk fails."""
+"""Files that are written whole or not at all, and what to say when a disk fails."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import os
 import shutil
 import sqlite3
 import stat
-import sys
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from posepile.durable import host, sync, sync_tree
-from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
+from posepile.durable import host, own_temporary, remove_left_once, sync, sync_tree
+from posepile.errors import Shortage, UsageError, raise_if_shortage
+from posepile.locks.lock_files import locked, locks_are_missing
 from posepile.shortage import DISK, is_disk_error_of_sqlite, remedy_of_disk
+
+__all__ = ["locked"]  # beside what is defined here
 
 # ---------------------------------------------------------------- writing
 
@@ -71,7 +72,7 @@ def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
 
     Its name is known rather than random, so that what a killed process left is written over. It
     is another one on each machine of a cluster, as some mounts keep locks to the machine. Where
-    there are no locks at all, it is random.
+    there are no locks at all, it is the process's own.
     """
     temporary = path.with_name(f".{path.name}.{host()}.tmp")
     while True:
@@ -87,7 +88,8 @@ def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
                 raise
             f.close()
             temporary.unlink(missing_ok=True)
-            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+            remove_left_once(path.parent)
+            temporary = own_temporary(path)
             return open(temporary, "wb"), temporary
         f.close()  # got its final name while we waited
 
@@ -296,9 +298,24 @@ def presence() -> Callable[[Path], bool]:
     return lambda path: path.name in names(path.parent)
 
 
+def own_database(path: Path) -> str:
+    """Returns the address at which SQLite opens a file that nobody else knows of yet.
+
+    Without locks, which not every disk has: there SQLite says that the database is locked.
+
+    >>> own_database(Path("/data/a b.sqlite"))
+    'file:///data/a%20b.sqlite?nolock=1'
+
+    Args:
+        path: The file; for ``sqlite3.connect(..., uri=True)``.
+    """
+    return f"{path.absolute().as_uri()}?nolock=1"
+
+
 def _is_nothing(file: Path) -> bool:
     # What a variant was made with, and the list of units, is of no use without results.
-    return file.name in ("variant.json", "units.sqlite") or file.lstat().st_size == 0
+    known = ("variant.json", "units.sqlite", "units-current.json")
+    return file.name in known or file.lstat().st_size == 0
 
 
 def _is_held(file: Path) -> bool:
@@ -406,43 +423,3 @@ def require_place(place: Path, asked: str) -> None:
         raise UsageError(
             f"{asked}: nothing can be written to {place.parent} ({e.strerror}); name another place"
         ) from None
-
-
-# ---------------------------------------------------------------- locks
-
-
-@contextlib.contextmanager
-def locked(
-    path: Path, *, shared: bool = False, busy: str | None = None, waiting: str = ""
-) -> Iterator[None]:
-    """Holds a lock file. The system drops the lock when the process ends, however it ends.
-
-    Args:
-        path: The lock file; made if needed and never removed.
-        shared: Others may hold it too, unless they want it for themselves.
-        busy: Message of the error if others hold the lock; None = wait for them.
-        waiting: What to tell the user when waiting.
-
-    Raises:
-        WorkError: Others hold the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not for appending: that would wait for ever, should a pipe lie there.
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "rb") as f:
-        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(f, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if busy is not None:
-                raise WorkError(f"{path}: {busy}") from None
-            print(waiting, file=sys.stderr)
-            fcntl.flock(f, mode)
-        except OSError as e:
-            if not locks_are_missing(e):
-                raise
-        yield
-
-
-def locks_are_missing(error: OSError) -> bool:
-    """Returns whether the file system knows no locks, as some cluster mounts: go on without."""
-    return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from posepile.errors import UsageError
@@ -15,6 +16,7 @@ __all__ = [
     "config_dir",
     "data_root",
     "ensure_absolute",
+    "is_address",
     "named_folder",
     "raw_dir",
     "relative_to_root",
@@ -98,6 +100,25 @@ def ensure_absolute(path: str | os.PathLike) -> Path:
     """Interprets a relative path as relative to ``DATA_ROOT``."""
     path = Path(os.fspath(path))
     return path if path.is_absolute() else data_root() / path
+
+
+def is_address(path: str | os.PathLike) -> bool:
+    """Returns whether a text is an address such as ``s3://bucket/key`` rather than a path.
+
+    >>> [is_address(text) for text in ("s3://bucket/x.barecat", "/data/x.barecat", "x.barecat")]
+    [True, False, False]
+
+    Raises:
+        UsageError: It holds a password, which would be in what is made from it.
+    """
+    found = re.match(r"([a-z][a-z0-9+.-]*://)([^/]*:[^/]*@)?", path) if type(path) is str else None
+    if found is not None and found[2]:
+        raise UsageError(
+            f"{found[1]}<hidden>@{path[found.end() :]}: an address here holds no password, since "
+            "it is kept with what is made; give it to the store's library, by its environment "
+            "variables or ~/.config/fsspec"
+        )
+    return found is not None
 
 
 def relative_to_root(path: str | os.PathLike) -> str:

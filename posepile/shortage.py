@@ -28,6 +28,7 @@ HEADROOM = GiB
 # 450 to 540 MB it ended with SIGSEGV, with 563 MB and more it began its work.
 START = 550_000_000
 THREAD = 80_000_000  # address space that a thread takes: its stack and its heap
+STACK = 16_000_000  # of it, what counts as data: the stack, and what it needs to begin
 # A library that reads one file opens no more than these. Chosen, not measured.
 SPARE_FILES = 8
 
@@ -216,7 +217,7 @@ def require_memory_for_threads(count: int) -> None:
     Raises:
         MemoryError: They cannot.
     """
-    if not _can_reserve(count * THREAD):
+    if not _can_reserve(count * THREAD) or not _can_map(count * STACK):
         raise MemoryError("Unable to allocate the stacks of threads")
 
 
@@ -260,13 +261,18 @@ def _can_reserve(size: int) -> bool:
         try:
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-            mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-            return True
-        except (OSError, MemoryError, OverflowError):
-            return False
+            return _can_map(size)
         finally:
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _can_map(size: int) -> bool:
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        return True
+    except (OSError, MemoryError, OverflowError):
+        return False
 
 
 def _lack_of_handles() -> str | None:

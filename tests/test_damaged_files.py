@@ -65,7 +65,7 @@ DAMAGE = [cut, empty, noise, other_json, wrong_types, folder, loop, pipe, gone]
 def damaged(root, name, damage):
     """Damages a file, which is made if it is not there; returns it."""
     (path, *_) = [*sorted(root.glob(name)), root / name]
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     damage(path)
     reading._readers.clear()
@@ -131,7 +131,8 @@ BOOKS = [
     "mini_work/units.sqlite",
     "mini_work/pack.json",
     "mini_work/journal.jsonl",
-    "mini_work/quarantine/*.json",
+    "mini_work/quarantine/*.json",  # where they lay once
+    "mini_work/quarantine/00/*.json",
     "mini_work/parts/crop/*/*.part",
     "mini_work/.lock-pack",
     "mini_work/.lock-list",

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import multiprocessing
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ from fake_dataset import a_run, outcomes, packed_bytes, part_of, process_and_pac
 
 from posepile.acquire.extract import extract_archive
 from posepile.errors import CorruptInput, UsageError, WorkError
+from posepile.locks import leases
 from posepile.run import inputs, job, locks, pack, results
 from posepile.stages import crop
 from posepile.store import parts, reading, verifying
@@ -79,6 +82,37 @@ def test_packing_and_running_exclude_each_other(fake):
     with locks.lock(share):  # another share does not disturb
         assert states(a_run(fake, shard=(1, 2))) == {"seq1": {}}
     pack.pack(run)
+
+
+def at_work(run, what, pipe):
+    with locks.lock(run, what):
+        pipe.send("held")
+        pipe.recv()
+
+
+def test_who_is_refused_is_told_by_whom(fake, monkeypatch):
+    run, share = a_run(fake), a_run(fake, shard=(1, 2))
+    monkeypatch.setattr(sys, "argv", ["posepile", "run", "fake"])
+    context = multiprocessing.get_context("fork")
+    for what, wants in (("units", "pack"), ("pack", "units")):
+        ours, theirs = context.Pipe()
+        other = context.Process(target=at_work, args=(share, what, theirs), daemon=True)
+        other.start()
+        assert ours.recv() == "held"
+        by = rf"process {other.pid} on {platform.node()} since 20.*: posepile run fake"
+        with pytest.raises(WorkError) as error, locks.lock(run, wants):
+            pass
+        assert re.search(rf"(active|packed).*\({by}\)", str(error.value))
+        (note,) = (run.work / ".lock-pack.system").iterdir()
+        text = note.read_text()
+        # It was looked for before it was written.
+        note.unlink()
+        with monkeypatch.context() as patches:
+            patches.setattr(leases.time, "sleep", lambda seconds, n=note, t=text: n.write_text(t))
+            with pytest.raises(WorkError, match=f"process {other.pid} on"), locks.lock(run, wants):
+                pass
+        ours.send("go")
+        other.join()
 
 
 def hold(work, unit_id, pipe):

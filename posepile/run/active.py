@@ -9,22 +9,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posepile import paths
-from posepile.durable import process_began
+from posepile.durable import is_alive, machine, own_name, own_process
 from posepile.files import read_object
+from posepile.locks.holders import own_command, owner_of
 
 if TYPE_CHECKING:
     from posepile.run.job import Run
 
 
-_FACTS = {"what": str, "build": str, "pid": int, "host": str, "since": float, "set": list}
+_FACTS = {
+    **{"what": str, "build": str, "pid": int, "host": str, "since": float},
+    **{"set": list, "config": (str, type(None)), "shard": list},
+}
 
 
 @contextlib.contextmanager
@@ -38,15 +40,13 @@ def noted(run: Run, what: str, folder: Path) -> Iterator[None]:
         what: ``run`` for all of it, and ``raw``, ``units`` or ``pack`` while it holds that lock.
         folder: Where the lock lies.
     """
-    own, pid = platform.node(), os.getpid()
-    path = folder / f".active-{re.sub('[^A-Za-z0-9-]', '_', own)[:60]}-{pid}-{what}"
+    path, pid = folder / f".active-{own_name()}-{what}", os.getpid()
     note = {
         "what": what,
         "build": run.build,
-        "pid": pid,
-        "host": own,
-        "began": process_began(pid),
+        **own_process(),
         "since": time.time(),
+        "command": own_command(),
         "set": list(run.settings[0]),
         "config": run.settings[1],
         "shard": list(run.shard),
@@ -54,9 +54,7 @@ def noted(run: Run, what: str, folder: Path) -> Iterator[None]:
     }
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
-        for left in folder.glob(".active-*"):
-            if _alive(left) is None:  # of a run that was killed
-                left.unlink()
+        _remove_left(folder, note)
         path.write_text(json.dumps(note) + "\n")
     try:
         yield
@@ -72,25 +70,56 @@ def active_runs(run: Run) -> list[dict[str, Any]]:
     A note whose process has ended on this machine does not count. Of other machines it is not
     known, so their notes do, with ``checked`` false.
     """
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[tuple, dict[str, Any]] = {}
     # The raw files are those of all variants.
     for folder in dict.fromkeys([paths.work_dir(run.name), run.work]):
         for path in sorted(folder.glob(".active-*")):
             note = _alive(path)
             if note is None or (note["build"] != run.build and note["what"] != "raw"):
                 continue
-            other = found.get((note["host"], note["pid"]))
+            other = found.get(owner_of(note))
             if other is not None:  # the whole run began earlier, the lock tells what it does
                 since = min(note["since"], other["since"])
                 note = {**(other if note["what"] == "run" else note), "since": since}
-            found[note["host"], note["pid"]] = note
+            found[owner_of(note)] = note
     return list(found.values())
+
+
+def _remove_left(folder: Path, note: dict[str, Any]) -> None:
+    """Removes notes of runs that were killed here, and of who held this one's lock elsewhere."""
+    found = {path: _alive(path) for path in folder.glob(".active-*")}
+    ended = {owner_of(old) for old in found.values() if old and _is_followed(old, note)}
+    for path, old in found.items():
+        if old is None or owner_of(old) in ended - {owner_of(note)}:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_followed(old: dict[str, Any], note: dict[str, Any]) -> bool:
+    """Whether who left the old note cannot hold its lock any more, as this process has it."""
+    if note["what"] == "units":
+        return old["what"] == "units" and old["shard"] == note["shard"]
+    return old["what"] in {"pack": ("units", "pack"), "raw": ("raw",)}.get(note["what"], ())
 
 
 def _alive(path: Path) -> dict[str, Any] | None:
     """A note, if it is whole and its process may be there."""
     note = read_object(path)
-    if note is None or not all(isinstance(note.get(k), kind) for k, kind in _FACTS.items()):
+    if note is None or not _is_whole(note):
         return None
-    note["checked"] = note["host"] == platform.node()
-    return None if note["checked"] and process_began(note["pid"]) != note.get("began") else note
+    alive = is_alive(note)
+    if alive is None and note["host"] == machine()["host"]:
+        # The machine was started again. Another of its name loses its note, which decides nothing.
+        alive = False if note.get("boot") != machine()["boot"] else None
+    note["checked"] = alive is not None
+    return None if alive is False else note
+
+
+def _is_whole(note: dict[str, Any]) -> bool:
+    return (
+        all(isinstance(note.get(k), kind) for k, kind in _FACTS.items())
+        and 0 <= note["since"] < 1e12
+        and all(isinstance(text, str) for text in note["set"])
+        and len(note["shard"]) == 2
+        and all(isinstance(number, int) for number in note["shard"])
+    )

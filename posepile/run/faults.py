@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from posepile.errors import as_told
 from posepile.files import presence, write_atomically
 from posepile.run.job import Run
 from posepile.run.keys import Keys
@@ -28,7 +29,7 @@ def error_line(error: dict[str, Any]) -> str:
     >>> error_line({"file": "a.mp4", "frame": 3, "reason": "is of a cat", "hint": "look"})
     'a.mp4, frame 3: is of a cat; look'
     """
-    return printable(f"{_place(error)}: {error['reason']}{_hint(error)}")
+    return printable(as_told(f"{_place(error)}: {error['reason']}{_hint(error)}"))
 
 
 def fault_lines(errors: list[dict[str, Any]], root: Path, where: Path, more: int = 0) -> list[str]:
@@ -135,7 +136,7 @@ def _kind_line(kind: list[dict[str, Any]], root: Path) -> str:
     first = f"{kind[0]['reason']}{_hint(kind[0])}"
     same = all(f"{e['reason']}{_hint(e)}" == first for e in kind[:1000])
     like = "" if same else " (the first; others with other names and figures)"
-    return printable(f"{len(kind)} x {first}{like}: {_some(places)}")
+    return printable(as_told(f"{len(kind)} x {first}{like}: {_some(places)}"))
 
 
 def _some(names: list[str]) -> str:

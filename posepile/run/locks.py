@@ -28,22 +28,22 @@ def lock(run: Run, what: Literal["units", "pack", "raw"] = "units") -> Iterator[
         WorkError: Another process is at it.
     """
     index, count = run.shard
+    folder = paths.work_dir(run.name) if what == "raw" else run.work
     if what == "raw":
         waiting = f"{run.name}: waiting for another process that prepares the raw files"
         # The raw files are those of all variants.
-        folder = paths.work_dir(run.name)
         with locked(folder / ".lock-raw", waiting=waiting), noted(run, what, folder):
             yield
     elif what == "pack":
         busy = f"another run of {run.build} is active; pack when it has ended"
-        with locked(run.work / ".lock-pack", busy=busy), noted(run, what, run.work):
+        with locked(folder / ".lock-pack", busy=busy), noted(run, what, folder):
             yield
     else:
         busy = f"another run of {run.build} is active on these units"
         packing = f"{run.build} is being packed; wait for it"
         with (
-            locked(run.work / f".lock-units-{index}-of-{count}", busy=busy),
-            locked(run.work / ".lock-pack", shared=True, busy=packing),
-            noted(run, what, run.work),
+            locked(folder / f".lock-units-{index}-of-{count}", busy=busy),
+            locked(folder / ".lock-pack", shared=True, busy=packing),
+            noted(run, what, folder),
         ):
             yield

@@ -1,7 +1,8 @@
 """Where the results of units lie, and which other files a unit may have.
 
-A result is a part file ``<work>/parts/<stage>/<2 hex>/<name>.part``, for crops and masks with a
-``.shard`` beside it. Its header says under ``result`` what it was made from; see ``run/keys.py``.
+Whatever there is one of for each unit lies in 256 folders, by the unit's hash. A result is a part
+file ``<work>/parts/<stage>/<2 hex>/<name>.part``, for crops and masks with a ``.shard`` beside it.
+Its header says under ``result`` what it was made from; see ``run/keys.py``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from posepile.files import locks_are_missing, read_object, write_json
+from posepile.files import names_in, read_object, write_json
+from posepile.locks.leases import leased
+from posepile.locks.lock_files import locks_are_missing, locks_end_at_machine
+from posepile.locks.waiting import Wait
 from posepile.stages import UNIT_STAGES
 from posepile.store import parts
 
@@ -37,7 +42,7 @@ def folder_name(unit_id: str) -> str:
 
 def part_path(work: Path, stage: str, unit_id: str) -> Path:
     """Returns where the result of a stage of a unit lies."""
-    return Path(f"{part_stem(str(work / 'parts' / stage), unit_id)}.part")
+    return Path(f"{part_stem(f'{work}/parts/{stage}', unit_id)}.part")
 
 
 def part_stem(folder: str, unit_id: str) -> str:
@@ -49,6 +54,27 @@ def part_stem(folder: str, unit_id: str) -> str:
     return f"{folder}/{name[-8:-6]}/{name}"
 
 
+def files_of(work: Path, unit_id: str, stages: Mapping[str, str]) -> set[Path]:
+    """Returns the files that a unit has left, and the folders that their names are in.
+
+    Args:
+        work: Work folder of the build.
+        unit_id: The unit.
+        stages: Stage -> what became of it there; those that are ``done`` count.
+    """
+    found: set[Path] = set()
+    for stage in (s for s, state in stages.items() if state == "done"):
+        part = part_path(work, stage, unit_id)
+        files = {part, parts.shard_of(part)}
+        found |= {path for path in files if path.exists()} | {*part.parents[:5]}
+    return found
+
+
+def stages_before(work: Path) -> tuple[str, ...]:
+    """Returns the stages of which a unit has a result, so that not every unit is asked for all."""
+    return tuple(s for s in UNIT_STAGES if (work / "parts" / s).is_dir())
+
+
 def remove_unfinished(work: Path, stages: tuple[str, ...], unit_id: str) -> None:
     """Removes what a worker that was ended in the middle of a unit has left."""
     for stage in stages:
@@ -58,14 +84,28 @@ def remove_unfinished(work: Path, stages: tuple[str, ...], unit_id: str) -> None
 
 def quarantine_path(work: Path, unit_id: str) -> Path:
     """Returns where it says why a unit could not be used, and with which inputs and parameters."""
-    return work / "quarantine" / f"{folder_name(unit_id)}.json"
+    return Path(f"{part_stem(f'{work}/quarantine', unit_id)}.json")
 
 
 def quarantined_names(work: Path) -> set[str]:
     """Returns the file names of all quarantined units, so that not every unit is asked for."""
-    with contextlib.suppress(FileNotFoundError):
-        return {p.name for p in (work / "quarantine").iterdir()}
-    return set()
+    folder = work / "quarantine"
+    names: set[str] = set()
+    for name in names_in(folder):
+        if name.endswith(".json"):  # of an earlier layout, with all in one folder
+            _move_to_its_folder(folder, name)
+            names.add(name)
+        else:
+            names |= names_in(folder / name)
+    return names
+
+
+def _move_to_its_folder(folder: Path, name: str) -> None:
+    of_unit = folder / name[-len("xxxxxxxx.json") :][:2]
+    # Another process may be at it, or the disk be read only: then the unit is tried again.
+    with contextlib.suppress(OSError):
+        of_unit.mkdir(exist_ok=True)
+        os.replace(folder / name, of_unit / name)
 
 
 def read_quarantine(work: Path, unit_id: str) -> dict[str, Any] | None:
@@ -94,7 +134,8 @@ def unit_lock(
 ) -> Iterator[bool]:
     """Keeps processes off the same unit: overlapping runs, workers whose run was killed.
 
-    One byte of one file stands for a unit, so that a million units need no million lock files.
+    One byte of one of 256 files stands for a unit, so that a million units need no million lock
+    files, and no server looks for one among all that the workers of a thousand machines hold.
 
     Args:
         work: Folder of intermediate results.
@@ -105,35 +146,89 @@ def unit_lock(
     Yields:
         Whether the lock is held, which is not certain without waiting.
     """
-    digest = hashlib.blake2b(unit_id.encode(), digest_size=4).digest()
-    place = int.from_bytes(digest, "big") >> 1
-    fd = _lock_file(work, os.getpid())
-    while True:
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-            break
-        except OSError as e:
-            if locks_are_missing(e):
+    digest = hashlib.blake2b(unit_id.encode(), digest_size=4).hexdigest()
+    folder, group = work / "locks", digest[:2]  # as the folders of parts
+    if _locks_are_missing(folder):
+        (folder / group).mkdir(parents=True, exist_ok=True)
+        # Two at one unit make the same bytes: a lease that is lost stops nothing.
+        until: Wait = "always" if wait else "never"
+        with leased(folder / group / digest, wait=until, vital=False, alive=alive) as held:
+            yield held
+        return
+    with _opened(folder / f".lock-{group}") as fd:
+        place = int(digest[2:], 16)
+        while True:
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
                 break
-            if not wait:
-                yield False
-                return
-            if e.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-        alive()
-        time.sleep(0.1)
+            except OSError as e:
+                if not wait:
+                    yield False
+                    return
+                if e.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+            alive()
+            time.sleep(0.1)
+        try:
+            yield True
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(fd, fcntl.LOCK_UN, 1, place)
+
+
+# Lock files that are open -> the file, and how many in this process use it.
+_OPEN: dict[Path, list[int]] = {}
+_OPENING = threading.Lock()
+
+
+def _forget_open() -> None:
+    global _OPENING
+    _OPEN.clear()
+    _OPENING = threading.Lock()
+
+
+# Their files stay open in a forked child, which holds none of the locks.
+os.register_at_fork(after_in_child=_forget_open)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A lock file, opened once in a process: closing it gives up all locks on it."""
+    with _OPENING:
+        if path not in _OPEN:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            try:
+                fd = os.open(path, flags, 0o666)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fd = os.open(path, flags, 0o666)
+            _OPEN[path] = [fd, 0]
+        used = _OPEN[path]
+        used[1] += 1
+    pid = os.getpid()
     try:
-        yield True
+        yield used[0]
     finally:
-        with contextlib.suppress(OSError):
-            fcntl.lockf(fd, fcntl.LOCK_UN, 1, place)
+        if os.getpid() == pid:
+            with _OPENING:
+                used[1] -= 1
+                if not used[1]:
+                    del _OPEN[path]
+                    os.close(used[0])
 
 
 @functools.lru_cache(maxsize=8)
-def _lock_file(work: Path, pid: int) -> int:
-    """The lock file, open for the life of the process: closing it would give up all its locks."""
-    work.mkdir(parents=True, exist_ok=True)
-    return os.open(work / ".lock-unit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _locks_are_missing(folder: Path) -> bool:
+    """Whether units are held by leases: locks are missing, or end at the machine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if locks_end_at_machine(folder):
+        return True
+    with _opened(folder / ".lock-any") as fd:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as e:
+            return locks_are_missing(e)
+    return False
 
 
 def earlier_results(work: Path) -> list[Path]:

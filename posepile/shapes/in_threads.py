@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from posepile.errors import CorruptInput
+from posepile.formats.in_order import in_order
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_AHEAD = 4  # results per thread that may wait
 
 
 def in_threads(
@@ -48,15 +44,4 @@ def in_threads(
         except CorruptInput as e:
             return e
 
-    left, waiting = iter(items), deque[tuple[T, Future]]()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            while True:
-                for item in itertools.islice(left, threads * _AHEAD - len(waiting)):
-                    waiting.append((item, pool.submit(attempt, item)))
-                if not waiting:
-                    return
-                item, future = waiting.popleft()
-                yield item, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from in_order(attempt, items, threads)
