@@ -1,6 +1,7 @@
 """Many datasets as one: merging, opening, filters, bone lengths, some of the subjects.
 
     python benchmarks/merge.py [--n 13000000] [--sets 28] [--dir FOLDER]
+    python benchmarks/merge.py --sets 1000 --n 200000 --part 200 --some 10000 --one-skeleton
 
 The datasets are one archive under many names, so the disk needs about 500 bytes for each example
 of one of them. Every figure is measured in a process of its own, in seconds of the clock and in
@@ -20,13 +21,15 @@ from pathlib import Path
 
 from synthetic import Measured, make_archives, report
 
-PART = 100_000
+READ = 2000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=13_000_000)
     parser.add_argument("--sets", type=int, default=28)
+    parser.add_argument("--part", type=int, default=100_000, help="examples of a part")
+    parser.add_argument("--one-skeleton", action="store_true", help="as of parts of one dataset")
     parser.add_argument("--some", type=int, default=1_000_000, help="examples of what follows")
     parser.add_argument("--dir", type=Path, default=None)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
@@ -37,11 +40,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         root = Path(folder)
         os.environ |= {"DATA_ROOT": str(root), "CACHE_DIR": str(root / "cache")}
-        each = PART * max(1, round(args.n / args.sets / PART))
-        make_archives(root, each, PART, args.sets, sequence_names=r"(?P<subject>seq[0-9]+)")
+        each = args.part * max(1, round(args.n / args.sets / args.part))
+        make_archives(root, each, args.part, args.sets, sequence_names=r"(?P<subject>seq[0-9]+)")
         n = each * args.sets
-        for case in ("merge", "open", "shuffle"):
-            figures = child(f"child_{case}", str(args.sets))
+        for case in ("merge", "open", "shuffle", "read"):
+            figures = child(f"child_{case}", str(args.sets), *["one"] * args.one_skeleton)
             report("merge", f"{n} examples of {args.sets}: {case}", "s", **figures)
         some = max(2, round(args.some / (n / args.sets)))
         child("child_merge", str(some))
@@ -65,7 +68,7 @@ def libraries():
     from posepile.merging import filters, merge  # noqa: F401
 
 
-def child_merge(n_sets):
+def child_merge(n_sets, *skeleton):
     libraries()
     import pickle
 
@@ -73,8 +76,9 @@ def child_merge(n_sets):
     from posepile.merging.merge import merge_datasets
 
     with Measured() as measured:
-        datasets = {f"set{k}": get_dataset(f"set{k}.barecat") for k in range(int(n_sets))}
-        merged = merge_datasets(datasets)
+        names = [f"set{k}" for k in range(int(n_sets))]
+        datasets = {name: get_dataset(f"{name}.barecat") for name in names}
+        merged = merge_datasets(datasets, dict.fromkeys(names, *skeleton) if skeleton else None)
         path = Path(os.environ["CACHE_DIR"]) / "all.pkl"
         path.parent.mkdir(exist_ok=True)
         with open(path, "wb") as f:
@@ -88,7 +92,7 @@ def merged():
     return posepile.load(Path(os.environ["CACHE_DIR"]) / "all.pkl")
 
 
-def child_open(_):
+def child_open(*_):
     libraries()
     with Measured() as measured:
         examples = merged().examples[0]
@@ -97,12 +101,22 @@ def child_open(_):
     return measured.figures
 
 
-def child_shuffle(_):
+def child_shuffle(*_):
     libraries()
     examples = merged().examples[0]
     with Measured() as measured:
         examples.shuffle(0)
     return measured.figures
+
+
+def child_read(*_):
+    libraries()
+    examples = merged().examples[0]
+    examples.shuffle(0)
+    with Measured() as measured:
+        for example in examples[:READ]:
+            example.load()
+    return {**measured.figures, "examples": READ, "open_files": len(os.listdir("/proc/self/fd"))}
 
 
 def child_update_bones(_):

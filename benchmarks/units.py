@@ -4,7 +4,7 @@
 
 Both datasets are made up in a temporary folder and run through the command line in processes of
 their own, whose processor time and memory the system reports. A tiny unit is one photograph of
-64x48 pixels with one person.
+64x48 pixels with one person; others have several.
 """
 
 from __future__ import annotations
@@ -37,21 +37,23 @@ SPEC = DatasetSpec("tiny", JointInfo("head,pelv", "head-pelv"), "tiny_downscaled
 
 
 def list_units(root, options):
-    count = int((root / "count").read_text())
+    count, photos = map(int, (root / "count").read_text().split())
     for i in range(count):
         split = ("train", "val", "test")[i % 10 % 3]
-        yield Unit(f"take{i // 100:05d}/{i % 100:02d}", split, (root / "photo.jpg",), {"n": i})
+        name = f"take{i // 100:05d}/{i % 100:02d}"
+        yield Unit(name, split, (root / "photo.jpg",), {"photos": photos})
 
 
 def load_unit(root, unit, options):
+    n = unit.args["photos"]
     track = Track(
-        np.arange(1),
-        image_coords=np.float32([[[30, 10], [30, 40]]]),
-        bbox=np.float32([[20, 5, 20, 40]]),
+        np.arange(n),
+        image_coords=np.float32([[[30, 10], [30, 40]]] * n),
+        bbox=np.float32([[20, 5, 20, 40]] * n),
     )
-    stills = Stills((root / "photo.jpg",))
-    name = f"{unit.id}.jpg"
-    return [Sequence(unit.id, unit.split, stills, None, [track], lambda frame, person: name)]
+    stills = Stills((root / "photo.jpg",) * n)
+    name = lambda frame, person: f"{unit.id}-{frame:04}.jpg"
+    return [Sequence(unit.id, unit.split, stills, None, [track], name)]
 '''
 
 
@@ -84,9 +86,14 @@ def make_recipe(folder: Path) -> None:
     os.environ["DATA_ROOT"] = str(raw.parent)
 
 
+def set_size(data: Path, units: int, photos: int = 1) -> None:
+    """Says of how many units the dataset consists, and of how many photographs a unit."""
+    (data / "tiny" / "count").write_text(f"{units} {photos}")
+
+
 def measure_listing(folder: Path, count: int) -> None:
     """Lists many units, then reads the share of one of 256 array tasks."""
-    (folder / "data" / "tiny" / "count").write_text(str(count))
+    set_size(folder / "data", count)
     share = ("step", "tiny", "process", "--dry-run", "--shard", "7/256")
     seconds, _ = posepile(*share)
     case = f"{count} units"
@@ -102,7 +109,7 @@ def measure_units(folder: Path, count: int, jobs: int) -> None:
     """Runs many tiny units, then everything again with nothing to do."""
     memory = {}
     for n in (count // 10, count):
-        (folder / "data" / "tiny" / "count").write_text(str(n))
+        set_size(folder / "data", n)
         case, total = f"{n} tiny units", 0.0
         shutil.rmtree(folder / "data" / "tiny_work", ignore_errors=True)
         for step in ("process", "pack"):

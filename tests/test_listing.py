@@ -17,6 +17,7 @@ from posepile.recipe import Unit, looked_at
 from posepile.run import listing
 from posepile.run.listing import check_only, open_units
 from posepile.run.watching import is_unchanged, watching
+from posepile.store import ahead
 
 
 class Recipe:
@@ -49,9 +50,9 @@ def raw(tmp_path):
 def opened(raw):
     recipe = Recipe()
 
-    def get(key="k"):
+    def get(key="k", **more):
         path = raw.parent / "work" / "units.sqlite"
-        return open_units(path, key, raw, recipe.list_units, None, name="fake")
+        return open_units(path, key, raw, recipe.list_units, None, name="fake", **more)
 
     get.recipe = recipe
     return get
@@ -380,3 +381,34 @@ def test_what_killed_processes_left_goes_unless_it_may_be_in_use(opened, raw):
     ended.wait()
     assert new.exists() and own.exists()
     assert not any(file.exists() for file in (*old, *of_the_dead))
+
+
+def test_one_task_of_an_array_looks_whether_the_list_is_current(opened, raw):
+    opened(array="7")
+    (raw / "a" / "4.json").write_text("train")
+    (raw / "a" / "4.mkv").touch()
+    assert ids(opened(array="7")) == ["a/1", "b/1", "a/2", "a/3"]  # believes the first task
+    assert ids(opened(array="8")) == ["a/1", "a/4", "b/1", "a/2", "a/3"]
+    assert opened.recipe.asked == 2
+
+
+def test_an_array_believes_nothing_of_another_list(opened, raw):
+    opened(array="7")
+    (raw / "a" / "3.mkv").unlink()
+    opened()  # somebody else lists anew
+    (raw / "b" / "1.mkv").unlink()
+    assert ids(opened(array="7")) == ["a/1", "a/2"]
+    assert ids(opened("other code", array="7")) == ["a/1", "a/2"]
+    assert opened.recipe.asked == 4
+
+
+@pytest.mark.parametrize("slow", [0.0, 1.0])
+def test_a_slow_server_is_asked_by_threads_with_the_same_answer(opened, raw, monkeypatch, slow):
+    monkeypatch.setattr(ahead, "FIRST", 2)
+    monkeypatch.setattr(ahead, "SLOW_SECONDS", -1.0 if slow else 1e9)
+    opened()
+    opened()
+    assert opened.recipe.asked == 1
+    (raw / "b" / "1.json").write_text("validation"[:3])
+    assert ids(opened()) == ["a/1", "a/2", "b/1", "a/3"]
+    assert opened.recipe.asked == 2

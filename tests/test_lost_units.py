@@ -2,80 +2,14 @@
 
 import json
 import sys
-import textwrap
 
-import cv2
-import numpy as np
+import lost_units_kit
 import pytest
+from lost_units_kit import BAD, GOOD
 
-from posepile.run import commands, job, pack, process
+from posepile.run import commands, pack, process, worker
 
-RECIPE = '''
-    """A dataset of one photograph; what becomes of a unit is its name."""
-
-    import ctypes
-    import numpy as np
-
-    from posepile.errors import CorruptInput
-    from posepile.joint_info import JointInfo
-    from posepile.recipe import DatasetSpec, Sequence, Stills, Track, Unit
-
-    SPEC = DatasetSpec("fates", JointInfo("head,pelv", "head-pelv"), "fates_small", kind="2d")
-
-    def list_units(root, options):
-        names = (root / "names").read_text().split()
-        return [Unit(name, "train", (root / "photo.jpg",)) for name in names]
-
-    def load_unit(root, unit, options):
-        if unit.id == "crashes":
-            ctypes.string_at(0)
-        if unit.id == "hangs":
-            while True:
-                pass
-        if unit.id == "eats":
-            everything = [bytearray(100_000_000) for _ in range(100)]
-        if unit.id == "raises":
-            raise ZeroDivisionError("a fault")
-        if unit.id == "corrupt":
-            raise CorruptInput(root / "photo.jpg", "is of a cat")
-        track = Track(
-            np.arange(1),
-            image_coords=np.float32([[[30, 10], [30, 40]]]),
-            bbox=np.float32([[20, 5, 20, 40]]),
-        )
-        name = f"{unit.id}.jpg"
-        stills = Stills((root / "photo.jpg",))
-        return [Sequence(unit.id, "train", stills, None, [track], lambda f, p: name)]
-'''
-GOOD = [f"good{i}" for i in range(6)]
-BAD = ["corrupt", "crashes", "eats", "hangs", "raises"]
-
-
-@pytest.fixture
-def fates(tmp_path, monkeypatch):
-    """A dataset in a folder of its own, worked on in processes; gives a run of it."""
-    folder = tmp_path / "datasets" / "fates"
-    folder.mkdir(parents=True)
-    (folder / "main.py").write_text(textwrap.dedent(RECIPE))
-    (folder / "config.yaml").write_text("select: {method: none}\nsegment: {model: none}\n")
-    raw = tmp_path / "data" / "fates"
-    raw.mkdir(parents=True)
-    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    cv2.imwrite(str(raw / "photo.jpg"), image)
-    (raw / "names").write_text(" ".join([*GOOD, *BAD]))
-    monkeypatch.setenv("POSEPILE_DATASETS", str(folder.parent))
-    monkeypatch.setenv("DATA_ROOT", str(raw.parent))
-
-    def run(*overrides, **asked):
-        limits = ("run.max_memory=0.6", "run.max_idle_minutes=0.05")
-        return job.make_run("fates", (*limits, *overrides), quiet=True, **asked)
-
-    yield run
-    for name in [n for n in sys.modules if n.startswith("posepile.ds.fates")]:
-        del sys.modules[name]
-    import posepile.ds
-
-    posepile.ds.__path__[:] = [p for p in posepile.ds.__path__ if p != str(folder.parent)]
+fates = lost_units_kit.fates
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -99,7 +33,7 @@ def test_a_lost_unit_is_quarantined_with_its_reason_and_the_others_are_packed(fa
     assert "11 units: 6 done now, 0 kept, 5 quarantined" in said and "--retry" in said
 
     # Where they were is kept, in the quarantine and in the journal.
-    (file,) = (run.work / "quarantine").glob("raises*")
+    (file,) = run.work.glob("quarantine/*/raises*")
     assert "in load_unit" in json.loads(file.read_text())["error"]["trace"]
     lines = [json.loads(line) for line in open(run.work / "journal.jsonl")]
     traces = {line["unit"]: (line["error"] or {}).get("trace") or "" for line in lines}
@@ -140,6 +74,48 @@ def test_limits_come_from_the_settings_or_the_machine(fates, monkeypatch):
     assert process.limits(free, 2).memory_bytes == 4_000_000_000
     assert process.limits(free, 16).memory_bytes == 2_000_000_000
     assert process.limits(free, 2).stall_seconds is None
+
+
+def test_the_memory_of_a_job_is_the_least_that_any_of_its_groups_may_take(tmp_path):
+    def found(lines, **limits):
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        (root / "proc" / "self").mkdir(parents=True)
+        (root / "proc" / "self" / "cgroup").write_text(lines)
+        for place, text in limits.items():
+            file = root / "sys" / "fs" / "cgroup" / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return min(worker.memory_of_groups(str(root)), default=None)
+
+    new = {"job_7/memory.max": "5000\n", "job_7/step_0/memory.max": "max\n"}
+    assert found("0::/job_7/step_0\n", **new) == 5000
+    assert found("0::/job_8\n", **new, **{"memory.max": "9000"}) == 9000
+    old = {
+        "memory/slurm/job_7/memory.limit_in_bytes": "6000",
+        "memory/slurm/memory.limit_in_bytes": "9223372036854771712",
+        "cpu/slurm/job_7/memory.limit_in_bytes": "1",
+    }
+    assert found("4:cpu:/slurm\n3:hugetlb,memory:/slurm/job_7\n0::/\n", **old) == 6000
+    # A container that sees its own group as the root, and one above it.
+    assert found("0::/docker/a:b\n", **{"memory.max": "7000"}) == 7000
+    assert found("0::/../..\n", **{"memory.max": "7000"}) == 7000
+    assert found("0::/\n") is None
+    assert min(worker.memory_of_groups(str(tmp_path / "none")), default=None) is None
+
+
+def test_the_memory_of_a_job_is_what_slurm_says():
+    def found(**variables):
+        return list(worker.memory_of_job({f"SLURM_{k}": v for k, v in variables.items()}))
+
+    assert found(MEM_PER_NODE="512") == [512 * 2**20]
+    assert found(MEM_PER_CPU="100", CPUS_ON_NODE="4") == [400 * 2**20]
+    assert found(MEM_PER_NODE="0") == found(MEM_PER_CPU="100") == found(MEM_PER_NODE="?") == []
+
+
+def test_the_limits_of_a_unit_follow_its_job(monkeypatch):
+    whole = process.machine_memory()
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+    assert process.machine_memory() == min(whole, 100 * 2**20)
 
 
 def test_fewer_processes_than_asked_for_are_told_of_more_memory():

@@ -9,7 +9,7 @@ import pytest
 
 from posepile import datasets3d
 from posepile.datasets3d import TRAIN
-from posepile.store import reading
+from posepile.store import descriptors, reading
 
 
 @pytest.fixture
@@ -28,6 +28,22 @@ def test_many_archives_keep_few_shards_open(root, monkeypatch):
             plain = barecat.Barecat(archive.path)
             assert all(archive[key] == plain[key] for key in plain)
             assert sum(len(archive._shards) for archive in opened) <= 2
+
+
+@pytest.mark.parametrize(
+    ("archives", "most", "expected"),
+    [(128, 10**6, 1024), (129, 10**6, 16 * 129), (1000, 2048, 2048), (1000, -1, 16_000)],
+)
+def test_hundreds_of_archives_ask_for_more_open_files(monkeypatch, archives, most, expected):
+    limits = [(1024, most)]
+    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda which: limits[-1])
+    monkeypatch.setattr(descriptors.resource, "setrlimit", lambda which, new: limits.append(new))
+    monkeypatch.setattr(descriptors, "_all", [None] * (archives - 1))
+    descriptors.Descriptors()
+    assert limits[-1] == (expected, most)
+    shards = min(expected // 2, 4096)
+    assert descriptors.most_open() == shards
+    assert expected < 4 * archives or shards + 2 * archives < expected  # all fit, where allowed
 
 
 def test_threads_and_few_descriptors(root, monkeypatch):

@@ -139,6 +139,8 @@ def test_nothing_is_left_of_a_failure(part, monkeypatch):
         writer.add(kit.record("toy", "train", 0, 10), None)
     assert {p.name: p.read_bytes() for p in part.parent.iterdir()} == before
 
+    monkeypatch.setattr(parts, "WAIT_BYTES", 0)
+
     def full(fd):
         raise OSError(28, "No space left on device")
 
@@ -150,11 +152,21 @@ def test_nothing_is_left_of_a_failure(part, monkeypatch):
             calls.append(fd)
             return full(fd) if len(calls) == failing else fsync(fd)
 
-        monkeypatch.setattr(os, "fsync", fails_at)
-        with pytest.raises(OSError, match="No space"), parts.PartWriter(part) as writer:
-            writer.add(kit.record("toy", "train", 0, 9), kit.jpeg(9))
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fails_at)
+            with pytest.raises(OSError, match="No space"), parts.PartWriter(part) as writer:
+                writer.add(kit.record("toy", "train", 0, 9), kit.jpeg(9))
         assert {p.name: p.read_bytes() for p in part.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(("kib", "waited_for"), [(8, 0), (1025, 1)])
+def test_small_parts_are_not_waited_for(tmp_path, monkeypatch, kib, waited_for):
+    calls = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    with parts.PartWriter(tmp_path / "unit.part") as writer:
+        writer.add(kit.record("toy", "train", 0, 9), bytes(kib << 10))
+    assert len(calls) == waited_for
+    assert parts.damage_of_part(tmp_path / "unit.part") is None
 
 
 def test_images_are_linked_where_they_are_the_same(part):

@@ -2,7 +2,6 @@
 
 import io
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from progress_kit import Clock, Terminal
 
-from posepile.durable import process_began
+from posepile.durable import own_process
 from posepile.files import write_json
 from posepile.progress import Progress, doing, over, recorded, running
 from posepile.progress import record as record_module
@@ -130,7 +129,7 @@ def test_others_can_see_what_a_run_is_at(tmp_path, monkeypatch, clock):
         with Progress("crop", 10, quiet=True, record=record, clock=clock) as progress:
             clock.now += 6
             progress.update(4, "9 examples")
-        share({"what": "crop"})
+        share({"what": "crop", "done": 0, "unit": "units"})
         first, second = sorted(running(tmp_path), key=lambda facts: facts["shard"])
         assert (first["done"], first["of"], first["note"]) == (4, 10, "9 examples")
         assert (first["seconds"], first["seconds_left"]) == (6, 9)
@@ -141,12 +140,13 @@ def test_others_can_see_what_a_run_is_at(tmp_path, monkeypatch, clock):
 def test_runs_that_were_killed_are_not_at_work(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    own = {"host": platform.node(), "time": 1, "began": process_began(os.getpid())}
+    own = {**own_process(), "what": "crop", "done": 0, "unit": "units"}
     # The number of one that has ended may be another's by now.
     other = {**own, "pid": os.getpid(), "began": "1"}
-    elsewhere = {"host": "elsewhere", "time": 1, "pid": 1}
+    elsewhere = {**own, "host": "elsewhere", "pid": 1}
     for i, facts in enumerate([{**own, "pid": gone.pid}, other, elsewhere, {"pid": "x"}, {}]):
         write_json(tmp_path / f"running-{i}-of-9.json", facts)
+        os.utime(tmp_path / f"running-{i}-of-9.json", (1, 1))
     (tmp_path / "running.json").write_text("[1")
     assert running(tmp_path) == []
     write_json(tmp_path / "running.json", {**own, "pid": os.getpid()})

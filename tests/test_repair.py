@@ -46,7 +46,8 @@ def built(tmp_path, monkeypatch, no_fsync):
 def pack(root):
     paths = sorted((root / "toy_work").rglob("*.part"))
     inputs = [("raw/b.mp4", 7, "x"), ("raw/a.mp4", 5, "y"), ("raw/b.mp4", 7, "x")]
-    packing.pack(paths, root / "toy.barecat", kit.spec(), {"sources": []}, inputs=inputs)
+    archive, sources = root / "toy.barecat", {"sources": []}
+    packing.pack(paths, archive, kit.spec(), sources, inputs=lambda header: inputs)
 
 
 def redo(damaged):

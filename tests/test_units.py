@@ -61,6 +61,20 @@ def test_results_of_a_million_units_are_spread_over_folders(tmp_path):
     assert all(p.parent.parent == tmp_path / "parts" / "crop" for p in paths)
 
 
+def test_quarantined_units_of_the_earlier_layout_stay_so(tmp_path):
+    record = {"key": {}, "error": {"file": "f", "reason": "r"}, "stage": "crop", "inputs": []}
+    results.write_quarantine(tmp_path, "new", record)
+    before = results.quarantine_path(tmp_path, "a/b")
+    files.write_json(tmp_path / "quarantine" / before.name, record)
+    assert results.read_quarantine(tmp_path, "a/b") is None
+    names = {results.quarantine_path(tmp_path, unit).name for unit in ("new", "a/b")}
+    for _ in range(2):
+        assert results.quarantined_names(tmp_path) == names
+    assert results.read_quarantine(tmp_path, "a/b") == record
+    assert [p.is_dir() for p in (tmp_path / "quarantine").iterdir()] == [True, True]
+    assert results.quarantined_names(tmp_path / "none") == set()
+
+
 def test_a_unit_is_held_by_one_process_at_a_time(tmp_path):
     theirs = os.fork()
     if theirs == 0:
@@ -77,6 +91,29 @@ def test_a_unit_is_held_by_one_process_at_a_time(tmp_path):
             ):
                 os._exit(0 if (same, other) == (False, True) else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_units_of_one_lock_file_are_held_each_for_itself(tmp_path):
+    """Closing the file would give up all that this process holds of it."""
+    groups = {}
+    for i in range(1000):
+        groups.setdefault(results.part_path(tmp_path, "crop", f"u{i}").parent.name, []).append(i)
+    first, second = (f"u{i}" for i in groups["3f"][:2])
+    with results.unit_lock(tmp_path, first), results.unit_lock(tmp_path, f"u{groups['40'][0]}"):
+        with results.unit_lock(tmp_path, second):
+            pass
+        assert len(results._OPEN) == 2
+        child = os.fork()
+        if child == 0:
+            with (
+                results.unit_lock(tmp_path, first, wait=False) as same,
+                results.unit_lock(tmp_path, second, wait=False) as other,
+            ):
+                os._exit(0 if (same, other) == (False, True) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert results._OPEN == {}
+    locks = {p.name for p in (tmp_path / "locks").iterdir()}
+    assert locks == {".lock-3f", ".lock-40", ".lock-any"}
 
 
 def test_exclusions_match_by_sequence_frame_and_person(tmp_path):

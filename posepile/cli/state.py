@@ -45,7 +45,7 @@ def cmd_status(args: argparse.Namespace) -> int:
             return _watch(args)
         except KeyboardInterrupt:  # the way to end it
             return 0
-    run, data, _ = _look(args)
+    run, data, _ = _look(args, {})
     if args.json:
         print_json(data)
     else:
@@ -53,7 +53,9 @@ def cmd_status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _look(args: argparse.Namespace) -> tuple[Any, dict[str, Any], argparse.Namespace]:
+def _look(
+    args: argparse.Namespace, counted: dict[str, Any]
+) -> tuple[Any, dict[str, Any], argparse.Namespace]:
     """The status under the settings asked for; if none are, under those of a run at work.
 
     Returns:
@@ -75,16 +77,18 @@ def _look(args: argparse.Namespace) -> tuple[Any, dict[str, Any], argparse.Names
             args, (settings, config) = copy.copy(args), others.pop()
             args.set, args.config = list(settings), Path(config) if config else None
             run = make_run(args)
-    return run, status_data(run), args
+    return run, status_data(run, counted), args
 
 
 def _watch(args: argparse.Namespace) -> int:
     from posepile.run.status import status_lines
 
-    drawn, idle, before = 0, None, []
+    drawn, idle, before, counted = 0, None, [], {}
     while True:
         began = time.monotonic()
-        run, data, args = _look(args)  # what is left when the run has ended is of its settings
+        run, data, args = _look(
+            args, counted
+        )  # what is left when the run has ended is of its settings
         lines = [printable(line) for line in status_lines(run, data)]
         if sys.stdout.isatty():
             drawn = _redraw(lines, drawn)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import pickle
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,11 @@ def examine(mix: Mix) -> dict[str, PartState]:
         UsageError: It keeps joints that a dataset does not have, or a file of exclusions cannot
             be read.
     """
-    states = {}
+    states, known = {}, frozenset(dataset_names())
     for path in dict.fromkeys(p for name in mix.parts for p in mix.filters(name).exclusions):
         filters.exclusion_lines(path)
     for name in mix.parts:
-        state = states[name] = _state_of(name)
+        state = states[name] = _state_of(name, known)
         info = None
         if state.state == READY:
             archive = open_archive(paths.archive_path(name))
@@ -111,9 +111,9 @@ def examine(mix: Mix) -> dict[str, PartState]:
     return states
 
 
-def _state_of(name: str) -> PartState:
+def _state_of(name: str, known_names: Collection[str]) -> PartState:
     dataset, _ = split_build(name)
-    known = dataset in dataset_names()
+    known = dataset in known_names
     if known and load_recipe(name).SPEC.kind == "helper":
         return PartState(name, HELPER, "it has files, but no examples")
     if find_index(paths.archive_path(name)) is not None:

@@ -3,7 +3,8 @@
 At a terminal that is a bar, drawn over and over in one line and gone when the work is done: what
 stays on the screen is what was made. Anywhere else (a file, a batch system) a bar would be a
 thousand lines, so a whole line is written after ten seconds and then every half minute, later more
-rarely. Work that ends before says nothing.
+rarely. Work that ends before says nothing. A log, where one is kept, gets such
+lines beside a bar, too.
 
 No thread draws: where memory lacks, the start of one is waited for for ever. Whoever works calls
 :meth:`Progress.update`, or :meth:`Progress.tick` while waiting.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO, TypeVar
 
 from posepile.progress.words import amount, duration, rate
+from posepile.terminal import note as write_into_log
 from posepile.terminal import printable
 
 T = TypeVar("T")
@@ -74,7 +76,7 @@ class Progress:
         self._bar = None
         if not quiet and draws_bars(self._stream):
             self._bar = _bar(self.what, total, unit, self._stream)
-        self._says_lines = not quiet and self._bar is None
+        self._says_lines = not quiet
 
     def __enter__(self) -> Progress:
         return self
@@ -152,8 +154,11 @@ class Progress:
             self._record(self._facts(now))
         if self._says_lines and now >= self._next:
             self._next = now + max(EVERY_SECONDS, EVERY_SHARE * (now - self._begun))
-            self._stream.write(f"{self.line()}\n")
-            self._stream.flush()
+            if self._bar is None:
+                self._stream.write(f"{self.line()}\n")
+                self._stream.flush()
+            else:
+                write_into_log(self.line())
 
     def _facts(self, now: float) -> dict[str, Any]:
         passed = now - self._begun

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,22 +89,6 @@ def _manifest(found: Named) -> dict[str, Any]:
         return {}
     manifest = reading.read_manifest(found.path)
     return manifest if isinstance(manifest, dict) else {}
-
-
-def journal_lines(work: Path) -> Any:
-    """Iterates over the lines of a journal that can be read, as dicts."""
-    try:
-        file = (work / "journal.jsonl").open("rb")
-    except OSError:
-        return
-    with file:
-        for line in file:
-            try:
-                found = json.loads(line)
-            except ValueError:  # a line that was being written when the machine stopped
-                continue
-            if isinstance(found, dict):
-                yield found
 
 
 def viewer_link(name: str, split: str, image_path: str) -> str:

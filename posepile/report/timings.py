@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from posepile.progress import words
-from posepile.report.build import journal_lines
 from posepile.report.markup import Section, table
+from posepile.run.journal import journal_lines
 
 SLOWEST = 5
 
@@ -37,7 +37,7 @@ def read_timings(work: Path) -> dict[str, Any]:
         if not isinstance(seconds, int | float) or not isinstance(done, dict):
             continue
         if isinstance(time, str):
-            first, last = first or time, time
+            first, last = min(first or time, time), max(last or time, time)
         failed += line.get("error") is not None
         name = ", ".join(str(stage) for stage, state in done.items() if state == "done")
         if not name:

@@ -27,12 +27,14 @@ from posepile.files import (
     is_disk_error,
     locked,
     names_in,
+    own_database,
     plain,
 )
 from posepile.recipe import SPLITS, Unit
 from posepile.run.apart import call_apart
+from posepile.run.found_current import is_believed, say_current
 from posepile.run.recipe_calls import calling, short
-from posepile.run.watching import is_unchanged, stamp, watching
+from posepile.run.watching import are_unchanged, stamp, watching
 from posepile.shortage import is_disk_error_of_sqlite
 
 VERSION = 1
@@ -116,10 +118,8 @@ class UnitList:
 
     def is_current(self, key: str) -> bool:
         """Returns whether listing again would give the same."""
-        return self.key == key and all(
-            is_unchanged(path, seen)
-            for path, seen in self._db.execute("SELECT path, stamp FROM seen")
-        )
+        seen = self._db.execute("SELECT path, stamp FROM seen")
+        return self.key == key and are_unchanged(seen)
 
     def rows(self, positions: Iterable[int]) -> Iterator[Row]:
         """Yields units by place, in the order asked for."""
@@ -183,6 +183,7 @@ def open_units(
     name: str,
     apart: bool = False,
     quiet: bool = False,
+    array: str | None = None,
 ) -> UnitList:
     """Returns the list of a dataset's units; makes it where it is absent or out of date.
 
@@ -197,6 +198,8 @@ def open_units(
         name: The dataset, for messages.
         apart: List in a process of its own, which a file that crashes its parser ends alone.
         quiet: Do not show since when it lists.
+        array: The array of jobs of which this process is a task. The first of its tasks looks
+            whether the list is current, and the others believe it.
 
     Raises:
         WorkError: There is no raw data, no unit, two units have the same id, one is not as
@@ -204,12 +207,12 @@ def open_units(
     """
     if not names_in(root):
         raise no_raw_data(root, name)
-    found = current_list(path, key)
+    found = _believed(path, key, array) if array else current_list(path, key)
     if found is not None:
         return found
     waiting = f"{name}: waiting for another process that lists the units"
     with locked(path.with_name(".lock-list"), waiting=waiting):
-        found = current_list(path, key)
+        found = (_believed(path, key, array) if array else None) or current_list(path, key)
         if found is None:
             try:
                 arguments = (path, key, root, list_units, options, name)
@@ -219,7 +222,15 @@ def open_units(
                     raise disk_error(e, path) from e
                 raise
             found = UnitList(path)
+        if array:
+            say_current(path, key, array)
     return found
+
+
+def _believed(path: Path, key: str, array: str) -> UnitList | None:
+    return (
+        current_list(path, key, whatever_changed=True) if is_believed(path, key, array) else None
+    )
 
 
 def current_list(path: Path, key: str, whatever_changed: bool = False) -> UnitList | None:
@@ -285,7 +296,9 @@ def _write(
     # Whatever else the recipe looks at: a folder put below the root, or a download since (its
     # record lies in .posepile), may hold new units even of a recipe that asks for known names.
     always = {str(p): stamp(str(p)) for p in (root, root / ".posepile")}
-    with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+    with contextlib.closing(
+        sqlite3.connect(own_database(temporary), isolation_level=None, uri=True)
+    ) as db:
         # Nothing reads this file before it is complete and has its name.
         for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):
             db.execute(f"PRAGMA {setting}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from posepile.errors import WorkError
 from posepile.files import disk_error, is_disk_error, read_object, stable_hash, write_json
-from posepile.progress import Progress, over, recorded
+from posepile.progress import Progress, Recorder, over, recorded
 from posepile.recipe import SPLITS
 from posepile.run import faults, replaced, results, stated
 from posepile.run.inputs import archived_name, fingerprint_inputs
@@ -31,6 +32,7 @@ from posepile.run.process import (
 )
 from posepile.stages import UNIT_STAGES
 from posepile.store import opening, packing, parts
+from posepile.store.ahead import answers
 from posepile.store.parts import DamagedParts
 
 VERSION = 2
@@ -72,7 +74,8 @@ def pack(
 def _pack(
     run: Run, keys: Keys, units: UnitList, again: bool, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], bool]:
-    found = collect(run, keys, units)
+    with recorded(run.work) as record:
+        found = collect(run, keys, units, record)
     check_finished(run, keys, found)
     n = found.units + len(found.failed)
     counts = found.totals.all_counts()
@@ -120,7 +123,7 @@ def _pack(
                 run.archive,
                 run.recipe.SPEC,
                 manifest,
-                inputs=_inputs(run, units, stage, skipped),
+                inputs=lambda header: _inputs(run, header),
                 progress=bar.update,
             )
         opening.write_pickle(run.archive, run.pickle)
@@ -179,14 +182,15 @@ class Found:
     bytes: int = 0
 
 
-def collect(run: Run, keys: Keys, units: UnitList) -> Found:
+def collect(run: Run, keys: Keys, units: UnitList, record: Recorder | None = None) -> Found:
     """Looks at the units in archive order and keeps no more of them than their sums."""
     found = Found()
     planner = Planner(run, keys, final_stage(run.config))
     positions = units.positions(run.only)
     words = f"{run.build} looking at results"
-    for row in over(units.rows(positions), words, len(positions), quiet=run.quiet):
-        decision = settle(run, keys, planner, row)
+    settled = answers(functools.partial(settle, run, keys, planner), units.rows(positions))
+    looked = over(settled, words, len(positions), quiet=run.quiet, record=record)
+    for row, decision in looked:
         if decision.state == "current":
             result = decision.header["result"]
             found.quarantined_shares += found.totals.add(row.id, result, decision.kept)
@@ -244,15 +248,10 @@ def check_finished(run: Run, keys: Keys, found: Found) -> None:
     )
 
 
-def _inputs(
-    run: Run, units: UnitList, stage: str, skipped: set[int]
-) -> Iterator[tuple[str, int, str]]:
-    """Name, size and digest of every input of the finished units, with repetitions."""
-    for row in units.rows(units.positions(run.only)):
-        if row.position not in skipped:
-            header = parts.read_header(results.part_path(run.work, stage, row.id))
-            for name, size, _, digest in header["result"]["inputs"] if header else ():
-                yield archived_name(name, run.work), size, digest
+def _inputs(run: Run, header: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Name, size and digest of every input of a finished unit."""
+    for name, size, _, digest in header["result"]["inputs"]:
+        yield archived_name(name, run.work), size, digest
 
 
 def packed_only(run: Run) -> str | None:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from posepile.errors import raise_if_shortage
-from posepile.progress import over
+from posepile.progress import Recorder, over
 from posepile.run import results
 from posepile.run.faults import MissingFiles
 from posepile.run.inputs import unchanged
 from posepile.run.job import Run
 from posepile.run.keys import Keys, differences, name_changes
 from posepile.run.listing import Row, UnitList
+from posepile.run.longest import bytes_of, longest_first
 from posepile.stages import UNIT_STAGES
 from posepile.stages.counts import Counts
 from posepile.store import parts
+from posepile.store.ahead import answers
 
 State = Literal["current", "new", "again", "touched", "quarantined"]
 
@@ -65,11 +67,10 @@ class Planner:
         self.run, self.keys, self.stage = run, keys, stage
         self._root = os.fspath(run.root)
         self._folder = os.fspath(run.work / "parts" / stage)
-        self._now = dict(keys.shared)
         self._quarantined = results.quarantined_names(run.work)
 
     def decide(self, row: Row) -> Decision:
-        """Returns what to do with a unit."""
+        """Returns what to do with a unit; several threads may ask at the same time."""
         stem = results.part_stem(self._folder, row.id)
         path = f"{stem}.part"
         header = parts.read_header(path)
@@ -89,8 +90,8 @@ class Planner:
             return Decision("again", ("damaged",), header)
         then = result["key"]
         # By the files' times alone it is not known what their digest is now.
-        self._now["unit"], self._now["inputs"] = row.digest(), then.get("inputs")
-        reasons = differences(self.keys, self.stage, self._now, result)
+        now = {**self.keys.shared, "unit": row.digest(), "inputs": then.get("inputs")}
+        reasons = differences(self.keys, self.stage, now, result)
         kept = None
         if reasons == ("recipe",) and self.run.keep_results:
             reasons, kept = (), then["recipe"]
@@ -147,7 +148,7 @@ class Plan:
     Attributes:
         stages: The stages asked for.
         count: Number of units of the share.
-        todo: Places of the units that a worker has to look at.
+        todo: Places of the units that a worker has to look at, in the order to begin them in.
         states: How many units are in which state.
         reasons: How many units are done again for which component.
         before: Component -> a digest that it had before.
@@ -174,7 +175,13 @@ class Plan:
 
 
 def make_plan(
-    run: Run, keys: Keys, units: UnitList, stages: tuple[str, ...], positions: Collection[int]
+    run: Run,
+    keys: Keys,
+    units: UnitList,
+    stages: tuple[str, ...],
+    positions: Collection[int],
+    workers: Callable[[], int | None] | None = None,
+    record: Recorder | None = None,
 ) -> Plan:
     """Decides about some of the units.
 
@@ -184,12 +191,17 @@ def make_plan(
         units: All units.
         stages: The stages asked for, in order.
         positions: Places of the units.
+        workers: Says how many are going to work on them: several begin with the longest units.
+            None if nobody does.
+        record: Is told how far it is, for others to look at.
     """
     planner = Planner(run, keys, stages[-1])
-    plan, missing = Plan(stages), MissingFiles(run, keys)
+    plan, missing, sizes = Plan(stages), MissingFiles(run, keys), array("q")
+    root = os.fspath(run.root)
     words = f"{run.build} looking at results"
-    for row in over(units.rows(positions), words, len(positions), quiet=run.quiet):
-        decision = planner.decide(row)
+    decided = answers(planner.decide, units.rows(positions))
+    looked = over(decided, words, len(positions), quiet=run.quiet, record=record)
+    for row, decision in looked:
         plan.count += 1
         plan.states[decision.state] += 1
         if decision.state == "current":
@@ -201,11 +213,15 @@ def make_plan(
             plan.quarantined.append(decision.record["error"])
             continue
         plan.todo.append(row.position)
+        if workers is not None:
+            sizes.append(bytes_of(row.names, root))
         missing.look(row.id, row.names)
         then = (decision.header or {}).get("result") or {"key": {}}
         for component in decision.reasons:
             plan.reasons[component] += 1
             plan.before.setdefault(component, then["key"].get(component))
+    if plan.todo and workers is not None:
+        plan.todo = longest_first(plan.todo, sizes, workers())
     plan.missing = missing.names
     plan.words = [*describe(plan, run, keys), *missing.lines()]
     return plan

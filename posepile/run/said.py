@@ -9,13 +9,17 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posepile.files import read_object, write_json
-from posepile.progress.words import duration
+from posepile.progress.words import amount, duration
+from posepile.run.faults import error_line
 from posepile.run.job import Run
 from posepile.stages.counts import Counts
 from posepile.terminal import paint
+
+if TYPE_CHECKING:
+    from posepile.run.unit import Outcome
 
 REASONS = 8  # so many reasons are said, of all titles together
 CHECKS = 4  # so many self-checks are named
@@ -110,6 +114,27 @@ def unsaid(work: Path, lines: list[str]) -> list[str]:
     if lines:
         write_json(path, {"lines": lines})
     return lines
+
+
+def unit_line(outcome: Outcome) -> str:
+    """Returns what became of a unit, for a log: stages, examples, seconds, machine, and why not.
+
+    >>> from posepile.run.unit import Outcome
+    >>> unit_line(Outcome("a", {"crop": "done"}, Counts(examples=9), seconds=2.25, host="n7"))
+    'unit a: crop done, 9 examples, 2.2 s on n7'
+    >>> error = {"file": "S1/walk.mp4", "frame": 3, "reason": "cannot be decoded"}
+    >>> unit_line(Outcome("a", {"crop": "failed"}, error=error, host="n7"))
+    'unit a: quarantined, 0.0 s on n7: S1/walk.mp4, frame 3: cannot be decoded'
+    """
+    where = f"{outcome.seconds:.1f} s on {outcome.host}"
+    if outcome.fatal:
+        return f"unit {outcome.unit}: not done, {where}: {outcome.fatal}"
+    if outcome.error:
+        again = " as before" if outcome.known else ""
+        why = error_line(outcome.error)
+        return f"unit {outcome.unit}: quarantined{again}, {where}: {why}"
+    stages = ", ".join(f"{stage} {state}" for stage, state in outcome.stages.items())
+    return f"unit {outcome.unit}: {stages}, {amount(outcome.counts.examples, 'examples')}, {where}"
 
 
 def next_lines(run: Run) -> list[str]:

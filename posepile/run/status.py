@@ -10,7 +10,8 @@ from typing import Any
 
 from posepile import paths
 from posepile.ds import dataset_dir
-from posepile.progress import running
+from posepile.locks.holders import owner_of
+from posepile.progress import over, running, summed
 from posepile.progress.words import amount, duration, rate
 from posepile.recipe import SPLITS
 from posepile.run import faults, raw
@@ -22,6 +23,7 @@ from posepile.run.manifest import other_settings, stored_manifest
 from posepile.run.plan import Planner
 from posepile.run.process import final_stage
 from posepile.stages import UNIT_STAGES
+from posepile.store.ahead import answers
 
 # What is said of units that have a result which is not current.
 OTHER_STATES = {
@@ -29,11 +31,26 @@ OTHER_STATES = {
     "touched": "with input files of another size or time",
 }
 
+# Of more units, the results are not looked at while a run goes, which is at the same disk: each
+# takes a fifth of a millisecond here, and several on a busy file server.
+MOST_COUNTED = 20_000
+
+# So many processes are named; of more, what they do together says enough.
+MOST_NAMED = 4
+
 _DOING = {"raw": "prepares the raw files", "units": "works on units", "pack": "packs"}
 
 
-def status_data(run: Run) -> dict[str, Any]:
-    """Returns how far a dataset is: units by stage, what is packed, who is at work."""
+def status_data(run: Run, counted: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns how far a dataset is: units by stage, what is packed, who is at work.
+
+    Args:
+        run: The run.
+        counted: Of whoever looks again and again, empty at first: results are counted anew only
+            while somebody is at work on them, or if somebody was in the meantime.
+    """
+    # First who is at work, then the notes: a run that ends meanwhile is not taken for a lost one.
+    now = {owner_of(facts): facts for facts in running(run.work)}
     active = active_runs(run)
     data: dict[str, Any] = {
         "build": run.build,
@@ -42,6 +59,7 @@ def status_data(run: Run) -> dict[str, Any]:
         "work": str(run.work),
         "settings": {"set": list(run.settings[0]), "config": run.settings[1]},
         "active": active,
+        "together": None,
         "units": None,
         "stages": {},
         "quarantined": [],
@@ -55,20 +73,35 @@ def status_data(run: Run) -> dict[str, Any]:
     elif any(note["what"] == "raw" for note in active):
         data["download"] = _download(run)  # a list of half of the files would be of no use
     else:
-        _count_units(run, data)
-    now = {(facts.get("host"), facts["pid"]): facts for facts in running(run.work)}
+        data |= _counts(run, active, {} if counted is None else counted)
     for note in active:
-        note["progress"] = now.get((note["host"], note["pid"]))
+        note["progress"] = now.get(owner_of(note))
+    data["together"] = summed([note["progress"] for note in active if note["progress"]])
     return data
 
 
-def _count_units(run: Run, data: dict[str, Any]) -> None:
-    keys = run_keys(run)
+def _counts(run: Run, active: list, counted: dict[str, Any]) -> dict[str, Any]:
+    # Whoever begins or ends leaves a note in the work folder or takes it away.
+    now = [run.build, run.settings, _changed(run)]
+    if active or counted.get("when") != now:
+        found = _count_units(run, bool(active))
+        counted |= {"when": [*now[:2], _changed(run)], "found": found}
+    return counted["found"]
+
+
+def _changed(run: Run) -> int | None:
+    return run.work.stat().st_mtime_ns if run.work.is_dir() else None
+
+
+def _count_units(run: Run, active: bool) -> dict[str, Any]:
+    keys, data = run_keys(run), {"units": None, "stages": {}, "quarantined": []}
     # A run that is at work lists them itself, and would have to wait for us.
-    units = listed_units(run, keys) if data["active"] else run_units(run, keys)
+    units = listed_units(run, keys) if active else run_units(run, keys)
     if units is None:
-        return
+        return data
     data["units"] = units.count
+    if active and units.count > MOST_COUNTED:
+        return data
     quarantined: list[dict[str, Any]] = []
     for stage in UNIT_STAGES:
         if not (run.work / "parts" / stage).is_dir() and stage != final_stage(run.config):
@@ -76,8 +109,8 @@ def _count_units(run: Run, data: dict[str, Any]) -> None:
         planner = Planner(run, keys, stage)
         states: Counter = Counter()
         examples = 0
-        for row in units.rows(units.positions()):
-            decision = planner.decide(row)
+        decided = answers(planner.decide, units.rows(units.positions()))
+        for _, decision in over(decided, f"{run.build} looking at {stage} results", units.count):
             states[decision.state] += 1
             if decision.state == "current":
                 examples += decision.header["result"]["counts"]["examples"]
@@ -85,6 +118,7 @@ def _count_units(run: Run, data: dict[str, Any]) -> None:
                 quarantined.append(decision.record["error"])
         data["stages"][stage] = {**dict(states), "examples": examples}
     data["quarantined"] = faults.fault_lines(quarantined, run.root, run.work / "quarantine")
+    return data
 
 
 def _download(run: Run) -> dict[str, Any] | None:
@@ -131,6 +165,8 @@ def status_lines(run: Run, data: dict[str, Any]) -> list[str]:
     if data["units"] is None:
         return [f"{run.build}: below {run.root}{under}", *_download_lines(data), *lines]
     lines = [f"{run.build}: {data['units']} units below {run.root}{under}", *lines]
+    if not data["stages"]:
+        lines.append("  stages   are counted when nobody is at work on so many units")
     for stage, found in data["stages"].items():
         others = {OTHER_STATES[s]: found[s] for s in OTHER_STATES if found.get(s)}
         other = "".join(f", {n} {words}" for words, n in sorted(others.items()))
@@ -180,23 +216,46 @@ def _next_lines(run: Run, data: dict[str, Any]) -> list[str]:
 
 def _active_lines(data: dict[str, Any]) -> list[str]:
     lines = []
-    for note in data["active"]:
+    for note in data["active"][:MOST_NAMED]:
         ago = duration(time.time() - note["since"])
         share = note.get("shard") or [0, 1]
         of = f", share {share[0]} of {share[1]}" if share[1] != 1 else ""
-        where = "" if note["checked"] else f" on {note['host']}, if it still runs"
+        found = note["progress"]
+        where = "" if note["checked"] else f" on {note['host']}"
+        where += "" if note["checked"] or found else ", if it still runs"
         doing = _DOING.get(note["what"], "at work")
         line = f"  active   {doing}{of}, process {note['pid']}{where}, for {ago}"
-        found = note["progress"]
-        if found:
-            of = f" of {found['of']:,}" if found.get("of") else ""
-            line += f": {found['done']:,}{of} {found['unit']}"
-            if found.get("per_second"):
-                line += f", {rate(found['per_second'], found['unit'])}"
-            if found.get("seconds_left") is not None:
-                line += f", {duration(found['seconds_left'])} left"
-        lines.append(line)
+        lines.append(f"{line}: {_how_far(found)}" if found else line)
+    more = len(data["active"]) - MOST_NAMED
+    if more > 0:
+        lines.append(f"           and {more} other processes, which --json names")
+    together = data["together"]
+    if together and together["runs"] > 1:
+        lines.append(f"  together {_shares(data)}: {_how_far(together)}")
     return lines
+
+
+def _how_far(found: dict[str, Any]) -> str:
+    """How much is done, how fast, how long the rest takes, and on how many machines."""
+    of = f" of {found['of']:,}" if found.get("of") else ""
+    words = [f"{found['done']:,}{of} {found['unit']}"]
+    if found.get("per_second"):
+        words.append(rate(found["per_second"], found["unit"]))
+    if found.get("seconds_left") is not None:
+        words.append(f"{duration(found['seconds_left'])} left")
+    hosts = len(found.get("hosts") or ())
+    words += [found["note"]] if found.get("note") else []
+    return ", ".join(words) + (f", on {hosts} machines" if hosts > 1 else "")
+
+
+def _shares(data: dict[str, Any]) -> str:
+    """Who is summed: so many processes, or so many shares of an array."""
+    shares = {note["progress"].get("shard") for note in data["active"] if note["progress"]}
+    counts = {str(share).partition("/")[2] for share in shares}
+    n = data["together"]["runs"]
+    if len(counts) == 1 and counts != {"1"} and len(shares) == n:
+        return f"{n} of {counts.pop()} shares at work"
+    return f"{n} processes at work"
 
 
 def _download_lines(data: dict[str, Any]) -> list[str]:

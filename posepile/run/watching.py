@@ -17,12 +17,13 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from posepile.errors import raise_if_shortage
 from posepile.recipe import LOOKED_AT
+from posepile.store.ahead import answers
 
 _LISTING = ("os.listdir", "os.scandir")
 _CODE = (".py", ".pyc", ".so")
@@ -69,6 +70,11 @@ def watching(root: Path) -> Iterator[dict[str, str | None]]:
 def is_unchanged(path: str, seen: str | None) -> bool:
     """Returns whether a file or folder is as it was when it was watched."""
     return os.path.lexists(path) if seen == THERE else stamp(path) == seen
+
+
+def are_unchanged(seen: Iterable[tuple[str, str | None]]) -> bool:
+    """Returns whether all files and folders are as they were when they were watched."""
+    return all(same for _, same in answers(lambda one: is_unchanged(*one), seen))
 
 
 def stamp(path: str) -> str | None:

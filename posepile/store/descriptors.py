@@ -34,9 +34,25 @@ class Descriptors(OrderedDict[int, Descriptor]):
     def __init__(self):
         super().__init__()
         _all.append(weakref.ref(self, _all.remove))
+        _make_room(len(_all))
 
 
 _all: list[weakref.ref[Descriptors]] = []
+
+
+def _make_room(archives: int) -> None:
+    """Lets the process have more open files where archives are many, as far as it may.
+
+    An archive keeps its index and its table open, besides shards. Most systems give a process
+    1024 files to begin with, for the sake of programs that call ``select``, and more if it asks.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or 8 * archives <= allowed:
+        return
+    wanted = 16 * archives if most == resource.RLIM_INFINITY else min(16 * archives, most)
+    if wanted > allowed:
+        with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def most_open() -> int:

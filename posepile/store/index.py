@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
-from posepile.files import disk_error, is_disk_error
+from posepile.files import disk_error, is_disk_error, own_database
 
 # key, shard, offset, size, CRC32C
 Entry = tuple[str, int, int, int, int]
@@ -94,7 +94,9 @@ class IndexWriter:
         self._rows: list[Any] = []
         self._stack = contextlib.ExitStack()
         with self._sqlite_errors():
-            self._index = self._stack.enter_context(Index(self.path, readonly=False))
+            # Barecat puts "file:" before and its own parameters, after another "?", behind.
+            address = own_database(Path(self.path)).removeprefix("file:") + "&"
+            self._index = self._stack.enter_context(Index(address, readonly=False))
             # The row of the root holds time and user. Its size would decide where the rows after
             # it lie, so it is made anew while the table is empty, and what it left is erased.
             for statement in (

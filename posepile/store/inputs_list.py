@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posepile.errors import WorkError
-from posepile.files import encoded_json
+from posepile.files import encoded_json, own_database
 
 INPUTS_KEY = "inputs.jsonl"
 
@@ -32,7 +32,8 @@ def write_inputs(inputs: Iterable[tuple[str, int, str]], path: Path) -> dict[str
     database.unlink(missing_ok=True)
     files, total, digest = 0, 0, hashlib.sha256()
     try:
-        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
+        address = own_database(database)
+        with contextlib.closing(sqlite3.connect(address, isolation_level=None, uri=True)) as db:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -32768"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN")

@@ -21,7 +21,6 @@ from posepile.recipe import SPLITS
 from posepile.shortage import require_memory_for_threads
 from posepile.store.bones import BoneLengths
 from posepile.store.codec import pack_msgpack
-from posepile.store.columns import write_columns
 from posepile.store.index import Entry, IndexWriter
 from posepile.store.inputs_list import INPUTS_KEY, write_inputs
 from posepile.store.layout import (
@@ -33,16 +32,10 @@ from posepile.store.layout import (
     shard_path,
 )
 from posepile.store.mapping import check_columns, check_places_rise
-from posepile.store.parts import (
-    DamagedParts,
-    check_shard,
-    damage_of_part,
-    read_arrays,
-    read_header,
-    shard_of,
-)
+from posepile.store.packed_parts import PartsToPack, facts_of
+from posepile.store.parts import DamagedParts, check_shard, shard_of
 from posepile.store.shard_files import CHUNK, append_file, file_digest, link_or_copy
-from posepile.store.table_file import TablePlan, TableWriter
+from posepile.store.table_file import TableWriter
 from posepile.version import __version__
 
 if TYPE_CHECKING:
@@ -60,9 +53,9 @@ def pack(
     spec: DatasetSpec,
     manifest: dict[str, Any],
     *,
-    inputs: Iterable[tuple[str, int, str]] | None = None,
+    inputs: Callable[[dict[str, Any]], Iterable[tuple[str, int, str]]] | None = None,
     max_shards: int = MAX_SHARDS,
-    progress: Callable[[int], None] = lambda n_bytes: None,
+    progress: Callable[[int, str], None] = lambda n_bytes, words: None,
 ) -> dict[str, Any]:
     """Makes an archive of parts; what was there before is valid until the new one is complete.
 
@@ -76,11 +69,12 @@ def pack(
         archive_path: The index file to make; the other files lie beside it.
         spec: Facts about the dataset, stored as metadata.
         manifest: Stored as ``manifest.json`` in the archive and beside it.
-        inputs: (path, bytes, hash) of the raw files, with repetitions; stored as
-            ``inputs.jsonl``, and their totals in the manifest.
+        inputs: Given the header of a part, returns (path, bytes, hash) of the raw files that it
+            was made of, which several may share; stored as ``inputs.jsonl``, and their totals in
+            the manifest.
         max_shards: Largest number of image shards.
-        progress: Called now and then with how many bytes of pictures have been compared with
-            their checksums since the last call.
+        progress: Called now and then with how many bytes of pictures, with all that is said of
+            them, have been packed since the last call, and of how many parts, in words.
 
     Returns:
         Summary: ``n_examples``, ``n_images``, ``image_bytes``, ``splits``, ``n_shards``,
@@ -98,9 +92,21 @@ def pack(
     n_threads = max(2, joblib.cpu_count())
     require_memory_for_threads(n_threads)
     with ThreadPoolExecutor(n_threads) as pool:
-        parts = _Parts(part_paths, spec, pool, max_shards)
         with replacing_archive(archive_path) as new:
-            return _write(parts, new, spec, manifest, inputs, pool, progress)
+            parts = PartsToPack(spec)
+            if inputs is None:
+                for _ in parts.take(part_paths, pool):
+                    pass
+            else:  # each head is read once, millions of inputs are sorted on the disk
+                found = map(inputs, parts.take(part_paths, pool))
+                listed = write_inputs(itertools.chain.from_iterable(found), _inputs_file(new))
+                manifest = {**manifest, "inputs": listed}
+            parts.place(max_shards)
+            return _write(parts, new, spec, manifest, inputs is not None, pool, progress)
+
+
+def _inputs_file(new):
+    return new.with_name("inputs")
 
 
 def _write(parts, new, spec, manifest, inputs, pool, progress):
@@ -116,9 +122,6 @@ def _write(parts, new, spec, manifest, inputs, pool, progress):
 
 
 def _write_rest(parts, new, spec, manifest, inputs, pool, shards, progress):
-    if inputs is not None:
-        inputs_file = new.with_name("inputs")
-        manifest = {**manifest, "inputs": write_inputs(inputs, inputs_file)}
     manifest_bytes = _json_bytes(manifest)
     manifest_path(new).write_bytes(manifest_bytes)
     identity = parts.identity(spec)
@@ -128,13 +131,12 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards, progress):
         IndexWriter(new) as index,
         TableWriter(shard_path(new, table_shard), parts.plan) as table,
     ):
-        compared = parts.newly_compared
         damaged, checked, seconds = _add_parts(
-            parts, table, index, bones, lambda: progress(compared())
+            parts, table, index, bones, lambda: progress(*parts.newly_done())
         )
         while wait(shards, timeout=0.5).not_done:
-            progress(compared())
-        progress(compared())
+            progress(*parts.newly_done())
+        progress(*parts.newly_done())
         made = [future.result() for future in shards]
         for shard in made:
             damaged.update(shard["damaged"])
@@ -149,9 +151,9 @@ def _write_rest(parts, new, spec, manifest, inputs, pool, shards, progress):
         entries += [
             table.append(key, [pack_msgpack(text)]) for key, text in _for_others(parts.ranges)
         ]
-        if inputs is not None:
-            entries.append(table.append(INPUTS_KEY, _pieces(inputs_file)))
-            inputs_file.unlink()
+        if inputs:
+            entries.append(table.append(INPUTS_KEY, _pieces(_inputs_file(new))))
+            _inputs_file(new).unlink()
         table.close()
         table_digest = pool.submit(file_digest, shard_path(new, table_shard))
         n_images = index.n_added
@@ -199,16 +201,15 @@ def _add_parts(parts, table, index, bones, each):
     """
     damaged: dict[Path, str] = {}
     checked, seconds = 0, 0.0
-    for k, path in enumerate(parts.paths):
+    for k, found in parts.columns_of_all():
         each()
-        start = time.thread_time()
-        try:
-            header, arrays = read_arrays(path)
-        except WorkError as e:
-            damaged[Path(path)] = str(e)
+        path = parts.paths[k]
+        if isinstance(found, WorkError):
+            damaged[Path(path)] = str(found)
             continue
-        checked += os.path.getsize(path)
-        seconds += time.thread_time() - start
+        header, arrays, size, took = found
+        checked += size
+        seconds += took
         if damaged:
             continue
         shard, base = parts.place_of(k)
@@ -240,128 +241,10 @@ def _pieces(path):
             yield data
 
 
-class _Parts:
-    """What packing keeps of the parts: paths and a few numbers each, for a million of them.
-
-    Attributes:
-        paths: Of the parts that have examples.
-        plan: The columns of all of them.
-        ranges: First row and end of each split.
-        image_bytes: Size of each shard.
-        n_shards: Number of image shards of the archive.
-        compared: How many bytes of each shard have been compared with their checksums.
-    """
-
-    def __init__(self, part_paths, spec, pool, max_shards):
-        self.paths: list[str] = []
-        self.plan = TablePlan()
-        self.ranges = {name: [0, 0] for name in SPLITS}
-        self._content = hashlib.sha256()
-        self._splits = bytearray()
-        sizes, damaged, all_paths = [], {}, []
-        for path in map(os.fspath, part_paths):
-            all_paths.append(path)
-            header = read_header(path)
-            if header is None or "shard" not in header["sha256"]:
-                damaged[Path(path)] = damage_of_part(path) or f"{path}: has no examples"
-            elif header["n_examples"]:
-                self._add(path, header, spec)
-                sizes.append(header["image_bytes"])
-        if damaged:
-            found = pool.map(damage_of_part, all_paths)
-            reasons = zip(map(Path, all_paths), found, strict=True)
-            raise DamagedParts({p: r or damaged[p] for p, r in reasons if r or p in damaged})
-        if not self.paths:  # an empty archive is still one that opens
-            columns = write_columns([])
-            self.plan.add(0, {n: [0, c.dtype.str, c.shape] for n, c in columns.items()})
-        self.image_bytes = np.array(sizes, np.int64)
-        self._place(max_shards)
-
-    def _add(self, path, header, spec):
-        n_joints = spec.joint_info.n_joints
-        if header["n_joints"] not in (None, n_joints):
-            raise WorkError(f"{path}: {header['n_joints']} joints, the dataset has {n_joints}")
-        splits = [name for name in SPLITS if header["splits"][name]]
-        if len(splits) > 1:
-            raise WorkError(f"{path}: examples of {' and '.join(splits)}, expected one split")
-        (split,), position = splits, self.plan.n_rows
-        old = self.ranges[split]
-        if old[1] > old[0] and old[1] != position:
-            raise WorkError(f"{path}: parts of split {split!r} do not lie together")
-        start = old[0] if old[1] > old[0] else position
-        self.ranges[split] = [start, position + header["n_examples"]]
-        self._splits.append(SPLITS.index(split))
-        self.plan.add(header["n_examples"], header["columns"])
-        for kind in ("columns", "shard"):
-            self._content.update(bytes.fromhex(header["sha256"][kind]))
-        self.paths.append(path)
-
-    def _place(self, max_shards):
-        # Decides which parts share a shard of the archive.
-        n = len(self.paths)
-        self.n_shards = min(n, max_shards)
-        shards = np.arange(n) * self.n_shards // max(1, n)
-        self._firsts = np.searchsorted(shards, np.arange(self.n_shards + 1))
-        ends = np.cumsum(self.image_bytes)
-        starts = ends - self.image_bytes
-        self._bases = starts - starts[self._firsts[shards]] if n else starts
-        self._shards = shards.astype(np.int32)
-        self.compared, self._told = np.zeros(self.n_shards, np.int64), 0
-
-    def newly_compared(self):
-        """Returns how many bytes of pictures the threads have compared since the last call."""
-        before, self._told = self._told, int(self.compared.sum())
-        return self._told - before
-
-    def place_of(self, k):
-        """Returns shard and place of the images of a part."""
-        return int(self._shards[k]), int(self._bases[k])
-
-    def split_of(self, k):
-        """Returns the split of a part."""
-        return SPLITS[self._splits[k]]
-
-    def of_shard(self, number):
-        """Returns the paths of the parts that share a shard."""
-        return self.paths[self._firsts[number] : self._firsts[number + 1]]
-
-    def origin(self, shard, offset):
-        """Returns which part an entry comes from."""
-        if shard >= self.n_shards:
-            return "the table"
-        first, end = self._firsts[shard], self._firsts[shard + 1]
-        k = first + int(np.searchsorted(self._bases[first:end], offset, "right")) - 1
-        return self.paths[k]
-
-    def identity(self, spec):
-        """Returns the digest of the content: of the parts in their order, and of the facts."""
-        digest = self._content.copy()
-        digest.update(json.dumps(_facts(spec), sort_keys=True).encode())
-        return digest.hexdigest()
-
-
-def _facts(spec):
-    return {
-        "joint_names": list(spec.joint_info.names),
-        "joint_edges": [[int(i), int(j)] for i, j in spec.joint_info.stick_figure_edges],
-        "name": spec.name,
-        "kind": spec.kind,
-        "image_dir": spec.image_dir,
-        "units": "mm",
-        "world_up": None if spec.world_up is None else [float(x) for x in spec.world_up],
-        "single_person": spec.single_person,
-        "synthetic": spec.synthetic,
-        "realistic_background": spec.realistic_background,
-        "body_shape": spec.body_shape,
-        "n_valid_betas": spec.n_valid_betas,
-        "far_from_origin": spec.far_from_origin,
-    }
-
-
 def _metadata(parts, spec, manifest, bones, identity):
     sources = json.dumps(manifest.get("sources", manifest), sort_keys=True, default=str)
     return {
-        **_facts(spec),
+        **facts_of(spec),
         "train_bone_lengths": bones["train"].mean(),
         "trainval_bone_lengths": bones["train"].mean(bones["val"]),
         "format_version": FORMAT_VERSION,
@@ -415,29 +298,31 @@ def _image_entries(arrays, shard, base) -> list[Entry]:
 
 def _make_shard(parts, number, new) -> dict[str, Any]:
     """Makes a shard of the archive of those of parts, and compares their digests."""
-    target, paths = shard_path(new, number), parts.of_shard(number)
+    target, of_shard = shard_path(new, number), parts.of_shard(number)
     result = {"damaged": {}, "checked": 0, "copied": 0, "digest": None}
     start = time.thread_time()
-    whole = hashlib.sha256() if len(paths) > 1 else None
+    whole = hashlib.sha256() if len(of_shard) > 1 else None
     with contextlib.ExitStack() as stack:
-        out = stack.enter_context(open(target, "wb")) if len(paths) > 1 else None
-        for path in paths:
-            header = read_header(path)
+        out = stack.enter_context(open(target, "wb")) if len(of_shard) > 1 else None
+        for k in of_shard:
+            path, size = parts.paths[k], int(parts.image_bytes[k])
             try:
-                if header is None:
-                    raise WorkError(f"{path}: was damaged while it was packed")
-                check_shard(path, header, whole)
+                check_shard(path, parts.header_of(k), whole)
             except WorkError as e:
                 result["damaged"][Path(path)] = str(e)
                 continue
-            result["checked"] += header["image_bytes"]
+            result["checked"] += size
             parts.compared[number] = result["checked"]
             if out is not None:
                 with open(shard_of(path), "rb") as f:
                     result["copied"] += append_file(f, out)
     result["seconds"] = time.thread_time() - start
-    if out is None and not result["damaged"]:
-        result["copied"] = link_or_copy(shard_of(paths[0]), target)
-    if not result["damaged"]:
-        result["digest"] = header["sha256"]["shard"] if whole is None else whole.hexdigest()
+    if result["damaged"]:
+        return result
+    if whole is None:
+        (k,) = of_shard
+        result["copied"] = link_or_copy(shard_of(parts.paths[k]), target)
+        result["digest"] = parts.digest_of(k)
+    else:
+        result["digest"] = whole.hexdigest()
     return result

@@ -44,6 +44,12 @@ from posepile.store.part_head import (
 from posepile.store.shard_files import file_digest, link_or_copy
 from posepile.store.table import ExampleTable
 
+# Smaller files are not waited for: on a disk that takes 5 ms for it, that is most of what a small
+# unit costs. A run waits for all of them together at its end. After a power cut before, what is
+# missing or other than it was written is found by sizes and checksums, at the latest when packing,
+# and its unit is done again; the archive's own files are all waited for.
+WAIT_BYTES = 1 << 20
+
 
 def shard_of(path: str | os.PathLike) -> Path:
     """Returns where the images of a part lie.
@@ -51,10 +57,13 @@ def shard_of(path: str | os.PathLike) -> Path:
     Args:
         path: The ``.part`` file.
     """
-    path = Path(path)
-    if path.suffix != ".part":
+    return Path(_shard_of(os.fspath(path)))
+
+
+def _shard_of(path):
+    if not path.endswith(".part"):
         raise ValueError(f"{path}: the name of a part must end in .part")
-    return path.with_suffix(".shard")
+    return f"{path[: -len('.part')]}.shard"
 
 
 def unfinished(path: str | os.PathLike) -> tuple[Path, Path]:
@@ -62,8 +71,13 @@ def unfinished(path: str | os.PathLike) -> tuple[Path, Path]:
 
     Known names rather than random ones: what a killed process left is found without listing.
     """
-    path, shard = Path(path), shard_of(path)
-    return path.with_name(f".{path.name}.tmp"), shard.with_name(f".{shard.name}.tmp")
+    path = os.fspath(path)
+    return Path(_temporary(path)), Path(_temporary(_shard_of(path)))
+
+
+def _temporary(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.tmp")
 
 
 def remove_part(path: str | os.PathLike) -> None:
@@ -92,7 +106,7 @@ class DamagedParts(WorkError):
 
 
 def write_part(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Writes a part: under a temporary name, to the disk, then renamed.
+    """Writes a part under a temporary name and renames it.
 
     Args:
         path: The file; its folder is made if needed.
@@ -100,13 +114,21 @@ def write_part(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str
             ``data_bytes`` and ``sha256.columns`` are added here.
         arrays: Arrays of plain numbers by name.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = os.fspath(path)
     os.replace(_write(path, header, arrays), path)
 
 
+def _create(path, buffering=-1):
+    """Opens a new file; its folder, which is there for most of many parts, is made if needed."""
+    try:
+        return open(path, "wb", buffering)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return open(path, "wb", buffering)
+
+
 def _write(path, header, arrays):
-    """Writes a part, to the disk, under a temporary name, which is returned."""
+    """Writes a part under a temporary name, which is returned."""
     columns, pieces, position = {}, [], 0
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
@@ -114,6 +136,8 @@ def _write(path, header, arrays):
         pieces += [b"\0" * padding, memoryview(array.reshape(-1)).cast("B") if array.size else b""]
         columns[name] = [position + padding, array.dtype.str, list(array.shape)]
         position += padding + array.nbytes
+    if position < WAIT_BYTES:
+        pieces = [b"".join(pieces)]
     digest = columns_digest(columns)
     for piece in pieces:
         digest.update(piece)
@@ -126,19 +150,20 @@ def _write(path, header, arrays):
     }
     head = encode_head(header)
     whole = hashlib.sha256(head)
-    temporary, _ = unfinished(path)
+    temporary = _temporary(path)
     try:
-        with open(temporary, "wb") as f:
+        with _create(temporary) as f:
             f.write(head)
             for piece in pieces:
                 f.write(piece)
                 whole.update(piece)
             f.write(whole.digest())
             f.flush()
-            os.fsync(f.fileno())
+            if position >= WAIT_BYTES:
+                os.fsync(f.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary)
         raise
     return temporary
 
@@ -243,8 +268,8 @@ class PartWriter:
     """
 
     def __init__(self, path: str | os.PathLike, images_of: str | os.PathLike | None = None):
-        self.path = Path(path)
-        self.shard = shard_of(path)
+        self.path, self._path = Path(path), os.fspath(path)
+        self._shard = _shard_of(self._path)
         self._images_of = images_of
         self._columns = ColumnBuilder()
         self._images: dict[str, tuple[int, int, int]] = {}
@@ -253,9 +278,10 @@ class PartWriter:
         self._offset = 0
         self._digest = hashlib.sha256()
         self._closed = False
-        self._temporary = unfinished(path)[1]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = None if images_of else open(self._temporary, "wb", buffering=1 << 20)
+        self._temporary = _temporary(self._shard)
+        if images_of:
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+        self._file = None if images_of else _create(self._temporary, 1 << 20)
 
     def add(self, record: Record, jpeg: bytes | None) -> None:
         """Adds one example.
@@ -328,14 +354,16 @@ class PartWriter:
             self._link_images(summary["sha256"]["shard"])
         else:
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if self._offset >= WAIT_BYTES:
+                os.fsync(self._file.fileno())
             self._file.close()
         more = {f"{BETWEEN_STAGES}{name}": array for name, array in (between or {}).items()}
-        part = _write(self.path, header, self._columns.finish() | more)
+        part = _write(self._path, header, self._columns.finish() | more)
         # A part that exists has its shard: an old part must not meet the new one.
-        self.path.unlink(missing_ok=True)
-        os.replace(self._temporary, self.shard)
-        os.replace(part, self.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        os.replace(self._temporary, self._shard)
+        os.replace(part, self._path)
         self._closed = True
         return summary
 
@@ -345,14 +373,14 @@ class PartWriter:
             raise CorruptInput(
                 shard_of(self._images_of), "its images are not those added here", hint=_HINT
             )
-        link_or_copy(shard_of(self._images_of), self._temporary)
+        link_or_copy(shard_of(self._images_of), Path(self._temporary))
 
     def abort(self) -> None:
         """Gives up; nothing is left, and an old part is as before."""
         with contextlib.suppress(OSError):  # a full disk fails a second time when flushing
             if self._file is not None:
                 self._file.close()
-        for temporary in unfinished(self.path):
+        for temporary in unfinished(self._path):
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 

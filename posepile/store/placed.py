@@ -242,6 +242,8 @@ class PlacedSource:
     def __eq__(self, other):
         if not isinstance(other, PlacedSource):
             return NotImplemented
+        if self.dataset != other.dataset:  # of most of a thousand datasets
+            return False
         return self._pickled() == other._pickled()
 
     def __hash__(self):

@@ -80,13 +80,13 @@ def entry_example(
 _warned = False
 
 
-def _warn_once(index_path):
+def _warn_once(name):
     global _warned
     if _warned:
         return
     _warned = True
     warnings.warn(
-        f"{index_path}: referred to by a pickle from before archives had an identity; whether it "
+        f"{name}: referred to by a pickle from before archives had an identity; whether it "
         "is the archive that the pickle was made for cannot be checked. Save the pickle again to "
         "give it one",
         UserWarning,
@@ -140,20 +140,21 @@ class TableSource:
         found = short_identity(archive)
         if self.identity is not None:
             if found != self.identity:
+                remedy = "open the dataset again and select examples anew, or put the other back"
+                if archive.remote is None:
+                    command = run_command(Path(archive.path).stem)
+                    remedy += f" (a dataset's own pickle is written again by: {command})"
                 raise ArchiveReplaced(
-                    f"{archive.index_path}: was packed again, its identity is {found or 'unknown'}"
-                    f", the reference to its examples was made for {self.identity}; open the "
-                    "dataset again and select examples anew, or put the other archive back (a "
-                    "dataset's own pickle is written again by: "
-                    f"{run_command(Path(archive.path).stem)})"
+                    f"{archive.name}: was packed again, its identity is {found or 'unknown'}, the "
+                    f"reference to its examples was made for {self.identity}; {remedy}"
                 )
         elif self._n_rows is not None and archive.table.n_rows != self._n_rows:
             raise WorkError(
-                f"{archive.index_path}: {archive.table.n_rows} examples, the reference to it "
+                f"{archive.name}: {archive.table.n_rows} examples, the reference to it "
                 f"was made when it had {self._n_rows}; pack or merge again"
             )
         elif found is not None:
-            _warn_once(archive.index_path)
+            _warn_once(archive.name)
 
     def is_stale(self) -> bool:
         """Whether the archive that this source has open is no longer the one at its path."""
@@ -179,7 +180,7 @@ class TableSource:
             now = None
         if now is None or self.identity is None:
             raise ArchiveReplaced(
-                f"{archive.index_path}: was replaced or removed while open; open the dataset again"
+                f"{archive.name}: was replaced or removed while open; open the dataset again"
             )
         self._use(now)
 
@@ -324,7 +325,7 @@ class EntrySource:
         data = archive.get(key)
         if data is None:
             raise WorkError(
-                f"{archive.index_path}: no entry {key!r}; the archive is another one than when "
+                f"{archive.name}: no entry {key!r}; the archive is another one than when "
                 "the dataset was opened, open it again"
             )
         record = codec.decode_entry(data, key, self.n_joints)
