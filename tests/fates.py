@@ -1,6 +1,8 @@
 """What may become of a task: work for the executor's tests, light to import in a worker."""
 
 import ctypes
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -126,6 +128,47 @@ def surroundings():
 def announce(path):
     os.write(1, b"at it\n")  # in one piece: processes share the pipe
     go_on_until(path)
+
+
+def wait_there(folder, number, variable="WORKER"):
+    """Tells that it has begun, goes on when nobody keeps the gate, and says where it was."""
+    open(f"{folder}/begun-{number}-at-{os.environ[variable]}", "w").close()
+    with open(f"{folder}/gate") as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
+    return os.environ[variable]
+
+
+def keep_gate(folder):
+    """Returns a file; tasks that wait in the folder go on when it is closed."""
+    gate = open(f"{folder}/gate", "w")
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    return gate
+
+
+def tell_and_stay(path):
+    """Writes a line into a pipe and never ends."""
+    with open(path, "w") as pipe:
+        pipe.write("at it\n")
+    hang_in_c()
+
+
+def lack_room_at(numbers, x):
+    """Finds the disk full at some Dask workers."""
+    if os.environ["WORKER"] in numbers:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
+    return x
+
+
+def end_dask_worker():
+    """Kills the Dask worker that has started the server which has forked this process."""
+    import psutil
+
+    psutil.Process(os.getppid()).parent().kill()
+    hang_in_c()
+
+
+def wait_as_job(folder, number):
+    return wait_there(folder, number, "SLURM_JOB_ID")
 
 
 def import_wave():

@@ -1,5 +1,7 @@
 """A network that is not right ends a run in one line, and no unit is to blame for it."""
 
+import dataclasses
+
 import answering
 import fake_dataset
 import numpy as np
@@ -11,13 +13,14 @@ from networks_kit import NETWORKS
 from posepile.errors import CorruptInput, UsageError
 from posepile.models import DetectorFile
 from posepile.run import process, results
+from posepile.run.backends import Backend
+from posepile.run.unit import Outcome
 
 fake = fake_dataset.fake
 
 
 def quarantined(run):
-    folder = results.quarantine_path(run.work, "x").parent
-    return sorted(folder.glob("*")) if folder.is_dir() else []
+    return sorted(results.quarantined_names(run.work))
 
 
 def detect_with(fake, model):
@@ -59,6 +62,25 @@ def test_a_wrong_segmenter_ends_the_run_before_a_unit_is_begun(fake, tmp_path, m
     with pytest.raises(UsageError, match="net.onnx"):
         process.process(run, ("crop", "segment"))
     assert not quarantined(run)
+
+
+def test_on_a_cluster_only_its_workers_load_networks(fake, monkeypatch):
+    """They have the GPU that is asked for; where the command runs there may be none."""
+    run = detect_with(fake, f"{{path: '{NETWORKS / 'yolov8.onnx'}'}}")
+    isolated = run.config.run.model_copy(update={"isolate": True})
+    config = run.config.model_copy(update={"run": isolated})
+    run = dataclasses.replace(run, config=config, backend=Backend("dask", "tcp://127.0.0.1:1"))
+    monkeypatch.setattr(process, "check_networks", lambda *args: pytest.fail("loaded here"))
+    monkeypatch.setattr(process, "run_tasks", lambda *args, **options: (x for x in ()))
+    assert process.process(run, ("detect",)).done == 0
+
+    def lacks_it(function, rows, **options):
+        for row in rows:
+            yield row, Outcome(row.id, {}, fatal="device: cuda, but", usage=True, host="node7")
+
+    monkeypatch.setattr(process, "run_tasks", lacks_it)
+    with pytest.raises(UsageError, match="^a Dask worker on node7: device: cuda, but$"):
+        process.process(run, ("detect",))
 
 
 def test_a_network_that_fails_during_a_run_quarantines_nothing(fake, monkeypatch):

@@ -48,7 +48,8 @@ def add_said_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         default=unless_given,
-        help="append everything that is said, with its time, to a file",
+        help="append everything that is said, and what became of each unit, with its time, to a "
+        "file; of a share, to FILE-I-of-N",
     )
 
 
@@ -78,6 +79,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=STAGES, help="run only this stage")
     parser.add_argument("--from", dest="start", choices=STAGES, help="run this stage and later")
     parser.add_argument("--jobs", type=positive, default=None, help="worker processes")
+    add_backend_options(parser)
     parser.add_argument(
         "--only", metavar="GLOB", help="only units whose id matches; the archive is partial then"
     )
@@ -114,6 +116,32 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="full: fingerprint files above 16 MiB by every byte",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say where units are worked on; see :mod:`posepile.run.backends`."""
+    group = parser.add_argument_group("many machines")
+    group.add_argument(
+        "--backend",
+        choices=("local", "dask", "slurm"),
+        default="local",
+        help="where units are worked on: processes of this machine (default), a Dask cluster that "
+        "runs already, or jobs that are submitted to Slurm; --jobs is the most at once then",
+    )
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, e.g. tcp://head:8786")
+    group.add_argument(
+        "--scheduler-file",
+        type=Path,
+        metavar="FILE",
+        help="in which the Dask scheduler has written its address",
+    )
+    group.add_argument("--workers", type=positive, metavar="N", help="number of Slurm jobs")
+    group.add_argument(
+        "--slurm-config",
+        type=Path,
+        metavar="FILE",
+        help="of the Slurm jobs, another file than configs/slurm.yaml",
+    )
 
 
 def positive(text: str) -> int:
@@ -153,6 +181,24 @@ def shard(text: str) -> tuple[int, int]:
 def shown(text: str) -> str:
     """What somebody wrote, not for ever."""
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+def log_of_share(log: Path, args: argparse.Namespace) -> Path:
+    """Returns where a process that works on a share of the units logs: to a file of its own.
+
+    What several machines append to one file of a shared disk may be written over each other.
+
+    Args:
+        log: The file asked for.
+        args: The options of the command; only those of ``run`` and ``step`` know shares.
+
+    Raises:
+        UsageError: Slurm's variables contradict each other.
+    """
+    share = (args.shard or slurm_shard()) if hasattr(args, "shard") else None
+    if share is None or share == (0, 1):
+        return log
+    return log.with_name(f"{log.stem}-{share[0]}-of-{share[1]}{log.suffix}")
 
 
 def slurm_shard() -> tuple[int, int] | None:

@@ -32,12 +32,18 @@ def cmd_step(args: argparse.Namespace) -> int:
 
 def run_steps(args: argparse.Namespace, steps: tuple[str, ...]) -> int:
     """Runs those stages of the steps that the options ask for."""
+    from posepile.run.backends import make_backend
+
     stages = chosen_stages(args)
     share = args.shard or slurm_shard()
+    backend = make_backend(
+        args.backend, args.scheduler, args.scheduler_file, args.workers, args.slurm_config
+    )
     run = make_run(
         args,
         miniature=args.miniature,
         jobs=args.jobs,
+        backend=backend,
         shard=share or (0, 1),
         only=args.only,
         quiet=args.quiet,

@@ -42,8 +42,9 @@ from typing import TypeVar
 
 from posepile.acquire.credentials import clean_environment
 from posepile.errors import UsageError
+from posepile.run.backends import LOCAL, Backend, Shared
 from posepile.run.pool import Limits, in_workers
-from posepile.run.worker import Lost, attempt, progress
+from posepile.run.worker import Lost, attempt, progress, thread_environment
 
 __all__ = ["Limits", "Lost", "cpu_count", "progress", "run_tasks"]
 
@@ -57,20 +58,22 @@ def run_tasks(
     function: Callable[[T], R],
     tasks: Iterable[T],
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     threads: int = 1,
     initialize: Callable[[], None] | None = None,
     preload: Callable[[], None] | None = None,
     executor: str = "processes",
     tick: Callable[[int], None] = lambda steps: None,
+    backend: Backend = LOCAL,
+    shared: Shared | None = None,
 ) -> Iterator[tuple[T, R | Lost]]:
     """Yields each task with the function's result for it, or with why there is none.
 
     Args:
         function: What to do; called in a worker.
         tasks: What to do it with.
-        jobs: Number of workers.
+        jobs: Number of workers; on a cluster the most that are at work at once, None = all.
         limits: What one task may take.
         threads: Threads that the libraries in one worker may use.
         initialize: Called once in each worker before its first task.
@@ -78,18 +81,31 @@ def run_tasks(
             threads, as the import of onnxruntime does: its imports are left to the workers then.
         executor: ``processes`` or ``in_process``.
         tick: Called some times a second while workers are waited for, with how often they have
-            called :func:`progress` in all.
+            called :func:`progress` in all. On a cluster that is 0: it tells that the first task
+            gets on, and what a worker there has done is known only when its tasks come back.
+        backend: Where the workers are: in processes of this machine, or of others.
+        shared: What other machines must see as this one does; needed for those.
 
     Raises:
+        UsageError: The backend asked for cannot be had.
         WorkError: Workers cannot be started.
     """
     if executor not in EXECUTORS:
         raise UsageError(f"executor {executor!r}: not one of {', '.join(EXECUTORS)}")
     if executor == "in_process":
         return _in_process(function, tasks, threads, initialize)
-    setup = pickle.dumps((function, initialize, limits.memory_bytes), -1)
+    if backend.kind != "local":
+        from posepile.run.clusters.batches import on_cluster
+
+        if shared is None:
+            raise UsageError(f"--backend {backend.kind}: a folder that all machines see is needed")
+        return on_cluster(
+            function, tasks, backend, shared, jobs, limits, initialize, preload, tick
+        )
+    setup = pickle.dumps((pickle.dumps((function, initialize), -1), limits.memory_bytes), -1)
     imports = None if preload is None else pickle.dumps(preload, -1)
-    environment = clean_environment(network=False) | thread_environment(threads)
+    keys = () if shared is None else shared.keys
+    environment = clean_environment(keys, network=bool(keys)) | thread_environment(threads)
     return in_workers(setup, tasks, jobs, limits, environment, imports, tick)
 
 
@@ -98,18 +114,6 @@ def cpu_count() -> int:
     import joblib
 
     return joblib.cpu_count()
-
-
-def thread_environment(threads: int) -> dict[str, str]:
-    """Returns environment variables that keep the libraries to so many threads."""
-    names = ("OMP", "MKL", "BLIS", "NUMEXPR", "NUMBA")
-    return {
-        **{f"{name}_NUM_THREADS": str(threads) for name in names},
-        "OPENCV_FOR_THREADS_NUM": str(threads),
-        "VECLIB_MAXIMUM_THREADS": str(threads),
-        # Starts its threads when it is imported, hence before the fork.
-        "OPENBLAS_NUM_THREADS": "1",
-    }
 
 
 def _in_process(function, tasks, threads, initialize):

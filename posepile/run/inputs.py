@@ -124,13 +124,13 @@ def how_taken(inputs: list[list]) -> list[str]:
 
 def _fetched(name: str, root: Path, stat: os.stat_result) -> str | None:
     """The digest that the download recorded of this very file, None where it did not."""
-    lock = Path(root) / ".posepile" / "sources.lock.json"
+    lock = f"{root}/.posepile/sources.lock.json"
     try:
         changed = os.stat(lock).st_mtime_ns
     except OSError as e:
         raise_if_shortage(lock, e)
         return None
-    entry = _read_lock(str(lock), changed).get(name)
+    entry = _read_lock(lock, changed).get(name)
     if not isinstance(entry, dict) or not entry.get("sha256"):
         return None
     # Only by its time is it certain that the file was not replaced after it was recorded.

@@ -14,7 +14,11 @@ from posepile.config import Config, NoOptions, key_of, load_config
 from posepile.ds import build_name, dataset_dir, load_recipe, split_build
 from posepile.errors import WorkError
 from posepile.files import read_object, stable_hash, write_json
+from posepile.formats.derived import derive_in
 from posepile.miniature import TRUTH
+from posepile.remote import stand_ins
+from posepile.remote.on_demand import fetching
+from posepile.run.backends import LOCAL, Backend
 from posepile.run.keys import Keys, make_keys
 from posepile.run.listing import VERSION as LIST_VERSION
 from posepile.run.listing import UnitList, check_only, current_list, open_units
@@ -34,6 +38,7 @@ class Run:
         root: Raw folder of the dataset.
         work: Folder of intermediate results.
         jobs: Number of worker processes; None = one per processor.
+        backend: Where units are worked on.
         shard: This process's share of the units, (index, count).
         only: Glob over unit ids; None = all.
         quiet: No progress bar.
@@ -50,6 +55,7 @@ class Run:
     root: Path
     work: Path
     jobs: int | None = None
+    backend: Backend = LOCAL
     shard: tuple[int, int] = (0, 1)
     only: str | None = None
     quiet: bool = False
@@ -110,6 +116,9 @@ def make_run(
     config = load_config(name, options, overrides, config_path, recipe.SPEC)
     work = paths.work_dir(build_name(name, variant))
     root = config.raw_root or paths.raw_dir(name)
+    if config.raw_address is not None:
+        stand_ins.make(config.raw_address, since=0.0)
+        derive_in(paths.work_dir(name), root)
     path = None if config_path is None else str(config_path.absolute())
     asked["settings"] = overrides, path
     if miniature or (root / TRUTH).is_file():
@@ -165,16 +174,21 @@ def run_units(run: Run, keys: Keys) -> UnitList:
     Raises:
         UsageError: ``--only`` matches no unit.
     """
-    units = open_units(
-        run.work / "units.sqlite",
-        _list_key(run, keys),
-        run.root,
-        run.recipe.list_units,
-        run.config.dataset,
-        name=run.name,
-        apart=run.config.run.isolate,
-        quiet=run.quiet,
-    )
+    share, address = run.shard != (0, 1), run.config.raw_address
+    if address is not None:
+        stand_ins.make(address, share=share)
+    with fetching(address):
+        units = open_units(
+            run.work / "units.sqlite",
+            _list_key(run, keys),
+            run.root,
+            run.recipe.list_units,
+            run.config.dataset,
+            name=run.name,
+            apart=run.config.run.isolate,
+            quiet=run.quiet,
+            array=os.environ.get("SLURM_ARRAY_JOB_ID") if share else None,
+        )
     check_only(units, run.only, run.name)
     return units
 

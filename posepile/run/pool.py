@@ -79,7 +79,7 @@ def in_workers(
     """Yields tasks and results; see :func:`posepile.run.executor.run_tasks`.
 
     Args:
-        setup: Pickled (function, initialize, memory limit).
+        setup: Pickled (pickled (function, initialize), memory limit).
         tasks: What to do.
         jobs: Number of workers.
         limits: What one task may take.
@@ -87,7 +87,7 @@ def in_workers(
         preload: Pickled function to call before the workers are forked.
         tick: Called now and then with how often all workers have said that they are alive.
     """
-    pool = _Pool(setup, iter(tasks), jobs, limits, tick)
+    pool = Pool(setup, iter(tasks), jobs, limits, tick)
     in_order = False
     try:
         pool.start_server(environment, preload)
@@ -133,8 +133,12 @@ class _Worker:
 
 
 @dataclass
-class _Pool:
-    """Workers and what they are at. Generators here yield (task, result)."""
+class Pool:
+    """Workers and what they are at. Generators here yield (task, result).
+
+    :meth:`run` ends with the tasks; given others in ``tasks`` it is called again, for the same
+    workers. :meth:`end` must be called in any case.
+    """
 
     setup: bytes
     tasks: Iterator
@@ -152,6 +156,7 @@ class _Pool:
     server_log: Log | None = None
     voice: Voice = field(default_factory=Voice)
     steps: int = 0  # that workers have said they made
+    wake: int | None = None  # what is written there tells that there are tasks again
 
     def start_server(self, environment: Mapping[str, str], preload: bytes | None) -> None:
         """Starts the process that forks the workers."""
@@ -175,6 +180,8 @@ class _Pool:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
         self.poller.register(self.control, select.POLLIN)
+        if self.wake is not None:
+            self.poller.register(self.wake, select.POLLIN)
         self.channels: dict[int, _Worker] = {}
 
     def run(self) -> Iterator[tuple[Any, Any]]:
@@ -188,6 +195,8 @@ class _Pool:
             for fd, _ in self.poller.poll(tick * 1000):
                 if fd == self.control.fileno():
                     control = True  # later: what an ended worker still said comes first
+                elif fd == self.wake:
+                    os.read(fd, 1 << 16)
                 else:
                     yield from self.listen(self.channels[fd])
             if control:

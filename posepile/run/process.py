@@ -7,13 +7,22 @@ import functools
 import itertools
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import posepile
+from posepile.ds import dataset_dir
+from posepile.durable import MOST_BY_NAME, sync_all
 from posepile.errors import Shortage, UsageError, WorkError, raise_if_shortage
-from posepile.progress import Progress, recorded
+from posepile.files import disk_error
+from posepile.progress import Progress, Recorder, by_host, recorded
+from posepile.remote import contents, stand_ins
+from posepile.remote.stores import keys_of
 from posepile.run import faults, results, stated
+from posepile.run.backends import Shared
 from posepile.run.executor import Limits, Lost, cpu_count, run_tasks
 from posepile.run.job import Run, run_keys, run_units
 from posepile.run.journal import Journal
@@ -22,12 +31,14 @@ from posepile.run.listing import Row, UnitList
 from posepile.run.locks import lock
 from posepile.run.networks import check_networks, loaded_by, require_networks
 from posepile.run.plan import Plan, make_plan
+from posepile.run.said import unit_line
 from posepile.run.unit import Order, Outcome, import_all, process_unit
 from posepile.run.worker import machine_memory
 from posepile.shortage import LEAST
 from posepile.stages.boxes import sought_and_found
 from posepile.stages.counts import Counts
 from posepile.stages.task import StageParams, segments
+from posepile.terminal import note
 
 Tell = Callable[[str], None]
 
@@ -74,11 +85,24 @@ def final_stage(params: StageParams) -> str:
     return default_stages(params)[-1]
 
 
-def plan_share(run: Run, stages: tuple[str, ...]) -> tuple[Keys, UnitList, Plan]:
-    """Returns what is to be done for this process's share of the units; nothing is changed."""
+def plan_share(
+    run: Run,
+    stages: tuple[str, ...],
+    workers: Callable[[], int | None] | None = None,
+    record: Recorder | None = None,
+) -> tuple[Keys, UnitList, Plan]:
+    """Returns what is to be done for this process's share of the units; nothing is changed.
+
+    Args:
+        run: The run.
+        stages: The stages asked for.
+        workers: Says how many are going to work on it; see :func:`~posepile.run.plan.make_plan`.
+        record: Is told how far it is, for others to look at.
+    """
     keys = run_keys(run)
     units = run_units(run, keys)
-    return keys, units, make_plan(run, keys, units, stages, units.share(*run.shard, run.only))
+    share = units.share(*run.shard, run.only)
+    return keys, units, make_plan(run, keys, units, stages, share, workers, record)
 
 
 def process(
@@ -99,8 +123,10 @@ def process(
     Raises:
         WorkError: The run as a whole cannot go on (e.g. full disk, missing weights).
     """
-    with lock(run):
-        keys, units, plan = plan_share(run, stages)
+    with lock(run), _let_go_of_raw_files(run):
+        with recorded(run.work, run.shard) as record:
+            workers = functools.partial(workers_of, run)
+            keys, units, plan = plan_share(run, stages, workers, record)
         remember(keys, run.work)
         stand_in = [run.stand_in] if run.stand_in and plan.todo else []
         for line in [*stand_in, *plan.words]:
@@ -111,16 +137,33 @@ def process(
         summary.errors += plan.quarantined
         if run.shard == (0, 1):
             summary.stated = stated.compare(run, units)
+        made: set[Path] = set()
         for outcome in work_on(run, keys, stages, units.rows(plan.todo), len(plan.todo), tell):
             each(outcome)
             if outcome.error:
                 summary.errors.append(outcome.error)
                 continue
+            if len(made) <= MOST_BY_NAME:  # of more, the whole disk is waited for
+                made |= results.files_of(run.work, outcome.unit, outcome.stages)
             summary.done += "done" in outcome.stages.values()
             summary.kept += "done" not in outcome.stages.values()
             summary.counts.add(outcome.counts)
             summary.quarantined_shares += outcome.counts.quarantined_share()
+        try:
+            sync_all(made)  # small ones have not been waited for
+        except OSError as e:
+            raise disk_error(e, run.work / "parts") from e
         return summary
+
+
+@contextlib.contextmanager
+def _let_go_of_raw_files(run: Run) -> Iterator[None]:
+    """What was fetched of an object store goes at the end, as far as nobody else uses it."""
+    try:
+        yield
+    finally:
+        if run.config.raw_address is not None:
+            contents.let_go_all(run.config.raw_address)
 
 
 def work_on(
@@ -138,38 +181,51 @@ def work_on(
     """
     if not count:
         return
+    local = run.backend.kind == "local"
+    if not local and not run.config.run.isolate:
+        raise UsageError(
+            f"--backend {run.backend.kind}: works in processes of its own, which run.isolate = "
+            "false forbids; leave out one of them"
+        )
     processors = cpu_count()
     jobs = max(1, min(run.jobs or processors, count))
-    threads = max(1, processors // jobs)
+    threads = max(1, processors // jobs) if local else 1
     rows = iter(rows)
     first = next(rows)
     rows = itertools.chain([first], rows)
     # If the first unit has detections and another has not, that unit's worker says what it lacks.
     sections = loaded_by(stages, results.part_path(run.work, "detect", first.id).is_file())
     require_networks(run.config, run.build, sections)
-    check_networks(run.config, run.build, sections)
+    if local:  # elsewhere there may be the GPU that is asked for; who lacks it ends the run
+        check_networks(run.config, run.build, sections)
     if set(stages) & {"crop", "detect", "select"}:
         _compile(run, tell)
     handed_out: dict[int, Row] = {}
+    address = run.config.raw_address
+    listed = 0.0 if address is None else stand_ins.listed_at(address)
+    order = Order(run, keys, stages, threads, results.stages_before(run.work), listed)
     waited, label = _Waited(), f"{run.build} {'+'.join(stages)}"
     results_ = run_tasks(
-        functools.partial(process_unit, Order(run, keys, stages, threads)),
+        functools.partial(process_unit, order),
         _noting(rows, handed_out),
-        jobs=jobs,
+        jobs=jobs if local else run.jobs,
         limits=limits(run, jobs),
         threads=threads,
         preload=functools.partial(import_all, run.name),
         initialize=None if sys.platform == "linux" else functools.partial(import_all, run.name),
         executor="processes" if run.config.run.isolate else "in_process",
         tick=waited.tick,
+        backend=run.backend,
+        shared=shared_by_machines(run),
     )
     n_examples, n_quarantined = 0, 0
+    hosts: Counter[str] = Counter()
     try:
         with (
             recorded(run.work, run.shard) as record,
-            Progress(label, count, quiet=run.quiet, record=record) as bar,
+            Progress(label, count, quiet=run.quiet, record=by_host(record, hosts)) as bar,
             contextlib.closing(results_),
-            Journal(run.work) as journal,
+            Journal(run.work, run.shard) as journal,
         ):
             waited.bar = bar
             for row, result in results_:
@@ -179,13 +235,16 @@ def work_on(
                 if isinstance(result, Lost):
                     outcome = quarantine_lost(run, keys, stages, row, result)
                 del handed_out[row.position]
+                hosts[outcome.host] += 1
                 _write_down(journal, outcome)
                 n_examples += outcome.counts.examples
                 n_quarantined += outcome.error is not None
                 quarantined = f", {n_quarantined} quarantined" if n_quarantined else ""
                 bar.update(1, f"{n_examples} examples{quarantined}")
                 if outcome.fatal:
-                    raise UsageError(outcome.fatal) if outcome.usage else WorkError(outcome.fatal)
+                    where = "" if local else f"a Dask worker on {outcome.host}: "
+                    kind = UsageError if outcome.usage else WorkError
+                    raise kind(where + outcome.fatal)
                 yield outcome
     finally:
         # Workers that were ended in the middle of a unit have left what they had begun.
@@ -227,14 +286,31 @@ def _compile(run: Run, tell: Tell) -> None:
         )
 
 
+def workers_of(run: Run) -> int | None:
+    """Returns how many units are worked on at once; None if the cluster decides that."""
+    return run.jobs or (cpu_count() if run.backend.kind == "local" else None)
+
+
 def limits(run: Run, jobs: int) -> Limits:
     """Returns what one unit may take, by ``run.max_memory`` and ``run.max_idle_minutes``."""
-    params = run.config.run
-    if params.max_memory is None:
-        memory = max(LEAST, machine_memory() / jobs)
-    else:
+    params, stall = run.config.run, run.config.run.max_idle_minutes * 60 or None
+    if params.max_memory is not None:
         memory = params.max_memory * 1e9
-    return Limits(int(memory), params.max_idle_minutes * 60 or None)
+    elif run.backend.kind != "local":
+        return Limits(None, stall)  # the share of each machine's own memory
+    else:
+        memory = max(LEAST, machine_memory() / jobs)
+    return Limits(int(memory), stall)
+
+
+def shared_by_machines(run: Run) -> Shared:
+    """Returns what other machines that work for a run must see as this one does."""
+    own, package = dataset_dir(run.name), Path(posepile.__file__).parent
+    code = () if own.is_relative_to(package) else (own,)
+    address = run.config.raw_address
+    if address is not None:
+        return Shared(run.work, (), code, keys_of(address))
+    return Shared(run.work, (run.root,), code)
 
 
 def quarantine_lost(
@@ -260,7 +336,7 @@ def quarantine_lost(
         if held:
             results.remove_unfinished(run.work, stages, row.id)
     results.write_quarantine(run.work, row.id, {**record, "error": error})
-    return Outcome(row.id, dict.fromkeys(stages[-1:], "failed"), error=error)
+    return Outcome(row.id, dict.fromkeys(stages[-1:], "failed"), error=error, host=lost.host)
 
 
 def _stamped(name: str, run: Run) -> list:
@@ -280,7 +356,9 @@ def _write_down(journal: Journal, outcome: Outcome) -> None:
         frames_read=outcome.counts.frames_read,
         seconds=round(outcome.seconds, 3),
         error=outcome.error or outcome.fatal,
+        host=outcome.host,
     )
+    note(unit_line(outcome))
 
 
 def share_of_input(failed: int, quarantined_shares: float, units: int) -> float:

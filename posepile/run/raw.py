@@ -13,6 +13,7 @@ from posepile.ds import dataset_dir, load_miniature
 from posepile.errors import PartlyDone, UsageError, WorkError, no_raw_data
 from posepile.files import names_in, read_object, replacing
 from posepile.miniature import MARK, TRUTH
+from posepile.remote.on_demand import fetching
 from posepile.run import networks
 from posepile.run.apart import call_apart
 from posepile.run.job import Run
@@ -42,6 +43,13 @@ def download(
 
 
 def _download(run: Run, miniature: bool, only: list[str] | None, keep_archives: bool) -> None:
+    address = run.config.raw_address
+    if address is not None:
+        if (run.root / TRUTH).is_file() != miniature:
+            found = "no miniature: leave out" if miniature else "the miniature: give"
+            raise UsageError(f"{address} holds {found} --miniature, or set another dataset.root")
+        print(f"{run.name}: raw files are read in {address}, nothing to download")
+        return
     if miniature:
         make_miniature(run)
         return
@@ -151,12 +159,13 @@ def calibrate(run: Run) -> None:
 def recipe_lines(run: Run, what: str) -> list[str]:
     """Calls a function of the recipe apart and returns the lines that it returns."""
     function = getattr(run.recipe, what)
-    return call_apart(
-        lambda: lines_of(function, run.name, run.work, run.root, run.config.dataset),
-        f"{what} of {run.name}",
-        run.config.run.isolate,
-        shown=what == "calibrate" and not run.quiet,
-    )
+    with fetching(run.config.raw_address):
+        return call_apart(
+            lambda: lines_of(function, run.name, run.work, run.root, run.config.dataset),
+            f"{what} of {run.name}",
+            run.config.run.isolate,
+            shown=what == "calibrate" and not run.quiet,
+        )
 
 
 def artefact_lines(run: Run) -> list[str]:

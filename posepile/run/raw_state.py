@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from posepile.progress.words import byte_size, duration
 from posepile.run import networks
 from posepile.run.apart import call_apart
 from posepile.run.job import Run
+from posepile.run.journal import journal_lines
 from posepile.run.listing import count_units
 from posepile.run.raw import recipe_lines
 
@@ -190,12 +190,10 @@ def _room_lines(run: Run, need: Estimate, rate: float, why: str) -> list[str]:
 def _working_time(run: Run) -> str:
     """How long the processors are at work, by the units that are done."""
     n_all, seconds = count_units(run.work / "units.sqlite"), []
-    with contextlib.suppress(OSError), open(run.work / "journal.jsonl", encoding="utf-8") as f:
-        for line in f:
-            with contextlib.suppress(ValueError, LookupError, AttributeError, TypeError):
-                entry = json.loads(line)
-                if entry["stages"].get("crop") == "done":
-                    seconds.append(entry["seconds"])
+    for entry in journal_lines(run.work):
+        with contextlib.suppress(LookupError, AttributeError, TypeError):
+            if entry["stages"].get("crop") == "done":
+                seconds.append(float(entry["seconds"]))
     if not n_all or not any(seconds):
         return "time not known beforehand (posepile run shows it once some units are done)"
     whole = sum(seconds) / len(seconds) * n_all
@@ -276,6 +274,7 @@ def examine(run: Run, checksums: bool = False, look_in: Iterable[Path] = ()) -> 
         checksums: Read every file and compare what is known of its content.
         look_in: Folders in which to look for data that are not in place.
     """
+    _refuse_far(run, "doctor looks")
     apart = run.config.run.isolate
     look_in = list(look_in)
     return call_apart(lambda: _examine(run, checksums, look_in), f"looking at {run.name}", apart)
@@ -343,6 +342,15 @@ def mend(run: Run, report: DoctorReport) -> list[str]:
     return [f"{run.name}: {len(done)} files renamed; {log} says which"]
 
 
+def _refuse_far(run: Run, what: str) -> None:
+    address = run.config.raw_address
+    if address is not None:
+        raise UsageError(
+            f"{run.name}: {what} at raw files on a disk, and dataset.root is {address}; bring "
+            "them into order before they are uploaded, or mount the store"
+        )
+
+
 def link_from(run: Run, folder: Path) -> list[str]:
     """Fills the raw folder with links to the files of another one, each at its place.
 
@@ -361,6 +369,7 @@ def link_from(run: Run, folder: Path) -> list[str]:
     """
     from posepile.acquire.doctor import run_doctor, walk
 
+    _refuse_far(run, "--link-from looks")
     folder, root = folder.resolve(), run.root
     if folder == root.resolve() or folder in root.resolve().parents or root in folder.parents:
         raise UsageError(f"--link-from {folder}: lies in {root}, or the other way round")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posepile import models
+from posepile import models, paths
 from posepile.ds import load_recipe
 from posepile.errors import CorruptInput, PosePileError, UsageError, WorkError
 from posepile.files import disk_error, is_disk_error
+from posepile.formats.derived import derive_in
 from posepile.recipe import Sequence, Stills
+from posepile.remote import contents, stand_ins
+from posepile.remote.on_demand import fetching
 from posepile.run import results
 from posepile.run.executor import progress
 from posepile.run.inputs import check_readable, fingerprint_inputs
@@ -28,6 +34,9 @@ from posepile.stages.counts import Counts
 from posepile.stages.task import Task, needs_detector
 from posepile.store import parts
 
+# That another process of this machine may take to list a store with many millions of objects.
+LISTING_SECONDS = 3 * 3600.0
+
 
 @dataclass(frozen=True)
 class Order:
@@ -38,12 +47,16 @@ class Order:
         keys: Its keys.
         stages: The stages asked for.
         threads: Threads that one worker may use.
+        before: Stages of which any unit had a result when the run began.
+        listed: When the store of the raw files was looked at, by the clock of who asks.
     """
 
     run: Run
     keys: Keys
     stages: tuple[str, ...]
     threads: int = 1
+    before: tuple[str, ...] = UNIT_STAGES
+    listed: float = 0.0
 
 
 @dataclass
@@ -59,6 +72,7 @@ class Outcome:
         fatal: The error concerns the run, not this unit: stop handing out work.
         usage: The fatal error is a wrong request.
         seconds: Wall-clock time spent.
+        host: The machine on which it was worked on.
     """
 
     unit: str
@@ -69,6 +83,7 @@ class Outcome:
     fatal: str | None = None
     usage: bool = False
     seconds: float = 0.0
+    host: str = field(default_factory=platform.node)
 
 
 def import_all(name: str) -> None:
@@ -88,7 +103,7 @@ def process_unit(order: Order, row: Row) -> Outcome:
     started = time.monotonic()
     outcome = Outcome(row.id)
     try:
-        with results.unit_lock(order.run.work, row.id, alive=progress):
+        with results.unit_lock(order.run.work, row.id, alive=progress), _raw_files(order, row):
             _Unit(order, row, outcome).process()
     except PosePileError as e:
         outcome.fatal = str(e)
@@ -99,6 +114,25 @@ def process_unit(order: Order, row: Row) -> Outcome:
         outcome.fatal = str(disk_error(e, order.run.work))
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+@contextlib.contextmanager
+def _raw_files(order: Order, row: Row) -> Iterator[None]:
+    """What a unit needs of an object store is here meanwhile; what is on a disk always is."""
+    address = order.run.config.raw_address
+    if address is not None:
+        derive_in(paths.work_dir(order.run.name), order.run.root)
+        # This machine may be another than the caller's, with a list of another day.
+        came = [0]
+
+        def make(since):
+            stand_ins.make(address, since=since, came=came)
+
+        if stand_ins.listed_at(address) < order.listed:
+            contents.patiently(address, make, [order.listed], progress, came, LISTING_SECONDS)
+        contents.hold(address, row.names, progress)
+    with fetching(address, progress):
+        yield
 
 
 class _Unit:
@@ -112,6 +146,7 @@ class _Unit:
         self.key: dict[str, str] = {}
         self.sound: set[str] = set()  # stages whose part was made or read whole just now
         self._paths: dict[str, Path] = {}
+        self._heads: dict[str, dict | None] = {}  # just read
         self._sequences: list | None = None
 
     def process(self) -> None:
@@ -138,8 +173,8 @@ class _Unit:
     def known_inputs(self) -> list[list]:
         """What was recorded last of the unit's files, so that they need not be read again."""
         known: dict[str, list] = {}
-        for stage in UNIT_STAGES:
-            header = parts.read_header(self.path(stage))
+        for stage in self.order.before:
+            header = self._heads[stage] = parts.read_header(self.path(stage))
             if header and header.get("result"):
                 known.update((entry[0], entry) for entry in header["result"]["inputs"])
         if self.record is not None and "inputs" in self.record["key"]:
@@ -176,7 +211,10 @@ class _Unit:
 
     def current_header(self, stage: str) -> dict[str, Any] | None:
         """Header of the stage's part if it is current, else None."""
-        header = parts.read_header(self.path(stage))
+        if stage in self._heads:
+            header = self._heads.pop(stage)
+        else:
+            header = parts.read_header(self.path(stage))
         result = header.get("result") if header else None
         if not result:
             return None

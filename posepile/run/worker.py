@@ -14,6 +14,7 @@ import gc
 import mmap
 import os
 import pickle
+import platform
 import resource
 import signal
 import socket
@@ -21,9 +22,10 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from posepile.shortage import promise, shortage_behind, vm_bytes
@@ -48,11 +50,13 @@ class Lost:
             machine lacked something, which is not the task's fault).
         reason: The same as part of a sentence, with figures.
         trace: Where the worker was, and what it had written to stderr, as far as known.
+        host: The machine of whoever noticed, which is the worker's.
     """
 
     kind: Literal["died", "stalled", "memory", "exception", "shortage"]
     reason: str
     trace: str | None = None
+    host: str = field(default_factory=platform.node)
 
 
 def progress() -> None:
@@ -81,16 +85,56 @@ def too_much(memory_bytes: int | None) -> str:
     return f"needed more than {memory_bytes / 1e9:.1f} GB of memory"
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """Returns environment variables that keep the libraries to so many threads."""
+    names = ("OMP", "MKL", "BLIS", "NUMEXPR", "NUMBA")
+    return {
+        **{f"{name}_NUM_THREADS": str(threads) for name in names},
+        "OPENCV_FOR_THREADS_NUM": str(threads),
+        "VECLIB_MAXIMUM_THREADS": str(threads),
+        # Starts its threads when it is imported, hence before the fork.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
 # ---------------------------------------------------------------- memory
 
 
 def machine_memory() -> float:
     """Returns how many bytes of memory there are, of the machine or of the batch job."""
     found = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
-            found = min(found, float(int(f.read())))
-    return found
+    return min([found, *memory_of_groups(), *memory_of_job(os.environ)])
+
+
+def memory_of_groups(root: str = "/") -> Iterator[int]:
+    """Yields the limits of the control groups of this process, of the old and the new kind.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+    """
+    groups = {"": "/", "memory": "/"}
+    with contextlib.suppress(OSError), open(PurePosixPath(root, "proc/self/cgroup")) as f:
+        for line in f:
+            _, kinds, group = line.rstrip("\n").split(":", 2)
+            groups |= {kind: group for kind in kinds.split(",") if kind in groups}
+    places = {"": ("sys/fs/cgroup", "memory.max")}
+    places["memory"] = ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+    for kind, (folder, name) in places.items():
+        group = PurePosixPath(groups[kind])
+        # A limit above holds as well. In a container the path may begin outside of what is seen.
+        for part in (group, *group.parents):
+            file = PurePosixPath(root, folder, str(part).lstrip("/"), name)
+            with contextlib.suppress(OSError, ValueError), open(file) as f:  # "max" = no limit
+                yield int(f.read())
+
+
+def memory_of_job(variables: Mapping[str, str]) -> Iterator[int]:
+    """Yields what Slurm says that its job may take on this machine; it may keep to it or not."""
+    for name, count in (("SLURM_MEM_PER_NODE", None), ("SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")):
+        with contextlib.suppress(KeyError, ValueError):
+            megabytes = int(variables[name]) * (int(variables[count]) if count else 1)
+            if megabytes > 0:  # 0 = all of the machine
+                yield megabytes * 2**20
 
 
 def memory_of(pid: int) -> int:
@@ -239,7 +283,8 @@ def _work(server: int, channel_fd: int, log_fd: int, pulse_fd: int) -> None:
     _pulse = memoryview(mmap.mmap(pulse_fd, 8)).cast("Q")
     os.close(pulse_fd)
     channel = Connection(channel_fd)
-    function, initialize, memory_bytes = pickle.loads(channel.recv_bytes())
+    work, memory_bytes = pickle.loads(channel.recv_bytes())
+    function, initialize = pickle.loads(work)
     if memory_bytes is not None:
         _limit_memory(memory_bytes)
     if initialize is not None:

@@ -1,0 +1,1 @@
+"""Units on other machines: on a Dask cluster that runs, or in jobs that are submitted to Slurm."""
