@@ -21,6 +21,7 @@ from posepile import paths
 from posepile.ds import dataset_dir
 from posepile.errors import UsageError
 from posepile.formats.yaml_files import describe, load_yaml, parse_yaml
+from posepile.remote import stand_ins
 from posepile.stages.plausible import OF_CAMERAS, OF_WORLD_JOINTS
 from posepile.stages.task import StageParams, needs_detector
 
@@ -74,11 +75,17 @@ class Config(StageParams):
 
     # Where the raw files lie if not below $DATA_ROOT/<name>; no result depends on it.
     _raw_root: Path | None = PrivateAttr(None)
+    _raw_address: str | None = PrivateAttr(None)
 
     @property
     def raw_root(self) -> Path | None:
         """``dataset.root`` as an absolute path, None where it is not set."""
         return self._raw_root
+
+    @property
+    def raw_address(self) -> str | None:
+        """``dataset.root`` if it is a folder of an object store, for which ``raw_root`` stands."""
+        return self._raw_address
 
 
 def config_path(name: str) -> Path:
@@ -122,7 +129,10 @@ def load_config(
     config = _validated(Config, raw, where)
     config.dataset = _validated(options_model, dataset, where, "dataset")
     _refuse_odd_limits(config.dataset, where, "dataset")
-    if root is not None:
+    if isinstance(root, str) and paths.is_address(root):
+        config._raw_address = root.rstrip("/")
+        config._raw_root = stand_ins.folder_for(config._raw_address)
+    elif root is not None:
         config._raw_root = _raw_root(root, f"{where}: dataset.root = {root!r}")
     _refuse_without_effect(config, {key_of(override) for override in overrides}, spec)
     return config

@@ -67,8 +67,10 @@ def get_dataset(name: str, **kwargs: Any) -> Pose3DDataset:
 
     Args:
         name: ``*.pkl`` (a dataset pickle), ``*.barecat`` (an archive), both relative to
-            ``DATA_ROOT``; or the name of a dataset that has been built, ``name@variant`` where
-            it was built under a variant's name.
+            ``DATA_ROOT``; the address of an archive in an object store
+            (``s3://bucket/aspset.barecat``), read through a cache on the disk; or the name of a
+            dataset that has been built, ``name@variant`` where it was built under a variant's
+            name.
         **kwargs: ``image_barecat_path``: archive that holds the images of an annotation archive.
             Anything else is handed to ``make_dataset`` of the dataset's module.
 

@@ -30,6 +30,7 @@ from posepile.cli.options import (
     add_json,
     add_run_options,
     add_said_options,
+    log_of_share,
 )
 from posepile.cli.raw_files import add_doctor_options, add_plan_options, cmd_doctor, cmd_plan
 from posepile.cli.reporting import add_report_options, cmd_report
@@ -37,6 +38,7 @@ from posepile.cli.running import STEPS, cmd_run, cmd_step
 from posepile.cli.skeletons import add_skeleton_options, cmd_skeleton
 from posepile.cli.state import add_status_options, cmd_status
 from posepile.cli.subsetting import add_subset_options, cmd_subset
+from posepile.cli.uploading import add_upload_options, cmd_upload
 from posepile.cli.viewing import add_view_options, cmd_view
 from posepile.errors import PosePileError
 from posepile.files import require_place
@@ -67,6 +69,7 @@ def _main(argv: list[str] | None) -> int:
     log = getattr(args, "log", None)
     try:
         if log is not None:
+            log = log_of_share(log, args)
             require_place(log, f"--log {log}")
         with logged(log), kept_for_json(getattr(args, "json", False)):
             note(f"posepile {shlex.join(words)}")
@@ -223,6 +226,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_export_options(
         add("export", cmd_export, "write a dataset in another format", dataset=False)
+    )
+    add_upload_options(
+        add("upload", cmd_upload, "bring a packed dataset into an object store", dataset=False)
     )
     add_import_options(
         add("import", cmd_import, "make a packed dataset of other formats", dataset=False)

@@ -131,10 +131,12 @@ def _options(args, form):
 
 def dataset_of(args: argparse.Namespace) -> tuple[str, Callable[[], Any]]:
     """Returns the name of the packed or merged dataset, and a function that opens it."""
+    from posepile.paths import is_address
     from posepile.store.named import named
 
     found = named(args.name, args.variant)
-    found.packed()
+    if not is_address(args.name):
+        found.packed()
     return Path(found.name).stem if found.kind == "file" else found.name, found.open
 
 

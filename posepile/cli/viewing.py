@@ -150,7 +150,8 @@ def _serve(args, build, dataset):
     if args.exclusions is not None:
         listed = args.exclusions
     else:
-        folder = paths.ensure_absolute(build).parent if is_file else paths.data_root()
+        on_disk = is_file and not paths.is_address(build)
+        folder = paths.ensure_absolute(build).parent if on_disk else paths.data_root()
         listed = default_place(name, Path(folder))
     listed = Path(os.path.abspath(listed))  # what a mix's file can name, wherever that lies
     if listed.is_dir():

@@ -29,6 +29,8 @@ from posepile.formats.keys import by_key
 from posepile.formats.schema import AGAIN
 from posepile.formats.text_files import opened
 
+_elsewhere: dict[Path, Path] = {}  # raw folder -> where what is derived from it goes
+
 
 def derived_folder(
     sources: Iterable[Path],
@@ -220,8 +222,24 @@ def work_folder(root: Path) -> Path:
 
     >>> work_folder(Path("/data/mydata")).name
     'mydata_work'
+
+    Unless :func:`derive_in` has named another one.
     """
-    return root.parent / f"{root.name}_work"
+    return _elsewhere.get(root) or root.parent / f"{root.name}_work"
+
+
+def derive_in(place: Path, root: Path) -> None:
+    """Names the folder for what is derived from a raw folder that is a cache of this machine.
+
+    >>> derive_in(Path("/data/mydata_work"), Path("/cache/raw/mydata-1/files"))
+    >>> work_folder(Path("/cache/raw/mydata-1/files")).as_posix()
+    '/data/mydata_work'
+
+    Args:
+        place: The folder for what is derived, in this process.
+        root: The raw folder.
+    """
+    _elsewhere[root] = place
 
 
 def _name(content: str, version: int | str) -> str:

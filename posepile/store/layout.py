@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import shutil
 import sqlite3
 import stat as stat_module
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from posepile.durable import sync
 from posepile.errors import WorkError, whole_number
+from posepile.locks.renewal import check_held
 from posepile.store.index import number_of_shards
 
 # Readers refuse a higher one.
@@ -33,6 +35,8 @@ TABLE_PREFIX = "table"
 ENTRIES_ELSEWHERE = (
     "this archive has a table instead of entries, posepile export NAME --to upstream writes those"
 )
+
+_DIGEST_LINE = re.compile(r"([0-9a-f]{64})  ([^/]+)")
 
 _NEXT = ".next"  # what the name of the folder of a complete new archive ends in
 
@@ -52,6 +56,42 @@ def manifest_path(archive_path: str | os.PathLike) -> Path:
 def digests_path(archive_path: str | os.PathLike) -> Path:
     """Returns where the SHA-256 of the other files are listed, as ``sha256sum -c`` reads them."""
     return Path(f"{os.fspath(archive_path)}.sha256")
+
+
+def listed_digests(text: str) -> dict[str, str]:
+    """Returns file name -> SHA-256 of the lines that ``sha256sum -c`` understands; others not."""
+    lines = (_DIGEST_LINE.fullmatch(line) for line in text.splitlines())
+    return {match[2]: match[1] for match in lines if match is not None}
+
+
+def archive_files(archive_path: Path) -> list[tuple[Path, str | None]]:
+    """Returns all files of an archive with their SHA-256, in an order to copy them: index last.
+
+    Args:
+        archive_path: The index at its final place.
+
+    Raises:
+        WorkError: A new archive is being put in its place, or the index cannot be read.
+    """
+    if next_folder(archive_path).exists():
+        raise WorkError(
+            f"{next_folder(archive_path)}: a new archive is being put in its place; run again "
+            "when it is there, or pack again if the process that did so was killed"
+        )
+    try:
+        numbers = range(number_of_shards(archive_path))
+    except sqlite3.Error as e:
+        raise WorkError(
+            f"{archive_path}: not the index of an archive ({e}); posepile verify finds what is "
+            "damaged"
+        ) from None
+    beside = (manifest_path(archive_path), digests_path(archive_path))
+    shards = [shard_path(archive_path, number) for number in numbers]
+    digests = {}
+    if beside[1].is_file():
+        digests = listed_digests(beside[1].read_text("utf-8", "replace"))
+    files = [*shards, *(path for path in beside if path.is_file()), archive_path]
+    return [(path, digests.get(path.name)) for path in files]
 
 
 def next_folder(archive_path: str | os.PathLike) -> Path:
@@ -143,8 +183,11 @@ def replacing_archive(archive_path: Path) -> Iterator[Path]:
             sync(file)
         sync(folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(WorkError):  # another may be writing there by now
+            check_held()
+            shutil.rmtree(folder, ignore_errors=True)
         raise
+    check_held()
     os.rename(folder, next_folder(archive_path))
     sync(archive_path.parent)
     finish_swap(archive_path)

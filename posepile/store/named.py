@@ -37,7 +37,16 @@ class Named:
 
     @property
     def path(self) -> Path:
-        """The archive or the pickle that holds it, whether that is there or not."""
+        """The archive or the pickle that holds it, whether that is there or not.
+
+        Raises:
+            UsageError: It is in an object store.
+        """
+        if paths.is_address(self.name):
+            raise UsageError(
+                f"{self.name}: is in an object store, and this command needs the files; copy them "
+                "to a disk and name the .barecat there"
+            )
         if self.kind == "file":
             return paths.ensure_absolute(self.name)
         if self.kind == "mix":
@@ -53,7 +62,8 @@ class Named:
         """Returns :attr:`path`, where what a recipe makes has been made.
 
         Raises:
-            UsageError: ``DATA_ROOT`` is no folder, or the recipe is of a helper, without examples.
+            UsageError: ``DATA_ROOT`` is no folder, the recipe is of a helper, without examples, or
+                the archive is in an object store.
             WorkError: It has not been packed, or something else lies there.
         """
         if self.kind == "recipe":
@@ -68,8 +78,9 @@ class Named:
 
     def open(self) -> Any:
         """Opens it, 2D or 3D; what a recipe makes must have been packed."""
-        archive = self.packed()
-        return open_dataset(archive) if self.kind == "recipe" else get_dataset(self.name, None)
+        return (
+            open_dataset(self.packed()) if self.kind == "recipe" else get_dataset(self.name, None)
+        )
 
 
 def named(name: str, variant: str | None = None) -> Named:

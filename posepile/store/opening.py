@@ -17,6 +17,7 @@ from posepile.errors import UsageError, WorkError, not_there_yet
 from posepile.files import write_atomically
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLIT_NAMES
+from posepile.remote.copies import remote_archive
 from posepile.store import restricted_pickle
 from posepile.store.datasets import Pose2DDataset, Pose3DDataset
 from posepile.store.example_list import ExampleList
@@ -41,6 +42,8 @@ def get_dataset(name: str, kind: str | None, **kwargs: Any) -> Any:
         **kwargs: Options.
     """
     name = str(name)
+    if paths.is_address(name) and not name.endswith(".barecat"):
+        raise UsageError(f"{name}: expected the address of an archive, which ends in .barecat")
     if name.endswith(".pkl"):
         _refuse(name, kwargs)
         check_mix(paths.ensure_absolute(name))
@@ -98,6 +101,8 @@ def _split_name(name):
 
 
 def _open_archive(path, kind, images):
+    if paths.is_address(path):
+        remote_archive(path, anew=True)
     own_kind = _steady(lambda: open_archive(path).metadata.get("kind"))
     if own_kind == "2d" and kind == "3d":
         raise UsageError(
@@ -178,11 +183,11 @@ def _open_dataset(path, kind, image_archive_path):
     metadata, joint_info = archive.metadata, archive.joint_info
     if kind is None:
         kind = "2d" if metadata.get("kind") == "2d" else "3d"
-    ref = paths.relative_to_root(archive.path)
+    ref = archive.reference
     if archive.has_table:
         if image_archive_path is not None:
             raise UsageError(
-                f"{archive.index_path}: image_barecat_path={os.fspath(image_archive_path)!r} "
+                f"{archive.name}: image_barecat_path={os.fspath(image_archive_path)!r} "
                 "given, but this archive holds its images itself; leave it out"
             )
         source = table_source(ref, kind, archive.table.n_rows, short_identity(archive))

@@ -18,6 +18,7 @@ from posepile import paths
 from posepile.errors import UsageError, WorkError, one_line
 from posepile.joint_info import JointInfo
 from posepile.recipe import SPLITS
+from posepile.remote.copies import ArchiveReplaced, RemoteArchive, remote_archive
 from posepile.store import codec
 from posepile.store.descriptors import Descriptor, Descriptors, close_some, most_open
 from posepile.store.images import decode_image
@@ -32,10 +33,6 @@ _SELECT = "SELECT path, shard, offset, size FROM files"
 _ADVICE = "posepile verify finds what is damaged"
 
 
-class ArchiveReplaced(WorkError):
-    """Another archive has taken the place of the one that is open."""
-
-
 def open_archive(path: str | os.PathLike) -> Archive:
     """Returns the reader of an archive, one per process and path.
 
@@ -44,21 +41,21 @@ def open_archive(path: str | os.PathLike) -> Archive:
 
     Args:
         path: The index file (or, for archives of 2024, its name without ``-sqlite-index``);
-            relative paths are below ``DATA_ROOT``.
+            relative paths are below ``DATA_ROOT``. Or its address in an object store.
 
     Raises:
         UsageError: There is no such archive.
         WorkError: The file is not an archive's index.
     """
     key = os.fspath(path)
-    index_path, stamp = _find_index(key)
+    index_path, stamp, remote = _find_index(key)
     cached = _readers.get(key)
     if cached is not None and cached.stamp == stamp and cached.index_path == index_path:
         return cached
     with _readers_lock:
         cached = _readers.get(key)
         if cached is None or cached.stamp != stamp or cached.index_path != index_path:
-            cached = _readers[key] = Archive(index_path, stamp)
+            cached = _readers[key] = Archive(index_path, stamp, remote)
     return cached
 
 
@@ -78,11 +75,17 @@ def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _find_index(path):
+    if paths.is_address(path):
+        remote = remote_archive(path)
+        found = find_index(remote.index_path)
+        if found is None:  # whoever cleared the cache did so a moment ago
+            raise ArchiveReplaced(f"{path}: its copy here is gone; open the dataset again")
+        return remote.index_path, found[1], remote
     absolute = path if os.path.isabs(path) else os.fspath(paths.ensure_absolute(path))
     for candidate in (absolute, f"{absolute}-sqlite-index"):
         found = find_index(candidate)
         if found is not None:
-            return candidate, found[1]
+            return candidate, found[1], None
     raise UsageError(f"archive {absolute}: not found")
 
 
@@ -122,9 +125,11 @@ class Archive:
         index_path: The SQLite file at its final place.
         path: What shard names start with.
         stamp: Device, inode, time and size of the index.
+        remote: Where the shards are, of an archive in an object store; else None.
     """
 
-    def __init__(self, index_path: str, stamp: Stamp):
+    def __init__(self, index_path: str, stamp: Stamp, remote: RemoteArchive | None = None):
+        self.remote = remote
         self.index_path = index_path
         self.path = index_path.removesuffix("-sqlite-index")
         self.stamp = stamp
@@ -139,7 +144,9 @@ class Archive:
         _live.add(self)
 
     def read(self, shard: int, offset: int, size: int) -> bytes:
-        """Reads bytes at a known place."""
+        """Reads the bytes of the entry at a known place."""
+        if self.remote is not None:
+            return self.remote.read(shard, offset, size, self._checksum)
         descriptor = self._shards.get(shard)
         if descriptor is None:
             descriptor = self._open_shard(shard)
@@ -157,6 +164,22 @@ class Archive:
             )
         return data
 
+    def _checksum(self, *place):
+        what = f"SELECT path, ifnull(crc32c, {1 << 32}) FROM files"  # an index may have none
+        for _, crc in self._rows(f"{what} WHERE shard = ? AND offset = ? AND size = ?", place):
+            return crc if crc < 1 << 32 else None
+        raise WorkError(f"{self.reference}: no entry at shard, offset, size {place}; {_ADVICE}")
+
+    @property
+    def reference(self) -> str:
+        """What references to this archive call it: its address, or its path, see paths."""
+        return paths.relative_to_root(self.path) if self.remote is None else self.remote.address
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the index file or its address."""
+        return self.index_path if self.remote is None else self.remote.address
+
     def _shard_path(self, shard):
         return f"{self.path}-shard-{shard:05d}"
 
@@ -171,6 +194,8 @@ class Archive:
 
     def _open_file(self, suffix):
         descriptor = None
+        if self.remote is not None:
+            self.remote.bring(suffix)
         for candidate in where_now(self.path, suffix):
             try:
                 descriptor = Descriptor(candidate)
@@ -182,7 +207,8 @@ class Archive:
         self._check_unchanged()
         if descriptor is None:
             raise WorkError(
-                f"{self.path}{suffix}: not found, but {self.index_path} refers to it; {_ADVICE}"
+                f"{self.name.removesuffix('-sqlite-index')}{suffix}: not found, but {self.name} "
+                f"refers to it; {_ADVICE}"
             )
         return descriptor
 
@@ -190,7 +216,7 @@ class Archive:
         found = find_index(self.index_path)
         if found is None or found[1] != self.stamp:
             raise ArchiveReplaced(
-                f"{self.index_path}: was replaced or removed while open; open the dataset again"
+                f"{self.name}: was replaced or removed while open; open the dataset again"
             )
 
     def _connection(self):
@@ -217,7 +243,7 @@ class Archive:
             return connection
         self._check_unchanged()  # raises if that is why
         raise WorkError(
-            f"{self.index_path}: not the index of an archive ({one_line(problem)}); expected an "
+            f"{self.name}: not the index of an archive ({one_line(problem)}); expected an "
             "SQLite file with the table 'files'"
         ) from problem
 
@@ -226,10 +252,10 @@ class Archive:
         try:
             for row in self._connection().execute(query, args):
                 if type(row[0]) is not str or any(type(n) is not int or n < 0 for n in row[1:]):
-                    raise WorkError(f"{self.index_path}: is damaged (row {row!r}); {_ADVICE}")
+                    raise WorkError(f"{self.name}: is damaged (row {row!r}); {_ADVICE}")
                 yield row
         except (sqlite3.Error, UnicodeDecodeError) as e:
-            raise WorkError(f"{self.index_path}: is damaged ({one_line(e)}); {_ADVICE}") from e
+            raise WorkError(f"{self.name}: is damaged ({one_line(e)}); {_ADVICE}") from e
 
     def address(self, key: str) -> tuple[int, int, int]:
         """Looks up shard, offset and size of an entry; KeyError if there is none."""
@@ -294,7 +320,7 @@ class Archive:
             try:
                 data = self["metadata.msgpack"]
             except KeyError:
-                raise WorkError(f"{self.index_path}: holds no metadata.msgpack") from None
+                raise WorkError(f"{self.name}: holds no metadata.msgpack") from None
             self._metadata = self._checked_metadata(data)
         return self._metadata
 
@@ -310,12 +336,12 @@ class Archive:
             too_new = version > FORMAT_VERSION
         except Exception as e:  # whatever the library makes of damaged bytes
             raise WorkError(
-                f"{self.index_path}: its metadata.msgpack is damaged ({type(e).__name__}: "
+                f"{self.name}: its metadata.msgpack is damaged ({type(e).__name__}: "
                 f"{one_line(e)}); {_ADVICE}"
             ) from e
         if too_new:
             raise WorkError(
-                f"{self.index_path}: format version {version}, this code reads up to "
+                f"{self.name}: format version {version}, this code reads up to "
                 f"{FORMAT_VERSION}; update posepile"
             )
         return metadata
@@ -334,7 +360,7 @@ class Archive:
         """Returns where the examples of a sequence come from."""
         if self._names is None:
             pattern = self.metadata.get("sequence_names") or ""
-            self._names = NamesOfSequences(str(pattern), self.index_path)
+            self._names = NamesOfSequences(str(pattern), self.name)
         dataset, licence = (
             str(self.metadata.get(name) or UNKNOWN) for name in ("name", "licence")
         )
@@ -374,14 +400,14 @@ class Archive:
                 name = key.removeprefix(f"{TABLE_PREFIX}/").removesuffix(".npy")
                 columns[name] = npy_view(maps[shard], offset, size)
             except (OSError, ValueError) as e:
-                raise WorkError(f"{self.index_path}, {key}: {e}; {_ADVICE}") from e
+                raise WorkError(f"{self.name}, {key}: {e}; {_ADVICE}") from e
         self._maps = list(maps.values())
         if "flags" not in columns:
-            raise WorkError(f"{self.index_path}: holds no example table")
+            raise WorkError(f"{self.name}: holds no example table")
         try:
             check_columns(columns)
         except ValueError as e:
-            raise WorkError(f"{self.index_path}: its table is damaged ({e}); {_ADVICE}") from e
+            raise WorkError(f"{self.name}: its table is damaged ({e}); {_ADVICE}") from e
         return columns
 
 

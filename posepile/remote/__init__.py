@@ -1,0 +1,1 @@
+"""Object stores through fsspec: archives that are read over the network, and their upload."""
