@@ -9,7 +9,7 @@ CV2 = .venv/bin/python -c 'import cv2' 2>/dev/null || { \
 	.venv/bin/python -m pip uninstall --quiet -y opencv-python && \
 	$(PIP) opencv-python-headless && .venv/bin/python -c 'import cv2'; }
 
-.PHONY: demo docs test explore mutants fuzz kills lint advisories installs clean
+.PHONY: demo docs test test-clusters explore mutants fuzz kills lint advisories installs clean
 
 demo: .venv/installed
 	@DATA_ROOT="$(DATA_ROOT)" bash posepile/ds/aspset/main.sh --miniature
@@ -17,6 +17,11 @@ demo: .venv/installed
 
 test: .venv/installed-tests
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+# Dask and Slurm on this machine, and object storage against a local S3 server (moto's).
+CLUSTERS = $(addprefix tests/test_,$(addsuffix .py,cluster_runs crew dask_addresses dask_backend far_raw kept remote silent_stores slurm_backend stand_ins upload))
+test-clusters: .venv/installed-clusters
+	MOTO_SERVER="$(CURDIR)/.venv/moto/bin/moto_server" .venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(CLUSTERS)
 
 # The same with other examples of the property tests, which `make test` draws alike every time.
 explore: .venv/installed-tests
@@ -64,6 +69,12 @@ advisories: .venv/installed-tests
 	@echo "Installing what tests need into .venv (some more minutes) …"
 	@$(PIP) -e '.[test]'
 	@$(CV2)
+	@touch $@
+
+.venv/installed-clusters: .venv/installed-tests tests/moto.txt
+	@$(PIP) -e '.[dask,slurm,s3]'
+	@test -x .venv/moto/bin/python || .venv/bin/python -m venv .venv/moto
+	@.venv/moto/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/moto.txt
 	@touch $@
 
 clean:

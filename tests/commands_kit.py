@@ -20,7 +20,7 @@ from posepile import cli
 _BLOCK = re.compile(r"^( *)```(?:bash|sh|shell|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:python -m )?posepile [a-z][^`]*)`")
 # What stands for something that a reader has to put in.
-_STANDS_FOR = re.compile(r"…|\.\.\.|<[a-z_]+>|\bnewdata\b|\b[A-Z][A-Z_]{2,}\b(?!=)")
+_STANDS_FOR = re.compile(r"…|\.\.\.|<[a-z_]+>|\bnewdata\b|\bmy-bucket\b|\b[A-Z][A-Z_]{2,}\b(?!=)")
 # In front of a block that is not run, with the reason: <!-- not run: needs a cluster -->
 _NOT_RUN = re.compile(r"<!-- not run: ([^>]+) -->\s*$")
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Tests run in as many processes as there are processors. Before numpy is imported: threads of its
 # linear algebra that wait for each other would take the time of the other processes.
@@ -18,7 +18,13 @@ ROOT = Path(__file__).parent.parent
 
 # The same examples in every run, so that a change is judged by what it changes. HYPOTHESIS=explore
 # draws others; what it finds becomes an @example.
-settings.register_profile("same", derandomize=True)
+# How fast the machine is says nothing about the code.
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS", "same"))
 

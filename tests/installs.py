@@ -47,6 +47,36 @@ ds = open_dataset(Path(os.environ["DATA_ROOT"]) / "coco.barecat")
 samples = list(iter_samples(ds, that_meet(ds, {}, ["train"]), Path("pictures")))
 assert samples and all(s.boxes.detections and s.joints.keypoints for s in samples)
 """
+# A worker of another process's scheduler; a job as Slurm would get it; an archive in a store.
+DASK = """
+import subprocess, sys
+from distributed import LocalCluster
+
+local = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": None}
+with LocalCluster(n_workers=1, processes=False, **local) as cluster:
+    where = ["--backend", "dask", "--scheduler", cluster.scheduler_address]
+    words = ["run", "coco", "--miniature", "--variant", "dask", "--quiet", *where]
+    sys.exit(subprocess.run(["posepile", *words]).returncode)
+"""
+SLURM = """
+from dask_jobqueue import SLURMCluster
+from posepile import paths
+from posepile.formats.yaml_files import read_yaml
+
+options = read_yaml(paths.config_dir() / "slurm.yaml", dict, kind="configuration")
+del options["jobs"]
+with SLURMCluster(scheduler_options={"dashboard_address": ":0"}, **options) as cluster:
+    assert "--cpus-per-task=8" in cluster.job_script()
+"""
+STORE = """
+import fsspec, os, subprocess
+from posepile.datasets2d import TRAIN, get_dataset
+
+fsspec.filesystem("s3", anon=True)
+store = f"file://{os.getcwd()}/store"
+subprocess.run(["posepile", "upload", "coco", store], check=True)
+assert get_dataset(f"{store}/coco.barecat").examples[TRAIN]
+"""
 # The versions that were installed, of the libraries that differ most and of those of the extras.
 VERSIONS = """
 import re, sys
@@ -62,6 +92,9 @@ EXTRAS: dict[str, list[list[str]]] = {
     "models": [["python", "-c", "import onnxruntime"]],
     "bodies": [["posepile", "run", "ssp3d", "--miniature", "--quiet"]],
     "torch": [["python", "-c", BATCH]],
+    "dask": [["python", "-c", DASK]],
+    "slurm": [["python", "-c", SLURM]],
+    "s3": [["python", "-c", STORE]],
     "egoexo": [["egoexo", "--help"]],
     "export": [
         ["posepile", "export", "coco", "--to", "parquet", "--out", "rows"],

@@ -15,6 +15,7 @@ FLOORS = (
         "joint_info",
         "paths",
         "files",
+        "locks",
         "progress",
         "durable",
         "errors",
@@ -24,7 +25,7 @@ FLOORS = (
         "ds",
     },
     {"formats", "geometry", "bodies", "miniature", "metrics", "skeletons"},
-    {"store", "imaging", "models", "acquire", "shapes"},
+    {"remote", "store", "imaging", "models", "acquire", "shapes"},
     # What consumers import: faces over the store, which nothing below imports.
     {"datasets3d", "datasets2d", "util", "joint_filtering", "archive", "table", "__init__"},
     {"stages"},

@@ -33,6 +33,8 @@ MOST_EVALUATION_LINES = 100
 
 # Public functions of the floor that fewer than two others use, and why they are there.
 REASONS = {
+    "says where recipes derive; only who runs them knows": """
+        formats.derived.derive_in""",
     "videos with an annotation file each: files of others in this form are to come": """
         shapes.coco_videos.ignored_regions shapes.coco_videos.check_key_points
         shapes.coco_videos.read_tracked shapes.coco_videos.tracked_pictures
@@ -123,7 +125,7 @@ REASONS = {
         geometry.rotations.turn_degrees formats.tables.rows_by""",
     "people's own recordings in the forms of several programs: posepile new --like videos": """
         formats.colmap_files.read_colmap_cameras formats.colmap_files.read_colmap_images
-        formats.opencv_files.read_opencv_storage formats.toml_files.read_toml
+        formats.opencv_files.read_opencv_storage
         shapes.recordings.unit_in_mm shapes.recordings_check.fitting_facts
         miniature.recordings.write_calibration""",
     "for the rooms above: shapes, acquire, stages and checking": """

@@ -36,7 +36,7 @@ REASONS = {
         formats.folders.check_numbers formats.folders.files_by_id
         formats.keys.alike formats.keys.by_name formats.folders.in_order
         formats.folders.check_start formats.folders.folders_holding
-        formats.derived.work_folder bodies.amass.find_amass
+        formats.derived.work_folder formats.derived.derive_in bodies.amass.find_amass
         bodies.amass.AmassIndex bodies.fits.moved_fit bodies.models.find_body_model
         bodies.models.lacking_models bodies.models.parameters_note bodies.models.model_files
         bodies.models.models_below bodies.models.models_folder

@@ -35,6 +35,7 @@ from posepile.models import (
     load_segmenter,
     weights,
 )
+from posepile.run.clusters.connecting import address_in
 from posepile.stages.exclusions import load_exclusions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -127,6 +128,14 @@ def _netrcs(folder: Path) -> Sequence[Path]:
     file.write_text("machine h.org login me password geheim\nmachine b login c password d\n")
     file.chmod(0o600)
     return [file]
+
+
+def _scheduler_files(folder: Path) -> Sequence[Path]:
+    import json
+
+    facts = {"type": "Scheduler", "id": "Scheduler-1", "address": "tcp://10.0.0.7:8786"}
+    (folder / "scheduler.json").write_text(json.dumps({**facts, "services": {}, "workers": {}}))
+    return [folder / "scheduler.json"]
 
 
 # ---------------------------------------------------------------- predictions
@@ -225,6 +234,7 @@ TARGETS = [
     ),
     Target("credentials", _credentials, read_credentials, YAML, False, heads.is_mapping),
     Target("netrc", _netrcs, read_netrc, TEXT, False, heads.is_netrc),
+    Target("dask-scheduler", _scheduler_files, lambda p, o: look_at(address_in(p)), JSON),
     Target("npz-predictions", _npz_predictions, read_npz_predictions, NPZ),
     Target("json-predictions", _json_predictions, read_json_predictions, JSON),
     Target("predicted-motion", _motions, read_predicted_motion, (*JSON, *TEXT)),
