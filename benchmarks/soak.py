@@ -38,6 +38,8 @@ def main():
     parser.add_argument("--folder", help="where the dataset is made; on the disk that is to count")
     parser.add_argument("--backend", choices=("local", "dask"), default="local")
     args = parser.parse_args()
+    if args.folder:
+        Path(args.folder).mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=args.folder) as folder,
         contextlib.ExitStack() as stack,

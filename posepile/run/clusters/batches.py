@@ -199,7 +199,7 @@ class _Batches:
             return None
         try:
             return future.result(timeout=1.0)  # what can be had is there by now
-        except Exception:
+        except Exception:  # of many kinds: whoever held it has gone; it is submitted again
             return None
 
     def collect(self, batch: _Batch) -> Iterator[tuple[Any, Any]]:
